@@ -1,0 +1,144 @@
+"""Checks that need more than one field: between the parts of a config, and against the data."""
+
+from samerun.config.errors import UserError, listed, nearest
+from samerun.config.models import MODELS
+from samerun.config.root import Config
+from samerun.config.spec import DataSpec, Layout, Task
+from samerun.config.training import LOSSES, METRICS, Loss, Metric
+
+
+def loss_of(cfg: Config, task: Task) -> Loss:
+    """Returns the loss of a run: the one named, or the task's own."""
+    return LOSSES[task][0] if cfg.training.loss is Loss.auto else cfg.training.loss
+
+
+def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
+    """Returns the metrics of a run: those named, or the task's first."""
+    return tuple(cfg.training.metrics) or METRICS[task][:1]
+
+
+def should_rise(metric: str) -> bool:
+    """Whether larger is better for a metric of this name: all but losses and errors."""
+    return not metric.endswith(("loss", "error", "perplexity"))
+
+
+def epoch_metrics(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
+    """Returns the names under which every epoch is logged, such as `validation/accuracy`."""
+    splits = ["train"] + (["validation"] if spec.num_validation else [])
+    names = ["loss", *metrics_of(cfg, spec.task)]
+    return tuple(f"{split}/{name}" for split in splits for name in names)
+
+
+def _check_itself(cfg: Config) -> None:
+    training = cfg.training
+    steps = training.steps_per_execution
+    if steps != "auto" and not (steps.isdecimal() and int(steps)):
+        raise UserError(
+            f"training.steps_per_execution: received '{steps}', expected a whole number or 'auto'."
+        )
+    if training.class_weights and training.balance_classes:
+        raise UserError(
+            "training.class_weights and training.balance_classes=true both weigh the classes: "
+            "give one of them."
+        )
+    optimizer = cfg.optimizer
+    clips = [n for n in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, n)]
+    if len(clips) > 1:
+        raise UserError(f"optimizer: received {' and '.join(clips)}, expected at most one of them.")
+    if getattr(optimizer, "nesterov", False) and not getattr(optimizer, "momentum", 1):
+        raise UserError(
+            "optimizer.nesterov: received true with momentum 0, expected a momentum above 0, "
+            "such as optimizer.momentum=0.9."
+        )
+    if cfg.schedule.warmup_epochs >= training.epochs:
+        raise UserError(
+            f"schedule.warmup_epochs: received {cfg.schedule.warmup_epochs:g}, expected less than "
+            f"training.epochs ({training.epochs})."
+        )
+    boundaries = getattr(cfg.schedule, "boundaries_epochs", [])
+    if list(boundaries) != sorted(set(boundaries)):
+        raise UserError(
+            f"schedule.boundaries_epochs: received {list(boundaries)}, expected rising numbers."
+        )
+    profile = cfg.tracking.profile_steps
+    if profile and (len(profile) != 2 or profile[0] > profile[1]):
+        raise UserError(
+            f"tracking.profile_steps: received {list(profile)}, expected [first,last], "
+            "such as [10,20]."
+        )
+
+
+def _check_against_data(cfg: Config, spec: DataSpec) -> None:
+    refusal = type(cfg.model).refusal(spec)
+    if refusal:
+        able = listed(kind.kind for kind in MODELS if kind.refusal(spec) is None)
+        raise UserError(
+            f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
+            f"Models that can: {able}."
+        )
+    if spec.num_train < cfg.dataset.batch_size:
+        raise UserError(
+            f"dataset.batch_size: received {cfg.dataset.batch_size}, expected at most the "
+            f"{spec.num_train} training examples of {cfg.dataset.kind}."
+        )
+    if cfg.dataset.augmentation.is_active and spec.layout is not Layout.image:
+        raise UserError(
+            f"dataset.augmentation changes images, but {cfg.dataset.kind} is {spec.layout} data: "
+            "use dataset/augmentation=none."
+        )
+
+
+def _check_monitor(cfg: Config, spec: DataSpec) -> None:
+    monitor = cfg.training.early_stopping.monitor
+    if monitor.startswith("validation/") and not spec.num_validation:
+        raise UserError(
+            f"training.early_stopping.monitor: received '{monitor}', but the validation split is "
+            "empty: set dataset.validation_fraction above 0 or monitor train/loss."
+        )
+    known = epoch_metrics(cfg, spec)
+    if monitor not in known:
+        raise UserError(
+            f"training.early_stopping.monitor: received '{monitor}', expected one of "
+            f"{listed(known)}.{nearest(monitor.replace('val_', 'validation/'), known)}"
+        )
+
+
+def _check_task(cfg: Config, spec: DataSpec) -> None:
+    training, task = cfg.training, spec.task
+    if loss_of(cfg, task) not in LOSSES[task]:
+        raise UserError(
+            f"training.loss: received '{training.loss}', expected one that fits the {task} task of "
+            f"{cfg.dataset.kind}: {listed(LOSSES[task])}."
+        )
+    for metric in training.metrics:
+        if metric not in METRICS[task]:
+            raise UserError(
+                f"training.metrics: received '{metric}', expected ones that fit the {task} task of "
+                f"{cfg.dataset.kind}: {listed(METRICS[task])}."
+            )
+    labelled = spec.is_classification
+    if (training.class_weights or training.balance_classes) and not labelled:
+        raise UserError(f"training: class weights need classes, and {cfg.dataset.kind} has none.")
+    num_classes = len(spec.class_names)
+    for label in training.class_weights:
+        if not 0 <= label < num_classes:
+            raise UserError(
+                f"training.class_weights: received label {label}, expected 0 to {num_classes - 1}."
+            )
+    if training.label_smoothing and not labelled:
+        raise UserError(
+            f"training.label_smoothing: received {training.label_smoothing:g}, but "
+            f"{cfg.dataset.kind} has no classes to spread a label over: set it to 0."
+        )
+
+
+def check(cfg: Config, spec: DataSpec) -> None:
+    """Checks a config as a whole against the data set it names.
+
+    Raises:
+        UserError: the first thing that does not fit, in one sentence.
+    """
+    _check_itself(cfg)
+    _check_against_data(cfg, spec)
+    _check_task(cfg, spec)
+    _check_monitor(cfg, spec)

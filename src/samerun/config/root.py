@@ -1,0 +1,97 @@
+"""The whole config of a run, and what can be read off it."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from samerun.config.datasets import Dataset
+from samerun.config.fields import at_least, config
+from samerun.config.models import Model
+from samerun.config.optimizers import Optimizer
+from samerun.config.schedules import Schedule
+from samerun.config.training import Evaluation, Tracking, Training
+
+
+@config
+class Config:
+    """Everything a run depends on besides code, data and machine.
+
+    Args:
+        seed: seed of the weights, of the order of the data, of dropout and augmentation.
+    """
+
+    model: Model
+    dataset: Dataset
+    optimizer: Optimizer
+    schedule: Schedule
+    training: Training
+    evaluation: Evaluation
+    tracking: Tracking
+    seed: int = at_least(0)
+
+
+def as_dict(node: Any) -> Any:
+    """Returns a config object, or a part of one, as plain dicts, lists and scalars."""
+    if dataclasses.is_dataclass(node):
+        return {f.name: as_dict(getattr(node, f.name)) for f in dataclasses.fields(node)}
+    if isinstance(node, dict):
+        return {str(key): as_dict(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [as_dict(item) for item in node]
+    return node.name if isinstance(node, Enum) else node
+
+
+def _text(value: Any) -> str:
+    """Writes a value as the command line would take it: `null`, `true`, `[32,64]`."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _text(value)
+
+
+def flatten(cfg: Config) -> dict[str, str]:
+    """Returns every leaf of the config under the name that overrides it on the command line.
+
+    A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`.
+    """
+    leaves = dict(_leaves(as_dict(redacted(cfg)), ""))
+    return {key.removesuffix(".kind"): value for key, value in leaves.items()}
+
+
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]+)@")
+
+
+def redact(text: str) -> str:
+    """Returns the text with the password of every URL in it replaced by `***`."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def redacted(cfg: Config) -> Config:
+    """Returns the config without the password that a tracking URI may hold."""
+    uri = cfg.tracking.uri
+    if uri is None or redact(uri) == uri:
+        return cfg
+    tracking = dataclasses.replace(cfg.tracking, uri=redact(uri))
+    return dataclasses.replace(cfg, tracking=tracking)
+
+
+def fingerprint(cfg: Config) -> str:
+    """Returns the SHA-256 of the config's meaning, in hex.
+
+    What a run is called, where it is written down and what is looked at afterwards does not change
+    the run: `tracking` and `evaluation` are left out.
+    """
+    meaning = as_dict(cfg)
+    del meaning["tracking"], meaning["evaluation"]
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""Where models and data sets meet: the description of a data set that a model is built from."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What is to be predicted; it chooses the loss, the metrics and the evaluation."""
+
+    multiclass = "multiclass"
+    """One of several classes; labels are the integers 0 to `num_classes` - 1."""
+    binary = "binary"
+    """One of two classes; labels are 0 and 1, the model has one sigmoid output."""
+    regression = "regression"
+    """One or more real numbers of an independent example."""
+    forecast = "forecast"
+    """The next value or values of a time series."""
+    language_model = "language_model"
+    """The next token at every position of a text."""
+
+
+class Layout(StrEnum):
+    """How the axes of one example are to be read (without the batch axis)."""
+
+    image = "image"
+    """(height, width, channels)"""
+    table = "table"
+    """(features,)"""
+    tokens = "tokens"
+    """(positions,) of integers, 0 is padding"""
+    sequence = "sequence"
+    """(time steps, features)"""
+    video = "video"
+    """(frames, height, width, channels)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """What a data set looks like to a model: enough to build one, and to refuse a wrong one.
+
+    Known before any array is loaded wherever the data's own files or documentation say it, so that
+    a wrong pair of model and data set is refused before TensorFlow is imported.
+
+    Args:
+        task: what is to be predicted.
+        layout: how the axes of one example are to be read.
+        input_shape: shape of one example, without the batch axis.
+        num_outputs: numbers the model has to give for one example: the number of classes for
+            `multiclass`, 1 for `binary`, the length of the target otherwise.
+        class_names: one name a class, in the order of the labels; empty where there are none.
+        num_train: examples in the training split.
+        num_validation: examples in the validation split, 0 where there is none.
+        num_test: examples in the test split, 0 where there is none.
+        vocabulary_size: number of different tokens, `None` where the input is not tokens.
+    """
+
+    task: Task
+    layout: Layout
+    input_shape: tuple[int, ...]
+    num_outputs: int
+    class_names: tuple[str, ...] = ()
+    num_train: int
+    num_validation: int
+    num_test: int
+    vocabulary_size: int | None = None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether an example belongs to one of a few classes."""
+        return self.task in (Task.multiclass, Task.binary)

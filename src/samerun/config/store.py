@@ -1,0 +1,244 @@
+"""From the command line's words to a checked `Config`: Hydra's ConfigStore, composition, parsing.
+
+The only module besides `cli` and the sweeper that knows Hydra and OmegaConf.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from samerun.config.datasets import DATASETS, Augmentation
+from samerun.config.errors import UserError, listed, nearest
+from samerun.config.fields import check_ranges
+from samerun.config.models import MODELS
+from samerun.config.optimizers import OPTIMIZERS
+from samerun.config.root import Config, as_dict, redact, redacted
+from samerun.config.schedules import SCHEDULES
+from samerun.config.training import Evaluation, Tracking, Training
+
+GROUPS: dict[str, tuple[type[Any], ...]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+"""The groups with a choice of classes, told apart by their `kind`."""
+
+
+def folder(name: str) -> Path:
+    """Returns the folder `conf` or `experiments` of the installed package or of the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / name
+    return installed if installed.is_dir() else package.parents[1] / name
+
+
+def available_cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def register() -> None:
+    """Makes the schemas and the resolvers known to Hydra; may be called again."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, kinds in GROUPS.items():
+        for kind in kinds:
+            store.store(group=f"schema/{group}", name=kind.kind, node=kind)
+    parts = (Training, Evaluation, Tracking, Augmentation)
+    for part in parts:
+        store.store(group="schema", name=part.__name__.lower(), node=part)
+    OmegaConf.register_new_resolver("cores", available_cores, replace=True)
+    OmegaConf.register_new_resolver("samerun_folder", lambda name: str(folder(name)), replace=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """A config and how it came about.
+
+    Args:
+        config: the parsed config.
+        composed: YAML of the config with its interpolations still in it.
+        resolved: YAML of the config as it was used.
+        overrides: the words of the command line.
+    """
+
+    config: Config
+    composed: str
+    resolved: str
+    overrides: tuple[str, ...]
+
+
+def options(group: str) -> list[str]:
+    """Returns the names of a group's options: the YAML files in its folder."""
+    root = folder("experiments") if group in ("experiment", "sweep") else folder("conf")
+    return sorted(
+        str(path.relative_to(root / group).with_suffix(""))
+        for path in (root / group).glob("**/*.yaml")
+        if path.parent == root / group or group in ("experiment", "sweep")
+    )
+
+
+def compose(overrides: Sequence[str] = ()) -> Composition:
+    """Composes and checks a config from command-line words such as `model=mlp training.epochs=5`.
+
+    Raises:
+        UserError: a word that is not understood, in one sentence.
+    """
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+            node = hydra_compose("config", overrides=list(overrides))
+        return parse(node, overrides)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise translated(error) from error
+
+
+def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
+    """Turns a composed config into typed objects and checks every value on its own.
+
+    Args:
+        node: what Hydra composed, or a stored resolved config, which has no types any more.
+        overrides: the words it was composed from.
+
+    Raises:
+        UserError: an unknown key, a wrong type, a value out of range or a missing value.
+    """
+    try:
+        typed = OmegaConf.merge(OmegaConf.structured(Config), _typed_groups(node))
+        cfg = OmegaConf.to_object(typed)
+    except OmegaConfBaseException as error:
+        raise translated(error) from error
+    assert isinstance(cfg, Config)
+    check_ranges(cfg)
+    return Composition(
+        config=cfg,
+        composed=redact(OmegaConf.to_yaml(node)),
+        resolved=to_yaml(redacted(cfg)),
+        overrides=tuple(redact(word) for word in overrides),
+    )
+
+
+def _typed_groups(node: DictConfig) -> DictConfig:
+    plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=False, enum_to_str=True)
+    assert isinstance(plain, dict)
+    typed: dict[str, Any] = {}
+    for name, value in plain.items():
+        key = str(name)
+        kinds = {kind.kind: kind for kind in GROUPS.get(key, ())}
+        if kinds and isinstance(value, dict):
+            kind = str(value.get("kind"))
+            if kind not in kinds:
+                raise UserError(f"{key}.kind: received '{kind}', expected one of {listed(kinds)}.")
+            value = OmegaConf.merge(OmegaConf.structured(kinds[kind]), _held(key, value))
+        typed[key] = value
+    return OmegaConf.create(typed)
+
+
+def _held(group: str, value: dict[Any, Any]) -> DictConfig:
+    """Gives a group's node its place in the whole, so that errors name the full key."""
+    held = OmegaConf.create({group: value})[group]
+    assert isinstance(held, DictConfig)
+    return held
+
+
+def to_yaml(cfg: Config) -> str:
+    """Returns a config as YAML that `parse` reads back to an equal config."""
+    return OmegaConf.to_yaml(OmegaConf.create(as_dict(cfg)))
+
+
+def from_yaml(text: str) -> Config:
+    """Reads a config that `to_yaml` wrote.
+
+    Raises:
+        UserError: it is not such a config.
+    """
+    node = OmegaConf.create(text)
+    if not isinstance(node, DictConfig):
+        raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
+    return parse(node).config
+
+
+def _known_keys(key: str) -> list[str]:
+    """Every key of the default config and of every option's own YAML, for `nearest`."""
+    group = key.split(".")[0]
+    top = [*Config.__dataclass_fields__]
+    if group not in top:
+        return [*top, "experiment", "debug"]
+    kinds = GROUPS.get(group) or (Config.__dataclass_fields__[group].type,)
+    return [f"{group}.{name}" for kind in kinds for name in _names(kind)]
+
+
+def _names(kind: Any) -> list[str]:
+    names = []
+    for name, entry in kind.__dataclass_fields__.items():
+        inner = getattr(entry.type, "__dataclass_fields__", {})
+        names += [name, *(f"{name}.{part}" for part in inner)]
+    return names
+
+
+def _expected(message: str) -> str:
+    wanted = {
+        "is incompatible with type hint 'int'": "a whole number",
+        "Integer": "a whole number",
+        "Float": "a number",
+        "Boolean": "true or false",
+        "is not a valid bool": "true or false",
+        "ListConfig": "a list such as [32,64]",
+        "not a string": "text",
+    }
+    for sign, words in wanted.items():
+        if sign in message:
+            return words
+    if "expected one of [" in message:
+        return "one of " + message.split("expected one of [", 1)[1].rstrip("]").replace("'", "")
+    if "Union[int, str]" in message:
+        return "a whole number or a word"
+    if "missing" in message.lower():
+        return "a value"
+    return "a value of another type"
+
+
+def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
+    key = str(error.full_key or error.key or "config")
+    message = str(error.msg).splitlines()[0]
+    if "not in" in message or "not a valid key" in message:
+        holder = getattr(error.object_type, "__name__", "the config")
+        hint = nearest(key, [known for known in _known_keys(key) if known != key])
+        return UserError(f"{key}: there is no such key in {holder}.{hint}")
+    if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":
+        return UserError(f"{key}: received nothing, expected a value: give {key}=… .")
+    return UserError(f"{key}: received '{error.value}', expected {_expected(message)}.")
+
+
+def translated(error: Exception) -> UserError:
+    """Returns a composition error of Hydra or OmegaConf as one sentence."""
+    cause = error.__cause__
+    if isinstance(error, OmegaConfBaseException):
+        return _of_omegaconf(error)
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return _of_omegaconf(cause)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        known = list(error.options or options(group))
+        if known:
+            hint = nearest(name, known)
+            return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
+    first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "Could not override" in first and rest:
+        key = first.split("'")[1]
+        group = key.split("@")[0]
+        return UserError(
+            f"{key}: there is no such key or group.{nearest(group, _known_keys(group))}"
+        )
+    return UserError(f"The command line could not be understood: {first.rstrip('.')}.")
