@@ -1,0 +1,36 @@
+# Needs only make and Python 3.11 or later; everything else goes into .venv, no activation needed.
+PYTHON ?= python3
+BIN = .venv/bin
+READY = .venv/.ready
+
+.PHONY: train test lint lock ui clean
+
+train: $(READY) ## train a CNN on real handwritten digits
+	$(BIN)/samerun train
+
+test: $(READY) ## run the tests, without the slow ones
+	$(BIN)/pytest -m "not slow" -n 2
+
+lint: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all systems
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+
+ui: $(READY) ## open the MLflow UI on the runs
+	$(BIN)/samerun ui
+
+clean: ## remove the environment and what tools left behind; runs stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for the whole environment: made again when a dependency changes.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"samerun needs Python 3.11 or later, and {sys.executable} is {v[0]}.{v[1]}: use make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)
