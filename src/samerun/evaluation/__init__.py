@@ -1,0 +1,100 @@
+"""Predictions to values: metrics, curves, tables and the worst examples. Nothing is drawn here."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samerun import config
+from samerun.evaluation.classification import (
+    Calibration,
+    ClassificationReport,
+    ClassScore,
+    Curve,
+    Mistake,
+    report_classification,
+)
+from samerun.evaluation.regression import Miss, RegressionReport, report_regression
+from samerun.evaluation.report import Report, best_epoch, mean_interval, share_interval
+from samerun.evaluation.tables import as_markdown_table, to_csv
+
+_NUM_SAMPLES = 10_000  # a histogram of 10,000 numbers looks like that of 10 million
+
+
+def evaluate(
+    model: Any,
+    dataset: Iterable[Any],
+    spec: config.DataSpec,
+    cfg: config.Evaluation,
+    *,
+    baseline_labels: NDArray[np.generic] | None = None,
+    baseline_predictions: NDArray[np.generic] | None = None,
+) -> Report:
+    """Measures a trained model on a split.
+
+    Args:
+        model: a Keras model, or anything with `predict(dataset, verbose=0)`.
+        dataset: batches of (features, labels), the same in the same order each time: labels are
+            (batch,) integers for `multiclass`, (batch, 1) for `binary`, (batch, outputs) otherwise.
+        spec: description of the data.
+        cfg: what to look at.
+        baseline_labels: labels or targets of the *training* split, to tell what a model would get
+            that does not look at its input.
+        baseline_predictions: (examples, outputs) what "tomorrow = today" predicts for each example
+            of `dataset`: the last known value, in the targets' units. For forecasts.
+
+    Raises:
+        UserError: the split is empty, the model predicts something that is not finite, or its
+            outputs do not fit the task.
+    """
+    outputs, labels = _predict(model, dataset)
+    if spec.is_classification:
+        names = spec.class_names or tuple(str(n) for n in range(max(2, spec.num_outputs)))
+        return report_classification(
+            labels, outputs, names, cfg.worst_examples, baseline_labels=baseline_labels
+        )
+    if spec.task in (config.Task.regression, config.Task.forecast):
+        return report_regression(
+            labels,
+            outputs,
+            cfg.worst_examples,
+            is_forecast=spec.task is config.Task.forecast,
+            baseline_labels=baseline_labels,
+            baseline_predictions=baseline_predictions,
+        )
+    raise config.UserError(
+        f"evaluation: received a {spec.task} task, expected classification, regression or forecast."
+    )
+
+
+def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
+    batches = [np.asarray(batch[1]) for batch in dataset]
+    if not batches:
+        raise config.UserError(
+            "evaluation: the split has no examples: give the data set a test split."
+        )
+    labels = np.concatenate(batches)
+    outputs = np.asarray(model.predict(dataset, verbose=0), np.float64).reshape(len(labels), -1)
+    num_bad = int((~np.isfinite(outputs).all(axis=1)).sum())
+    if num_bad:
+        raise config.UserError(
+            f"evaluation: the model's predictions are not finite for {num_bad} of {len(labels)} "
+            "examples: training has diverged; try a smaller optimizer.learning_rate."
+        )
+    return outputs, labels
+
+
+def weight_samples(model: Any, num_samples: int = _NUM_SAMPLES) -> dict[str, NDArray[np.float64]]:
+    """Returns the values of each trainable variable, evenly thinned out where there are many.
+
+    Args:
+        model: a built Keras model.
+        num_samples: at most so many values a variable.
+    """
+    samples = {}
+    for variable in model.trainable_variables:
+        values = np.asarray(variable.numpy(), np.float64).reshape(-1)
+        kept = np.linspace(0, len(values) - 1, min(len(values), num_samples)).round()
+        samples[str(variable.path)] = values[kept.astype(np.int64)]
+    return samples

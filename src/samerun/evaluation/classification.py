@@ -1,0 +1,300 @@
+"""Evaluation of classifiers, with two classes or more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samerun import config
+from samerun.evaluation.report import Report, share_interval
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+NUM_BINS = 15  # as in Guo et al. (2017), so that figures can be compared
+_SMALLEST = 1e-7  # keras.config.epsilon(): log_loss then agrees with Keras's cross-entropy
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """How one class was found. NaN where the split cannot say: recall of a class it has not got.
+
+    Args:
+        name: the class.
+        precision: share of the examples said to be of this class that are.
+        recall: share of the examples of this class that were said to be.
+        f1: harmonic mean of precision and recall.
+        auc: area under the ROC curve, this class against all others.
+        average_precision: area under the precision-recall curve, as a sum of steps.
+        support: examples of this class.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    auc: float
+    average_precision: float
+    support: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A line to draw and the area under it.
+
+    Args:
+        x: false positive rate, or recall.
+        y: true positive rate, or precision.
+        area: area under the curve; of a precision-recall curve, the average precision.
+    """
+
+    x: Floats
+    y: Floats
+    area: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Confidence against truth, in bins of equal width over the predicted class's probability.
+
+    Args:
+        edges: (bins + 1,) edges from 0 to 1.
+        confidence: (bins,) mean probability of the predicted class; NaN in an empty bin.
+        accuracy: (bins,) share of right predictions; NaN in an empty bin.
+        counts: (bins,) examples.
+    """
+
+    edges: Floats
+    confidence: Floats
+    accuracy: Floats
+    counts: Integers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A wrong prediction.
+
+    Args:
+        index: position of the example in the split.
+        label: true class.
+        predicted: class the model said.
+        confidence: probability the model gave to that class.
+    """
+
+    index: int
+    label: int
+    predicted: int
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationReport(Report):
+    """An evaluated classifier.
+
+    Args:
+        class_names: one name a class, in the order of the labels.
+        labels: (examples,) true classes.
+        probabilities: (examples, classes); a binary model's one output is given two columns.
+        predicted: (examples,) most probable classes.
+        confusion: (classes, classes) counts, rows are true classes.
+        per_class: one score a class.
+        roc: false against true positive rate, one curve a class that has examples both in and out.
+        precision_recall: recall against precision, for the same classes.
+        calibration: confidence against truth.
+        worst: the most confident mistakes, the most confident first.
+    """
+
+    class_names: tuple[str, ...]
+    labels: Integers
+    probabilities: Floats
+    predicted: Integers
+    confusion: Integers
+    per_class: tuple[ClassScore, ...]
+    roc: dict[int, Curve]
+    precision_recall: dict[int, Curve]
+    calibration: Calibration
+    worst: tuple[Mistake, ...]
+
+    @property
+    def errors(self) -> Floats:
+        """1 for a wrong prediction, 0 for a right one."""
+        return (self.labels != self.predicted).astype(np.float64)
+
+
+def calibrate(confidence: Floats, is_right: NDArray[np.bool_]) -> Calibration:
+    """Sorts predictions into bins by their confidence.
+
+    Args:
+        confidence: (examples,) probability of the predicted class.
+        is_right: (examples,) whether it was the true one.
+    """
+    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    filled = np.where(counts > 0, counts, np.nan)
+    return Calibration(
+        edges=np.linspace(0, 1, NUM_BINS + 1),
+        confidence=np.bincount(bins, confidence, NUM_BINS) / filled,
+        accuracy=np.bincount(bins, is_right, NUM_BINS) / filled,
+        counts=counts,
+    )
+
+
+def expected_calibration_error(bins: Calibration) -> float:
+    """Returns the mean distance between confidence and accuracy, weighted by the bins' sizes.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3.
+    """
+    distance = np.abs(bins.confidence - bins.accuracy)
+    return float(np.nansum(distance * bins.counts) / bins.counts.sum())
+
+
+def _curves(labels: Integers, probabilities: Floats) -> tuple[dict[int, Curve], dict[int, Curve]]:
+    from sklearn.metrics import auc, precision_recall_curve, roc_curve
+
+    roc, precision_recall = {}, {}
+    for label in range(probabilities.shape[1]):
+        is_this = labels == label
+        if is_this.all() or not is_this.any():
+            continue
+        false, true, _ = roc_curve(is_this, probabilities[:, label])
+        roc[label] = Curve(x=false, y=true, area=float(auc(false, true)))
+        precision, recall, _ = precision_recall_curve(
+            is_this, probabilities[:, label], drop_intermediate=True
+        )
+        area = float(-np.sum(np.diff(recall) * precision[:-1]))
+        precision_recall[label] = Curve(x=recall, y=precision, area=area)
+    return roc, precision_recall
+
+
+def _ratio(part: float, whole: float, otherwise: float) -> float:
+    return float(part / whole) if whole else otherwise
+
+
+def _score(
+    name: str, confusion: Integers, label: int, areas: tuple[Curve | None, Curve | None]
+) -> ClassScore:
+    hits = int(confusion[label, label])
+    support, said = int(confusion[label].sum()), int(confusion[:, label].sum())
+    roc, precision_recall = areas
+    return ClassScore(
+        name=name,
+        precision=_ratio(hits, said, otherwise=0.0 if support else np.nan),
+        recall=_ratio(hits, support, otherwise=np.nan),
+        f1=_ratio(2 * hits, support + said, otherwise=np.nan) if support else np.nan,
+        auc=roc.area if roc else np.nan,
+        average_precision=precision_recall.area if precision_recall else np.nan,
+        support=support,
+    )
+
+
+def _averages(scores: Sequence[ClassScore], is_binary: bool) -> dict[str, float]:
+    names = ("precision", "recall", "f1", "auc", "average_precision")
+    present = [score for score in scores if score.support]
+    averages = {
+        f"{name}_macro": float(np.mean([getattr(score, name) for score in present]))
+        for name in names
+    }
+    if is_binary:
+        averages |= {name: getattr(scores[1], name) for name in names}
+    return {name: value for name, value in averages.items() if not np.isnan(value)}
+
+
+def _mistakes(
+    labels: Integers, predicted: Integers, confidence: Floats, at_most: int
+) -> tuple[Mistake, ...]:
+    wrong = np.flatnonzero(labels != predicted)
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:at_most]
+    return tuple(
+        Mistake(
+            index=int(index),
+            label=int(labels[index]),
+            predicted=int(predicted[index]),
+            confidence=float(confidence[index]),
+        )
+        for index in order
+    )
+
+
+def _as_probabilities(outputs: Floats, num_classes: int) -> Floats:
+    if outputs.shape[1] == 1:
+        outputs = np.concatenate([1 - outputs, outputs], axis=1)
+    if outputs.shape[1] != num_classes:
+        raise config.UserError(
+            f"The model gives {outputs.shape[1]} numbers an example, expected {num_classes}: "
+            "one probability a class."
+        )
+    sums = outputs.sum(axis=1)
+    if outputs.min() < -1e-6 or np.abs(sums - 1).max() > 0.01:  # float16 sums are off by 0.001
+        raise config.UserError(
+            f"The model's outputs lie between {outputs.min():.3g} and {outputs.max():.3g} and sum "
+            f"to between {sums.min():.3g} and {sums.max():.3g}, expected probabilities: let it end "
+            "in a softmax, or in a sigmoid for two classes."
+        )
+    return outputs
+
+
+def report_classification(
+    labels: NDArray[np.generic],
+    outputs: Floats,
+    class_names: Sequence[str],
+    worst_examples: int,
+    baseline_labels: NDArray[np.generic] | None = None,
+) -> ClassificationReport:
+    """Compares a classifier's outputs with the truth.
+
+    Macro averages are over the classes that the split has examples of. Ties between probabilities
+    go to the first class, which for two classes is Keras's threshold: above 0.5.
+
+    Args:
+        labels: (examples,) or (examples, 1) true classes from 0.
+        outputs: (examples, classes) probabilities, or (examples, 1): those of class 1.
+        class_names: one name a class.
+        worst_examples: how many mistakes to list.
+        baseline_labels: labels of the training split, whose most frequent one is the baseline.
+
+    Raises:
+        UserError: the outputs are not probabilities.
+    """
+    labels = np.asarray(labels).reshape(-1).astype(np.int64)
+    num_classes = len(class_names)
+    probabilities = _as_probabilities(outputs, num_classes)
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    is_right = predicted == labels
+    pairs = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    confusion = pairs.reshape(num_classes, num_classes)
+    roc, precision_recall = _curves(labels, probabilities)
+    scores = tuple(
+        _score(name, confusion, label, (roc.get(label), precision_recall.get(label)))
+        for label, name in enumerate(class_names)
+    )
+    calibration = calibrate(confidence, is_right)
+    low, high = share_interval(is_right)
+    true_share = np.clip(probabilities[np.arange(len(labels)), labels], _SMALLEST, 1 - _SMALLEST)
+    metrics = {
+        "accuracy": float(is_right.mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        **_averages(scores, is_binary=outputs.shape[1] == 1),
+        "log_loss": float(-np.log(true_share).mean()),
+        "expected_calibration_error": expected_calibration_error(calibration),
+    }
+    if baseline_labels is not None:
+        frequent = np.bincount(np.asarray(baseline_labels).reshape(-1).astype(np.int64)).argmax()
+        metrics["baseline_accuracy"] = float((labels == frequent).mean())
+    return ClassificationReport(
+        metrics=metrics,
+        headline="accuracy",
+        baseline="" if baseline_labels is None else "majority",
+        class_names=tuple(class_names),
+        labels=labels,
+        probabilities=probabilities,
+        predicted=predicted,
+        confusion=confusion,
+        per_class=scores,
+        roc=roc,
+        precision_recall=precision_recall,
+        calibration=calibration,
+        worst=_mistakes(labels, predicted, confidence, worst_examples),
+    )

@@ -1,0 +1,139 @@
+"""What every evaluation says, whatever was predicted: metrics, an interval, a baseline, a line."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samerun import config
+
+NUM_RESAMPLES = 1000
+_SEED = 20160401  # any fixed number: the same predictions have to give the same interval
+_CHUNK = 4_000_000  # random indices held at once: 16 MB, where 10,000 examples would need 40 MB
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(ABC):
+    """An evaluated split.
+
+    Args:
+        metrics: flat names without a split, such as `accuracy`. One that is not defined for the
+            split, such as the area under a ROC curve of one class only, is left out.
+        headline: name of the metric that stands for the whole; `<headline>_low` and
+            `<headline>_high` are its 95 % interval, `baseline_<headline>` is what no model gets.
+        baseline: what the baseline predicts: `majority`, `mean`, `persistence`, or an empty string
+            where nothing was given to make one from.
+    """
+
+    metrics: dict[str, float]
+    headline: str
+    baseline: str
+
+    @property
+    @abstractmethod
+    def errors(self) -> NDArray[np.float64]:
+        """One error an example, in the data's order; two reports can be compared pair by pair."""
+
+    @property
+    def num_examples(self) -> int:
+        """Examples in the split."""
+        return len(self.errors)
+
+    @property
+    def beats_baseline(self) -> bool | None:
+        """Whether the whole 95 % interval is better than the baseline; `None` without one."""
+        reference = self.metrics.get(f"baseline_{self.headline}")
+        if reference is None:
+            return None
+        if config.should_rise(self.headline):
+            return self.metrics[f"{self.headline}_low"] > reference
+        return self.metrics[f"{self.headline}_high"] < reference
+
+    def sentence(self, split: str = "test") -> str:
+        """Returns one line: the headline, its interval, and how it stands to the baseline.
+
+        Args:
+            split: name of the split that was evaluated.
+        """
+        name = self.headline
+        value, low, high = (self.metrics[name + end] for end in ("", "_low", "_high"))
+        line = (
+            f"{split} {name.replace('_', ' ')} {_short(value)} (95 % {_short(low)}-{_short(high)})"
+        )
+        reference = self.metrics.get(f"baseline_{name}")
+        if reference is None:
+            return line
+        better = value > reference if config.should_rise(name) else value < reference
+        if not better:
+            standing = ", NOT better than the "
+        elif not self.beats_baseline:
+            standing = ", not clearly better than the "
+        else:
+            standing = ", "
+        return f"{line}{standing}{self.baseline} baseline {_short(reference)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
+
+
+def mean_interval(values: NDArray[np.float64], block_length: int = 1) -> tuple[float, float]:
+    """Returns the 95 % percentile bootstrap interval of a mean.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; with blocks,
+    Politis and Romano, A Circular Block-Resampling Procedure for Stationary Data (1992).
+
+    Args:
+        values: one number an example.
+        block_length: how many neighbouring examples are drawn together. 1 for independent examples;
+            more for a time series, whose neighbouring errors say the same thing twice.
+    """
+    num_blocks = -(-len(values) // block_length)
+    wrapped = np.concatenate([values, values[: block_length - 1]])
+    sums = np.concatenate([[0.0], np.cumsum(wrapped)])
+    means = values if block_length == 1 else (sums[block_length:] - sums[:-block_length])
+    means = means / block_length
+    random = np.random.default_rng(_SEED)
+    rows = max(1, _CHUNK // num_blocks)
+    drawn = [
+        means[random.integers(len(means), size=(min(rows, NUM_RESAMPLES - at), num_blocks))].mean(1)
+        for at in range(0, NUM_RESAMPLES, rows)
+    ]
+    tail = (1 - _CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def share_interval(hits: NDArray[np.bool_]) -> tuple[float, float]:
+    """Returns the 95 % interval of a share.
+
+    It is the bootstrap's, but where all examples agree: resampling them cannot give anything else,
+    and would claim certainty. There the exact bound is used (Clopper and Pearson, 1934).
+
+    Args:
+        hits: whether each example counts.
+    """
+    bound = ((1 - _CONFIDENCE) / 2) ** (1 / len(hits))
+    if hits.all():
+        return bound, 1.0
+    if not hits.any():
+        return 0.0, 1 - bound
+    return mean_interval(hits.astype(np.float64))
+
+
+def best_epoch(values: Sequence[float], metric: str) -> int | None:
+    """Returns the epoch, counted from 1, with the best value; `None` where no value is finite.
+
+    Args:
+        values: one value an epoch.
+        metric: its name, which says whether it should rise or fall.
+    """
+    array = np.asarray(values, np.float64)
+    if not np.isfinite(array).any():
+        return None
+    worst = -np.inf if config.should_rise(metric) else np.inf
+    array = np.where(np.isfinite(array), array, worst)
+    return int(array.argmax() if config.should_rise(metric) else array.argmin()) + 1
