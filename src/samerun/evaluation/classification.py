@@ -119,7 +119,7 @@ class ClassificationReport(Report):
     @property
     def errors(self) -> Floats:
         """1 for a wrong prediction, 0 for a right one."""
-        return (self.labels != self.predicted).astype(np.float64)
+        return np.asarray(self.labels != self.predicted, np.float64)
 
 
 def calibrate(confidence: Floats, is_right: NDArray[np.bool_]) -> Calibration:
@@ -147,6 +147,12 @@ def expected_calibration_error(bins: Calibration) -> float:
     """
     distance = np.abs(bins.confidence - bins.accuracy)
     return float(np.nansum(distance * bins.counts) / bins.counts.sum())
+
+
+def log_loss(labels: Integers, probabilities: Floats) -> float:
+    """Returns the mean of -log(probability of the true class), in nats."""
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(of_truth, _SMALLEST, 1 - _SMALLEST)).mean())
 
 
 def _curves(labels: Integers, probabilities: Floats) -> tuple[dict[int, Curve], dict[int, Curve]]:
@@ -186,6 +192,18 @@ def _score(
         average_precision=precision_recall.area if precision_recall else np.nan,
         support=support,
     )
+
+
+def _accuracies(
+    labels: Integers, predicted: Integers, baseline_labels: NDArray[np.generic] | None
+) -> dict[str, float]:
+    is_right = labels == predicted
+    low, high = share_interval(is_right)
+    metrics = {"accuracy": float(is_right.mean()), "accuracy_low": low, "accuracy_high": high}
+    if baseline_labels is not None:
+        frequent = np.bincount(np.asarray(baseline_labels).reshape(-1).astype(np.int64)).argmax()
+        metrics["baseline_accuracy"] = float((labels == frequent).mean())
+    return metrics
 
 
 def _averages(scores: Sequence[ClassScore], is_binary: bool) -> dict[str, float]:
@@ -256,39 +274,29 @@ def report_classification(
     Raises:
         UserError: the outputs are not probabilities.
     """
-    labels = np.asarray(labels).reshape(-1).astype(np.int64)
+    truth: Integers = np.asarray(labels).reshape(-1).astype(np.int64)
     num_classes = len(class_names)
     probabilities = _as_probabilities(outputs, num_classes)
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
-    is_right = predicted == labels
-    pairs = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
+    pairs = np.bincount(truth * num_classes + predicted, minlength=num_classes**2)
     confusion = pairs.reshape(num_classes, num_classes)
-    roc, precision_recall = _curves(labels, probabilities)
+    roc, precision_recall = _curves(truth, probabilities)
     scores = tuple(
         _score(name, confusion, label, (roc.get(label), precision_recall.get(label)))
         for label, name in enumerate(class_names)
     )
-    calibration = calibrate(confidence, is_right)
-    low, high = share_interval(is_right)
-    true_share = np.clip(probabilities[np.arange(len(labels)), labels], _SMALLEST, 1 - _SMALLEST)
-    metrics = {
-        "accuracy": float(is_right.mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        **_averages(scores, is_binary=outputs.shape[1] == 1),
-        "log_loss": float(-np.log(true_share).mean()),
-        "expected_calibration_error": expected_calibration_error(calibration),
-    }
-    if baseline_labels is not None:
-        frequent = np.bincount(np.asarray(baseline_labels).reshape(-1).astype(np.int64)).argmax()
-        metrics["baseline_accuracy"] = float((labels == frequent).mean())
+    calibration = calibrate(confidence, predicted == truth)
+    metrics = _accuracies(truth, predicted, baseline_labels)
+    metrics |= _averages(scores, is_binary=outputs.shape[1] == 1)
+    metrics["log_loss"] = log_loss(truth, probabilities)
+    metrics["expected_calibration_error"] = expected_calibration_error(calibration)
     return ClassificationReport(
         metrics=metrics,
         headline="accuracy",
         baseline="" if baseline_labels is None else "majority",
         class_names=tuple(class_names),
-        labels=labels,
+        labels=truth,
         probabilities=probabilities,
         predicted=predicted,
         confusion=confusion,
@@ -296,5 +304,5 @@ def report_classification(
         roc=roc,
         precision_recall=precision_recall,
         calibration=calibration,
-        worst=_mistakes(labels, predicted, confidence, worst_examples),
+        worst=_mistakes(truth, predicted, confidence, worst_examples),
     )

@@ -89,6 +89,18 @@ def determination(truth: Floats, predicted: Floats) -> float:
     return float((1 - ((truth - predicted) ** 2).sum(axis=0) / spread).mean())
 
 
+def _baseline(truth: Floats, predicted: Floats, mean_absolute: float) -> dict[str, float]:
+    """Skill is 1 - error / baseline error: 1 is perfect, 0 no better, below 0 worse."""
+    simple_absolute, simple_squared = _errors(truth, predicted)
+    metrics = {
+        "baseline_mean_absolute_error": simple_absolute,
+        "baseline_root_mean_squared_error": simple_squared,
+    }
+    if simple_absolute:
+        metrics["skill"] = 1 - mean_absolute / simple_absolute
+    return metrics
+
+
 def _as_columns(values: NDArray[np.generic], num_outputs: int) -> Floats:
     return np.asarray(values, np.float64).reshape(-1, num_outputs)
 
@@ -126,9 +138,9 @@ def report_regression(
             f"{num_outputs}."
         )
     true, said = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)
-    mean_absolute, root_mean_squared = _errors(true, said)
     block_length = max(1, round(len(true) ** (1 / 3))) if is_forecast else 1
     low, high = mean_interval(np.abs(true - said).mean(axis=1), block_length)
+    mean_absolute, root_mean_squared = _errors(true, said)
     metrics = {
         "mean_absolute_error": mean_absolute,
         "mean_absolute_error_low": low,
@@ -141,17 +153,11 @@ def report_regression(
     baseline = ""
     if baseline_predictions is not None:
         baseline = "persistence"
-        simple = np.broadcast_to(_as_columns(baseline_predictions, num_outputs), true.shape)
+        metrics |= _baseline(true, _as_columns(baseline_predictions, num_outputs), mean_absolute)
     elif baseline_labels is not None:
         baseline = "mean"
         mean = _as_columns(baseline_labels, num_outputs).mean(axis=0)
-        simple = np.broadcast_to(mean, true.shape)
-    if baseline:
-        simple_absolute, simple_squared = _errors(true, simple)
-        metrics["baseline_mean_absolute_error"] = simple_absolute
-        metrics["baseline_root_mean_squared_error"] = simple_squared
-        if simple_absolute:
-            metrics["skill"] = 1 - mean_absolute / simple_absolute
+        metrics |= _baseline(true, mean, mean_absolute)
     return RegressionReport(
         metrics=metrics,
         headline="mean_absolute_error",

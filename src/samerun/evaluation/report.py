@@ -60,9 +60,8 @@ class Report(ABC):
         """
         name = self.headline
         value, low, high = (self.metrics[name + end] for end in ("", "_low", "_high"))
-        line = (
-            f"{split} {name.replace('_', ' ')} {_short(value)} (95 % {_short(low)}-{_short(high)})"
-        )
+        words = name.replace("_", " ")
+        line = f"{split} {words} {_short(value)} (95 % {_short(low)}-{_short(high)})"
         reference = self.metrics.get(f"baseline_{name}")
         if reference is None:
             return line
