@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import config
+from samerun.evaluation.calibration import Calibration
 from samerun.evaluation.classification import (
-    Calibration,
     ClassificationReport,
     ClassScore,
     Curve,

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import config
+from samerun.evaluation.calibration import Calibration, calibrate, expected_calibration_error
 from samerun.evaluation.report import Report, share_interval
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-NUM_BINS = 15  # as in Guo et al. (2017), so that figures can be compared
 _SMALLEST = 1e-7  # keras.config.epsilon(): log_loss then agrees with Keras's cross-entropy
 
 
@@ -52,23 +52,6 @@ class Curve:
     x: Floats
     y: Floats
     area: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """Confidence against truth, in bins of equal width over the predicted class's probability.
-
-    Args:
-        edges: (bins + 1,) edges from 0 to 1.
-        confidence: (bins,) mean probability of the predicted class; NaN in an empty bin.
-        accuracy: (bins,) share of right predictions; NaN in an empty bin.
-        counts: (bins,) examples.
-    """
-
-    edges: Floats
-    confidence: Floats
-    accuracy: Floats
-    counts: Integers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,33 +103,6 @@ class ClassificationReport(Report):
     def errors(self) -> Floats:
         """1 for a wrong prediction, 0 for a right one."""
         return np.asarray(self.labels != self.predicted, np.float64)
-
-
-def calibrate(confidence: Floats, is_right: NDArray[np.bool_]) -> Calibration:
-    """Sorts predictions into bins by their confidence.
-
-    Args:
-        confidence: (examples,) probability of the predicted class.
-        is_right: (examples,) whether it was the true one.
-    """
-    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
-    counts = np.bincount(bins, minlength=NUM_BINS)
-    filled = np.where(counts > 0, counts, np.nan)
-    return Calibration(
-        edges=np.linspace(0, 1, NUM_BINS + 1),
-        confidence=np.bincount(bins, confidence, NUM_BINS) / filled,
-        accuracy=np.bincount(bins, is_right, NUM_BINS) / filled,
-        counts=counts,
-    )
-
-
-def expected_calibration_error(bins: Calibration) -> float:
-    """Returns the mean distance between confidence and accuracy, weighted by the bins' sizes.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3.
-    """
-    distance = np.abs(bins.confidence - bins.accuracy)
-    return float(np.nansum(distance * bins.counts) / bins.counts.sum())
 
 
 def log_loss(labels: Integers, probabilities: Floats) -> float:

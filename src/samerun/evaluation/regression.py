@@ -125,8 +125,8 @@ def report_regression(
         worst_examples: how many of the largest errors to list.
         is_forecast: the examples are in the order of time.
         baseline_labels: targets of the training split, whose mean is the baseline.
-        baseline_predictions: (examples, outputs) a better baseline: for a forecast, the last value
-            known when it was made ("tomorrow = today").
+        baseline_predictions: (examples, outputs), or (examples, 1) for all outputs: a better
+            baseline for a forecast, the last value known when it was made ("tomorrow = today").
 
     Raises:
         UserError: the model predicts another number of numbers than the data has.
@@ -153,7 +153,8 @@ def report_regression(
     baseline = ""
     if baseline_predictions is not None:
         baseline = "persistence"
-        metrics |= _baseline(true, _as_columns(baseline_predictions, num_outputs), mean_absolute)
+        simple = np.asarray(baseline_predictions, np.float64).reshape(len(true), -1)
+        metrics |= _baseline(true, simple, mean_absolute)
     elif baseline_labels is not None:
         baseline = "mean"
         mean = _as_columns(baseline_labels, num_outputs).mean(axis=0)

@@ -1,0 +1,54 @@
+"""Whether a classifier is right as often as it says it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+NUM_BINS = 15  # as in Guo et al. (2017), so that figures can be compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Confidence against truth, in bins of equal width over the predicted class's probability.
+
+    Args:
+        edges: (bins + 1,) edges from 0 to 1.
+        confidence: (bins,) mean probability of the predicted class; NaN in an empty bin.
+        accuracy: (bins,) share of right predictions; NaN in an empty bin.
+        counts: (bins,) examples.
+    """
+
+    edges: Floats
+    confidence: Floats
+    accuracy: Floats
+    counts: NDArray[np.int64]
+
+
+def calibrate(confidence: Floats, is_right: NDArray[np.bool_]) -> Calibration:
+    """Sorts predictions into bins by their confidence.
+
+    Args:
+        confidence: (examples,) probability of the predicted class.
+        is_right: (examples,) whether it was the true one.
+    """
+    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    filled = np.where(counts > 0, counts, np.nan)
+    return Calibration(
+        edges=np.linspace(0, 1, NUM_BINS + 1),
+        confidence=np.bincount(bins, confidence, NUM_BINS) / filled,
+        accuracy=np.bincount(bins, is_right, NUM_BINS) / filled,
+        counts=counts,
+    )
+
+
+def expected_calibration_error(bins: Calibration) -> float:
+    """Returns the mean distance between confidence and accuracy, weighted by the bins' sizes.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017), equation 3.
+    """
+    distance = np.abs(bins.confidence - bins.accuracy)
+    return float(np.nansum(distance * bins.counts) / bins.counts.sum())
