@@ -119,12 +119,12 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
     labelled = spec.is_classification
     if (training.class_weights or training.balance_classes) and not labelled:
         raise UserError(f"training: class weights need classes, and {cfg.dataset.kind} has none.")
-    num_classes = len(spec.class_names)
-    for label in training.class_weights:
-        if not 0 <= label < num_classes:
-            raise UserError(
-                f"training.class_weights: received label {label}, expected 0 to {num_classes - 1}."
-            )
+    given, num_classes = len(training.class_weights), len(spec.class_names)
+    if given not in (0, num_classes):
+        raise UserError(
+            f"training.class_weights: received {given} weights, expected one for each of the "
+            f"{num_classes} classes of {cfg.dataset.kind}."
+        )
     if training.label_smoothing and not labelled:
         raise UserError(
             f"training.label_smoothing: received {training.label_smoothing:g}, but "

@@ -190,6 +190,7 @@ def _names(kind: Any) -> list[str]:
 def _expected(message: str) -> str:
     wanted = {
         "is incompatible with type hint 'int'": "a whole number",
+        "is not Optional": "a value, not null",
         "Integer": "a whole number",
         "Float": "a number",
         "Boolean": "true or false",
@@ -214,6 +215,8 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
     message = str(error.msg).splitlines()[0]
     if "not in" in message or "not a valid key" in message:
         holder = getattr(error.object_type, "__name__", "the config")
+        if holder == "dict":
+            return UserError(f"{key}: a new key of a mapping is added with a plus: +{key}=… .")
         hint = nearest(key, [known for known in _known_keys(key) if known != key])
         return UserError(f"{key}: there is no such key in {holder}.{hint}")
     if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":

@@ -1,0 +1,215 @@
+"""Where Keras's events meet tracking, schedules and the screen. No callback here ever raises."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import psutil
+
+from samerun import optim
+from samerun.config import Config, ReduceOnPlateau, should_rise
+from samerun.tracking import Run
+
+_logger = logging.getLogger(__name__)
+
+
+def logged_name(keras_name: str) -> str:
+    """Returns `validation/accuracy` for Keras's `val_accuracy`, `train/loss` for `loss`."""
+    if keras_name.startswith("val_"):
+        return f"validation/{keras_name.removeprefix('val_')}"
+    return f"train/{keras_name}"
+
+
+def keras_name(logged: str) -> str:
+    """Returns Keras's `val_accuracy` for `validation/accuracy`."""
+    split, _, name = logged.partition("/")
+    return f"val_{name}" if split == "validation" else name
+
+
+class EpochKey(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the data pipeline which epoch begins: its order is a function of (seed, epoch)."""
+
+    def __init__(self, set_epoch: Callable[[int], None]) -> None:
+        super().__init__()
+        self.set_epoch_of_data = set_epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Runs before Keras makes the epoch's iterator."""
+        self.set_epoch_of_data(epoch)
+
+
+class NanGuard(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops training at the first value that is not finite, and remembers where it was.
+
+    Placed first, so that a NaN is known before any other callback takes it for a best value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: str | None = None
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Notes the epoch for the message."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at the running loss."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            self._stop(f"train/loss is {loss:g} at epoch {self._epoch + 1}, step {batch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at every metric of the epoch."""
+        for name, value in (logs or {}).items():
+            if not math.isfinite(float(value)):
+                self._stop(f"{logged_name(name)} is {float(value):g} at epoch {epoch + 1}")
+
+    def _stop(self, found: str) -> None:
+        self.found = self.found or found
+        self.model.stop_training = True
+
+
+class Plateau(keras.callbacks.Callback):  # type: ignore[misc]
+    """Cuts the learning rate when the monitored metric no longer improves.
+
+    Keras's own `ReduceLROnPlateau` sets a variable that does not exist when the optimizer has a
+    schedule (here the warm-up), and takes a NaN for its best value. This one assigns the schedule's
+    factor.
+
+    Args:
+        schedule: patience, factor and limits.
+        monitor: Keras's name of the metric.
+        rises: larger is better.
+    """
+
+    def __init__(self, schedule: ReduceOnPlateau, monitor: str, *, rises: bool) -> None:
+        super().__init__()
+        self.schedule, self.monitor, self.sign = schedule, monitor, 1.0 if rises else -1.0
+        self.best, self.wait, self.cooldown, self.factor = -math.inf, 0, 0, 1.0
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Counts the epochs without improvement and cuts after too many."""
+        value = self.sign * float((logs or {})[self.monitor])
+        if self.cooldown:
+            self.cooldown -= 1
+            self.wait = 0
+        if value > self.best + self.schedule.min_delta:
+            self.best, self.wait = value, 0
+        elif not self.cooldown:
+            self.wait += 1
+            if self.wait >= self.schedule.patience_epochs:
+                self._cut()
+
+    def _cut(self) -> None:
+        self.factor = max(self.factor * self.schedule.factor, self.schedule.min_factor)
+        optim.plateau_factor(self.model.optimizer).assign(self.factor)
+        self.cooldown, self.wait = self.schedule.cooldown_epochs, 0
+
+
+class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes every epoch, and on request every few steps, to the run, and keeps the history.
+
+    Args:
+        run: where to write.
+        num_examples: training examples an epoch, for the speed.
+        log_every_steps: write the mean loss of so many steps, `None` for epochs only.
+    """
+
+    def __init__(self, run: Run, *, num_examples: int, log_every_steps: int | None) -> None:
+        super().__init__()
+        self.run, self.num_examples, self.log_every_steps = run, num_examples, log_every_steps
+        self.history: dict[str, list[float]] = {}
+        self._process = psutil.Process()
+        self._steps_before, self._last_step, self._last_sum = 0, 0, 0.0
+        self._began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the clock."""
+        self._began = time.perf_counter()
+        self._last_step, self._last_sum = 0, 0.0
+        self._process.cpu_percent()  # the next call answers for the time since this one
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes the mean loss of the last steps; Keras gives the mean since the epoch began."""
+        step = batch + 1
+        if self.log_every_steps is None or step - self._last_step < self.log_every_steps:
+            return
+        total = float((logs or {})["loss"]) * step
+        mean = (total - self._last_sum) / (step - self._last_step)
+        self._last_step, self._last_sum = step, total
+        self.run.log_metrics({"train/step_loss": mean}, step=self._steps_before + step)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes the epoch's metrics, learning rate, speed, memory and CPU."""
+        seconds = time.perf_counter() - self._began
+        iterations = int(self.model.optimizer.iterations)
+        self._steps_before = iterations
+        values = {logged_name(name): float(value) for name, value in (logs or {}).items()}
+        values["learning_rate"] = optim.learning_rate(self.model.optimizer, iterations - 1)
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(value)
+        speed = {
+            "speed/epoch_seconds": seconds,
+            "speed/examples_per_second": self.num_examples / seconds,
+            "system/process_memory_megabytes": self._process.memory_info().rss / 1e6,
+            "system/process_cpu_percent": self._process.cpu_percent(),
+        }
+        self.run.log_metrics(values | speed, step=epoch + 1)
+
+
+def _early_stopping(cfg: Config) -> keras.callbacks.EarlyStopping:
+    stopping = cfg.training.early_stopping
+    patience = stopping.patience_epochs
+    return keras.callbacks.EarlyStopping(
+        monitor=keras_name(stopping.monitor),
+        mode="max" if should_rise(stopping.monitor) else "min",
+        patience=cfg.training.epochs if patience is None else patience,
+        min_delta=stopping.min_delta,
+        restore_best_weights=stopping.restore_best,
+    )
+
+
+def _tensorboard(cfg: Config, run: Run) -> keras.callbacks.TensorBoard:
+    profile = tuple(cfg.tracking.profile_steps)
+    return keras.callbacks.TensorBoard(
+        log_dir=str(run.folder / "tensorboard"),
+        histogram_freq=1,
+        write_graph=True,
+        profile_batch=profile if profile else 0,
+    )
+
+
+def build(
+    cfg: Config, run: Run, *, set_epoch: Callable[[int], None], num_train: int
+) -> dict[str, keras.callbacks.Callback]:
+    """Returns the callbacks of a run by name, in the order in which Keras has to call them.
+
+    Args:
+        cfg: the config of the run.
+        run: where to write.
+        set_epoch: tells the data pipeline which epoch begins.
+        num_train: training examples an epoch.
+    """
+    stopping, schedule = cfg.training.early_stopping, cfg.schedule
+    made: dict[str, keras.callbacks.Callback] = {
+        "epoch_key": EpochKey(set_epoch),
+        "nan_guard": NanGuard(),
+    }
+    if cfg.optimizer.use_ema:
+        # Validation and the best weights are those of the average, as the final ones are.
+        made["ema"] = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    if isinstance(schedule, ReduceOnPlateau):
+        made["plateau"] = Plateau(
+            schedule, keras_name(stopping.monitor), rises=should_rise(stopping.monitor)
+        )
+    made["early_stopping"] = _early_stopping(cfg)
+    made["recorder"] = Recorder(
+        run, num_examples=num_train, log_every_steps=cfg.tracking.log_every_steps
+    )
+    if cfg.tracking.tensorboard:
+        made["tensorboard"] = _tensorboard(cfg, run)
+    return made

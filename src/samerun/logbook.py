@@ -1,0 +1,183 @@
+"""What a run writes down about itself: parameters, data, model, results, and a page in words."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from samerun import events, optim, plots
+from samerun.config import Composition, Config, as_dict, fingerprint, flatten
+from samerun.data import Data
+from samerun.evaluation import Report, to_csv, weight_samples
+from samerun.provenance import Provenance
+from samerun.tracking import Run
+
+
+def describe_origin(run: Run, composition: Composition, provenance: Provenance) -> None:
+    """Writes the config and where the run comes from, before anything heavy begins.
+
+    Args:
+        run: where to write.
+        composition: the config and how it was composed.
+        provenance: code, environment, machine.
+    """
+    cfg, code = composition.config, provenance.code
+    run.log_params(flatten(cfg))
+    tags = {
+        "samerun.model": cfg.model.kind,
+        "samerun.dataset": cfg.dataset.kind,
+        "samerun.fingerprint.config": fingerprint(cfg),
+        "samerun.fingerprint.code": code.digest,
+        "samerun.command": provenance.command,
+        "samerun.dirty": str(code.is_dirty).lower(),
+    }
+    if code.commit:
+        tags |= {"mlflow.source.git.commit": code.commit, "samerun.commit": code.commit}
+    if code.branch:
+        tags["mlflow.source.git.branch"] = code.branch
+    run.set_tags(tags)
+    run.log_text(composition.resolved, "config/resolved.yaml")
+    run.log_text(composition.composed, "config/composed.yaml")
+    run.log_text("\n".join(composition.overrides) + "\n", "config/overrides.txt")
+    plain = dataclasses.asdict(provenance)
+    diff = plain["code"].pop("diff")
+    run.log_text(json.dumps(plain, indent=2), "provenance/provenance.json")
+    run.log_text(_requirements(provenance.packages), "provenance/requirements.txt")
+    if diff:
+        run.log_text(diff, "provenance/uncommitted.diff")
+
+
+def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
+    """Writes the data set's splits as inputs of the run, with digests of their whole content."""
+    spec = dataset.spec
+    sizes = {"train": spec.num_train, "validation": spec.num_validation, "test": spec.num_test}
+    schema = {
+        "input": f"{spec.layout} {list(spec.input_shape)}",
+        "output": f"{spec.task} [{spec.num_outputs}]",
+    }
+    for split, digest in dataset.fingerprint.items():
+        run.log_dataset(
+            name=cfg.dataset.kind,
+            split=split,
+            digest=digest,
+            num_examples=sizes[split],
+            schema=schema,
+            source=getattr(cfg.dataset, "path", cfg.dataset.kind),
+        )
+    run.set_tags({"samerun.task": spec.task.value})
+    run.log_text(json.dumps(dataset.preprocessing.as_dict(), indent=2), "data/preprocessing.json")
+
+
+def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> None:
+    """Writes the model's summary and what was really used where the config only asks."""
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=100)
+    run.log_text("\n".join(lines) + "\n", "model_summary.txt")
+    run.set_tags(
+        {
+            "samerun.num_parameters": str(model.count_params()),
+            "samerun.jit_compile": str(bool(model.jit_compile)).lower(),
+            "samerun.steps_per_execution": str(model.steps_per_execution),
+        }
+    )
+    rates = optim.curve(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs)
+    _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
+
+
+def write_results(
+    run: Run, cfg: Config, dataset: Data, report: Report, result: Any, seconds: float
+) -> None:
+    """Writes final metrics, tables, plots, TensorBoard's extras, the model and the page in words.
+
+    Args:
+        run: where to write.
+        cfg: the config.
+        dataset: the data, for pictures of mistakes.
+        report: evaluation of the final weights.
+        result: the `samerun.training.Result`.
+        seconds: how long the run has taken so far.
+    """
+    epochs = len(next(iter(result.history.values())))
+    run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
+    run.set_tags({"samerun.weights": result.weights_digest, "samerun.result": result.sentence})
+    run.log_text(_history_csv(result.history), "history.csv")
+    table = to_csv(report)
+    if table:
+        run.log_text(table, "evaluation/per_class.csv")
+    pictures = _draw(run, dataset, report, result)
+    if cfg.tracking.tensorboard:
+        folder = run.folder / "tensorboard"
+        events.write_hparams(folder, flatten(cfg), result.metrics)
+        for path in pictures:
+            events.write_picture(folder, f"evaluation/{path.stem}", path)
+        run.log_folder(folder, "tensorboard")
+    if cfg.tracking.log_model:
+        run.log_model(result.model, dataset.model_inputs(2))
+    run.describe(_page(cfg, result, epochs, seconds))
+
+
+def _draw(run: Run, dataset: Data, report: Report, result: Any) -> list[Path]:
+    spec = dataset.spec
+    split = "test" if spec.num_test else "validation"
+    figures = plots.draw(
+        report,
+        class_names=spec.class_names,
+        examples=lambda indices: dataset.examples(split, indices),
+        layout=spec.layout,
+        history=result.history,
+        weights=weight_samples(result.model),
+    )
+    return [_log_figure(run, figure, f"plots/{name}.png") for name, figure in figures.items()]
+
+
+def _log_figure(run: Run, figure: Any, path: str) -> Path:
+    target = run.folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    plots.save(figure, target)
+    run.log_file(target, str(Path(path).parent))
+    return target
+
+
+def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *history])
+    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
+        writer.writerow([epoch, *(repr(value) for value in values)])
+    return text.getvalue()
+
+
+def _requirements(packages: Mapping[str, str]) -> str:
+    return "".join(f"{name}=={version}\n" for name, version in packages.items())
+
+
+def _page(cfg: Config, result: Any, epochs: int, seconds: float) -> str:
+    """The run's description in Markdown, which the MLflow UI shows on its page."""
+    rows = [
+        ("model", cfg.model.kind, "model"),
+        ("dataset", cfg.dataset.kind, "dataset"),
+        ("optimizer", cfg.optimizer.kind, "optimizer"),
+        ("schedule", cfg.schedule.kind, "schedule"),
+    ]
+    plain = as_dict(cfg)
+    lines = [
+        f"**{result.sentence}**",
+        "",
+        f"{epochs} of {cfg.training.epochs} epochs in {seconds:.0f} s; weights of epoch "
+        f"{result.best_epoch}; best {cfg.training.early_stopping.monitor} {result.objective:.4g}.",
+        "",
+        "| part | choice | settings |",
+        "|---|---|---|",
+    ]
+    for name, kind, group in rows:
+        settings = ", ".join(
+            f"{key} {value}"
+            for key, value in plain[group].items()
+            if key != "kind" and value not in (None, False, [], {}) and not isinstance(value, dict)
+        )
+        lines.append(f"| {name} | `{kind}` | {settings} |")
+    lines += ["", f"Seed {cfg.seed} · weights `{result.weights_digest[:16]}`", ""]
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""Where a run comes from: code, environment and machine, as plain values."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONHASHSEED", "KERAS_BACKEND")
+# An allow-list: the whole environment would carry tokens and passwords into the store.
+
+_UNTRACKED_BYTES = 1_000_000
+# A larger new file is data, not code: its name is recorded, its content is not.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """The state of the source code.
+
+    Args:
+        commit: hash of the checked-out commit, `None` outside a git checkout.
+        branch: its branch, `None` where there is none.
+        diff: patch from the commit to the working tree, new files included; empty when clean.
+        left_out: new files too large for the patch.
+        digest: SHA-256 over the paths and contents of the package's own source files.
+    """
+
+    commit: str | None
+    branch: str | None
+    diff: str
+    left_out: tuple[str, ...]
+    digest: str
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the working tree differs from the commit."""
+        return bool(self.diff or self.left_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The machine, as far as it can change a result or its speed."""
+
+    host: str
+    system: str
+    processor: str
+    num_cores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Everything about where a run comes from besides its config and its data.
+
+    Args:
+        command: the command line, as it could be typed again.
+        code: state of the source code.
+        python: version of the interpreter.
+        packages: installed distributions and their versions.
+        environment: the environment variables that can change a result.
+        machine: the machine.
+    """
+
+    command: str
+    code: Code
+    python: str
+    packages: dict[str, str]
+    environment: dict[str, str]
+    machine: Machine
+
+
+def collect(command: str, folder: Path | None = None) -> Provenance:
+    """Collects the provenance of a run that starts now.
+
+    Args:
+        command: the command line, as it could be typed again.
+        folder: where to look for the user's git checkout, the working folder by default.
+    """
+    names = (*_ENVIRONMENT, *(name for name in os.environ if name.startswith("TF_")))
+    return Provenance(
+        command=command,
+        code=_code(folder or Path.cwd()),
+        python=platform.python_version(),
+        packages=packages(),
+        environment={name: os.environ[name] for name in sorted(names) if name in os.environ},
+        machine=_machine(),
+    )
+
+
+def packages() -> dict[str, str]:
+    """Returns the installed distributions and their versions, sorted by name."""
+    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def digest_of_files(files: Sequence[Path], root: Path) -> str:
+    """Returns one SHA-256, in hex, over the paths below `root` and the contents of the files."""
+    total = hashlib.sha256()
+    for path in sorted(files):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def _code(folder: Path) -> Code:
+    package = Path(__file__).parent
+    digest = digest_of_files(list(package.rglob("*.py")), package)
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return Code(commit=None, branch=None, diff="", left_out=(), digest=digest)
+    top = Path(_git(folder, "rev-parse", "--show-toplevel") or folder)
+    patch = _git(top, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff") or ""
+    new = (_git(top, "ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")
+    left_out, parts = [], [patch + "\n"] if patch else []
+    for name in filter(None, new):
+        if (top / name).stat().st_size > _UNTRACKED_BYTES:
+            left_out.append(name)
+        else:
+            parts.append(_git(top, "diff", "--no-index", "--binary", "/dev/null", name) or "")
+            parts.append("\n")
+    return Code(
+        commit=commit,
+        branch=_git(folder, "symbolic-ref", "--short", "HEAD"),
+        diff="".join(parts),
+        left_out=tuple(left_out),
+        digest=digest,
+    )
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """Returns what git prints, or `None` where git or the checkout is missing."""
+    try:
+        answer = subprocess.run(
+            ["git", "-c", "core.quotePath=false", *words],
+            cwd=folder,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    # `git diff --no-index` answers 1 when there is a difference.
+    if answer.returncode not in (0, 1) or (answer.returncode == 1 and not answer.stdout):
+        return None
+    return answer.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def _machine() -> Machine:
+    return Machine(
+        host=platform.node(),
+        system=platform.platform(),
+        processor=_processor(),
+        num_cores=os.cpu_count() or 1,
+        memory_bytes=_memory_bytes(),
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
+
+
+def _memory_bytes() -> int:
+    if sys.platform == "win32":
+        return 0
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

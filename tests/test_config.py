@@ -1,0 +1,183 @@
+"""Composition, parsing and checks: what is understood, and what is refused with which sentence."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from samerun import config
+from samerun.config import DataSpec, Layout, Task, UserError
+
+IMAGES = DataSpec(
+    task=Task.multiclass,
+    layout=Layout.image,
+    input_shape=(8, 8, 1),
+    num_outputs=10,
+    class_names=tuple("0123456789"),
+    num_train=1000,
+    num_validation=100,
+    num_test=100,
+)
+TABLE = dataclasses.replace(IMAGES, layout=Layout.table, input_shape=(30,))
+NO_VALIDATION = dataclasses.replace(IMAGES, num_validation=0)
+REGRESSION = dataclasses.replace(TABLE, task=Task.regression, num_outputs=1, class_names=())
+
+
+def test_defaults_are_a_cnn_on_digits_with_adam_and_cosine():
+    cfg = config.compose().config
+    kinds = [node.kind for node in (cfg.model, cfg.dataset, cfg.optimizer, cfg.schedule)]
+    assert kinds == ["cnn", "digits", "adam", "cosine"]
+
+
+def test_command_line_words_change_groups_and_keys():
+    cfg = config.compose(["model=mlp", "model.units=[7]", "dataset/augmentation=flip"]).config
+    assert isinstance(cfg.model, config.Mlp)
+    assert cfg.model.units == [7]
+    assert cfg.dataset.augmentation.flip_horizontal
+
+
+def test_a_stored_config_reads_back_equal():
+    words = ["optimizer=sgd", "optimizer.momentum=0.9", "training.class_weights=[1.5,2]"]
+    made = config.compose([*words, "+tracking.tags.course=dl1"])
+    assert config.from_yaml(made.resolved) == made.config
+
+
+def test_parameters_are_named_as_their_overrides_and_compose_the_same_config():
+    made = config.compose(["model=mlp", "training.class_weights=[1.0,2.0]", "schedule=step"])
+    leaves = config.flatten(made.config)
+    assert leaves["model"] == "mlp"
+    assert leaves["schedule.boundaries_epochs"] == "[5.0,8.0]"
+    again = config.compose([f"{key}={value}" for key, value in leaves.items()])
+    assert again.config == made.config
+
+
+def test_config_objects_cannot_be_changed():
+    cfg = config.compose().config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cfg.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_same"),
+    [
+        pytest.param(["tracking.run_name=x", "evaluation.worst_examples=1"], True, id="names"),
+        pytest.param(["seed=1"], False, id="seed"),
+        pytest.param(["model.dropout=0.1"], False, id="model"),
+        pytest.param(["training.intra_op_threads=7"], False, id="threads"),
+    ],
+)
+def test_fingerprint_follows_the_meaning(words, is_same):
+    base, other = config.compose().config, config.compose(words).config
+    assert (config.fingerprint(base) == config.fingerprint(other)) is is_same
+
+
+def test_passwords_of_a_tracking_uri_are_written_nowhere():
+    made = config.compose(["tracking.uri='postgresql://me:secret@host/db'"])
+    everything = made.resolved + made.composed + str(made.overrides)
+    assert "secret" not in everything + str(config.flatten(made.config))
+    assert made.config.tracking.uri == "postgresql://me:secret@host/db"
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        pytest.param("model=cn", "model: received 'cn', expected one of", id="option"),
+        pytest.param("model=cn", "Did you mean 'cnn'?", id="option-hint"),
+        pytest.param("debug=fat", "Did you mean 'fast'?", id="debug-option"),
+        pytest.param("dataset/augmentation=flp", "Did you mean 'flip'?", id="nested-option"),
+        pytest.param("modl=cnn", "Did you mean 'model'?", id="group"),
+        pytest.param("model.dropot=1", "Did you mean 'model.dropout'?", id="key"),
+        pytest.param("model.units=[3]", "no such key in Cnn", id="key-of-another-model"),
+        pytest.param("+model.foo=1", "no such key", id="appended-key"),
+        pytest.param("training.early_stopping.patience=3", "patience_epochs'?", id="nested-key"),
+        pytest.param("model.dropout=abc", "received 'abc', expected a number", id="type"),
+        pytest.param("seed=1.5", "seed: received '1.5', expected a whole number", id="int"),
+        pytest.param("seed=null", "expected a value, not null", id="null"),
+        pytest.param("model.filters=3", "expected a list such as", id="list"),
+        pytest.param("model.filters=[a]", "model.filters[0]: received 'a'", id="list-item"),
+        pytest.param("training.deterministic=maybe", "expected true or false", id="bool"),
+        pytest.param("model.activation=rlu", "expected one of relu, tanh", id="enum"),
+        pytest.param("model.dropout=1.5", "at least 0 and below 1", id="dropout"),
+        pytest.param("training.epochs=0", "expected a number above 0", id="epochs"),
+        pytest.param("model.l2=-1", "expected a number at least 0", id="l2"),
+        pytest.param("model.filters=[8,0]", "model.filters[1]: received 0", id="item-range"),
+        pytest.param("optimizer.learning_rate=nan", "received nan", id="nan"),
+        pytest.param("model.dropout=[1", "could not be understood", id="syntax"),
+        pytest.param("foo", "could not be understood", id="no-equals-sign"),
+        pytest.param("=3", "could not be understood", id="no-key"),
+        pytest.param("tracking.tags={a: b}", "+tracking.tags.a=…", id="mapping"),
+        pytest.param("dataset=npz", "dataset.path: received nothing", id="missing-value"),
+        pytest.param("experiment=nothing", "experiment", id="experiment"),
+    ],
+)
+def test_a_wrong_word_gets_one_sentence(word, sentence):
+    with pytest.raises(UserError) as caught:
+        config.compose([word])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "sentence"),
+    [
+        pytest.param(["model=cnn"], TABLE, "Models that can: mlp", id="model-and-data"),
+        pytest.param(["dataset.batch_size=1001"], IMAGES, "at most the 1000", id="batch-size"),
+        pytest.param(
+            ["model=mlp", "dataset/augmentation=flip"], TABLE, "augmentation=none", id="augment"
+        ),
+        pytest.param(
+            ["training.early_stopping.monitor=val_loss"],
+            IMAGES,
+            "Did you mean 'validation/loss'?",
+            id="monitor",
+        ),
+        pytest.param([], NO_VALIDATION, "validation split is empty", id="empty-validation"),
+        pytest.param(["training.loss=huber"], IMAGES, "categorical_crossentropy", id="loss"),
+        pytest.param(["training.metrics=[auc]"], IMAGES, "top_3_accuracy", id="metric"),
+        pytest.param(
+            ["model=mlp", "training.label_smoothing=0.1"], REGRESSION, "no classes", id="smooth"
+        ),
+        pytest.param(
+            ["training.class_weights=[1,2]"], IMAGES, "each of the 10 classes", id="class-weights"
+        ),
+        pytest.param(
+            ["training.class_weights=[1,2]", "training.balance_classes=true"],
+            IMAGES,
+            "give one of them",
+            id="two-weights",
+        ),
+        pytest.param(["schedule.warmup_epochs=10"], IMAGES, "less than training.epochs", id="warm"),
+        pytest.param(
+            ["schedule=step", "schedule.boundaries_epochs=[5,3]"], IMAGES, "rising", id="step"
+        ),
+        pytest.param(
+            ["optimizer.clipnorm=1", "optimizer.clipvalue=1"], IMAGES, "at most one", id="clips"
+        ),
+        pytest.param(
+            ["optimizer=sgd", "optimizer.nesterov=true"], IMAGES, "momentum=0.9", id="nesterov"
+        ),
+        pytest.param(["training.steps_per_execution=x"], IMAGES, "'auto'", id="steps"),
+        pytest.param(["tracking.profile_steps=[3]"], IMAGES, "[first,last]", id="profile"),
+    ],
+)
+def test_parts_that_do_not_fit_together_get_one_sentence(words, spec, sentence):
+    with pytest.raises(UserError) as caught:
+        config.check(config.compose(words).config, spec)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", [IMAGES, NO_VALIDATION, REGRESSION])
+def test_a_config_that_fits_is_let_through(spec):
+    words = ["model=mlp", "training.early_stopping.monitor=train/loss"]
+    config.check(config.compose(words).config, spec)
+
+
+def test_composing_a_config_leaves_heavy_libraries_alone():
+    program = (
+        "import sys, samerun, samerun.config as c; c.compose(['model=mlp']);"
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'optuna', 'matplotlib', 'sklearn'};"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
