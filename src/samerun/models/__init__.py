@@ -1,0 +1,31 @@
+"""Models: each a function of its config and of the data's description."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from samerun.config import Cnn, DataSpec, Mlp, Model
+from samerun.models.cnn import cnn
+from samerun.models.mlp import mlp
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    Mlp: mlp,
+    Cnn: cnn,
+}
+"""How each kind of model is built."""
+
+
+def build(cfg: Model, spec: DataSpec) -> keras.Model:
+    """Returns the model a config describes, built for the shape of the data but not compiled.
+
+    Weights and dropout draw their seeds from Keras's global generator: the same
+    `keras.utils.set_random_seed` right before gives the same weights and the same dropout masks.
+    Layers have fixed names, so that nothing depends on what was built before in the process.
+
+    Args:
+        cfg: config of the model; its class chooses the builder.
+        spec: what the data look like. Inputs are `(batch, *spec.input_shape)`; `head` says what the
+            outputs are.
+    """
+    return BUILDERS[type(cfg)](cfg, spec)

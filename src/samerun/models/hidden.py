@@ -1,0 +1,41 @@
+"""What the hidden layers of all models have in common: initial values, penalties and dropout."""
+
+from collections.abc import Sequence
+
+import keras
+
+from samerun.config import Model
+
+
+def kernel_penalty(cfg: Model) -> keras.regularizers.Regularizer | None:
+    """Returns l1 · Σ|w| + l2 · Σw² for one hidden kernel, or `None` where both weights are 0."""
+    if not (cfg.l1 or cfg.l2):
+        return None
+    return keras.regularizers.L1L2(l1=cfg.l1, l2=cfg.l2)
+
+
+def dropout_layer(cfg: Model, name: str) -> list[keras.layers.Layer]:
+    """Returns one dropout layer, or none where `cfg.dropout` is 0."""
+    return [keras.layers.Dropout(cfg.dropout, name=name)] if cfg.dropout else []
+
+
+def dense_layers(cfg: Model, units: Sequence[int]) -> list[keras.layers.Layer]:
+    """Returns dense layers of these widths, each followed by dropout.
+
+    Args:
+        cfg: activation, initializer, dropout and penalties.
+        units: width of each layer, first to last; they are named `dense_1`, `dense_2`, ...
+    """
+    layers = []
+    for number, width in enumerate(units, start=1):
+        layers.append(
+            keras.layers.Dense(
+                width,
+                activation=cfg.activation.value,
+                kernel_initializer=cfg.initializer.value,
+                kernel_regularizer=kernel_penalty(cfg),
+                name=f"dense_{number}",
+            )
+        )
+        layers += dropout_layer(cfg, f"dropout_{number}")
+    return layers

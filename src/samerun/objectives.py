@@ -1,0 +1,157 @@
+"""What training makes small and what it measures: losses, metrics and the weights of classes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from samerun.config import (
+    Config,
+    DataSpec,
+    Loss,
+    Metric,
+    Task,
+    UserError,
+    loss_of,
+    metrics_of,
+)
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class OneHot(keras.losses.Loss):  # type: ignore[misc]
+    """A loss between distributions, for labels that are integers.
+
+    Args:
+        inner: the loss, of targets and predictions of shape (..., num_classes).
+        num_classes: how many classes there are.
+    """
+
+    def __init__(self, inner: keras.losses.Loss, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(**{"name": inner.name, **kwargs})
+        self.inner = inner
+        self.num_classes = num_classes
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each example.
+
+        Args:
+            y_true: integer labels, shape (...,) or (..., 1).
+            y_pred: predictions, shape (..., num_classes).
+        """
+        labels = keras.ops.reshape(y_true, keras.ops.shape(y_pred)[:-1])
+        targets = keras.ops.one_hot(keras.ops.cast(labels, "int32"), self.num_classes)
+        return self.inner.call(targets, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        inner = keras.losses.serialize(self.inner)
+        return {**super().get_config(), "inner": inner, "num_classes": self.num_classes}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "OneHot":
+        """Returns the loss that `get_config` described."""
+        return cls(**{**config, "inner": keras.losses.deserialize(config["inner"])})
+
+
+def _categorical(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
+    smoothing, is_text = cfg.training.label_smoothing, spec.task is Task.language_model
+    if not smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=is_text)
+    inner = keras.losses.CategoricalCrossentropy(from_logits=is_text, label_smoothing=smoothing)
+    return OneHot(inner, spec.vocabulary_size or spec.num_outputs)
+
+
+def _categorical_focal(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
+    smoothing = cfg.training.label_smoothing
+    inner = keras.losses.CategoricalFocalCrossentropy(label_smoothing=smoothing)
+    return OneHot(inner, spec.num_outputs)
+
+
+def _binary(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
+    return keras.losses.BinaryCrossentropy(label_smoothing=cfg.training.label_smoothing)
+
+
+def _binary_focal(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
+    return keras.losses.BinaryFocalCrossentropy(label_smoothing=cfg.training.label_smoothing)
+
+
+LOSS_BUILDERS: dict[Loss, Callable[[Config, DataSpec], keras.losses.Loss]] = {
+    Loss.categorical_crossentropy: _categorical,
+    Loss.categorical_focal_crossentropy: _categorical_focal,
+    Loss.binary_crossentropy: _binary,
+    Loss.binary_focal_crossentropy: _binary_focal,
+    Loss.mean_squared_error: lambda cfg, spec: keras.losses.MeanSquaredError(),
+    Loss.mean_absolute_error: lambda cfg, spec: keras.losses.MeanAbsoluteError(),
+    Loss.huber: lambda cfg, spec: keras.losses.Huber(),
+    Loss.log_cosh: lambda cfg, spec: keras.losses.LogCosh(),
+}
+"""How each loss is built. Numbers that no config names are Keras's: focal losses have gamma 2 (and
+alpha 0.25 with several classes; Lin et al., 2017), Huber's delta is 1."""
+
+
+def _accuracy(spec: DataSpec) -> keras.metrics.Metric:
+    if spec.task is Task.binary:
+        return keras.metrics.BinaryAccuracy(name="accuracy")
+    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+
+def _top_3_accuracy(spec: DataSpec) -> keras.metrics.Metric:
+    if spec.num_outputs < 3:
+        raise UserError(
+            f"training.metrics: received 'top_3_accuracy', expected at least 3 classes, and the "
+            f"data has {spec.num_outputs}: use accuracy."
+        )
+    return keras.metrics.SparseTopKCategoricalAccuracy(k=3, name="top_3_accuracy")
+
+
+METRIC_BUILDERS: dict[Metric, Callable[[DataSpec], keras.metrics.Metric]] = {
+    Metric.accuracy: _accuracy,
+    Metric.top_3_accuracy: _top_3_accuracy,
+    Metric.auc: lambda spec: keras.metrics.AUC(name="auc"),
+    Metric.precision: lambda spec: keras.metrics.Precision(name="precision"),
+    Metric.recall: lambda spec: keras.metrics.Recall(name="recall"),
+    Metric.mean_absolute_error: lambda spec: keras.metrics.MeanAbsoluteError(
+        name="mean_absolute_error"
+    ),
+    Metric.root_mean_squared_error: lambda spec: keras.metrics.RootMeanSquaredError(
+        name="root_mean_squared_error"
+    ),
+    Metric.r2: lambda spec: keras.metrics.R2Score(name="r2"),
+}
+"""How each metric is built; Keras logs it under the config's name."""
+
+
+def loss(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
+    """Returns the loss of a run; labels of classes are integers.
+
+    Args:
+        cfg: `training.loss` and `training.label_smoothing`.
+        spec: the task, which chooses the loss where the config says `auto`.
+    """
+    return LOSS_BUILDERS[loss_of(cfg, spec.task)](cfg, spec)
+
+
+def metrics(cfg: Config, spec: DataSpec) -> list[keras.metrics.Metric]:
+    """Returns the metrics of a run, named as in the config, in its order.
+
+    Raises:
+        UserError: a metric that this number of classes cannot have.
+    """
+    return [METRIC_BUILDERS[metric](spec) for metric in metrics_of(cfg, spec.task)]
+
+
+def class_weights(cfg: Config, counts: Sequence[int]) -> dict[int, float] | None:
+    """Returns the weight of each class in the loss, or `None` where all weigh the same.
+
+    Balanced weights are n / (num_classes · count) (King and Zeng, 2001): their mean over the
+    examples is 1. A class without an example has no weight and is not counted.
+
+    Args:
+        cfg: `training.class_weights` and `training.balance_classes`.
+        counts: training examples of each class, in the order of the labels.
+    """
+    if not cfg.training.balance_classes:
+        return dict(enumerate(cfg.training.class_weights)) or None
+    present = {label: int(count) for label, count in enumerate(counts) if count}
+    total = sum(present.values())
+    return {label: total / (len(present) * count) for label, count in present.items()}

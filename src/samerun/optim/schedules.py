@@ -1,0 +1,268 @@
+"""Learning-rate schedules: Keras's own where there is one, with epochs turned into steps.
+
+A schedule's step is the number of steps already taken: the first step of training asks for the
+rate at 0. Steps are counted in float32, which is exact up to 16.7 million.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.optimizers import schedules
+
+from samerun import config
+
+Rate = Any  # a float, or a LearningRateSchedule
+
+
+def at(rate: Rate, step: Any) -> Any:
+    """Returns a rate at a step: what the schedule says, or the float itself."""
+    return rate(step) if callable(rate) else rate
+
+
+def _serialized(rate: Rate) -> Any:
+    return schedules.serialize(rate) if callable(rate) else rate
+
+
+def _deserialized(rate: Any) -> Rate:
+    return schedules.deserialize(rate) if isinstance(rate, dict) else rate
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class WarmUp(schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A linear rise from 0 to where a schedule begins, then that schedule (Goyal et al., 2017).
+
+    Args:
+        shape: what follows: a schedule, whose step 0 is the end of the rise, or a constant rate.
+        warmup_steps: length of the rise; may be fractional.
+    """
+
+    def __init__(self, shape: Rate, warmup_steps: float) -> None:
+        super().__init__()
+        self.shape = shape
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate at a step."""
+        step = keras.ops.cast(step, "float32")
+        rising = at(self.shape, keras.ops.zeros_like(step)) * (step / self.warmup_steps)
+        after = at(self.shape, keras.ops.maximum(step - self.warmup_steps, 0.0))
+        return keras.ops.where(step < self.warmup_steps, rising, after)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {"shape": _serialized(self.shape), "warmup_steps": self.warmup_steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "WarmUp":
+        """Returns the schedule that `get_config` described."""
+        return cls(_deserialized(config["shape"]), config["warmup_steps"])
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class CosineCycle(schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Half a cosine up to the full rate and half a cosine down (Smith and Topin, 2019).
+
+    Args:
+        peak: the full rate.
+        num_steps: length of the cycle; may be fractional.
+        rise_fraction: share of it that the rise takes, 0 for none.
+        start_factor: first rate, as a share of the peak.
+        end_factor: last rate, as a share of the peak.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        num_steps: float,
+        rise_fraction: float,
+        start_factor: float,
+        end_factor: float,
+    ) -> None:
+        super().__init__()
+        self.peak = peak
+        self.num_steps = num_steps
+        self.rise_fraction = rise_fraction
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate at a step."""
+        progress = keras.ops.cast(step, "float32") / self.num_steps
+        fall = 1 - self.rise_fraction
+        falling = self._between(1.0, self.end_factor, (progress - self.rise_fraction) / fall)
+        if not self.rise_fraction:
+            return falling
+        rising = self._between(self.start_factor, 1.0, progress / self.rise_fraction)
+        return keras.ops.where(progress < self.rise_fraction, rising, falling)
+
+    def _between(self, first: float, last: float, progress: Any) -> Any:
+        cosine = keras.ops.cos(math.pi * keras.ops.clip(progress, 0.0, 1.0))
+        return self.peak * (last + (first - last) * 0.5 * (1 + cosine))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {
+            "peak": self.peak,
+            "num_steps": self.num_steps,
+            "rise_fraction": self.rise_fraction,
+            "start_factor": self.start_factor,
+            "end_factor": self.end_factor,
+        }
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule times a factor that can be changed while training goes on.
+
+    Args:
+        shape: the schedule, or a constant rate.
+        factor: where the factor begins. The attribute `factor` is a float32 variable outside the
+            optimizer's own: whoever changes it also writes it into the checkpoint.
+    """
+
+    def __init__(self, shape: Rate, factor: float = 1.0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.factor = keras.Variable(
+            factor, trainable=False, dtype="float32", name="plateau_factor"
+        )
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate at a step."""
+        return keras.ops.convert_to_tensor(self.factor) * at(self.shape, step)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor, with the factor as it stands."""
+        return {
+            "shape": _serialized(self.shape),
+            "factor": float(keras.ops.convert_to_numpy(self.factor)),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Scaled":
+        """Returns the schedule that `get_config` described."""
+        return cls(_deserialized(config["shape"]), config["factor"])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Span:
+    """How long a run is, in steps.
+
+    Args:
+        steps_per_epoch: steps of one epoch.
+        warmup: steps of the warm-up.
+        shape: steps from the end of the warm-up to the end of training.
+    """
+
+    steps_per_epoch: int
+    warmup: float
+    shape: float
+
+    def steps(self, epochs: float | None) -> float:
+        """Returns a duration in steps; `None` is all that is left after the warm-up."""
+        return self.shape if epochs is None else _whole(epochs * self.steps_per_epoch)
+
+
+def _whole(steps: float) -> float:
+    """Returns a number of steps without the rounding of 0.1 × 30 = 3.0000000000000004."""
+    nearest = round(steps)
+    return float(nearest) if math.isclose(steps, nearest, rel_tol=1e-12) else steps
+
+
+def _constant(cfg: config.Constant, rate: float, span: Span) -> Rate:
+    return rate
+
+
+def _step(cfg: config.Step, rate: float, span: Span) -> Rate:
+    """Keras changes the value *after* the boundary step and cuts boundaries to whole steps.
+
+    The step k that begins at a boundary must have the new value, so Keras is told k - 1/2.
+    """
+    if not cfg.boundaries_epochs:
+        return rate
+    begins = [math.ceil(_whole(span.warmup + span.steps(at))) for at in cfg.boundaries_epochs]
+    boundaries = [first - 0.5 - span.warmup for first in begins]
+    values = [rate * cfg.factor**number for number in range(len(boundaries) + 1)]
+    return schedules.PiecewiseConstantDecay(boundaries, values)
+
+
+def _stair(steps: float, is_staircase: bool) -> float:
+    """Returns the width of a stair, a hair smaller where float32 could miss the edge by rounding.
+
+    Step 3k divided by 3 is exactly k; by a fractional width it may come out just below k, and
+    floor would be one step late. 2⁻²² is twice float32's relative spacing.
+    """
+    return steps * (1 - 2**-22) if is_staircase and steps != round(steps) else steps
+
+
+def _exponential(cfg: config.Exponential, rate: float, span: Span) -> Rate:
+    width = _stair(span.steps(cfg.decay_epochs), cfg.staircase)
+    return schedules.ExponentialDecay(rate, width, cfg.decay_rate, staircase=cfg.staircase)
+
+
+def _inverse_time(cfg: config.InverseTime, rate: float, span: Span) -> Rate:
+    width = _stair(span.steps(cfg.decay_epochs), cfg.staircase)
+    return schedules.InverseTimeDecay(rate, width, cfg.decay_rate, staircase=cfg.staircase)
+
+
+def _polynomial(cfg: config.Polynomial, rate: float, span: Span) -> Rate:
+    steps = span.steps(cfg.decay_epochs)
+    return schedules.PolynomialDecay(rate, steps, rate * cfg.end_factor, power=cfg.power)
+
+
+def _cosine(cfg: config.Cosine, rate: float, span: Span) -> Rate:
+    return schedules.CosineDecay(rate, span.steps(cfg.decay_epochs), alpha=cfg.end_factor)
+
+
+def _cosine_restarts(cfg: config.CosineRestarts, rate: float, span: Span) -> Rate:
+    return schedules.CosineDecayRestarts(
+        rate,
+        span.steps(cfg.first_cycle_epochs),
+        t_mul=cfg.cycle_factor,
+        m_mul=cfg.peak_factor,
+        alpha=cfg.end_factor,
+    )
+
+
+def _one_cycle(cfg: config.OneCycle, rate: float, span: Span) -> Rate:
+    return CosineCycle(rate, span.shape, cfg.rise_fraction, cfg.start_factor, cfg.end_factor)
+
+
+def _reduce_on_plateau(cfg: config.ReduceOnPlateau, rate: float, span: Span) -> Rate:
+    return rate  # what it multiplies; `schedule` puts `Scaled` around the warm-up too
+
+
+SHAPES: dict[type[config.Schedule], Callable[[Any, float, Span], Rate]] = {
+    config.Constant: _constant,
+    config.Step: _step,
+    config.Exponential: _exponential,
+    config.InverseTime: _inverse_time,
+    config.Polynomial: _polynomial,
+    config.Cosine: _cosine,
+    config.CosineRestarts: _cosine_restarts,
+    config.OneCycle: _one_cycle,
+    config.ReduceOnPlateau: _reduce_on_plateau,
+}
+"""How each kind of schedule is built."""
+
+
+def schedule(cfg: config.Schedule, rate: float, steps_per_epoch: int, epochs: int) -> Rate:
+    """Returns the learning rate over time: a Keras schedule, or a float where it stays the same.
+
+    Args:
+        cfg: config of the schedule; its class chooses the shape.
+        rate: the learning rate that the shape multiplies.
+        steps_per_epoch: steps of one epoch.
+        epochs: epochs of the whole training.
+    """
+    warmup = _whole(cfg.warmup_epochs * steps_per_epoch)
+    span = Span(
+        steps_per_epoch=steps_per_epoch, warmup=warmup, shape=epochs * steps_per_epoch - warmup
+    )
+    shaped = SHAPES[type(cfg)](cfg, rate, span)
+    if warmup:
+        shaped = WarmUp(shaped, warmup)
+    return Scaled(shaped) if isinstance(cfg, config.ReduceOnPlateau) else shaped
