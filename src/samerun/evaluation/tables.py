@@ -5,12 +5,19 @@ import io
 import math
 
 from samerun.evaluation.classification import ClassificationReport
+from samerun.evaluation.report import Report
 
 _COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
 
 
-def as_markdown_table(report: ClassificationReport) -> str:
-    """Returns one row a class, rounded to three decimals; a dash where a score is not defined."""
+def as_markdown_table(report: Report) -> str:
+    """Returns one row a class, rounded to three decimals; a dash where a score is not defined.
+
+    Args:
+        report: an evaluation; of one without classes the text is empty.
+    """
+    if not isinstance(report, ClassificationReport):
+        return ""
     lines = [
         "| class | " + " | ".join(name.replace("_", " ") for name in _COLUMNS) + " |",
         "|---|" + "---:|" * len(_COLUMNS),
@@ -27,8 +34,14 @@ def _cell(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def to_csv(report: ClassificationReport) -> str:
-    """Returns one row a class, in full precision; empty where a score is not defined."""
+def to_csv(report: Report) -> str:
+    """Returns one row a class, in full precision; a cell is empty where a score is not defined.
+
+    Args:
+        report: an evaluation; of one without classes the text is empty.
+    """
+    if not isinstance(report, ClassificationReport):
+        return ""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["class", *_COLUMNS])

@@ -1,0 +1,246 @@
+"""Figures of an evaluated classifier."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from samerun.evaluation import ClassificationReport, Curve
+from samerun.plots.style import (
+    BLUE,
+    GREY,
+    LIGHT,
+    SKY,
+    SMALL,
+    TEXT,
+    describe,
+    grid_of,
+    hide,
+    line_style,
+    panels,
+    plain,
+)
+
+_MOST_COUNTED = 25  # classes: above, a number does not fit into its cell
+_MOST_NAMED = 10  # curves: above, a legend explains nothing
+_NUM_LOWEST = 5
+
+
+def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
+    number = len(class_names)
+    places = np.arange(0, number, -(-number // 50))
+    size = SMALL if number <= _MOST_COUNTED else 7.0
+    names = [plain(class_names[place]) for place in places]
+    longest = max(map(len, names))
+    slanted = longest * number > 60 and longest > 2
+    axes.set_xticks(places, names, fontsize=size, rotation=90 if slanted else 0)
+    axes.set_yticks(places, names, fontsize=size)
+
+
+def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = ()) -> Figure:
+    """Draws which class was taken for which; colour is the share of the true class.
+
+    Counts are written where they fit, up to 25 classes. A row without colour is a class that the
+    split has no examples of.
+
+    Args:
+        report: an evaluated classifier.
+        class_names: names to show; the report's own where empty.
+    """
+    counts = report.confusion
+    number = len(counts)
+    support = counts.sum(axis=1, keepdims=True)
+    shares = np.ma.masked_invalid(np.where(support > 0, counts / np.maximum(support, 1), np.nan))
+    side = float(np.clip(0.46 * number + 1.6, 4.0, 9.0))
+    figure, (axes,) = panels(1, 1, side + 0.9, side)
+    axes.grid(visible=False)
+    # The square root of the scale: one mistake in a hundred is still a visible tint.
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
+    axes.set_facecolor(LIGHT)
+    if number <= _MOST_COUNTED:
+        size = float(np.clip(13 - 0.3 * number, 6.5, TEXT))
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[row, column] > 0.35 else "black"
+            axes.text(
+                column,
+                row,
+                str(counts[row, column]),
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=colour,
+            )
+    _name_ticks(axes, class_names or report.class_names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
+    bar.set_label("share of the true class", fontsize=SMALL)
+    bar.ax.set_yticklabels(["0", "0.01", "0.1", "0.25", "0.5", "1"], fontsize=SMALL)
+    bar.outline.set_visible(False)
+    describe(axes, "predicted class", "true class")
+    return figure
+
+
+def _draw_curves(axes: Axes, curves: Mapping[int, Curve], names: Sequence[str]) -> list[str]:
+    """Draws the curves on one panel and returns the legend's words, in the lines' order."""
+    words = []
+    if len(curves) <= _MOST_NAMED:
+        for position, (label, curve) in enumerate(curves.items()):
+            axes.step(curve.x, curve.y, where="post", linewidth=1.6, **line_style(position))
+            words.append(f"{plain(names[label])} ({curve.area:.3f})")
+        return words
+    lowest = sorted(curves, key=lambda label: curves[label].area)[:_NUM_LOWEST]
+    for label in lowest:
+        words.append(f"{plain(names[label])} ({curves[label].area:.3f})")
+    for position, label in enumerate(lowest):
+        curve = curves[label]
+        axes.step(curve.x, curve.y, where="post", linewidth=1.6, zorder=3, **line_style(position))
+    for label in sorted(set(curves) - set(lowest)):
+        axes.step(
+            curves[label].x, curves[label].y, where="post", linewidth=0.7, color=GREY, alpha=0.5
+        )
+    return [*words, f"the other {len(curves) - len(lowest)}"]
+
+
+def _curve_figure(
+    curves: Mapping[int, Curve],
+    names: Sequence[str],
+    axis_names: tuple[str, str],
+    corner: tuple[float, float],
+    legend: str,
+) -> Figure:
+    """Two panels: the whole, and the corner where good models are."""
+    if len(names) == 2:  # the other class's curve says nothing new
+        curves = {label: curve for label, curve in curves.items() if label == 1}
+    figure, (whole, close) = panels(1, 2, 10.4, 4.2)
+    words = _draw_curves(whole, curves, names)
+    _draw_curves(close, curves, names)
+    for axes in (whole, close):
+        axes.set_box_aspect(1)
+        describe(axes, *axis_names)
+    whole.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    x, y = corner
+    close.set(xlim=(x - 0.005, x + 0.205), ylim=(y - 0.005, y + 0.205))
+    close.set_title("the upper corner", fontsize=TEXT, loc="left")
+    if words:
+        figure.legend(
+            whole.get_lines()[: len(words)],
+            words,
+            loc="outside right upper",
+            fontsize=SMALL,
+            frameon=False,
+            title=legend,
+            title_fontsize=SMALL,
+            alignment="left",
+        )
+    return figure
+
+
+def roc_curves(report: ClassificationReport, class_names: Sequence[str] = ()) -> Figure:
+    """Draws true against false positives, each class against all others.
+
+    Of more than ten classes, the five with the smallest areas are named.
+
+    Args:
+        report: an evaluated classifier.
+        class_names: names to show; the report's own where empty.
+    """
+    names = class_names or report.class_names
+    axis_names = ("false positive rate", "true positive rate")
+    figure = _curve_figure(report.roc, names, axis_names, (0.0, 0.8), "class (area)")
+    figure.axes[0].plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+    figure.axes[0].text(0.6, 0.52, "chance", color=GREY, fontsize=SMALL)
+    return figure
+
+
+def precision_recall_curves(
+    report: ClassificationReport, class_names: Sequence[str] = ()
+) -> Figure:
+    """Draws precision against recall, each class against all others.
+
+    Of more than ten classes, the five with the smallest areas are named.
+
+    Args:
+        report: an evaluated classifier.
+        class_names: names to show; the report's own where empty.
+    """
+    names = ("recall", "precision")
+    corner = (0.8, 0.8)
+    return _curve_figure(
+        report, report.precision_recall, names, corner, "class (average precision)"
+    )
+
+
+def calibration(report: ClassificationReport) -> Figure:
+    """Draws accuracy against confidence, and below it how many predictions have that confidence.
+
+    Args:
+        report: an evaluated classifier.
+    """
+    bins = report.calibration
+    figure, (upper, lower) = panels(2, 1, 4.6, 5.8)
+    grid = upper.get_gridspec()
+    assert grid is not None
+    grid.set_height_ratios([3, 1])
+    width = 1 / len(bins.counts)
+    centres = bins.edges[:-1] + width / 2
+    filled = bins.counts > 0
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="perfect")
+    upper.errorbar(
+        bins.confidence[filled],
+        bins.accuracy[filled],
+        np.stack([bins.accuracy - bins.low, bins.high - bins.accuracy])[:, filled],
+        fmt="o",
+        ms=6,
+        color=BLUE,
+        ecolor=SKY,
+        elinewidth=2,
+        label="bin, with 95 % interval",
+    )
+    error = report.metrics["expected_calibration_error"]
+    describe(upper, "", "accuracy", f"expected calibration error {error:.3f}")
+    upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    lower.bar(centres, bins.counts, width * 0.9, color=BLUE)
+    lower.set_xlim(0, 1.02)
+    describe(lower, "confidence (probability of the predicted class)", "examples")
+    upper.legend(loc="upper left", fontsize=SMALL, frameon=False)
+    return figure
+
+
+def _as_pictures(images: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Scales to 0..1 by the range of all images together: a dark one stays dark."""
+    values = np.asarray(images, np.float64)
+    values = values[..., None] if values.ndim == 3 else values
+    low, high = min(0.0, float(values.min())), float(values.max())
+    values = (values - low) / ((high - low) or 1.0)
+    return values[..., :3] if values.shape[-1] >= 3 else values[..., 0]
+
+
+def mistakes(
+    report: ClassificationReport, images: NDArray[np.generic], class_names: Sequence[str] = ()
+) -> Figure:
+    """Draws the most confident mistakes with what the model took them for.
+
+    Args:
+        report: an evaluated classifier.
+        images: the images of `report.worst`, in its order: (mistakes, height, width) or (mistakes,
+            height, width, channels) of any type and range.
+        class_names: names to show; the report's own where empty.
+    """
+    number = len(report.worst)
+    names = class_names or report.class_names
+    rows, columns = grid_of(number, min(6, max(2, round(number**0.5))))
+    figure, grid = panels(rows, columns, max(4.0, 1.75 * columns), 2.2 * rows + 0.4)
+    hide(grid)
+    pictures = _as_pictures(images) if number else []
+    for axes, mistake, picture in zip(grid, report.worst, pictures, strict=False):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        said = f"said {plain(names[mistake.predicted])} ({mistake.confidence:.2f})"
+        axes.set_title(f"true {plain(names[mistake.label])}\n{said}", fontsize=SMALL)
+    total = int(report.errors.sum())
+    words = f"the {number} most confident of {total} mistakes" if total else "no mistakes"
+    figure.suptitle(f"{words} in {report.num_examples} examples", fontsize=TEXT)
+    return figure

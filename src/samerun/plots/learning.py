@@ -1,0 +1,152 @@
+"""Figures of the training itself: curves over epochs, the learning rate, the weights."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from samerun.evaluation import best_epoch
+from samerun.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SMALL,
+    TEXT,
+    describe,
+    grid_of,
+    hide,
+    panels,
+)
+
+History = Mapping[str, Sequence[float]]
+
+_SPLITS = {"train": BLUE, "validation": ORANGE}
+_RATE = "learning_rate"
+_MOST_HISTOGRAMS = 24
+
+
+def _spans_decades(values: NDArray[np.float64]) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() / finite.min() > 50)
+
+
+def _draw_metric(axes: Axes, history: History, metric: str, monitor: str | None) -> None:
+    names = [f"{split}/{metric}" for split in _SPLITS if f"{split}/{metric}" in history]
+    for name in names:
+        split = name.split("/")[0]
+        values = np.asarray(history[name], np.float64)
+        epochs = np.arange(1, len(values) + 1)
+        marker = "o" if len(values) <= 20 else "none"
+        axes.plot(epochs, values, marker=marker, ms=3.5, color=_SPLITS[split], label=split)
+    decisive = monitor if monitor and monitor in history else names[-1]
+    best = best_epoch(history[decisive], decisive)
+    if best is not None and best <= len(history[names[-1]]):
+        value = history[names[-1]][best - 1]
+        axes.axvline(best, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+        label = f"best {decisive if decisive == monitor else 'here'}: epoch {best}"
+        axes.plot([best], [value], "D", ms=7, mfc="none", mec="black", ls="none", label=label)
+    everything = np.concatenate([np.asarray(history[name], np.float64) for name in names])
+    if _spans_decades(everything):
+        axes.set_yscale("log")
+    describe(axes, "epoch", metric.replace("_", " "))
+    axes.legend(fontsize=SMALL, frameon=False)
+
+
+def learning_curves(history: History, monitor: str | None = None) -> Figure:
+    """Draws one panel a metric, training and validation in it, and one for the learning rate.
+
+    Args:
+        history: one value an epoch under `train/<metric>`, `validation/<metric>` and
+            `learning_rate`; other names are not drawn.
+        monitor: name whose best epoch is marked in all panels; each panel's own where it is `None`
+            or not in the history.
+    """
+    metrics = list(
+        dict.fromkeys(
+            name.split("/", 1)[1]
+            for name in history
+            if name.split("/")[0] in _SPLITS and "/" in name and not name.endswith(_RATE)
+        )
+    )
+    rates = next((values for name, values in history.items() if name.endswith(_RATE)), None)
+    number = len(metrics) + (rates is not None)
+    rows, columns = grid_of(number, 3)
+    figure, grid = panels(rows, columns, 3.9 * columns, 3.1 * rows)
+    for axes, metric in zip(grid, metrics, strict=False):
+        _draw_metric(axes, history, metric, monitor)
+    if rates is not None:
+        axes = grid[len(metrics)]
+        axes.plot(np.arange(1, len(rates) + 1), rates, ".-", color=GREEN)
+        _scale_rate(axes, np.asarray(rates, np.float64))
+        describe(axes, "epoch", "learning rate")
+    longest = max((len(values) for values in history.values()), default=1)
+    for axes in grid:
+        axes.set_xlim(1 - 0.03 * longest, longest * 1.03)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    hide(grid[number:])
+    return figure
+
+
+def _scale_rate(axes: Axes, rates: NDArray[np.float64]) -> None:
+    if _spans_decades(rates):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, float(np.nanmax(rates)) * 1.05 or 1.0)
+        axes.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
+
+
+def schedule_curve(rates: NDArray[np.floating], steps_per_epoch: int) -> Figure:
+    """Draws the learning rate of each training step, over epochs.
+
+    Args:
+        rates: (steps,) learning rates.
+        steps_per_epoch: training steps an epoch.
+    """
+    figure, (axes,) = panels(1, 1, 6.0, 3.4)
+    values = np.asarray(rates, np.float64)
+    axes.plot(np.arange(len(values)) / steps_per_epoch, values, color=GREEN)
+    _scale_rate(axes, values)
+    axes.set_xlim(0, len(values) / steps_per_epoch)
+    describe(axes, f"epochs (of {steps_per_epoch} steps)", "learning rate")
+    return figure
+
+
+def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
+    """Draws how the values of each variable are spread.
+
+    Args:
+        weights: values by name, as `evaluation.weight_samples` gives them. Of more than 24 names,
+            24 are drawn, evenly from the first to the last.
+    """
+    names = list(weights)
+    if len(names) > _MOST_HISTOGRAMS:
+        kept = np.linspace(0, len(names) - 1, _MOST_HISTOGRAMS).round().astype(int)
+        names = [names[index] for index in kept]
+    rows, columns = grid_of(len(names), 4)
+    figure, grid = panels(rows, columns, 2.7 * columns, 2.0 * rows + 0.5)
+    for axes, name in zip(grid, names, strict=False):
+        values = np.asarray(weights[name], np.float64)
+        finite = values[np.isfinite(values)]
+        num_bins = int(np.clip(len(values) ** 0.5, 5, 40))
+        axes.hist(finite, num_bins, color=BLUE, histtype="stepfilled")
+        num_bad = len(values) - len(finite)
+        note = f" ({num_bad} not finite)" if num_bad else ""
+        axes.set_title(_ending(name) + note, fontsize=SMALL, loc="left")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    hide(grid[len(names) :])
+    left_out = len(weights) - len(names)
+    kept_words = f" ({len(names)} of {len(weights)} variables)" if left_out else ""
+    figure.supxlabel(f"value of the weights{kept_words}", fontsize=TEXT)
+    figure.supylabel("frequency", fontsize=TEXT)
+    return figure
+
+
+def _ending(path: str, longest: int = 30) -> str:
+    """The end of a variable's path tells more than its beginning: the layer, kernel or bias."""
+    return (path if len(path) <= longest else "…" + path[1 - longest :]).replace("$", r"\$")

@@ -1,0 +1,107 @@
+"""Figures of an evaluated regression or forecast."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from samerun.evaluation import RegressionReport
+from samerun.plots.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    SMALL,
+    describe,
+    grid_of,
+    hide,
+    panels,
+)
+
+_MOST_OUTPUTS = 4
+_MOST_POINTS = 3000  # above, dots cover each other and only their number in a cell says something
+_NUM_CLOSE = 100
+
+
+def _with_unit(words: str, unit: str) -> str:
+    return f"{words} ({unit})" if unit else words
+
+
+def _draw_points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    if len(x) > _MOST_POINTS:
+        cells = axes.hexbin(x, y, gridsize=50, bins="log", mincnt=1, cmap="Blues", linewidths=0)
+        bar = axes.figure.colorbar(cells, ax=axes, shrink=0.8)
+        bar.set_label("examples", fontsize=SMALL)
+    else:
+        opacity = float(np.clip(60 / len(x) ** 0.65, 0.15, 0.8))
+        axes.plot(x, y, "o", ms=4, mew=0, color=BLUE, alpha=opacity)
+
+
+def predicted_against_truth(report: RegressionReport, unit: str = "") -> Figure:
+    """Draws each prediction against its truth; a perfect model is on the line.
+
+    Args:
+        report: an evaluated regression or forecast; of more than four outputs, four are drawn.
+        unit: unit of the targets.
+    """
+    outputs = report.truth.shape[1]
+    number = min(outputs, _MOST_OUTPUTS)
+    rows, columns = grid_of(number, 2)
+    figure, grid = panels(rows, columns, 4.6 * columns, 4.4 * rows)
+    for output, axes in enumerate(grid[:number]):
+        truth, predicted = report.truth[:, output], report.predicted[:, output]
+        low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
+        margin = 0.03 * (high - low) or 1.0
+        ends = (low - margin, high + margin)
+        _draw_points(axes, truth, predicted)
+        axes.plot(ends, ends, color=GREY, linestyle=":", linewidth=1.2)
+        axes.set(xlim=ends, ylim=ends)
+        axes.set_box_aspect(1)
+        title = f"output {output + 1} of {outputs}" if outputs > 1 else ""
+        describe(axes, _with_unit("truth", unit), _with_unit("prediction", unit), title)
+    hide(grid[number:])
+    return figure
+
+
+def residuals(report: RegressionReport, unit: str = "") -> Figure:
+    """Draws truth minus prediction: over the prediction, and how often each occurs.
+
+    Args:
+        report: an evaluated regression or forecast; all outputs together.
+        unit: unit of the targets.
+    """
+    figure, (left, right) = panels(1, 2, 8.8, 3.6)
+    errors = report.residuals.ravel()
+    name = _with_unit("truth - prediction", unit)
+    _draw_points(left, report.predicted.ravel(), errors)
+    left.axhline(0, color=GREY, linestyle=":", linewidth=1.2)
+    describe(left, _with_unit("prediction", unit), name)
+    right.hist(errors, bins=40, color=BLUE)
+    right.axvline(0, color=GREY, linestyle=":", linewidth=1.2)
+    mean, deviation = errors.mean(), errors.std()
+    describe(right, name, "examples", f"mean {mean:.3g}, standard deviation {deviation:.3g}")
+    return figure
+
+
+def forecast_over_time(
+    report: RegressionReport, times: NDArray[np.generic] | None = None, unit: str = ""
+) -> Figure:
+    """Draws truth and forecast as time goes by: all of it, and the last hundred steps.
+
+    Args:
+        report: an evaluated forecast; of more than one output, the first is drawn.
+        times: (examples,) what to write on the time axis, such as dates.
+        unit: unit of the target.
+    """
+    truth, predicted = report.truth[:, 0], report.predicted[:, 0]
+    at = np.arange(len(truth)) if times is None else np.asarray(times)
+    is_long = len(truth) > 2 * _NUM_CLOSE
+    figure, grid = panels(1 + is_long, 1, 8.0, 3.0 * (1 + is_long))
+    for axes, start in zip(grid, (0, len(truth) - _NUM_CLOSE), strict=False):
+        axes.plot(at[start:], truth[start:], color=BLACK, linewidth=1.2, label="truth")
+        axes.plot(at[start:], predicted[start:], color=ORANGE, linewidth=1.4, label="forecast")
+        words = "time step in the split" if times is None else "time"
+        title = f"the last {_NUM_CLOSE}" if start else ""
+        describe(axes, words if axes is grid[-1] else "", _with_unit("value", unit), title)
+    grid[0].legend(fontsize=SMALL, frameon=False, ncols=2)
+    return figure

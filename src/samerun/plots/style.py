@@ -1,0 +1,105 @@
+"""One look for all figures, set on each figure itself.
+
+Nothing is read from or written to pyplot: its current figure and a `rc_context` belong to the whole
+process, and two threads that draw would get each other's.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Distinct for all common kinds of colour blindness (Okabe and Ito, 2008). Their yellow is left out:
+# a thin yellow line cannot be seen on white.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+)
+BLACK, GREY, LIGHT = "#222222", "#888888", "#D9D9D9"
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
+DASHES = ("-", "--", ":")
+
+DPI = 150
+TEXT, SMALL = 11.0, 9.5  # points; at half size still larger than a footnote's index
+_LONGEST = 18
+
+
+def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Returns an empty figure and its panels, row by row.
+
+    Args:
+        rows: panels one above the other.
+        columns: panels side by side.
+        width: inches of the whole figure.
+        height: inches of the whole figure.
+    """
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid: list[Axes] = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axes in grid:
+        axes.set_facecolor("white")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=SMALL, color=GREY)
+        axes.grid(visible=True, color=LIGHT, linewidth=0.6)
+        axes.set_axisbelow(True)
+    return figure, grid
+
+
+def describe(axes: Axes, x: str, y: str, title: str = "") -> None:
+    """Names both axes and the panel."""
+    axes.set_xlabel(x, fontsize=TEXT)
+    axes.set_ylabel(y, fontsize=TEXT)
+    if title:
+        axes.set_title(title, fontsize=TEXT, loc="left")
+
+
+def plain(name: str) -> str:
+    """Returns a user's word so that matplotlib shows it as it is, shortened where it is long.
+
+    A dollar sign would start a formula, and a label that starts with `_` is left out of legends.
+    """
+    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return (" " if short.startswith("_") else "") + short.replace("$", r"\$")
+
+
+def line_style(position: int) -> dict[str, Any]:
+    """Returns the colour and dash of the n-th line: 21 that can be told apart."""
+    dash = DASHES[position // len(COLOURS) % len(DASHES)]
+    return {"color": COLOURS[position % len(COLOURS)], "linestyle": dash}
+
+
+def grid_of(number: int, most_columns: int) -> tuple[int, int]:
+    """Returns the rows and columns of a grid with room for so many panels."""
+    columns = max(1, min(number, most_columns))
+    return max(1, -(-number // columns)), columns
+
+
+def hide(axes: Sequence[Axes]) -> None:
+    """Leaves the places of unused panels empty."""
+    for unused in axes:
+        unused.set_axis_off()
+
+
+def save(figure: Figure, path: Path | str) -> None:
+    """Writes a PNG that is the same, byte for byte, each time the same values are drawn.
+
+    Args:
+        figure: what to write.
+        path: the file; its folder has to exist.
+    """
+    figure.savefig(
+        path,
+        format="png",
+        dpi=DPI,
+        facecolor="white",
+        edgecolor="white",
+        metadata={"Software": None},  # matplotlib's version number would be in it
+    )
