@@ -31,7 +31,7 @@ _NUM_LOWEST = 5
 
 def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
     number = len(class_names)
-    places = np.arange(0, number, -(-number // 50))
+    places = range(0, number, -(-number // 50))
     size = SMALL if number <= _MOST_COUNTED else 7.0
     names = [plain(class_names[place]) for place in places]
     longest = max(map(len, names))
@@ -167,11 +167,9 @@ def precision_recall_curves(
         report: an evaluated classifier.
         class_names: names to show; the report's own where empty.
     """
-    names = ("recall", "precision")
-    corner = (0.8, 0.8)
-    return _curve_figure(
-        report, report.precision_recall, names, corner, "class (average precision)"
-    )
+    names, curves = class_names or report.class_names, report.precision_recall
+    legend = "class (average precision)"
+    return _curve_figure(curves, names, ("recall", "precision"), (0.8, 0.8), legend)
 
 
 def calibration(report: ClassificationReport) -> Figure:
@@ -235,7 +233,7 @@ def mistakes(
     rows, columns = grid_of(number, min(6, max(2, round(number**0.5))))
     figure, grid = panels(rows, columns, max(4.0, 1.75 * columns), 2.2 * rows + 0.4)
     hide(grid)
-    pictures = _as_pictures(images) if number else []
+    pictures = _as_pictures(images) if number else np.empty(0)
     for axes, mistake, picture in zip(grid, report.worst, pictures, strict=False):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         said = f"said {plain(names[mistake.predicted])} ({mistake.confidence:.2f})"
