@@ -36,7 +36,8 @@ def _wilson(shares: Floats, counts: Floats) -> tuple[Floats, Floats]:
     z = 1.959964
     centre = (shares + z**2 / (2 * counts)) / (1 + z**2 / counts)
     half = z / (1 + z**2 / counts) * np.sqrt(shares * (1 - shares) / counts + (z / counts / 2) ** 2)
-    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
+    # A share of 1 lies in its interval; rounding says 1 - 1e-16.
+    return np.minimum(np.maximum(centre - half, 0), shares), np.maximum(centre + half, shares)
 
 
 def calibrate(confidence: Floats, is_right: NDArray[np.bool_]) -> Calibration:
