@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.fields import above, at_least, config, fraction
+from samerun.config.fields import above, between, config, fraction
 
 
 class Normalization(StrEnum):
@@ -67,7 +67,7 @@ class Dataset:
     batch_size: int = above(0)
     drop_remainder: bool
     validation_fraction: float = fraction()
-    split_seed: int = at_least(0)
+    split_seed: int = between(0, 2**32 - 1)  # what NumPy's RandomState takes
     normalization: Normalization
     augmentation: Augmentation
     limit: int | None = above(0)
