@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.fields import above, between, config, fraction
+from samerun.config.fields import above, at_least, between, config, fraction
 
 
 class Normalization(StrEnum):
