@@ -1,0 +1,199 @@
+"""A run in an MLflow store: everything is written down in the run's folder, then delivered."""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, final
+
+from samerun.config import redact
+from samerun.tracking.delivery import ARTIFACTS, Courier, Delivery
+from samerun.tracking.run import Run, Status
+from samerun.tracking.spool import METRICS_FILE, Spool, now
+
+LONG_PARAMETERS = "config/long_parameters.json"
+_LONGEST_PARAM = 6000  # MLflow 3.17's limits, in characters
+_LONGEST_TAG = 8000
+_QUICK_SECONDS = 2.0  # a store that fails this quickly is asked once more at the end
+
+_log = logging.getLogger(__name__)
+
+
+def _cut(text: str, longest: int, where: str) -> str:
+    """Shortens a text to what MLflow holds, saying so and where the whole is."""
+    if len(text) <= longest:
+        return text
+    note = f"… ({len(text)} characters, whole in {where})"
+    return text[: longest - len(note)] + note
+
+
+@final
+class MlflowRun(Run):
+    """A run in an MLflow store. Made by `open_run`.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: the run's identifier in the store.
+        name: what people call it.
+        folder: the run's own folder.
+        experiment_id: its experiment.
+        url: its address in MLflow's pages, if there is a server.
+        continues: it was begun by another process.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        run_id: str,
+        name: str,
+        folder: Path,
+        experiment_id: str,
+        url: str | None,
+        continues: bool = False,
+    ) -> None:
+        self.id = run_id
+        self.name = name
+        self.folder = folder
+        self.url = url
+        self.experiment_id = experiment_id
+        self._spool = Spool(folder, continues=continues)
+        self._courier = Courier(Delivery(client, run_id, experiment_id, self._spool))
+        self._long_params: dict[str, str] = {}
+
+    def _say(self, kind: str, **content: Any) -> None:
+        self._spool.add(kind, **content)
+        self._courier.notify()
+
+    def _keep(self, path: str, write: Callable[[Path], object]) -> bool:
+        """Writes an artifact into the run's folder; a disk without room does not end the run."""
+        inside = PurePosixPath(path)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise ValueError(f"artifact path: received '{path}', expected one inside the run.")
+        target = self.folder / ARTIFACTS / inside
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(target)
+        except OSError as error:
+            _log.warning("Artifact %s could not be kept: %s", path, error)
+            return False
+        return True
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Writes down parameters; the whole of a very long one goes into an artifact."""
+        values = {key: redact(str(value)) for key, value in params.items()}
+        long = {key: value for key, value in values.items() if len(value) > _LONGEST_PARAM}
+        if long:
+            self._long_params |= long
+            text = json.dumps(self._long_params, indent=1, ensure_ascii=False)
+            self.log_text(text, LONG_PARAMETERS)
+        short = {key: _cut(text, _LONGEST_PARAM, LONG_PARAMETERS) for key, text in values.items()}
+        if short:
+            self._say("params", values=short)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags; what is longer than MLflow takes is cut."""
+        values = {key: redact(str(value)) for key, value in tags.items()}
+        if values:
+            self._say("tags", values={k: v[:_LONGEST_TAG] for k, v in values.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Writes down one point of each metric; NaN and infinity are kept as they are."""
+        self._spool.add_metrics(metrics, step)
+        self._courier.notify()
+
+    def log_text(self, text: str, path: str) -> None:
+        """Stores a text as an artifact."""
+        if self._keep(path, lambda target: target.write_text(redact(text), encoding="utf-8")):
+            self._say("artifact", path=path)
+
+    def log_file(self, source: Path, folder: str = "") -> None:
+        """Stores a copy of a file as an artifact."""
+        path = str(PurePosixPath(folder) / source.name)
+        if self._keep(path, lambda target: _copy(source, target)):
+            self._say("artifact", path=path)
+
+    def log_folder(self, source: Path, folder: str = "") -> None:
+        """Stores copies of all files below `source` as artifacts."""
+        path = str(PurePosixPath(folder or source.name))
+
+        def copy(target: Path) -> None:
+            if source.resolve() != target.resolve():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+
+        if self._keep(path, copy):
+            self._say("artifact", path=path)
+
+    def log_dataset(
+        self,
+        *,
+        name: str,
+        split: str,
+        digest: str,
+        num_examples: int,
+        schema: Mapping[str, str],
+        source: str,
+    ) -> None:
+        """Writes down a split of the data; the run's page shows it under its metrics."""
+        self._say(
+            "dataset",
+            name=name,
+            split=split,
+            digest=digest,
+            num_examples=num_examples,
+            schema=dict(schema),
+            source=redact(source),
+        )
+        self.set_tags({f"samerun.data.{split}": digest})
+
+    def log_model(self, model: Any, example: Any) -> None:
+        """Stores a Keras model in MLflow's format; `runs:/ID/model` loads it."""
+        from samerun.tracking import model as models
+
+        try:
+            kept = self._keep(
+                models.NAME, lambda target: models.save(model, example, target, self.id)
+            )
+        except Exception as error:  # a model MLflow cannot take must not cost the run its end
+            _log.warning("The model could not be stored: %s: %s", type(error).__name__, error)
+            return
+        if kept:
+            self._say("model", path=models.NAME)
+
+    def describe(self, markdown: str) -> None:
+        """Sets the text above the run; the whole of a very long one is `description.md`."""
+        text = redact(markdown)
+        if len(text) > _LONGEST_TAG:
+            self.log_text(text, "description.md")
+        self.set_tags({"mlflow.note.content": _cut(text, _LONGEST_TAG, "description.md")})
+
+    def flush(self) -> bool:
+        """Delivers what waits; returns whether nothing waits any more."""
+        return self._courier.flush()
+
+    def end(self, status: Status, reason: str | None = None) -> None:
+        """Writes down how the run ended and delivers all that waits, within bounded time."""
+        text = redact(reason)[:_LONGEST_TAG] if reason else None
+        self._spool.add("end", status=str(status), timestamp=now(), reason=text)
+        self._courier.stop()
+        started = time.monotonic()
+        delivered = self._courier.flush()
+        if not delivered and time.monotonic() - started < _QUICK_SECONDS:
+            time.sleep(_QUICK_SECONDS)
+            delivered = self._courier.flush()
+        if not delivered:
+            _log.warning(
+                "The tracking store does not have all of run %s: %d metric points wait in %s. "
+                "They are delivered by the next run here, or by `samerun.tracking.deliver`.",
+                self.name,
+                self._spool.num_points_waiting(),
+                self.folder / METRICS_FILE,
+            )
+        self._spool.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.resolve() != target.resolve():
+        shutil.copy2(source, target)

@@ -1,0 +1,40 @@
+"""What a run is called: what it is made of, what differs from the defaults, and a little chance."""
+
+import secrets
+from collections.abc import Sequence
+
+from samerun import config
+
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which are easily misread
+_NUM_DIFFERENCES = 3
+_LONGEST = 16
+
+
+def _difference(word: str) -> str | None:
+    """Shortens an override such as `model.dropout=0.3` to `dropout0.3`."""
+    key, sign, value = word.lstrip("+~").partition("=")
+    group = key.partition("@")[0]
+    if not sign or "." not in group or group.startswith(("tracking.", "hydra.")):
+        return None
+    plain = value.strip("[](){}'\" ").replace(",", "x").replace(" ", "")
+    kept = "".join(letter for letter in plain if letter.isalnum() or letter in "._-")
+    return f"{group.rpartition('.')[2]}{kept[:_LONGEST]}"
+
+
+def run_name(cfg: config.Config, overrides: Sequence[str] = ()) -> str:
+    """Returns `cnn-digits-adam-cosine-dropout0.3-x7fq`, or the name the config gives.
+
+    The four letters at the end come from the operating system, not from a seeded generator:
+    MLflow's own names are drawn with Python's `random`, and after seeding every run is called the
+    same.
+
+    Args:
+        cfg: the run's config.
+        overrides: the words of the command line, such as `model.dropout=0.3`.
+    """
+    if cfg.tracking.run_name:
+        return cfg.tracking.run_name
+    parts = [cfg.model.kind, cfg.dataset.kind, cfg.optimizer.kind, cfg.schedule.kind]
+    differences = [short for word in overrides if (short := _difference(word))]
+    chance = "".join(secrets.choice(_LETTERS) for _ in range(4))
+    return "-".join([*parts, *differences[:_NUM_DIFFERENCES], chance])

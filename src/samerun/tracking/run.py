@@ -1,0 +1,162 @@
+"""The one way to write down a run, whatever the store; and a run that is not written down."""
+
+import abc
+import tempfile
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, final
+
+
+class Status(StrEnum):
+    """How a run ended, in MLflow's words."""
+
+    finished = "FINISHED"
+    failed = "FAILED"
+    killed = "KILLED"
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Raised by the handler of the command line, so that the run can be ended."""
+
+
+class Run(abc.ABC):
+    """A run that is being written down.
+
+    No method raises because the store is away or the disk is full: training goes on, and what could
+    not be delivered waits in the run's folder.
+
+    Attributes:
+        id: the run's identifier in the store.
+        name: what people call it; unique.
+        folder: the run's own folder on disk, which holds everything the store is told.
+        url: address of the run in MLflow's pages, or `None` if no server is known.
+        experiment_id: the experiment it belongs to.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    url: str | None
+    experiment_id: str
+
+    @abc.abstractmethod
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Writes down parameters: any number of them, each of any length."""
+
+    @abc.abstractmethod
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags; a tag of the same name is replaced."""
+
+    @abc.abstractmethod
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Writes down one point of each metric, at this moment and this step."""
+
+    @abc.abstractmethod
+    def log_text(self, text: str, path: str) -> None:
+        """Stores a text as an artifact, such as `config/resolved.yaml`."""
+
+    @abc.abstractmethod
+    def log_file(self, source: Path, folder: str = "") -> None:
+        """Stores a file as an artifact, in a folder of the artifacts."""
+
+    @abc.abstractmethod
+    def log_folder(self, source: Path, folder: str = "") -> None:
+        """Stores all files below `source` as artifacts, in a folder of the artifacts."""
+
+    @abc.abstractmethod
+    def log_dataset(
+        self,
+        *,
+        name: str,
+        split: str,
+        digest: str,
+        num_examples: int,
+        schema: Mapping[str, str],
+        source: str,
+    ) -> None:
+        """Writes down which data the run used.
+
+        Args:
+            name: what the data set is called.
+            split: `train`, `validation` or `test`.
+            digest: SHA-256 of the split, in hex.
+            num_examples: how many examples the split holds.
+            schema: the dtype and shape of each column, by its name.
+            source: where the data came from.
+        """
+
+    @abc.abstractmethod
+    def log_model(self, model: Any, example: Any) -> None:
+        """Stores a Keras model in MLflow's format, with a signature and an input example.
+
+        Args:
+            model: a Keras model that is not compiled: what it is made of must load where samerun
+                is not installed.
+            example: a few inputs, `(examples, ...)`.
+        """
+
+    @abc.abstractmethod
+    def describe(self, markdown: str) -> None:
+        """Sets the text that stands above the run in MLflow's pages."""
+
+    @abc.abstractmethod
+    def flush(self) -> bool:
+        """Delivers what waits; returns whether nothing waits any more."""
+
+
+@final
+class NullRun(Run):
+    """A run that is not written down, for notebooks and tests.
+
+    Args:
+        folder: the run's folder; by default a temporary one that goes with this object.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="samerun-")
+        self.id = "none"
+        self.name = "none"
+        self.folder = folder or Path(self._temporary.name if self._temporary else "")
+        self.url = None
+        self.experiment_id = "none"
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Does nothing."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Does nothing."""
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Does nothing."""
+
+    def log_text(self, text: str, path: str) -> None:
+        """Does nothing."""
+
+    def log_file(self, source: Path, folder: str = "") -> None:
+        """Does nothing."""
+
+    def log_folder(self, source: Path, folder: str = "") -> None:
+        """Does nothing."""
+
+    def log_dataset(
+        self,
+        *,
+        name: str,
+        split: str,
+        digest: str,
+        num_examples: int,
+        schema: Mapping[str, str],
+        source: str,
+    ) -> None:
+        """Does nothing."""
+
+    def log_model(self, model: Any, example: Any) -> None:
+        """Does nothing."""
+
+    def describe(self, markdown: str) -> None:
+        """Does nothing."""
+
+    def flush(self) -> bool:
+        """Returns that nothing waits."""
+        return True

@@ -1,0 +1,171 @@
+"""Which store, is it there, is it ready: everything before the first run is made in it."""
+
+import logging
+import os
+import socket
+import warnings
+from typing import Any
+from urllib.parse import urlsplit
+
+from samerun import config
+from samerun.config import UserError, redact
+from samerun.tracking.database import connect_file, database_file
+
+SERVERS = ("http", "https")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def prepare_environment() -> None:
+    """Sets what MLflow reads from the environment, unless it is set already.
+
+    By MLflow's own defaults one request to a closed port takes 247 s (seven retries); a server that
+    accepts and never answers takes 20 minutes. Our spool tries again on its own, so one retry does.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it calls home at import
+
+
+def resolve_uri(uri: str | None) -> str:
+    """Returns the tracking URI of a run: the given one, the environment's, or MLflow's default.
+
+    Raises:
+        UserError: MLflow 3.17 keeps no runs at such an address.
+    """
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    scheme = urlsplit(chosen).scheme.partition("+")[0]
+    if scheme == "sqlite":
+        file = database_file(chosen)
+        return f"sqlite:///{file}{chosen[len(chosen.partition('?')[0]) :]}"
+    if scheme in SERVERS or scheme in DATABASES or chosen.startswith("databricks"):
+        return chosen.rstrip("/")
+    raise UserError(
+        f"tracking.uri: received '{redact(chosen)}', expected a database such as "
+        "sqlite:///mlflow.db or a server such as http://127.0.0.1:5000; MLflow no longer keeps "
+        "runs in plain folders."
+    )
+
+
+def connect(uri: str) -> Any:
+    """Returns an `MlflowClient` on a store that is there and has MLflow's tables.
+
+    Args:
+        uri: what `resolve_uri` returned.
+
+    Raises:
+        UserError: the store does not answer, cannot be written, or belongs to something else.
+    """
+    prepare_environment()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's mappers use what SQLAlchemy 2.1 deprecates
+        return _connect(uri)
+
+
+def _connect(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    _quieten()
+    if uri.startswith("sqlite:"):
+        return connect_file(uri)
+    try:
+        if urlsplit(uri).scheme.partition("+")[0] in DATABASES:
+            _try_database(uri)
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:
+        raise _unreachable(uri, error) from error
+    return client
+
+
+def _try_database(uri: str) -> None:
+    """Connects once: MLflow itself would try for 100 s to reach a database that is not there."""
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(uri)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)  # finds a missing driver
+    if url.host:
+        ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+        port = url.port or ports[url.get_backend_name()]
+        socket.create_connection((url.host, port), timeout=5).close()
+    engine.connect().close()
+
+
+def _unreachable(uri: str, error: Exception) -> UserError:
+    words = redact(str(error))
+    known = {
+        "Connection refused": "nothing listens there",
+        "NameResolutionError": "there is no host of that name",
+        "Name or service not known": "there is no host of that name",
+        "timed out": "it does not answer",
+        "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted",
+        "error code 401": "it wants a user name and a password",
+        "error code 403": "it refuses this user or this host name",
+        "No module named": "the driver of that database is not installed",
+    }
+    reason = next((said for sign, said in known.items() if sign in words), None)
+    if reason is None:
+        reason = f"it does not answer as MLflow 3.17 does ({words.splitlines()[0][:200]})"
+    return UserError(
+        f"tracking.uri: received '{redact(uri)}', but {reason}: start the server, correct the "
+        "address, or leave tracking.uri out to use sqlite:///mlflow.db."
+    )
+
+
+def _quieten() -> None:
+    """Keeps off the screen what we say ourselves, in one line.
+
+    MLflow tells of 60 migrations, and of each try to reach a lost store with a stack trace.
+    """
+    for name in ("mlflow.store.db.utils", "alembic", "urllib3.connectionpool"):
+        if logging.getLogger(name).level in (logging.NOTSET, logging.INFO):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def experiment_id(client: Any, name: str) -> str:
+    """Returns the identifier of an experiment, which is made if there is none of that name.
+
+    Raises:
+        UserError: an experiment of that name was deleted, or cannot be made.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(2):
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+        if found is not None:
+            raise UserError(
+                f"tracking.experiment: '{name}' was deleted: choose another name, or run "
+                f"`mlflow experiments restore --experiment-id {found.experiment_id}`."
+            )
+        try:
+            # The kind makes MLflow's pages open on training runs, not on language-model traces.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return str(client.create_experiment(name, tags=kind))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was quicker
+                raise UserError(
+                    f"tracking.experiment: '{name}' cannot be made: {redact(str(error))}"
+                ) from error
+    raise UserError(f"tracking.experiment: '{name}' is made and deleted by others right now.")
+
+
+def host() -> str:
+    """Returns this machine's name."""
+    return socket.gethostname()
+
+
+def run_url(uri: str, experiment: str, run: str) -> str | None:
+    """Returns the address of a run in MLflow's pages, if `uri` is a server's."""
+    parts = urlsplit(uri)
+    if parts.scheme not in SERVERS:
+        return None
+    place = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{place}{parts.path}/#/experiments/{experiment}/runs/{run}"
+
+
+def uri_of(cfg: config.Config) -> str:
+    """Returns the tracking URI of a config."""
+    return resolve_uri(cfg.tracking.uri)
