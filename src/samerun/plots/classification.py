@@ -25,8 +25,10 @@ from samerun.plots.style import (
 )
 
 _MOST_COUNTED = 25  # classes: above, a number does not fit into its cell
+_MOST_ZEROS = 5  # classes: above, zeros are clutter
 _MOST_NAMED = 10  # curves: above, a legend explains nothing
 _NUM_LOWEST = 5
+_GOOD = 0.9  # areas: below, the enlarged corner is empty
 
 
 def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
@@ -62,7 +64,8 @@ def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = 
     axes.set_facecolor(LIGHT)
     if number <= _MOST_COUNTED:
         size = float(np.clip(13 - 0.3 * number, 6.5, TEXT))
-        for row, column in zip(*np.nonzero(counts), strict=True):
+        shown = counts > 0 if number > _MOST_ZEROS else support.repeat(number, axis=1) > 0
+        for row, column in zip(*np.nonzero(shown), strict=True):
             colour = "white" if shares[row, column] > 0.35 else "black"
             axes.text(
                 column,
@@ -112,19 +115,21 @@ def _curve_figure(
     corner: tuple[float, float],
     legend: str,
 ) -> Figure:
-    """Two panels: the whole, and the corner where good models are."""
+    """The whole, and beside it the corner where good models are, if all curves get there."""
     if len(names) == 2:  # the other class's curve says nothing new
         curves = {label: curve for label, curve in curves.items() if label == 1}
-    figure, (whole, close) = panels(1, 2, 10.4, 4.2)
+    are_good = all(curve.area >= _GOOD for curve in curves.values())
+    figure, (whole, *close) = panels(1, 1 + are_good, 6.2 + 4.2 * are_good, 4.2)
     words = _draw_curves(whole, curves, names)
-    _draw_curves(close, curves, names)
-    for axes in (whole, close):
+    whole.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    for axes in close:
+        _draw_curves(axes, curves, names)
+        x, y = corner
+        axes.set(xlim=(x - 0.005, x + 0.205), ylim=(y - 0.005, y + 0.205))
+        axes.set_title("the upper corner", fontsize=TEXT, loc="left")
+    for axes in (whole, *close):
         axes.set_box_aspect(1)
         describe(axes, *axis_names)
-    whole.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    x, y = corner
-    close.set(xlim=(x - 0.005, x + 0.205), ylim=(y - 0.005, y + 0.205))
-    close.set_title("the upper corner", fontsize=TEXT, loc="left")
     if words:
         figure.legend(
             whole.get_lines()[: len(words)],
@@ -204,7 +209,7 @@ def calibration(report: ClassificationReport) -> Figure:
     lower.bar(centres, bins.counts, width * 0.9, color=BLUE)
     lower.set_xlim(0, 1.02)
     describe(lower, "confidence (probability of the predicted class)", "examples")
-    upper.legend(loc="upper left", fontsize=SMALL, frameon=False)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -231,13 +236,15 @@ def mistakes(
     number = len(report.worst)
     names = class_names or report.class_names
     rows, columns = grid_of(number, min(6, max(2, round(number**0.5))))
-    figure, grid = panels(rows, columns, max(4.0, 1.75 * columns), 2.2 * rows + 0.4)
+    shown = [plain(names[mistake.predicted]) for mistake in report.worst]
+    wide = max(1.75, 0.09 * (12 + max(map(len, shown), default=0)))
+    figure, grid = panels(rows, columns, max(4.0, wide * columns), (wide + 0.45) * rows + 0.4)
     hide(grid)
     pictures = _as_pictures(images) if number else np.empty(0)
-    for axes, mistake, picture in zip(grid, report.worst, pictures, strict=False):
+    for axes, mistake, said, picture in zip(grid, report.worst, shown, pictures, strict=False):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        said = f"said {plain(names[mistake.predicted])} ({mistake.confidence:.2f})"
-        axes.set_title(f"true {plain(names[mistake.label])}\n{said}", fontsize=SMALL)
+        caption = f"true {plain(names[mistake.label])}\nsaid {said} ({mistake.confidence:.2f})"
+        axes.set_title(caption, fontsize=SMALL)
     total = int(report.errors.sum())
     words = f"the {number} most confident of {total} mistakes" if total else "no mistakes"
     figure.suptitle(f"{words} in {report.num_examples} examples", fontsize=TEXT)

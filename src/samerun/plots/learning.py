@@ -131,7 +131,7 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
     for axes, name in zip(grid, names, strict=False):
         values = np.asarray(weights[name], np.float64)
         finite = values[np.isfinite(values)]
-        num_bins = int(np.clip(len(values) ** 0.5, 5, 40))
+        num_bins = int(np.clip(1.5 * len(values) ** 0.5, 8, 40))
         axes.hist(finite, num_bins, color=BLUE, histtype="stepfilled")
         num_bad = len(values) - len(finite)
         note = f" ({num_bad} not finite)" if num_bad else ""

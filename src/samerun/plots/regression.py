@@ -72,10 +72,10 @@ def residuals(report: RegressionReport, unit: str = "") -> Figure:
     """
     figure, (left, right) = panels(1, 2, 8.8, 3.6)
     errors = report.residuals.ravel()
-    name = _with_unit("truth - prediction", unit)
+    name = _with_unit("residual", unit)
     _draw_points(left, report.predicted.ravel(), errors)
     left.axhline(0, color=GREY, linestyle=":", linewidth=1.2)
-    describe(left, _with_unit("prediction", unit), name)
+    describe(left, _with_unit("prediction", unit), name, "residual = truth - prediction")
     right.hist(errors, bins=40, color=BLUE)
     right.axvline(0, color=GREY, linestyle=":", linewidth=1.2)
     mean, deviation = errors.mean(), errors.std()
@@ -98,8 +98,8 @@ def forecast_over_time(
     is_long = len(truth) > 2 * _NUM_CLOSE
     figure, grid = panels(1 + is_long, 1, 8.0, 3.0 * (1 + is_long))
     for axes, start in zip(grid, (0, len(truth) - _NUM_CLOSE), strict=False):
-        axes.plot(at[start:], truth[start:], color=BLACK, linewidth=1.2, label="truth")
-        axes.plot(at[start:], predicted[start:], color=ORANGE, linewidth=1.4, label="forecast")
+        axes.plot(at[start:], truth[start:], color=BLACK, linewidth=2.2, label="truth")
+        axes.plot(at[start:], predicted[start:], color=ORANGE, linewidth=1.2, label="forecast")
         words = "time step in the split" if times is None else "time"
         title = f"the last {_NUM_CLOSE}" if start else ""
         describe(axes, words if axes is grid[-1] else "", _with_unit("value", unit), title)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Distinct for all common kinds of colour blindness (Okabe and Ito, 2008). Their yellow is left out:
 # a thin yellow line cannot be seen on white.
@@ -41,7 +42,8 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
         width: inches of the whole figure.
         height: inches of the whole figure.
     """
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     grid: list[Axes] = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
     for axes in grid:
