@@ -7,6 +7,7 @@ import keras
 
 from samerun.config import Cnn, DataSpec, Mlp, Model
 from samerun.models.cnn import cnn
+from samerun.models.head import head
 from samerun.models.mlp import mlp
 
 BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {

@@ -1,0 +1,239 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from samerun import objectives
+from samerun.config import (
+    LOSSES,
+    METRICS,
+    Config,
+    DataSpec,
+    Layout,
+    Loss,
+    Metric,
+    Task,
+    UserError,
+    compose,
+)
+
+TASKS = [Task.multiclass, Task.binary, Task.regression, Task.forecast]
+
+
+def make_spec(task: Task, num_outputs: int | None = None) -> DataSpec:
+    sizes = {Task.multiclass: 4, Task.binary: 1, Task.regression: 1, Task.forecast: 3}
+    return DataSpec(
+        task=task,
+        layout=Layout.table,
+        input_shape=(3,),
+        num_outputs=num_outputs or sizes[task],
+        num_train=6,
+        num_validation=0,
+        num_test=0,
+    )
+
+
+def config_of(**training: object) -> Config:
+    cfg = compose().config
+    return dataclasses.replace(cfg, training=dataclasses.replace(cfg.training, **training))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def predicted(task: Task, num_outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Six targets and predictions a model of the task could give."""
+    draw = np.random.default_rng(1)
+    values = draw.normal(size=(6, num_outputs)).astype(np.float32)
+    if task is Task.multiclass:
+        return np.array([0, 1, 2, 3, 0, 1]) % num_outputs, softmax(values)
+    if task is Task.binary:
+        return np.array([[0], [1], [1], [0], [1], [0]]), 1 / (1 + np.exp(-values))
+    return draw.normal(size=(6, num_outputs)).astype(np.float32), values
+
+
+Y, P = predicted(Task.multiclass, 4)
+ONE_HOT = np.eye(4)[Y]
+B, Q = predicted(Task.binary, 1)
+R, S = predicted(Task.regression, 1)
+E = R.astype(np.float64) - S
+
+BY_HAND = {
+    Loss.categorical_crossentropy: -np.log(P[np.arange(6), Y]).mean(),
+    Loss.categorical_focal_crossentropy: (
+        -0.25 * (1 - P[np.arange(6), Y]) ** 2 * np.log(P[np.arange(6), Y])
+    ).mean(),
+    Loss.binary_crossentropy: -np.log(np.where(B, Q, 1 - Q)).mean(),
+    Loss.binary_focal_crossentropy: (
+        -((1 - np.where(B, Q, 1 - Q)) ** 2) * np.log(np.where(B, Q, 1 - Q))
+    ).mean(),
+    Loss.mean_squared_error: np.square(E).mean(),
+    Loss.mean_absolute_error: np.abs(E).mean(),
+    Loss.huber: np.where(np.abs(E) <= 1, E**2 / 2, np.abs(E) - 0.5).mean(),
+    Loss.log_cosh: np.log(np.cosh(E)).mean(),
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        pytest.param(task, name, id=f"{task}-{name}")
+        for task in (Task.multiclass, Task.binary, Task.regression)
+        for name in LOSSES[task]
+    ],
+)
+def test_a_loss_equals_its_formula(task, name):
+    made = objectives.loss(config_of(loss=name), make_spec(task))
+    targets, outputs = predicted(task, make_spec(task).num_outputs)
+    assert float(made(targets, outputs)) == pytest.approx(float(BY_HAND[name]), rel=1e-5)
+
+
+def test_every_loss_and_metric_has_a_builder():
+    assert set(objectives.LOSS_BUILDERS) == set(Loss) - {Loss.auto}
+    assert set(objectives.METRIC_BUILDERS) == set(Metric)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_auto_is_the_usual_loss_and_metric_of_the_task(task):
+    spec = make_spec(task)
+    cfg = config_of(loss=Loss.auto, metrics=[])
+    named = config_of(loss=LOSSES[task][0])
+    targets, outputs = predicted(task, spec.num_outputs)
+    assert float(objectives.loss(cfg, spec)(targets, outputs)) == float(
+        objectives.loss(named, spec)(targets, outputs)
+    )
+    assert [metric.name for metric in objectives.metrics(cfg, spec)] == [METRICS[task][0]]
+
+
+def test_plain_classification_uses_keras_own_sparse_loss():
+    made = objectives.loss(config_of(loss=Loss.auto), make_spec(Task.multiclass))
+    assert type(made) is keras.losses.SparseCategoricalCrossentropy
+
+
+@pytest.mark.parametrize("labels", [Y, Y[:, None]], ids=["flat", "column"])
+def test_label_smoothing_spreads_a_share_over_all_classes(labels):
+    made = objectives.loss(config_of(label_smoothing=0.2), make_spec(Task.multiclass))
+    smoothed = ONE_HOT * 0.8 + 0.2 / 4
+    expected = -(smoothed * np.log(P)).sum(axis=1).mean()
+    assert float(made(labels, P)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_label_smoothing_of_a_binary_label_moves_it_towards_a_half():
+    made = objectives.loss(config_of(label_smoothing=0.2), make_spec(Task.binary))
+    smoothed = B * 0.8 + 0.1
+    expected = -(smoothed * np.log(Q) + (1 - smoothed) * np.log(1 - Q)).mean()
+    assert float(made(B, Q)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_language_models_loss_takes_logits_at_every_position():
+    spec = dataclasses.replace(
+        make_spec(Task.multiclass), task=Task.language_model, num_outputs=2, vocabulary_size=5
+    )
+    logits = np.random.default_rng(0).normal(size=(3, 2, 5)).astype(np.float32)
+    tokens = np.array([[0, 1], [2, 3], [4, 0]])
+    right = np.take_along_axis(softmax(logits), tokens[..., None], axis=-1)[..., 0]
+    for smoothing in (0.0, 0.1):
+        made = objectives.loss(config_of(label_smoothing=smoothing), spec)
+        expected = -(1 - smoothing) * np.log(right) - smoothing * np.log(softmax(logits)).mean(-1)
+        assert float(made(tokens, logits)) == pytest.approx(float(expected.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", LOSSES[Task.multiclass])
+def test_a_loss_survives_serialisation(name, smoothing):
+    cfg = config_of(loss=name, label_smoothing=smoothing)
+    made = objectives.loss(cfg, make_spec(Task.multiclass))
+    again = keras.losses.deserialize(keras.losses.serialize(made))
+    assert float(again(Y, P)) == float(made(Y, P))
+
+
+def test_example_weights_weigh_the_one_hot_loss():
+    made = objectives.loss(config_of(label_smoothing=0.1), make_spec(Task.multiclass))
+    weights = np.array([2, 0, 0, 0, 0, 0], np.float32)
+    alone = float(made(Y[:1], P[:1]))
+    assert float(made(Y, P, sample_weight=weights)) == pytest.approx(2 * alone / 6, rel=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_metric_is_logged_under_its_own_name(task):
+    spec = make_spec(task)
+    cfg = config_of(metrics=list(METRICS[task]))
+    targets, outputs = predicted(task, spec.num_outputs)
+    model = keras.Sequential([keras.Input((spec.num_outputs,)), keras.layers.Identity()])
+    model.compile(loss=objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec))
+    logs = model.evaluate(outputs, targets, verbose=0, return_dict=True)
+    assert set(logs) == {"loss", *(metric.value for metric in METRICS[task])}
+    assert all(np.isfinite(value) for value in logs.values())
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "expected"),
+    [
+        pytest.param(
+            Task.multiclass, Metric.accuracy, (P.argmax(1) == Y).mean(), id="accuracy-of-classes"
+        ),
+        pytest.param(
+            Task.multiclass,
+            Metric.top_3_accuracy,
+            (P.argmin(1) != Y).mean(),
+            id="top-3-of-four-classes",
+        ),
+        pytest.param(
+            Task.binary, Metric.accuracy, ((Q > 0.5) == B).mean(), id="accuracy-of-one-output"
+        ),
+        pytest.param(Task.binary, Metric.recall, (Q > 0.5)[B == 1].mean(), id="recall"),
+        pytest.param(Task.regression, Metric.mean_absolute_error, np.abs(E).mean(), id="mae"),
+        pytest.param(
+            Task.regression, Metric.root_mean_squared_error, np.sqrt((E**2).mean()), id="rmse"
+        ),
+        pytest.param(
+            Task.regression, Metric.r2, 1 - (E**2).sum() / ((R - R.mean()) ** 2).sum(), id="r2"
+        ),
+    ],
+)
+def test_a_metric_equals_its_formula(task, name, expected):
+    spec = make_spec(task)
+    (metric,) = objectives.metrics(config_of(metrics=[name]), spec)
+    metric.update_state(*predicted(task, spec.num_outputs))
+    assert float(metric.result()) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_top_3_accuracy_needs_three_classes():
+    cfg = config_of(metrics=[Metric.top_3_accuracy])
+    with pytest.raises(UserError, match="at least 3 classes"):
+        objectives.metrics(cfg, make_spec(Task.multiclass, num_outputs=2))
+
+
+@pytest.mark.parametrize(
+    ("training", "counts", "expected"),
+    [
+        pytest.param({}, [5, 5], None, id="none-asked-for"),
+        pytest.param({"class_weights": [1.0, 2.5]}, [9, 1], {0: 1.0, 1: 2.5}, id="explicit"),
+        pytest.param(
+            {"balance_classes": True},
+            [6, 3, 1],
+            {0: 10 / 18, 1: 10 / 9, 2: 10 / 3},
+            id="n-over-k-count",
+        ),
+        pytest.param({"balance_classes": True}, [4, 4], {0: 1.0, 1: 1.0}, id="already-balanced"),
+        pytest.param(
+            {"balance_classes": True}, [3, 0, 1], {0: 4 / 6, 2: 4 / 2}, id="class-without-examples"
+        ),
+    ],
+)
+def test_class_weights(training, counts, expected):
+    assert objectives.class_weights(config_of(**training), counts) == (
+        expected if expected is None else pytest.approx(expected)
+    )
+
+
+def test_balanced_weights_equal_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.repeat([0, 1, 2], [7, 2, 11])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    weights = objectives.class_weights(config_of(balance_classes=True), np.bincount(labels))
+    assert list(weights.values()) == pytest.approx(expected)
