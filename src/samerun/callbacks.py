@@ -106,7 +106,9 @@ class Plateau(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _cut(self) -> None:
         self.factor = max(self.factor * self.schedule.factor, self.schedule.min_factor)
-        optim.plateau_factor(self.model.optimizer).assign(self.factor)
+        factor = optim.plateau_factor(self.model.optimizer)
+        if factor is not None:  # None only if the optimizer was exchanged behind our back
+            factor.assign(self.factor)
         self.cooldown, self.wait = self.schedule.cooldown_epochs, 0
 
 

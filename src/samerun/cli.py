@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import itertools
+import math
 import os
 import shlex
 import signal
@@ -191,15 +192,31 @@ def _checked(composition: config.Composition) -> config.Composition:
 
 
 def _hydra(words: Sequence[str]) -> int:
-    """Hands the words to Hydra, which composes and calls `_task` for each run."""
+    """Hands the words to Hydra, which composes and calls `_task` for each run.
+
+    A run that fails does not keep the others of a multirun from running; the first failure is
+    raised at the end. It goes around Hydra, which would print a traceback for it.
+    """
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    failures: list[Exception] = []
+
+    def task(node: Any) -> float:
+        try:
+            return _task(node)
+        except Exception as error:
+            if _how_it_ended(error) is None and not isinstance(error, UserError):
+                raise
+            failures.append(error)
+            print(f"samerun: {error}", file=sys.stderr)
+            return math.nan
+
     config.register()
     start = hydra.main(
         version_base="1.3", config_path=str(config.folder("conf")), config_name="config"
-    )(_task)
+    )(task)
     argv, sys.argv = sys.argv, ["samerun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
     try:
@@ -208,6 +225,8 @@ def _hydra(words: Sequence[str]) -> int:
         raise config.translated(error) from error
     finally:
         sys.argv = argv
+    if failures:
+        raise failures[0]
     return 0
 
 
@@ -279,7 +298,7 @@ def _quiet() -> Iterator[None]:
 
     What was written is shown after all when the import fails.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as buffer:
@@ -300,13 +319,15 @@ def _plot_schedule(words: Sequence[str], path: Path) -> int:
     from samerun import data
 
     cfg = _checked(config.compose(words)).config
+    num_train = data.describe(cfg.dataset).num_train
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(f"--schedule-plot: received '{path}', expected a .png, .svg or .pdf file.")
     if not path.absolute().parent.is_dir():
         raise UserError(f"--schedule-plot: there is no folder '{path.parent}'.")
     with _quiet():
         from samerun import optim, plots
-    steps = data.steps_per_epoch(cfg.dataset)
+        from samerun.data.pipeline import num_batches
+    steps = num_batches(num_train, cfg.dataset.batch_size, cfg.dataset.drop_remainder)
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps, cfg.training.epochs)
     plots.save(plots.schedule_curve(rates, steps), path)
     print(f"The learning rate over {cfg.training.epochs} epochs of {steps} steps is in {path}.")

@@ -11,7 +11,7 @@ from typing import Any
 from samerun import events, optim, plots
 from samerun.config import Composition, Config, as_dict, fingerprint, flatten
 from samerun.data import Data
-from samerun.evaluation import Report, to_csv, weight_samples
+from samerun.evaluation import ClassificationReport, Report, to_csv, weight_samples
 from samerun.provenance import Provenance
 from samerun.tracking import Run
 
@@ -104,10 +104,9 @@ def write_results(
     run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
     run.set_tags({"samerun.weights": result.weights_digest, "samerun.result": result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
-    table = to_csv(report)
-    if table:
-        run.log_text(table, "evaluation/per_class.csv")
-    pictures = _draw(run, dataset, report, result)
+    if isinstance(report, ClassificationReport):
+        run.log_text(to_csv(report), "evaluation/per_class.csv")
+    pictures = _draw(run, cfg, dataset, report, result)
     if cfg.tracking.tensorboard:
         folder = run.folder / "tensorboard"
         events.write_hparams(folder, flatten(cfg), result.metrics)
@@ -115,19 +114,20 @@ def write_results(
             events.write_picture(folder, f"evaluation/{path.stem}", path)
         run.log_folder(folder, "tensorboard")
     if cfg.tracking.log_model:
-        run.log_model(result.model, dataset.model_inputs(2))
+        examples = dataset.examples("train", range(2))
+        run.log_model(result.model, dataset.preprocessing(examples))
     run.describe(_page(cfg, result, epochs, seconds))
 
 
-def _draw(run: Run, dataset: Data, report: Report, result: Any) -> list[Path]:
-    spec = dataset.spec
-    split = "test" if spec.num_test else "validation"
+def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Any) -> list[Path]:
+    split = "test" if dataset.spec.num_test else "validation"
     figures = plots.draw(
         report,
-        class_names=spec.class_names,
+        class_names=dataset.spec.class_names,
         examples=lambda indices: dataset.examples(split, indices),
-        layout=spec.layout,
+        layout=dataset.spec.layout,
         history=result.history,
+        monitor=cfg.training.early_stopping.monitor,
         weights=weight_samples(result.model),
     )
     return [_log_figure(run, figure, f"plots/{name}.png") for name, figure in figures.items()]

@@ -141,6 +141,7 @@ def fit(
             epochs=cfg.training.epochs,
             callbacks=[*made.values(), bar],
             class_weight=objectives.class_weights(cfg, dataset.class_counts()),
+            shuffle=False,  # the pipeline orders the data by (seed, epoch)
             verbose=0,
         )
     finally:

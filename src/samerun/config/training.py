@@ -93,7 +93,7 @@ class Training:
         loss: what is made small; `auto` goes by the task.
         metrics: measured every epoch; empty goes by the task.
         label_smoothing: share of a label spread over all classes (Szegedy et al., 2016).
-        class_weights: weight of each class in the loss, in the order of the labels; empty: all equal.
+        class_weights: weight of each class in the loss, in the order of the labels; empty: equal.
         balance_classes: weigh each class by the inverse of its frequency in the training split.
         precision: dtype policy.
         jit_compile: compile the step with XLA; Keras switches it off under `deterministic`.
