@@ -87,43 +87,41 @@ def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = 
     return figure
 
 
-def _draw_curves(axes: Axes, curves: Mapping[int, Curve], names: Sequence[str]) -> list[str]:
+def _draw_curves(
+    axes: Axes, curves: Mapping[int, Curve], names: Sequence[str], drawstyle: str
+) -> list[str]:
     """Draws the curves on one panel and returns the legend's words, in the lines' order."""
-    words = []
-    if len(curves) <= _MOST_NAMED:
-        for position, (label, curve) in enumerate(curves.items()):
-            axes.step(curve.x, curve.y, where="post", linewidth=1.6, **line_style(position))
-            words.append(f"{plain(names[label])} ({curve.area:.3f})")
-        return words
-    lowest = sorted(curves, key=lambda label: curves[label].area)[:_NUM_LOWEST]
-    for label in lowest:
-        words.append(f"{plain(names[label])} ({curves[label].area:.3f})")
-    for position, label in enumerate(lowest):
-        curve = curves[label]
-        axes.step(curve.x, curve.y, where="post", linewidth=1.6, zorder=3, **line_style(position))
-    for label in sorted(set(curves) - set(lowest)):
-        axes.step(
-            curves[label].x, curves[label].y, where="post", linewidth=0.7, color=GREY, alpha=0.5
-        )
-    return [*words, f"the other {len(curves) - len(lowest)}"]
+    named = list(curves)
+    if len(curves) > _MOST_NAMED:
+        named = sorted(curves, key=lambda label: curves[label].area)[:_NUM_LOWEST]
+    others = [label for label in curves if label not in named]
+    thick = {"linewidth": 1.6, "zorder": 3}
+    thin = {"linewidth": 0.7, "color": GREY, "alpha": 0.5}
+    styles = [thick | line_style(position) for position in range(len(named))]
+    for label, style in zip([*named, *others], [*styles, *[thin] * len(others)], strict=True):
+        axes.plot(curves[label].x, curves[label].y, drawstyle=drawstyle, **style)
+    words = [f"{plain(names[label])} ({curves[label].area:.3f})" for label in named]
+    return [*words, f"the other {len(others)}"] if others else words
 
 
 def _curve_figure(
     curves: Mapping[int, Curve],
     names: Sequence[str],
     axis_names: tuple[str, str],
+    *,
     corner: tuple[float, float],
     legend: str,
+    drawstyle: str = "default",
 ) -> Figure:
     """The whole, and beside it the corner where good models are, if all curves get there."""
     if len(names) == 2:  # the other class's curve says nothing new
         curves = {label: curve for label, curve in curves.items() if label == 1}
     are_good = all(curve.area >= _GOOD for curve in curves.values())
-    figure, (whole, *close) = panels(1, 1 + are_good, 6.2 + 4.2 * are_good, 4.2)
-    words = _draw_curves(whole, curves, names)
+    figure, (whole, *close) = panels(1, 1 + are_good, 6.9 + 3.5 * are_good, 4.2)
+    words = _draw_curves(whole, curves, names, drawstyle)
     whole.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     for axes in close:
-        _draw_curves(axes, curves, names)
+        _draw_curves(axes, curves, names, drawstyle)
         x, y = corner
         axes.set(xlim=(x - 0.005, x + 0.205), ylim=(y - 0.005, y + 0.205))
         axes.set_title("the upper corner", fontsize=TEXT, loc="left")
@@ -155,7 +153,7 @@ def roc_curves(report: ClassificationReport, class_names: Sequence[str] = ()) ->
     """
     names = class_names or report.class_names
     axis_names = ("false positive rate", "true positive rate")
-    figure = _curve_figure(report.roc, names, axis_names, (0.0, 0.8), "class (area)")
+    figure = _curve_figure(report.roc, names, axis_names, corner=(0.0, 0.8), legend="class (area)")
     figure.axes[0].plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
     figure.axes[0].text(0.6, 0.52, "chance", color=GREY, fontsize=SMALL)
     return figure
@@ -173,8 +171,14 @@ def precision_recall_curves(
         class_names: names to show; the report's own where empty.
     """
     names, curves = class_names or report.class_names, report.precision_recall
-    legend = "class (average precision)"
-    return _curve_figure(curves, names, ("recall", "precision"), (0.8, 0.8), legend)
+    return _curve_figure(
+        curves,
+        names,
+        ("recall", "precision"),
+        corner=(0.8, 0.8),
+        legend="class (average precision)",
+        drawstyle="steps-post",  # a straight line between two points promises too much
+    )
 
 
 def calibration(report: ClassificationReport) -> Figure:
