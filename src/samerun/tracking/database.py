@@ -1,6 +1,7 @@
 """An MLflow database in a file: made once, checked before use, safe for many processes at once."""
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from samerun.config import UserError
 
+_log = logging.getLogger(__name__)
 _LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
 
 
@@ -36,7 +38,9 @@ def connect_file(uri: str) -> Any:
     file = database_file(uri)
     with _database_lock(file):
         check_database(file)
-        if not _tables(file):
+        if _tables(file):
+            _follow_move(file)
+        else:
             _make_tables(file)
         try:
             client = MlflowClient(tracking_uri=uri)
@@ -143,3 +147,34 @@ def _make_tables(file: Path) -> None:
         ) from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+)
+
+
+def _follow_move(file: Path) -> None:
+    """Corrects where artifacts are, after the folder of a project was moved.
+
+    MLflow stores absolute paths: after a move it would not find the artifacts of old runs, and
+    would make the old folder again for those of new ones. Only done where `mlruns` lies beside the
+    database and is gone from the old place, so nothing that can still be reached is touched.
+    """
+    with contextlib.closing(sqlite3.connect(file, timeout=20)) as database:
+        query = "select artifact_location from experiments where experiment_id = 0"
+        row = database.execute(query).fetchone()
+        old = Path(row[0].removesuffix("/0")) if row and row[0].endswith("/mlruns/0") else None
+        new = file.parent / "mlruns"
+        if old is None or not old.is_absolute() or old == new or old.exists() or not new.is_dir():
+            return
+        for table, column in _PLACES:
+            database.execute(
+                f"update {table} set {column} = ? || substr({column}, ?) "
+                f"where substr({column}, 1, ?) = ?",
+                (str(new), len(str(old)) + 1, len(str(old)) + 1, f"{old}/"),
+            )
+        database.commit()
+    _log.warning("The project was moved: %s now names its artifacts in %s.", file.name, new)

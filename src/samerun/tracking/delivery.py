@@ -16,6 +16,8 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
 
+_UPLOADS = ("artifact", "dataset", "model")  # in no order, and each may fail by itself
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,7 @@ class Delivery:
         self._run_id = run_id
         self._experiment_id = experiment_id
         self._turn = threading.Lock()
+        self._upload_error: Exception | None = None
 
     def deliver(self) -> int:
         """Delivers all that waits, the end of the run last; returns how many lines that were.
@@ -52,7 +55,26 @@ class Delivery:
             )  # looked at first: the end comes after all points
             num_points = self.spool.deliver_points(self._send_points)
             self.spool.deliver_entries(entries, self._send_entry)
+            self._upload()
+            if self._upload_error is not None:
+                raise self._upload_error
             return num_points + len(entries)
+
+    def _upload(self) -> None:
+        """Sends artifacts until one fails, which goes to the end of the line.
+
+        So one that the store will never take does not keep back the others, nor the run's end.
+        """
+        self._upload_error = None
+        for line in self.spool.uploads():
+            try:
+                self._take(line)
+            except Exception as error:
+                self.spool.upload_failed(line)
+                self._client.get_run(self._run_id)  # raises if the store itself is away
+                self._upload_error = error
+                return
+            self.spool.uploaded(line)
 
     def _send_points(self, points: list[Point]) -> None:
         from mlflow.entities import Metric
@@ -77,6 +99,14 @@ class Delivery:
             self._in_halves(what, items[middle:])
 
     def _send_entry(self, line: Line) -> None:
+        if line["kind"] in _UPLOADS:
+            self.spool.upload_later(line)
+            return
+        if line["kind"] == "end":
+            self._upload()
+        self._take(line)
+
+    def _take(self, line: Line) -> None:
         from mlflow.exceptions import MlflowException
 
         content = {key: value for key, value in line.items() if key != "kind"}
@@ -214,13 +244,14 @@ class Courier:
             if not self._is_away:
                 words = redact(str(error)).splitlines() or [type(error).__name__]
                 _log.warning(
-                    "The tracking store is away (%s). The run goes on; what it says waits in %s.",
+                    "The tracking store does not take everything (%s). The run goes on; what it "
+                    "says waits in %s and is sent later.",
                     words[0][:200],
                     self._delivery.spool.folder,
                 )
             self._is_away = True
             return False
         if self._is_away:
-            _log.warning("The tracking store is back; it has everything.")
+            _log.warning("The tracking store has everything again.")
         self._is_away = False
         return True

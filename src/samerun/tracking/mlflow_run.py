@@ -11,7 +11,7 @@ from typing import Any, final
 from samerun.config import redact
 from samerun.tracking.delivery import ARTIFACTS, Courier, Delivery
 from samerun.tracking.run import Run, Status
-from samerun.tracking.spool import METRICS_FILE, Spool, now
+from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, Spool, now
 
 LONG_PARAMETERS = "config/long_parameters.json"
 _LONGEST_PARAM = 6000  # MLflow 3.17's limits, in characters
@@ -185,11 +185,13 @@ class MlflowRun(Run):
             delivered = self._courier.flush()
         if not delivered:
             _log.warning(
-                "The tracking store does not have all of run %s: %d metric points wait in %s. "
-                "They are delivered by the next run here, or by `samerun.tracking.deliver`.",
+                "The tracking store does not have all of run %s: %d metric points wait in %s and "
+                "%d other things in %s. `samerun.tracking.deliver` sends them.",
                 self.name,
                 self._spool.num_points_waiting(),
                 self.folder / METRICS_FILE,
+                self._spool.num_others_waiting(),
+                OUTBOX_FILE,
             )
         self._spool.close()
 

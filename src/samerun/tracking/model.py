@@ -33,6 +33,7 @@ def save(model: Any, example: Any, folder: Path, run_id: str) -> None:
     few = np.asarray(example)[:_NUM_EXAMPLES]
     prediction = np.asarray(model(few, training=False))
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     mlflow.keras.save_model(
         model,
         str(folder),
@@ -88,6 +89,8 @@ def upload(
     description.model_uuid = model_id
     description.artifact_path = client.get_logged_model(model_id).artifact_location
     description.save(str(folder / "MLmodel"))
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    shown = client.get_run(run_id).outputs
+    if shown is None or model_id not in [entry.model_id for entry in shown.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])  # fails the second time
     client.log_model_artifacts(model_id, str(folder))
     client.finalize_logged_model(model_id, "READY")

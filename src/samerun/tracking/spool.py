@@ -2,7 +2,7 @@
 
     metrics.jsonl     one metric point a line: key, value, step, timestamp in milliseconds
     outbox.jsonl      everything else, one line each, in order: params, tags, artifacts, the end
-    delivered.json    how many bytes of the two the store has
+    delivered.json    how many bytes of the two the store has, and which artifacts it lacks
 
 Both lists only grow, and each line is written before the store hears of it. Delivering a line twice
 changes nothing (metric points keep their timestamps), so a position that is a little old is safe.
@@ -180,6 +180,7 @@ class Spool:
         self._metrics = Lines(folder / METRICS_FILE, stored.get(METRICS_FILE, 0))
         self._outbox = Lines(folder / OUTBOX_FILE, stored.get(OUTBOX_FILE, 0))
         self._models: dict[str, str] = stored.get("models", {})
+        self._uploads: list[Line] = stored.get("uploads", [])
         known = read_points(folder) if continues else []
         self._known = {(point.key, point.step): str(point.value) for point in known}
 
@@ -212,6 +213,27 @@ class Spool:
             self._outbox.delivered([entry])
             self._save()
 
+    def uploads(self) -> list[Line]:
+        """Returns the artifacts that wait, in the order to try them."""
+        return list(self._uploads)
+
+    def upload_later(self, line: Line) -> None:
+        """Takes an artifact out of the order of `outbox.jsonl`; once, if it is there already."""
+        if line not in self._uploads:
+            self._uploads.append(line)
+        self._save()
+
+    def upload_failed(self, line: Line) -> None:
+        """Puts an artifact behind the others."""
+        self._uploads.remove(line)
+        self._uploads.append(line)
+        self._save()
+
+    def uploaded(self, line: Line) -> None:
+        """Takes an artifact as delivered."""
+        self._uploads.remove(line)
+        self._save()
+
     def model_id(self, path: str) -> str | None:
         """Returns the identifier the store gave the model at `path`, if it has it already."""
         return self._models.get(path)
@@ -222,17 +244,24 @@ class Spool:
         self._save()
 
     def _save(self) -> None:
-        positions = {METRICS_FILE: self._metrics.position, OUTBOX_FILE: self._outbox.position}
+        state = {
+            METRICS_FILE: self._metrics.position,
+            OUTBOX_FILE: self._outbox.position,
+            "uploads": self._uploads,
+            "models": self._models,
+        }
         try:
-            write_whole(
-                self.folder / POSITION_FILE, json.dumps({**positions, "models": self._models})
-            )
+            write_whole(self.folder / POSITION_FILE, json.dumps(state))
         except OSError as error:
             _log.debug("Cannot write %s: %s", POSITION_FILE, error)  # delivered twice at worst
 
     def num_points_waiting(self) -> int:
         """Returns how many metric points the store does not have."""
         return len(self._metrics.waiting())
+
+    def num_others_waiting(self) -> int:
+        """Returns how many other lines, artifacts among them, the store does not have."""
+        return len(self.entries_waiting()) + len(self._uploads)
 
     def entries_waiting(self) -> list[Waiting]:
         """Returns the other lines that the store does not have."""
@@ -245,7 +274,7 @@ class Spool:
 
     def is_empty(self) -> bool:
         """Whether the store has everything."""
-        return not self.num_points_waiting() and not self.entries_waiting()
+        return not (self.num_points_waiting() or self.num_others_waiting())
 
     def close(self) -> None:
         """Closes the files."""

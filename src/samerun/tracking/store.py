@@ -118,7 +118,8 @@ def _quieten() -> None:
 
     MLflow tells of 60 migrations, and of each try to reach a lost store with a stack trace.
     """
-    for name in ("mlflow.store.db.utils", "alembic", "urllib3.connectionpool"):
+    names = ("mlflow.store.db.utils", "mlflow.utils.environment", "urllib3.connectionpool")
+    for name in (*names, "alembic"):
         if logging.getLogger(name).level in (logging.NOTSET, logging.INFO):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
