@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ def make_spec(
     )
 
 
+@functools.cache
 def config_of(*words: str) -> Config:
     return compose(words).config
 

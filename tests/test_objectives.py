@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -34,8 +35,13 @@ def make_spec(task: Task, num_outputs: int | None = None) -> DataSpec:
     )
 
 
+@functools.cache
+def default() -> Config:
+    return compose().config
+
+
 def config_of(**training: object) -> Config:
-    cfg = compose().config
+    cfg = default()
     return dataclasses.replace(cfg, training=dataclasses.replace(cfg.training, **training))
 
 
