@@ -11,7 +11,7 @@ from samerun import config
 
 NUM_RESAMPLES = 1000
 _SEED = 20160401  # any fixed number: the same predictions have to give the same interval
-_CHUNK = 4_000_000  # random indices held at once: 16 MB, where 10,000 examples would need 40 MB
+_CHUNK = 4_000_000  # random indices held at once: 32 MB, where 10,000 examples would need 80 MB
 _CONFIDENCE = 0.95
 
 
