@@ -61,8 +61,8 @@ def order(built, epoch):
 
 def images_by_number(built, epoch):
     built.set_epoch(epoch)
-    return {int(y): x for xs, ys in built.train for x, y in zip(xs.numpy(), ys.numpy(), strict=True)
-            for y in y}  # fmt: skip
+    pairs = built.train.unbatch().as_numpy_iterator()
+    return {int(y[0]): x for x, y in pairs}
 
 
 def test_each_example_comes_once_an_epoch_with_its_own_target(numbered):
@@ -177,6 +177,15 @@ def test_an_augmented_picture_depends_on_seed_epoch_and_example_not_on_its_batch
         assert not np.array_equal(first[number], other_seed[number])
     again = images_by_number(built, 0)
     assert all(np.array_equal(first[number], again[number]) for number in range(NUM))
+
+
+def test_each_picture_is_changed_by_its_own_row_of_the_epochs_numbers(pictures):
+    built = data.build(pictures, 4)
+    plain = built.preprocessing(built.examples("train", range(NUM)))
+    rows = draws(NUM, tf.constant([4, 2], tf.int64))
+    expected = augment(ALL, tf.constant(plain), rows).numpy()
+    for number, image in images_by_number(built, 2).items():
+        np.testing.assert_allclose(image, expected[number], atol=1e-6)
 
 
 def test_only_the_training_split_is_augmented(pictures):
