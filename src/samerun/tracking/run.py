@@ -1,7 +1,9 @@
 """The one way to write down a run, whatever the store; and a run that is not written down."""
 
 import abc
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -114,10 +116,11 @@ class NullRun(Run):
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="samerun-")
         self.id = "none"
         self.name = "none"
-        self.folder = folder or Path(self._temporary.name if self._temporary else "")
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="samerun-"))
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.url = None
         self.experiment_id = "none"
 

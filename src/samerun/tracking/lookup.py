@@ -1,0 +1,122 @@
+"""Runs that are in the store already: found by ID, by the beginning of it, or by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samerun.config import UserError, redact
+from samerun.tracking import store
+from samerun.tracking.database import database_file
+
+_LATEST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """A run as the store has it.
+
+    Args:
+        id: its ID.
+        name: its name.
+        experiment_id: ID of its experiment.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        params: the flattened config.
+        metrics: the last value of each metric.
+        tags: its tags.
+    """
+
+    id: str
+    name: str
+    experiment_id: str
+    status: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """The folder in which it ran; on another machine it does not exist."""
+        return Path(self.tags.get("samerun.folder", ""))
+
+
+def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
+    """Returns the runs that the words name, or the latest ten.
+
+    Args:
+        words: IDs, beginnings of IDs, or names.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: the store is empty, or a word names no run, or more than one.
+    """
+    full = existing(uri)
+    client = store.connect(full)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    if not words:
+        latest = client.search_runs(
+            experiments, max_results=_LATEST, order_by=["attributes.start_time DESC"]
+        )
+        return [_stored(run) for run in latest]
+    return [_one(client, experiments, word, full) for word in words]
+
+
+def existing(uri: str | None = None) -> str:
+    """Returns the store's URI, if there is a store.
+
+    Raises:
+        UserError: there is no database in this folder.
+    """
+    full = store.resolve_uri(uri)
+    if full.startswith("sqlite") and not database_file(full).exists():
+        raise UserError(
+            f"There are no runs here: {database_file(full)} does not exist. Train one with "
+            "`samerun train`, or go to the folder where you did."
+        )
+    return full
+
+
+def ui_command(*, host: str, port: int, uri: str | None = None) -> list[str]:
+    """Returns the words after `python` that open MLflow's UI on the store.
+
+    Raises:
+        UserError: there is no database in this folder, or the store has a server of its own.
+    """
+    full = existing(uri)
+    if full.startswith("http"):
+        raise UserError(f"The runs are on a server that has its own UI: open {redact(full)}.")
+    words = ["-m", "mlflow", "ui", "--backend-store-uri", full, "--host", host]
+    return [*words, "--port", str(port)]
+
+
+def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
+    token, matching = None, []
+    while True:
+        page = client.search_runs(experiments, max_results=1000, page_token=token)
+        matching += [
+            run
+            for run in page
+            if run.info.run_id.startswith(word) or run.info.run_name == word
+        ]
+        token = page.token
+        if not token:
+            break
+    if len(matching) == 1:
+        return _stored(matching[0])
+    found = "no run" if not matching else f"{len(matching)} runs"
+    raise UserError(
+        f"'{word}' names {found} in {redact(uri)}: expected an ID, the beginning of exactly one "
+        "ID, or a run's name."
+    )
+
+
+def _stored(run: Any) -> StoredRun:
+    return StoredRun(
+        id=run.info.run_id,
+        name=run.info.run_name,
+        experiment_id=run.info.experiment_id,
+        status=run.info.status,
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=dict(run.data.tags),
+    )
