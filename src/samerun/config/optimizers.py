@@ -137,6 +137,8 @@ class Lion(Optimizer):
 class Muon(Optimizer):
     """Muon, orthogonalised momentum for matrices and Adam for the rest (Jordan, 2024).
 
+    The rest are vectors, convolutions, embeddings and the output layer. `weight_decay` is for both.
+
     Args:
         momentum: decay of the momentum.
         nesterov: look ahead along the momentum.

@@ -111,7 +111,7 @@ class CosineRestarts(Schedule):
     Args:
         first_cycle_epochs: length of the first cosine.
         cycle_factor: each next cosine is so many times as long.
-        peak_factor: each next cosine starts at this share of the last one's start.
+        peak_factor: each next cosine is this share as high above its foot as the last one.
         end_factor: multiplier at the foot of each cosine.
     """
 

@@ -192,8 +192,8 @@ def _step(cfg: config.Step, rate: float, span: Span) -> Rate:
 def _stair(steps: float, is_staircase: bool) -> float:
     """Returns the width of a stair, a hair smaller where float32 could miss the edge by rounding.
 
-    Step 3k divided by 3 is exactly k; by a fractional width it may come out just below k, and
-    floor would be one step late. 2⁻²² is twice float32's relative spacing.
+    Step 3k divided by 3 is exactly k, but step 18 divided by a width of 1.2 comes out just below
+    15, and floor would be one step late. 2⁻²² is twice float32's relative spacing.
     """
     return steps * (1 - 2**-22) if is_staircase and steps != round(steps) else steps
 
@@ -218,9 +218,14 @@ def _cosine(cfg: config.Cosine, rate: float, span: Span) -> Rate:
 
 
 def _cosine_restarts(cfg: config.CosineRestarts, rate: float, span: Span) -> Rate:
+    """Keras finds the cycle by a float32 logarithm that may come out just below a whole number.
+
+    The restart's own step would then have the foot's rate instead of the peak's: 16 of 827 restarts
+    tried, none with a first cycle shorter by 2⁻²⁰.
+    """
     return schedules.CosineDecayRestarts(
         rate,
-        span.steps(cfg.first_cycle_epochs),
+        span.steps(cfg.first_cycle_epochs) * (1 - 2**-20),
         t_mul=cfg.cycle_factor,
         m_mul=cfg.peak_factor,
         alpha=cfg.end_factor,
