@@ -154,9 +154,11 @@ def test_artifacts_are_kept_in_the_folder_and_in_the_store(client, tmp_path):
 
 @pytest.mark.parametrize("path", ["../out.txt", "/abs.txt"])
 def test_an_artifact_cannot_be_put_outside_the_run(client, path):
-    with tracking.open_run(composed(), Path("1")) as run:
-        with pytest.raises(ValueError, match="inside the run"):
-            run.log_text("x", path)
+    with (
+        tracking.open_run(composed(), Path("1")) as run,
+        pytest.raises(ValueError, match="inside the run"),
+    ):
+        run.log_text("x", path)
 
 
 def test_data_sets_are_inputs_of_the_run(client):
@@ -310,14 +312,14 @@ def test_a_run_can_be_gone_on_with(client):
 
 
 def test_a_folder_holds_one_run(client):
-    with tracking.open_run(composed(), Path("1")):
-        with pytest.raises(UserError, match="is alive"):
-            tracking.deliver(Path("1"))
     with (
-        pytest.raises(UserError, match="holds a run already"),
         tracking.open_run(composed(), Path("1")),
+        pytest.raises(UserError, match="is alive"),
     ):
-        pass
+        tracking.deliver(Path("1"))
+    again = tracking.open_run(composed(), Path("1"))
+    with pytest.raises(UserError, match="holds a run already"):
+        again.__enter__()
     with pytest.raises(UserError, match="holds no run"):
         tracking.deliver(Path("2"))
 

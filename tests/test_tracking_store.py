@@ -89,9 +89,11 @@ def test_a_store_that_is_not_there_is_one_sentence_within_seconds(uri, words):
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        with pytest.raises(UserError, match="does not answer"):
-            tracking.connect(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+        pytest.raises(UserError, match="it does not answer:"),
+    ):
+        tracking.connect(f"http://127.0.0.1:{deaf.getsockname()[1]}")
 
 
 def test_a_server_of_another_kind_is_told_apart():

@@ -3,6 +3,7 @@
 import importlib.metadata
 import logging
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ def save(model: Any, example: Any, folder: Path, run_id: str) -> None:
         folder: where to; replaced if it exists.
         run_id: the run that trained it.
     """
+    with warnings.catch_warnings():
+        # About type hints in MLflow's own classes, when their modules are first imported.
+        warnings.filterwarnings("ignore", ".*type hint.* is inferred as AnyType")
+        _save(model, example, folder, run_id)
+
+
+def _save(model: Any, example: Any, folder: Path, run_id: str) -> None:
     import mlflow.keras
     import numpy as np
     from mlflow.models import Model, infer_signature

@@ -1,0 +1,122 @@
+"""Runs against a real MLflow server, which goes away in the middle and comes back."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from samerun import config, tracking
+from samerun.config import UserError
+
+pytestmark = pytest.mark.slow
+
+
+class Server:
+    """An MLflow server on a loopback port, that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1"]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        self.log = (self.folder / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        self._wait()
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        pytest.fail("the server did not start")
+
+    def stop(self) -> None:
+        """Kills the server and its workers, which share a session of their own."""
+        os.killpg(self.process.pid, 9)
+        self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    made = Server(tmp_path_factory.mktemp("server"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cfg(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = f"http://me:geheim@127.0.0.1:{server.port}"
+    return config.compose([f"tracking.uri='{uri}'"]).config
+
+
+def test_a_server_that_is_killed_and_started_again_has_every_point_once(server, cfg, caplog):
+    with tracking.open_run(cfg, Path("1")) as run:
+        assert run.url == (
+            f"http://127.0.0.1:{server.port}/#/experiments/{run.experiment_id}/runs/{run.id}"
+        )
+        for step in range(10):
+            run.log_metrics({"loss": float(step)}, step=step)
+        assert run.flush()
+        server.stop()
+        slowest = 0.0
+        for step in range(10, 20):
+            started = time.monotonic()
+            run.log_metrics({"loss": float(step)}, step=step)
+            run.log_text(str(step), "notes.txt")
+            slowest = max(slowest, time.monotonic() - started)
+            time.sleep(0.1)
+        assert slowest < 1  # a step never waits for the store
+        assert not run.flush()
+        server.start()
+        for step in range(20, 30):
+            run.log_metrics({"loss": float(step)}, step=step)
+        assert run.flush()
+    client = tracking.connect(cfg.tracking.uri)
+    history = client.get_metric_history(run.id, "loss")
+    assert [(point.step, point.value) for point in history] == [(s, float(s)) for s in range(30)]
+    assert client.get_run(run.id).info.status == "FINISHED"
+    assert Path(client.download_artifacts(run.id, "notes.txt")).read_text() == "19"
+    written = [file.read_text() for file in Path("1").rglob("*") if file.is_file()]
+    assert "geheim" not in "".join([*written, *caplog.messages])
+
+
+def test_a_run_that_ends_offline_ends_soon_and_is_delivered_later(server, cfg, monkeypatch):
+    with tracking.open_run(cfg, Path("1")) as run:
+        run.log_metrics({"loss": 1.0}, step=0)
+        run.flush()
+        server.stop()
+        run.log_metrics({"loss": 0.5}, step=1)
+        started = time.monotonic()
+    assert time.monotonic() - started < 20
+    server.start()
+    with pytest.raises(UserError, match="needs its password"):
+        tracking.deliver(Path("1"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", cfg.tracking.uri)
+    assert tracking.deliver(Path("1")) == 2
+    client = tracking.connect(cfg.tracking.uri)
+    assert [point.step for point in client.get_metric_history(run.id, "loss")] == [0, 1]
+    assert client.get_run(run.id).info.status == "FINISHED"
