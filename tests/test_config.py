@@ -47,7 +47,7 @@ def test_parameters_are_named_as_their_overrides_and_compose_the_same_config():
     made = config.compose(["model=mlp", "training.class_weights=[1.0,2.0]", "schedule=step"])
     leaves = config.flatten(made.config)
     assert leaves["model"] == "mlp"
-    assert leaves["schedule.boundaries_epochs"] == "[5.0,8.0]"
+    assert leaves["schedule.boundaries_epochs"] == "[10.0,15.0]"
     again = config.compose([f"{key}={value}" for key, value in leaves.items()])
     assert again.config == made.config
 
@@ -147,7 +147,7 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
             "give one of them",
             id="two-weights",
         ),
-        pytest.param(["schedule.warmup_epochs=10"], IMAGES, "less than training.epochs", id="warm"),
+        pytest.param(["schedule.warmup_epochs=20"], IMAGES, "less than training.epochs", id="warm"),
         pytest.param(
             ["schedule=step", "schedule.boundaries_epochs=[5,3]"], IMAGES, "rising", id="step"
         ),

@@ -140,7 +140,7 @@ def fit(
             validation_data=dataset.validation,
             epochs=cfg.training.epochs,
             callbacks=[*made.values(), bar],
-            class_weight=objectives.class_weights(cfg, dataset.class_counts()),
+            class_weight=objectives.class_weights(cfg, dataset.class_counts().tolist()),
             shuffle=False,  # the pipeline orders the data by (seed, epoch)
             verbose=0,
         )

@@ -7,9 +7,13 @@ from samerun.config.datasets import (
     Dataset,
     Digits,
     FashionMnist,
+    HeldOut,
     Mnist,
     Normalization,
     Npz,
+    Pictures,
+    RandomSplit,
+    Scaled,
 )
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.models import MODELS, Activation, Cnn, Initializer, Mlp, Model

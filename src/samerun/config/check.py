@@ -81,7 +81,8 @@ def _check_against_data(cfg: Config, spec: DataSpec) -> None:
             f"dataset.batch_size: received {cfg.dataset.batch_size}, expected at most the "
             f"{spec.num_train} training examples of {cfg.dataset.kind}."
         )
-    if cfg.dataset.augmentation.is_active and spec.layout is not Layout.image:
+    augmentation = getattr(cfg.dataset, "augmentation", None)
+    if augmentation and augmentation.is_active and spec.layout is not Layout.image:
         raise UserError(
             f"dataset.augmentation changes images, but {cfg.dataset.kind} is {spec.layout} data: "
             "use dataset/augmentation=none."

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import Dataset, DataSpec, Task
+from samerun.config import Dataset, DataSpec, Normalization, Pictures, Scaled, Task
 from samerun.data.outline import Array, Source, Split
 from samerun.data.preprocessing import Preprocessing, fit
 from samerun.data.sources import load
@@ -118,7 +118,8 @@ def build(cfg: Dataset, seed: int) -> Data:
     """
     source = load(cfg)
     splits = _split(cfg, source)
-    preprocessing = fit(cfg.normalization, splits["train"].x, source)
+    kind = cfg.normalization if isinstance(cfg, Scaled) else Normalization.none
+    preprocessing = fit(kind, splits["train"].x, source)
     from samerun.data import pipeline  # TensorFlow only after everything a user may have to mend
 
     readers = {
@@ -134,7 +135,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         batch_size=cfg.batch_size,
         drop_remainder=cfg.drop_remainder,
         preprocessing=preprocessing,
-        augmentation=cfg.augmentation,
+        augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
     )
     held_out = {
         name: pipeline.evaluation(

@@ -71,7 +71,7 @@ def training(
     batch_size: int,
     drop_remainder: bool,
     preprocessing: Preprocessing,
-    augmentation: Augmentation,
+    augmentation: Augmentation | None,
 ) -> Any:
     """Returns the training data: each example once an epoch, in the order of (seed, epoch).
 
@@ -84,7 +84,7 @@ def training(
         drop_remainder: leave the last, smaller batch out; the order decides which examples those
             are, so they are others every epoch.
         preprocessing: normalisation.
-        augmentation: random changes of the images.
+        augmentation: random changes of the images, `None` for what is no image.
 
     Returns:
         `tf.data.Dataset` of (x, y) of known cardinality: with an unknown one Keras takes a phantom
@@ -96,7 +96,7 @@ def training(
         indices = tf.range(num_examples, dtype=tf.int64)
         order = tf.random.experimental.stateless_shuffle(indices, key, alg="philox")
         rows: tuple[Any, ...] = (order,)
-        if augmentation.is_active:
+        if augmentation and augmentation.is_active:
             rows = (order, tf.gather(draws(num_examples, key), order))
         dataset = tf.data.Dataset.from_tensor_slices(rows)
         return _batched(dataset, num_examples, batch_size, drop_remainder)
@@ -104,7 +104,7 @@ def training(
     def read(indices: Any, *numbers: Any) -> tuple[Any, Any]:
         raw, y = reader(indices)
         x = preprocessing(tf.cast(raw, tf.float32))
-        return (augment(augmentation, x, numbers[0]) if numbers else x), y
+        return (augment(augmentation, x, numbers[0]) if numbers and augmentation else x), y
 
     dataset = _finished(tf.data.Dataset.range(1).flat_map(one_epoch), read)
     cardinality = num_batches(num_examples, batch_size, drop_remainder)

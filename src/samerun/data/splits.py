@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun.config import Dataset, UserError
+from samerun.config import Dataset, RandomSplit, UserError
 
 Array = NDArray[Any]
 
@@ -103,14 +103,14 @@ def _cut(indices: Array, labels: Array | None, num_held_out: int, seed: int) -> 
     return [np.sort(part) for part in parts]
 
 
-def _limited(indices: Array, cfg: Dataset) -> Array:
+def _limited(indices: Array, limit: int | None, seed: int) -> Array:
     """A random choice, since a file sorted by class would begin with one class only.
 
     RandomState, because NumPy keeps its stream as it is for ever (NEP 19).
     """
-    if cfg.limit is None or len(indices) <= cfg.limit:
+    if limit is None or len(indices) <= limit:
         return indices
-    chosen = np.random.RandomState(cfg.split_seed).permutation(len(indices))[: cfg.limit]
+    chosen = np.random.RandomState(seed).permutation(len(indices))[:limit]
     return indices[np.sort(chosen)]
 
 
@@ -130,16 +130,18 @@ def split_indices(
     Raises:
         UserError: a class is too small to be divided, or nothing is left to train on.
     """
+    assert isinstance(cfg, RandomSplit)
+    seed = cfg.split_seed
     sizes = split_sizes(cfg, num_examples, num_official_test)
     rest = np.arange(num_examples)
     if num_official_test is None:
         if labels is not None:
             check_can_stratify(labels, sizes.test, "test")
-        rest, test = _cut(rest, labels, sizes.test, cfg.split_seed)
+        rest, test = _cut(rest, labels, sizes.test, seed)
     else:
         test = np.arange(num_official_test)
     if labels is not None:
         check_can_stratify(labels[rest], sizes.validation, "validation")
-    train, validation = _cut(rest, labels, sizes.validation, cfg.split_seed)
+    train, validation = _cut(rest, labels, sizes.validation, seed)
     splits = {"train": train, "validation": validation, "test": test}
-    return {name: _limited(indices, cfg) for name, indices in splits.items()}
+    return {name: _limited(indices, cfg.limit, seed) for name, indices in splits.items()}

@@ -3,6 +3,7 @@
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """
 
+from samerun.tracking.lookup import StoredRun, find_runs, ui_command
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
 from samerun.tracking.opening import open_run, reopen_run

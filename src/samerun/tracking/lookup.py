@@ -94,9 +94,7 @@ def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> Stored
     while True:
         page = client.search_runs(experiments, max_results=1000, page_token=token)
         matching += [
-            run
-            for run in page
-            if run.info.run_id.startswith(word) or run.info.run_name == word
+            run for run in page if run.info.run_id.startswith(word) or run.info.run_name == word
         ]
         token = page.token
         if not token:

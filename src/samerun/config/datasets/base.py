@@ -1,4 +1,4 @@
-"""Config classes of the data sets: names, types and ranges; the values live in `conf/dataset/`."""
+"""What data sets have in common; each is a `Dataset` and one or more of the parts below it."""
 
 from enum import StrEnum
 
@@ -56,10 +56,6 @@ class Dataset:
         batch_size: examples a training step.
         drop_remainder: leave the last, smaller batch of a training epoch out.
         validation_fraction: share of the training examples held out to choose epochs and settings.
-        split_seed: seed of the splits; apart from the training seed, so that runs with different
-            seeds are measured on the same examples.
-        normalization: how features are scaled.
-        augmentation: random changes of the training images.
         limit: at most so many examples in each split, `null` for all.
     """
 
@@ -67,52 +63,49 @@ class Dataset:
     batch_size: int = above(0)
     drop_remainder: bool
     validation_fraction: float = fraction()
-    split_seed: int = between(0, 2**32 - 1)  # what NumPy's RandomState takes
-    normalization: Normalization
-    augmentation: Augmentation
     limit: int | None = above(0)
 
 
 @config
-class Digits(Dataset):
-    """The 1,797 real handwritten digits, 8×8 grey pixels, that ship inside scikit-learn.
+class RandomSplit:
+    """For independent examples: which of them are held out is drawn, in equal shares a class.
+
+    Args:
+        split_seed: seed of the splits; apart from the training seed, so that runs with different
+            seeds are measured on the same examples.
+    """
+
+    split_seed: int = between(0, 2**32 - 1)  # what NumPy's RandomState takes
+
+
+@config
+class Scaled:
+    """For inputs that are numbers.
+
+    Args:
+        normalization: how features are scaled.
+    """
+
+    normalization: Normalization
+
+
+@config
+class Pictures:
+    """For images.
+
+    Args:
+        augmentation: random changes of the training images.
+    """
+
+    augmentation: Augmentation
+
+
+@config
+class HeldOut:
+    """For sources without a test split of their own.
 
     Args:
         test_fraction: share of all examples held out for the final test.
     """
 
-    kind: str = "digits"
     test_fraction: float = fraction()
-
-
-@config
-class Mnist(Dataset):
-    """MNIST: 60,000 training and 10,000 test digits, 28×28 grey pixels, from Keras's cache."""
-
-    kind: str = "mnist"
-
-
-@config
-class FashionMnist(Dataset):
-    """Fashion-MNIST: 60,000 training and 10,000 test garments, 28×28 grey, from Keras's cache."""
-
-    kind: str = "fashion_mnist"
-
-
-@config
-class Npz(Dataset):
-    """A user's own arrays in one `.npz` file: `x_train y_train x_test y_test`, or `x y`.
-
-    Args:
-        path: the file.
-        test_fraction: share of `x y` held out for the final test; unused where the file has a test
-            split of its own.
-    """
-
-    kind: str = "npz"
-    path: str
-    test_fraction: float = fraction()
-
-
-DATASETS: tuple[type[Dataset], ...] = (Digits, Mnist, FashionMnist, Npz)
-"""Every kind of data set; `samerun.data` says how each is described and loaded."""

@@ -1,0 +1,21 @@
+"""Config classes of the data sets: names, types and ranges; the values live in `conf/dataset/`."""
+
+from samerun.config.datasets import images, series, tables, text
+from samerun.config.datasets.base import (
+    Augmentation,
+    Dataset,
+    HeldOut,
+    Normalization,
+    Pictures,
+    RandomSplit,
+    Scaled,
+)
+from samerun.config.datasets.images import Digits, FashionMnist, Mnist, Npz
+
+DATASETS: tuple[type[Dataset], ...] = (
+    *images.KINDS,
+    *text.KINDS,
+    *series.KINDS,
+    *tables.KINDS,
+)
+"""Every kind of data set; `samerun.data` says how each is described and loaded."""

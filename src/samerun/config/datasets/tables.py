@@ -1,0 +1,5 @@
+"""Data sets of tables; the values live in `conf/dataset/`."""
+
+from samerun.config.datasets.base import Dataset
+
+KINDS: tuple[type[Dataset], ...] = ()
