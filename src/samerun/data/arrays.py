@@ -1,0 +1,231 @@
+"""How a user's own arrays are understood: the same rules for a file and for a function."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from samerun.config import Dataset, Layout, Task, UserError, listed
+from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.splits import check_can_stratify, split_sizes
+
+OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
+WHOLE = ("x", "y")
+LAYOUTS = {2: Layout.table, 3: Layout.image, 4: Layout.image, 5: Layout.video}
+"""What the number of axes of x, the first of them the examples, says; rank 3 has grey images."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of an array tell: its name in the file, its shape and dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.name} of shape {self.shape} and type {self.dtype}"
+
+
+def names_of(where: str, found: set[str]) -> tuple[str, ...]:
+    """Returns which arrays are to be used, of those that are there.
+
+    Raises:
+        UserError: they are not there, or both forms are.
+    """
+    complete = [names for names in (OFFICIAL, WHOLE) if set(names) <= found]
+    if len(complete) != 1:
+        raise UserError(
+            f"{where}: holds {listed(sorted(found)) or 'nothing'}, expected either "
+            f"{listed(OFFICIAL)} or {listed(WHOLE)}."
+        )
+    return complete[0]
+
+
+def _wrong(where: str, sentence: str) -> UserError:
+    return UserError(f"{where}: {sentence}")
+
+
+def _check_types(where: str, headers: list[Header]) -> None:
+    for header in headers:
+        if header.dtype.hasobject:
+            raise _wrong(
+                where,
+                f"{header.name} holds Python objects, which are never unpickled, expected numbers: "
+                "convert it with numpy.asarray(..., dtype='float32') or, for labels, 'int64'.",
+            )
+        if header.dtype.kind not in "biuf" or header.dtype.itemsize > 8:
+            raise _wrong(
+                where,
+                f"{header.name} is of type {header.dtype}, expected numbers of up to 64 bits.",
+            )
+
+
+def _check_shapes(where: str, x: Header, y: Header) -> None:
+    if len(x.shape) not in LAYOUTS or 0 in x.shape:
+        raise _wrong(
+            where,
+            f"{x}, expected at least one example in (n, features), (n, height, width), "
+            "(n, height, width, channels) or (n, frames, height, width, channels).",
+        )
+    rank = 2 if y.shape[1:] == (1,) or y.dtype.kind == "f" else 1
+    if not y.shape or len(y.shape) > rank or 0 in y.shape:
+        raise _wrong(
+            where,
+            f"{y}, expected (n,) of integers for classes, or (n,) or (n, targets) of "
+            "floating-point numbers for a regression.",
+        )
+    if x.shape[0] != y.shape[0]:
+        raise _wrong(
+            where,
+            f"{x.name} holds {x.shape[0]} examples and {y.name} {y.shape[0]}, expected as many.",
+        )
+
+
+def check(where: str, headers: list[Header]) -> None:
+    """Checks types and shapes.
+
+    Args:
+        where: begins the sentence.
+        headers: of x and y, or of x and y for training and then for the test.
+
+    Raises:
+        UserError: an array of another type or shape.
+    """
+    _check_types(where, headers)
+    for x, y in zip(headers[::2], headers[1::2], strict=True):
+        _check_shapes(where, x, y)
+    for one, other in zip(headers[:2], headers[2:], strict=False):
+        if one.shape[1:] != other.shape[1:]:
+            raise _wrong(where, f"{one}, but {other}: expected equal shapes of one example.")
+        if (one.dtype.kind == "f") != (other.dtype.kind == "f") and one.name[0] == "y":
+            raise _wrong(where, f"{one}, but {other}: expected both to be classes or targets.")
+
+
+def _num_classes(where: str, names: list[str], labels: list[Array]) -> int:
+    found = np.unique(np.concatenate([np.unique(array).astype(np.int64) for array in labels]))
+    known = np.unique(labels[0])
+    if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
+        shown = listed(map(str, found[:12])) + (", …" if len(found) > 12 else "")
+        raise _wrong(
+            where,
+            f"{' and '.join(names)} hold the labels {shown}, expected two or more classes numbered "
+            "0, 1, 2 and so on without a gap (or floating-point numbers for a regression).",
+        )
+    if len(known) < len(found):
+        extra = sorted(set(found.tolist()) - set(known.tolist()))
+        raise _wrong(
+            where,
+            f"{names[1]} holds the labels {listed(map(str, extra))}, which {names[0]} does not: "
+            "expected every class to have training examples.",
+        )
+    return len(found)
+
+
+def outline(cfg: Dataset, where: str, headers: list[Header], labels: list[Array]) -> Outline:
+    """Returns what arrays that passed `check` hold.
+
+    Args:
+        cfg: how they are to be split.
+        where: begins the sentence.
+        headers: as for `check`.
+        labels: the classes of each split, empty for a regression.
+
+    Raises:
+        UserError: labels that are no classes, or classes too small to be split.
+    """
+    made = _outline(where, headers, labels)
+    sizes = split_sizes(cfg, made.num_examples, made.num_official_test)
+    if labels and made.num_official_test is None:
+        check_can_stratify(labels[0], sizes.test, "test")
+    elif labels:
+        check_can_stratify(labels[0], sizes.validation, "validation")
+    return made
+
+
+def _outline(where: str, headers: list[Header], labels: list[Array]) -> Outline:
+    x, y = headers[:2]
+    shape = x.shape[1:]
+    num_outputs = y.shape[1] if len(y.shape) == 2 else 1
+    names: tuple[str, ...] = ()
+    task = Task.regression
+    if labels:
+        num_classes = _num_classes(where, [h.name for h in headers[1::2]], labels)
+        names = tuple(map(str, range(num_classes)))
+        task = Task.binary if num_classes == 2 else Task.multiclass
+        num_outputs = 1 if num_classes == 2 else num_classes
+    return Outline(
+        task=task,
+        layout=LAYOUTS[len(x.shape)],
+        input_shape=(*shape, 1) if len(shape) == 2 else shape,
+        num_outputs=num_outputs,
+        class_names=names,
+        num_examples=x.shape[0],
+        num_official_test=headers[2].shape[0] if len(headers) > 2 else None,
+    )
+
+
+def are_labels(header: Header) -> bool:
+    """Whether a target of this type names classes."""
+    return header.dtype.kind != "f"
+
+
+def as_labels(y: Array) -> Array:
+    """Returns classes as `(n,)` of int64."""
+    return y.reshape(len(y)).astype(np.int64)
+
+
+def source(where: str, outline: Outline, arrays: dict[str, Array]) -> Source:
+    """Returns the arrays, once they are known to hold numbers only, as a source.
+
+    Args:
+        where: begins the sentence.
+        outline: what they hold.
+        arrays: by name, in the order of `WHOLE` or `OFFICIAL`.
+
+    Raises:
+        UserError: a value that is not finite.
+    """
+    for name, array in arrays.items():
+        _check_finite(where, name, array)
+    values = list(arrays.values())
+    splits = [
+        Split(_examples(x, outline), _targets(y, outline))
+        for x, y in zip(values[::2], values[1::2], strict=True)
+    ]
+    return Source(
+        outline=outline,
+        examples=splits[0],
+        official_test=splits[1] if len(splits) == 2 else None,
+        largest=_largest(values[0].dtype, outline.layout),
+    )
+
+
+def _examples(x: Array, outline: Outline) -> Array:
+    return x.reshape(len(x), *outline.input_shape)
+
+
+def _targets(y: Array, outline: Outline) -> Array:
+    return y.reshape(len(y), -1) if outline.task is Task.regression else y.reshape(len(y))
+
+
+def _check_finite(where: str, name: str, array: Array) -> None:
+    """Refuses what is not a finite float32, which is what training computes in."""
+    if array.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(array.astype(np.float32, copy=False))
+    if not bad.any():
+        return
+    first = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))[0]
+    raise _wrong(
+        where,
+        f"{name} holds {np.count_nonzero(bad)} values that are NaN or infinite as float32, the "
+        f"first in example {first}: expected numbers: remove or replace these examples.",
+    )
+
+
+def _largest(dtype: np.dtype[Any], layout: Layout) -> float | None:
+    """The largest value of a pixel's format; other types say nothing about a picture's range."""
+    is_picture = layout in (Layout.image, Layout.video) and dtype in (np.uint8, np.uint16)
+    return float(np.iinfo(dtype).max) if is_picture else None
