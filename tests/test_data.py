@@ -175,7 +175,8 @@ def test_unit_scaling_divides_by_the_largest_value(x, scale, tmp_path):
     cfg = npz(tmp_path / "a.npz", normalization=Normalization.unit)
     built = data.build(cfg, 0)
     np.testing.assert_array_equal(built.preprocessing.scale, scale)
-    assert built.preprocessing.as_dict() == {"offset": 0.0, "scale": np.asarray(scale).tolist()}
+    numbers = {"offset": 0.0, "scale": np.asarray(scale).tolist()}
+    assert built.preprocessing.as_dict() == {"kind": "scaling", **numbers}
     batch, _ = next(iter(built.test))
     raw = built.examples("test", range(len(batch)))
     np.testing.assert_array_equal(batch, built.preprocessing(raw))

@@ -8,12 +8,17 @@ from samerun.config.datasets import (
     Digits,
     FashionMnist,
     HeldOut,
+    LearntWords,
+    Level,
     Mnist,
     Normalization,
     Npz,
     Pictures,
     RandomSplit,
     Scaled,
+    ScaledTarget,
+    Side,
+    Texts,
 )
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.models import MODELS, Activation, Cnn, Initializer, Mlp, Model

@@ -1,17 +1,32 @@
 """From a config to data that a model can be trained on."""
 
-import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from samerun.config import Dataset, DataSpec, Normalization, Pictures, Scaled, Task
+from samerun.config import (
+    Dataset,
+    DataSpec,
+    Layout,
+    LearntWords,
+    Level,
+    Normalization,
+    Pictures,
+    Scaled,
+    ScaledTarget,
+    Task,
+)
+from samerun.data.content import fingerprint, num_leaked
 from samerun.data.outline import Array, Source, Split
-from samerun.data.preprocessing import Preprocessing, fit
+from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
 from samerun.data.sources import load
-from samerun.data.splits import split_indices
+from samerun.data.splits import first_or_last, split_indices
+from samerun.data.vocabulary import Vocabulary, learn, tokenize
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +36,18 @@ class Data:
     Args:
         spec: what a model has to know of it; counted on the arrays that were loaded.
         train: `tf.data.Dataset` of (x, y) batches, in the order of (seed, epoch). x is float32
-            `(batch, *input_shape)`; y is int32 `(batch,)` class indices for `multiclass`, float32
-            `(batch, 1)` of 0 and 1 for `binary`, float32 `(batch, num_outputs)` otherwise.
+            `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices for
+            `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
+            next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, which
+            `to_units` gives its units back.
         validation: the same without shuffling and augmentation, `None` where the split is empty.
         test: as `validation`.
         fingerprint: SHA-256 in hex of the full content of each split that is not empty.
         steps_per_epoch: training batches an epoch.
-        preprocessing: the normalisation, as measured on the training split.
+        preprocessing: the normalisation or the vocabulary, as measured on the training split.
+        target_scaling: what the targets were scaled by; `None` where they are as they were.
+        unit: of the targets, such as `$`; empty where they have none.
+        num_leaked: test examples whose raw input is also that of a training example.
         splits: the raw arrays of each split.
         epoch: the variable behind `set_epoch`.
     """
@@ -39,6 +59,9 @@ class Data:
     fingerprint: Mapping[str, str]
     steps_per_epoch: int
     preprocessing: Preprocessing
+    target_scaling: Scaling | None
+    unit: str
+    num_leaked: int
     splits: Mapping[str, Split]
     epoch: Any
 
@@ -54,11 +77,13 @@ class Data:
         """Returns the truth of a split, in the order of the split.
 
         Returns:
-            int32 `(n,)` class indices where there are classes (for `binary` too), float32
-            `(n, num_outputs)` targets otherwise.
+            int32 `(n,)` class indices where there are classes (for `binary` too), int32
+            `(n, positions)` next tokens of a language model, float32 `(n, num_outputs)` targets
+            in their units otherwise.
         """
         y = self.splits[split].y
-        return y.astype(np.int32 if self.spec.is_classification else np.float32)
+        is_whole = self.spec.is_classification or self.spec.task is Task.language_model
+        return y.astype(np.int32 if is_whole else np.float32)
 
     def examples(self, split: str, indices: Any) -> Array:
         """Returns raw examples of a split, not normalised, for pictures.
@@ -76,24 +101,53 @@ class Data:
             return np.zeros(0, np.int64)
         return np.bincount(self.labels("train"), minlength=len(self.spec.class_names))
 
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens and their ids; `None` where the input is no text or its words are unknown."""
+        made = self.preprocessing
+        return made.vocabulary if isinstance(made, Tokenization) else None
 
-def fingerprint(split: Split) -> str:
-    """Returns the SHA-256 in hex of the types, shapes and bytes of a split's raw arrays."""
-    digest = hashlib.sha256()
-    for array in (split.x, split.y):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    def text_of(self, split: str, index: int) -> str | None:
+        """Returns an example as readable text, `None` where it is no text."""
+        example = self.splits[split].x[index]
+        if isinstance(example, str):
+            return example
+        is_text = self.spec.layout is Layout.tokens and self.vocabulary is not None
+        return self.vocabulary.decode(example) if is_text and self.vocabulary else None
+
+    def to_units(self, values: Any) -> Array:
+        """Returns targets or predictions of a model in the units of the data.
+
+        Args:
+            values: `(n, num_outputs)` as in the batches or out of the model.
+        """
+        return self.target_scaling.undo(values) if self.target_scaling else np.asarray(values)
+
+    def baseline_predictions(self, split: str) -> Array | None:
+        """Returns what "tomorrow = today" predicts in units, `(n, num_outputs)`, for forecasts."""
+        return self.splits[split].latest
+
+    def times(self, split: str) -> Array | None:
+        """Returns when each target of a split is, datetime64 `(n,)`; `None` without dates."""
+        return self.splits[split].times
 
 
-def _targets(y: Array, task: Task) -> Array:
-    if task is Task.multiclass:
+def _targets(y: Array, task: Task, scaling: Scaling | None) -> Array:
+    if task in (Task.multiclass, Task.language_model):
         return y.astype(np.int32)
-    return y.astype(np.float32).reshape(len(y), -1)
+    y = y.reshape(len(y), -1)
+    scaled: Array = y.astype(np.float32) if scaling is None else scaling(y)
+    return scaled
 
 
 def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
     outline = source.outline
+    if source.in_order:
+        return {
+            name: split.take(np.arange(len(split))[first_or_last(name, len(split), cfg.limit)])
+            for name, split in source.in_order.items()
+        }
+    assert source.examples is not None
     has_classes = outline.task in (Task.multiclass, Task.binary)
     labels = source.examples.y if has_classes else None
     chosen = split_indices(cfg, outline.num_examples, outline.num_official_test, labels)
@@ -103,6 +157,39 @@ def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
         for name, indices in chosen.items()
         if len(indices)
     }
+
+
+def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:
+    """Measures the preprocessing, on the training split alone."""
+    if source.preprocessing is not None:
+        return source.preprocessing
+    if isinstance(cfg, LearntWords):
+        level, lowercase = Level.word, cfg.lowercase
+        tokens = (token for text in train.x for token in tokenize(text, level, lowercase))
+        vocabulary = learn(tokens, cfg.vocabulary_size, level, lowercase)
+        return Tokenization(vocabulary, cfg.max_length, cfg.padding, cfg.truncating)
+    kind = cfg.normalization if isinstance(cfg, Scaled) else Normalization.none
+    measured = train.x if source.measured is None else source.measured
+    return fit(kind, measured, source.outline.layout, source.largest)
+
+
+def _target_scaling(cfg: Dataset, train: Split) -> Scaling | None:
+    if not (isinstance(cfg, ScaledTarget) and cfg.standardize_target):
+        return None
+    return fit(Normalization.standard, train.y.reshape(len(train), -1), Layout.table)
+
+
+def _num_leaked(cfg: Dataset, splits: Mapping[str, Split]) -> int:
+    num = num_leaked(splits["train"], splits.get("test"))
+    if num:
+        _log.warning(
+            "dataset=%s: %d of %d test examples are training examples too, so the test score is "
+            "better than it would be on new data",
+            cfg.kind,
+            num,
+            len(splits["test"]),
+        )
+    return num
 
 
 def build(cfg: Dataset, seed: int) -> Data:
@@ -118,12 +205,14 @@ def build(cfg: Dataset, seed: int) -> Data:
     """
     source = load(cfg)
     splits = _split(cfg, source)
-    kind = cfg.normalization if isinstance(cfg, Scaled) else Normalization.none
-    preprocessing = fit(kind, splits["train"].x, source)
+    preprocessing = _preprocessing(cfg, source, splits["train"])
+    target_scaling = _target_scaling(cfg, splits["train"])
     from samerun.data import pipeline  # TensorFlow only after everything a user may have to mend
 
     readers = {
-        name: pipeline.in_memory(split.x, _targets(split.y, source.outline.task))
+        name: pipeline.in_memory(
+            preprocessing.once(split.x), _targets(split.y, source.outline.task, target_scaling)
+        )
         for name, split in splits.items()
     }
     epoch = pipeline.epoch_variable()
@@ -152,6 +241,9 @@ def build(cfg: Dataset, seed: int) -> Data:
         fingerprint={name: fingerprint(split) for name, split in splits.items()},
         steps_per_epoch=int(train.cardinality()),
         preprocessing=preprocessing,
+        target_scaling=target_scaling,
+        unit=source.outline.unit,
+        num_leaked=_num_leaked(cfg, splits),
         splits=splits,
         epoch=epoch,
     )

@@ -1,14 +1,11 @@
 """What a data set is known to hold before and after its arrays are loaded."""
 
-from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from samerun.config import Dataset, DataSpec, Layout, Task
-from samerun.data.splits import split_sizes
-
-Array = NDArray[Any]
+from samerun.data.preprocessing import Preprocessing
+from samerun.data.splits import Array, Sizes, split_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +20,10 @@ class Outline:
         class_names: one name a class, empty where there are none.
         num_examples: examples to be split.
         num_official_test: examples of the source's own test split, `None` where it has none.
+        in_order: examples in each split of a source that is divided in the order of time, `None`
+            for independent examples, which are divided at random.
+        vocabulary_size: number of different tokens, `None` where the input is not tokens.
+        unit: of the targets, such as `$`; empty where they have none.
     """
 
     task: Task
@@ -32,10 +33,14 @@ class Outline:
     class_names: tuple[str, ...] = ()
     num_examples: int
     num_official_test: int | None = None
+    in_order: Sizes | None = None
+    vocabulary_size: int | None = None
+    unit: str = ""
 
     def spec(self, cfg: Dataset) -> DataSpec:
         """Returns what a model will see of it under this config."""
-        sizes = split_sizes(cfg, self.num_examples, self.num_official_test).capped(cfg.limit)
+        sizes = self.in_order or split_sizes(cfg, self.num_examples, self.num_official_test)
+        sizes = sizes.capped(cfg.limit)
         return DataSpec(
             task=self.task,
             layout=self.layout,
@@ -45,6 +50,7 @@ class Outline:
             num_train=sizes.train,
             num_validation=sizes.validation,
             num_test=sizes.test,
+            vocabulary_size=self.vocabulary_size,
         )
 
 
@@ -53,19 +59,30 @@ class Split:
     """Examples and their targets, as the source has them.
 
     Args:
-        x: examples, `(n, *input_shape)` in the source's own dtype.
-        y: `(n,)` of integers for classes, `(n, num_outputs)` of floats otherwise.
+        x: examples, `(n, *input_shape)` in the source's own dtype; texts are `(n,)` of `str`.
+        y: `(n,)` of integers for classes, `(n, positions)` of integers for the next tokens of a
+            language model, `(n, num_outputs)` of floats otherwise.
+        times: `(n,)` of datetime64, when each target is; `None` where the source has no dates.
+        latest: `(n, num_outputs)`, the last known value before each target of a forecast.
+        raw: text behind x and y where they hold less than all of it, for the fingerprint.
     """
 
     x: Array
     y: Array
+    times: Array | None = None
+    latest: Array | None = None
+    raw: str = ""
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, indices: Array) -> "Split":
         """Returns the examples at these rising indices, without a copy if that is all of them."""
-        return self if len(indices) == len(self) else Split(self.x[indices], self.y[indices])
+        if len(indices) == len(self):
+            return self
+        times = None if self.times is None else self.times[indices]
+        latest = None if self.latest is None else self.latest[indices]
+        return Split(self.x[indices], self.y[indices], times, latest, self.raw)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +91,20 @@ class Source:
 
     Args:
         outline: what it holds.
-        examples: what is to be split.
+        examples: what is to be split; `None` where `in_order` has it.
         official_test: the source's own test split, if it has one.
+        in_order: the splits of a source that is divided in the order of time, by name and without
+            empty ones. No example of one reaches into another.
         largest: the largest value its format can hold, `None` if only the data can tell.
+        measured: `(rows, features)` of the training split for scaling to be measured on, where
+            examples overlap; `None` for the training examples.
+        preprocessing: where the source brings its own.
     """
 
     outline: Outline
-    examples: Split
+    examples: Split | None = None
     official_test: Split | None = None
+    in_order: Mapping[str, Split] = field(default_factory=dict)
     largest: float | None = None
+    measured: Array | None = None
+    preprocessing: Preprocessing | None = None

@@ -103,7 +103,7 @@ def training(
 
     def read(indices: Any, *numbers: Any) -> tuple[Any, Any]:
         raw, y = reader(indices)
-        x = preprocessing(tf.cast(raw, tf.float32))
+        x = preprocessing.each_batch(raw)
         return (augment(augmentation, x, numbers[0]) if numbers and augmentation else x), y
 
     dataset = _finished(tf.data.Dataset.range(1).flat_map(one_epoch), read)
@@ -126,7 +126,7 @@ def evaluation(
 
     def read(indices: Any) -> tuple[Any, Any]:
         raw, y = reader(indices)
-        return preprocessing(tf.cast(raw, tf.float32)), y
+        return preprocessing.each_batch(raw), y
 
     indices = tf.data.Dataset.range(num_examples)
     batches = _batched(indices, num_examples, batch_size, drop_remainder=False)

@@ -114,6 +114,15 @@ def _limited(indices: Array, limit: int | None, seed: int) -> Array:
     return indices[np.sort(chosen)]
 
 
+def first_or_last(split: str, num_examples: int, limit: int | None) -> slice:
+    """Returns which examples of a split in the order of time a limit leaves.
+
+    The last ones of the training split, which come right before the first ones of the others.
+    """
+    few = num_examples if limit is None else min(limit, num_examples)
+    return slice(num_examples - few, None) if split == "train" else slice(0, few)
+
+
 def split_indices(
     cfg: Dataset, num_examples: int, num_official_test: int | None, labels: Array | None
 ) -> dict[str, Array]:

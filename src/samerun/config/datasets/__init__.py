@@ -5,10 +5,15 @@ from samerun.config.datasets.base import (
     Augmentation,
     Dataset,
     HeldOut,
+    LearntWords,
+    Level,
     Normalization,
     Pictures,
     RandomSplit,
     Scaled,
+    ScaledTarget,
+    Side,
+    Texts,
 )
 from samerun.config.datasets.images import Digits, FashionMnist, Mnist, Npz
 

@@ -17,6 +17,24 @@ class Normalization(StrEnum):
     an image, one a feature of a table."""
 
 
+class Level(StrEnum):
+    """What a token of a text is."""
+
+    word = "word"
+    """A word or a punctuation mark."""
+    character = "character"
+    """One character; blanks and line ends are characters too."""
+
+
+class Side(StrEnum):
+    """A side of a text, in Keras's words."""
+
+    pre = "pre"
+    """The beginning."""
+    post = "post"
+    """The end."""
+
+
 @config
 class Augmentation:
     """Random changes of the training images: a function of (seed, epoch, example), nothing else.
@@ -98,6 +116,47 @@ class Pictures:
     """
 
     augmentation: Augmentation
+
+
+@config
+class ScaledTarget:
+    """For targets that are numbers.
+
+    Args:
+        standardize_target: train on targets less their training mean, divided by their training
+            standard deviation; results are told in the targets' own units all the same.
+    """
+
+    standardize_target: bool
+
+
+@config
+class Texts:
+    """For texts, one an example.
+
+    Args:
+        vocabulary_size: largest number of tokens a model knows, padding and unknown included; it
+            is also the number of rows of an embedding, however few tokens the texts have.
+        max_length: tokens an example has; shorter texts are padded, longer ones cut.
+        padding: the side on which short texts are padded.
+        truncating: the side on which long texts are cut.
+    """
+
+    vocabulary_size: int = at_least(3)
+    max_length: int = above(0)
+    padding: Side
+    truncating: Side
+
+
+@config
+class LearntWords(Texts):
+    """For texts whose vocabulary is learnt, from the training split only.
+
+    Args:
+        lowercase: take capital letters for small ones.
+    """
+
+    lowercase: bool
 
 
 @config

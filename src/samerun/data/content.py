@@ -1,0 +1,46 @@
+"""What raw examples consist of, byte for byte: their fingerprint, and which of them come twice."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from samerun.data.outline import Split
+from samerun.data.splits import Array
+
+_BLOCK = 4096  # examples at a time: windows on a series share memory and are copied to be read
+
+
+def _blocks(array: Array) -> Iterator[bytes]:
+    if array.dtype.kind == "O":
+        for text in array.tolist():
+            encoded = text.encode("utf-8", "surrogatepass")
+            yield len(encoded).to_bytes(8, "little") + encoded
+        return
+    for start in range(0, len(array), _BLOCK):
+        yield np.ascontiguousarray(array[start : start + _BLOCK]).tobytes()
+
+
+def fingerprint(split: Split) -> str:
+    """Returns the SHA-256 in hex of the types, shapes and bytes of all that a split holds."""
+    digest = hashlib.sha256()
+    for array in (split.x, split.y):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        for block in _blocks(array):
+            digest.update(block)
+    digest.update(split.raw.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _hashes(x: Array) -> Iterator[int]:
+    if x.dtype.kind == "O":
+        return (hash(text) for text in x.tolist())
+    return (hash(row.tobytes()) for row in x)
+
+
+def num_leaked(train: Split, test: Split | None) -> int:
+    """Returns how many test examples are also training examples, by their raw input."""
+    if test is None:
+        return 0
+    known = set(_hashes(train.x))
+    return sum(number in known for number in _hashes(test.x))

@@ -1,0 +1,132 @@
+"""Tokens and their numbers: learnt from training text only, able to travel with a model."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from samerun.config import Level
+from samerun.data.splits import Array
+
+SPECIAL = ("[padding]", "[unknown]")
+"""What the first ids of a learnt vocabulary stand for."""
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def tokenize(text: str, level: Level, lowercase: bool) -> list[str]:
+    """Returns the tokens of a text: words and punctuation marks, or characters.
+
+    Args:
+        text: any text; blanks and line ends are no tokens at the level of words.
+        level: what a token is.
+        lowercase: capital letters are taken for small ones.
+    """
+    text = text.lower() if lowercase else text
+    return _WORD.findall(text) if level is Level.word else list(text)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """The tokens a model knows; a token's id is its place.
+
+    Args:
+        tokens: all of them, those that stand for no text first; 0 is padding.
+        level: what a token is.
+        lowercase: capital letters are taken for small ones.
+        unknown: id of everything that is not in `tokens`: 1, but 2 in IMDB and Reuters.
+        start: id that begins every text, `None` where texts simply begin.
+        num_special: how many of the first tokens stand for no text.
+    """
+
+    tokens: tuple[str, ...]
+    level: Level
+    lowercase: bool
+    unknown: int = 1
+    start: int | None = None
+    num_special: int = len(SPECIAL)
+
+    @property
+    def size(self) -> int:
+        """Number of ids in use, padding and unknown included."""
+        return len(self.tokens)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        words = enumerate(self.tokens[self.num_special :], start=self.num_special)
+        return {token: number for number, token in words}
+
+    def ids_of(self, tokens: Iterable[str]) -> Array:
+        """Returns the int32 id of each token, `(n,)`."""
+        ids, unknown = self._ids, self.unknown
+        return np.fromiter((ids.get(token, unknown) for token in tokens), np.int32)
+
+    def encode(self, text: str) -> Array:
+        """Returns the int32 ids of a text, `(n,)`, neither padded nor cut."""
+        ids = self.ids_of(tokenize(text, self.level, self.lowercase))
+        return ids if self.start is None else np.insert(ids, 0, self.start)
+
+    def decode(self, ids: Any) -> str:
+        """Returns ids as readable text, without padding; words are put apart by blanks.
+
+        Args:
+            ids: integers, `(n,)`; one that no token has is shown as unknown.
+        """
+        between = " " if self.level is Level.word else ""
+        known = (int(number) for number in np.asarray(ids).reshape(-1) if number != 0)
+        names = (self.tokens[n if 0 <= n < self.size else self.unknown] for n in known)
+        return between.join(names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns it as plain values, from which `Vocabulary.from_dict` makes an equal one."""
+        return {
+            "tokens": list(self.tokens),
+            "level": self.level.value,
+            "lowercase": self.lowercase,
+            "unknown": self.unknown,
+            "start": self.start,
+            "num_special": self.num_special,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Vocabulary":
+        """Returns the vocabulary that `as_dict` wrote."""
+        tokens, level = tuple(values["tokens"]), Level(values["level"])
+        return cls(**{**values, "tokens": tokens, "level": level})
+
+
+def learn(tokens: Iterable[str], size: int, level: Level, lowercase: bool) -> Vocabulary:
+    """Learns a vocabulary: the most frequent tokens, those of equal frequency by the alphabet.
+
+    Args:
+        tokens: every token of the training text.
+        size: largest number of ids, padding and unknown included.
+        level: what a token is.
+        lowercase: whether the tokens were made small.
+    """
+    counts = Counter(tokens)
+    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    chosen = ranked[: max(0, size - len(SPECIAL))]
+    return Vocabulary(tokens=(*SPECIAL, *chosen), level=level, lowercase=lowercase)
+
+
+def padded(sequences: Sequence[Array], length: int, *, pad_left: bool, cut_left: bool) -> Array:
+    """Returns sequences of ids as one int32 array `(n, length)`, padded with 0 or cut.
+
+    Args:
+        sequences: integers, each `(any length,)`.
+        length: positions of each row.
+        pad_left: put the padding before the text, not behind it.
+        cut_left: cut what is too long at its beginning, not at its end.
+    """
+    rows = np.zeros((len(sequences), length), np.int32)
+    for row, sequence in zip(rows, sequences, strict=True):
+        kept = sequence[-length:] if cut_left else sequence[:length]
+        if len(kept):
+            row[length - len(kept) if pad_left else 0 :][: len(kept)] = kept
+    return rows
