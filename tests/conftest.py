@@ -1,0 +1,50 @@
+"""What several test files share: a project folder with a prepared database, and the command."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samerun import tracking
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.fixture(scope="session")
+def prepared_database(tmp_path_factory):
+    """MLflow's tables, made once: the migrations take 2 s and more."""
+    file = tmp_path_factory.mktemp("prepared") / "mlflow.db"
+    tracking.connect(f"sqlite:///{file}")
+    with sqlite3.connect(file) as database:  # `connect` filled in where this folder's files go
+        database.execute("delete from experiments")
+    database.close()
+    return file
+
+
+@pytest.fixture
+def project(prepared_database, tmp_path, monkeypatch):
+    """An empty folder of a user's own to work in."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(prepared_database, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def samerun():
+    """Runs the command line as a person would, in a fresh process; returns the finished process."""
+
+    def run(*words, cwd, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "samerun", *words],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            **options,
+        )
+
+    return run

@@ -1,0 +1,112 @@
+"""The command line: quick answers, wrong words, help and completion, in fresh processes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import PROGRAMS
+from samerun import config
+
+
+def answer(*words, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, str(PROGRAMS / "quick_answer.py"), *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        pytest.param(["train", "model=cn"], "Did you mean 'cnn'?", id="option"),
+        pytest.param(["train", "model.dropot=1"], "Did you mean 'model.dropout'?", id="key"),
+        pytest.param(["train", "training.epochs=x"], "a whole number", id="type"),
+        pytest.param(["train", "model.dropout=1.5"], "below 1", id="range"),
+        pytest.param(["train", "dataset.batch_size=9999"], "at most the 1294", id="batch-size"),
+        pytest.param(
+            ["train", "training.early_stopping.monitor=validation/f1"], "expected one of", id="mon"
+        ),
+        pytest.param(
+            ["train", "dataset.validation_fraction=0"], "validation split is empty", id="empty"
+        ),
+        pytest.param(
+            ["train", "dataset=npz", "dataset.path=table.npz"], "Models that can: mlp", id="model"
+        ),
+        pytest.param(["train", "dataset=npz", "dataset.path=no.npz"], "no.npz", id="file"),
+        pytest.param(["train", "dataset=npz", "dataset.path=torn.npz"], "torn.npz", id="torn"),
+        pytest.param(["train", "dataset=npz", "dataset.path=objects.npz"], "object", id="pickle"),
+        pytest.param(["train", "-m", "model=mlp,cnm"], "received 'cnm'", id="multirun"),
+        pytest.param(["train", "-m", "seed=1,x"], "received 'x'", id="multirun-value"),
+        pytest.param(["train", "--schedule-plot"], "expected a file name", id="plot"),
+        pytest.param(["train", "--schedule-plot", "a.xyz"], ".png", id="plot-ending"),
+        pytest.param(["ui"], "There are no runs here", id="no-runs"),
+        pytest.param(["tensorboard"], "There are no runs here", id="no-runs-for-tensorboard"),
+        pytest.param(["dance"], "invalid choice: 'dance'", id="command"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
+    np.savez(tmp_path / "table.npz", x=np.zeros((50, 3)), y=np.arange(50) % 2)
+    np.savez(tmp_path / "objects.npz", x=np.array([{}] * 9), y=np.arange(9) % 3)
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "table.npz").read_bytes()[:90])
+    before = set(tmp_path.iterdir())
+    done = answer(*words, cwd=tmp_path)
+    message = done.stderr.replace("imported: []\n", "")
+    assert done.returncode == 2
+    assert sentence in message
+    assert "Traceback" not in message
+    assert "imported: []" in done.stderr
+    assert set(tmp_path.iterdir()) == before, "something was written"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param([], "commands", id="nothing"),
+        pytest.param(["--help"], "tensorboard", id="help"),
+        pytest.param(["--version"], "samerun ", id="version"),
+        pytest.param(["train", "--help"], "reduce_on_plateau", id="train-help"),
+        pytest.param(["train", "--cfg", "job"], "learning_rate", id="config"),
+        pytest.param(["completion"], "complete", id="completion"),
+    ],
+)
+def test_answers_come_without_heavy_imports(words, expected, tmp_path):
+    done = answer(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+    assert "imported: []" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        pytest.param("samerun tr", {"train"}, id="command"),
+        pytest.param("samerun train model=m", {"model=mlp"}, id="option"),
+        pytest.param("samerun train model=cnn model.dr", {"model.dropout="}, id="key"),
+        pytest.param("samerun train -m schedule=cosine_", {"schedule=cosine_restarts"}, id="flag"),
+    ],
+)
+def test_tab_completes(line, offered, tmp_path):
+    done = answer("-sc", "query=bash", cwd=tmp_path, COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert offered == set(done.stdout.split()), done.stderr
+    assert "imported: []" in done.stderr
+
+
+def test_train_help_lists_every_option(tmp_path):
+    text = answer("train", "--help", cwd=tmp_path).stdout
+    for group in (*config.GROUPS, "dataset/augmentation", "debug"):
+        line = next(row for row in text.splitlines() if row.strip().startswith(f"{group} "))
+        assert line.split()[1:] == config.options(group)
+
+
+def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
+    done = samerun("train", "schedule=one_cycle", "--schedule-plot", "rate.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rate.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["rate.png"]

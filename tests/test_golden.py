@@ -1,0 +1,30 @@
+"""Tiny seeded runs with written-down numbers: a change that moves them has to say so."""
+
+import pytest
+
+import samerun as package
+
+WORDS = (
+    "dataset.limit=160",
+    "training.epochs=2",
+    "training.intra_op_threads=2",
+    "training.inter_op_threads=2",
+    "model.dropout=0.25",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+)
+# To 1e-3: other processors round differently in the last bits, other code differs by far more.
+
+
+@pytest.mark.parametrize(
+    ("words", "losses"),
+    [
+        pytest.param(["model=mlp", "model.units=[16]"], [0.0, 0.0], id="mlp"),
+        pytest.param(
+            ["model.filters=[4]", "dataset/augmentation=rotate_shift_zoom"], [0.0, 0.0], id="cnn"
+        ),
+    ],
+)
+def test_losses_are_the_written_down_ones(project, words, losses):
+    result = package.train([*WORDS, *words])
+    assert result.history["train/loss"] == pytest.approx(losses, abs=1e-3)
