@@ -204,14 +204,15 @@ def build(
     if cfg.optimizer.use_ema:
         # Validation and the best weights are those of the average, as the final ones are.
         made["ema"] = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    # Before the plateau, which changes the learning rate that the epoch was trained with.
+    made["recorder"] = Recorder(
+        run, num_examples=num_train, log_every_steps=cfg.tracking.log_every_steps
+    )
     if isinstance(schedule, ReduceOnPlateau):
         made["plateau"] = Plateau(
             schedule, keras_name(stopping.monitor), rises=should_rise(stopping.monitor)
         )
     made["early_stopping"] = _early_stopping(cfg)
-    made["recorder"] = Recorder(
-        run, num_examples=num_train, log_every_steps=cfg.tracking.log_every_steps
-    )
     if cfg.tracking.tensorboard:
         made["tensorboard"] = _tensorboard(cfg, run)
     return made
