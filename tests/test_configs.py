@@ -6,7 +6,12 @@ from omegaconf import OmegaConf
 from samerun import config
 
 CONF, EXPERIMENTS = config.folder("conf"), config.folder("experiments")
-REQUIRED = {"npz": ["dataset.path=some.npz"]}
+REQUIRED = {
+    "npz": ["dataset.path=some.npz"],
+    "image_folder": ["dataset.path=pictures"],
+    "table_csv": ["dataset.path=some.csv", "dataset.target=price"],
+    "custom": ["dataset.target=my_data:load"],
+}
 PARTS = sorted(
     path for path in CONF.rglob("*.yaml") if path.parent.name != "common" and path.parent != CONF
 )

@@ -4,13 +4,22 @@ from samerun.config.check import check, epoch_metrics, loss_of, metrics_of, shou
 from samerun.config.datasets import (
     DATASETS,
     Augmentation,
+    Cifar10,
+    Cifar100,
+    Cifar100Label,
+    ClipLabel,
+    CustomDataset,
     Dataset,
+    Diabetes,
     Digits,
     FashionMnist,
     HeldOut,
+    ImageFolder,
     LearntWords,
     Level,
+    Missing,
     Mnist,
+    MovingDigits,
     Normalization,
     Npz,
     Pictures,
@@ -18,7 +27,10 @@ from samerun.config.datasets import (
     Scaled,
     ScaledTarget,
     Side,
+    TableCsv,
+    TargetType,
     Texts,
+    View,
 )
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.models import MODELS, Activation, Cnn, Initializer, Mlp, Model

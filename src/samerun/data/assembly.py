@@ -1,7 +1,8 @@
 """From a config to data that a model can be trained on."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from samerun.config import (
     Task,
 )
 from samerun.data.content import fingerprint, num_leaked
-from samerun.data.outline import Array, Source, Split
+from samerun.data.outline import Array, Source, Split, Stream
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
 from samerun.data.sources import load
 from samerun.data.splits import first_or_last, split_indices
@@ -49,6 +50,7 @@ class Data:
         unit: of the targets, such as `$`; empty where they have none.
         num_leaked: test examples whose raw input is also that of a training example.
         splits: the raw arrays of each split.
+        stream: reads the examples where the arrays only hold their names.
         epoch: the variable behind `set_epoch`.
     """
 
@@ -63,6 +65,7 @@ class Data:
     unit: str
     num_leaked: int
     splits: Mapping[str, Split]
+    stream: Stream | None
     epoch: Any
 
     def set_epoch(self, epoch: int) -> None:
@@ -93,7 +96,26 @@ class Data:
             indices: places in the split, `(n,)`.
         """
         chosen: Array = self.splits[split].x[np.asarray(indices, dtype=np.int64)]
+        if self.stream:
+            chosen = np.asarray(self.stream.decode(chosen))
         return chosen
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turns the failure to read an example, in the midst of an epoch, into one sentence.
+
+        Raises:
+            UserError: names the file; TensorFlow's error does not.
+        """
+        import tensorflow as tf
+
+        try:
+            yield
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+            for split in self.splits.values() if self.stream else ():
+                if self.stream and (damage := self.stream.damage(split.x)):
+                    raise damage from error
+            raise
 
     def class_counts(self) -> Array:
         """Returns how many training examples each class has; empty where there are no classes."""
@@ -163,6 +185,8 @@ def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:
     """Measures the preprocessing, on the training split alone."""
     if source.preprocessing is not None:
         return source.preprocessing
+    if source.measure is not None:
+        return source.measure(train.x)
     if isinstance(cfg, LearntWords):
         level, lowercase = Level.word, cfg.lowercase
         tokens = (token for text in train.x for token in tokenize(text, level, lowercase))
@@ -173,8 +197,10 @@ def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:
     return fit(kind, measured, source.outline.layout, source.largest)
 
 
-def _target_scaling(cfg: Dataset, train: Split) -> Scaling | None:
+def _target_scaling(cfg: Dataset, task: Task, train: Split) -> Scaling | None:
     if not (isinstance(cfg, ScaledTarget) and cfg.standardize_target):
+        return None
+    if task not in (Task.regression, Task.forecast):  # a table's target may be classes
         return None
     return fit(Normalization.standard, train.y.reshape(len(train), -1), Layout.table)
 
@@ -205,16 +231,19 @@ def build(cfg: Dataset, seed: int) -> Data:
     """
     source = load(cfg)
     splits = _split(cfg, source)
+    if source.stream:
+        splits = {name: source.stream.read_once(split) for name, split in splits.items()}
     preprocessing = _preprocessing(cfg, source, splits["train"])
-    target_scaling = _target_scaling(cfg, splits["train"])
+    target_scaling = _target_scaling(cfg, source.outline.task, splits["train"])
     from samerun.data import pipeline  # TensorFlow only after everything a user may have to mend
 
-    readers = {
-        name: pipeline.in_memory(
-            preprocessing.once(split.x), _targets(split.y, source.outline.task, target_scaling)
-        )
-        for name, split in splits.items()
-    }
+    def reader(split: Split) -> pipeline.Reader:
+        y = _targets(split.y, source.outline.task, target_scaling)
+        if source.stream:
+            return pipeline.streamed(split.x, y, source.stream.decode)
+        return pipeline.in_memory(preprocessing.once(split.x), y)
+
+    readers = {name: reader(split) for name, split in splits.items()}
     epoch = pipeline.epoch_variable()
     train = pipeline.training(
         readers["train"],
@@ -245,5 +274,6 @@ def build(cfg: Dataset, seed: int) -> Data:
         unit=source.outline.unit,
         num_leaked=_num_leaked(cfg, splits),
         splits=splits,
+        stream=source.stream,
         epoch=epoch,
     )

@@ -17,6 +17,10 @@ def _blocks(array: Array) -> Iterator[bytes]:
             encoded = text.encode("utf-8", "surrogatepass")
             yield len(encoded).to_bytes(8, "little") + encoded
         return
+    if array.dtype.kind == "S":
+        for name in array.tolist():
+            yield len(name).to_bytes(8, "little") + name
+        return
     for start in range(0, len(array), _BLOCK):
         yield np.ascontiguousarray(array[start : start + _BLOCK]).tobytes()
 
@@ -24,15 +28,20 @@ def _blocks(array: Array) -> Iterator[bytes]:
 def fingerprint(split: Split) -> str:
     """Returns the SHA-256 in hex of the types, shapes and bytes of all that a split holds."""
     digest = hashlib.sha256()
-    for array in (split.x, split.y):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
+    for array in (split.x, split.y, split.digests):
+        if array is None:
+            continue
+        # The width of names is that of the longest, which may be in another split.
+        dtype = "S" if array.dtype.kind == "S" else array.dtype.str
+        digest.update(f"{dtype}{array.shape}".encode())
         for block in _blocks(array):
             digest.update(block)
     digest.update(split.raw.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
-def _hashes(x: Array) -> Iterator[int]:
+def _hashes(split: Split) -> Iterator[int]:
+    x = split.x if split.digests is None else split.digests
     if x.dtype.kind == "O":
         return (hash(text) for text in x.tolist())
     return (hash(row.tobytes()) for row in x)
@@ -42,5 +51,5 @@ def num_leaked(train: Split, test: Split | None) -> int:
     """Returns how many test examples are also training examples, by their raw input."""
     if test is None:
         return 0
-    known = set(_hashes(train.x))
-    return sum(number in known for number in _hashes(test.x))
+    known = set(_hashes(train))
+    return sum(number in known for number in _hashes(test))

@@ -1,31 +1,29 @@
-"""The image sets that scikit-learn and Keras bring: digits, MNIST and Fashion-MNIST."""
+"""The image sets that scikit-learn and Keras bring: digits, MNIST, Fashion-MNIST and CIFAR."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samerun.config import Digits, FashionMnist, Layout, Mnist, Task, UserError
-from samerun.data.outline import Outline, Source, Split
-
-TEN = tuple("0123456789")
-GARMENTS = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
+from samerun.config import (
+    Cifar10,
+    Cifar100,
+    Cifar100Label,
+    Digits,
+    FashionMnist,
+    Layout,
+    Mnist,
+    Task,
+    View,
 )
-# Where Keras 3.15 downloads from, and what it checks: mnist.npz by its SHA-256, Fashion-MNIST not.
+from samerun.data import cache
+from samerun.data.class_names import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE, GARMENTS, TEN
+from samerun.data.outline import Array, Outline, Source, Split
+
+# Where Keras 3.15 downloads from, and what it checks: Fashion-MNIST is not checked at all.
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+CIFAR_ORIGIN = "https://www.cs.toronto.edu/~kriz/"
 MNIST_FILES = ("mnist.npz",)
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 FASHION_FILES = (
@@ -34,68 +32,84 @@ FASHION_FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+CIFAR10_FILE = "cifar-10-batches-py-target_archive"
+CIFAR10_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+CIFAR100_FILE = "cifar-100-python-target_archive"
+CIFAR100_SHA256 = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
 
 
-def outline_digits(cfg: Digits) -> Outline:
-    """Returns what scikit-learn's digits hold."""
+def _grey(view: View, side: int, class_names: tuple[str, ...], **sizes: int) -> Outline:
+    is_image = view is View.image
     return Outline(
         task=Task.multiclass,
-        layout=Layout.image,
-        input_shape=(8, 8, 1),
-        num_outputs=10,
-        class_names=TEN,
-        num_examples=1797,
+        layout=Layout.image if is_image else Layout.sequence,
+        input_shape=(side, side, 1) if is_image else (side, side),
+        num_outputs=len(class_names),
+        class_names=class_names,
+        num_examples=sizes["num_examples"],
+        num_official_test=sizes.get("num_official_test"),
     )
 
 
-def _outline_28(class_names: tuple[str, ...]) -> Outline:
+def _colour(class_names: tuple[str, ...]) -> Outline:
     return Outline(
         task=Task.multiclass,
         layout=Layout.image,
-        input_shape=(28, 28, 1),
-        num_outputs=10,
+        input_shape=(32, 32, 3),
+        num_outputs=len(class_names),
         class_names=class_names,
-        num_examples=60_000,
+        num_examples=50_000,
         num_official_test=10_000,
     )
 
 
+def outline_digits(cfg: Digits) -> Outline:
+    """Returns what scikit-learn's digits hold."""
+    return _grey(cfg.view, 8, TEN, num_examples=1797)
+
+
 def outline_mnist(cfg: Mnist) -> Outline:
     """Returns what MNIST is published to hold."""
-    return _outline_28(TEN)
+    return _grey(cfg.view, 28, TEN, num_examples=60_000, num_official_test=10_000)
 
 
 def outline_fashion_mnist(cfg: FashionMnist) -> Outline:
     """Returns what Fashion-MNIST is published to hold."""
-    return _outline_28(GARMENTS)
+    return _grey(cfg.view, 28, GARMENTS, num_examples=60_000, num_official_test=10_000)
+
+
+def outline_cifar10(cfg: Cifar10) -> Outline:
+    """Returns what CIFAR-10 is published to hold."""
+    return _colour(CIFAR10)
+
+
+def outline_cifar100(cfg: Cifar100) -> Outline:
+    """Returns what CIFAR-100 is published to hold."""
+    return _colour(CIFAR100_FINE if cfg.label is Cifar100Label.fine else CIFAR100_COARSE)
+
+
+def digit_images() -> tuple[Array, Array]:
+    """Returns scikit-learn's digits: `(1797, 8, 8)` of whole numbers 0 to 16, and their labels."""
+    from sklearn.datasets import load_digits as load
+
+    x, y = load(return_X_y=True)
+    return x.reshape(-1, 8, 8).astype(np.uint8), y
 
 
 def load_digits(cfg: Digits) -> Source:
     """Loads scikit-learn's digits; pixels are whole numbers from 0 to 16."""
-    from sklearn.datasets import load_digits as load
-
-    x, y = load(return_X_y=True)
-    images = x.reshape(-1, 8, 8, 1).astype(np.uint8)
-    return Source(outline=outline_digits(cfg), examples=Split(images, y), largest=16.0)
-
-
-def cache_folder() -> Path:
-    """Returns where Keras keeps data sets: `datasets` in `$KERAS_HOME` or in `~/.keras`."""
-    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
-    return Path(home).expanduser() / "datasets"
+    images, y = digit_images()
+    outline = outline_digits(cfg)
+    x = images.reshape(-1, *outline.input_shape)
+    return Source(outline=outline, examples=Split(x, y), largest=16.0)
 
 
 def _from_keras(outline: Outline, load: Callable[[], Any], missing: str) -> Source:
-    try:
-        (x, y), (x_test, y_test) = load()
-    except MemoryError:
-        raise
-    except Exception as error:  # Keras raises a bare Exception for a failed download
-        raise UserError(f"{missing} (Keras says: {str(error).rstrip('.')}).") from error
+    (x, y), (x_test, y_test) = cache.load(load, missing)
     return Source(
         outline=replace(outline, num_examples=len(x), num_official_test=len(x_test)),
-        examples=Split(x[..., np.newaxis], y),
-        official_test=Split(x_test[..., np.newaxis], y_test),
+        examples=Split(x.reshape(-1, *outline.input_shape), y.reshape(-1)),
+        official_test=Split(x_test.reshape(-1, *outline.input_shape), y_test.reshape(-1)),
         largest=255.0,
     )
 
@@ -104,13 +118,15 @@ def load_mnist(cfg: Mnist) -> Source:
     """Loads MNIST from Keras's cache, or downloads it once.
 
     Raises:
-        UserError: it is neither in the cache nor can it be downloaded.
+        UserError: it is neither whole in the cache nor can it be downloaded.
     """
+    cache.require(MNIST_FILES[0], MNIST_SHA256)
     import keras
 
     missing = (
         "dataset=mnist: not in Keras's cache and the download failed: connect to the network "
-        f"once, or put {ORIGIN}{MNIST_FILES[0]} (SHA-256 {MNIST_SHA256}) into {cache_folder()}"
+        f"once, or put {ORIGIN}{MNIST_FILES[0]} (SHA-256 {MNIST_SHA256}) into "
+        f"{cache.cache_folder()}"
     )
     return _from_keras(outline_mnist(cfg), keras.datasets.mnist.load_data, missing)
 
@@ -119,14 +135,51 @@ def load_fashion_mnist(cfg: FashionMnist) -> Source:
     """Loads Fashion-MNIST from Keras's cache, or downloads it once.
 
     Raises:
-        UserError: it is neither in the cache nor can it be downloaded.
+        UserError: it is neither whole in the cache nor can it be downloaded.
     """
     import keras
 
     missing = (
         "dataset=fashion_mnist: not whole in Keras's cache and the download failed: connect to "
         f"the network once, or put {', '.join(FASHION_FILES)} from {ORIGIN} into "
-        f"{cache_folder() / 'fashion-mnist'}"
+        f"{cache.cache_folder() / 'fashion-mnist'}"
     )
     load = keras.datasets.fashion_mnist.load_data
     return _from_keras(outline_fashion_mnist(cfg), load, missing)
+
+
+def _missing_cifar(kind: str, archive: str, sha256: str, name: str) -> str:
+    return (
+        f"dataset={kind}: not in Keras's cache and the download failed: connect to the network "
+        f"once, or put {CIFAR_ORIGIN}{archive} (SHA-256 {sha256}) into {cache.cache_folder()} "
+        f"under the name {name}"
+    )
+
+
+def load_cifar10(cfg: Cifar10) -> Source:
+    """Loads CIFAR-10 from Keras's cache, or downloads it once.
+
+    Raises:
+        UserError: it is neither whole in the cache nor can it be downloaded.
+    """
+    cache.require(CIFAR10_FILE, CIFAR10_SHA256)
+    import keras
+
+    missing = _missing_cifar("cifar10", "cifar-10-python.tar.gz", CIFAR10_SHA256, CIFAR10_FILE)
+    return _from_keras(outline_cifar10(cfg), keras.datasets.cifar10.load_data, missing)
+
+
+def load_cifar100(cfg: Cifar100) -> Source:
+    """Loads CIFAR-100 from Keras's cache, or downloads it once.
+
+    Raises:
+        UserError: it is neither whole in the cache nor can it be downloaded.
+    """
+    cache.require(CIFAR100_FILE, CIFAR100_SHA256)
+    import keras
+
+    def load() -> Any:
+        return keras.datasets.cifar100.load_data(label_mode=cfg.label.value)
+
+    missing = _missing_cifar("cifar100", "cifar-100-python.tar.gz", CIFAR100_SHA256, CIFAR100_FILE)
+    return _from_keras(outline_cifar100(cfg), load, missing)

@@ -1,9 +1,12 @@
 """What a data set is known to hold before and after its arrays are loaded."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from samerun.config import Dataset, DataSpec, Layout, Task
+import numpy as np
+
+from samerun.config import Dataset, DataSpec, Layout, Task, UserError
 from samerun.data.preprocessing import Preprocessing
 from samerun.data.splits import Array, Sizes, split_sizes
 
@@ -59,12 +62,14 @@ class Split:
     """Examples and their targets, as the source has them.
 
     Args:
-        x: examples, `(n, *input_shape)` in the source's own dtype; texts are `(n,)` of `str`.
+        x: examples, `(n, *input_shape)` in the source's own dtype; texts are `(n,)` of `str`, and
+            what is read while training is `(n,)` of names in bytes.
         y: `(n,)` of integers for classes, `(n, positions)` of integers for the next tokens of a
             language model, `(n, num_outputs)` of floats otherwise.
         times: `(n,)` of datetime64, when each target is; `None` where the source has no dates.
         latest: `(n, num_outputs)`, the last known value before each target of a forecast.
         raw: text behind x and y where they hold less than all of it, for the fingerprint.
+        digests: `(n, 32)` of uint8, SHA-256 of the content of each example that x only names.
     """
 
     x: Array
@@ -72,6 +77,7 @@ class Split:
     times: Array | None = None
     latest: Array | None = None
     raw: str = ""
+    digests: Array | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -82,7 +88,34 @@ class Split:
             return self
         times = None if self.times is None else self.times[indices]
         latest = None if self.latest is None else self.latest[indices]
-        return Split(self.x[indices], self.y[indices], times, latest, self.raw)
+        digests = None if self.digests is None else self.digests[indices]
+        return Split(self.x[indices], self.y[indices], times, latest, self.raw, digests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """How to read examples that are not all held in memory, from the names that stand for them.
+
+    Args:
+        digest: reads the content behind a name once and returns its SHA-256 (32 bytes), or raises
+            a UserError where it is damaged.
+        decode: turns a string tensor of names `(n,)` into raw examples `(n, *input_shape)`, in the
+            graph and without randomness.
+        damage: says which of these names could not be decoded, after TensorFlow could not.
+    """
+
+    digest: Callable[[bytes], bytes]
+    decode: Callable[[Any], Any]
+    damage: Callable[[Array], UserError | None]
+
+    def read_once(self, split: Split) -> Split:
+        """Returns the split with the digest of every example.
+
+        Raises:
+            UserError: the content of an example is damaged.
+        """
+        digests = b"".join(self.digest(name) for name in split.x.tolist())
+        return replace(split, digests=np.frombuffer(digests, np.uint8).reshape(-1, 32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +132,8 @@ class Source:
         measured: `(rows, features)` of the training split for scaling to be measured on, where
             examples overlap; `None` for the training examples.
         preprocessing: where the source brings its own.
+        measure: where the source measures its own on the raw training examples.
+        stream: how to read examples that are not all held in memory, `None` where they are.
     """
 
     outline: Outline
@@ -108,3 +143,5 @@ class Source:
     largest: float | None = None
     measured: Array | None = None
     preprocessing: Preprocessing | None = None
+    measure: Callable[[Array], Preprocessing] | None = None
+    stream: Stream | None = None

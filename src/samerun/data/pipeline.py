@@ -44,6 +44,23 @@ def in_memory(x: Array, y: Array) -> Reader:
     return read
 
 
+def streamed(names: Array, y: Array, decode: Callable[[Any], Any]) -> Reader:
+    """Returns a reader of examples that are decoded when they are needed.
+
+    Args:
+        names: what stands for each example, `(n,)` of bytes.
+        y: targets, in the dtype and shape that the model is given.
+        decode: turns a string tensor of names into raw examples, in the graph.
+    """
+    read_names = in_memory(names, y)
+
+    def read(indices: Any) -> tuple[Any, Any]:
+        chosen, targets = read_names(indices)
+        return decode(chosen), targets
+
+    return read
+
+
 def num_batches(num_examples: int, batch_size: int, drop_remainder: bool = False) -> int:
     """Returns how many batches there are."""
     return num_examples // batch_size if drop_remainder else -(-num_examples // batch_size)

@@ -131,6 +131,12 @@ def from_dict(values: dict[str, Any]) -> Preprocessing:
     """Returns the preprocessing that `as_dict` wrote."""
     if values["kind"] == "scaling":
         return Scaling(*(np.asarray(values[name], np.float32) for name in ("offset", "scale")))
+    if values["kind"] == "table":
+        from samerun.data.encoding import table_encoding  # it is made of what is defined here
+
+        scaling = from_dict(values["scaling"])
+        assert isinstance(scaling, Scaling)
+        return table_encoding(values, scaling)
     tokens = values["vocabulary"]
     return Tokenization(
         Vocabulary.from_dict(tokens) if tokens else None,
@@ -158,6 +164,11 @@ def _float32_scale(scale: Array) -> Array:
     return np.where(narrow > 0, narrow, np.float32(1))
 
 
+def scaling_by(mean: Array, deviation: Array) -> Scaling:
+    """Returns the scaling to mean 0 and deviation 1 of what has this mean and deviation."""
+    return Scaling(np.asarray(mean, np.float32), _float32_scale(deviation))
+
+
 def fit(kind: Normalization, x: Array, layout: Layout, largest: float | None = None) -> Scaling:
     """Measures the normalisation of a data set.
 
@@ -169,8 +180,7 @@ def fit(kind: Normalization, x: Array, layout: Layout, largest: float | None = N
     """
     offset, scale = np.zeros((), np.float32), np.ones((), np.float32)
     if kind is Normalization.standard:
-        mean, deviation = _mean_and_deviation(x)
-        return Scaling(mean.astype(np.float32), _float32_scale(deviation))
+        return scaling_by(*_mean_and_deviation(x))
     if kind is Normalization.unit and largest is not None:
         scale = np.asarray(largest, np.float32)
     elif kind is Normalization.unit:

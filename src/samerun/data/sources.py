@@ -3,30 +3,71 @@
 from collections.abc import Callable
 from typing import Any
 
-from samerun.config import Dataset, DataSpec, Digits, FashionMnist, Mnist, Npz
+from samerun.config import (
+    Cifar10,
+    Cifar100,
+    CustomDataset,
+    Dataset,
+    DataSpec,
+    Diabetes,
+    Digits,
+    FashionMnist,
+    ImageFolder,
+    Mnist,
+    MovingDigits,
+    Npz,
+    TableCsv,
+)
+from samerun.data.custom import load_custom, outline_custom
+from samerun.data.folder import load_image_folder, outline_image_folder
 from samerun.data.images import (
+    load_cifar10,
+    load_cifar100,
     load_digits,
     load_fashion_mnist,
     load_mnist,
+    outline_cifar10,
+    outline_cifar100,
     outline_digits,
     outline_fashion_mnist,
     outline_mnist,
 )
 from samerun.data.npz import load_npz, outline_npz
 from samerun.data.outline import Outline, Source
+from samerun.data.tables import (
+    load_diabetes,
+    load_table_csv,
+    outline_diabetes,
+    outline_table_csv,
+)
+from samerun.data.video import load_moving_digits, outline_moving_digits
 
 OUTLINES: dict[type[Dataset], Callable[[Any], Outline]] = {
     Digits: outline_digits,
     Mnist: outline_mnist,
     FashionMnist: outline_fashion_mnist,
+    Cifar10: outline_cifar10,
+    Cifar100: outline_cifar100,
+    MovingDigits: outline_moving_digits,
+    ImageFolder: outline_image_folder,
     Npz: outline_npz,
+    CustomDataset: outline_custom,
+    Diabetes: outline_diabetes,
+    TableCsv: outline_table_csv,
 }
 
 LOADERS: dict[type[Dataset], Callable[[Any], Source]] = {
     Digits: load_digits,
     Mnist: load_mnist,
     FashionMnist: load_fashion_mnist,
+    Cifar10: load_cifar10,
+    Cifar100: load_cifar100,
+    MovingDigits: load_moving_digits,
+    ImageFolder: load_image_folder,
     Npz: load_npz,
+    CustomDataset: load_custom,
+    Diabetes: load_diabetes,
+    TableCsv: load_table_csv,
 }
 
 

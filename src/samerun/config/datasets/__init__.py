@@ -15,7 +15,21 @@ from samerun.config.datasets.base import (
     Side,
     Texts,
 )
-from samerun.config.datasets.images import Digits, FashionMnist, Mnist, Npz
+from samerun.config.datasets.images import (
+    Cifar10,
+    Cifar100,
+    Cifar100Label,
+    ClipLabel,
+    CustomDataset,
+    Digits,
+    FashionMnist,
+    ImageFolder,
+    Mnist,
+    MovingDigits,
+    Npz,
+    View,
+)
+from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
 
 DATASETS: tuple[type[Dataset], ...] = (
     *images.KINDS,

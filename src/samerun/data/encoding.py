@@ -1,0 +1,135 @@
+"""Rows of a table of numbers and categories, as a model reads them."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from samerun.config import Normalization, UserError, listed
+from samerun.config.spec import Layout
+from samerun.data.preprocessing import Preprocessing, Scaling, fit
+from samerun.data.splits import Array
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table are.
+
+    A raw row is `(numbers + categories,)` of float64: numbers as they are, then for each column of
+    categories the place of its value in `categories`; NaN where there is no value.
+
+    Args:
+        numeric: names of the columns of numbers.
+        categorical: names of the columns of categories.
+        categories: for each column of categories all that the table holds, in order.
+    """
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """Numbers a row becomes: one a number, one a category, one a column for the unknown."""
+        return len(self.numeric) + sum(len(values) + 1 for values in self.categories)
+
+
+@final
+@dataclass(frozen=True)
+class TableEncoding(Preprocessing):
+    """Numbers scaled, categories as one 1 among zeros, missing values filled in.
+
+    A model has an input for every category of the table, so its shape does not depend on how the
+    rows are split. But a category that no training row has is taken for unknown: its own input is
+    0 in all rows.
+
+    Args:
+        columns: what they are.
+        is_known: for each column of categories and each category whether a training row has it.
+        fills: what stands for a missing value, as in a raw row: `(columns,)` of float64.
+        scaling: of the numbers.
+    """
+
+    columns: Columns
+    is_known: tuple[tuple[bool, ...], ...]
+    fills: Array
+    scaling: Scaling
+
+    def __call__(self, x: Any) -> Array:
+        """Encodes raw rows.
+
+        Args:
+            x: `(n, columns)` of raw rows.
+
+        Returns:
+            float32 `(n, columns.width)`.
+        """
+        x = np.asarray(x, np.float64)
+        x = np.where(np.isnan(x), self.fills, x)
+        num_numeric = len(self.columns.numeric)
+        parts = [self.scaling(x[:, :num_numeric])]
+        for codes, is_known in zip(x[:, num_numeric:].T, self.is_known, strict=True):
+            place = np.where(is_known, np.arange(len(is_known)), len(is_known))
+            parts.append(np.eye(len(is_known) + 1, dtype=np.float32)[place[codes.astype(np.int64)]])
+        return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
+
+    def once(self, x: Array) -> Array:
+        """Encodes all rows of a split."""
+        return self(x)
+
+    def each_batch(self, x: Any) -> Any:
+        """Leaves encoded rows as they are."""
+        return x
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns it as plain values."""
+        return {
+            "kind": "table",
+            "numeric": list(self.columns.numeric),
+            "categorical": list(self.columns.categorical),
+            "categories": [list(values) for values in self.columns.categories],
+            "is_known": [list(flags) for flags in self.is_known],
+            "fills": self.fills.tolist(),
+            "scaling": self.scaling.as_dict(),
+        }
+
+
+def table_encoding(values: dict[str, Any], scaling: Scaling) -> TableEncoding:
+    """Returns the encoding that `as_dict` wrote, its scaling already made."""
+    columns = Columns(
+        tuple(values["numeric"]),
+        tuple(values["categorical"]),
+        tuple(map(tuple, values["categories"])),
+    )
+    is_known = tuple(map(tuple, values["is_known"]))
+    return TableEncoding(columns, is_known, np.asarray(values["fills"], np.float64), scaling)
+
+
+def measure(kind: Normalization, columns: Columns, x: Array) -> TableEncoding:
+    """Measures everything on training rows: medians, most frequent values, categories, scaling.
+
+    Args:
+        kind: how numbers are scaled.
+        columns: what they are.
+        x: raw training rows, `(n, columns)`.
+
+    Raises:
+        UserError: a column has no value in any training row.
+    """
+    names = np.array([*columns.numeric, *columns.categorical])
+    if (is_empty := np.isnan(x).all(axis=0)).any():
+        raise UserError(
+            f"dataset: no training row has a value in {listed(names[is_empty])}: leave the column "
+            "out by naming the others in dataset.numeric and dataset.categorical."
+        )
+    num_numeric = len(columns.numeric)
+    fills, is_known = np.nanmedian(x, axis=0), []
+    for place, values in enumerate(columns.categories, start=num_numeric):
+        codes = x[~np.isnan(x[:, place]), place].astype(np.int64)
+        counts = np.bincount(codes, minlength=len(values))
+        fills[place] = counts.argmax()
+        is_known.append(tuple((counts > 0).tolist()))
+    numbers = np.where(np.isnan(x), fills, x)[:, :num_numeric]
+    empty = Scaling(np.zeros((), np.float32), np.ones((), np.float32))
+    scaling = fit(kind, numbers, Layout.table) if num_numeric else empty
+    return TableEncoding(columns, tuple(is_known), fills, scaling)

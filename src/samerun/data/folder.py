@@ -1,0 +1,263 @@
+"""A user's own folder of pictures: one sub-folder a class, read and decoded while training."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samerun.config import ImageFolder, Layout, Normalization, Task, UserError, listed
+from samerun.data.image_files import NUM_MAGIC_BYTES, damage, is_picture
+from samerun.data.outline import Array, Outline, Source, Split, Stream
+from samerun.data.preprocessing import Preprocessing, scaling_by
+from samerun.data.splits import check_can_stratify, split_sizes
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+PARTS = ("train", "test")
+_OF_THE_DESKTOP = {"thumbs.db", "desktop.ini"}
+_BLOCK = 32  # pictures at a time while scaling is measured
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Pictures and their classes: names relative to the folder, in order of class and name."""
+
+    classes: tuple[str, ...]
+    names: Array
+    labels: Array
+
+
+def _wrong(path: str | Path, sentence: str) -> UserError:
+    return UserError(f"dataset.path: {path}: {sentence}")
+
+
+def _root(cfg: ImageFolder) -> Path:
+    path = Path(cfg.path).expanduser()
+    if not path.is_dir():
+        raise UserError(
+            f"dataset.path: received '{cfg.path}', expected a folder with one sub-folder a class: "
+            f"there is none at {path.absolute()}."
+        )
+    return path.resolve()
+
+
+def _entries(folder: str | Path, root: Path) -> Iterator[os.DirEntry[str]]:
+    """Everything visible in a folder, by name; nothing that a link would fetch from outside."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise _wrong(folder, f"cannot be read: {error.strerror}.") from error
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.lower() in _OF_THE_DESKTOP:
+            continue
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            raise _wrong(
+                entry.path,
+                f"links to {Path(entry.path).resolve()}, outside the folder, expected pictures "
+                "inside it: copy them there.",
+            )
+        yield entry
+
+
+def _pictures(folder: str, root: Path) -> Iterator[str]:
+    """Paths of the pictures of a class, each of which begins as a picture does."""
+    for entry in _entries(folder, root):
+        if entry.is_dir() or not entry.name.lower().endswith(ENDINGS):
+            raise _wrong(
+                entry.path,
+                f"expected nothing but {listed(ENDINGS)} files in the folder of a class: move it "
+                "away or convert it.",
+            )
+        try:
+            with open(entry.path, "rb", buffering=0) as file:
+                beginning = file.read(NUM_MAGIC_BYTES)
+        except OSError as error:
+            raise _wrong(entry.path, f"cannot be read: {error.strerror}.") from error
+        if not is_picture(beginning):
+            raise _wrong(entry.path, f"{damage(beginning)}: replace or remove it.")
+        yield entry.path
+
+
+def _class_folders(folder: Path, root: Path) -> list[os.DirEntry[str]]:
+    folders = []
+    for entry in _entries(folder, root):
+        if entry.is_dir():
+            folders.append(entry)
+        elif entry.name.lower().endswith(ENDINGS):
+            raise _wrong(entry.path, "a picture outside the folders of the classes: move it.")
+    return folders
+
+
+def _files(folder: Path, root: Path) -> _Files:
+    classes, names, labels = [], [], []
+    for label, entry in enumerate(_class_folders(folder, root)):
+        found = [os.path.relpath(path, root) for path in _pictures(entry.path, root)]
+        if not found:
+            raise _wrong(
+                entry.path, f"holds no {listed(ENDINGS)} file: add pictures or remove the folder."
+            )
+        classes.append(entry.name)
+        names += found
+        labels += [label] * len(found)
+    if len(classes) < 2:
+        raise _wrong(
+            folder,
+            f"holds {len(classes)} sub-folders with pictures{f' ({classes[0]})' if classes else ''}"
+            ", expected one for each of two or more classes.",
+        )
+    encoded = np.array([os.fsencode(name) for name in names])
+    return _Files(tuple(classes), encoded, np.array(labels, np.int64))
+
+
+def _parts(root: Path) -> tuple[_Files, _Files | None]:
+    folders = [entry.name for entry in _class_folders(root, root)]
+    if not set(PARTS) <= set(folders):
+        return _files(root, root), None
+    if others := sorted(set(folders) - set(PARTS)):
+        raise _wrong(
+            root,
+            f"holds {listed(others)} beside train and test, expected either train and test alone "
+            "(validation_fraction of train is held out for validation) or one folder a class.",
+        )
+    train, test = (_files(root / part, root) for part in PARTS)
+    if unknown := sorted(set(test.classes) - set(train.classes)):
+        raise _wrong(root / "test", f"holds {listed(unknown)}, which train does not.")
+    labels = np.array([train.classes.index(name) for name in test.classes])[test.labels]
+    return train, _Files(train.classes, test.names, labels)
+
+
+def _outline(cfg: ImageFolder, train: _Files, test: _Files | None) -> Outline:
+    if cfg.channels not in (1, 3):
+        raise UserError(
+            f"dataset.channels: received {cfg.channels}, expected 1 for grey or 3 for colour."
+        )
+    num_classes = len(train.classes)
+    sizes = split_sizes(cfg, len(train.names), len(test.names) if test else None)
+    names = np.array(train.classes)[train.labels]
+    if test is None:
+        check_can_stratify(names, sizes.test, "test")
+    else:
+        check_can_stratify(names, sizes.validation, "validation")
+    return Outline(
+        task=Task.binary if num_classes == 2 else Task.multiclass,
+        layout=Layout.image,
+        input_shape=(cfg.height, cfg.width, cfg.channels),
+        num_outputs=1 if num_classes == 2 else num_classes,
+        class_names=train.classes,
+        num_examples=len(train.names),
+        num_official_test=len(test.names) if test else None,
+    )
+
+
+def outline_image_folder(cfg: ImageFolder) -> Outline:
+    """Returns what the folder holds, from names and from the first bytes of every file.
+
+    Raises:
+        UserError: no such folder, fewer than two classes, or something that is no picture.
+    """
+    return _outline(cfg, *_parts(_root(cfg)))
+
+
+def load_image_folder(cfg: ImageFolder) -> Source:
+    """Returns the names of the pictures and how to read them.
+
+    Raises:
+        UserError: as `outline_image_folder`.
+    """
+    root = _root(cfg)
+    train, test = _parts(root)
+    outline = _outline(cfg, train, test)
+    decode = partial(_decode, os.fsencode(root), (cfg.height, cfg.width, cfg.channels))
+    is_measured = cfg.normalization is Normalization.standard
+    return Source(
+        outline=outline,
+        examples=Split(train.names, train.labels),
+        official_test=Split(test.names, test.labels) if test else None,
+        largest=255.0,
+        measure=partial(_standard, decode) if is_measured else None,
+        stream=Stream(
+            digest=partial(_digest, root), decode=decode, damage=partial(_damage, root, decode)
+        ),
+    )
+
+
+def _digest(root: Path, name: bytes) -> bytes:
+    """Reads a whole file once, which also shows most kinds of damage before training."""
+    path = root / os.fsdecode(name)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _wrong(path, f"cannot be read: {error.strerror}.") from error
+    if wrong := damage(content):
+        raise _wrong(path, f"{wrong}: replace or remove it.")
+    return hashlib.sha256(content).digest()
+
+
+def _decode(root: bytes, shape: tuple[int, int, int], names: Any) -> Any:
+    """Reads pictures, in the graph.
+
+    Args:
+        root: the folder.
+        shape: height, width and channels. A picture of another size is stretched to it, bilinear
+            and with antialiasing where it becomes smaller.
+        names: string tensor `(n,)`.
+
+    Returns:
+        uint8 `(n, height, width, channels)`.
+    """
+    import tensorflow as tf
+
+    height, width, channels = shape
+
+    def stretched(image: Any) -> Any:
+        resized = tf.image.resize(image, (height, width), antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+
+    def read(name: Any) -> Any:
+        content = tf.io.read_file(tf.strings.join([root, name], os.sep))
+        # Reads PNG files too. The default, "", leaves the method to the system.
+        image = tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
+        has_shape = tf.reduce_all(tf.shape(image) == shape)
+        return tf.ensure_shape(tf.cond(has_shape, lambda: image, lambda: stretched(image)), shape)
+
+    images = tf.map_fn(read, names, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+    return tf.ensure_shape(images, (names.shape[0], *shape))
+
+
+def _damage(root: Path, decode: Any, names: Array) -> UserError | None:
+    """Looks for the file that could not be read; only called after it could not."""
+    import tensorflow as tf
+
+    for name in names.tolist():
+        try:
+            _digest(root, name)
+            decode(tf.constant([name]))
+        except UserError as error:
+            return error
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
+            return _wrong(root / os.fsdecode(name), "cannot be decoded: replace or remove it.")
+    return None
+
+
+def _standard(decode: Any, names: Array) -> Preprocessing:
+    """Mean and deviation of each channel, in one pass over every training picture.
+
+    Sums of whole numbers are exact, so they do not depend on the order of the pass.
+    """
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(names).batch(_BLOCK)
+    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    num, total, squares = 0, np.zeros((), np.int64), np.zeros((), np.int64)
+    for images in dataset.as_numpy_iterator():
+        pixels = images.reshape(-1, images.shape[-1])
+        num += len(pixels)
+        total = total + pixels.sum(axis=0, dtype=np.int64)
+        squares = squares + np.square(pixels, dtype=np.int64).sum(axis=0)
+    mean = total / num
+    return scaling_by(mean, np.sqrt(squares / num - np.square(mean)))

@@ -1,0 +1,71 @@
+"""A small reader of JPEG and PNG files that tells whole ones from damaged ones.
+
+TensorFlow's own messages name no file, and come only in the middle of an epoch.
+"""
+
+import struct
+import zlib
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+NUM_MAGIC_BYTES = len(PNG)
+
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of a frame: the size of the picture
+_SCAN, _END = 0xDA, b"\xff\xd9"
+
+
+def is_picture(beginning: bytes) -> bool:
+    """Whether a file that begins so is a JPEG or PNG file by its format's own sign."""
+    return beginning.startswith((PNG, JPEG))
+
+
+def damage(content: bytes) -> str | None:
+    """Returns what is wrong with the content of a JPEG or PNG file, `None` where nothing is seen.
+
+    A PNG file has a checksum for each part, and all are checked. A JPEG file has none: its parts
+    must follow each other and it must have an end; other values in the midst of its picture are
+    another picture.
+    """
+    if not content:
+        return "is empty"
+    if content.startswith(PNG):
+        return _damage_of_png(content)
+    if content.startswith(JPEG):
+        return _damage_of_jpeg(content)
+    return "is neither a JPEG nor a PNG file"
+
+
+def _damage_of_png(content: bytes) -> str | None:
+    place = len(PNG)
+    while place + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if end > len(content):
+            break
+        (checksum,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[place + 4 : end - 4]) != checksum:
+            return f"is a damaged PNG file: the checksum of its part {name!r} is wrong"
+        if name == b"IEND":
+            return None
+        place = end
+    return "is a PNG file that is cut off"
+
+
+def _damage_of_jpeg(content: bytes) -> str | None:
+    place, has_size = 2, False
+    while place + 4 <= len(content):
+        if content[place] != 0xFF:
+            return f"is a damaged JPEG file: byte {place} should begin a part and does not"
+        marker = content[place + 1]
+        if marker == 0xFF or marker in _STANDALONE:  # filling, or a marker without content
+            place += 1 if marker == 0xFF else 2
+            continue
+        has_size |= marker in _FRAMES
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if marker == _SCAN:
+            if not has_size:
+                return "is a damaged JPEG file: it does not say its size"
+            # Inside the scan a byte 0xFF is always followed by 0, so this is the real end.
+            return None if content.find(_END, place) > 0 else "is a JPEG file that is cut off"
+    return "is a JPEG file that is cut off"

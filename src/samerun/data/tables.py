@@ -1,0 +1,249 @@
+"""Tables: scikit-learn's diabetes, and a user's own CSV file.
+
+The file is read with Python's csv module: pandas takes 0.4 s to be imported, which is most of what
+describing a table of some thousand rows may take, and does not tell which line a cell stands in.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from samerun.config import (
+    Diabetes,
+    Layout,
+    Missing,
+    TableCsv,
+    TargetType,
+    Task,
+    UserError,
+    listed,
+    nearest,
+)
+from samerun.data.csv_file import Table, read_csv
+from samerun.data.encoding import Columns, measure
+from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.splits import check_can_stratify, split_sizes
+
+DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
+MISSING = {"", "na", "n/a", "nan", "null"}
+"""Cells, in small letters and without blanks around, that are no value."""
+
+
+def _check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{key}: received '{name}', expected columns out of {listed(known)}."
+                f"{nearest(name, known)}"
+            )
+        if names.count(name) > 1:
+            raise UserError(f"{key}: received '{name}' twice, expected it once.")
+
+
+def outline_diabetes(cfg: Diabetes) -> Outline:
+    """Returns what scikit-learn's table holds.
+
+    Raises:
+        UserError: a feature that it does not have.
+    """
+    _check_names("dataset.features", cfg.features, DIABETES)
+    return Outline(
+        task=Task.regression,
+        layout=Layout.table,
+        input_shape=(len(cfg.features or DIABETES),),
+        num_outputs=1,
+        num_examples=442,
+    )
+
+
+def load_diabetes(cfg: Diabetes) -> Source:
+    """Loads the table in the units it was measured in; the scaled one was scaled on all rows.
+
+    Raises:
+        UserError: as `outline_diabetes`.
+    """
+    from sklearn.datasets import load_diabetes as load
+
+    outline = outline_diabetes(cfg)
+    x, y = load(return_X_y=True, scaled=False)
+    chosen = [DIABETES.index(name) for name in cfg.features or DIABETES]
+    return Source(outline=outline, examples=Split(x[:, chosen], y.reshape(-1, 1)))
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING
+
+
+def _number(cell: str) -> float | None:
+    """Returns a finite number, `None` for any other text."""
+    if "_" in cell:  # Python would read 1_000 as a number
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _numbers(table: Table, name: str, key: str) -> Array:
+    """The numbers of a column, NaN where there is no value."""
+    values = []
+    for cell, line in zip(table.column(name, key), table.lines, strict=True):
+        value = math.nan if _is_missing(cell) else _number(cell)
+        if value is None:
+            raise UserError(
+                f"{key}: {table.path}: line {line}, column {name} holds '{cell}', expected a "
+                "finite number."
+            )
+        values.append(value)
+    return np.array(values)
+
+
+def _are_numbers(table: Table, name: str) -> bool:
+    """Whether a column nobody named holds numbers; refuses what is hardly meant as it looks."""
+    cells = [
+        (cell, line)
+        for cell, line in zip(table.column(name, "dataset.path"), table.lines, strict=True)
+        if not _is_missing(cell)
+    ]
+    others = [(cell, line) for cell, line in cells if _number(cell) is None]
+    if not others:
+        return True
+    cell, line = others[0]
+    if len(others) < len(cells) / 2:
+        raise UserError(
+            f"{table.path}: column {name} holds {len(cells) - len(others)} numbers, but line "
+            f"{line} holds '{cell}': mend it, or name the column in dataset.categorical."
+        )
+    num_different = len({text.strip() for text, _ in cells})
+    if num_different > max(10, len(cells) / 2):
+        raise UserError(
+            f"{table.path}: column {name} holds {num_different} different texts in {len(cells)} "
+            "rows, which are no categories: name the columns to be used in dataset.numeric and "
+            "dataset.categorical."
+        )
+    return False
+
+
+def _names(cfg: TableCsv, table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the columns of numbers and of categories."""
+    others = [name for name in table.columns if name != cfg.target]
+    table.column(cfg.target, "dataset.target")
+    _check_names("dataset.numeric", cfg.numeric, others)
+    _check_names("dataset.categorical", cfg.categorical, others)
+    if doubled := sorted(set(cfg.numeric) & set(cfg.categorical)):
+        raise UserError(
+            f"dataset.numeric and dataset.categorical both name '{doubled[0]}', expected one."
+        )
+    if cfg.numeric or cfg.categorical:
+        return tuple(cfg.numeric), tuple(cfg.categorical)
+    are_numbers = {name: _are_numbers(table, name) for name in others}
+    numeric = tuple(name for name in others if are_numbers[name])
+    return numeric, tuple(name for name in others if not are_numbers[name])
+
+
+def _categories(table: Table, name: str) -> tuple[str, ...]:
+    cells = {cell.strip() for cell in table.column(name, "dataset.categorical")}
+    return tuple(sorted(cell for cell in cells if not _is_missing(cell)))
+
+
+def _rows(table: Table, columns: Columns) -> Array:
+    """Raw rows, `(n, columns)`."""
+    made = [_numbers(table, name, "dataset.numeric") for name in columns.numeric]
+    for name, values in zip(columns.categorical, columns.categories, strict=True):
+        codes: dict[str, float] = {value: code for code, value in enumerate(values)}
+        cells = table.column(name, "dataset.categorical")
+        made.append(np.array([codes.get(cell.strip(), math.nan) for cell in cells]))
+    return np.stack(made, axis=1)
+
+
+def _check_values(cfg: TableCsv, table: Table, columns: Columns, rows: Array) -> None:
+    names = [*columns.numeric, *columns.categorical]
+    for name, values in zip(names, np.isnan(rows).T, strict=True):
+        if values.all():
+            raise UserError(f"{table.path}: column {name} holds no value: leave it out.")
+        if values.any() and cfg.missing is Missing.refuse:
+            raise UserError(
+                f"{table.path}: column {name} has no value in {values.sum()} of {len(rows)} rows, "
+                f"the first in line {table.lines[values.argmax()]}: fill them in, leave the column "
+                "out, or set dataset.missing=impute."
+            )
+
+
+def _target(cfg: TableCsv, table: Table) -> tuple[Array, tuple[str, ...]]:
+    """Targets, `(n,)` of classes or `(n, 1)` of numbers, and the names of the classes."""
+    cells = [cell.strip() for cell in table.column(cfg.target, "dataset.target")]
+    for cell, line in zip(cells, table.lines, strict=True):
+        if _is_missing(cell):
+            raise UserError(
+                f"{table.path}: line {line} has no value in the target column {cfg.target}: fill "
+                "it in or remove the line."
+            )
+    different = set(cells)
+    numbers = {cell: _number(cell) for cell in different}
+    are_numbers = None not in numbers.values()
+    are_two = len(different) == 2 and all(cell.lstrip("+-").isdecimal() for cell in different)
+    is_auto = cfg.target_type is TargetType.auto
+    if cfg.target_type is TargetType.numbers or (is_auto and are_numbers and not are_two):
+        return _numbers(table, cfg.target, "dataset.target").reshape(-1, 1), ()
+    names = tuple(
+        sorted(different, key=(lambda cell: (numbers[cell], cell)) if are_numbers else None)
+    )
+    if len(names) < 2:
+        raise UserError(
+            f"{table.path}: the target column {cfg.target} holds nothing but '{names[0]}', "
+            "expected two or more classes."
+        )
+    codes = {name: code for code, name in enumerate(names)}
+    return np.array([codes[cell] for cell in cells]), names
+
+
+def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split]:
+    table = read_csv(cfg.path)
+    numeric, categorical = _names(cfg, table)
+    if not numeric and not categorical:
+        raise UserError(f"{table.path}: holds no column but the target {cfg.target}.")
+    columns = Columns(numeric, categorical, tuple(_categories(table, name) for name in categorical))
+    rows = _rows(table, columns)
+    _check_values(cfg, table, columns, rows)
+    y, names = _target(cfg, table)
+    sizes = split_sizes(cfg, len(rows))
+    if names:
+        labels = np.array(names)[y]
+        check_can_stratify(labels, sizes.test, "test")
+        check_can_stratify(labels, sizes.validation, "validation")
+    task = Task.binary if len(names) == 2 else Task.multiclass if names else Task.regression
+    outline = Outline(
+        task=task,
+        layout=Layout.table,
+        input_shape=(columns.width,),
+        num_outputs=len(names) if len(names) > 2 else 1,
+        class_names=names,
+        num_examples=len(rows),
+    )
+    return outline, columns, Split(rows, y)
+
+
+def outline_table_csv(cfg: TableCsv) -> Outline:
+    """Returns what the file holds; it is read whole for it.
+
+    Raises:
+        UserError: no such file or column, or cells that are not what they should be.
+    """
+    return _read(cfg)[0]
+
+
+def load_table_csv(cfg: TableCsv) -> Source:
+    """Loads the table.
+
+    Raises:
+        UserError: as `outline_table_csv`.
+    """
+    outline, columns, examples = _read(cfg)
+    return Source(
+        outline=outline,
+        examples=examples,
+        measure=partial(measure, cfg.normalization, columns),
+    )
