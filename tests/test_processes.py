@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import PROGRAMS
 
+from conftest import PROGRAMS
 from samerun import tracking
 
 LONG = (
