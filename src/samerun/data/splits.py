@@ -114,6 +114,62 @@ def _limited(indices: Array, limit: int | None, seed: int) -> Array:
     return indices[np.sort(chosen)]
 
 
+def contiguous(cfg: Dataset, num_steps: int, gap: int = 0) -> dict[str, range]:
+    """Cuts what has an order into training, validation and test part, in this order.
+
+    Args:
+        cfg: names the shares.
+        num_steps: steps of time, or tokens.
+        gap: steps left out at the end of the training and of the validation part.
+
+    Raises:
+        UserError: nothing is left to train on.
+    """
+    sizes = split_sizes(cfg, num_steps)
+    test = num_steps - sizes.test
+    is_followed = {"train": sizes.validation or sizes.test, "validation": sizes.test}
+    ends = {"train": (0, sizes.train), "validation": (sizes.train, test), "test": (test, num_steps)}
+    return {
+        name: range(begin, max(begin, end - gap) if is_followed.get(name) else end)
+        for name, (begin, end) in ends.items()
+    }
+
+
+def window_starts(
+    cfg: Dataset, num_steps: int, span: int, *, stride: int = 1, gap: int = 0
+) -> dict[str, range]:
+    """Returns at which steps the examples of each split begin, so that none leaves its part.
+
+    Args:
+        cfg: names the shares.
+        num_steps: steps of time, or tokens.
+        span: steps an example takes, from its first input to its target.
+        stride: steps between the beginnings of two examples.
+        gap: steps left out between two parts.
+
+    Raises:
+        UserError: a part that is asked for is shorter than one example.
+    """
+    parts = contiguous(cfg, num_steps, gap)
+    shares = {
+        "train": 1.0,
+        "validation": cfg.validation_fraction,
+        "test": getattr(cfg, "test_fraction", 0.0),
+    }
+    for name, part in parts.items():
+        if shares[name] and len(part) < span:
+            raise UserError(
+                f"dataset={cfg.kind}: the {name} split has {len(part)} of {num_steps} steps, "
+                f"expected at least the {span} that one example takes with its target: give more "
+                "data, make the window shorter, or change dataset.validation_fraction or "
+                "dataset.test_fraction."
+            )
+    return {
+        name: range(part.start, max(part.start, part.stop - span + 1), stride)
+        for name, part in parts.items()
+    }
+
+
 def first_or_last(split: str, num_examples: int, limit: int | None) -> slice:
     """Returns which examples of a split in the order of time a limit leaves.
 
