@@ -1,0 +1,91 @@
+"""MLflow's own UI on the runs, in a real browser without a screen."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import pytest
+
+from samerun import tracking
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def runs(prepared_database, tmp_path_factory):
+    """A folder with two runs."""
+    folder = tmp_path_factory.mktemp("ui")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    words = ["-m", "samerun", "train", "-m", "model=mlp,cnn", "training.epochs=2"]
+    subprocess.run([sys.executable, *words, "dataset.limit=300"], cwd=folder, check=True)
+    found = tracking.find_runs(uri=f"sqlite:///{folder}/mlflow.db")
+    return folder, found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module", params=["samerun ui", "mlflow ui"])
+def address(request, runs):
+    port = free_port()
+    command = request.param.split()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--port", str(port)],
+        cwd=runs[0],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield url
+    process.terminate()
+    process.wait(timeout=30)
+
+
+def page(url):
+    """The text of a page after its scripts have run."""
+    with tempfile.TemporaryDirectory() as profile:
+        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
+        words += ["--no-first-run", "--disable-background-networking", "--disable-sync"]
+        words += ["--disable-component-update", f"--user-data-dir={profile}"]
+        words += ["--window-size=1800,1400", "--virtual-time-budget=30000", "--dump-dom", url]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    return re.sub(r"<[^>]+>", " ", done.stdout)
+
+
+def test_the_list_shows_the_runs(address, runs):
+    _, found = runs
+    text = page(f"{address}/#/experiments/{found[0].experiment_id}/runs")
+    for run in found:
+        assert run.name in text
+
+
+def test_a_run_shows_description_metrics_and_data(address, runs):
+    _, (run, *_) = runs
+    text = page(f"{address}/#/experiments/{run.experiment_id}/runs/{run.id}")
+    assert run.tags["samerun.result"] in text
+    assert "validation/accuracy" in text
+    assert "digits" in text
+
+
+def test_a_run_shows_its_artifacts(address, runs):
+    _, (run, *_) = runs
+    text = page(f"{address}/#/experiments/{run.experiment_id}/runs/{run.id}/artifacts")
+    for name in ("plots", "config", "provenance", "history.csv"):
+        assert name in text
