@@ -226,7 +226,7 @@ def test_predictions_are_drawn_against_the_truth_with_units():
     report = regressed()
     figure = plots.predicted_against_truth(report, unit="US$")
     (panel,) = figure.axes
-    assert (panel.get_xlabel(), panel.get_ylabel()) == ("truth (US$)", "prediction (US$)")
+    assert (panel.get_xlabel(), panel.get_ylabel()) == (r"truth (US\$)", r"prediction (US\$)")
     points, diagonal = panel.get_lines()
     assert np.array_equal(points.get_xdata(), report.truth[:, 0])
     assert np.array_equal(diagonal.get_xdata(), diagonal.get_ydata())
@@ -255,7 +255,8 @@ def test_residuals_are_truth_minus_prediction():
     figure = plots.residuals(report)
     left, right = figure.axes
     assert np.allclose(left.get_lines()[0].get_ydata(), report.truth[:, 0] - report.predicted[:, 0])
-    assert sum(bar.get_height() for bar in right.patches) == 50
+    (outline,) = right.patches
+    assert outline.get_data().values.sum() == 50
     assert "residual = truth - prediction" in words(figure)
 
 
@@ -278,7 +279,7 @@ def test_a_forecast_can_be_drawn_over_dates(tmp_path):
     figure = plots.forecast_over_time(regressed(is_forecast=True), times=days)
     drawn(figure, tmp_path)
     assert figure.axes[0].get_xlabel() == "time"
-    assert any("2008" in label.get_text() for label in figure.axes[0].get_xticklabels())
+    assert any(word.startswith("2008") for word in words(figure))
 
 
 def test_weights_have_a_histogram_a_variable_up_to_24():

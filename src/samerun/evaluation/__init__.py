@@ -1,6 +1,6 @@
 """Predictions to values: metrics, curves, tables and the worst examples. Nothing is drawn here."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,14 @@ from samerun.evaluation.classification import (
     Mistake,
     report_classification,
 )
+from samerun.evaluation.language import (
+    HardText,
+    LanguageModelReport,
+    report_language_model,
+)
 from samerun.evaluation.regression import Miss, RegressionReport, report_regression
 from samerun.evaluation.report import Report, best_epoch, mean_interval, share_interval
-from samerun.evaluation.tables import as_markdown_table, to_csv
+from samerun.evaluation.tables import as_markdown, as_markdown_table, mistakes_markdown, to_csv
 
 _NUM_SAMPLES = 10_000  # a histogram of 10,000 numbers looks like that of 10 million
 
@@ -30,45 +35,62 @@ def evaluate(
     *,
     baseline_labels: NDArray[np.generic] | None = None,
     baseline_predictions: NDArray[np.generic] | None = None,
+    to_units: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> Report:
     """Measures a trained model on a split.
 
     Args:
-        model: a Keras model, or anything with `predict(dataset, verbose=0)`.
+        model: a Keras model, or anything with `predict(dataset, verbose=0)`; a language model is
+            asked batch by batch, with `predict_on_batch(features)`, and gives logits.
         dataset: batches of (features, labels), the same in the same order each time: labels are
-            (batch,) integers for `multiclass`, (batch, 1) for `binary`, (batch, outputs) otherwise.
+            (batch,) integers for `multiclass`, (batch, 1) for `binary`, (batch, length) integers
+            with 0 for padding for `language_model`, (batch, outputs) otherwise.
         spec: description of the data.
         cfg: what to look at.
         baseline_labels: labels or targets of the *training* split, to tell what a model would get
-            that does not look at its input.
+            that does not look at its input; numbers are in their units, as `to_units` gives them.
         baseline_predictions: (examples, outputs) what "tomorrow = today" predicts for each example
-            of `dataset`: the last known value, in the targets' units. For forecasts.
+            of `dataset`: the last known value, in the same units. For forecasts.
+        to_units: takes (examples, outputs) numbers as the model sees them back to their units, for
+            a regression or forecast: done to truth and predictions before anything is measured.
 
     Raises:
         UserError: the split is empty, the model predicts something that is not finite, or its
             outputs do not fit the task.
     """
+    if spec.task is config.Task.language_model:
+        return report_language_model(
+            model,
+            dataset,
+            cfg.worst_examples,
+            baseline_labels=baseline_labels,
+            num_resamples=cfg.bootstrap_samples,
+        )
     outputs, labels = _predict(model, dataset)
     if spec.is_classification:
         names = spec.class_names or tuple(str(n) for n in range(max(2, spec.num_outputs)))
         return report_classification(
-            labels, outputs, names, cfg.worst_examples, baseline_labels=baseline_labels
-        )
-    if spec.task in (config.Task.regression, config.Task.forecast):
-        return report_regression(
             labels,
             outputs,
+            names,
             cfg.worst_examples,
-            is_forecast=spec.task is config.Task.forecast,
-            baseline_labels=baseline_labels,
-            baseline_predictions=baseline_predictions,
+            baseline_labels,
+            num_resamples=cfg.bootstrap_samples,
         )
-    raise config.UserError(
-        f"evaluation: received a {spec.task} task, expected classification, regression or forecast."
+    if to_units is not None and outputs.size == labels.size:
+        outputs, labels = to_units(outputs), to_units(labels.reshape(outputs.shape))
+    return report_regression(
+        labels,
+        outputs,
+        cfg.worst_examples,
+        is_forecast=spec.task is config.Task.forecast,
+        baseline_labels=baseline_labels,
+        baseline_predictions=baseline_predictions,
+        num_resamples=cfg.bootstrap_samples,
     )
 
 
-def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
+def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     batches = [np.asarray(batch[1]) for batch in dataset]
     if not batches:
         raise config.UserError(

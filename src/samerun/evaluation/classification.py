@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from samerun import config
 from samerun.evaluation.calibration import Calibration, calibrate, expected_calibration_error
-from samerun.evaluation.report import Report, share_interval
+from samerun.evaluation.report import NUM_RESAMPLES, Report, share_interval
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -151,10 +151,13 @@ def _score(
 
 
 def _accuracies(
-    labels: Integers, predicted: Integers, baseline_labels: NDArray[np.generic] | None
+    labels: Integers,
+    predicted: Integers,
+    baseline_labels: NDArray[np.generic] | None,
+    num_resamples: int,
 ) -> dict[str, float]:
     is_right = labels == predicted
-    low, high = share_interval(is_right)
+    low, high = share_interval(is_right, num_resamples)
     metrics = {"accuracy": float(is_right.mean()), "accuracy_low": low, "accuracy_high": high}
     if baseline_labels is not None:
         frequent = np.bincount(np.asarray(baseline_labels).reshape(-1).astype(np.int64)).argmax()
@@ -214,6 +217,8 @@ def report_classification(
     class_names: Sequence[str],
     worst_examples: int,
     baseline_labels: NDArray[np.generic] | None = None,
+    *,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> ClassificationReport:
     """Compares a classifier's outputs with the truth.
 
@@ -226,6 +231,7 @@ def report_classification(
         class_names: one name a class.
         worst_examples: how many mistakes to list.
         baseline_labels: labels of the training split, whose most frequent one is the baseline.
+        num_resamples: draws for the interval.
 
     Raises:
         UserError: the outputs are not probabilities.
@@ -243,7 +249,7 @@ def report_classification(
         for label, name in enumerate(class_names)
     )
     calibration = calibrate(confidence, predicted == truth)
-    metrics = _accuracies(truth, predicted, baseline_labels)
+    metrics = _accuracies(truth, predicted, baseline_labels, num_resamples)
     metrics |= _averages(scores, is_binary=outputs.shape[1] == 1)
     metrics["log_loss"] = log_loss(truth, probabilities)
     metrics["expected_calibration_error"] = expected_calibration_error(calibration)

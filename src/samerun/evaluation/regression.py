@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import config
-from samerun.evaluation.report import Report, mean_interval
+from samerun.evaluation.report import NUM_RESAMPLES, Report, mean_interval
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,11 @@ class Miss:
     truth: float
     predicted: float
 
+    @property
+    def residual(self) -> float:
+        """Truth minus prediction."""
+        return self.truth - self.predicted
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegressionReport(Report):
@@ -36,12 +41,14 @@ class RegressionReport(Report):
         is_forecast: the examples are in the order of time.
         truth: (examples, outputs) true numbers.
         predicted: (examples, outputs) predicted numbers.
+        simple: (examples, outputs) what the baseline says, `None` without one.
         worst: the largest errors, the largest first.
     """
 
     is_forecast: bool
     truth: Floats
     predicted: Floats
+    simple: Floats | None
     worst: tuple[Miss, ...]
 
     @property
@@ -89,16 +96,33 @@ def determination(truth: Floats, predicted: Floats) -> float:
     return float((1 - ((truth - predicted) ** 2).sum(axis=0) / spread).mean())
 
 
-def _baseline(truth: Floats, predicted: Floats, mean_absolute: float) -> dict[str, float]:
-    """Skill is 1 - error / baseline error: 1 is perfect, 0 no better, below 0 worse."""
-    simple_absolute, simple_squared = _errors(truth, predicted)
+def _against_baseline(
+    true: Floats, said: Floats, simple: Floats, block_length: int, num_resamples: int
+) -> dict[str, float]:
+    """Skill is 1 - error / baseline error: 1 is perfect, 0 no better, below 0 worse.
+
+    Its interval draws the same examples for both, so that a hard day is hard for both.
+    """
+    simple_absolute, simple_squared = _errors(true, simple)
     metrics = {
         "baseline_mean_absolute_error": simple_absolute,
         "baseline_root_mean_squared_error": simple_squared,
     }
-    if simple_absolute:
-        metrics["skill"] = 1 - mean_absolute / simple_absolute
-    return metrics
+    if not simple_absolute:
+        return metrics
+    errors, per = (np.abs(true - other).mean(axis=1) for other in (said, simple))
+    low, high = mean_interval(errors, block_length, num_resamples, per=per)
+    skill = 1 - float(np.abs(true - said).mean()) / simple_absolute
+    return metrics | {"skill": skill, "skill_low": 1 - high, "skill_high": 1 - low}
+
+
+def _of_steps(true: Floats, said: Floats, prefix: str = "") -> dict[str, float]:
+    """The error of each step ahead; the name ends in `error`, so that all know it should fall."""
+    digits = len(str(true.shape[1]))
+    return {
+        f"{prefix}step_{step:0{digits}}_mean_absolute_error": float(error)
+        for step, error in enumerate(np.abs(true - said).mean(axis=0), start=1)
+    }
 
 
 def _as_columns(values: NDArray[np.generic], num_outputs: int) -> Floats:
@@ -113,20 +137,23 @@ def report_regression(
     is_forecast: bool = False,
     baseline_labels: NDArray[np.generic] | None = None,
     baseline_predictions: NDArray[np.generic] | None = None,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> RegressionReport:
     """Compares predicted numbers with the truth.
 
-    The interval of a forecast's error draws blocks of neighbouring examples, n^(1/3) long: their
-    errors depend on each other, and drawing them one by one gives too narrow an interval.
+    The interval of a forecast's error draws blocks of neighbouring examples, n^(1/3) long, or as
+    long as the forecast is: their errors depend on each other, and drawing them one by one gives
+    too narrow an interval. A forecast of several steps has the error of each step, too.
 
     Args:
         truth: (examples,) or (examples, outputs).
         predicted: the same shape.
         worst_examples: how many of the largest errors to list.
-        is_forecast: the examples are in the order of time.
+        is_forecast: the examples are in the order of time, the outputs are steps ahead.
         baseline_labels: targets of the training split, whose mean is the baseline.
         baseline_predictions: (examples, outputs), or (examples, 1) for all outputs: a better
             baseline for a forecast, the last value known when it was made ("tomorrow = today").
+        num_resamples: draws for an interval.
 
     Raises:
         UserError: the model predicts another number of numbers than the data has.
@@ -138,8 +165,30 @@ def report_regression(
             f"{num_outputs}."
         )
     true, said = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)
-    block_length = max(1, round(len(true) ** (1 / 3))) if is_forecast else 1
-    low, high = mean_interval(np.abs(true - said).mean(axis=1), block_length)
+    block_length = max(num_outputs, round(len(true) ** (1 / 3))) if is_forecast else 1
+    metrics = _own_metrics(true, said, block_length, num_resamples)
+    baseline, simple = _simple(true.shape, baseline_labels, baseline_predictions)
+    if simple is not None:
+        metrics |= _against_baseline(true, said, simple, block_length, num_resamples)
+    if is_forecast and num_outputs > 1:
+        metrics |= _of_steps(true, said)
+        metrics |= {} if simple is None else _of_steps(true, simple, "baseline_")
+    return RegressionReport(
+        metrics=metrics,
+        headline="mean_absolute_error",
+        baseline=baseline,
+        is_forecast=is_forecast,
+        truth=true,
+        predicted=said,
+        simple=simple,
+        worst=_misses(true, said, worst_examples),
+    )
+
+
+def _own_metrics(
+    true: Floats, said: Floats, block_length: int, num_resamples: int
+) -> dict[str, float]:
+    low, high = mean_interval(np.abs(true - said).mean(axis=1), block_length, num_resamples)
     mean_absolute, root_mean_squared = _errors(true, said)
     metrics = {
         "mean_absolute_error": mean_absolute,
@@ -148,23 +197,18 @@ def report_regression(
         "root_mean_squared_error": root_mean_squared,
     }
     r2 = determination(true, said)
-    if not np.isnan(r2):
-        metrics["r2"] = r2
-    baseline = ""
-    if baseline_predictions is not None:
-        baseline = "persistence"
-        simple = np.asarray(baseline_predictions, np.float64).reshape(len(true), -1)
-        metrics |= _baseline(true, simple, mean_absolute)
-    elif baseline_labels is not None:
-        baseline = "mean"
-        mean = _as_columns(baseline_labels, num_outputs).mean(axis=0)
-        metrics |= _baseline(true, mean, mean_absolute)
-    return RegressionReport(
-        metrics=metrics,
-        headline="mean_absolute_error",
-        baseline=baseline,
-        is_forecast=is_forecast,
-        truth=true,
-        predicted=said,
-        worst=_misses(true, said, worst_examples),
-    )
+    return metrics if np.isnan(r2) else metrics | {"r2": r2}
+
+
+def _simple(
+    shape: tuple[int, ...],
+    labels: NDArray[np.generic] | None,
+    predictions: NDArray[np.generic] | None,
+) -> tuple[str, Floats | None]:
+    """The baseline's name and what it predicts: the last known values, or the training's mean."""
+    if predictions is not None:
+        simple = np.asarray(predictions, np.float64).reshape(shape[0], -1)
+        return "persistence", np.broadcast_to(simple, shape)
+    if labels is not None:
+        return "mean", np.broadcast_to(_as_columns(labels, shape[1]).mean(axis=0), shape)
+    return "", None

@@ -13,6 +13,7 @@ NUM_RESAMPLES = 1000
 _SEED = 20160401  # any fixed number: the same predictions have to give the same interval
 _CHUNK = 4_000_000  # random indices held at once: 32 MB, where 10,000 examples would need 80 MB
 _CONFIDENCE = 0.95
+_BASELINES = {"persistence": 'persistence baseline ("tomorrow = today")'}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,8 @@ class Report(ABC):
             split, such as the area under a ROC curve of one class only, is left out.
         headline: name of the metric that stands for the whole; `<headline>_low` and
             `<headline>_high` are its 95 % interval, `baseline_<headline>` is what no model gets.
-        baseline: what the baseline predicts: `majority`, `mean`, `persistence`, or an empty string
-            where nothing was given to make one from.
+        baseline: what the baseline predicts: `majority`, `mean`, `persistence`, `unigram`, or an
+            empty string where nothing was given to make one from.
     """
 
     metrics: dict[str, float]
@@ -44,10 +45,16 @@ class Report(ABC):
 
     @property
     def beats_baseline(self) -> bool | None:
-        """Whether the whole 95 % interval is better than the baseline; `None` without one."""
+        """Whether the whole 95 % interval is better than the baseline; `None` without one.
+
+        Where model and baseline were compared example by example, it is the interval of `skill`,
+        which is narrower: what is hard for one is hard for the other.
+        """
         reference = self.metrics.get(f"baseline_{self.headline}")
         if reference is None:
             return None
+        if "skill_low" in self.metrics:
+            return self.metrics["skill_low"] > 0
         if config.should_rise(self.headline):
             return self.metrics[f"{self.headline}_low"] > reference
         return self.metrics[f"{self.headline}_high"] < reference
@@ -61,7 +68,7 @@ class Report(ABC):
         name = self.headline
         value, low, high = (self.metrics[name + end] for end in ("", "_low", "_high"))
         words = name.replace("_", " ")
-        line = f"{split} {words} {_short(value)} (95 % {_short(low)}-{_short(high)})"
+        line = f"{split} {words} {short(value)} (95 % {short(low)}-{short(high)})"
         reference = self.metrics.get(f"baseline_{name}")
         if reference is None:
             return line
@@ -72,15 +79,23 @@ class Report(ABC):
             standing = ", not clearly better than the "
         else:
             standing = ", "
-        return f"{line}{standing}{self.baseline} baseline {_short(reference)}"
+        baseline = _BASELINES.get(self.baseline, f"{self.baseline} baseline")
+        return f"{line}{standing}{baseline} {short(reference)}"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Returns a number as people write it: three decimals, or three digits where that says more."""
     return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
 
 
-def mean_interval(values: NDArray[np.float64], block_length: int = 1) -> tuple[float, float]:
-    """Returns the 95 % percentile bootstrap interval of a mean.
+def mean_interval(
+    values: NDArray[np.float64],
+    block_length: int = 1,
+    num_resamples: int = NUM_RESAMPLES,
+    *,
+    per: NDArray[np.float64] | None = None,
+) -> tuple[float, float]:
+    """Returns the 95 % percentile bootstrap interval of a mean, or of a ratio of two sums.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; with blocks,
     Politis and Romano, A Circular Block-Resampling Procedure for Stationary Data (1992).
@@ -89,24 +104,42 @@ def mean_interval(values: NDArray[np.float64], block_length: int = 1) -> tuple[f
         values: one number an example.
         block_length: how many neighbouring examples are drawn together. 1 for independent examples;
             more for a time series, whose neighbouring errors say the same thing twice.
+        num_resamples: how often the examples are drawn.
+        per: what the sum of the drawn values is divided by the sum of, such as each example's
+            number of tokens; 1 an example where it is `None`.
     """
+    block_length = min(block_length, len(values))
     num_blocks = -(-len(values) // block_length)
-    wrapped = np.concatenate([values, values[: block_length - 1]])
-    sums = np.concatenate([[0.0], np.cumsum(wrapped)])
-    means = values if block_length == 1 else (sums[block_length:] - sums[:-block_length])
-    means = means / block_length
+    of_blocks = _block_means(values, block_length)
+    per_blocks = None if per is None else _block_means(per, block_length)
     random = np.random.default_rng(_SEED)
     rows = max(1, _CHUNK // num_blocks)
-    drawn = [
-        means[random.integers(len(means), size=(min(rows, NUM_RESAMPLES - at), num_blocks))].mean(1)
-        for at in range(0, NUM_RESAMPLES, rows)
-    ]
+    drawn = []
+    for at in range(0, num_resamples, rows):
+        size = (min(rows, num_resamples - at), num_blocks)
+        blocks = random.integers(len(values), size=size)
+        means = of_blocks[blocks].mean(axis=1)
+        if per_blocks is not None:
+            below = per_blocks[blocks].mean(axis=1)
+            means = means[below > 0] / below[below > 0]
+        drawn.append(means)
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
     return float(low), float(high)
 
 
-def share_interval(hits: NDArray[np.bool_]) -> tuple[float, float]:
+def _block_means(values: NDArray[np.float64], block_length: int) -> NDArray[np.float64]:
+    """The mean of the block that begins at each example; the last ones go on at the first."""
+    if block_length == 1:
+        return values
+    wrapped = np.concatenate([values, values[: block_length - 1]])
+    sums = np.concatenate([[0.0], np.cumsum(wrapped)])
+    return np.asarray((sums[block_length:] - sums[:-block_length]) / block_length)
+
+
+def share_interval(
+    hits: NDArray[np.bool_], num_resamples: int = NUM_RESAMPLES
+) -> tuple[float, float]:
     """Returns the 95 % interval of a share.
 
     It is the bootstrap's, but where all examples agree: resampling them cannot give anything else,
@@ -114,13 +147,14 @@ def share_interval(hits: NDArray[np.bool_]) -> tuple[float, float]:
 
     Args:
         hits: whether each example counts.
+        num_resamples: how often the examples are drawn.
     """
     bound = ((1 - _CONFIDENCE) / 2) ** (1 / len(hits))
     if hits.all():
         return bound, 1.0
     if not hits.any():
         return 0.0, 1 - bound
-    return mean_interval(hits.astype(np.float64))
+    return mean_interval(hits.astype(np.float64), num_resamples=num_resamples)
 
 
 def best_epoch(values: Sequence[float], metric: str) -> int | None:

@@ -1,13 +1,109 @@
-"""The scores of each class as a table: Markdown for people, CSV for programs."""
+"""Evaluations as tables: Markdown for people, CSV for programs."""
 
 import csv
 import io
 import math
+from collections.abc import Sequence
 
 from samerun.evaluation.classification import ClassificationReport
-from samerun.evaluation.report import Report
+from samerun.evaluation.language import LanguageModelReport
+from samerun.evaluation.regression import RegressionReport
+from samerun.evaluation.report import Report, short
 
 _COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
+_LONGEST_EXCERPT = 240  # characters; two or three lines of a page
+
+
+def as_markdown(report: Report) -> str:
+    """Returns one row a metric, the headline first, its interval and its baseline beside it.
+
+    Args:
+        report: an evaluation of any kind.
+    """
+    metrics = report.metrics
+    names = [name for name in metrics if not name.startswith("baseline_")]
+    names = [name for name in names if not _is_end(name, metrics)]
+    names.sort(key=lambda name: name != report.headline)
+    rows = []
+    for name in names:
+        value, words = short(metrics[name]), name.replace("_", " ")
+        if name == report.headline:
+            value, words = f"**{value}**", f"**{words}**"
+        ends = [metrics.get(name + end) for end in ("_low", "_high")]
+        interval = " to ".join(short(end) for end in ends if end is not None)
+        baseline = metrics.get(f"baseline_{name}")
+        rows.append([words, value, interval, "" if baseline is None else short(baseline)])
+    header = ["metric", "value", "95 % interval", f"{report.baseline} baseline"]
+    return _markdown(header if report.baseline else header[:3], rows, num_texts=1)
+
+
+def _is_end(name: str, metrics: dict[str, float]) -> bool:
+    stem, _, end = name.rpartition("_")
+    return end in ("low", "high") and stem in metrics
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int) -> str:
+    """A table whose first columns are texts and whose others are numbers."""
+    rule = "|" + "---|" * num_texts + "---:|" * (len(header) - num_texts)
+    lines = [f"| {' | '.join(row[: len(header)])} |" for row in (header, *rows)]
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def mistakes_markdown(report: Report, texts: Sequence[str] = ()) -> str:
+    """Returns one row for each of the worst examples, the worst first.
+
+    Args:
+        report: an evaluation of any kind.
+        texts: what the examples of `report.worst` say, in its order; shown up to 240 characters.
+            Empty where the examples are no texts.
+
+    Returns:
+        A Markdown table, or an empty string where there is nothing to show.
+    """
+    header, rows = _worst(report)
+    if not rows:
+        return ""
+    if texts:
+        header = ["text", *header]
+        rows = [[excerpt(text), *row] for text, row in zip(texts, rows, strict=True)]
+    return _markdown(header, rows, num_texts=1 if texts else 0)
+
+
+def _worst(report: Report) -> tuple[list[str], list[list[str]]]:
+    if isinstance(report, ClassificationReport):
+        names = [_escaped(name) for name in report.class_names]
+        return ["example", "true", "said", "confidence"], [
+            [str(m.index), names[m.label], names[m.predicted], f"{m.confidence:.2f}"]
+            for m in report.worst
+        ]
+    if isinstance(report, LanguageModelReport):
+        return ["example", "tokens", "log loss a token"], [
+            [str(text.index), str(text.num_tokens), short(text.log_loss)] for text in report.worst
+        ]
+    if isinstance(report, RegressionReport):
+        return ["example", "output", "truth", "prediction", "residual"], [
+            [str(m.index), str(m.output + 1), *map(short, (m.truth, m.predicted, m.residual))]
+            for m in report.worst
+        ]
+    return [], []
+
+
+def excerpt(text: str, longest: int = _LONGEST_EXCERPT) -> str:
+    """Returns the beginning of a text on one line, so that a Markdown cell shows it as it is.
+
+    Args:
+        text: any text.
+        longest: characters that are kept.
+    """
+    line = " ".join(text[: 4 * longest].split())
+    cut = line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+    return _escaped(cut)
+
+
+def _escaped(text: str) -> str:
+    for mark in "\\`*_[<|":
+        text = text.replace(mark, "\\" + mark)
+    return text
 
 
 def as_markdown_table(report: Report) -> str:
@@ -18,14 +114,12 @@ def as_markdown_table(report: Report) -> str:
     """
     if not isinstance(report, ClassificationReport):
         return ""
-    lines = [
-        "| class | " + " | ".join(name.replace("_", " ") for name in _COLUMNS) + " |",
-        "|---|" + "---:|" * len(_COLUMNS),
+    header = ["class", *(name.replace("_", " ") for name in _COLUMNS)]
+    rows = [
+        [_escaped(score.name), *(_cell(getattr(score, column)) for column in _COLUMNS)]
+        for score in report.per_class
     ]
-    for score in report.per_class:
-        name = score.name.replace("|", "\\|")
-        lines.append(f"| {name} | {' | '.join(_cell(getattr(score, c)) for c in _COLUMNS)} |")
-    return "\n".join(lines) + "\n"
+    return _markdown(header, rows, num_texts=1)
 
 
 def _cell(value: float) -> str:

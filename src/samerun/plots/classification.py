@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from samerun.evaluation import ClassificationReport, Curve
+from samerun.plots.fonts import columns_of, plain_names
 from samerun.plots.style import (
     BLUE,
     GREY,
@@ -17,11 +17,9 @@ from samerun.plots.style import (
     SMALL,
     TEXT,
     describe,
-    grid_of,
-    hide,
+    legend_outside,
     line_style,
     panels,
-    plain,
 )
 
 _MOST_COUNTED = 25  # classes: above, a number does not fit into its cell
@@ -35,8 +33,9 @@ def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
     number = len(class_names)
     places = range(0, number, -(-number // 50))
     size = SMALL if number <= _MOST_COUNTED else 7.0
-    names = [plain(class_names[place]) for place in places]
-    longest = max(map(len, names))
+    shown = plain_names(class_names)
+    names = [shown[place] for place in places]
+    longest = max(map(columns_of, names))
     slanted = longest * number > 60 and longest > 2
     axes.set_xticks(places, names, fontsize=size, rotation=90 if slanted else 0)
     axes.set_yticks(places, names, fontsize=size)
@@ -100,7 +99,8 @@ def _draw_curves(
     styles = [thick | line_style(position) for position in range(len(named))]
     for label, style in zip([*named, *others], [*styles, *[thin] * len(others)], strict=True):
         axes.plot(curves[label].x, curves[label].y, drawstyle=drawstyle, **style)
-    words = [f"{plain(names[label])} ({curves[label].area:.3f})" for label in named]
+    shown = plain_names(names)
+    words = [f"{shown[label]} ({curves[label].area:.3f})" for label in named]
     return [*words, f"the other {len(others)}"] if others else words
 
 
@@ -129,16 +129,7 @@ def _curve_figure(
         axes.set_box_aspect(1)
         describe(axes, *axis_names)
     if words:
-        figure.legend(
-            whole.get_lines()[: len(words)],
-            words,
-            loc="outside right upper",
-            fontsize=SMALL,
-            frameon=False,
-            title=legend,
-            title_fontsize=SMALL,
-            alignment="left",
-        )
+        legend_outside(figure, whole.get_lines()[: len(words)], words, legend)
     return figure
 
 
@@ -214,42 +205,4 @@ def calibration(report: ClassificationReport) -> Figure:
     lower.set_xlim(0, 1.02)
     describe(lower, "confidence (probability of the predicted class)", "examples")
     figure.legend(loc="outside upper center", ncols=2, fontsize=SMALL, frameon=False)
-    return figure
-
-
-def _as_pictures(images: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Scales to 0..1 by the range of all images together: a dark one stays dark."""
-    values = np.asarray(images, np.float64)
-    values = values[..., None] if values.ndim == 3 else values
-    low, high = min(0.0, float(values.min())), float(values.max())
-    values = (values - low) / ((high - low) or 1.0)
-    return values[..., :3] if values.shape[-1] >= 3 else values[..., 0]
-
-
-def mistakes(
-    report: ClassificationReport, images: NDArray[np.generic], class_names: Sequence[str] = ()
-) -> Figure:
-    """Draws the most confident mistakes with what the model took them for.
-
-    Args:
-        report: an evaluated classifier.
-        images: the images of `report.worst`, in its order: (mistakes, height, width) or (mistakes,
-            height, width, channels) of any type and range.
-        class_names: names to show; the report's own where empty.
-    """
-    number = len(report.worst)
-    names = class_names or report.class_names
-    rows, columns = grid_of(number, min(6, max(2, round(number**0.5))))
-    shown = [plain(names[mistake.predicted]) for mistake in report.worst]
-    wide = max(1.75, 0.09 * (12 + max(map(len, shown), default=0)))
-    figure, grid = panels(rows, columns, max(4.0, wide * columns), (wide + 0.45) * rows + 0.4)
-    hide(grid)
-    pictures = _as_pictures(images) if number else np.empty(0)
-    for axes, mistake, said, picture in zip(grid, report.worst, shown, pictures, strict=False):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        caption = f"true {plain(names[mistake.label])}\nsaid {said} ({mistake.confidence:.2f})"
-        axes.set_title(caption, fontsize=SMALL)
-    total = int(report.errors.sum())
-    words = f"the {number} most confident of {total} mistakes" if total else "no mistakes"
-    figure.suptitle(f"{words} in {report.num_examples} examples", fontsize=TEXT)
     return figure

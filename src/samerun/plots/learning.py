@@ -1,6 +1,7 @@
 """Figures of the training itself: curves over epochs, the learning rate, the weights."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from samerun.config import UserError, listed, should_rise
 from samerun.evaluation import best_epoch
+from samerun.plots.fonts import plain, printable
 from samerun.plots.style import (
     BLUE,
     GREEN,
@@ -19,6 +22,9 @@ from samerun.plots.style import (
     describe,
     grid_of,
     hide,
+    histogram,
+    legend_outside,
+    line_style,
     panels,
 )
 
@@ -27,6 +33,8 @@ History = Mapping[str, Sequence[float]]
 _SPLITS = {"train": BLUE, "validation": ORANGE}
 _RATE = "learning_rate"
 _MOST_HISTOGRAMS = 24
+_LONGEST_RUN = 28
+_MOST_NAMED = 10  # runs; above, a legend explains nothing
 
 
 def _spans_decades(values: NDArray[np.float64]) -> bool:
@@ -91,6 +99,66 @@ def learning_curves(history: History, monitor: str | None = None) -> Figure:
     return figure
 
 
+def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
+    """Draws one metric of several runs in one panel, the best run first in the legend.
+
+    Of more than ten runs, the ten best are named and the others are thin and grey.
+
+    Args:
+        histories: one value an epoch by logged name, of each run by its name.
+        metric: logged name, such as `validation/accuracy`; runs without it are left out.
+
+    Raises:
+        UserError: no run has the metric.
+    """
+    found = {
+        name: np.asarray(history[metric], np.float64)
+        for name, history in histories.items()
+        if len(history.get(metric, ()))
+    }
+    if not found:
+        known = sorted({name for history in histories.values() for name in history})
+        raise UserError(f"No run has the metric '{metric}', expected {listed(known)}.")
+    best = {name: best_epoch(histories[name][metric], metric) for name in found}
+    order = sorted(found, key=lambda name: _rank(found[name], best[name], metric))
+    figure, (axes,) = panels(1, 1, 8.6, 4.2)
+    lines: dict[str, Any] = {}  # of the runs in the legend, the others under an empty name
+    words = {"": f"the other {len(order) - _MOST_NAMED}"}
+    for place, name in enumerate(order):
+        values, epoch = found[name], best[name]
+        look: dict[str, Any] = {"color": GREY, "alpha": 0.5, "linewidth": 0.7}
+        key = ""
+        if place < _MOST_NAMED:
+            look = line_style(place) | {"linewidth": 1.6, "zorder": 3, "ms": 3.5}
+            look["marker"] = "o" if len(values) <= 20 else "none"
+            score = "never finite" if epoch is None else f"{values[epoch - 1]:.4g} at {epoch}"
+            key = name
+            words[name] = f"{_ends(name)} ({score})"
+        (lines[key],) = axes.plot(np.arange(1, len(values) + 1), values, **look)
+    if _spans_decades(np.concatenate(list(found.values()))):
+        axes.set_yscale("log")
+    axes.set_xlim(left=1 - 0.03 * max(map(len, found.values())))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+    describe(axes, "epoch", metric.replace("_", " "))
+    legend_outside(
+        figure, list(lines.values()), [words[key] for key in lines], "run (best value at epoch)"
+    )
+    return figure
+
+
+def _ends(name: str) -> str:
+    """Names of a sweep's runs begin alike and differ in the middle or at the end."""
+    kept = _LONGEST_RUN // 2
+    return plain(name if len(name) <= _LONGEST_RUN else f"{name[:kept]}…{name[-kept:]}", len(name))
+
+
+def _rank(values: NDArray[np.float64], best: int | None, metric: str) -> float:
+    """Smaller is better; a run without a finite value comes last."""
+    if best is None:
+        return float("inf")
+    return float(-values[best - 1] if should_rise(metric) else values[best - 1])
+
+
 def _scale_rate(axes: Axes, rates: NDArray[np.float64]) -> None:
     if _spans_decades(rates):
         axes.set_yscale("log")
@@ -132,7 +200,7 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
         values = np.asarray(weights[name], np.float64)
         finite = values[np.isfinite(values)]
         num_bins = int(np.clip(1.5 * len(values) ** 0.5, 8, 40))
-        axes.hist(finite, num_bins, color=BLUE, histtype="stepfilled")
+        histogram(axes, finite, num_bins)
         num_bad = len(values) - len(finite)
         note = f" ({num_bad} not finite)" if num_bad else ""
         axes.set_title(_ending(name) + note, fontsize=SMALL, loc="left")
@@ -149,4 +217,4 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
 
 def _ending(path: str, longest: int = 30) -> str:
     """The end of a variable's path tells more than its beginning: the layer, kernel or bias."""
-    return (path if len(path) <= longest else "…" + path[1 - longest :]).replace("$", r"\$")
+    return printable(path if len(path) <= longest else "…" + path[1 - longest :])

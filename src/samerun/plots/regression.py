@@ -1,11 +1,14 @@
 """Figures of an evaluated regression or forecast."""
 
 import numpy as np
+from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter, Locator, MaxNLocator
 from numpy.typing import NDArray
 
 from samerun.evaluation import RegressionReport
+from samerun.plots.fonts import printable
 from samerun.plots.style import (
     BLACK,
     BLUE,
@@ -15,6 +18,7 @@ from samerun.plots.style import (
     describe,
     grid_of,
     hide,
+    histogram,
     panels,
 )
 
@@ -24,7 +28,7 @@ _NUM_CLOSE = 100
 
 
 def _with_unit(words: str, unit: str) -> str:
-    return f"{words} ({unit})" if unit else words
+    return f"{words} ({printable(unit)})" if unit else words
 
 
 def _draw_points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
@@ -57,7 +61,8 @@ def predicted_against_truth(report: RegressionReport, unit: str = "") -> Figure:
         axes.plot(ends, ends, color=GREY, linestyle=":", linewidth=1.2)
         axes.set(xlim=ends, ylim=ends)
         axes.set_box_aspect(1)
-        title = f"output {output + 1} of {outputs}" if outputs > 1 else ""
+        kind = "step" if report.is_forecast else "output"
+        title = f"{kind} {output + 1} of {outputs}" if outputs > 1 else ""
         describe(axes, _with_unit("truth", unit), _with_unit("prediction", unit), title)
     hide(grid[number:])
     return figure
@@ -76,7 +81,7 @@ def residuals(report: RegressionReport, unit: str = "") -> Figure:
     _draw_points(left, report.predicted.ravel(), errors)
     left.axhline(0, color=GREY, linestyle=":", linewidth=1.2)
     describe(left, _with_unit("prediction", unit), name, "residual = truth - prediction")
-    right.hist(errors, bins=40, color=BLUE)
+    histogram(right, errors, 40)
     right.axvline(0, color=GREY, linestyle=":", linewidth=1.2)
     mean, deviation = errors.mean(), errors.std()
     describe(right, name, "examples", f"mean {mean:.3g}, standard deviation {deviation:.3g}")
@@ -89,8 +94,8 @@ def forecast_over_time(
     """Draws truth and forecast as time goes by: all of it, and the last hundred steps.
 
     Args:
-        report: an evaluated forecast; of more than one output, the first is drawn.
-        times: (examples,) what to write on the time axis, such as dates.
+        report: an evaluated forecast; of one with several steps ahead, the first is drawn.
+        times: (examples,) what to write on the time axis: dates (`datetime64`) or numbers.
         unit: unit of the target.
     """
     truth, predicted = report.truth[:, 0], report.predicted[:, 0]
@@ -102,6 +107,39 @@ def forecast_over_time(
         axes.plot(at[start:], predicted[start:], color=ORANGE, linewidth=1.2, label="forecast")
         words = "time step in the split" if times is None else "time"
         title = f"the last {_NUM_CLOSE}" if start else ""
+        if not start and report.truth.shape[1] > 1:
+            title = f"the first of {report.truth.shape[1]} steps ahead"
         describe(axes, words if axes is grid[-1] else "", _with_unit("value", unit), title)
+        if np.issubdtype(at.dtype, np.datetime64):
+            _write_dates(axes)
     grid[0].legend(fontsize=SMALL, frameon=False, ncols=2)
+    return figure
+
+
+def _write_dates(axes: Axes) -> None:
+    locator: Locator = dates.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter: Formatter = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
+    axes.xaxis.get_offset_text().set_fontsize(SMALL)
+
+
+def error_by_step(report: RegressionReport, unit: str = "") -> Figure:
+    """Draws the mean absolute error of each step ahead, with the baseline's.
+
+    Args:
+        report: an evaluated forecast.
+        unit: unit of the target.
+    """
+    figure, (axes,) = panels(1, 1, 6.0, 3.6)
+    lines = [("forecast", report.predicted, BLUE, "o-")]
+    if report.simple is not None:
+        lines.append((f"{report.baseline} baseline", report.simple, ORANGE, "s--"))
+    for label, values, colour, style in lines:
+        errors = np.abs(report.truth - values).mean(axis=0)
+        axes.plot(np.arange(1, len(errors) + 1), errors, style, color=colour, ms=4, label=label)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=SMALL, frameon=False)
+    describe(axes, "steps ahead", _with_unit("mean absolute error", unit))
     return figure

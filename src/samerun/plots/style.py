@@ -13,6 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from samerun.plots.fonts import set_fonts
 
 # Distinct for all common kinds of colour blindness (Okabe and Ito, 2008). Their yellow is left out:
 # a thin yellow line cannot be seen on white.
@@ -30,7 +34,18 @@ DASHES = ("-", "--", ":")
 
 DPI = 150
 TEXT, SMALL = 11.0, 9.5  # points; at half size still larger than a footnote's index
-_LONGEST = 18
+
+
+def sheet(width: float, height: float) -> Figure:
+    """Returns an empty figure without panels.
+
+    Args:
+        width: inches of the whole figure.
+        height: inches of the whole figure.
+    """
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", edgecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -42,9 +57,8 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
         width: inches of the whole figure.
         height: inches of the whole figure.
     """
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = sheet(width, height)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))  # inches
     grid: list[Axes] = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
     for axes in grid:
         axes.set_facecolor("white")
@@ -63,19 +77,37 @@ def describe(axes: Axes, x: str, y: str, title: str = "") -> None:
         axes.set_title(title, fontsize=TEXT, loc="left")
 
 
-def plain(name: str) -> str:
-    """Returns a user's word so that matplotlib shows it as it is, shortened where it is long.
-
-    A dollar sign would start a formula, and a label that starts with `_` is left out of legends.
-    """
-    short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
-    return (" " if short.startswith("_") else "") + short.replace("$", r"\$")
+def legend_outside(
+    figure: Figure, lines: Sequence[Line2D], words: Sequence[str], title: str
+) -> None:
+    """Writes what the lines are, to the right of all panels."""
+    figure.legend(
+        lines,
+        words,
+        loc="outside right upper",
+        fontsize=SMALL,
+        frameon=False,
+        title=title,
+        title_fontsize=SMALL,
+        alignment="left",
+    )
 
 
 def line_style(position: int) -> dict[str, Any]:
     """Returns the colour and dash of the n-th line: 21 that can be told apart."""
     dash = DASHES[position // len(COLOURS) % len(DASHES)]
     return {"color": COLOURS[position % len(COLOURS)], "linestyle": dash}
+
+
+def histogram(axes: Axes, values: NDArray[np.float64], num_bins: int) -> None:
+    """Draws how often values occur; those that differ by rounding only share one bin."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    smallest = 1e-9 * max(abs(low), abs(high)) or 1.0
+    if high - low < smallest * num_bins:
+        middle, half = (low + high) / 2, max(abs(low), abs(high)) / 2 or 0.5
+        low, high = middle - half, middle + half
+    counts, edges = np.histogram(values, num_bins, (low, high))
+    axes.stairs(counts, edges, fill=True, color=BLUE)  # one outline takes 12 ms less than bars
 
 
 def grid_of(number: int, most_columns: int) -> tuple[int, int]:
@@ -97,11 +129,9 @@ def save(figure: Figure, path: Path | str) -> None:
         figure: what to write.
         path: the file; its folder has to exist.
     """
-    figure.savefig(
-        path,
-        format="png",
-        dpi=DPI,
-        facecolor="white",
-        edgecolor="white",
-        metadata={"Software": None},  # matplotlib's version number would be in it
-    )
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    set_fonts(figure)
+    # Not `savefig`, which goes through all of it twice and takes a tenth longer. Without the
+    # metadata, matplotlib would write its version number.
+    canvas.print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
