@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: train test lint lock ui clean
+.PHONY: train test lint lock gallery ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -19,6 +19,9 @@ lint: $(READY) ## style and types
 lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all systems
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+
+gallery: $(READY) ## write experiments/README.md from the headers of the experiments
+	$(BIN)/samerun experiments --markdown > experiments/README.md
 
 ui: $(READY) ## open the MLflow UI on the runs
 	$(BIN)/samerun ui

@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     board.set_defaults(run=_tensorboard_command)
+    gallery = commands.add_parser("experiments", help="list the experiments that come with samerun")
+    gallery.add_argument("--markdown", action="store_true", help="as the page of the gallery")
+    gallery.set_defaults(run=_experiments_command)
     completion = commands.add_parser(
         "completion", help='print what makes Tab work: eval "$(samerun completion)"'
     )
@@ -337,6 +340,19 @@ def _plot_schedule(words: Sequence[str], path: Path) -> int:
 # ---- looking
 
 
+def _experiments_command(chosen: argparse.Namespace) -> int:
+    from samerun.config import gallery
+
+    found = config.experiments()
+    if chosen.markdown:
+        print(gallery.as_markdown(found), end="")
+        return 0
+    for entry in found:
+        print(f"{entry.name:<28}{entry.what}  [{entry.measured or 'download; see ' + entry.twin}]")
+    print(f"\nRun one with: samerun train experiment={found[0].name}")
+    return 0
+
+
 def _ui_command(chosen: argparse.Namespace) -> int:
     from samerun import tracking
 
@@ -378,7 +394,7 @@ def _complete(words: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
-        commands = ["train", "ui", "tensorboard", "completion"]
+        commands = ["train", "experiments", "ui", "tensorboard", "completion"]
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

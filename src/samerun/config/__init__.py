@@ -13,8 +13,10 @@ from samerun.config.datasets import (
     Diabetes,
     Digits,
     FashionMnist,
+    GoogleStock,
     HeldOut,
     ImageFolder,
+    Imdb,
     LearntWords,
     Level,
     Missing,
@@ -23,16 +25,24 @@ from samerun.config.datasets import (
     Normalization,
     Npz,
     Pictures,
+    PythonDocs,
+    PythonDocstrings,
     RandomSplit,
+    Reuters,
     Scaled,
     ScaledTarget,
+    Series,
+    SeriesCsv,
     Side,
     TableCsv,
     TargetType,
+    TextCsv,
+    TextFolder,
     Texts,
     View,
 )
 from samerun.config.errors import UserError, listed, nearest
+from samerun.config.gallery import Experiment, experiments
 from samerun.config.models import MODELS, Activation, Cnn, Initializer, Mlp, Model
 from samerun.config.optimizers import (
     OPTIMIZERS,

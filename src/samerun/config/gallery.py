@@ -1,0 +1,106 @@
+"""The experiments that come with the project, as their files' headers describe them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from samerun.config.errors import UserError
+from samerun.config.store import folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One file of `experiments/experiment/`, by the comments at its top.
+
+    Args:
+        name: what `experiment=` takes.
+        what: one line about it.
+        source: where the idea is from.
+        measured: metric, value and seconds as they came out here, or empty where the data has to be
+            downloaded.
+        published: the number that somebody else published, and who; empty if there is none.
+        twin: the experiment on embedded data that shows the same, or empty.
+    """
+
+    name: str
+    what: str
+    source: str
+    measured: str = ""
+    published: str = ""
+    twin: str = ""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it runs without a download."""
+        return bool(self.measured)
+
+    @property
+    def command(self) -> str:
+        """The command that runs it."""
+        return f"samerun train experiment={self.name}"
+
+    def score(self) -> tuple[str, float]:
+        """Returns the metric's logged name and the value that was measured.
+
+        Raises:
+            UserError: the header's line is not of the form `test/accuracy 0.98, 14 s`.
+        """
+        match = re.match(r"(\S+) (\d[\d.]*)", self.measured)
+        if match is None:
+            raise UserError(
+                f"experiments/experiment/{self.name}.yaml: received 'Measured: {self.measured}', "
+                "expected a metric and its value, such as 'test/accuracy 0.98, 14 s'."
+            )
+        return match[1], float(match[2])
+
+
+_FIELDS = ("what", "source", "measured", "published", "twin")
+
+
+def experiments() -> list[Experiment]:
+    """Reads the headers of all experiments, in the order of their names."""
+    found = []
+    for path in sorted((folder("experiments") / "experiment").glob("*.yaml")):
+        fields: dict[str, str] = {}
+        last = ""
+        for line in path.read_text().splitlines():
+            match = re.match(r"# (\w+): (.*)", line)
+            if match and match[1].lower() in _FIELDS:
+                last = match[1].lower()
+                fields[last] = match[2].strip()
+            elif line.startswith("#   ") and last:
+                fields[last] += " " + line[1:].strip()
+            elif not line.startswith("#"):
+                break
+        missing = {"what", "source"} - set(fields)
+        if missing:
+            raise UserError(f"{path}: its header does not say {' and '.join(sorted(missing))}.")
+        found.append(Experiment(name=path.stem, **fields))
+    return found
+
+
+_INTRODUCTION = """\
+# Experiments
+
+Each is one command. *Measured* stands where the data ships with what samerun installs: the value of the kept weights with seed 0 and
+the seconds of the whole command, start included. *Published* is the number of the tutorial the idea is from, theirs and not ours:
+its data has to be downloaded once. The *twin* shows the same on embedded data.
+
+This page is written by `make gallery` from the headers of the files in `experiment/`.
+"""
+
+
+def as_markdown(entries: Sequence[Experiment]) -> str:
+    """Returns the gallery's page."""
+    lines = [
+        _INTRODUCTION,
+        "| experiment | what | measured | published | twin |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        name = f"[`{entry.name}`](experiment/{entry.name}.yaml)"
+        twin = f"`{entry.twin}`" if entry.twin else "–"
+        cells = [name, f"{entry.what} ({entry.source})", entry.measured or "–"]
+        lines.append(f"| {' | '.join([*cells, entry.published or '–', twin])} |")
+    lines += ["", "```", *(entry.command for entry in entries), "```", ""]
+    return "\n".join(lines)
