@@ -1,9 +1,12 @@
-"""MNIST and Fashion-MNIST through Keras's own loaders, from small files of the official format."""
+"""MNIST, Fashion-MNIST and CIFAR through Keras's own loaders, from files of the official format."""
 
 import gzip
 import hashlib
 import importlib
+import io
+import pickle
 import struct
+import tarfile
 import urllib.error
 from dataclasses import replace
 
@@ -14,7 +17,15 @@ from keras.src.utils import file_utils
 
 from samerun import data
 from samerun.config import UserError, compose
-from samerun.data.images import FASHION_FILES, MNIST_SHA256
+from samerun.data import cache, images
+from samerun.data.images import (
+    CIFAR10_FILE,
+    CIFAR10_SHA256,
+    CIFAR100_FILE,
+    CIFAR100_SHA256,
+    FASHION_FILES,
+    MNIST_SHA256,
+)
 
 NUM, NUM_TEST = 200, 30
 
@@ -48,19 +59,25 @@ def write_idx(path, array):
     path.write_bytes(gzip.compress(header + array.tobytes()))
 
 
+def accept(path, monkeypatch, module, name):
+    """Lets the SHA-256 of a small file take the place of the official one, and nothing else."""
+    official = getattr(images, name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(images, name, digest)
+    loader = importlib.import_module(f"keras.src.datasets.{module}")
+
+    def get_file(**arguments):
+        assert arguments["file_hash"] == official
+        return file_utils.get_file(**{**arguments, "file_hash": digest})
+
+    monkeypatch.setattr(loader, "get_file", get_file)
+
+
 def write_mnist(folder, monkeypatch):
-    """Writes mnist.npz; its real SHA-256 takes the place of the official one, nothing else does."""
     (x, y), (x_test, y_test) = arrays(NUM), arrays(NUM_TEST)
     path = folder / "mnist.npz"
     np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    module = importlib.import_module("keras.src.datasets.mnist")
-
-    def get_file(**arguments):
-        assert arguments["file_hash"] == MNIST_SHA256
-        return file_utils.get_file(**{**arguments, "file_hash": digest})
-
-    monkeypatch.setattr(module, "get_file", get_file)
+    accept(path, monkeypatch, "mnist", "MNIST_SHA256")
 
 
 def write_fashion_mnist(folder, monkeypatch=None):
@@ -100,6 +117,8 @@ def test_files_of_the_official_format_are_loaded(kind, write, name, cache_folder
     [
         pytest.param("mnist", ("mnist.npz", MNIST_SHA256), "datasets", id="mnist"),
         pytest.param("fashion_mnist", FASHION_FILES, "datasets/fashion-mnist", id="fashion_mnist"),
+        pytest.param("cifar10", (CIFAR10_FILE, CIFAR10_SHA256), "datasets", id="cifar10"),
+        pytest.param("cifar100", (CIFAR100_FILE, CIFAR100_SHA256), "datasets", id="cifar100"),
     ],
 )
 def test_without_network_the_sentence_says_which_file_goes_where(kind, files, where, cache_folder):
@@ -123,8 +142,112 @@ def test_a_damaged_file_in_the_cache_is_named_too(cache_folder):
 def test_the_cache_folder_is_where_keras_looks(tmp_path, monkeypatch):
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    from samerun.data.images import cache_folder as folder
-
-    assert folder() == tmp_path / ".keras" / "datasets"
+    assert cache.cache_folder() == tmp_path / ".keras" / "datasets"
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "elsewhere"))
-    assert folder() == tmp_path / "elsewhere" / "datasets"
+    assert cache.cache_folder() == tmp_path / "elsewhere" / "datasets"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param("mnist", "mnist.npz", id="mnist"),
+        pytest.param("cifar10", CIFAR10_FILE, id="cifar10"),
+        pytest.param("cifar100", CIFAR100_FILE, id="cifar100"),
+    ],
+)
+def test_another_file_under_the_right_name_is_refused_and_kept(kind, name, cache_folder):
+    path = cache_folder / name
+    path.write_bytes(b"the only copy")
+    with pytest.raises(UserError, match="received a file of 13 bytes whose sha256 is") as caught:
+        data.build(dataset(kind), 0)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == b"the only copy"
+
+
+def test_md5_is_checked_where_keras_knows_no_other(cache_folder):
+    path = cache_folder / "index.json"
+    path.write_bytes(b"{}")
+    digest = hashlib.md5(b"{}").hexdigest()
+    assert cache.require("index.json", digest) == path
+    with pytest.raises(UserError, match=f"whose md5 is {digest}, expected {'0' * 32}"):
+        cache.require("index.json", "0" * 32)
+    assert cache.require("not_there.json", digest) == cache_folder / "not_there.json"
+
+
+def write_cifar(path, folder, batches):
+    """Writes an archive of pickled batches: rows of 3,072 bytes, all red, then green, then blue."""
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for name, batch in batches.items():
+            content = pickle.dumps(batch, protocol=4)
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def batch(labels, key):
+    """Pictures whose red is their label, whose green is 100 and whose blue is their row."""
+    red = np.repeat(labels[:, None], 1024, axis=1)
+    green = np.full_like(red, 100)
+    blue = np.tile(np.repeat(np.arange(32), 32), (len(labels), 1))
+    rows = np.concatenate([red, green, blue], axis=1).astype(np.uint8)
+    return {b"batch_label": b"a batch", key: labels.tolist(), b"data": rows}
+
+
+def check_pictures(built, num, labels):
+    pictures = built.examples("test", range(num))
+    assert pictures.shape == (num, 32, 32, 3)
+    np.testing.assert_array_equal(pictures[:, 5, 7, 0], labels)
+    np.testing.assert_array_equal(pictures[:, 5, 7, 1], 100)
+    np.testing.assert_array_equal(pictures[:, 5, 7, 2], 5)
+
+
+def test_cifar10_of_the_official_format_is_loaded(cache_folder, monkeypatch):
+    labels = np.arange(10_000) % 10  # the loader takes batches of 10,000 only
+    batches = {f"data_batch_{i}": batch(labels, b"labels") for i in range(1, 6)}
+    batches["test_batch"] = batch(labels[:NUM_TEST], b"labels")
+    write_cifar(cache_folder / CIFAR10_FILE, "cifar-10-batches-py", batches)
+    accept(cache_folder / CIFAR10_FILE, monkeypatch, "cifar10", "CIFAR10_SHA256")
+    cfg = dataset("cifar10", limit=100)
+    built = data.build(cfg, 0)
+    check_pictures(built, NUM_TEST, labels[:NUM_TEST])
+    np.testing.assert_array_equal(built.labels("test"), labels[:NUM_TEST])
+    assert replace(built.spec, num_test=100) == data.describe(cfg)
+    assert data.describe(dataset("cifar10")).num_train == 45_000
+    assert built.spec.class_names[::9] == ("airplane", "truck")
+
+
+@pytest.mark.parametrize(
+    ("label", "num_classes", "last"),
+    [
+        pytest.param("fine", 100, "worm", id="fine"),
+        pytest.param("coarse", 20, "vehicles_2", id="coarse"),
+    ],
+)
+def test_cifar100_of_the_official_format_is_loaded(
+    label, num_classes, last, cache_folder, monkeypatch
+):
+    labels = np.arange(2_000) % num_classes
+    key, other = f"{label}_labels", "coarse_labels" if label == "fine" else "fine_labels"
+    batches = {"train": batch(labels, key.encode()), "test": batch(labels, key.encode())}
+    for content in batches.values():
+        content[other.encode()] = [0] * len(labels)
+    write_cifar(cache_folder / CIFAR100_FILE, "cifar-100-python", batches)
+    accept(cache_folder / CIFAR100_FILE, monkeypatch, "cifar100", "CIFAR100_SHA256")
+    cfg = compose(["dataset=cifar100", f"dataset.label={label}"]).config.dataset
+    built = data.build(cfg, 0)
+    check_pictures(built, 200, labels[:200])
+    sizes = {"num_train": 1_800, "num_validation": 200, "num_test": 2_000}
+    assert built.spec == replace(data.describe(cfg), **sizes)
+    assert (built.spec.num_outputs, built.spec.class_names[-1]) == (num_classes, last)
+
+
+def test_a_cifar_archive_with_code_in_it_is_refused(cache_folder, monkeypatch, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    write_cifar(cache_folder / CIFAR100_FILE, "cifar-100-python", {"train": Trap(), "test": Trap()})
+    accept(cache_folder / CIFAR100_FILE, monkeypatch, "cifar100", "CIFAR100_SHA256")
+    with pytest.raises(UserError, match="Refusing to deserialize"):
+        data.build(dataset("cifar100"), 0)
+    assert not (tmp_path / "sprung").exists()
