@@ -12,8 +12,6 @@ from samerun.config import (
     Dataset,
     DataSpec,
     Layout,
-    LearntWords,
-    Level,
     Normalization,
     Pictures,
     Scaled,
@@ -25,7 +23,7 @@ from samerun.data.outline import Array, Source, Split, Stream
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
 from samerun.data.sources import load
 from samerun.data.splits import first_or_last, split_indices
-from samerun.data.vocabulary import Vocabulary, learn, tokenize
+from samerun.data.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -187,11 +185,6 @@ def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:
         return source.preprocessing
     if source.measure is not None:
         return source.measure(train.x)
-    if isinstance(cfg, LearntWords):
-        level, lowercase = Level.word, cfg.lowercase
-        tokens = (token for text in train.x for token in tokenize(text, level, lowercase))
-        vocabulary = learn(tokens, cfg.vocabulary_size, level, lowercase)
-        return Tokenization(vocabulary, cfg.max_length, cfg.padding, cfg.truncating)
     kind = cfg.normalization if isinstance(cfg, Scaled) else Normalization.none
     measured = train.x if source.measured is None else source.measured
     return fit(kind, measured, source.outline.layout, source.largest)

@@ -12,11 +12,23 @@ from samerun.config import (
     Diabetes,
     Digits,
     FashionMnist,
+    GoogleStock,
     ImageFolder,
+    Imdb,
     Mnist,
     MovingDigits,
     Npz,
+    PythonDocs,
+    PythonDocstrings,
+    Reuters,
+    SeriesCsv,
     TableCsv,
+    TextCsv,
+    TextFolder,
+)
+from samerun.data.corpus import (
+    load_python_docs,
+    outline_python_docs,
 )
 from samerun.data.custom import load_custom, outline_custom
 from samerun.data.folder import load_image_folder, outline_image_folder
@@ -32,13 +44,33 @@ from samerun.data.images import (
     outline_fashion_mnist,
     outline_mnist,
 )
+from samerun.data.keras_text import (
+    load_imdb,
+    load_reuters,
+    outline_imdb,
+    outline_reuters,
+)
 from samerun.data.npz import load_npz, outline_npz
 from samerun.data.outline import Outline, Source
+from samerun.data.series import (
+    load_google_stock,
+    load_series_csv,
+    outline_google_stock,
+    outline_series_csv,
+)
 from samerun.data.tables import (
     load_diabetes,
     load_table_csv,
     outline_diabetes,
     outline_table_csv,
+)
+from samerun.data.text import (
+    load_python_docstrings,
+    load_text_csv,
+    load_text_folder,
+    outline_python_docstrings,
+    outline_text_csv,
+    outline_text_folder,
 )
 from samerun.data.video import load_moving_digits, outline_moving_digits
 
@@ -54,6 +86,14 @@ OUTLINES: dict[type[Dataset], Callable[[Any], Outline]] = {
     CustomDataset: outline_custom,
     Diabetes: outline_diabetes,
     TableCsv: outline_table_csv,
+    GoogleStock: outline_google_stock,
+    SeriesCsv: outline_series_csv,
+    PythonDocs: outline_python_docs,
+    PythonDocstrings: outline_python_docstrings,
+    TextFolder: outline_text_folder,
+    TextCsv: outline_text_csv,
+    Imdb: outline_imdb,
+    Reuters: outline_reuters,
 }
 
 LOADERS: dict[type[Dataset], Callable[[Any], Source]] = {
@@ -68,6 +108,14 @@ LOADERS: dict[type[Dataset], Callable[[Any], Source]] = {
     CustomDataset: load_custom,
     Diabetes: load_diabetes,
     TableCsv: load_table_csv,
+    GoogleStock: load_google_stock,
+    SeriesCsv: load_series_csv,
+    PythonDocs: load_python_docs,
+    PythonDocstrings: load_python_docstrings,
+    TextFolder: load_text_folder,
+    TextCsv: load_text_csv,
+    Imdb: load_imdb,
+    Reuters: load_reuters,
 }
 
 

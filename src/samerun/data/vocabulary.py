@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from samerun.config import Level
+from samerun.config import Level, UserError
 from samerun.data.splits import Array
 
 SPECIAL = ("[padding]", "[unknown]")
@@ -113,6 +113,25 @@ def learn(tokens: Iterable[str], size: int, level: Level, lowercase: bool) -> Vo
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
     chosen = ranked[: max(0, size - len(SPECIAL))]
     return Vocabulary(tokens=(*SPECIAL, *chosen), level=level, lowercase=lowercase)
+
+
+def check_has_words(vocabulary: Vocabulary, kind: str) -> None:
+    """Checks that there is anything to tell apart.
+
+    Args:
+        vocabulary: as learnt.
+        kind: of data set, for the sentence.
+
+    Raises:
+        UserError: there are not two different tokens in it.
+    """
+    num_words = vocabulary.size - vocabulary.num_special
+    if num_words < 2:
+        raise UserError(
+            f"dataset={kind}: the vocabulary learnt from the training texts has {num_words} "
+            f"{vocabulary.level}, expected at least 2 different ones: give other texts or a larger "
+            "dataset.vocabulary_size."
+        )
 
 
 def padded(sequences: Sequence[Array], length: int, *, pad_left: bool, cut_left: bool) -> Array:

@@ -29,7 +29,16 @@ from samerun.config.datasets.images import (
     Npz,
     View,
 )
+from samerun.config.datasets.series import GoogleStock, Series, SeriesCsv
 from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
+from samerun.config.datasets.text import (
+    Imdb,
+    PythonDocs,
+    PythonDocstrings,
+    Reuters,
+    TextCsv,
+    TextFolder,
+)
 
 DATASETS: tuple[type[Dataset], ...] = (
     *images.KINDS,

@@ -1,5 +1,98 @@
 """Data sets of text; the values live in `conf/dataset/`."""
 
-from samerun.config.datasets.base import Dataset
+from samerun.config.datasets.base import (
+    Dataset,
+    HeldOut,
+    LearntWords,
+    Level,
+    RandomSplit,
+    Texts,
+)
+from samerun.config.fields import above, at_least, config
 
-KINDS: tuple[type[Dataset], ...] = ()
+
+@config
+class PythonDocs(Dataset, HeldOut):
+    """A language model of the help topics of Python's own documentation, part of every CPython.
+
+    The text is cut into training, validation and test part, in this order; the vocabulary is learnt
+    from the training part, and its real size is what the model is built for.
+
+    Args:
+        level: what a token is.
+        lowercase: take capital letters for small ones.
+        vocabulary_size: largest number of tokens a model knows, padding and unknown included.
+        context_length: tokens an example has; at each of them the next one is to be predicted.
+        stride: tokens between the beginnings of two examples.
+    """
+
+    kind: str = "python_docs"
+    level: Level
+    lowercase: bool
+    vocabulary_size: int = at_least(3)
+    context_length: int = above(0)
+    stride: int = above(0)
+
+
+@config
+class PythonDocstrings(Dataset, RandomSplit, HeldOut, LearntWords):
+    """Which package of Python's standard library a docstring comes from.
+
+    Args:
+        binary: tell only two packages apart.
+    """
+
+    kind: str = "python_docstrings"
+    binary: bool
+
+
+@config
+class Imdb(Dataset, RandomSplit, Texts):
+    """IMDB: 25,000 training and 25,000 test reviews of films, praise or not, from Keras's cache."""
+
+    kind: str = "imdb"
+
+
+@config
+class Reuters(Dataset, RandomSplit, Texts):
+    """Reuters: 8,982 training and 2,246 test newswires of 46 topics, from Keras's cache."""
+
+    kind: str = "reuters"
+
+
+@config
+class TextFolder(Dataset, RandomSplit, HeldOut, LearntWords):
+    """A user's own texts: a folder with a sub-folder of `.txt` files for each class.
+
+    Args:
+        path: the folder.
+    """
+
+    kind: str = "text_folder"
+    path: str
+
+
+@config
+class TextCsv(Dataset, RandomSplit, HeldOut, LearntWords):
+    """A user's own texts and their classes in two columns of a CSV file.
+
+    Args:
+        path: the file, whose first line names the columns.
+        text_column: name of the column of texts.
+        label_column: name of the column of classes.
+    """
+
+    kind: str = "text_csv"
+    path: str
+    text_column: str
+    label_column: str
+
+
+KINDS: tuple[type[Dataset], ...] = (
+    PythonDocs,
+    PythonDocstrings,
+    Imdb,
+    Reuters,
+    TextFolder,
+    TextCsv,
+)

@@ -1,0 +1,196 @@
+"""Texts with a class each: a user's own, and the standard library's docstrings."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from samerun.config import (
+    Layout,
+    Level,
+    PythonDocstrings,
+    Task,
+    TextCsv,
+    TextFolder,
+    UserError,
+)
+from samerun.data.csv_file import read_csv, read_text
+from samerun.data.docstrings import docstrings, packages
+from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.preprocessing import Tokenization
+from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.data.vocabulary import check_has_words, learn, tokenize
+
+OwnWords = PythonDocstrings | TextFolder | TextCsv
+"""The kinds whose vocabulary is learnt."""
+
+
+def measure(cfg: OwnWords, texts: Array) -> Tokenization:
+    """Learns the vocabulary of training texts.
+
+    Args:
+        cfg: the size of the vocabulary, and how texts are padded and cut.
+        texts: `(n,)` of `str`, of the training split only.
+
+    Raises:
+        UserError: there are not two different words in them.
+    """
+    tokens = (token for text in texts for token in tokenize(text, Level.word, cfg.lowercase))
+    vocabulary = learn(tokens, cfg.vocabulary_size, Level.word, cfg.lowercase)
+    check_has_words(vocabulary, cfg.kind)
+    return Tokenization(vocabulary, cfg.max_length, cfg.padding, cfg.truncating)
+
+
+def _outline(cfg: OwnWords, labels: Sequence[int], names: Sequence[str]) -> Outline:
+    num_classes = len(names)
+    return Outline(
+        task=Task.binary if num_classes == 2 else Task.multiclass,
+        layout=Layout.tokens,
+        input_shape=(cfg.max_length,),
+        num_outputs=1 if num_classes == 2 else num_classes,
+        class_names=tuple(names),
+        num_examples=len(labels),
+        vocabulary_size=cfg.vocabulary_size,
+    )
+
+
+def _source(
+    cfg: OwnWords, texts: Sequence[str], labels: Sequence[int], names: Sequence[str]
+) -> Source:
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return Source(
+        outline=_outline(cfg, labels, names),
+        examples=Split(array, np.asarray(labels, np.int64)),
+        measure=partial(measure, cfg),
+    )
+
+
+def _check_classes(
+    cfg: TextFolder | TextCsv, labels: Sequence[int], names: Sequence[str], where: str
+) -> None:
+    if len(names) < 2:
+        raise UserError(f"{where} '{names[0]}' only, expected two classes or more.")
+    by_name = np.array(names)[np.asarray(labels)]
+    sizes = split_sizes(cfg, len(labels))
+    check_can_stratify(by_name, sizes.test, "test")
+    check_can_stratify(by_name, sizes.validation, "validation")
+
+
+def _files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:
+    """The files of all classes in the order of their names, their classes, and the classes' names.
+
+    Raises:
+        UserError: no folder, no sub-folder, one class only, or a class without files.
+    """
+    root = Path(cfg.path).expanduser()
+    if not root.is_dir():
+        raise UserError(
+            f"dataset.path: received '{cfg.path}', expected a folder with a sub-folder for each "
+            f"class: there is none at {root.absolute()}."
+        )
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not folders:
+        raise UserError(
+            f"dataset.path: {root}: has no sub-folder, expected one of .txt files for each class."
+        )
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, folder in enumerate(folders):
+        found = sorted(path for path in folder.glob("*.txt") if path.is_file())
+        if not found:
+            raise UserError(
+                f"dataset.path: {folder}: has no .txt file, expected the texts of its class: add "
+                "some or take the folder away."
+            )
+        files += found
+        labels += [label] * len(found)
+    names = [folder.name for folder in folders]
+    _check_classes(cfg, labels, names, f"dataset.path: {root}: has the class")
+    return files, labels, names
+
+
+def outline_text_folder(cfg: TextFolder) -> Outline:
+    """Returns what the folder holds, by its file names; no file is opened.
+
+    Raises:
+        UserError: the folder is not what is expected.
+    """
+    _, labels, names = _files(cfg)
+    return _outline(cfg, labels, names)
+
+
+def load_text_folder(cfg: TextFolder) -> Source:
+    """Reads all texts.
+
+    Raises:
+        UserError: as `outline_text_folder`, or a file that is empty or not UTF-8.
+    """
+    files, labels, names = _files(cfg)
+    texts = [read_text(path) for path in files]
+    for path, text in zip(files, texts, strict=True):
+        if not text.strip():
+            raise UserError(f"{path}: is empty, expected a text: fill it or take it away.")
+    return _source(cfg, texts, labels, names)
+
+
+def _cells(cfg: TextCsv) -> tuple[list[str], list[int], list[str]]:
+    """The texts, their classes, and the classes' names: by number if all are numbers."""
+    table = read_csv(cfg.path)
+    texts = table.column(cfg.text_column, "dataset.text_column")
+    words = [word.strip() for word in table.column(cfg.label_column, "dataset.label_column")]
+    for line, text, word in zip(table.lines, texts, words, strict=True):
+        for cell, column in ((text, cfg.text_column), (word, cfg.label_column)):
+            if not cell.strip():
+                raise UserError(
+                    f"{table.path}: line {line}: column '{column}' is empty, expected a text and "
+                    "its class: fill it or leave the line out."
+                )
+    are_numbers = all(word.isdecimal() for word in words)
+    names = sorted(set(words), key=lambda word: (int(word) if are_numbers else 0, word))
+    places = {name: place for place, name in enumerate(names)}
+    labels = [places[word] for word in words]
+    where = f"dataset.label_column: {table.path}: column '{cfg.label_column}' holds the class"
+    _check_classes(cfg, labels, names, where)
+    return texts, labels, names
+
+
+def outline_text_csv(cfg: TextCsv) -> Outline:
+    """Returns what the file holds; it is read whole for it.
+
+    Raises:
+        UserError: no such file or column, an empty cell, or fewer than two classes.
+    """
+    _, labels, names = _cells(cfg)
+    return _outline(cfg, labels, names)
+
+
+def load_text_csv(cfg: TextCsv) -> Source:
+    """Loads the texts.
+
+    Raises:
+        UserError: as `outline_text_csv`.
+    """
+    return _source(cfg, *_cells(cfg))
+
+
+def outline_python_docstrings(cfg: PythonDocstrings) -> Outline:
+    """Returns what the standard library's sources hold; they are read for it once a process.
+
+    Raises:
+        UserError: this Python comes without its sources.
+    """
+    names = packages(cfg.binary)
+    return _outline(cfg, [label for _, label in docstrings(names)], names)
+
+
+def load_python_docstrings(cfg: PythonDocstrings) -> Source:
+    """Loads the docstrings.
+
+    Raises:
+        UserError: as `outline_python_docstrings`.
+    """
+    names = packages(cfg.binary)
+    texts, labels = zip(*docstrings(names), strict=True)
+    return _source(cfg, texts, labels, names)
