@@ -7,8 +7,6 @@ import samerun as package
 WORDS = (
     "dataset.limit=160",
     "training.epochs=2",
-    "training.intra_op_threads=2",
-    "training.inter_op_threads=2",
     "model.dropout=0.25",
     "tracking.log_model=false",
     "tracking.tensorboard=false",

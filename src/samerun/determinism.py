@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from samerun.config import Training, UserError
+from samerun.config import Training, UserError, available_cores
 
 
 def start_afresh(seed: int) -> None:
@@ -53,9 +53,9 @@ def _is_deterministic() -> bool:
 def _set_threads(training: Training) -> None:
     threading = tf.config.threading
     wanted = (training.intra_op_threads, training.inter_op_threads)
-    present = (
-        threading.get_intra_op_parallelism_threads(),
-        threading.get_inter_op_parallelism_threads(),
+    present = (  # 0 is TensorFlow's word for all cores
+        threading.get_intra_op_parallelism_threads() or available_cores(),
+        threading.get_inter_op_parallelism_threads() or available_cores(),
     )
     if wanted == present:
         return

@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from samerun import events, optim, plots
-from samerun.config import Composition, Config, as_dict, fingerprint, flatten
+from samerun.config import Composition, Config, Layout, as_dict, fingerprint, flatten
 from samerun.data import Data
-from samerun.evaluation import ClassificationReport, Report, to_csv, weight_samples
+from samerun.evaluation import (
+    ClassificationReport,
+    Report,
+    as_markdown,
+    mistakes_markdown,
+    to_csv,
+    weight_samples,
+)
 from samerun.provenance import Provenance
 from samerun.tracking import Run
 
@@ -104,8 +111,13 @@ def write_results(
     run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
     run.set_tags({"samerun.weights": result.weights_digest, "samerun.result": result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
+    run.log_text(as_markdown(report), "evaluation/metrics.md")
     if isinstance(report, ClassificationReport):
         run.log_text(to_csv(report), "evaluation/per_class.csv")
+    split = "test" if dataset.spec.num_test else "validation"
+    mistakes = mistakes_markdown(report, _texts(dataset, split, report))
+    if mistakes:
+        run.log_text(mistakes, "evaluation/mistakes.md")
     pictures = _draw(run, cfg, dataset, report, result)
     if cfg.tracking.tensorboard:
         folder = run.folder / "tensorboard"
@@ -125,12 +137,22 @@ def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Any) -> 
         report,
         class_names=dataset.spec.class_names,
         examples=lambda indices: dataset.examples(split, indices),
+        texts=lambda indices: [dataset.text_of(split, i) or "" for i in indices],
+        times=dataset.times(split),
+        unit=dataset.unit,
         layout=dataset.spec.layout,
         history=result.history,
         monitor=cfg.training.early_stopping.monitor,
         weights=weight_samples(result.model),
     )
     return [_log_figure(run, figure, f"plots/{name}.png") for name, figure in figures.items()]
+
+
+def _texts(dataset: Data, split: str, report: Report) -> list[str]:
+    """The worst examples as text, where the data set is one of texts."""
+    if dataset.spec.layout is not Layout.tokens:
+        return []
+    return [dataset.text_of(split, example.index) or "" for example in getattr(report, "worst", ())]
 
 
 def _log_figure(run: Run, figure: Any, path: str) -> Path:

@@ -90,6 +90,8 @@ def train(cfg: Config, run: Run, out: Console) -> Result:
         dataset.spec,
         cfg.evaluation,
         baseline_labels=dataset.labels("train"),
+        baseline_predictions=dataset.baseline_predictions(split),
+        to_units=dataset.to_units,
     )
     history = made["recorder"].history
     result = Result(

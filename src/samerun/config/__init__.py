@@ -74,6 +74,7 @@ from samerun.config.spec import DataSpec, Layout, Task
 from samerun.config.store import (
     GROUPS,
     Composition,
+    available_cores,
     compose,
     folder,
     from_yaml,

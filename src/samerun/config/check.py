@@ -19,7 +19,7 @@ def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
 
 def should_rise(metric: str) -> bool:
     """Whether larger is better for a metric of this name: all but losses and errors."""
-    return not metric.endswith(("loss", "error", "perplexity"))
+    return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
 
 
 def epoch_metrics(cfg: Config, spec: DataSpec) -> tuple[str, ...]:

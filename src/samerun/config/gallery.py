@@ -82,9 +82,10 @@ def experiments() -> list[Experiment]:
 _INTRODUCTION = """\
 # Experiments
 
-Each is one command. *Measured* stands where the data ships with what samerun installs: the value of the kept weights with seed 0 and
-the seconds of the whole command, start included. *Published* is the number of the tutorial the idea is from, theirs and not ours:
-its data has to be downloaded once. The *twin* shows the same on embedded data.
+Each is one command. *Measured* stands where the data ships with what samerun installs: the value
+of the kept weights with seed 0 and the seconds of the whole command, start included. *Published*
+is the number of the tutorial the idea is from, theirs and not ours: its data has to be downloaded
+once. The *twin* shows the same on embedded data.
 
 This page is written by `make gallery` from the headers of the files in `experiment/`.
 """
