@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
 from samerun.data.sources import load
 from samerun.data.splits import first_or_last, split_indices
 from samerun.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from samerun.data import pipeline
 
 _log = logging.getLogger(__name__)
 
@@ -211,6 +214,20 @@ def _num_leaked(cfg: Dataset, splits: Mapping[str, Split]) -> int:
     return num
 
 
+def _reader(
+    source: Source, split: Split, preprocessing: Preprocessing, scaling: Scaling | None
+) -> "pipeline.Reader":
+    from samerun.data import pipeline
+
+    y = _targets(split.y, source.outline.task, scaling)
+    if source.stream:
+        return pipeline.streamed(split.x, y, source.stream.decode)
+    if split.windows:
+        steps = preprocessing.once(split.windows.steps)
+        return pipeline.windowed(replace(split.windows, steps=steps), y)
+    return pipeline.in_memory(preprocessing.once(split.x), y)
+
+
 def build(cfg: Dataset, seed: int) -> Data:
     """Loads, checks, splits and normalises a data set and makes its tf.data pipelines.
 
@@ -230,13 +247,10 @@ def build(cfg: Dataset, seed: int) -> Data:
     target_scaling = _target_scaling(cfg, source.outline.task, splits["train"])
     from samerun.data import pipeline  # TensorFlow only after everything a user may have to mend
 
-    def reader(split: Split) -> pipeline.Reader:
-        y = _targets(split.y, source.outline.task, target_scaling)
-        if source.stream:
-            return pipeline.streamed(split.x, y, source.stream.decode)
-        return pipeline.in_memory(preprocessing.once(split.x), y)
-
-    readers = {name: reader(split) for name, split in splits.items()}
+    readers = {
+        name: _reader(source, split, preprocessing, target_scaling)
+        for name, split in splits.items()
+    }
     epoch = pipeline.epoch_variable()
     train = pipeline.training(
         readers["train"],

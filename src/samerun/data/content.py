@@ -28,7 +28,11 @@ def _blocks(array: Array) -> Iterator[bytes]:
 def fingerprint(split: Split) -> str:
     """Returns the SHA-256 in hex of the types, shapes and bytes of all that a split holds."""
     digest = hashlib.sha256()
-    for array in (split.x, split.y, split.digests):
+    examples = split.x
+    if split.windows:
+        examples = split.windows.steps
+        digest.update(f"{split.windows.length} {split.windows.stride} ".encode())
+    for array in (examples, split.y, split.digests):
         if array is None:
             continue
         # The width of names is that of the longest, which may be in another split.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samerun.config import Layout, PythonDocs, Task
-from samerun.data.outline import Outline, Source, Split
+from samerun.data.outline import Outline, Source, Split, Windows
 from samerun.data.preprocessing import Tokenization
 from samerun.data.splits import Sizes, contiguous, window_starts
 from samerun.data.vocabulary import Vocabulary, check_has_words, learn, tokenize
@@ -66,7 +66,12 @@ def _split(cfg: PythonDocs, corpus: _Corpus, name: str) -> Split:
     ids = corpus.vocabulary.ids_of(tokens)
     windows = np.lib.stride_tricks.sliding_window_view(ids, cfg.context_length + 1)
     windows = windows[:: cfg.stride][: len(starts)]  # views: windows share the memory of the text
-    return Split(x=windows[:, :-1], y=windows[:, 1:], raw="\x1f".join(tokens))
+    return Split(
+        x=windows[:, :-1],
+        y=windows[:, 1:],
+        raw="\x1f".join(tokens),
+        windows=Windows(ids, cfg.context_length, cfg.stride),
+    )
 
 
 def outline_python_docs(cfg: PythonDocs) -> Outline:

@@ -58,6 +58,21 @@ class Outline:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """What overlapping examples are cut out of, so that memory holds each step once.
+
+    Args:
+        steps: `(num_steps, ...)` of a series or of the ids of a text.
+        length: steps an example has.
+        stride: steps between the beginnings of two examples; the first begins with the first step.
+    """
+
+    steps: Array
+    length: int
+    stride: int = 1
+
+
+@dataclass(frozen=True)
 class Split:
     """Examples and their targets, as the source has them.
 
@@ -69,6 +84,7 @@ class Split:
         times: `(n,)` of datetime64, when each target is; `None` where the source has no dates.
         latest: `(n, num_outputs)`, the last known value before each target of a forecast.
         raw: text behind x and y where they hold less than all of it, for the fingerprint.
+        windows: what all of x is cut out of, where x is only a view of it.
         digests: `(n, 32)` of uint8, SHA-256 of the content of each example that x only names.
     """
 
@@ -78,6 +94,7 @@ class Split:
     latest: Array | None = None
     raw: str = ""
     digests: Array | None = None
+    windows: Windows | None = None
 
     def __len__(self) -> int:
         return len(self.x)

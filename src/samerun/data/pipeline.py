@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from samerun.config import Augmentation
 from samerun.data.augmentation import augment, draws
-from samerun.data.outline import Array
+from samerun.data.outline import Array, Windows
 from samerun.data.preprocessing import Preprocessing
 
 Reader = Callable[[Any], tuple[Any, Any]]
@@ -40,6 +40,24 @@ def in_memory(x: Array, y: Array) -> Reader:
 
     def read(indices: Any) -> tuple[Any, Any]:
         return tf.gather(examples, indices), tf.gather(targets, indices)
+
+    return read
+
+
+def windowed(windows: Windows, y: Array) -> Reader:
+    """Returns a reader of windows, which holds each step once however many windows it is in.
+
+    Args:
+        windows: the steps, and how examples are cut out of them.
+        y: targets, in the dtype and shape that the model is given.
+    """
+    with tf.device("CPU:0"):
+        offsets = tf.range(windows.length, dtype=tf.int64)
+        steps, targets = tf.constant(windows.steps), tf.constant(y)
+
+    def read(indices: Any) -> tuple[Any, Any]:
+        places = (indices * windows.stride)[:, tf.newaxis] + offsets
+        return tf.gather(steps, places), tf.gather(targets, indices)
 
     return read
 

@@ -20,7 +20,7 @@ from samerun.config import (
     nearest,
 )
 from samerun.data.csv_file import Table, read_csv
-from samerun.data.outline import Outline, Source, Split
+from samerun.data.outline import Outline, Source, Split, Windows
 from samerun.data.splits import Array, Sizes, contiguous, window_starts
 
 PRICES = ("open", "high", "low", "close", "volume", "adj_close")
@@ -59,6 +59,7 @@ def _split(cfg: Series, steps: _Steps, starts: range) -> Split:
         y=steps.target[aim, np.newaxis],
         times=None if steps.dates is None else steps.dates[aim],
         latest=steps.target[last, np.newaxis].astype(np.float32),
+        windows=Windows(values, cfg.window),
     )
 
 
