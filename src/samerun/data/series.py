@@ -93,7 +93,7 @@ def _google_prices() -> Array:
 
 def _google_steps(cfg: GoogleStock) -> _Steps:
     features = cfg.features or [cfg.target]
-    for key, name in [*(("features", name) for name in features), ("target", cfg.target)]:
+    for key, name in [("target", cfg.target), *(("features", name) for name in features)]:
         if name not in PRICES:
             raise UserError(
                 f"dataset.{key}: received '{name}', expected one of {listed(PRICES)}."
