@@ -66,6 +66,6 @@ def _damage_of_jpeg(content: bytes) -> str | None:
         if marker == _SCAN:
             if not has_size:
                 return "is a damaged JPEG file: it does not say its size"
-            # Inside the scan a byte 0xFF is always followed by 0, so this is the real end.
+            # Inside the picture 0xFF is followed by 0 or a restart marker, so this is its end.
             return None if content.find(_END, place) > 0 else "is a JPEG file that is cut off"
     return "is a JPEG file that is cut off"
