@@ -36,7 +36,11 @@ OWNERS = {
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli"},
     "mlflow": {"tracking"},
-    "tensorflow": {"data", "determinism"},
+    "tensorflow": {
+        "data",
+        "determinism",
+        "models",  # the gradient tape of a training step of its own
+    },
     "keras": {
         "models",
         "objectives",

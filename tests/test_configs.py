@@ -10,7 +10,8 @@ REQUIRED = {
     "npz": ["dataset.path=some.npz"],
     "image_folder": ["dataset.path=pictures"],
     "table_csv": ["dataset.path=some.csv", "dataset.target=price"],
-    "custom": ["dataset.target=my_data:load"],
+    "dataset/custom": ["dataset.target=my_data:load"],
+    "model/custom": ["model.target=my_code:build"],
     "series_csv": ["dataset.path=some.csv", "dataset.target=price"],
     "text_folder": ["dataset.path=texts"],
     "text_csv": ["dataset.path=some.csv"],
@@ -24,7 +25,9 @@ WHOLES = sorted((EXPERIMENTS / "experiment").rglob("*.yaml"))
 @pytest.mark.parametrize("path", PARTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_option_composes_and_parses(path):
     group = path.parent.relative_to(CONF).as_posix()
-    made = config.compose([f"{group}={path.stem}", *REQUIRED.get(path.stem, [])])
+    made = config.compose(
+        [f"{group}={path.stem}", *REQUIRED.get(path.stem, REQUIRED.get(f"{group}/{path.stem}", []))]
+    )
     node = getattr(made.config, group, None)
     assert getattr(node, "kind", path.stem) == path.stem
 
@@ -58,6 +61,7 @@ def test_every_kind_of_a_group_has_its_yaml_file(group):
 
 def test_shared_keys_stand_in_one_place():
     own_values = {
+        "activation",
         "weight_decay",
         "batch_size",
         "validation_fraction",

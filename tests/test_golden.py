@@ -19,7 +19,9 @@ WORDS = (
     [
         pytest.param(["model=mlp", "model.units=[16]"], [2.45171, 2.36039], id="mlp"),
         pytest.param(
-            ["model.filters=[4]", "dataset/augmentation=rotate_shift_zoom"], [2.34095, 2.32701], id="cnn"
+            ["model.filters=[4]", "dataset/augmentation=rotate_shift_zoom"],
+            [2.34095, 2.32701],
+            id="cnn",
         ),
     ],
 )

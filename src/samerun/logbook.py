@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun import events, optim, plots
-from samerun.config import Composition, Config, Layout, as_dict, fingerprint, flatten
+from samerun.config import Composition, Config, Layout, Task, as_dict, fingerprint, flatten
 from samerun.data import Data
 from samerun.evaluation import (
     ClassificationReport,
@@ -19,6 +19,7 @@ from samerun.evaluation import (
     to_csv,
     weight_samples,
 )
+from samerun.models import sample
 from samerun.provenance import Provenance
 from samerun.tracking import Run
 
@@ -119,6 +120,8 @@ def write_results(
     if mistakes:
         run.log_text(mistakes, "evaluation/mistakes.md")
     pictures = _draw(run, cfg, dataset, report, result)
+    if dataset.spec.task is Task.language_model:
+        run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:
         folder = run.folder / "tensorboard"
         events.write_hparams(folder, flatten(cfg), result.metrics)
@@ -146,6 +149,26 @@ def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Any) -> 
         weights=weight_samples(result.model),
     )
     return [_log_figure(run, figure, f"plots/{name}.png") for name, figure in figures.items()]
+
+
+def _samples(cfg: Config, dataset: Data, model: Any) -> str:
+    """Text that the model writes after the beginning of the validation split, three ways."""
+    vocabulary = dataset.vocabulary
+    assert vocabulary is not None
+    beginning = next(iter(dataset.validation or dataset.train))[0][0].numpy().tolist()
+    lines = [f"After: {vocabulary.decode(beginning)}", ""]
+    for temperature, top_k in ((0.5, 0), (1.0, 0), (1.0, 10)):
+        ids = sample(
+            model,
+            beginning,
+            num_tokens=cfg.evaluation.sample_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            seed=cfg.seed,
+        )
+        lines += [f"### temperature {temperature}, top_k {top_k or 'all'}", ""]
+        lines += [vocabulary.decode(ids), ""]
+    return "\n".join(lines)
 
 
 def _texts(dataset: Data, split: str, report: Report) -> list[str]:

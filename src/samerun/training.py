@@ -84,15 +84,16 @@ def train(cfg: Config, run: Run, out: Console) -> Result:
         raise Diverged(f"diverged: {made['nan_guard'].found}")
 
     split = "test" if dataset.spec.num_test else "validation"
-    final = evaluation.evaluate(
-        model,
-        getattr(dataset, split),
-        dataset.spec,
-        cfg.evaluation,
-        baseline_labels=dataset.labels("train"),
-        baseline_predictions=dataset.baseline_predictions(split),
-        to_units=dataset.to_units,
-    )
+    with dataset.reading():
+        final = evaluation.evaluate(
+            model,
+            getattr(dataset, split),
+            dataset.spec,
+            cfg.evaluation,
+            baseline_labels=dataset.labels("train"),
+            baseline_predictions=dataset.baseline_predictions(split),
+            to_units=dataset.to_units,
+        )
     history = made["recorder"].history
     result = Result(
         run_id=run.id,
@@ -137,15 +138,16 @@ def fit(
     """Fits the model with the callbacks and a progress bar that is taken away in any case."""
     bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
     try:
-        model.fit(
-            dataset.train,
-            validation_data=dataset.validation,
-            epochs=cfg.training.epochs,
-            callbacks=[*made.values(), bar],
-            class_weight=objectives.class_weights(cfg, dataset.class_counts().tolist()),
-            shuffle=False,  # the pipeline orders the data by (seed, epoch)
-            verbose=0,
-        )
+        with dataset.reading():
+            model.fit(
+                dataset.train,
+                validation_data=dataset.validation,
+                epochs=cfg.training.epochs,
+                callbacks=[*made.values(), bar],
+                class_weight=objectives.class_weights(cfg, dataset.class_counts().tolist()),
+                shuffle=False,  # the pipeline orders the data by (seed, epoch)
+                verbose=0,
+            )
     finally:
         bar.close()
 
@@ -154,7 +156,7 @@ def uncompiled(model: keras.Model, cfg: Config, spec: DataSpec) -> keras.Model:
     """Returns the same network without optimizer, loss and metrics: what goes out of the door."""
     copy = models.build(cfg.model, spec)
     copy.set_weights(model.get_weights())
-    return copy
+    return models.inference(copy)
 
 
 def digest_of_weights(model: keras.Model) -> str:

@@ -43,7 +43,29 @@ from samerun.config.datasets import (
 )
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.gallery import Experiment, experiments
-from samerun.config.models import MODELS, Activation, Cnn, Initializer, Mlp, Model
+from samerun.config.models import (
+    MODELS,
+    Activation,
+    Cell,
+    Cnn,
+    Cnn1d,
+    CnnRnn,
+    ConvLstm,
+    CustomModel,
+    Embedded,
+    Forecaster,
+    Gru,
+    Initializer,
+    LanguageModel,
+    LeNet5,
+    Lstm,
+    Mlp,
+    Model,
+    ParallelLstm,
+    Recurrent,
+    Regularised,
+    SimpleRnn,
+)
 from samerun.config.optimizers import (
     OPTIMIZERS,
     Adagrad,

@@ -126,11 +126,13 @@ class Evaluation:
     """What is looked at after training.
 
     Args:
+        sample_tokens: how many tokens a language model writes for each sample text.
         worst_examples: how many of the worst mistakes to show: the most confident wrong classes,
             the largest errors, the least expected texts.
         bootstrap_samples: how often the examples are drawn again for the 95 % intervals.
     """
 
+    sample_tokens: int = at_least(0)
     worst_examples: int = at_least(0)
     bootstrap_samples: int = at_least(100)
 

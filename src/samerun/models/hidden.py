@@ -4,22 +4,22 @@ from collections.abc import Sequence
 
 import keras
 
-from samerun.config import Model
+from samerun.config import Regularised
 
 
-def kernel_penalty(cfg: Model) -> keras.regularizers.Regularizer | None:
+def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:
     """Returns l1 · Σ|w| + l2 · Σw² for one hidden kernel, or `None` where both weights are 0."""
     if not (cfg.l1 or cfg.l2):
         return None
     return keras.regularizers.L1L2(l1=cfg.l1, l2=cfg.l2)
 
 
-def dropout_layer(cfg: Model, name: str) -> list[keras.layers.Layer]:
+def dropout_layer(cfg: Regularised, name: str) -> list[keras.layers.Layer]:
     """Returns one dropout layer, or none where `cfg.dropout` is 0."""
     return [keras.layers.Dropout(cfg.dropout, name=name)] if cfg.dropout else []
 
 
-def dense_layers(cfg: Model, units: Sequence[int]) -> list[keras.layers.Layer]:
+def dense_layers(cfg: Regularised, units: Sequence[int]) -> list[keras.layers.Layer]:
     """Returns dense layers of these widths, each followed by dropout.
 
     Args:

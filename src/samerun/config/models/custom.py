@@ -1,0 +1,29 @@
+"""A user's own model."""
+
+from typing import Any, ClassVar
+
+from samerun.config.fields import config
+from samerun.config.models.base import Model
+from samerun.config.spec import Task
+
+
+@config
+class CustomModel(Model):
+    """A user's own function: `target(spec, **params)` returns a `keras.Model` that is not compiled.
+
+    The module is imported because this config names it; a config from somebody else is code from
+    somebody else.
+
+    Args:
+        target: `package.module:function`, found in the working folder or installed.
+        params: its keyword arguments.
+    """
+
+    tasks: ClassVar[tuple[Task, ...]] = tuple(Task)
+
+    kind: str = "custom"
+    target: str
+    params: dict[str, Any]
+
+
+KINDS: tuple[type[Model], ...] = (CustomModel,)

@@ -1,0 +1,58 @@
+"""Models of images, tables and anything that can be flattened."""
+
+from typing import ClassVar
+
+from samerun.config.fields import above, config
+from samerun.config.models.base import Model, Regularised
+from samerun.config.spec import Layout
+
+
+@config
+class Mlp(Model, Regularised):
+    """Feed-forward network: the input is flattened and passes `units` dense layers.
+
+    Args:
+        units: width of each hidden layer, first to last.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = (
+        Layout.image,
+        Layout.table,
+        Layout.sequence,
+        Layout.video,
+    )
+
+    kind: str = "mlp"
+    units: list[int] = above(0)
+
+
+@config
+class Cnn(Model, Regularised):
+    """Convolutional network: blocks of Conv2D, BatchNorm, activation, MaxPool; then dense layers.
+
+    Args:
+        filters: number of filters of each block, first to last.
+        kernel_size: side of the square kernel, in pixels.
+        batch_norm: normalise each block's activations over the batch (Ioffe and Szegedy, 2015).
+        dense_units: width of each dense layer between the blocks and the output.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = (Layout.image,)
+
+    kind: str = "cnn"
+    filters: list[int] = above(0)
+    kernel_size: int = above(0)
+    batch_norm: bool
+    dense_units: list[int] = above(0)
+
+
+@config
+class LeNet5(Model, Regularised):
+    """LeNet-5 (LeCun et al., 1998): 6 and 16 filters of 5×5, average pooling, then 120 and 84."""
+
+    layouts: ClassVar[tuple[Layout, ...]] = (Layout.image,)
+
+    kind: str = "lenet5"
+
+
+KINDS: tuple[type[Model], ...] = (Mlp, Cnn, LeNet5)

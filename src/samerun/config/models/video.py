@@ -1,0 +1,48 @@
+"""Models of video."""
+
+from typing import ClassVar
+
+from samerun.config.fields import above, config
+from samerun.config.models.base import Model, Regularised
+from samerun.config.spec import Layout
+
+
+@config
+class CnnRnn(Model, Regularised):
+    """The same small CNN looks at every frame, and an LSTM reads what it saw.
+
+    Args:
+        filters: number of filters of each block of the CNN, first to last.
+        kernel_size: side of the square kernel, in pixels.
+        units: width of the LSTM.
+        dense_units: width of each dense layer between the LSTM and the output.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = (Layout.video,)
+
+    kind: str = "cnn_rnn"
+    filters: list[int] = above(0)
+    kernel_size: int = above(0)
+    units: int = above(0)
+    dense_units: list[int] = above(0)
+
+
+@config
+class ConvLstm(Model, Regularised):
+    """LSTMs whose state is a picture (Shi et al., 2015), then dense layers.
+
+    Args:
+        filters: number of filters of each ConvLSTM2D layer, first to last.
+        kernel_size: side of the square kernel, in pixels.
+        dense_units: width of each dense layer between the last picture and the output.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = (Layout.video,)
+
+    kind: str = "conv_lstm"
+    filters: list[int] = above(0)
+    kernel_size: int = above(0)
+    dense_units: list[int] = above(0)
+
+
+KINDS: tuple[type[Model], ...] = (CnnRnn, ConvLstm)

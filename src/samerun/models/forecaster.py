@@ -1,0 +1,154 @@
+"""The forecaster: a subclassed model with a training step of its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from samerun.config import Activation, Cell, DataSpec, Forecaster, Initializer, as_dict
+from samerun.models.hidden import dropout_layer
+from samerun.models.sequences import recurrent_layer
+
+_CELLS: dict[Cell, type[keras.layers.Layer]] = {
+    Cell.simple_rnn: keras.layers.SimpleRNNCell,
+    Cell.lstm: keras.layers.LSTMCell,
+    Cell.gru: keras.layers.GRUCell,
+}
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class TeacherForced(keras.Model):  # type: ignore[misc]
+    """Trains with the true step before, predicts with its own (Williams and Zipser, 1989).
+
+    `fit` alone cannot do this: the forward pass of training needs the targets. So the training step
+    is its own, while validation and prediction use `inference`.
+
+    Args:
+        settings: the fields of a `config.Forecaster`.
+        window_shape: (steps, features) of the input.
+        horizon: steps to predict.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        window_shape: Sequence[int],
+        horizon: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"name": "forecaster", **kwargs})
+        self._recipe = {
+            "settings": dict(settings),
+            "window_shape": list(window_shape),
+            "horizon": horizon,
+        }
+        made = _layers(settings)
+        window = keras.Input(window_shape, name="input")
+        future = keras.Input((horizon,), name="future")
+        state = _encoded(made, window)
+        self.inference = keras.Model(
+            window, _decoded(made, state, window, [None] * horizon), name="inference"
+        )
+        # Step k reads the truth of step k - 1: at the first there is none.
+        truth = [None, *(future[:, step : step + 1] for step in range(horizon - 1))]
+        self.teaching = keras.Model(
+            [window, future], _decoded(made, state, window, truth), name="teaching"
+        )
+
+    def call(self, window: Any, training: bool | None = None) -> Any:
+        """Predicts the future step by step, each from the one before."""
+        return self.inference(window, training=training)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step with the true future as the step before."""
+        window, future, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            predicted = self.teaching([window, future], training=True)
+            loss = self.compute_loss(
+                x=window, y=future, y_pred=predicted, sample_weight=sample_weight, training=True
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=tf.shape(window)[0])
+            else:
+                metric.update_state(future, predicted)
+        return dict(self.get_metrics_result())
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**self._recipe, "name": self.name}
+
+
+def _layers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes the layers that both ways of decoding share."""
+    cfg = _config(settings)
+    *below, last = cfg.units
+    encoders = [
+        recurrent_layer(cfg, cfg.cell, width, name=f"{cfg.cell}_{number}", returns_all=True)
+        for number, width in enumerate(below, start=1)
+    ]
+    reader = recurrent_layer(cfg, cfg.cell, last, name="reader", returns_all=False)
+    reader.return_state = True
+    writer = _CELLS[cfg.cell](
+        last,
+        activation=cfg.activation.value,
+        kernel_initializer=cfg.initializer.value,
+        name="writer",
+    )
+    return {
+        "encoders": encoders,
+        "reader": reader,
+        "writer": writer,
+        "dropout": dropout_layer(cfg, "dropout_writer"),
+        "output": keras.layers.Dense(1, dtype="float32", name="output"),
+        "join": keras.layers.Concatenate(name="horizon"),
+    }
+
+
+def _config(settings: Mapping[str, Any]) -> Forecaster:
+    kinds = {"cell": Cell, "activation": Activation, "initializer": Initializer}
+    values: dict[str, Any] = {
+        key: kinds[key](value) if key in kinds else value for key, value in settings.items()
+    }
+    return Forecaster(**values)
+
+
+def _encoded(made: Mapping[str, Any], window: Any) -> list[Any]:
+    values = window
+    for layer in made["encoders"]:
+        values = layer(values)
+    return list(made["reader"](values))[1:]
+
+
+def _decoded(made: Mapping[str, Any], state: Any, window: Any, before: Sequence[Any]) -> Any:
+    """Writes one step after the other.
+
+    Args:
+        made: the layers.
+        state: what the reader ended with.
+        window: the input, for the size of the batch.
+        before: for each step the value to read, or `None` for the last one written, which is 0
+            before the first.
+    """
+    value = keras.ops.zeros_like(window[:, 0, :1])
+    written = []
+    for truth in before:
+        answer, state = made["writer"](value if truth is None else truth, state)
+        for layer in made["dropout"]:
+            answer = layer(answer)
+        value = made["output"](answer)
+        written.append(value)
+    return written[0] if len(written) == 1 else made["join"](written)
+
+
+def forecaster(cfg: Forecaster, spec: DataSpec) -> keras.Model:
+    """Returns an encoder of the window and a decoder that writes the horizon step by step.
+
+    Dropout is on the inputs of the encoder's layers and before the output; penalties are on the
+    kernels of the encoder.
+    """
+    return TeacherForced(as_dict(cfg), spec.input_shape, spec.num_outputs)

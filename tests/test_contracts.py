@@ -1,0 +1,265 @@
+"""The contract of every model with every kind of data, from the tables alone."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+from samerun import config, models, objectives
+from samerun.config import DataSpec, Layout, Task, UserError
+
+SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
+SHAPES = {
+    Layout.image: (8, 8, 1),
+    Layout.table: (5,),
+    Layout.tokens: (7,),
+    Layout.sequence: (6, 3),
+    Layout.video: (4, 8, 8, 1),
+}
+OUTPUTS = {Task.multiclass: 3, Task.binary: 1, Task.regression: 2, Task.forecast: 2}
+
+
+def spec_of(layout, task):
+    names = {Task.multiclass: ("a", "b", "c"), Task.binary: ("no", "yes")}
+    return DataSpec(
+        task=task,
+        layout=layout,
+        input_shape=SHAPES[layout],
+        num_outputs=OUTPUTS.get(task, 11),
+        class_names=names.get(task, ()),
+        vocabulary_size=11 if layout is Layout.tokens else None,
+        **SIZES,
+    )
+
+
+SPECS = [
+    spec_of(layout, task)
+    for layout in Layout
+    for task in Task
+    if (task is not Task.language_model or layout is Layout.tokens)
+    and (task is not Task.forecast or layout is Layout.sequence)
+]
+KINDS = [kind for kind in config.MODELS if kind is not config.CustomModel]
+SMALL = {
+    "mlp": ["model.units=[4]"],
+    "cnn": ["model.filters=[2,3]", "model.dense_units=[4]", "model.batch_norm=true"],
+    "cnn1d": ["model.filters=[3,2]", "model.dense_units=[4]"],
+    "cnn_rnn": ["model.filters=[2]", "model.units=3"],
+    "conv_lstm": ["model.filters=[2]", "model.dense_units=[4]"],
+    "parallel_lstm": ["model.branch_units=[3,2]"],
+    "simple_rnn": ["model.units=[4,3]"],
+    "lstm": ["model.units=[3]", "model.bidirectional=true"],
+    "gru": ["model.units=[3]", "model.mask_padding=true", "model.dense_units=[4]"],
+    "language_model": ["model.units=[4]"],
+    "forecaster": ["model.units=[4,3]"],
+    "lenet5": [],
+}
+
+
+def pairs():
+    """Every compatible pair; the first of each model in the quick tests, all of them in CI."""
+    for kind in KINDS:
+        fitting = [spec for spec in SPECS if kind.refusal(spec) is None]
+        for spec in fitting:
+            marks = [] if spec is fitting[0] else [pytest.mark.slow]
+            name = f"{kind.kind}-{spec.layout}-{spec.task}"
+            yield pytest.param(kind, spec, id=name, marks=marks)
+
+
+PAIRS = list(pairs())
+STRANGERS = [
+    pytest.param(kind, spec, id=f"{kind.kind}-{spec.layout}-{spec.task}")
+    for kind in KINDS
+    for spec in SPECS
+    if kind.refusal(spec) is not None
+]
+
+
+@functools.cache
+def config_of(kind, *words):
+    return config.compose([f"model={kind.kind}", *SMALL[kind.kind], *words]).config
+
+
+def batch(spec, size=4):
+    random = np.random.default_rng(0)
+    if spec.layout is Layout.tokens:
+        x = random.integers(1, spec.vocabulary_size, (size, *spec.input_shape)).astype(np.int32)
+    else:
+        x = random.normal(size=(size, *spec.input_shape)).astype(np.float32)
+    if spec.task is Task.language_model:
+        return x, random.integers(1, spec.vocabulary_size, x.shape).astype(np.int32)
+    if spec.task is Task.multiclass:
+        return x, random.integers(0, spec.num_outputs, size).astype(np.int32)
+    if spec.task is Task.binary:
+        return x, random.integers(0, 2, (size, 1)).astype(np.float32)
+    return x, random.normal(size=(size, spec.num_outputs)).astype(np.float32)
+
+
+def built(kind, spec, *words, seed=0):
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    cfg = config_of(kind, *words)
+    model = models.build(cfg.model, spec)
+    model.compile(
+        keras.optimizers.Adam(), objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec)
+    )
+    return model
+
+
+@pytest.mark.parametrize(("kind", "spec"), PAIRS)
+def test_model_keeps_its_contract(kind, spec, tmp_path):
+    model, (x, y) = built(kind, spec), batch(spec)
+    expected = (4, *spec.input_shape, 11) if spec.task is Task.language_model else None
+    assert model.predict(x, verbose=0).shape == (expected or (4, spec.num_outputs))
+    before = [weight.copy() for weight in model.get_weights()]
+    history = model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    again = built(kind, spec)
+    for first, second in zip(before, again.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+    again.set_weights(model.get_weights())
+    out = models.inference(again)
+    np.testing.assert_array_equal(out.predict(x, verbose=0), model.predict(x, verbose=0))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def first_spec(kind):
+    return next(spec for spec in SPECS if kind.refusal(spec) is None)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_shared_settings_have_their_effect(kind):
+    spec = first_spec(kind)
+    x, y = batch(spec)
+    plain = built(kind, spec)
+    for name in ("l1", "l2"):
+        model = built(kind, spec, f"model.{name}=0.1")
+        assert float(sum(model.losses)) > 0 == float(sum(plain.losses) or 0.0), name
+    dropped = built(kind, spec, "model.dropout=0.5")
+    dropped.set_weights(plain.get_weights())  # dropout takes a seed, so the draws are others
+    np.testing.assert_array_equal(dropped(x, training=False), plain(x, training=False))
+    assert not np.array_equal(dropped(x, training=True), dropped(x, training=True))
+    other = built(kind, spec, "model.activation=sigmoid")
+    assert not np.array_equal(other(x, training=False), plain(x, training=False))
+    drawn = built(kind, spec, "model.initializer=random_normal")
+    assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_output_is_float32_under_mixed_precision(kind):
+    spec = first_spec(kind)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model, (x, y) = built(kind, spec), batch(spec)
+        assert model.predict(x, verbose=0).dtype == np.float32
+        history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(("kind", "spec"), STRANGERS)
+def test_a_model_that_does_not_fit_is_refused_with_those_that_do(kind, spec):
+    cfg = config_of(kind)
+    with pytest.raises(UserError, match=f"model={kind.kind} cannot take .* Models that can: "):
+        config.check(cfg, dataclasses.replace(spec, num_train=1000, num_validation=10))
+
+
+def test_every_data_has_a_model():
+    for spec in SPECS:
+        assert [kind for kind in KINDS if kind.refusal(spec) is None]
+
+
+# ---- what only one of them does
+
+
+def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
+    spec = dataclasses.replace(spec_of(Layout.sequence, Task.forecast), num_outputs=4)
+    model, (x, y) = built(config.Forecaster, spec), batch(spec)
+    other = y.copy()
+    other[:, 1] += 5.0
+    first, second = (model.teaching([x, target]).numpy() for target in (y, other))
+    np.testing.assert_array_equal(first[:, :2], second[:, :2])
+    assert (first[:, 2:] != second[:, 2:]).any()
+    np.testing.assert_array_equal(first[:, :1], model(x).numpy()[:, :1])
+    own = model(x).numpy()
+    forced = model.teaching([x, own]).numpy()
+    np.testing.assert_allclose(forced, own, rtol=1e-6)
+
+
+def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
+    spec = spec_of(Layout.tokens, Task.language_model)
+    model = built(config.LanguageModel, spec)
+    options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}
+    first, again, other = (
+        models.sample(model, [2, 3, 4, 5, 6, 7, 8], seed=seed, **options) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert not {0, 1} & set(first)
+    greedy = models.sample(model, [2] * 7, seed=3, num_tokens=5, temperature=1.0, top_k=1)
+    assert greedy == models.sample(model, [2] * 7, seed=4, num_tokens=5, temperature=9.0, top_k=1)
+
+
+def test_padding_is_left_out_of_the_recurrence_on_request():
+    spec = spec_of(Layout.tokens, Task.multiclass)
+    ids = np.array([[0, 0, 0, 0, 5, 6, 7]], np.int32)
+    other = built(config.Gru, spec)
+    short = other.predict(ids, verbose=0)
+    unmasked = built(config.Gru, spec, "model.mask_padding=false").predict(ids, verbose=0)
+    assert not np.array_equal(short, unmasked)
+
+
+CODE = """
+import keras
+
+def good(spec, width=4):
+    layers = [keras.Input(spec.input_shape), keras.layers.Flatten(), keras.layers.Dense(width)]
+    return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs, activation="softmax")])
+
+def raises(spec):
+    raise KeyError("weights")
+
+def number(spec):
+    return 3
+
+def wrong(spec):
+    return keras.Sequential([keras.Input(spec.input_shape), keras.layers.Dense(99)])
+
+thing = 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("raises", "raised KeyError: 'weights' (my_model.py, line 9)"),
+        ("number", "returned a int, expected a keras.Model"),
+        ("wrong", "expected 3 numbers an example"),
+        ("nothing", "has no nothing"),
+        ("thing", "expected a function"),
+    ],
+)
+def test_a_users_model_that_is_none_gets_one_sentence(name, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    words = ["model=custom", f"model.target=my_model:{name}"]
+    with pytest.raises(UserError) as caught:
+        models.build(config.compose(words).config.model, spec_of(Layout.image, Task.multiclass))
+    assert sentence in str(caught.value)
+
+
+def test_a_users_model_is_built_with_its_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    words = ["model=custom", "model.target=my_model:good", "+model.params.width=7"]
+    cfg = config.compose(words).config.model
+    model = models.build(cfg, spec_of(Layout.image, Task.multiclass))
+    assert model.layers[-2].units == 7
