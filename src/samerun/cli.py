@@ -136,7 +136,7 @@ def _train_command(words: list[str]) -> int:
     if {"-h", "--help"} & set(words):
         print(train_help())
         return 0
-    words, plot = _taken(words, "--schedule-plot")
+    words, plot = _taken(config.expanded(words), "--schedule-plot")
     if plot is not None:
         return _plot_schedule(words, Path(plot))
     if not _has_own_flags(words):
@@ -205,10 +205,12 @@ def _hydra(words: Sequence[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     failures: list[Exception] = []
+    results: list[Any] = []
 
     def task(node: Any) -> float:
         try:
-            return _task(node)
+            results.append(_task(node))
+            return float(results[-1].objective)
         except Exception as error:
             if _how_it_ended(error) is None and not isinstance(error, UserError):
                 raise
@@ -228,19 +230,35 @@ def _hydra(words: Sequence[str]) -> int:
         raise config.translated(error) from error
     finally:
         sys.argv = argv
+    if len(results) > 1:
+        _show_together(results)
     if failures:
         raise failures[0]
     return 0
 
 
-def _task(node: Any) -> float:
+def _show_together(results: Sequence["Result"]) -> None:
+    """Draws the curves of a multirun in one picture, for the first metric that all runs have."""
+    from samerun import plots
+
+    shared = set.intersection(*(set(result.history) for result in results))
+    wanted = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
+    metric = next((name for name in (*wanted, "train/loss") if name in shared), None)
+    if metric is None:
+        return
+    path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
+    plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
+    print(f"{metric} of the {len(results)} runs together: {path}")
+
+
+def _task(node: Any) -> "Result":
     from hydra.core.hydra_config import HydraConfig
 
     hydra_config = HydraConfig.get()
     composition = _checked(config.parse(node, hydra_config.overrides.task))
     folder = Path(hydra_config.runtime.output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    return run_one(composition, folder).objective
+    return run_one(composition, folder)
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -348,7 +366,10 @@ def _experiments_command(chosen: argparse.Namespace) -> int:
         print(gallery.as_markdown(found), end="")
         return 0
     for entry in found:
-        print(f"{entry.name:<28}{entry.what}  [{entry.measured or 'download; see ' + entry.twin}]")
+        state = entry.measured or entry.runs or f"download; see {entry.twin}"
+        print(
+            f"{entry.name:<28}{entry.what}  [{entry.measured or entry.runs or 'download; see ' + entry.twin}]"
+        )
     print(f"\nRun one with: samerun train experiment={found[0].name}")
     return 0
 

@@ -42,7 +42,7 @@ from samerun.config.datasets import (
     View,
 )
 from samerun.config.errors import UserError, listed, nearest
-from samerun.config.gallery import Experiment, experiments
+from samerun.config.gallery import Experiment, expanded, experiments
 from samerun.config.models import (
     MODELS,
     Activation,

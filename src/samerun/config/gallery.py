@@ -20,6 +20,7 @@ class Experiment:
             downloaded.
         published: the number that somebody else published, and who; empty if there is none.
         twin: the experiment on embedded data that shows the same, or empty.
+        runs: names of other experiments that it stands for, between blanks, or empty.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Experiment:
     measured: str = ""
     published: str = ""
     twin: str = ""
+    runs: str = ""
 
     @property
     def is_embedded(self) -> bool:
@@ -54,7 +56,22 @@ class Experiment:
         return match[1], float(match[2])
 
 
-_FIELDS = ("what", "source", "measured", "published", "twin")
+_FIELDS = ("what", "source", "measured", "published", "twin", "runs")
+
+
+def expanded(words: Sequence[str]) -> list[str]:
+    """Puts the experiments that one stands for in its place: a multirun of them.
+
+    Args:
+        words: of the command line.
+    """
+    given = [word for word in words if word.startswith("experiment=")]
+    several = {f"experiment={entry.name}": entry.runs for entry in experiments() if entry.runs}
+    if len(given) != 1 or given[0] not in several:
+        return list(words)
+    runs = ",".join(several[given[0]].split())
+    rest = [word for word in words if word not in (given[0], "-m", "--multirun")]
+    return ["-m", f"experiment={runs}", *rest]
 
 
 def experiments() -> list[Experiment]:
