@@ -367,9 +367,7 @@ def _experiments_command(chosen: argparse.Namespace) -> int:
         return 0
     for entry in found:
         state = entry.measured or entry.runs or f"download; see {entry.twin}"
-        print(
-            f"{entry.name:<28}{entry.what}  [{entry.measured or entry.runs or 'download; see ' + entry.twin}]"
-        )
+        print(f"{entry.name:<28}{entry.what}  [{state}]")
     print(f"\nRun one with: samerun train experiment={found[0].name}")
     return 0
 
