@@ -32,11 +32,11 @@ def commands(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page):
-    from samerun.cli import _combinations, _taken
+    from samerun.cli.train import combinations, taken
 
     for words in commands(page.read_text()):
-        plain, _ = _taken(words, "--schedule-plot")
-        for combination in _combinations(plain):
+        plain, _ = taken(words, "--schedule-plot")
+        for combination in combinations(plain):
             config.compose(combination)
 
 

@@ -1,0 +1,87 @@
+"""The command line: thin, and quick to answer. TensorFlow is imported when training begins."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from samerun import __version__
+from samerun.cli.ends import INTERRUPTED, USER_ERROR, how_it_ended
+from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
+from samerun.cli.running import run_one, train
+from samerun.cli.train import hand_to_hydra, train_command
+from samerun.config import UserError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0 done, 1 failed, 2 not understood."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        return _run(words)
+    except UserError as error:
+        print(f"samerun: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("samerun: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BaseException as error:
+        ended = how_it_ended(error)
+        if ended is None:
+            raise
+        print(f"samerun: {ended[1]}", file=sys.stderr)
+        return ended[0]
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["-sc"] or any(word.startswith("--shell-completion") for word in words[:1]):
+        return _complete(words)
+    parser = _parser()
+    if words[:1] == ["train"]:  # Hydra reads the rest
+        return train_command(words[1:])
+    chosen = parser.parse_args(words)
+    if not hasattr(chosen, "run"):
+        parser.print_help()
+        return 0
+    return int(chosen.run(chosen))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="samerun", description="The same run, every time: experiments with Keras."
+    )
+    parser.add_argument("--version", action="version", version=f"samerun {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="")
+    commands.add_parser("train", help="train a model; -m for several", add_help=False)
+    ui = commands.add_parser("ui", help="open the MLflow UI on the runs of this folder")
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    ui.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
+    ui.set_defaults(run=ui_command)
+    board = commands.add_parser("tensorboard", help="open TensorBoard on the runs named")
+    board.add_argument(
+        "run", nargs="*", metavar="ID", help="run IDs, or their beginnings; or none for the latest"
+    )
+    board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
+    board.set_defaults(run=tensorboard_command)
+    gallery = commands.add_parser("experiments", help="list the experiments that come with samerun")
+    gallery.add_argument("--markdown", action="store_true", help="as the page of the gallery")
+    gallery.set_defaults(run=experiments_command)
+    completion = commands.add_parser(
+        "completion", help='print what makes Tab work: eval "$(samerun completion)"'
+    )
+    completion.add_argument("shell", nargs="?", default="bash", choices=["bash", "zsh", "fish"])
+    completion.set_defaults(run=lambda chosen: hand_to_hydra(["-sc", f"install={chosen.shell}"]))
+    return parser
+
+
+def _complete(words: list[str]) -> int:
+    """Answers the completion script; the words after `samerun train` are Hydra's to complete."""
+    line = os.environ.get("COMP_LINE", "")
+    if not line.startswith("samerun train "):
+        typed = line.removeprefix("samerun").strip()
+        commands = ["train", "experiments", "ui", "tensorboard", "completion"]
+        print(" ".join(name for name in commands if name.startswith(typed)))
+        return 0
+    point = int(os.environ.get("COMP_POINT", len(line)))
+    os.environ["COMP_LINE"] = "samerun " + line.removeprefix("samerun train ")
+    os.environ["COMP_POINT"] = str(max(point - len("train "), 0))
+    return hand_to_hydra(words)

@@ -1,0 +1,21 @@
+"""How a run can end without it being a bug of ours."""
+
+USER_ERROR, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+"""Exit codes."""
+
+
+def how_it_ended(error: BaseException) -> tuple[int, str] | None:
+    """Returns exit code and sentence for the ends that are no bug of ours, `None` for others."""
+    name = type(error).__name__
+    if name == "Terminated":
+        return TERMINATED, "terminated; the run is marked KILLED."
+    if name == "Diverged":
+        return FAILED, (
+            f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "
+            "optimizer.clipnorm=1 often helps."
+        )
+    if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+        return FAILED, (
+            "out of memory. The run is marked FAILED; a smaller dataset.batch_size or model helps."
+        )
+    return None

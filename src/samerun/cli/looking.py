@@ -1,0 +1,59 @@
+"""The commands that look at what is there."""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from samerun import config
+
+
+def experiments_command(chosen: argparse.Namespace) -> int:
+    """Lists the experiments, in a line each or as the gallery's page."""
+    from samerun.config import gallery
+
+    found = config.experiments()
+    if chosen.markdown:
+        print(gallery.as_markdown(found), end="")
+        return 0
+    for entry in found:
+        state = entry.measured or entry.runs or f"download; see {entry.twin}"
+        print(f"{entry.name:<28}{entry.what}  [{state}]")
+    print(f"\nRun one with: samerun train experiment={found[0].name}")
+    return 0
+
+
+def ui_command(chosen: argparse.Namespace) -> int:
+    """Becomes MLflow's own server, in the foreground."""
+    from samerun import tracking
+
+    command = tracking.ui_command(host=chosen.host, port=chosen.port)
+    print(
+        f"The MLflow UI opens at http://{chosen.host}:{chosen.port} — Ctrl-C ends it.", flush=True
+    )
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.execv(sys.executable, [sys.executable, *command])
+
+
+def tensorboard_command(chosen: argparse.Namespace) -> int:
+    """Runs TensorBoard on a folder of links, one named for each run."""
+    from samerun import tracking
+
+    with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:
+        for run in tracking.find_runs(chosen.run):
+            (Path(folder) / run.name).symlink_to(run.folder / "tensorboard")
+        print(f"TensorBoard opens at http://localhost:{chosen.port} — Ctrl-C ends it.", flush=True)
+        return os.spawnv(
+            os.P_WAIT,
+            sys.executable,
+            [
+                sys.executable,
+                "-m",
+                "tensorboard.main",
+                "--logdir",
+                folder,
+                "--port",
+                str(chosen.port),
+            ],
+        )

@@ -1,0 +1,193 @@
+"""`samerun train`: Hydra composes, and every run is checked before the first one starts."""
+
+import itertools
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samerun import config
+from samerun.cli.ends import how_it_ended
+from samerun.cli.running import checked, quiet, run_one
+from samerun.config import UserError
+
+if TYPE_CHECKING:
+    from samerun.training import Result
+
+TRAIN_HELP = """\
+usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
+
+Trains one model and writes everything about the run to MLflow.
+
+  samerun train                                            a CNN on handwritten digits
+  samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5
+  samerun train -m model=mlp,cnn schedule=constant,cosine  every combination, one run each
+
+groups and their options
+{groups}
+
+  -m, --multirun          run every combination of values separated by commas
+  --cfg job               print the composed config and stop
+  --schedule-plot FILE    draw the learning rate over the epochs to FILE and stop
+  --hydra-help            what else Hydra understands
+
+Every key stands with its explanation in {folder}/GROUP/OPTION.yaml.
+"""
+
+
+def train_help() -> str:
+    """Returns the help of `samerun train`, with every group and its options."""
+    groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment"]
+    rows = [(group, config.options(group)) for group in groups]
+    lines = [f"  {group:<22}{' '.join(names)}" for group, names in rows if names]
+    return TRAIN_HELP.format(groups="\n".join(lines), folder=config.folder("conf"))
+
+
+def train_command(words: list[str]) -> int:
+    """Checks every run that the words ask for, then trains them."""
+    if {"-h", "--help"} & set(words):
+        print(train_help())
+        return 0
+    words, plot = taken(config.expanded(words), "--schedule-plot")
+    if plot is not None:
+        return _plot_schedule(words, Path(plot))
+    if not _has_own_flags(words):
+        for combination in combinations(words):
+            checked(config.compose(combination))
+    return hand_to_hydra(words)
+
+
+def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
+    """Takes a flag and its value out of the words."""
+    for index, word in enumerate(words):
+        if word.startswith(f"{flag}="):
+            return words[:index] + words[index + 1 :], word.removeprefix(f"{flag}=")
+        if word == flag:
+            if index + 1 == len(words):
+                raise UserError(f"{flag}: received nothing, expected a file name.")
+            return words[:index] + words[index + 2 :], words[index + 1]
+    return words, None
+
+
+def _has_own_flags(words: Sequence[str]) -> bool:
+    """Whether Hydra is asked for something that changes what composition means, or is no run."""
+    flags = [word for word in words if word.startswith("-") and word not in ("-m", "--multirun")]
+    return bool(flags) or any(word.startswith(("hydra/", "hydra.")) for word in words)
+
+
+def combinations(words: Sequence[str]) -> Iterator[list[str]]:
+    """Yields the words of each run that a multirun will make, or the words themselves."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    plain = [word for word in words if not word.startswith("-")]
+    if len(plain) == len(words):
+        yield plain
+        return
+    try:
+        overrides = OverridesParser.create().parse_overrides(plain)
+    except HydraException as error:
+        raise config.translated(error) from error
+    choices = [
+        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+        if o.is_sweep_override()
+        else [str(o.input_line)]
+        for o in overrides
+    ]
+    for combination in itertools.product(*choices):
+        yield list(combination)
+
+
+def hand_to_hydra(words: Sequence[str]) -> int:
+    """Hands the words to Hydra, which composes and calls `_task` for each run.
+
+    A run that fails does not keep the others of a multirun from running; the first failure is
+    raised at the end. It goes around Hydra, which would print a traceback for it.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    failures: list[Exception] = []
+    results: list[Any] = []
+
+    def task(node: Any) -> float:
+        try:
+            results.append(_task(node))
+            return float(results[-1].objective)
+        except Exception as error:
+            if how_it_ended(error) is None and not isinstance(error, UserError):
+                raise
+            failures.append(error)
+            print(f"samerun: {error}", file=sys.stderr)
+            return math.nan
+
+    config.register()
+    start = hydra.main(
+        version_base="1.3", config_path=str(config.folder("conf")), config_name="config"
+    )(task)
+    argv, sys.argv = sys.argv, ["samerun", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
+    try:
+        start()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise config.translated(error) from error
+    finally:
+        sys.argv = argv
+    if len(results) > 1:
+        _show_together(results)
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _show_together(results: Sequence["Result"]) -> None:
+    """Draws the curves of a multirun in one picture, for the first metric that all runs have."""
+    from samerun import plots
+
+    shared = set.intersection(*(set(result.history) for result in results))
+    wanted = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
+    metric = next((name for name in (*wanted, "train/loss") if name in shared), None)
+    if metric is None:
+        return
+    path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
+    plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
+    print(f"{metric} of the {len(results)} runs together: {path}")
+
+
+def _task(node: Any) -> "Result":
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra_config = HydraConfig.get()
+    composition = checked(config.parse(node, hydra_config.overrides.task))
+    folder = Path(hydra_config.runtime.output_dir)
+    signal.signal(signal.SIGTERM, _terminate)
+    return run_one(composition, folder)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    from samerun.tracking import Terminated
+
+    raise Terminated
+
+
+def _plot_schedule(words: Sequence[str], path: Path) -> int:
+    from samerun import data
+
+    cfg = checked(config.compose(words)).config
+    num_train = data.describe(cfg.dataset).num_train
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UserError(f"--schedule-plot: received '{path}', expected a .png, .svg or .pdf file.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--schedule-plot: there is no folder '{path.parent}'.")
+    with quiet():
+        from samerun import optim, plots
+        from samerun.data.pipeline import num_batches
+    steps = num_batches(num_train, cfg.dataset.batch_size, cfg.dataset.drop_remainder)
+    rates = optim.curve(cfg.optimizer, cfg.schedule, steps, cfg.training.epochs)
+    plots.save(plots.schedule_curve(rates, steps), path)
+    print(f"The learning rate over {cfg.training.epochs} epochs of {steps} steps is in {path}.")
+    return 0
