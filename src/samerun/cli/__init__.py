@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from samerun import __version__
-from samerun.cli.ends import INTERRUPTED, USER_ERROR, how_it_ended
+from samerun.cli.ends import INTERRUPTED, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.running import run_one, train
 from samerun.cli.train import hand_to_hydra, train_command
-from samerun.config import UserError
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -18,9 +17,6 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     try:
         return _run(words)
-    except UserError as error:
-        print(f"samerun: {error}", file=sys.stderr)
-        return USER_ERROR
     except KeyboardInterrupt:
         print("samerun: interrupted.", file=sys.stderr)
         return INTERRUPTED

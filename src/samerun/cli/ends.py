@@ -1,5 +1,7 @@
 """How a run can end without it being a bug of ours."""
 
+from samerun.config import UserError
+
 USER_ERROR, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 """Exit codes."""
 
@@ -7,6 +9,8 @@ USER_ERROR, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 def how_it_ended(error: BaseException) -> tuple[int, str] | None:
     """Returns exit code and sentence for the ends that are no bug of ours, `None` for others."""
     name = type(error).__name__
+    if isinstance(error, UserError):
+        return USER_ERROR, str(error)
     if name == "Terminated":
         return TERMINATED, "terminated; the run is marked KILLED."
     if name == "Diverged":

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,14 @@ def checked(composition: config.Composition) -> config.Composition:
 
     config.check(composition.config, data.describe(composition.config.dataset))
     return composition
+
+
+def program() -> str:
+    """Returns what to type for `samerun`: its path where the environment is not activated."""
+    if shutil.which("samerun"):
+        return "samerun"
+    here = Path(sys.orig_argv[1] if len(sys.orig_argv) > 1 else "")
+    return os.path.relpath(here) if here.name == "samerun" else "python -m samerun"
 
 
 def run_one(composition: config.Composition, folder: Path) -> "Result":
@@ -47,8 +56,8 @@ def run_one(composition: config.Composition, folder: Path) -> "Result":
         [
             ("score", result.sentence),
             ("run", f"{run.name}  {run.id}"),
-            ("look", run.url or "samerun ui"),
-            ("again", command),
+            ("look", run.url or f"{program()} ui"),
+            ("again", command.replace("samerun", program(), 1)),
         ],
         out,
     )

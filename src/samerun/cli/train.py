@@ -104,14 +104,17 @@ def combinations(words: Sequence[str]) -> Iterator[list[str]]:
 def hand_to_hydra(words: Sequence[str]) -> int:
     """Hands the words to Hydra, which composes and calls `_task` for each run.
 
-    A run that fails does not keep the others of a multirun from running; the first failure is
-    raised at the end. It goes around Hydra, which would print a traceback for it.
+    A run that fails does not keep the others of a multirun from running. Its sentence is printed
+    here, around Hydra, which would print a traceback.
+
+    Returns:
+        The exit code of the first failure, or 0.
     """
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    failures: list[Exception] = []
+    codes: list[int] = []
     results: list[Any] = []
 
     def task(node: Any) -> float:
@@ -119,10 +122,11 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             results.append(_task(node))
             return float(results[-1].objective)
         except Exception as error:
-            if how_it_ended(error) is None and not isinstance(error, UserError):
+            end = how_it_ended(error)
+            if end is None:
                 raise
-            failures.append(error)
-            print(f"samerun: {error}", file=sys.stderr)
+            codes.append(end[0])
+            print(f"samerun: {end[1]}", file=sys.stderr)
             return math.nan
 
     config.register()
@@ -139,9 +143,7 @@ def hand_to_hydra(words: Sequence[str]) -> int:
         sys.argv = argv
     if len(results) > 1:
         _show_together(results)
-    if failures:
-        raise failures[0]
-    return 0
+    return codes[0] if codes else 0
 
 
 def _show_together(results: Sequence["Result"]) -> None:
