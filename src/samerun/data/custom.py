@@ -1,21 +1,11 @@
-"""A user's own function as a data set.
+"""A user's own function as a data set."""
 
-Code never runs because data, a stored run or a file asks for it: the function is imported only
-because `dataset.target` of the config in use names it. Whoever takes a config from somebody else
-takes the name of the function with it, and has to trust it as they would trust a script.
-"""
-
-import importlib
-import os
-import sys
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from samerun.config import CustomDataset, UserError
+from samerun.config.code import cause, function, working_folder_first
 from samerun.data import arrays
 from samerun.data.outline import Array, Outline, Source
 
@@ -24,68 +14,14 @@ def _wrong(cfg: CustomDataset, sentence: str) -> UserError:
     return UserError(f"dataset.target: {cfg.target}: {sentence}")
 
 
-@contextmanager
-def _working_folder_first() -> Iterator[None]:
-    """Lets Python look for modules in the working folder first, as it does for a script."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # the module may be younger than the last look at its folder
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-def _cause(error: BaseException) -> str:
-    """Says in one line what was raised, and where."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    said = " ".join(str(error).split()).rstrip(".")
-    where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-    return f"{type(error).__name__}{': ' if said else ''}{said} ({where})"
-
-
-def _function(cfg: CustomDataset) -> Any:
-    module_name, colon, name = cfg.target.partition(":")
-    dotted = [*module_name.split("."), *name.split(".")]
-    if not colon or not all(part.isidentifier() for part in dotted):
-        raise UserError(
-            f"dataset.target: received '{cfg.target}', expected package.module:function, such as "
-            "my_data:load."
-        )
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise _wrong(
-                cfg,
-                f"there is no module {error.name}: it was looked for in {os.getcwd()} and among "
-                "the installed packages.",
-            ) from error
-        raise _wrong(cfg, f"importing it raised {_cause(error)}.") from error
-    except (Exception, SystemExit) as error:
-        raise _wrong(cfg, f"importing it raised {_cause(error)}.") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise _wrong(cfg, f"{module_name} ({_file(found)}) has no {name}.")
-        found = getattr(found, part)
-    if not callable(found):
-        raise _wrong(cfg, f"is of type {type(found).__name__}, expected a function.")
-    return found
-
-
-def _file(module: Any) -> str:
-    return getattr(module, "__file__", None) or "built in"
-
-
 def _arrays(cfg: CustomDataset) -> dict[str, Array]:
     """Calls the function; what it returns is only known to be arrays under the right names."""
-    with _working_folder_first():
-        function = _function(cfg)
+    with working_folder_first():
+        load = function("dataset.target", cfg.target)
         try:
-            returned = function(**cfg.params)
+            returned = load(**cfg.params)
         except (Exception, SystemExit) as error:
-            raise _wrong(cfg, f"raised {_cause(error)}.") from error
+            raise _wrong(cfg, f"raised {cause(error)}.") from error
     expected = f"expected a dict of NumPy arrays {' '.join(arrays.OFFICIAL)}, or x y"
     if not isinstance(returned, Mapping):
         raise _wrong(cfg, f"returned a {type(returned).__name__}, {expected}.")
