@@ -9,6 +9,7 @@ import struct
 import tarfile
 import urllib.error
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +146,23 @@ def test_the_cache_folder_is_where_keras_looks(tmp_path, monkeypatch):
     assert cache.cache_folder() == tmp_path / ".keras" / "datasets"
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "elsewhere"))
     assert cache.cache_folder() == tmp_path / "elsewhere" / "datasets"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("HOME", "not/there", id="no home folder"),
+        pytest.param("KERAS_HOME", "file/keras", id="below a file"),
+        pytest.param("KERAS_HOME", None, id="empty"),
+    ],
+)
+def test_keras_falls_back_to_tmp_where_its_folder_cannot_be_written(
+    name, value, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setenv(name, str(tmp_path / value) if value else "")
+    assert cache.cache_folder() == Path("/tmp/.keras/datasets")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,26 @@ from typing import Any
 from samerun.config import UserError
 
 
+def _can_be_written(folder: Path) -> bool:
+    """Whether Keras, which makes its folder when it is imported, can write there."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return (there == folder or there.is_dir()) and os.access(there, os.W_OK)
+
+
 def cache_folder() -> Path:
-    """Returns where Keras keeps data sets: `datasets` in `$KERAS_HOME` or in `~/.keras`."""
-    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
-    return Path(home).expanduser() / "datasets"
+    """Returns where Keras 3.15 keeps data sets, without importing it.
+
+    That is `datasets` in `$KERAS_HOME`, else in `~/.keras`, and in `/tmp/.keras` where that cannot
+    be written (`keras.src.backend.config` and `keras.utils.get_file`).
+    """
+    home = os.environ.get("KERAS_HOME")
+    if home is None:
+        user = os.path.expanduser("~")
+        home = os.path.join(user if os.access(user, os.W_OK) else "/tmp", ".keras")
+    folder = Path(home).expanduser()
+    if not home or not _can_be_written(folder.absolute()):
+        folder = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir(), ".keras")
+    return folder / "datasets"
 
 
 def require(name: str, checksum: str | None, subfolder: str = "") -> Path:
