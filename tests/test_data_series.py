@@ -94,14 +94,46 @@ def test_no_example_leaves_its_part_of_the_time(horizon, gap, tmp_path):
     seen = {}
     for name, split in built.splits.items():
         np.testing.assert_array_equal(np.diff(split.x[..., 0], axis=1), 1)
-        np.testing.assert_array_equal(split.y[:, 0], split.x[:, -1, 0] + horizon)
-        np.testing.assert_array_equal(split.latest[:, 0], split.x[:, -1, 0])
+        np.testing.assert_array_equal(split.y, split.x[:, -1] + np.arange(1, horizon + 1))
+        np.testing.assert_array_equal(split.latest, np.tile(split.x[:, -1], horizon))
+        assert split.latest.shape == split.y.shape == (len(split), horizon)
         np.testing.assert_array_equal(split.times, days(60)[split.y[:, 0].astype(int)])
         assert (np.diff(split.times) > np.timedelta64(0)).all()
         seen[name] = set(split.x.ravel().tolist()) | set(split.y.ravel().tolist())
     assert max(seen["train"]) + gap < min(seen["validation"])
     assert max(seen["validation"]) + gap < min(seen["test"])
     assert max(seen["test"]) == 59
+
+
+def test_a_horizon_is_the_next_days_in_units_and_in_the_batches():
+    cfg = stock(horizon=5)
+    spec = data.describe(cfg)
+    # Each part less the 64 steps that come before the last target of its first example.
+    assert (spec.num_outputs, spec.num_train, spec.num_validation, spec.num_test) == (
+        5,
+        606,
+        104,
+        145,
+    )
+    built = data.build(cfg, 0)
+    assert built.spec == spec
+    prices = series._google_prices()
+    truth, today = built.labels("test"), built.baseline_predictions("test")
+    np.testing.assert_allclose(truth[-1], prices["close"][-5:], rtol=1e-6)
+    np.testing.assert_allclose(today[-1], np.full(5, prices["close"][-6]), rtol=1e-6)
+    assert built.times("test")[-1] == prices["date"][-5]
+    _, y = arrays(built.test)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(built.to_units(y), truth, rtol=1e-6)
+
+
+def test_all_steps_of_a_horizon_are_scaled_alike():
+    built = data.build(stock(horizon=5, drop_remainder=False), 0)
+    _, y = arrays(built.train)
+    assert built.target_scaling.scale.size == 1
+    assert (y.mean(), y.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
+    _, y = arrays(built.validation)
+    np.testing.assert_array_equal(y[1:, :-1], y[:-1, 1:])  # a day has one value at any step
 
 
 def test_parts_follow_each_other_and_windows_fill_them():
@@ -278,6 +310,7 @@ def test_a_file_that_is_not_there_or_not_utf_8_is_refused(tmp_path):
     [
         pytest.param({"features": ["closed"]}, "Did you mean 'close'", id="feature"),
         pytest.param({"target": "price"}, "dataset.target: received 'price'", id="target"),
+        pytest.param({"horizon": 109}, "has 168 of 1047 steps, .* the 169", id="horizon"),
         pytest.param({"window": 500}, "validation split has 168 of 1047 steps", id="window"),
         pytest.param({"gap": 150}, "expected at least the 61", id="gap"),
     ],

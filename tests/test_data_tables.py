@@ -10,7 +10,9 @@ import pytest
 
 from samerun import data
 from samerun.config import Layout, Missing, Normalization, TargetType, Task, UserError, compose
+from samerun.data.content import num_leaked
 from samerun.data.encoding import Columns, measure
+from samerun.data.outline import Split
 from samerun.data.preprocessing import from_dict
 
 
@@ -300,9 +302,22 @@ def test_one_changed_cell_changes_the_fingerprint(tmp_path):
     assert sum(prints[0][split] != prints[1][split] for split in prints[0]) == 1
 
 
-def test_the_same_row_in_training_and_test_is_counted(tmp_path):
-    built = data.build(csv(write(tmp_path / "a.csv", area=[5] * NUM)), 0)
+def test_the_same_row_with_the_same_target_in_training_and_test_is_counted(tmp_path):
+    path = write(tmp_path / "a.csv", area=[5] * NUM, price=[7] * NUM)
+    built = data.build(csv(path), 0)
     assert built.num_leaked == built.spec.num_test
+
+
+def test_rows_that_only_differ_in_their_target_are_no_leak(tmp_path):
+    path = write(tmp_path / "a.csv", area=[5] * NUM, price=list(range(NUM)))
+    assert data.build(csv(path), 0).num_leaked == 0
+
+
+def test_official_splits_are_compared_whatever_the_width_of_their_numbers():
+    x, y = np.arange(6).reshape(3, 2), np.arange(3)
+    train = Split(x.astype(np.float64), y.astype(np.int64))
+    test = Split(x[1:].astype(np.float32), np.array([1, 5], np.int32))
+    assert num_leaked(train, test, Layout.table) == 1
 
 
 def test_describing_a_table_imports_no_tensorflow_sklearn_or_pandas(tmp_path):

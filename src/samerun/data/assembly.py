@@ -49,7 +49,8 @@ class Data:
         preprocessing: the normalisation or the vocabulary, as measured on the training split.
         target_scaling: what the targets were scaled by; `None` where they are as they were.
         unit: of the targets, such as `$`; empty where they have none.
-        num_leaked: test examples whose raw input is also that of a training example.
+        num_leaked: test examples whose raw input is also that of a training example; in a table,
+            those whose target is the same too.
         splits: the raw arrays of each split.
         stream: reads the examples where the arrays only hold their names.
         epoch: the variable behind `set_epoch`.
@@ -147,11 +148,11 @@ class Data:
         return self.target_scaling.undo(values) if self.target_scaling else np.asarray(values)
 
     def baseline_predictions(self, split: str) -> Array | None:
-        """Returns what "tomorrow = today" predicts in units, `(n, num_outputs)`, for forecasts."""
+        """Returns a forecast's last known target for each step, in units, `(n, num_outputs)`."""
         return self.splits[split].latest
 
     def times(self, split: str) -> Array | None:
-        """Returns when each target of a split is, datetime64 `(n,)`; `None` without dates."""
+        """Returns when each first target is, datetime64 `(n,)`; `None` without dates."""
         return self.splits[split].times
 
 
@@ -198,11 +199,13 @@ def _target_scaling(cfg: Dataset, task: Task, train: Split) -> Scaling | None:
         return None
     if task not in (Task.regression, Task.forecast):  # a table's target may be classes
         return None
-    return fit(Normalization.standard, train.y.reshape(len(train), -1), Layout.table)
+    # The steps of a forecast are values of one series: a scale for each would be one too many.
+    y = train.y.reshape(-1, 1) if task is Task.forecast else train.y.reshape(len(train), -1)
+    return fit(Normalization.standard, y, Layout.table)
 
 
-def _num_leaked(cfg: Dataset, splits: Mapping[str, Split]) -> int:
-    num = num_leaked(splits["train"], splits.get("test"))
+def _num_leaked(cfg: Dataset, splits: Mapping[str, Split], layout: Layout) -> int:
+    num = num_leaked(splits["train"], splits.get("test"), layout)
     if num:
         _log.warning(
             "dataset=%s: %d of %d test examples are training examples too, so the test score is "
@@ -279,7 +282,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         preprocessing=preprocessing,
         target_scaling=target_scaling,
         unit=source.outline.unit,
-        num_leaked=_num_leaked(cfg, splits),
+        num_leaked=_num_leaked(cfg, splits, source.outline.layout),
         splits=splits,
         stream=source.stream,
         epoch=epoch,

@@ -81,8 +81,9 @@ class Split:
             what is read while training is `(n,)` of names in bytes.
         y: `(n,)` of integers for classes, `(n, positions)` of integers for the next tokens of a
             language model, `(n, num_outputs)` of floats otherwise.
-        times: `(n,)` of datetime64, when each target is; `None` where the source has no dates.
-        latest: `(n, num_outputs)`, the last known value before each target of a forecast.
+        times: `(n,)` of datetime64, when each (first) target is; `None` where the source has no
+            dates.
+        latest: `(n, num_outputs)`, the last known target before each forecast, once for each step.
         raw: text behind x and y where they hold less than all of it, for the fingerprint.
         windows: what all of x is cut out of, where x is only a view of it.
         digests: `(n, 32)` of uint8, SHA-256 of the content of each example that x only names.

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from samerun.config import (
     GoogleStock,
@@ -41,7 +42,7 @@ def _outline(cfg: Series, num_steps: int, unit: str) -> Outline:
         task=Task.forecast,
         layout=Layout.sequence,
         input_shape=(cfg.window, len(cfg.features) or 1),
-        num_outputs=1,
+        num_outputs=cfg.horizon,
         num_examples=sum(map(len, starts.values())),
         in_order=Sizes(**{name: len(places) for name, places in starts.items()}),
         unit=unit,
@@ -51,14 +52,16 @@ def _outline(cfg: Series, num_steps: int, unit: str) -> Outline:
 def _split(cfg: Series, steps: _Steps, starts: range) -> Split:
     """The examples that begin at `starts`, which follow each other."""
     last = slice(starts.start + cfg.window - 1, starts.stop + cfg.window - 1)
-    aim = slice(last.start + cfg.horizon, last.stop + cfg.horizon)
+    first = slice(last.start + 1, last.stop + 1)  # the step after each window
     values = steps.values[starts.start : last.stop]
-    windows = np.lib.stride_tricks.sliding_window_view(values, cfg.window, axis=0)
+    targets = steps.target[first.start : first.stop + cfg.horizon - 1]
+    windows = sliding_window_view(values, cfg.window, axis=0)
+    known = steps.target[last, np.newaxis].astype(np.float32)
     return Split(
         x=windows.transpose(0, 2, 1),  # a view: windows share the memory of the series
-        y=steps.target[aim, np.newaxis],
-        times=None if steps.dates is None else steps.dates[aim],
-        latest=steps.target[last, np.newaxis].astype(np.float32),
+        y=sliding_window_view(targets, cfg.horizon),
+        times=None if steps.dates is None else steps.dates[first],
+        latest=np.repeat(known, cfg.horizon, axis=1),
         windows=Windows(values, cfg.window),
     )
 
@@ -112,7 +115,7 @@ def outline_google_stock(cfg: GoogleStock) -> Outline:
     """Returns what the share prices hold.
 
     Raises:
-        UserError: an unknown column, or a window too long for a split.
+        UserError: an unknown column, or a window and its horizon too long for a split.
     """
     return _outline(cfg, len(_google_steps(cfg).target), _google_unit(cfg))
 
@@ -185,7 +188,7 @@ def outline_series_csv(cfg: SeriesCsv) -> Outline:
 
     Raises:
         UserError: no such file or column, a missing value, dates that do not rise, or fewer steps
-            than a window needs.
+            than a window and its horizon need.
     """
     return _outline(cfg, len(_csv_steps(cfg).target), "")
 

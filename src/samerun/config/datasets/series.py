@@ -9,13 +9,13 @@ class Series(Dataset, HeldOut, Scaled, ScaledTarget):
     """What time series share: windows, divided in the order of time.
 
     The steps are cut into training, validation and test part, in this order, and an example lies in
-    one part with all its inputs and its target.
+    one part with all its inputs and all its targets.
 
     Args:
         features: columns a model sees; empty for the target alone.
         target: column to be predicted.
         window: steps a model sees.
-        horizon: how many steps behind the last one of the window the target lies.
+        horizon: how many of the steps that follow the window are predicted, all of them at once.
         gap: steps left out at the end of the training and of the validation part, for values that
             hang on each other over more than a window.
     """
