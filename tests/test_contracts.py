@@ -111,6 +111,7 @@ def built(kind, spec, *words, seed=0):
 @pytest.mark.parametrize(("kind", "spec"), PAIRS)
 def test_model_keeps_its_contract(kind, spec, tmp_path):
     model, (x, y) = built(kind, spec), batch(spec)
+    assert model.count_params() > 0
     expected = (4, *spec.input_shape, 11) if spec.task is Task.language_model else None
     assert model.predict(x, verbose=0).shape == (expected or (4, spec.num_outputs))
     before = [weight.copy() for weight in model.get_weights()]

@@ -25,14 +25,14 @@ def test_links_to_files_resolve(page):
 def commands(text):
     for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
         for line in block.splitlines():
-            line = line.partition("  #")[0].strip().removeprefix("$ ")
+            line = line.partition("  #")[0].strip()
             if line.startswith("samerun train ") and "…" not in line:
                 yield shlex.split(line)[2:]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page):
-    from samerun.cli.train import combinations, taken
+    from samerun.cli.train_command import combinations, taken
 
     for words in commands(page.read_text()):
         plain, _ = taken(words, "--schedule-plot")
@@ -61,7 +61,7 @@ def test_version_stands_in_the_changelog():
 
 def test_lock_holds_hashes_and_no_index_address():
     text = (ROOT / "requirements.lock").read_text()
-    assert "http" not in text
+    assert "://" not in text
     pinned = re.findall(r"^[\w.\[\]-]+==", text, flags=re.MULTILINE)
     assert text.count("--hash=sha256:") >= len(pinned) > 50
 

@@ -56,7 +56,7 @@ def batches(labels, size=2):
 
 
 def evaluate(outputs, labels, spec, worst_examples=5, **options):
-    cfg = config.Evaluation(worst_examples=worst_examples, bootstrap_samples=1000)
+    cfg = config.Evaluation(sample_tokens=0, worst_examples=worst_examples, bootstrap_samples=1000)
     return evaluation.evaluate(Fixed(outputs), batches(labels), spec, cfg, **options)
 
 
@@ -422,7 +422,10 @@ def test_a_keras_model_is_evaluated_on_a_tensorflow_data_set():
     dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(16)
     spec = spec_of(config.Task.multiclass, 2)
     report = evaluation.evaluate(
-        model, dataset, spec, config.Evaluation(worst_examples=3, bootstrap_samples=1000)
+        model,
+        dataset,
+        spec,
+        config.Evaluation(sample_tokens=0, worst_examples=3, bootstrap_samples=1000),
     )
     kernel, bias = (variable.numpy() for variable in model.trainable_variables)
     scores = np.exp(features @ kernel + bias)

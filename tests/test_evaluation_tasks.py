@@ -187,7 +187,7 @@ def test_the_task_chooses_the_report_and_the_config_how_often_is_drawn():
             Echo(),
             batches(logits, targets),
             spec,
-            config.Evaluation(worst_examples=2, bootstrap_samples=number),
+            config.Evaluation(sample_tokens=0, worst_examples=2, bootstrap_samples=number),
             baseline_labels=targets,
         )
         for number in (100, 1000)
@@ -211,7 +211,7 @@ def test_a_keras_language_model_is_evaluated_on_a_tensorflow_data_set():
     model.compile(loss="mse", steps_per_execution=3)
     dataset = tf.data.Dataset.from_tensor_slices((tokens[:, :-1], tokens[:, 1:])).batch(8)
     spec = spec_of(config.Task.language_model)
-    cfg = config.Evaluation(worst_examples=1, bootstrap_samples=100)
+    cfg = config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100)
     report = evaluation.evaluate(model, dataset, spec, cfg)
     logits = np.asarray(model(tokens[:, :-1]))
     expected = reference_losses(logits, tokens[:, 1:]).mean()
@@ -240,7 +240,7 @@ def test_numbers_are_measured_in_their_units():
         Fixed(said),
         [(np.zeros(30), truth)],
         spec_of(config.Task.regression, 2),
-        config.Evaluation(worst_examples=1, bootstrap_samples=100),
+        config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
         baseline_labels=training,
         to_units=to_units,
     )
@@ -258,7 +258,7 @@ def test_too_many_numbers_are_refused_before_units_are_asked_for():
             Fixed(np.zeros((3, 2))),
             [(np.zeros(3), np.zeros((3, 1)))],
             spec_of(config.Task.regression),
-            config.Evaluation(worst_examples=1, bootstrap_samples=100),
+            config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
             to_units=lambda values: values.reshape(3, 1),
         )
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from samerun import models, objectives
+from samerun import models
 from samerun.config import MODELS, Config, DataSpec, Layout, Task, compose
 
 SHAPES = {
@@ -57,110 +57,8 @@ def _float32_afterwards():
     keras.config.set_dtype_policy("float32")
 
 
-CASES = [
-    pytest.param(kind.kind, layout, task, id=f"{kind.kind}-{layout}-{task}")
-    for kind in MODELS
-    for layout in kind.layouts
-    for task in NUM_OUTPUTS
-    if layout in SHAPES
-    and (layout, task)
-    in {
-        (layout, Task.multiclass),
-        *((kind.layouts[0], other) for other in NUM_OUTPUTS),
-    }
-]  # every task with one layout, every layout with one task
-
-
 def test_every_kind_of_model_has_a_builder():
     assert set(models.BUILDERS) == set(MODELS)
-
-
-@pytest.mark.parametrize(("kind", "layout", "task"), CASES)
-def test_a_model_fits_the_spec_and_takes_a_step(kind, layout, task):
-    cfg, spec = config_of(f"model={kind}", "model.dropout=0.1"), make_spec(layout, task)
-    model = models.build(cfg.model, spec)
-    assert model.built
-    assert not model.compiled
-    assert model.input_shape == (None, *spec.input_shape)
-    assert model.output_shape == (None, spec.num_outputs)
-    x, y = examples(spec)
-    model.compile("sgd", objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec))
-    before = [weight.copy() for weight in model.get_weights()]
-    result = model.train_on_batch(x, y, return_dict=True)
-    assert all(np.isfinite(value) for value in result.values())
-    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
-
-
-@pytest.mark.parametrize("kind", [kind.kind for kind in MODELS])
-def test_a_saved_model_predicts_the_same(kind, tmp_path):
-    words = [f"model={kind}", "model.dropout=0.3", "model.l2=0.01"]
-    spec = make_spec()
-    model = models.build(config_of(*words).model, spec)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    x, _ = examples(spec)
-    np.testing.assert_array_equal(model(x), loaded(x))
-
-
-@pytest.mark.parametrize("kind", [kind.kind for kind in MODELS])
-def test_the_same_seed_gives_the_same_weights_and_dropout_masks(kind):
-    cfg, spec = config_of(f"model={kind}", "model.dropout=0.5"), make_spec()
-    x, _ = examples(spec)
-
-    def built(seed):
-        keras.utils.clear_session()
-        keras.utils.set_random_seed(seed)
-        model = models.build(cfg.model, spec)
-        masked = [np.asarray(model(x, training=True)) for _ in range(2)]
-        return [(w.path, w.numpy()) for w in model.weights], masked
-
-    (first, first_masked), (second, second_masked), (other, _) = built(5), built(5), built(6)
-    for (path, value), (again_path, again) in zip(first, second, strict=True):
-        assert path == again_path
-        np.testing.assert_array_equal(value, again)
-    np.testing.assert_array_equal(first_masked, second_masked)
-    assert (first_masked[0] != first_masked[1]).any()
-    kernels = [(a, b) for (path, a), (_, b) in zip(first, other, strict=True) if "kernel" in path]
-    assert all((a != b).any() for a, b in kernels)
-
-
-@pytest.mark.parametrize("kind", [kind.kind for kind in MODELS])
-def test_names_do_not_depend_on_models_built_before(kind):
-    cfg = config_of(f"model={kind}", "model.dropout=0.5").model
-    first, second = models.build(cfg, make_spec()), models.build(cfg, make_spec())
-    assert [w.path for w in first.weights] == [w.path for w in second.weights]
-    assert names_of(first) == names_of(second)
-
-
-@pytest.mark.parametrize("kind", [kind.kind for kind in MODELS])
-def test_dropout_is_active_only_in_training(kind):
-    model = models.build(config_of(f"model={kind}", "model.dropout=0.5").model, make_spec())
-    x, _ = examples(make_spec())
-    np.testing.assert_array_equal(model(x), model(x))
-    assert (np.asarray(model(x, training=True)) != np.asarray(model(x))).any()
-
-
-@pytest.mark.parametrize("kind", [kind.kind for kind in MODELS])
-def test_penalties_are_added_for_the_hidden_kernels_only(kind):
-    cfg = config_of(f"model={kind}", "model.l1=0.01", "model.l2=0.02").model
-    model = models.build(cfg, make_spec())
-    kernels = [w.numpy() for w in model.weights if "kernel" in w.path and "output" not in w.path]
-    assert kernels
-    expected = sum(0.01 * np.abs(k).sum() + 0.02 * np.square(k).sum() for k in kernels)
-    assert float(sum(model.losses)) == pytest.approx(float(expected), rel=1e-5)
-
-
-@pytest.mark.parametrize("kind", [kind.kind for kind in MODELS])
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_outputs_are_float32_under_mixed_precision(kind, policy):
-    keras.config.set_dtype_policy(policy)
-    spec = make_spec()
-    model = models.build(config_of(f"model={kind}").model, spec)
-    x, _ = examples(spec)
-    output = model(x)
-    assert output.dtype == "float32"
-    assert model.get_layer("dense_1").compute_dtype == policy.removeprefix("mixed_")
-    np.testing.assert_allclose(np.sum(output, axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

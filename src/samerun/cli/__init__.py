@@ -9,7 +9,7 @@ from samerun import __version__
 from samerun.cli.ends import INTERRUPTED, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.running import run_one, train
-from samerun.cli.train import hand_to_hydra, train_command
+from samerun.cli.train_command import hand_to_hydra, train_command
 
 
 def main(words: Sequence[str] | None = None) -> int:

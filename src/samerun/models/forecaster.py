@@ -55,6 +55,7 @@ class TeacherForced(keras.Model):  # type: ignore[misc]
         self.teaching = keras.Model(
             [window, future], _decoded(made, state, window, truth), name="teaching"
         )
+        self.build((None, *window_shape))
 
     def call(self, window: Any, training: bool | None = None) -> Any:
         """Predicts the future step by step, each from the one before."""
