@@ -4,7 +4,6 @@ import functools
 import json
 import logging
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -25,22 +24,8 @@ def composed(*words: str) -> config.Config:
     return config.compose(words).config
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """MLflow's tables, made once: the migrations take 2 s."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracking.connect(f"sqlite:///{file}")
-    with sqlite3.connect(file) as database:  # `connect` filled in where this folder's files go
-        database.execute("delete from experiments")
-    database.close()
-    return file
-
-
 @pytest.fixture
-def client(empty_store, tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+def client(project):
     return tracking.connect(tracking.resolve_uri(None))
 
 

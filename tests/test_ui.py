@@ -1,8 +1,10 @@
 """MLflow's own UI on the runs, in a real browser without a screen."""
 
+import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -89,3 +91,31 @@ def test_a_run_shows_its_artifacts(address, runs):
     text = page(f"{address}/#/experiments/{run.experiment_id}/runs/{run.id}/artifacts")
     for name in ("plots", "config", "provenance", "history.csv"):
         assert name in text
+
+
+def test_tensorboard_shows_the_runs_that_are_named(runs):
+    folder, (first, second) = runs
+    port = free_port()
+    words = ["tensorboard", first.id[:8], second.name, "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "samerun", *words], cwd=folder, start_new_session=True
+    )
+    try:
+        names = set()
+        for _ in range(120):
+            time.sleep(0.5)
+            try:
+                with urllib.request.urlopen(f"http://localhost:{port}/data/runs") as answer:
+                    names = set(json.load(answer))
+            except OSError:
+                continue
+            if len(names) >= 6:
+                break
+        expected = {f"{run.name}/{part}" for run in (first, second) for part in SPLITS}
+        assert expected <= names
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+SPLITS = ("train", "validation")

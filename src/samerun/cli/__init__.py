@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.set_defaults(run=ui_command)
     board = commands.add_parser("tensorboard", help="open TensorBoard on the runs named")
     board.add_argument(
-        "run", nargs="*", metavar="ID", help="run IDs, or their beginnings; or none for the latest"
+        "ids", nargs="*", metavar="ID", help="run IDs, or their beginnings; or none for the latest"
     )
     board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     board.set_defaults(run=tensorboard_command)

@@ -40,8 +40,9 @@ def tensorboard_command(chosen: argparse.Namespace) -> int:
     """Runs TensorBoard on a folder of links, one named for each run."""
     from samerun import tracking
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:
-        for run in tracking.find_runs(chosen.run):
+        for run in tracking.find_runs(chosen.ids):
             (Path(folder) / run.name).symlink_to(run.folder / "tensorboard")
         print(f"TensorBoard opens at http://localhost:{chosen.port} — Ctrl-C ends it.", flush=True)
         return os.spawnv(
