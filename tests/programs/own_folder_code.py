@@ -1,4 +1,4 @@
-"""What a user keeps in a folder of their own: a function that loads data and one that builds a model."""
+"""What users keep in folders of their own: a function that loads data, one that builds a model."""
 
 from pathlib import Path
 
@@ -18,4 +18,5 @@ def build(spec, *, width):
     inputs = keras.Input(spec.input_shape)
     hidden = keras.layers.Flatten()(inputs)
     hidden = keras.layers.Dense(width, activation="relu", name="mine")(hidden)
-    return keras.Model(inputs, keras.layers.Dense(spec.num_outputs, activation="softmax")(hidden))
+    activation = "sigmoid" if spec.task == "binary" else "softmax"
+    return keras.Model(inputs, keras.layers.Dense(spec.num_outputs, activation=activation)(hidden))
