@@ -40,10 +40,10 @@ def describe_origin(run: Run, composition: Composition, provenance: Provenance) 
         "samerun.fingerprint.config": fingerprint(cfg),
         "samerun.fingerprint.code": code.digest,
         "samerun.command": provenance.command,
-        "samerun.dirty": str(code.is_dirty).lower(),
     }
-    if code.commit:
+    if code.commit:  # outside a git checkout nothing is known of either
         tags |= {"mlflow.source.git.commit": code.commit, "samerun.commit": code.commit}
+        tags["samerun.dirty"] = str(code.is_dirty).lower()
     if code.branch:
         tags["mlflow.source.git.branch"] = code.branch
     run.set_tags(tags)

@@ -64,5 +64,12 @@ def steps_per_execution(
 
 def _measure(model: keras.Model, dataset: Any) -> float:
     clock = _Clock()
-    model.fit(dataset, epochs=1, steps_per_epoch=_MEASURED_STEPS, callbacks=[clock], verbose=0)
+    model.fit(
+        dataset,
+        epochs=1,
+        steps_per_epoch=_MEASURED_STEPS,
+        callbacks=[clock],
+        shuffle=False,
+        verbose=0,
+    )
     return clock.seconds_per_step()

@@ -94,9 +94,9 @@ def _gallery(
 
 def _how_many(report: ClassificationReport) -> str:
     total = int(report.errors.sum())
-    words = (
-        f"the {len(report.worst)} most confident of {total} mistakes" if total else "no mistakes"
-    )
+    words = f"the {len(report.worst)} most confident of {total} mistakes"
+    if total == len(report.worst):
+        words = f"all {total} mistakes" if total else "no mistakes"
     return f"{words} in {report.num_examples} examples"
 
 

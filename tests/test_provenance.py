@@ -1,0 +1,66 @@
+"""Where a run comes from: commits, uncommitted work, packages, and no secrets."""
+
+import subprocess
+
+import pytest
+
+from samerun import provenance
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    def git(*words):
+        who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--quiet", "--initial-branch=main")
+    (tmp_path / "code.py").write_text("x = 1\n")
+    git("add", "code.py")
+    git("commit", "--quiet", "-m", "first")
+    return tmp_path
+
+
+def test_a_clean_checkout_has_a_commit_and_no_diff(checkout):
+    code = provenance.collect("samerun train", checkout).code
+    assert len(code.commit) == 40
+    assert code.branch == "main"
+    assert not code.is_dirty
+
+
+def test_changed_and_new_files_stand_in_the_diff_and_apply_again(checkout, tmp_path_factory):
+    (checkout / "code.py").write_text("x = 2\n")
+    (checkout / "new name.py").write_text("y = 1\n")
+    (checkout / "data.bin").write_bytes(b"\0" * 1_100_000)
+    code = provenance.collect("samerun train", checkout).code
+    assert code.is_dirty
+    assert code.left_out == ("data.bin",)
+    other = tmp_path_factory.mktemp("other") / "clone"
+    subprocess.run(["git", "clone", "--quiet", checkout, other], check=True)
+    subprocess.run(["git", "apply", "-"], cwd=other, input=code.diff.encode(), check=True)
+    assert (other / "code.py").read_text() == "x = 2\n"
+    assert (other / "new name.py").read_text() == "y = 1\n"
+
+
+def test_outside_a_checkout_the_package_is_still_known(tmp_path):
+    code = provenance.collect("samerun train", tmp_path).code
+    assert code.commit is None
+    assert not code.is_dirty
+    assert len(code.digest) == 64
+
+
+def test_the_digest_follows_contents_and_names(tmp_path):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("1")
+    second.write_text("2")
+    before = provenance.digest_of_files([first, second], tmp_path)
+    assert before == provenance.digest_of_files([second, first], tmp_path)
+    second.write_text("3")
+    assert before != provenance.digest_of_files([first, second], tmp_path)
+
+
+def test_only_variables_that_can_change_a_result_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "secret")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    found = provenance.collect("samerun train", tmp_path).environment
+    assert found["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert "MY_TOKEN" not in found
