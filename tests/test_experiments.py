@@ -249,7 +249,7 @@ def test_reviews_of_the_official_format_keep_keras_numbers_of_words(project):
     ]
     assert (len(tokens), tokens[4], tokens[-1]) == (10_000, "word1", f"word{LAST}")
     # What the model was given: padding, start, and every word 3 above its rank, or else unknown.
-    given = json.loads((folder / "model" / "input_example.json").read_text())["inputs"]
+    given = json.loads((folder / "model" / "input_example.json").read_text())
     reviews = [[0, 0, 0, 1, 4, opinion, 9_999, 2] for opinion in (5, 6)]
     assert len(given) == 2
     assert all(row in reviews for row in given)
