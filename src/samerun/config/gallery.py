@@ -47,7 +47,7 @@ class Experiment:
         Raises:
             UserError: the header's line is not of the form `test/accuracy 0.98, 14 s`.
         """
-        match = re.match(r"(\S+) (\d[\d.]*)", self.measured)
+        match = re.match(r"((?:test|validation)/\w+) (\d+(?:\.\d+)?)\b", self.measured)
         if match is None:
             raise UserError(
                 f"experiments/experiment/{self.name}.yaml: received 'Measured: {self.measured}', "

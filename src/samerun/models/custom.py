@@ -29,6 +29,7 @@ def custom(cfg: CustomModel, spec: DataSpec) -> keras.Model:
     if tuple(given)[-1:] != (spec.num_outputs,):
         raise UserError(
             f"{where}: its output has shape {tuple(given)}, expected {spec.num_outputs} numbers an "
-            f"example for the {spec.task} task: end with a layer of spec.num_outputs units."
+            f"example for the {spec.task} task: end with samerun.models.head(spec), "
+            "or with a layer of spec.num_outputs units."
         )
     return model
