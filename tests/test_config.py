@@ -20,6 +20,7 @@ IMAGES = DataSpec(
     num_test=100,
 )
 TABLE = dataclasses.replace(IMAGES, layout=Layout.table, input_shape=(30,))
+TWO_CLASSES = dataclasses.replace(IMAGES, num_outputs=2, class_names=("cat", "dog"))
 NO_VALIDATION = dataclasses.replace(IMAGES, num_validation=0)
 REGRESSION = dataclasses.replace(TABLE, task=Task.regression, num_outputs=1, class_names=())
 
@@ -135,6 +136,9 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
         pytest.param([], NO_VALIDATION, "validation split is empty", id="empty-validation"),
         pytest.param(["training.loss=huber"], IMAGES, "categorical_crossentropy", id="loss"),
         pytest.param(["training.metrics=[auc]"], IMAGES, "top_3_accuracy", id="metric"),
+        pytest.param(
+            ["training.metrics=[top_3_accuracy]"], TWO_CLASSES, "at least 3 classes", id="top-3"
+        ),
         pytest.param(
             ["model=mlp", "training.label_smoothing=0.1"], REGRESSION, "no classes", id="smooth"
         ),

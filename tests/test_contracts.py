@@ -130,6 +130,27 @@ def test_model_keeps_its_contract(kind, spec, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_names_do_not_depend_on_models_built_before(kind):
+    cfg, spec = config_of(kind, "model.dropout=0.5"), first_spec(kind)
+    first, second = models.build(cfg.model, spec), models.build(cfg.model, spec)
+    assert [w.path for w in first.weights] == [w.path for w in second.weights]
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_the_same_seed_gives_the_same_losses_with_dropout(kind):
+    spec = first_spec(kind)
+    x, y = batch(spec)
+
+    def losses(seed):
+        model = built(kind, spec, "model.dropout=0.5", seed=seed)
+        return [float(model.train_on_batch(x, y)[0]) for _ in range(2)]
+
+    assert losses(1) == losses(1) != losses(2)
+
+
 def first_spec(kind):
     return next(spec for spec in SPECS if kind.refusal(spec) is None)
 
@@ -142,7 +163,8 @@ def test_shared_settings_have_their_effect(kind):
     for name in ("l1", "l2"):
         model = built(kind, spec, f"model.{name}=0.1")
         assert float(sum(model.losses)) > 0 == float(sum(plain.losses) or 0.0), name
-    dropped = built(kind, spec, "model.dropout=0.5")
+    dropped, again = (built(kind, spec, "model.dropout=0.5") for _ in range(2))
+    np.testing.assert_array_equal(dropped(x, training=True), again(x, training=True))
     dropped.set_weights(plain.get_weights())  # dropout takes a seed, so the draws are others
     np.testing.assert_array_equal(dropped(x, training=False), plain(x, training=False))
     assert not np.array_equal(dropped(x, training=True), dropped(x, training=True))
@@ -207,17 +229,94 @@ def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
     assert greedy == models.sample(model, [2] * 7, seed=4, num_tokens=5, temperature=9.0, top_k=1)
 
 
-def test_padding_is_left_out_of_the_recurrence_on_request():
+@pytest.mark.parametrize(
+    "kind", [config.SimpleRnn, config.Lstm, config.Gru], ids=lambda kind: kind.kind
+)
+def test_padding_is_left_out_of_the_recurrence_on_request(kind):
+    """Padding in front, behind and in between then makes no difference; a text may be empty."""
     spec = spec_of(Layout.tokens, Task.multiclass)
-    ids = np.array([[0, 0, 0, 0, 5, 6, 7]], np.int32)
-    other = built(config.Gru, spec)
-    short = other.predict(ids, verbose=0)
-    unmasked = built(config.Gru, spec, "model.mask_padding=false").predict(ids, verbose=0)
-    assert not np.array_equal(short, unmasked)
+    texts = [[0, 0, 0, 0, 5, 6, 7], [5, 6, 7, 0, 0, 0, 0], [0, 5, 0, 6, 0, 7, 0]]
+    ids = np.array(texts, np.int32)
+    masked = built(kind, spec, "model.mask_padding=true")
+    answers = masked(ids).numpy()
+    np.testing.assert_allclose(answers[1:], answers[[0, 0]], rtol=1e-6)
+    unmasked = built(kind, spec, "model.mask_padding=false")(ids).numpy()
+    assert not np.allclose(unmasked[1], unmasked[0], rtol=1e-6)
+    assert np.isfinite(masked(np.zeros_like(ids), training=True)).all()
+    for layer in masked._flatten_layers():  # cuDNN takes no padding in front and no empty text
+        assert not getattr(layer, "use_cudnn", False)
+
+
+def test_a_short_beginning_is_read_as_the_model_would_inside_a_longer_text():
+    spec = spec_of(Layout.tokens, Task.language_model)
+    model = built(config.LanguageModel, spec)
+    logits = model.predict(np.array([[5, 6, 7, 2, 2, 2, 2]], np.int32), verbose=0)[0, 2, 2:]
+    options = {"num_tokens": 1, "temperature": 1.0, "top_k": 1}
+    assert models.sample(model, [5, 6, 7], seed=0, **options) == [int(logits.argmax()) + 2]
+    assert len(models.sample(model, [5], seed=0, **{**options, "num_tokens": 9})) == 9
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        pytest.param({"ids": []}, "at least one token", id="no-beginning"),
+        pytest.param({"temperature": 0.0}, "a number above 0", id="temperature"),
+        pytest.param({"temperature": float("nan")}, "a number above 0", id="nan"),
+        pytest.param({"top_k": -1}, "top_k -1, expected 0 or more", id="top-k"),
+        pytest.param({"num_tokens": -1}, "num_tokens -1", id="num-tokens"),
+    ],
+)
+def test_sampling_refuses_what_has_no_meaning(changed, sentence):
+    options = {"ids": [2], "num_tokens": 1, "temperature": 1.0, "top_k": 0, "seed": 0}
+    with pytest.raises(UserError, match=sentence):
+        models.sample(keras.Sequential(), **{**options, **changed})
 
 
 CODE = """
 import keras
+
+class Own(keras.Model):
+    def __init__(self, width):
+        super().__init__()
+        self.flat, self.out = keras.layers.Flatten(), keras.layers.Dense(width, "softmax")
+
+    def call(self, x):
+        return self.out(self.flat(x))
+
+class Fails(Own):
+    def call(self, x):
+        raise ValueError("no such axis")
+
+class Twice(Own):
+    def call(self, x):
+        return super().call(x), super().call(x)
+
+def own(spec):
+    return Own(spec.num_outputs)
+
+def fails(spec):
+    return Fails(3)
+
+def twice(spec):
+    return Twice(3)
+
+def half(spec):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, dtype="mixed_float16")]
+    return keras.Sequential(layers)
+
+def not_flat(spec):
+    return keras.Sequential([keras.layers.Dense(spec.num_outputs)])
+
+def table(spec):
+    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+
+def text(spec):
+    layers = [keras.layers.Embedding(spec.vocabulary_size, 4), keras.layers.LSTM(3)]
+    return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs)])
+
+def next_token(spec):
+    layers = [keras.layers.Embedding(spec.vocabulary_size, 4)]
+    return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs)])
 
 def good(spec, width=4):
     layers = [keras.Input(spec.input_shape), keras.layers.Flatten(), keras.layers.Dense(width)]
@@ -234,14 +333,20 @@ def wrong(spec):
 
 thing = 5
 """
+LINE = CODE.splitlines().index('    raise KeyError("weights")') + 1
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("raises", "raised KeyError: 'weights' (my_model.py, line 9)"),
+        ("raises", f"raised KeyError: 'weights' (my_model.py, line {LINE})"),
+        ("fails", "cannot take image data of shape (batch, 8, 8, 1): ValueError"),
+        ("twice", "gives a tuple, expected one output"),
+        ("half", "is float16, expected float32"),
+        ("not_flat", "has shape (batch, 8, 8, 3), expected (batch, 3)"),
+        ("table", "cannot take image data"),
         ("number", "returned a int, expected a keras.Model"),
-        ("wrong", "expected 3 numbers an example"),
+        ("wrong", "has shape (batch, 8, 8, 99), expected (batch, 3) for the multiclass task"),
         ("nothing", "has no nothing"),
         ("thing", "expected a function"),
     ],
@@ -254,6 +359,31 @@ def test_a_users_model_that_is_none_gets_one_sentence(name, sentence, tmp_path, 
     with pytest.raises(UserError) as caught:
         models.build(config.compose(words).config.model, spec_of(Layout.image, Task.multiclass))
     assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        pytest.param("good", spec_of(Layout.image, Task.multiclass), id="sequential"),
+        pytest.param("own", spec_of(Layout.image, Task.multiclass), id="subclassed"),
+        pytest.param("text", spec_of(Layout.tokens, Task.regression), id="tokens"),
+        pytest.param("next_token", spec_of(Layout.tokens, Task.language_model), id="next-token"),
+    ],
+)
+def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    cfg = config.compose(["model=custom", f"model.target=my_model:{name}"]).config
+    model, (x, y) = models.build(cfg.model, spec), batch(spec)
+    assert model.built
+    assert model.weights
+    model.compile("adam", objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec))
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+    if spec.task is Task.language_model:
+        options = {"num_tokens": 2, "temperature": 1.0, "top_k": 0, "seed": 0}
+        assert len(models.sample(model, [2, 3], **options)) == 2
 
 
 def test_a_users_model_is_built_with_its_parameters(tmp_path, monkeypatch):

@@ -15,8 +15,8 @@ from samerun.config import (
     Loss,
     Metric,
     Task,
-    UserError,
     compose,
+    should_rise,
 )
 
 TASKS = [Task.multiclass, Task.binary, Task.regression, Task.forecast]
@@ -134,17 +134,65 @@ def test_label_smoothing_of_a_binary_label_moves_it_towards_a_half():
     assert float(made(B, Q)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_a_language_models_loss_takes_logits_at_every_position():
-    spec = dataclasses.replace(
-        make_spec(Task.multiclass), task=Task.language_model, num_outputs=2, vocabulary_size=5
+TEXT = DataSpec(
+    task=Task.language_model,
+    layout=Layout.tokens,
+    input_shape=(3,),
+    num_outputs=5,
+    vocabulary_size=5,
+    num_train=4,
+    num_validation=0,
+    num_test=0,
+)
+LOGITS = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
+
+
+def token_losses(tokens: np.ndarray) -> np.ndarray:
+    """Log losses of the tokens that are no padding."""
+    right = np.take_along_axis(softmax(LOGITS), tokens[..., None], axis=-1)[..., 0]
+    return -np.log(right[tokens != 0])
+
+
+TOKENS = pytest.mark.parametrize(
+    "tokens",
+    [
+        pytest.param([[1, 2, 3], [4, 1, 2], [3, 4, 1], [1, 1, 4]], id="full"),
+        pytest.param([[1, 2, 3], [4, 0, 0], [0, 0, 1], [1, 0, 4]], id="padded"),
+        pytest.param([[0, 0, 0], [4, 1, 2], [3, 0, 0], [0, 0, 0]], id="two-texts-empty"),
+    ],
+)
+
+
+@TOKENS
+def test_the_loss_of_a_language_model_is_the_mean_over_the_tokens_without_padding(tokens):
+    made = objectives.loss(config_of(), TEXT)
+    expected = token_losses(np.array(tokens)).mean()
+    assert float(made(np.array(tokens), LOGITS)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@TOKENS
+def test_metrics_of_a_language_model_count_tokens_over_all_batches(tokens):
+    """Batches of one and three texts, which hold different shares of padding."""
+    targets = np.array(tokens)
+    accuracy, perplexity = objectives.metrics(
+        config_of(metrics=[Metric.accuracy, Metric.perplexity]), TEXT
     )
-    logits = np.random.default_rng(0).normal(size=(3, 2, 5)).astype(np.float32)
-    tokens = np.array([[0, 1], [2, 3], [4, 0]])
-    right = np.take_along_axis(softmax(logits), tokens[..., None], axis=-1)[..., 0]
-    for smoothing in (0.0, 0.1):
-        made = objectives.loss(config_of(label_smoothing=smoothing), spec)
-        expected = -(1 - smoothing) * np.log(right) - smoothing * np.log(softmax(logits)).mean(-1)
-        assert float(made(tokens, logits)) == pytest.approx(float(expected.mean()), rel=1e-5)
+    for metric in (accuracy, perplexity):
+        for part in (slice(0, 1), slice(1, 4)):
+            metric.update_state(targets[part], LOGITS[part])
+    hits = (LOGITS.argmax(-1) == targets)[targets != 0]
+    assert float(accuracy.result()) == pytest.approx(hits.mean(), rel=1e-5)
+    expected = np.exp(token_losses(targets).mean())
+    assert float(perplexity.result()) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_batch_of_padding_only_has_no_loss():
+    made = objectives.loss(config_of(), TEXT)
+    assert float(made(np.zeros((4, 3), np.int32), LOGITS)) == 0.0
+
+
+def test_perplexity_should_fall():
+    assert not should_rise("validation/perplexity")
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -205,12 +253,6 @@ def test_a_metric_equals_its_formula(task, name, expected):
     (metric,) = objectives.metrics(config_of(metrics=[name]), spec)
     metric.update_state(*predicted(task, spec.num_outputs))
     assert float(metric.result()) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_top_3_accuracy_needs_three_classes():
-    cfg = config_of(metrics=[Metric.top_3_accuracy])
-    with pytest.raises(UserError, match="at least 3 classes"):
-        objectives.metrics(cfg, make_spec(Task.multiclass, num_outputs=2))
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from samerun.config import (
     Loss,
     Metric,
     Task,
-    UserError,
     loss_of,
     metrics_of,
 )
+
+PADDING = 0
+"""The token that fills up short texts; as a target it counts nowhere."""
 
 
 @keras.saving.register_keras_serializable(package="samerun")
@@ -54,11 +56,13 @@ class OneHot(keras.losses.Loss):  # type: ignore[misc]
 
 
 def _categorical(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
-    smoothing, is_text = cfg.training.label_smoothing, spec.task is Task.language_model
+    if spec.task is Task.language_model:  # its mean is over the tokens that are no padding
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PADDING)
+    smoothing = cfg.training.label_smoothing
     if not smoothing:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=is_text)
-    inner = keras.losses.CategoricalCrossentropy(from_logits=is_text, label_smoothing=smoothing)
-    return OneHot(inner, spec.vocabulary_size or spec.num_outputs)
+        return keras.losses.SparseCategoricalCrossentropy()
+    inner = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    return OneHot(inner, spec.num_outputs)
 
 
 def _categorical_focal(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
@@ -89,24 +93,63 @@ LOSS_BUILDERS: dict[Loss, Callable[[Config, DataSpec], keras.losses.Loss]] = {
 alpha 0.25 with several classes; Lin et al., 2017), Huber's delta is 1."""
 
 
+@keras.saving.register_keras_serializable(package="samerun")
+class TokenAccuracy(keras.metrics.Mean):  # type: ignore[misc]
+    """Share of the tokens that were the most likely ones; padding does not count."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch.
+
+        Args:
+            y_true: true tokens, (batch, length).
+            y_pred: logits, (batch, length, vocabulary).
+            sample_weight: weight of each token, of a shape that broadcasts to (batch, length).
+        """
+        hits = keras.ops.equal(keras.ops.argmax(y_pred, axis=-1), keras.ops.cast(y_true, "int32"))
+        super().update_state(hits, _token_weights(y_true, sample_weight))
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class Perplexity(keras.metrics.Mean):  # type: ignore[misc]
+    """exp of the mean log loss of the tokens (Jelinek et al., 1977); padding does not count.
+
+    1 is certainty; a model that knows nothing has the size of the vocabulary.
+    """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch.
+
+        Args:
+            y_true: true tokens, (batch, length).
+            y_pred: logits, (batch, length, vocabulary).
+            sample_weight: weight of each token, of a shape that broadcasts to (batch, length).
+        """
+        losses = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        super().update_state(losses, _token_weights(y_true, sample_weight))
+
+    def result(self) -> Any:
+        """Returns the perplexity of what was added since the last reset."""
+        return keras.ops.exp(super().result())
+
+
+def _token_weights(y_true: Any, sample_weight: Any) -> Any:
+    counts = keras.ops.cast(keras.ops.not_equal(y_true, PADDING), "float32")
+    return counts if sample_weight is None else counts * sample_weight
+
+
 def _accuracy(spec: DataSpec) -> keras.metrics.Metric:
+    if spec.task is Task.language_model:
+        return TokenAccuracy(name="accuracy")
     if spec.task is Task.binary:
         return keras.metrics.BinaryAccuracy(name="accuracy")
     return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
 
 
-def _top_3_accuracy(spec: DataSpec) -> keras.metrics.Metric:
-    if spec.num_outputs < 3:
-        raise UserError(
-            f"training.metrics: received 'top_3_accuracy', expected at least 3 classes, and the "
-            f"data has {spec.num_outputs}: use accuracy."
-        )
-    return keras.metrics.SparseTopKCategoricalAccuracy(k=3, name="top_3_accuracy")
-
-
 METRIC_BUILDERS: dict[Metric, Callable[[DataSpec], keras.metrics.Metric]] = {
     Metric.accuracy: _accuracy,
-    Metric.top_3_accuracy: _top_3_accuracy,
+    Metric.top_3_accuracy: lambda spec: keras.metrics.SparseTopKCategoricalAccuracy(
+        k=3, name="top_3_accuracy"
+    ),
     Metric.auc: lambda spec: keras.metrics.AUC(name="auc"),
     Metric.precision: lambda spec: keras.metrics.Precision(name="precision"),
     Metric.recall: lambda spec: keras.metrics.Recall(name="recall"),
@@ -117,6 +160,7 @@ METRIC_BUILDERS: dict[Metric, Callable[[DataSpec], keras.metrics.Metric]] = {
         name="root_mean_squared_error"
     ),
     Metric.r2: lambda spec: keras.metrics.R2Score(name="r2"),
+    Metric.perplexity: lambda spec: Perplexity(name="perplexity"),
 }
 """How each metric is built; Keras logs it under the config's name."""
 
@@ -132,11 +176,7 @@ def loss(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
 
 
 def metrics(cfg: Config, spec: DataSpec) -> list[keras.metrics.Metric]:
-    """Returns the metrics of a run, named as in the config, in its order.
-
-    Raises:
-        UserError: a metric that this number of classes cannot have.
-    """
+    """Returns the metrics of a run, named as in the config, in its order."""
     return [METRIC_BUILDERS[metric](spec) for metric in metrics_of(cfg, spec.task)]
 
 

@@ -117,6 +117,11 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
                 f"training.metrics: received '{metric}', expected ones that fit the {task} task of "
                 f"{cfg.dataset.kind}: {listed(METRICS[task])}."
             )
+    if Metric.top_3_accuracy in training.metrics and spec.num_outputs < 3:
+        raise UserError(
+            f"training.metrics: received 'top_3_accuracy', expected at least 3 classes, and "
+            f"{cfg.dataset.kind} has {spec.num_outputs}: use accuracy."
+        )
     labelled = spec.is_classification
     if (training.class_weights or training.balance_classes) and not labelled:
         raise UserError(f"training: class weights need classes, and {cfg.dataset.kind} has none.")

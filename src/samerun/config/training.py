@@ -32,6 +32,7 @@ class Metric(StrEnum):
     mean_absolute_error = "mean_absolute_error"
     root_mean_squared_error = "root_mean_squared_error"
     r2 = "r2"
+    perplexity = "perplexity"
 
 
 class Precision(StrEnum):
@@ -61,7 +62,7 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.binary: (Metric.accuracy, Metric.auc, Metric.precision, Metric.recall),
     Task.regression: (Metric.mean_absolute_error, Metric.root_mean_squared_error, Metric.r2),
     Task.forecast: (Metric.mean_absolute_error, Metric.root_mean_squared_error),
-    Task.language_model: (Metric.accuracy,),
+    Task.language_model: (Metric.accuracy, Metric.perplexity),
 }
 """The metrics that fit a task, the default one first."""
 

@@ -36,12 +36,15 @@ def recurrent_layer(
     name: str,
     returns_all: bool,
     recurrent_dropout: float = 0.0,
+    is_masked: bool = False,
 ) -> keras.layers.RNN:
     """Returns one recurrent layer.
 
     `dropout` acts on its inputs, with the same mask at every step (Gal and Ghahramani, 2016);
-    penalties are on the kernel of the inputs, not on that of the state.
+    penalties are on the kernel of the inputs, not on that of the state. Where padding is masked the
+    layer stays off cuDNN, which ends training at the first text that is padded in front or empty.
     """
+    off_cudnn = {"use_cudnn": False} if is_masked and cell is not Cell.simple_rnn else {}
     return LAYERS[cell](
         width,
         activation=cfg.activation.value,
@@ -51,6 +54,7 @@ def recurrent_layer(
         recurrent_dropout=recurrent_dropout,
         return_sequences=returns_all,
         name=name,
+        **off_cudnn,
     )
 
 
@@ -82,6 +86,7 @@ def recurrent(cfg: SimpleRnn | Lstm | Gru, spec: DataSpec) -> keras.Model:
             name=f"{cfg.kind}_{number}",
             returns_all=number < len(cfg.units),
             recurrent_dropout=cfg.recurrent_dropout,
+            is_masked=cfg.mask_padding,
         )
         if cfg.bidirectional:
             layer = keras.layers.Bidirectional(layer, name=f"bidirectional_{number}")

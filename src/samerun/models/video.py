@@ -24,14 +24,15 @@ def cnn_rnn(cfg: CnnRnn, spec: DataSpec) -> keras.Model:
             activation=cfg.activation.value,
             kernel_initializer=cfg.initializer.value,
             kernel_regularizer=kernel_penalty(cfg),
+            name="frame",
         )
         layers.append(keras.layers.TimeDistributed(convolution, name=f"conv_{number}"))
         pool = (min(height, 2), min(width, 2))
-        pooling = keras.layers.MaxPooling2D(pool)
+        pooling = keras.layers.MaxPooling2D(pool, name="frame")
         layers.append(keras.layers.TimeDistributed(pooling, name=f"pool_{number}"))
         height, width = height // pool[0], width // pool[1]
     layers += [
-        keras.layers.TimeDistributed(keras.layers.Flatten(), name="flatten"),
+        keras.layers.TimeDistributed(keras.layers.Flatten(name="frame"), name="flatten"),
         recurrent_layer(cfg, Cell.lstm, cfg.units, name="lstm", returns_all=False),
     ]
     layers += dense_layers(cfg, cfg.dense_units) or dropout_layer(cfg, "dropout_recurrent")
