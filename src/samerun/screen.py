@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -40,7 +41,9 @@ def show_config(cfg: Config, out: Console) -> None:
     plain = as_dict(cfg)
     for group in _SHORT:
         kind = plain[group].get("kind", "")
-        table.add_row(f"[bold]{group}[/]", f"[cyan]{kind}[/]", f"[dim]{_short(plain[group])}[/]")
+        table.add_row(
+            f"[bold]{group}[/]", f"[cyan]{kind}[/]", f"[dim]{escape(_short(plain[group]))}[/]"
+        )
     table.add_row("[bold]seed[/]", f"[cyan]{cfg.seed}[/]", "")
     out.print(table)
 
@@ -49,7 +52,7 @@ def show_lines(rows: Sequence[tuple[str, str]], out: Console) -> None:
     """Prints a word and what it stands for on each line."""
     table = Table.grid(padding=(0, 2))
     for word, text in rows:
-        table.add_row(f"[bold]{word}[/]", text)
+        table.add_row(f"[bold]{word}[/]", escape(text))
     out.print(table)
 
 
