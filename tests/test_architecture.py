@@ -13,10 +13,12 @@ LEVELS = {
     "config": 0,
     "provenance": 0,
     "determinism": 1,
+    "checkpoints": 1,
     "data": 1,
     "models": 1,
     "objectives": 1,
     "optim": 1,
+    "search": 1,
     "evaluation": 1,
     "tracking": 1,
     "throughput": 1,
@@ -26,6 +28,8 @@ LEVELS = {
     "screen": 2,
     "logbook": 2,
     "training": 3,
+    "replay": 4,
+    "report": 4,
     "cli": 5,
     "__main__": 6,
     "__init__": 6,
@@ -36,6 +40,8 @@ OWNERS = {
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli"},
     "mlflow": {"tracking"},
+    "optuna": {"search", "report"},
+    "plotly": {"report"},
     "tensorflow": {
         "data",
         "determinism",
@@ -52,10 +58,10 @@ OWNERS = {
         "determinism",
         "data",  # the loaders of keras.datasets
     },
-    "matplotlib": {"plots"},
+    "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"provenance"},
+    "subprocess": {"provenance", "replay"},
 }
 
 

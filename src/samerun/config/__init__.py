@@ -1,6 +1,7 @@
 """Everything a run can be told: typed, checked, and known before TensorFlow is imported."""
 
 from samerun.config.check import check, epoch_metrics, loss_of, metrics_of, should_rise
+from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import (
     DATASETS,
     Augmentation,
@@ -111,6 +112,7 @@ from samerun.config.training import (
     METRICS,
     EarlyStopping,
     Evaluation,
+    IfExists,
     Loss,
     Metric,
     Precision,

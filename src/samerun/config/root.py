@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
+from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import Dataset
 from samerun.config.fields import at_least, config
 from samerun.config.models import Model
@@ -22,6 +23,7 @@ class Config:
 
     Args:
         seed: seed of the weights, of the order of the data, of dropout and augmentation.
+        trial: which trial of a sweep it is; `null` outside one.
     """
 
     model: Model
@@ -31,6 +33,8 @@ class Config:
     training: Training
     evaluation: Evaluation
     tracking: Tracking
+    checkpoint: Checkpoint
+    trial: Trial | None
     seed: int = at_least(0)
 
 
@@ -63,9 +67,12 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
-    A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`.
+    A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`. The
+    trial of a sweep is no setting and left out.
     """
-    leaves = dict(_leaves(as_dict(redacted(cfg)), ""))
+    plain = as_dict(redacted(cfg))
+    del plain["trial"]
+    leaves = dict(_leaves(plain, ""))
     return {key.removesuffix(".kind"): value for key, value in leaves.items()}
 
 
@@ -89,9 +96,11 @@ def redacted(cfg: Config) -> Config:
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of the config's meaning, in hex.
 
-    What a run is called, where it is written down and what is looked at afterwards does not change
-    the run: `tracking` and `evaluation` are left out.
+    What a run is called, where and how often it is written down, who asked for it and what is
+    looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
+    are left out.
     """
     meaning = as_dict(cfg)
-    del meaning["tracking"], meaning["evaluation"]
+    for part in ("tracking", "checkpoint", "trial", "evaluation"):
+        del meaning[part]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

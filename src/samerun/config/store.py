@@ -17,6 +17,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS, Augmentation
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.fields import check_ranges
@@ -54,7 +55,7 @@ def register() -> None:
     for group, kinds in GROUPS.items():
         for kind in kinds:
             store.store(group=f"schema/{group}", name=kind.kind, node=kind)
-    parts = (Training, Evaluation, Tracking, Augmentation)
+    parts = (Training, Evaluation, Tracking, Checkpoint, Augmentation)
     for part in parts:
         store.store(group="schema", name=part.__name__.lower(), node=part)
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
@@ -132,6 +133,7 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
 def _typed_groups(node: DictConfig) -> DictConfig:
     plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=False, enum_to_str=True)
     assert isinstance(plain, dict)
+    plain.pop("sweep", None)  # how trials are chosen is no part of any of them
     typed: dict[str, Any] = {}
     for name, value in plain.items():
         key = str(name)

@@ -138,6 +138,17 @@ class Evaluation:
     bootstrap_samples: int = at_least(100)
 
 
+class IfExists(StrEnum):
+    """What to do when the same run, by its fingerprint, is in the store already."""
+
+    rerun = "rerun"
+    """Train again."""
+    skip = "skip"
+    """Name the finished run and do nothing."""
+    resume = "resume"
+    """Go on with the one that did not finish; name the one that did."""
+
+
 @config
 class Tracking:
     """Where a run is written down, and how much of it.
@@ -151,6 +162,7 @@ class Tracking:
         log_every_steps: log the training loss every so many steps, `null` for epochs only.
         log_model: store the trained model in MLflow's format.
         tensorboard: write TensorBoard event files: scalars, histograms, graph, HParams, mistakes.
+        if_exists: what to do when the same run is in the store already.
         profile_steps: first and last training step to trace for TensorBoard's profiler; empty for
             none.
     """
@@ -162,4 +174,5 @@ class Tracking:
     log_every_steps: int | None = above(0)
     log_model: bool
     tensorboard: bool
+    if_exists: IfExists
     profile_steps: list[int] = above(0)

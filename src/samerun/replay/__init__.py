@@ -1,0 +1,1 @@
+"""A stored run again: reproduced with a verdict, or gone on with from where it stopped."""

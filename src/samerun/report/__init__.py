@@ -1,0 +1,1 @@
+"""Stored runs and studies side by side: differences, tables, plots, one page."""
