@@ -1,0 +1,159 @@
+"""Inside a run: the trial of a sweep that it is, or the one that does nothing."""
+
+import abc
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, final
+
+from samerun.config import Trial, UserError, redact
+
+if TYPE_CHECKING:
+    import optuna
+
+_log = logging.getLogger(__name__)
+
+
+class TimeLimit(Exception):
+    """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
+
+
+class SweepStopped(BaseException):
+    """The whole sweep was stopped: the trial goes on from its checkpoint when the sweep does."""
+
+
+class CurrentTrial(abc.ABC):
+    """What a run tells its sweep, and hears from it, at the end of every epoch.
+
+    Attributes:
+        metric: the logged name to report each epoch; `None` if nothing is to be reported.
+    """
+
+    metric: str | None = None
+
+    @abc.abstractmethod
+    def report(self, value: float, epoch: int) -> None:
+        """Reports the metric after epoch number `epoch`, from 1. Never raises."""
+
+    @abc.abstractmethod
+    def should_stop(self) -> bool:
+        """Whether to end training after this epoch. Never raises."""
+
+    @abc.abstractmethod
+    def raise_if_stopped(self) -> None:
+        """Raises why `should_stop` said so; called after `fit`, when every callback has closed.
+
+        Raises:
+            optuna.TrialPruned: other trials were better at this epoch.
+            TimeLimit: it took too long.
+            SweepStopped: the sweep is to end, and may go on later.
+        """
+
+
+@final
+class NoTrial(CurrentTrial):
+    """A run outside a sweep."""
+
+    def report(self, value: float, epoch: int) -> None:
+        """Does nothing."""
+
+    def should_stop(self) -> bool:
+        """Returns `False`."""
+        return False
+
+    def raise_if_stopped(self) -> None:
+        """Does nothing."""
+
+
+NO_TRIAL = NoTrial()
+
+
+@final
+class StudyTrial(CurrentTrial):
+    """A trial of an Optuna study, seen from the process that trains it.
+
+    A study that cannot be reached for a moment costs a chance to prune, not the run.
+    """
+
+    def __init__(
+        self,
+        study: "optuna.Study",
+        trial: "optuna.Trial",
+        metric: str | None,
+        seconds: float | None,
+    ) -> None:
+        self.metric = metric
+        self._study = study
+        self._trial = trial
+        self._seconds = seconds
+        self._began = time.monotonic()
+        self._known = {int(epoch) for epoch in _frozen(trial).intermediate_values}
+        self._epoch = max(self._known, default=0)
+        self._reason: BaseException | None = None
+
+    def report(self, value: float, epoch: int) -> None:
+        """Reports a value once an epoch: after a resume, epochs before it are known already."""
+        self._epoch = epoch
+        if epoch in self._known or not math.isfinite(value):
+            return
+        try:
+            self._trial.report(value, epoch)
+        except Exception as error:
+            _log.warning("Epoch %d was not reported: %s", epoch, redact(str(error)))
+        else:
+            self._known.add(epoch)
+
+    def should_stop(self) -> bool:
+        """Asks the time limit first, which needs no storage."""
+        if self._reason is None:
+            self._reason = self._why()
+        return self._reason is not None
+
+    def _why(self) -> BaseException | None:
+        import optuna
+
+        if self._seconds is not None and time.monotonic() - self._began > self._seconds:
+            return TimeLimit(f"time limit of {self._seconds:g} s reached at epoch {self._epoch}")
+        try:
+            if self._study.user_attrs.get("samerun.stopped"):
+                return SweepStopped()
+            if self.metric is not None and self._known and self._trial.should_prune():
+                return optuna.TrialPruned(f"at epoch {self._epoch}")
+        except Exception as error:
+            _log.warning("The study was not asked: %s", redact(str(error)))
+        return None
+
+    def raise_if_stopped(self) -> None:
+        """Raises why it stopped, if it did."""
+        if self._reason is not None:
+            raise self._reason
+
+
+def _frozen(trial: "optuna.Trial") -> "optuna.trial.FrozenTrial":
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def current_trial(cfg: Trial | None) -> CurrentTrial:
+    """Returns the trial that a run is, by its config.
+
+    Args:
+        cfg: `Config.trial`.
+
+    Raises:
+        UserError: the study cannot be reached, or its trial has ended already.
+    """
+    if cfg is None:
+        return NO_TRIAL
+    import optuna
+
+    from samerun.search import study as studies
+
+    study = studies.load_for_worker(cfg)
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    frozen = trials.get(cfg.number)
+    if frozen is None or frozen.state != optuna.trial.TrialState.RUNNING:
+        state = "does not exist" if frozen is None else f"is {frozen.state.name} already"
+        raise UserError(f"trial: trial {cfg.number} of study '{cfg.study}' {state}.")
+    settings = studies.trial_settings(study)
+    trial = optuna.Trial(study, frozen._trial_id)
+    return StudyTrial(study, trial, settings.metric, settings.seconds)
