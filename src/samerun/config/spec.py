@@ -46,7 +46,8 @@ class DataSpec:
         layout: how the axes of one example are to be read.
         input_shape: shape of one example, without the batch axis.
         num_outputs: numbers the model has to give for one example: the number of classes for
-            `multiclass`, 1 for `binary`, the length of the target otherwise.
+            `multiclass`, 1 for `binary`, the size of the vocabulary (at every position) for
+            `language_model`, the length of the target otherwise.
         class_names: one name a class, in the order of the labels; empty where there are none.
         num_train: examples in the training split.
         num_validation: examples in the validation split, 0 where there is none.
