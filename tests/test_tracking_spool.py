@@ -111,21 +111,21 @@ def test_batches_are_what_mlflow_takes_at_once(open_spool):
     assert sizes == [1000, 1000, 500]
 
 
-def test_epochs_repeated_after_a_resume_are_not_written_twice(open_spool, tmp_path):
+def test_a_step_that_has_a_value_keeps_it_after_a_resume(open_spool, tmp_path):
     first = open_spool()
     first.add_metrics({"loss": 1.0, "bad": math.nan}, 0)
     first.add_metrics({"loss": 0.5}, 1)
     first.close()
     second = open_spool(continues=True)
-    second.add_metrics({"loss": 0.5, "bad": math.nan}, 1)
-    second.add_metrics({"loss": 1.0, "bad": math.nan}, 0)
-    second.add_metrics({"loss": 0.25}, 1)
+    assert second.add_metrics({"loss": 0.5, "bad": math.nan}, 1) == []
+    assert second.add_metrics({"loss": 1.0, "bad": math.nan}, 0) == []
+    (differing,) = second.add_metrics({"loss": 0.25}, 1)
+    assert (differing.key, differing.step, differing.value) == ("loss", 1, 0.25)
     assert [(p.key, p.step, str(p.value)) for p in read_points(tmp_path)] == [
         ("loss", 0, "1.0"),
         ("bad", 0, "nan"),
         ("loss", 1, "0.5"),
         ("bad", 1, "nan"),
-        ("loss", 1, "0.25"),
     ]
 
 

@@ -3,11 +3,19 @@
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """
 
-from samerun.tracking.lookup import StoredRun, find_runs, ui_command
+from samerun.tracking.lookup import (
+    StoredRun,
+    find_by_fingerprint,
+    find_by_tags,
+    find_runs,
+    ui_command,
+)
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
-from samerun.tracking.opening import open_run, reopen_run
-from samerun.tracking.recovery import close_dead_runs, deliver
+from samerun.tracking.opening import open_run
+from samerun.tracking.recovery import close_dead_runs, deliver, is_alive
+from samerun.tracking.reopening import create_child, reopen_run
 from samerun.tracking.run import NullRun, Run, Status, Terminated
 from samerun.tracking.spool import Point, read_points
-from samerun.tracking.store import connect, experiment_id, resolve_uri
+from samerun.tracking.store import connect, experiment_id, host, resolve_uri
+from samerun.tracking.stored import list_artifacts, metric_histories, read_artifact, tag_run

@@ -1,11 +1,11 @@
 """Runs that are in the store already: found by ID, by the beginning of it, or by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError, redact
+from samerun.config import Config, UserError, redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
 
@@ -59,6 +59,42 @@ def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
         )
         return [_stored(run) for run in latest]
     return [_one(client, experiments, word, full) for word in words]
+
+
+def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
+    """Returns the runs that have all these tags, the latest first; none where there is no store.
+
+    Args:
+        cfg: the config that names the store.
+        tags: their names and values.
+    """
+    full = store.uri_of(cfg)
+    if full.startswith("sqlite") and not database_file(full).exists():
+        return []
+    client = store.connect(full)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return [_stored(run) for run in search(client, experiments, tags)]
+
+
+def find_by_fingerprint(cfg: Config, fingerprint: str) -> list[StoredRun]:
+    """Returns the runs of equal config, code and data, the latest first.
+
+    Args:
+        cfg: the config that names the store.
+        fingerprint: what the tag `samerun.fingerprint` has to be.
+    """
+    return find_by_tags(cfg, {"samerun.fingerprint": fingerprint})
+
+
+def search(client: Any, experiments: Sequence[str], tags: Mapping[str, str]) -> list[Any]:
+    """Returns MLflow's own objects of the runs that have all these tags, the latest first."""
+    quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
+    condition = " and ".join(f"tags.`{key}` = {value}" for key, value in quoted.items())
+    found = client.search_runs(
+        list(experiments), condition, max_results=1000, order_by=["attributes.start_time DESC"]
+    )
+    # An SQL database may compare without case; and a value with both quotes never gets this far.
+    return [run for run in found if all(run.data.tags.get(k) == v for k, v in tags.items())]
 
 
 def existing(uri: str | None = None) -> str:

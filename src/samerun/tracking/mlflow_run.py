@@ -4,18 +4,19 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 from samerun.config import redact
 from samerun.tracking.delivery import ARTIFACTS, Courier, Delivery
 from samerun.tracking.run import Run, Status
-from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, Spool, now
+from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, Point, Spool, now
 
 LONG_PARAMETERS = "config/long_parameters.json"
 _LONGEST_PARAM = 6000  # MLflow 3.17's limits, in characters
 _LONGEST_TAG = 8000
+_RESULTS = ("train/", "validation/", "test/")  # what an exact resume repeats; speed is not
 _QUICK_SECONDS = 2.0  # a store that fails this quickly is asked once more at the end
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class MlflowRun(Run):
         folder: the run's own folder.
         experiment_id: its experiment.
         url: its address in MLflow's pages, if there is a server.
-        continues: it was begun by another process.
+        known: the points that the store has, if the run was begun by another process.
     """
 
     def __init__(
@@ -52,16 +53,17 @@ class MlflowRun(Run):
         folder: Path,
         experiment_id: str,
         url: str | None,
-        continues: bool = False,
+        known: Sequence[Point] | None = None,
     ) -> None:
         self.id = run_id
         self.name = name
         self.folder = folder
         self.url = url
         self.experiment_id = experiment_id
-        self._spool = Spool(folder, continues=continues)
+        self._spool = Spool(folder, continues=known is not None, known=known or ())
         self._courier = Courier(Delivery(client, run_id, experiment_id, self._spool))
         self._long_params: dict[str, str] = {}
+        self._differs = False
 
     def _say(self, kind: str, **content: Any) -> None:
         self._spool.add(kind, **content)
@@ -101,7 +103,13 @@ class MlflowRun(Run):
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Writes down one point of each metric; NaN and infinity are kept as they are."""
-        self._spool.add_metrics(metrics, step)
+        differing = self._spool.add_metrics(metrics, step)
+        results = [point for point in differing if point.key.startswith(_RESULTS)]
+        if results and not self._differs:
+            self._differs = True
+            first = f"{results[0].key} at step {step}"
+            _log.warning("%s is not what it was before the interruption; that is kept.", first)
+            self.set_tags({"samerun.resume_differs": first})
         self._courier.notify()
 
     def log_text(self, text: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""A run from its first to its last moment: opened, ended whatever happens, and picked up later."""
+"""A run from its first to its last moment: opened, and ended whatever happens."""
 
 import contextlib
 import getpass
@@ -15,9 +15,7 @@ from samerun.tracking.naming import run_name
 from samerun.tracking.recovery import (
     RUN_FILE,
     close_dead_runs,
-    full_uri,
     held,
-    read_run_file,
     write_run_file,
 )
 from samerun.tracking.run import Run, Status, Terminated
@@ -70,7 +68,7 @@ def open_run(
         experiment = store.experiment_id(client, cfg.tracking.experiment)
         close_dead_runs(client, [experiment])
         called = name or run_name(cfg)
-        all_tags = {**_own_tags(folder), **cfg.tracking.tags, **(tags or {})}
+        all_tags = {**own_tags(folder), **cfg.tracking.tags, **(tags or {})}
         safe = {key: redact(str(value)) for key, value in all_tags.items()}
         try:
             made = client.create_run(experiment, run_name=called, tags=safe)
@@ -86,53 +84,13 @@ def open_run(
             experiment_id=experiment,
             url=store.run_url(uri, experiment, run_id),
         )
-        with _ended(run):
+        with ended(run):
             yield run
 
 
 @contextlib.contextmanager
-def reopen_run(folder: Path, *, uri: str | None = None) -> Iterator[Run]:
-    """Goes on with the run of a folder: the same run in the store, RUNNING again.
-
-    A point that is logged again with the value it had is not written down twice, so an epoch that
-    is repeated after an exact resume leaves no double points.
-
-    Args:
-        folder: the run's folder.
-        uri: the store's address, needed only if it holds a password that is not in
-            `MLFLOW_TRACKING_URI`.
-
-    Raises:
-        UserError: there is no run, its process is alive, or its store cannot be used.
-    """
-    folder = folder.absolute()
-    facts = read_run_file(folder)
-    full = full_uri(facts["uri"], uri)
-    with held(folder):
-        client = store.connect(full)
-        try:
-            client.update_run(facts["id"], status="RUNNING")
-        except Exception as error:
-            raise UserError(
-                f"Run {facts['id']} of {folder} is not in the store {facts['uri']}: "
-                f"{redact(str(error)).splitlines()[0]}"
-            ) from error
-        run = MlflowRun(
-            client,
-            run_id=facts["id"],
-            name=facts["name"],
-            folder=folder,
-            experiment_id=facts["experiment_id"],
-            url=store.run_url(full, facts["experiment_id"], facts["id"]),
-            continues=True,
-        )
-        run.set_tags({"samerun.reason": "", **_own_tags(folder)})
-        with _ended(run):
-            yield run
-
-
-@contextlib.contextmanager
-def _ended(run: MlflowRun) -> Iterator[None]:
+def ended(run: MlflowRun) -> Iterator[None]:
+    """Ends a run however the block is left."""
     try:
         yield
     except BaseException as error:
@@ -145,7 +103,8 @@ def _ended(run: MlflowRun) -> Iterator[None]:
     run.end(Status.finished)
 
 
-def _own_tags(folder: Path) -> dict[str, str]:
+def own_tags(folder: Path) -> dict[str, str]:
+    """Returns the tags that say where a run is: machine, process, folder."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user without a name

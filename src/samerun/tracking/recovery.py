@@ -42,6 +42,19 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_alive(folder: Path) -> bool:
+    """Whether a process of this machine holds the lock of a run's folder."""
+    if not (folder / ALIVE_LOCK).exists():
+        return False
+    lock = FileLock(folder / ALIVE_LOCK)
+    try:
+        lock.acquire(timeout=2)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
 def write_run_file(folder: Path, run_id: str, name: str, uri: str, experiment: str) -> None:
     """Writes down which run a folder belongs to; never a password."""
     facts = {"id": run_id, "name": name, "uri": redact(uri), "experiment_id": experiment}

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -63,6 +63,14 @@ def write_whole(path: Path, text: str) -> None:
 def read_points(folder: Path) -> list[Point]:
     """Returns every metric point written down in a run's folder."""
     return [_point(line) for line, _ in _read(folder / METRICS_FILE, 0)]
+
+
+def write_known(folder: Path, points: Sequence[Point]) -> None:
+    """Begins a run's folder with the points that the store has already."""
+    lines = [json.dumps(_line(point), ensure_ascii=False) + "\n" for point in points]
+    text = "".join(lines)
+    write_whole(folder / METRICS_FILE, text)
+    write_whole(folder / POSITION_FILE, json.dumps({METRICS_FILE: len(text.encode())}))
 
 
 def _line(point: Point) -> Line:
@@ -168,11 +176,15 @@ class Spool:
 
     Args:
         folder: the run's folder.
-        continues: the run was begun by another process. What it already wrote down is not written
-            again: an epoch that is repeated after an exact resume has the same values.
+        continues: the run was begun by another process. A step for which that one wrote down a
+            value keeps it: an epoch that is repeated after an exact resume has the same values.
+            How that process ended is no longer how the run ended.
+        known: points that are in the store, though perhaps not in this folder.
     """
 
-    def __init__(self, folder: Path, *, continues: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, continues: bool = False, known: Sequence[Point] = ()
+    ) -> None:
         self.folder = folder
         stored: dict[str, Any] = {}
         if (folder / POSITION_FILE).exists():
@@ -181,16 +193,24 @@ class Spool:
         self._outbox = Lines(folder / OUTBOX_FILE, stored.get(OUTBOX_FILE, 0))
         self._models: dict[str, str] = stored.get("models", {})
         self._uploads: list[Line] = stored.get("uploads", [])
-        known = read_points(folder) if continues else []
-        self._known = {(point.key, point.step): str(point.value) for point in known}
+        here = read_points(folder) if continues else []
+        self._known = {(p.key, p.step): str(p.value) for p in [*here, *known]}
+        outbox = folder / OUTBOX_FILE
+        self._earlier = outbox.stat().st_size if continues and outbox.exists() else 0
 
-    def add_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Writes down one point of each metric, at this moment."""
+    def add_metrics(self, metrics: Mapping[str, float], step: int) -> list[Point]:
+        """Writes down one point of each metric, at this moment.
+
+        Returns:
+            The points that were not written since their step has another value already.
+        """
         timestamp = now()
         points = [Point(key, float(value), step, timestamp) for key, value in metrics.items()]
-        fresh = [p for p in points if self._known.get((p.key, p.step)) != str(p.value)]
+        fresh = [point for point in points if (point.key, step) not in self._known]
         if fresh:
             self._metrics.append([_line(point) for point in fresh])
+        old = [point for point in points if (point.key, step) in self._known]
+        return [point for point in old if self._known[point.key, step] != str(point.value)]
 
     def add(self, kind: str, **content: Any) -> None:
         """Writes down something else the store has to be told."""
@@ -209,9 +229,14 @@ class Spool:
     def deliver_entries(self, waiting: list[Waiting], send: Callable[[Line], None]) -> None:
         """Hands lines that `entries_waiting` returned to `send`, one by one."""
         for entry in waiting:
-            send(entry[0])
+            if not self._is_earlier_end(entry):
+                send(entry[0])
             self._outbox.delivered([entry])
             self._save()
+
+    def _is_earlier_end(self, entry: Waiting) -> bool:
+        line, end = entry
+        return line["kind"] == "end" and end is not None and end <= self._earlier
 
     def uploads(self) -> list[Line]:
         """Returns the artifacts that wait, in the order to try them."""

@@ -1,0 +1,160 @@
+"""Runs that were made before: gone on with, here or on another machine, or made for a worker."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from samerun import config
+from samerun.config import UserError, redact
+from samerun.tracking import store
+from samerun.tracking.lookup import search
+from samerun.tracking.mlflow_run import MlflowRun
+from samerun.tracking.opening import ended, own_tags
+from samerun.tracking.recovery import (
+    RUN_FILE,
+    full_uri,
+    held,
+    is_alive,
+    read_run_file,
+    write_run_file,
+)
+from samerun.tracking.run import Run
+from samerun.tracking.spool import write_known
+from samerun.tracking.stored import points_of
+
+
+@contextlib.contextmanager
+def reopen_run(
+    folder: Path,
+    *,
+    run_id: str | None = None,
+    uri: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    take_over: bool = False,
+) -> Iterator[Run]:
+    """Goes on with a run: the same run in the store, RUNNING again.
+
+    A step that has a value keeps it, so an epoch that is repeated after an exact resume leaves one
+    value a step. How the run ended before is replaced by how it ends now.
+
+    Args:
+        folder: the run's folder, or an empty one if `run_id` is given.
+        run_id: the run that goes on in an empty folder: what is known of it comes from the store.
+        uri: the store's address; without `run_id` needed only if it holds a password that is not
+            in `MLFLOW_TRACKING_URI`.
+        tags: set from the start.
+        take_over: the run says it is RUNNING on another machine, and that machine is gone.
+
+    Raises:
+        UserError: there is no run, its process is alive, or its store cannot be used.
+    """
+    folder = folder.absolute()
+    facts = None
+    if run_id is None or (folder / RUN_FILE).exists():
+        facts = read_run_file(folder)
+        if run_id not in (None, facts["id"]):
+            raise UserError(f"{folder} holds run {facts['id']}: give {run_id} an empty folder.")
+    full = full_uri(facts["uri"], uri) if facts else store.resolve_uri(uri)
+    with held(folder):
+        client = store.connect(full)
+        wanted = str(facts["id"] if facts else run_id)
+        stored = _stored(client, wanted, full, folder)
+        _refuse_alive(stored, folder, take_over=take_over)
+        points = points_of(client, wanted)
+        name, experiment = str(stored.info.run_name), str(stored.info.experiment_id)
+        if facts is None:
+            write_run_file(folder, wanted, name, full, experiment)
+            write_known(folder, points)
+        run = MlflowRun(
+            client,
+            run_id=wanted,
+            name=name,
+            folder=folder,
+            experiment_id=experiment,
+            url=store.run_url(full, experiment, wanted),
+            known=points,
+        )
+        client.update_run(wanted, status="RUNNING")
+        run.set_tags({"samerun.reason": "", **own_tags(folder), **(tags or {})})
+        with ended(run):
+            yield run
+
+
+def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
+    try:
+        found = client.get_run(run_id)
+    except Exception as error:
+        said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"Run {run_id} of {folder} is not in the store {redact(uri)}: {said}"
+        ) from error
+    if found.info.lifecycle_stage != "active":
+        raise UserError(
+            f"Run {run_id} was deleted: restore it with `mlflow runs restore --run-id {run_id}`."
+        )
+    return found
+
+
+def _refuse_alive(stored: Any, folder: Path, *, take_over: bool) -> None:
+    """Refuses a run that another process may be working on; the lock of `folder` is ours."""
+    tags = stored.data.tags
+    host, where = tags.get("samerun.host"), tags.get("samerun.folder")
+    if not host or not where:
+        return  # made for a worker that did not begin yet
+    if host == store.host():
+        if Path(where) != folder and is_alive(Path(where)):
+            raise UserError(f"Run {stored.info.run_id} is alive in {where}: wait for its end.")
+    elif stored.info.status == "RUNNING" and not take_over:
+        raise UserError(
+            f"Run {stored.info.run_id} says it is RUNNING on {host}, which cannot be asked from "
+            "here: wait for its end, or give --take-over if that machine is gone."
+        )
+
+
+def create_child(
+    cfg: config.Config,
+    parent_id: str,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    client: Any = None,
+) -> str:
+    """Makes a run under another one for a worker, who opens it later with `reopen_run`.
+
+    A run under the same parent that has the same `samerun.study` and `samerun.trial` already is
+    taken instead, with its tags renewed: a trial that is tried again stays one run.
+
+    Args:
+        cfg: the config that names store and experiment.
+        parent_id: the run above it.
+        name: what it is called.
+        tags: set from the start, besides those of the config.
+        client: an `MlflowClient`, if the caller has one already.
+
+    Returns:
+        The ID of the run, which is RUNNING.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    client = client or store.connect(store.uri_of(cfg))
+    experiment = store.experiment_id(client, cfg.tracking.experiment)
+    own = {key: value for key, value in own_tags(Path()).items() if key.startswith("mlflow.")}
+    everything = {**own, **cfg.tracking.tags, **tags, "mlflow.parentRunId": parent_id}
+    safe = {key: redact(str(value)) for key, value in everything.items()}
+    same = ("mlflow.parentRunId", "samerun.study", "samerun.trial")
+    try:
+        found = []
+        if all(key in safe for key in same):
+            found = search(client, [experiment], {key: safe[key] for key in same})
+        if not found:
+            made = client.create_run(experiment, run_name=name, tags=safe)
+            return str(made.info.run_id)
+        run_id = str(found[0].info.run_id)
+        for key, value in safe.items():
+            client.set_tag(run_id, key, value)
+        client.update_run(run_id, status="RUNNING")
+    except Exception as error:
+        raise UserError(f"tracking: the run cannot be made: {redact(str(error))}") from error
+    return run_id

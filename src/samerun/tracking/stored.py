@@ -1,0 +1,130 @@
+"""What a run in the store holds: its artifacts, its metric points; and tags that are added to it.
+
+Whoever wrote the run may be a stranger: a name that leads out of its artifacts is refused, and
+nothing here runs or unpickles what it reads.
+"""
+
+import math
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from samerun.config import UserError, redact
+from samerun.tracking import store
+from samerun.tracking.lookup import StoredRun, existing
+from samerun.tracking.spool import Point
+
+
+def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) -> list[str]:
+    """Returns the paths of all files among a run's artifacts, sorted.
+
+    Args:
+        run: the run.
+        folder: only those below it.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: the store cannot be read, or a name leads out of the run's artifacts.
+    """
+    client = store.connect(existing(uri))
+    found: list[str] = []
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            entries = client.list_artifacts(run.id, here or None)
+        except Exception as error:
+            raise _unreadable(run, here, error) from error
+        for entry in entries:
+            path = _inside(run, str(entry.path))
+            if here and not path.startswith(f"{here.rstrip('/')}/"):
+                raise _climbs(run, path)
+            (waiting if entry.is_dir else found).append(path)
+    return sorted(found)
+
+
+def read_artifact(run: StoredRun, path: str, *, uri: str | None = None) -> bytes:
+    """Returns the content of one of a run's artifacts.
+
+    Args:
+        run: the run.
+        path: such as `config/resolved.yaml`.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: there is no such artifact, or the path leads out of the run's artifacts.
+    """
+    inside = _inside(run, path)
+    client = store.connect(existing(uri))
+    with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
+        try:
+            got = Path(client.download_artifacts(run.id, inside, folder))
+            if not got.is_file() or not got.resolve().is_relative_to(Path(folder).resolve()):
+                raise FileNotFoundError(f"{inside} is no file")
+            return got.read_bytes()
+        except Exception as error:
+            raise _unreadable(run, inside, error) from error
+
+
+def _inside(run: StoredRun, path: str) -> str:
+    parts = PurePosixPath(path)
+    if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
+        raise _climbs(run, path)
+    return str(parts)
+
+
+def _climbs(run: StoredRun, path: str) -> UserError:
+    return UserError(
+        f"Run {run.id}: the path {path!r} leads out of the run's artifacts, expected one inside: "
+        "it is not read."
+    )
+
+
+def _unreadable(run: StoredRun, path: str, error: Exception) -> UserError:
+    if isinstance(error, UserError):
+        return error
+    said = (redact(str(error)).strip().splitlines() or [type(error).__name__])[0][:200]
+    return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {said}.")
+
+
+def points_of(client: Any, run_id: str) -> list[Point]:
+    """Returns every metric point that the store has of a run, in the order of their steps."""
+    points = []
+    for key in sorted(client.get_run(run_id).data.metrics):
+        for metric in client.get_metric_history(run_id, key):
+            value = _value(float(metric.value))
+            points.append(Point(key, value, int(metric.step), int(metric.timestamp)))
+    return sorted(points, key=lambda point: (point.step, point.timestamp, point.key))
+
+
+def _value(stored: float) -> float:
+    """Returns the value that was logged: MLflow stores infinity as the largest float64."""
+    return math.copysign(math.inf, stored) if abs(stored) == sys.float_info.max else stored
+
+
+def metric_histories(run: StoredRun, *, uri: str | None = None) -> dict[str, dict[int, float]]:
+    """Returns the values of each metric by step; of several at one step, the last.
+
+    Args:
+        run: the run.
+        uri: the store, by default that of this folder.
+    """
+    histories: dict[str, dict[int, float]] = {}
+    for point in points_of(store.connect(existing(uri)), run.id):
+        histories.setdefault(point.key, {})[point.step] = point.value
+    return histories
+
+
+def tag_run(run: StoredRun, tags: Mapping[str, str], *, uri: str | None = None) -> None:
+    """Sets tags of a run that is not open.
+
+    Args:
+        run: the run.
+        tags: a tag of the same name is replaced.
+        uri: the store, by default that of this folder.
+    """
+    client = store.connect(existing(uri))
+    for key, value in tags.items():
+        client.set_tag(run.id, key, redact(str(value)))
