@@ -78,8 +78,14 @@ STRANGERS = [
 
 
 @functools.cache
-def config_of(kind, *words):
-    return config.compose([f"model={kind.kind}", *SMALL[kind.kind], *words]).config
+def config_of(kind):
+    return config.compose([f"model={kind.kind}", *SMALL[kind.kind]]).config
+
+
+def changed(kind, **settings):
+    """The small config of a model with other settings; composing it again takes 0.15 s."""
+    cfg = config_of(kind)
+    return dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, **settings))
 
 
 def batch(spec, size=4):
@@ -97,13 +103,15 @@ def batch(spec, size=4):
     return x, random.normal(size=(size, spec.num_outputs)).astype(np.float32)
 
 
-def built(kind, spec, *words, seed=0):
-    keras.utils.clear_session()
+def built(kind, spec, *, seed=0, run_eagerly=False, **settings):
     keras.utils.set_random_seed(seed)
-    cfg = config_of(kind, *words)
+    cfg = changed(kind, **settings)
     model = models.build(cfg.model, spec)
     model.compile(
-        keras.optimizers.Adam(), objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec)
+        keras.optimizers.Adam(),
+        objectives.loss(cfg, spec),
+        metrics=objectives.metrics(cfg, spec),
+        run_eagerly=run_eagerly,
     )
     return model
 
@@ -132,7 +140,7 @@ def test_model_keeps_its_contract(kind, spec, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_names_do_not_depend_on_models_built_before(kind):
-    cfg, spec = config_of(kind, "model.dropout=0.5"), first_spec(kind)
+    cfg, spec = changed(kind, dropout=0.5), first_spec(kind)
     first, second = models.build(cfg.model, spec), models.build(cfg.model, spec)
     assert [w.path for w in first.weights] == [w.path for w in second.weights]
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
@@ -145,7 +153,7 @@ def test_the_same_seed_gives_the_same_losses_with_dropout(kind):
     x, y = batch(spec)
 
     def losses(seed):
-        model = built(kind, spec, "model.dropout=0.5", seed=seed)
+        model = built(kind, spec, dropout=0.5, seed=seed, run_eagerly=True)  # or 1 s to trace
         return [float(model.train_on_batch(x, y)[0]) for _ in range(2)]
 
     assert losses(1) == losses(1) != losses(2)
@@ -161,20 +169,33 @@ def test_shared_settings_have_their_effect(kind):
     x, y = batch(spec)
     plain = built(kind, spec)
     for name in ("l1", "l2"):
-        model = built(kind, spec, f"model.{name}=0.1")
+        model = built(kind, spec, **{name: 0.1})
         assert float(sum(model.losses)) > 0 == float(sum(plain.losses) or 0.0), name
-    dropped, again = (built(kind, spec, "model.dropout=0.5") for _ in range(2))
+    dropped, again = (built(kind, spec, dropout=0.5) for _ in range(2))
     np.testing.assert_array_equal(dropped(x, training=True), again(x, training=True))
     dropped.set_weights(plain.get_weights())  # dropout takes a seed, so the draws are others
     np.testing.assert_array_equal(dropped(x, training=False), plain(x, training=False))
     assert not np.array_equal(dropped(x, training=True), dropped(x, training=True))
-    other = built(kind, spec, "model.activation=sigmoid")
+    other = built(kind, spec, activation=config.Activation.sigmoid)
     assert not np.array_equal(other(x, training=False), plain(x, training=False))
-    drawn = built(kind, spec, "model.initializer=random_normal")
+    drawn = built(kind, spec, initializer=config.Initializer.random_normal)
     assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+JOINS_IN_FLOAT16 = pytest.mark.xfail(
+    strict=True, reason="the layer that joins the steps of a horizon has no dtype of its own"
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            kind, id=kind.kind, marks=JOINS_IN_FLOAT16 if kind.kind == "forecaster" else ()
+        )
+        for kind in KINDS
+    ],
+)
 def test_output_is_float32_under_mixed_precision(kind):
     spec = first_spec(kind)
     keras.config.set_dtype_policy("mixed_float16")
@@ -237,10 +258,10 @@ def test_padding_is_left_out_of_the_recurrence_on_request(kind):
     spec = spec_of(Layout.tokens, Task.multiclass)
     texts = [[0, 0, 0, 0, 5, 6, 7], [5, 6, 7, 0, 0, 0, 0], [0, 5, 0, 6, 0, 7, 0]]
     ids = np.array(texts, np.int32)
-    masked = built(kind, spec, "model.mask_padding=true")
+    masked = built(kind, spec, mask_padding=True)
     answers = masked(ids).numpy()
     np.testing.assert_allclose(answers[1:], answers[[0, 0]], rtol=1e-6)
-    unmasked = built(kind, spec, "model.mask_padding=false")(ids).numpy()
+    unmasked = built(kind, spec, mask_padding=False)(ids).numpy()
     assert not np.allclose(unmasked[1], unmasked[0], rtol=1e-6)
     assert np.isfinite(masked(np.zeros_like(ids), training=True)).all()
     for layer in masked._flatten_layers():  # cuDNN takes no padding in front and no empty text
@@ -318,6 +339,27 @@ def next_token(spec):
     layers = [keras.layers.Embedding(spec.vocabulary_size, 4)]
     return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs)])
 
+def ends_in(spec, activation, policy="float32"):
+    layers = [keras.layers.Flatten()]
+    if spec.task == "language_model":
+        layers = [keras.layers.Embedding(spec.vocabulary_size, 4)]
+    layers.append(keras.layers.Dense(spec.num_outputs, activation, dtype=policy))
+    return keras.Sequential([*layers, keras.layers.Activation("linear", dtype="float32")])
+
+class Picks(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.take(keras.ops.eye(3), keras.ops.cast(x[:, 0], "int32"), axis=0)
+
+def column_as_index(spec):
+    return keras.Sequential([Picks(), keras.layers.Dense(3, "softmax")])
+
+class Root(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.sqrt(x)
+
+def of_positive_numbers(spec):
+    return keras.Sequential([Root(), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+
 def good(spec, width=4):
     layers = [keras.Input(spec.input_shape), keras.layers.Flatten(), keras.layers.Dense(width)]
     return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs, activation="softmax")])
@@ -384,6 +426,54 @@ def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch)
     if spec.task is Task.language_model:
         options = {"num_tokens": 2, "temperature": 1.0, "top_k": 0, "seed": 0}
         assert len(models.sample(model, [2, 3], **options)) == 2
+
+
+MULTICLASS = "no probability of each class, expected numbers of 0 or more whose sum is 1"
+ENDS = [
+    (Layout.image, Task.multiclass, "softmax", ""),
+    (Layout.image, Task.multiclass, "linear", MULTICLASS),
+    (Layout.image, Task.multiclass, "sigmoid", MULTICLASS),
+    (Layout.image, Task.multiclass, "log_softmax", MULTICLASS),
+    (Layout.tokens, Task.multiclass, "linear", MULTICLASS),
+    (Layout.table, Task.binary, "sigmoid", ""),
+    (Layout.table, Task.binary, "hard_sigmoid", ""),
+    (Layout.table, Task.binary, "linear", "expected a number between 0 and 1"),
+    (Layout.table, Task.binary, "relu", "expected a number between 0 and 1"),
+    (Layout.table, Task.binary, "tanh", "expected a number between 0 and 1"),
+    (Layout.table, Task.regression, "sigmoid", ""),
+    (Layout.tokens, Task.language_model, "linear", ""),
+    (Layout.tokens, Task.language_model, "softmax", "expected logits"),
+]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(("layout", "task", "activation", "sentence"), ENDS)
+def test_a_users_model_ends_in_what_the_loss_takes(
+    layout, task, activation, sentence, policy, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    keras.utils.set_random_seed(0)
+    params = {"activation": activation, "policy": policy}
+    cfg = config.CustomModel(target="my_model:ends_in", params=params)
+    if not sentence:
+        assert models.build(cfg, spec_of(layout, task)).built
+        return
+    with pytest.raises(UserError, match=sentence) as caught:
+        models.build(cfg, spec_of(layout, task))
+    assert "samerun.models.head(spec), or with" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["column_as_index", "of_positive_numbers"])
+def test_a_users_model_of_inputs_that_the_check_cannot_know_passes(name, tmp_path, monkeypatch):
+    """An index beyond the end raises, and the square root of a negative number is NaN."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    cfg = config.CustomModel(target=f"my_model:{name}", params={})
+    assert models.build(cfg, spec_of(Layout.table, Task.multiclass)).built
 
 
 def test_a_users_model_is_built_with_its_parameters(tmp_path, monkeypatch):
