@@ -1,0 +1,36 @@
+"""Which code of a stored config may be imported: only what the person at the terminal names."""
+
+from collections.abc import Iterator, Sequence
+
+from samerun.config import Config, UserError
+
+
+def custom_targets(cfg: Config) -> Iterator[tuple[str, str]]:
+    """Yields the key and the target, `package.module:function`, of each custom part of a config."""
+    for group in ("model", "dataset"):
+        target = getattr(getattr(cfg, group), "target", None)
+        if target is not None:
+            yield f"{group}.target", str(target)
+
+
+def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
+    """Checks that a stored config imports nothing but modules that were named.
+
+    A config out of a store is data that somebody else may have written; importing what it names
+    would run their code.
+
+    Args:
+        cfg: the stored config.
+        trusted: names of modules or packages; a package trusts what is below it.
+
+    Raises:
+        UserError: it would import something else.
+    """
+    for key, target in custom_targets(cfg):
+        module = target.partition(":")[0]
+        if not any(module == name or module.startswith(f"{name}.") for name in trusted):
+            raise UserError(
+                f"{key}: the stored run names {target!r}, which would be imported and run: give "
+                f"--trust {module.partition('.')[0] or 'MODULE'} if that code is yours or you have "
+                "read it."
+            )
