@@ -17,7 +17,9 @@ REQUIRED = {
     "text_csv": ["dataset.path=some.csv"],
 }
 PARTS = sorted(
-    path for path in CONF.rglob("*.yaml") if path.parent.name != "common" and path.parent != CONF
+    path
+    for path in CONF.rglob("*.yaml")
+    if path.parent.name not in ("common", "sweep") and path.parent != CONF
 )
 WHOLES = sorted((EXPERIMENTS / "experiment").rglob("*.yaml"))
 

@@ -103,9 +103,22 @@ from samerun.config.store import (
     from_yaml,
     options,
     parse,
+    parse_sweep,
     register,
     to_yaml,
     translated,
+)
+from samerun.config.sweep import (
+    Budget,
+    Dask,
+    Direction,
+    Faults,
+    ObjectiveFrom,
+    Policy,
+    Pruner,
+    QmcType,
+    Sampler,
+    Sweep,
 )
 from samerun.config.training import (
     LOSSES,

@@ -5,7 +5,7 @@ The only module besides `cli` and the sweeper that knows Hydra and OmegaConf.
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from samerun.config.models import MODELS
 from samerun.config.optimizers import OPTIMIZERS
 from samerun.config.root import Config, as_dict, redact, redacted
 from samerun.config.schedules import SCHEDULES
+from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {
@@ -51,11 +52,12 @@ def available_cores() -> int:
 def register() -> None:
     """Makes the schemas and the resolvers known to Hydra; may be called again."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
+    whole = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
+    store.store(name="schema", node=whole)
     for group, kinds in GROUPS.items():
         for kind in kinds:
             store.store(group=f"schema/{group}", name=kind.kind, node=kind)
-    parts = (Training, Evaluation, Tracking, Checkpoint, Augmentation)
+    parts = (Training, Evaluation, Tracking, Checkpoint, Augmentation, Sweep)
     for part in parts:
         store.store(group="schema", name=part.__name__.lower(), node=part)
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
@@ -81,12 +83,15 @@ class Composition:
 
 def options(group: str) -> list[str]:
     """Returns the names of a group's options: the YAML files in its folder."""
-    root = folder("experiments") if group in ("experiment", "sweep") else folder("conf")
-    return sorted(
-        str(path.relative_to(root / group).with_suffix(""))
-        for path in (root / group).glob("**/*.yaml")
-        if path.parent == root / group or group in ("experiment", "sweep")
-    )
+    found = []
+    for root in (folder("conf") / group, folder("experiments") / group):
+        deep = root.parent.name == "experiments"
+        found += [
+            str(path.relative_to(root).with_suffix(""))
+            for path in root.glob("**/*.yaml")
+            if deep or path.parent == root
+        ]
+    return sorted(found)
 
 
 def compose(overrides: Sequence[str] = ()) -> Composition:
@@ -124,16 +129,46 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     check_ranges(cfg)
     return Composition(
         config=cfg,
-        composed=redact(OmegaConf.to_yaml(node)),
+        composed=redact(OmegaConf.to_yaml(_without_sweep(node))),
         resolved=to_yaml(redacted(cfg)),
         overrides=tuple(redact(word) for word in overrides),
     )
 
 
+def parse_sweep(node: DictConfig) -> Sweep:
+    """Turns the `sweep` part of a composed config into typed objects and checks every value.
+
+    Args:
+        node: the whole config as Hydra composed it.
+
+    Raises:
+        UserError: there is no such part, or a key or value in it is not understood.
+    """
+    part = node.get("sweep")
+    if part is None:
+        raise UserError("sweep: received nothing, expected a search space: give sweep=optuna.")
+    try:
+        plain = OmegaConf.to_container(part, resolve=True, enum_to_str=True)
+        assert isinstance(plain, dict)
+        typed = OmegaConf.merge(OmegaConf.structured({"sweep": Sweep}).sweep, _held("sweep", plain))
+        sweep = OmegaConf.to_object(typed)
+    except OmegaConfBaseException as error:
+        raise translated(error) from error
+    assert isinstance(sweep, Sweep)
+    check_ranges(sweep, "sweep.")
+    return sweep
+
+
+def _without_sweep(node: DictConfig) -> DictConfig:
+    """How trials are chosen is no part of any of them."""
+    return OmegaConf.masked_copy(node, [key for key in node if key != "sweep"])
+
+
 def _typed_groups(node: DictConfig) -> DictConfig:
-    plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=False, enum_to_str=True)
+    plain = OmegaConf.to_container(
+        _without_sweep(node), resolve=True, throw_on_missing=False, enum_to_str=True
+    )
     assert isinstance(plain, dict)
-    plain.pop("sweep", None)  # how trials are chosen is no part of any of them
     typed: dict[str, Any] = {}
     for name, value in plain.items():
         key = str(name)
@@ -174,6 +209,8 @@ def from_yaml(text: str) -> Config:
 def _known_keys(key: str) -> list[str]:
     """Every key of the default config and of every option's own YAML, for `nearest`."""
     group = key.split(".")[0]
+    if group == "sweep":
+        return [f"sweep.{name}" for name in _names(Sweep)]
     top = [*Config.__dataclass_fields__]
     if group not in top:
         return [*top, "experiment", "debug"]
