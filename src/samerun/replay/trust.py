@@ -2,15 +2,34 @@
 
 from collections.abc import Iterator, Sequence
 
-from samerun.config import Config, UserError
+from samerun.config import Config, CustomDataset, CustomModel, UserError
 
 
 def custom_targets(cfg: Config) -> Iterator[tuple[str, str]]:
     """Yields the key and the target, `package.module:function`, of each custom part of a config."""
-    for group in ("model", "dataset"):
-        target = getattr(getattr(cfg, group), "target", None)
-        if target is not None:
-            yield f"{group}.target", str(target)
+    if isinstance(cfg.model, CustomModel):
+        yield "model.target", cfg.model.target
+    if isinstance(cfg.dataset, CustomDataset):
+        yield "dataset.target", cfg.dataset.target
+
+
+def check_plain(text: str) -> None:
+    """Checks that a stored config holds values only.
+
+    `${oc.env:AWS_SECRET_ACCESS_KEY}` would put a secret of this machine into the config, and with
+    it into the store it came from. What samerun stores is resolved.
+
+    Args:
+        text: YAML of the stored config.
+
+    Raises:
+        UserError: it holds an interpolation.
+    """
+    if "${" in text:
+        raise UserError(
+            "The stored config holds an interpolation, ${…}, where only values belong: it was not "
+            "written by samerun and is not used."
+        )
 
 
 def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
