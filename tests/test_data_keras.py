@@ -5,8 +5,13 @@ import hashlib
 import importlib
 import io
 import pickle
+import socket
 import struct
+import subprocess
+import sys
 import tarfile
+import threading
+import time
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +21,7 @@ import pytest
 from keras.src.backend import config as keras_config
 from keras.src.utils import file_utils
 
+from conftest import PROGRAMS
 from samerun import data
 from samerun.config import UserError, compose
 from samerun.data import cache, images
@@ -27,6 +33,7 @@ from samerun.data.images import (
     FASHION_FILES,
     MNIST_SHA256,
 )
+from samerun.data.keras_text import IMDB, REUTERS
 
 NUM, NUM_TEST = 200, 30
 
@@ -130,6 +137,93 @@ def test_without_network_the_sentence_says_which_file_goes_where(kind, files, wh
     assert "\n" not in sentence
     assert str(cache_folder.parent / where) in sentence
     assert all(name in sentence for name in files)
+
+
+ANSWERS_NOBODY = "http://[::1]:9"  # a port that nobody listens on, in place of the network
+
+
+def proxied(monkeypatch, address):
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, address)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        pytest.param(["dataset=mnist"], ("mnist.npz", MNIST_SHA256), id="mnist"),
+        pytest.param(["dataset=fashion_mnist"], FASHION_FILES, id="fashion_mnist"),
+        pytest.param(["dataset=cifar10"], (CIFAR10_FILE, CIFAR10_SHA256), id="cifar10"),
+        pytest.param(["dataset=cifar100"], (CIFAR100_FILE, CIFAR100_SHA256), id="cifar100"),
+        pytest.param(["dataset=imdb", "model=gru"], ("imdb.npz", IMDB.checksum), id="imdb"),
+        pytest.param(
+            ["dataset=reuters", "model=gru"], ("reuters.npz", REUTERS.checksum), id="reuters"
+        ),
+        pytest.param(["-m", "dataset=digits,mnist"], ("mnist.npz", MNIST_SHA256), id="multirun"),
+    ],
+)
+def test_without_network_a_missing_file_is_noticed_before_a_run_begins(
+    words, parts, tmp_path, monkeypatch
+):
+    proxied(monkeypatch, ANSWERS_NOBODY)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    done = subprocess.run(
+        [sys.executable, str(PROGRAMS / "quick_answer.py"), "train", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    sentence, imported = done.stderr.splitlines()
+    assert imported == "imported: []"
+    assert "and ::1 port 9 does not answer: connect to the network once, or put" in sentence
+    assert all(part in sentence for part in (*parts, str(tmp_path / "keras" / "datasets")))
+    assert not list(tmp_path.iterdir())  # neither a run nor an empty cache
+
+
+def test_what_is_in_the_cache_needs_no_network(cache_folder, monkeypatch):
+    proxied(monkeypatch, ANSWERS_NOBODY)
+    write_fashion_mnist(cache_folder)
+    data.check_download(dataset("fashion_mnist"))
+    (cache_folder / "fashion-mnist" / FASHION_FILES[3]).unlink()
+    with pytest.raises(UserError, match="does not answer"):
+        data.check_download(dataset("fashion_mnist"))
+
+
+def test_where_somebody_answers_the_download_is_left_to_keras(cache_folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for address in (f"http://me:secret@127.0.0.1:{port}", f"127.0.0.1:{port}"):
+            proxied(monkeypatch, address)
+            data.check_download(dataset("mnist"))
+    with pytest.raises(UserError, match=f"and 127.0.0.1 port {port} does not answer") as caught:
+        data.check_download(dataset("mnist"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://proxy:http", "http://[::1"])
+def test_a_proxy_that_is_no_address_gets_the_sentence_too(address, cache_folder, monkeypatch):
+    proxied(monkeypatch, address)
+    with pytest.raises(UserError, match=r"the proxy is no address \(.*mnist\.npz"):
+        data.check_download(dataset("mnist"))
+
+
+def test_a_network_that_says_nothing_is_not_waited_for(cache_folder, monkeypatch):
+    proxied(monkeypatch, "")
+    silence = threading.Event()
+
+    def wait(*words):
+        silence.wait(60)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", wait)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="storage.googleapis.com port 443 does not answer"):
+        data.check_download(dataset("mnist"))
+    silence.set()
+    assert time.monotonic() - began < 10  # 2 s, and what a busy machine adds
 
 
 def test_a_damaged_file_in_the_cache_is_named_too(cache_folder):

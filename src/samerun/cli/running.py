@@ -22,6 +22,7 @@ def checked(composition: config.Composition) -> config.Composition:
     from samerun import data
 
     config.check(composition.config, data.describe(composition.config.dataset))
+    data.check_download(composition.config.dataset)
     return composition
 
 

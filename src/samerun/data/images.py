@@ -18,6 +18,7 @@ from samerun.config import (
     View,
 )
 from samerun.data import cache
+from samerun.data.cache import Download
 from samerun.data.class_names import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE, GARMENTS, TEN
 from samerun.data.outline import Array, Outline, Source, Split
 
@@ -104,8 +105,42 @@ def load_digits(cfg: Digits) -> Source:
     return Source(outline=outline, examples=Split(x, y), largest=16.0)
 
 
-def _from_keras(outline: Outline, load: Callable[[], Any], missing: str) -> Source:
-    (x, y), (x_test, y_test) = cache.load(load, missing)
+def download_mnist() -> Download:
+    """Returns what Keras downloads for MNIST."""
+    return Download(kind="mnist", origin=ORIGIN, files=MNIST_FILES, checksum=MNIST_SHA256)
+
+
+def download_fashion_mnist() -> Download:
+    """Returns what Keras downloads for Fashion-MNIST."""
+    return Download(
+        kind="fashion_mnist", origin=ORIGIN, files=FASHION_FILES, subfolder="fashion-mnist"
+    )
+
+
+def download_cifar10() -> Download:
+    """Returns what Keras downloads for CIFAR-10."""
+    return Download(
+        kind="cifar10",
+        origin=CIFAR_ORIGIN,
+        files=(CIFAR10_FILE,),
+        checksum=CIFAR10_SHA256,
+        published="cifar-10-python.tar.gz",
+    )
+
+
+def download_cifar100() -> Download:
+    """Returns what Keras downloads for CIFAR-100."""
+    return Download(
+        kind="cifar100",
+        origin=CIFAR_ORIGIN,
+        files=(CIFAR100_FILE,),
+        checksum=CIFAR100_SHA256,
+        published="cifar-100-python.tar.gz",
+    )
+
+
+def _from_keras(outline: Outline, load: Callable[[], Any], download: Download) -> Source:
+    (x, y), (x_test, y_test) = cache.load(load, download.missing())
     return Source(
         outline=replace(outline, num_examples=len(x), num_official_test=len(x_test)),
         examples=Split(x.reshape(-1, *outline.input_shape), y.reshape(-1)),
@@ -123,12 +158,7 @@ def load_mnist(cfg: Mnist) -> Source:
     cache.require(MNIST_FILES[0], MNIST_SHA256)
     import keras
 
-    missing = (
-        "dataset=mnist: not in Keras's cache and the download failed: connect to the network "
-        f"once, or put {ORIGIN}{MNIST_FILES[0]} (SHA-256 {MNIST_SHA256}) into "
-        f"{cache.cache_folder()}"
-    )
-    return _from_keras(outline_mnist(cfg), keras.datasets.mnist.load_data, missing)
+    return _from_keras(outline_mnist(cfg), keras.datasets.mnist.load_data, download_mnist())
 
 
 def load_fashion_mnist(cfg: FashionMnist) -> Source:
@@ -139,21 +169,8 @@ def load_fashion_mnist(cfg: FashionMnist) -> Source:
     """
     import keras
 
-    missing = (
-        "dataset=fashion_mnist: not whole in Keras's cache and the download failed: connect to "
-        f"the network once, or put {', '.join(FASHION_FILES)} from {ORIGIN} into "
-        f"{cache.cache_folder() / 'fashion-mnist'}"
-    )
     load = keras.datasets.fashion_mnist.load_data
-    return _from_keras(outline_fashion_mnist(cfg), load, missing)
-
-
-def _missing_cifar(kind: str, archive: str, sha256: str, name: str) -> str:
-    return (
-        f"dataset={kind}: not in Keras's cache and the download failed: connect to the network "
-        f"once, or put {CIFAR_ORIGIN}{archive} (SHA-256 {sha256}) into {cache.cache_folder()} "
-        f"under the name {name}"
-    )
+    return _from_keras(outline_fashion_mnist(cfg), load, download_fashion_mnist())
 
 
 def load_cifar10(cfg: Cifar10) -> Source:
@@ -165,8 +182,7 @@ def load_cifar10(cfg: Cifar10) -> Source:
     cache.require(CIFAR10_FILE, CIFAR10_SHA256)
     import keras
 
-    missing = _missing_cifar("cifar10", "cifar-10-python.tar.gz", CIFAR10_SHA256, CIFAR10_FILE)
-    return _from_keras(outline_cifar10(cfg), keras.datasets.cifar10.load_data, missing)
+    return _from_keras(outline_cifar10(cfg), keras.datasets.cifar10.load_data, download_cifar10())
 
 
 def load_cifar100(cfg: Cifar100) -> Source:
@@ -181,5 +197,4 @@ def load_cifar100(cfg: Cifar100) -> Source:
     def load() -> Any:
         return keras.datasets.cifar100.load_data(label_mode=cfg.label.value)
 
-    missing = _missing_cifar("cifar100", "cifar-100-python.tar.gz", CIFAR100_SHA256, CIFAR100_FILE)
-    return _from_keras(outline_cifar100(cfg), load, missing)
+    return _from_keras(outline_cifar100(cfg), load, download_cifar100())

@@ -8,6 +8,7 @@ import numpy as np
 
 from samerun.config import Imdb, Layout, Level, Reuters, Side, Task, Texts, UserError
 from samerun.data import cache
+from samerun.data.cache import Download
 from samerun.data.outline import Array, Outline, Source, Split
 from samerun.data.preprocessing import Tokenization
 from samerun.data.vocabulary import Vocabulary, padded
@@ -92,6 +93,18 @@ REUTERS = _Files(
 )
 
 
+def download_imdb() -> Download:
+    """Returns what Keras downloads for IMDB; the words behind the ids can do without."""
+    return Download(kind="imdb", origin=ORIGIN, files=(IMDB.texts,), checksum=IMDB.checksum)
+
+
+def download_reuters() -> Download:
+    """Returns what Keras downloads for Reuters; the words behind the ids can do without."""
+    return Download(
+        kind="reuters", origin=ORIGIN, files=(REUTERS.texts,), checksum=REUTERS.checksum
+    )
+
+
 def _outline(
     cfg: Texts, task: Task, class_names: tuple[str, ...], sizes: tuple[int, int]
 ) -> Outline:
@@ -151,16 +164,14 @@ def _split(cfg: Texts, x: Sequence[Sequence[int]], y: Array) -> Split:
     return Split(rows, np.asarray(y, np.int64))
 
 
-def _load(cfg: Imdb | Reuters, outline: Outline, files: _Files) -> Source:
-    path = cache.require(files.texts, files.checksum)
+def _load(cfg: Imdb | Reuters, outline: Outline, files: _Files, download: Download) -> Source:
+    cache.require(files.texts, files.checksum)
     vocabulary = _vocabulary(files, cfg.vocabulary_size)
     import keras
 
     loaders = {Imdb: keras.datasets.imdb.load_data, Reuters: keras.datasets.reuters.load_data}
     (x, y), (x_test, y_test) = cache.load(
-        lambda: loaders[type(cfg)](num_words=cfg.vocabulary_size),
-        f"dataset={cfg.kind}: not in Keras's cache and the download failed: connect to the network "
-        f"once, or put {ORIGIN}{files.texts} (SHA-256 {files.checksum}) into {path.parent}",
+        lambda: loaders[type(cfg)](num_words=cfg.vocabulary_size), download.missing()
     )
     return Source(
         outline=replace(outline, num_examples=len(x), num_official_test=len(x_test)),
@@ -176,7 +187,7 @@ def load_imdb(cfg: Imdb) -> Source:
     Raises:
         UserError: it is neither in the cache nor can it be downloaded.
     """
-    return _load(cfg, outline_imdb(cfg), IMDB)
+    return _load(cfg, outline_imdb(cfg), IMDB, download_imdb())
 
 
 def load_reuters(cfg: Reuters) -> Source:
@@ -185,4 +196,4 @@ def load_reuters(cfg: Reuters) -> Source:
     Raises:
         UserError: it is neither in the cache nor can it be downloaded.
     """
-    return _load(cfg, outline_reuters(cfg), REUTERS)
+    return _load(cfg, outline_reuters(cfg), REUTERS, download_reuters())

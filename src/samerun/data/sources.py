@@ -26,6 +26,7 @@ from samerun.config import (
     TextCsv,
     TextFolder,
 )
+from samerun.data.cache import Download
 from samerun.data.corpus import (
     load_python_docs,
     outline_python_docs,
@@ -33,6 +34,10 @@ from samerun.data.corpus import (
 from samerun.data.custom import load_custom, outline_custom
 from samerun.data.folder import load_image_folder, outline_image_folder
 from samerun.data.images import (
+    download_cifar10,
+    download_cifar100,
+    download_fashion_mnist,
+    download_mnist,
     load_cifar10,
     load_cifar100,
     load_digits,
@@ -45,6 +50,8 @@ from samerun.data.images import (
     outline_mnist,
 )
 from samerun.data.keras_text import (
+    download_imdb,
+    download_reuters,
     load_imdb,
     load_reuters,
     outline_imdb,
@@ -118,6 +125,15 @@ LOADERS: dict[type[Dataset], Callable[[Any], Source]] = {
     Reuters: load_reuters,
 }
 
+DOWNLOADS: dict[type[Dataset], Callable[[], Download]] = {
+    Mnist: download_mnist,
+    FashionMnist: download_fashion_mnist,
+    Cifar10: download_cifar10,
+    Cifar100: download_cifar100,
+    Imdb: download_imdb,
+    Reuters: download_reuters,
+}
+
 
 def describe(cfg: Dataset) -> DataSpec:
     """Returns what a model will see of a data set, without loading or downloading it.
@@ -126,6 +142,16 @@ def describe(cfg: Dataset) -> DataSpec:
         UserError: the files are not there, or not what is expected.
     """
     return OUTLINES[type(cfg)](cfg).spec(cfg)
+
+
+def check_download(cfg: Dataset) -> None:
+    """Looks in less than three seconds whether a data set can be had; most need no download.
+
+    Raises:
+        UserError: it is neither in Keras's cache nor does anybody answer who could send it.
+    """
+    if type(cfg) in DOWNLOADS:
+        DOWNLOADS[type(cfg)]().check()
 
 
 def load(cfg: Dataset) -> Source:
