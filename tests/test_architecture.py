@@ -20,6 +20,7 @@ LEVELS = {
     "optim": 1,
     "search": 1,
     "evaluation": 1,
+    "identity": 1,
     "tracking": 1,
     "throughput": 1,
     "callbacks": 2,
@@ -34,7 +35,12 @@ LEVELS = {
     "__main__": 6,
     "__init__": 6,
 }
-WITHIN_LEVEL = {("callbacks", "optim"), ("logbook", "events"), ("logbook", "plots")}
+WITHIN_LEVEL = {
+    ("callbacks", "optim"),
+    ("logbook", "events"),
+    ("logbook", "plots"),
+    ("report", "replay"),
+}
 
 OWNERS = {
     "hydra": {"config", "cli"},

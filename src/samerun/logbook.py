@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samerun import events, optim, plots
+import numpy as np
+
+from samerun import events, identity, optim, plots
 from samerun.config import Composition, Config, Layout, Task, as_dict, fingerprint, flatten
 from samerun.data import Data
 from samerun.evaluation import (
     ClassificationReport,
+    LanguageModelReport,
+    RegressionReport,
     Report,
     as_markdown,
     mistakes_markdown,
@@ -50,7 +54,9 @@ def describe_origin(run: Run, composition: Composition, provenance: Provenance) 
     run.log_text(composition.resolved, "config/resolved.yaml")
     run.log_text(composition.composed, "config/composed.yaml")
     run.log_text("\n".join(composition.overrides) + "\n", "config/overrides.txt")
-    plain = dataclasses.asdict(provenance)
+    files = identity.code_files(cfg)
+    run.log_text(json.dumps(files, indent=1), "provenance/files.json")
+    plain = dataclasses.asdict(provenance) | {"own_packages": identity.own_packages(cfg)}
     diff = plain["code"].pop("diff")
     run.log_text(json.dumps(plain, indent=2), "provenance/provenance.json")
     run.log_text(_requirements(provenance.packages), "provenance/requirements.txt")
@@ -75,7 +81,8 @@ def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
             schema=schema,
             source=getattr(cfg.dataset, "path", cfg.dataset.kind),
         )
-    run.set_tags({"samerun.task": spec.task.value})
+    whole = identity.of_run(cfg, dataset.fingerprint)
+    run.set_tags({"samerun.task": spec.task.value, "samerun.fingerprint": whole})
     run.log_text(json.dumps(dataset.preprocessing.as_dict(), indent=2), "data/preprocessing.json")
 
 
@@ -113,6 +120,7 @@ def write_results(
     run.set_tags({"samerun.weights": result.weights_digest, "samerun.result": result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
     run.log_text(as_markdown(report), "evaluation/metrics.md")
+    _log_predictions(run, report)
     if isinstance(report, ClassificationReport):
         run.log_text(to_csv(report), "evaluation/per_class.csv")
     split = "test" if dataset.spec.num_test else "validation"
@@ -132,6 +140,34 @@ def write_results(
         examples = dataset.examples("train", range(2))
         run.log_model(result.model, dataset.preprocessing(examples))
     run.describe(_page(cfg, result, epochs, seconds))
+
+
+def _log_predictions(run: Run, report: Report) -> None:
+    """Stores what the kept weights say of each example, so that another run can be compared.
+
+    A language model's logits would be gigabytes: it leaves the log loss of each text.
+    """
+    said: dict[str, Any] = {}
+    if isinstance(report, ClassificationReport):
+        said = {"probabilities": report.probabilities}
+    elif isinstance(report, RegressionReport):
+        said = {"predicted": report.predicted}
+    elif isinstance(report, LanguageModelReport):
+        said = {"log_loss": report.sums, "num_tokens": report.num_tokens}
+    target = run.folder / "evaluation" / "predictions.npz"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(target, **{name: _smaller(values) for name, values in said.items()})
+    except OSError:  # a full disk is the tracking's to tell; it must not end the run
+        return
+    run.log_file(target, "evaluation")
+
+
+def _smaller(values: Any) -> Any:
+    """The float32 numbers that the model gave, where float64 only carries them."""
+    narrow = values.astype(np.float32)
+    same = values.dtype == np.float64 and np.array_equal(narrow.astype(np.float64), values)
+    return narrow if same else values
 
 
 def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Any) -> list[Path]:

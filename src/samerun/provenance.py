@@ -2,19 +2,26 @@
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONHASHSEED", "KERAS_BACKEND")
-# An allow-list: the whole environment would carry tokens and passwords into the store.
+_PREFIXES = tuple(f"TF_{word}" for word in ("ENABLE_", "DISABLE_", "XLA_", "NUM_", "GPU_"))
+_PREFIXES += ("TF_CUDNN_", "TF_DETERMINISTIC_", "TF_FORCE_", "TF_USE_", "ONEDNN_", "MKL_", "XLA_")
+# An allow-list: the whole environment would carry tokens and passwords into the store. All of `TF_`
+# would too: Terraform keeps its own in `TF_TOKEN_…` and `TF_VAR_…`.
 
 _UNTRACKED_BYTES = 1_000_000
 # A larger new file is data, not code: its name is recorded, its content is not.
+
+_INSTRUCTIONS = "sse4_2 avx avx2 fma avx_vnni avx512f avx512_vnni avx512_bf16 amx_tile asimd sve"
+# oneDNN and Eigen choose their kernels, and with them the order of sums, by these.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,8 @@ class Machine:
     host: str
     system: str
     processor: str
+    instructions: tuple[str, ...]
+    gpus: tuple[str, ...]
     num_cores: int
     memory_bytes: int
 
@@ -61,6 +70,8 @@ class Provenance:
         code: state of the source code.
         python: version of the interpreter.
         packages: installed distributions and their versions.
+        tensorflow_build: SHA-256 of TensorFlow's own library, as its wheel states it; two wheels of
+            one version may be built for different processors.
         environment: the environment variables that can change a result.
         machine: the machine.
     """
@@ -69,6 +80,7 @@ class Provenance:
     code: Code
     python: str
     packages: dict[str, str]
+    tensorflow_build: str | None
     environment: dict[str, str]
     machine: Machine
 
@@ -80,12 +92,13 @@ def collect(command: str, folder: Path | None = None) -> Provenance:
         command: the command line, as it could be typed again.
         folder: where to look for the user's git checkout, the working folder by default.
     """
-    names = (*_ENVIRONMENT, *(name for name in os.environ if name.startswith("TF_")))
+    names = {name for name in os.environ if name.startswith(_PREFIXES)} | set(_ENVIRONMENT)
     return Provenance(
         command=command,
         code=_code(folder or Path.cwd()),
         python=platform.python_version(),
         packages=packages(),
+        tensorflow_build=_tensorflow_build(),
         environment={name: os.environ[name] for name in sorted(names) if name in os.environ},
         machine=_machine(),
     )
@@ -104,6 +117,43 @@ def digest_of_files(files: Sequence[Path], root: Path) -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
     return total.hexdigest()
+
+
+def package_files() -> dict[str, str]:
+    """Returns the SHA-256, in hex, of each of the package's own source files, by `samerun/…`."""
+    package = Path(__file__).parent
+    files = sorted(package.rglob("*.py"))
+    return {path.relative_to(package.parent).as_posix(): digest_of_file(path) for path in files}
+
+
+def digest_of_file(path: Path) -> str:
+    """Returns the SHA-256, in hex, of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def identity(config: str, code: Mapping[str, str], data: Mapping[str, str]) -> str:
+    """Returns the fingerprint of a run: the same run again has the same one.
+
+    Args:
+        config: `config.fingerprint` of its config.
+        code: SHA-256 of each source file, by its path: the package's and the user's own.
+        data: SHA-256 of each split's full content.
+    """
+    parts = {"config": config, "code": dict(code), "data": dict(data)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _tensorflow_build() -> str | None:
+    for name in ("tensorflow", "tensorflow_cpu", "tensorflow_intel", "tensorflow_rocm"):
+        try:
+            record = importlib.metadata.distribution(name).read_text("RECORD") or ""
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for line in record.splitlines():
+            path, _, rest = line.partition(",sha256=")
+            if rest and Path(path).name.startswith(("libtensorflow_cc", "_pywrap_tensorflow_int")):
+                return rest.partition(",")[0]
+    return None
 
 
 def _code(folder: Path) -> Code:
@@ -153,19 +203,35 @@ def _machine() -> Machine:
     return Machine(
         host=platform.node(),
         system=platform.platform(),
-        processor=_processor(),
+        processor=_cpuinfo("model name") or platform.processor() or platform.machine(),
+        instructions=_instructions(),
+        gpus=_gpus(),
         num_cores=os.cpu_count() or 1,
         memory_bytes=_memory_bytes(),
     )
 
 
-def _processor() -> str:
+def _cpuinfo(key: str) -> str | None:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
+        return None
+    values = (line.partition(":")[2].strip() for line in lines if line.startswith(key))
+    return next(values, None)
+
+
+def _instructions() -> tuple[str, ...]:
+    known = (_cpuinfo("flags") or _cpuinfo("Features") or "").split()
+    return tuple(name for name in _INSTRUCTIONS.split() if name in known)
+
+
+def _gpus() -> tuple[str, ...]:
+    """The models that NVIDIA's driver tells; nothing is started or loaded to ask."""
+    found = []
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        lines = file.read_text(errors="replace").splitlines()
+        found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    return tuple(found)
 
 
 def _memory_bytes() -> int:

@@ -164,6 +164,18 @@ def _targets(y: Array, task: Task, scaling: Scaling | None) -> Array:
     return scaled
 
 
+def split_source(cfg: Dataset, source: Source) -> dict[str, Split]:
+    """Returns the raw examples of each split that is not empty, each read once where streamed.
+
+    Raises:
+        UserError: the content of an example is damaged.
+    """
+    splits = _split(cfg, source)
+    if source.stream:
+        splits = {name: source.stream.read_once(split) for name, split in splits.items()}
+    return splits
+
+
 def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
     outline = source.outline
     if source.in_order:
@@ -243,9 +255,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         UserError: the data is not there or not what is expected, in one sentence.
     """
     source = load(cfg)
-    splits = _split(cfg, source)
-    if source.stream:
-        splits = {name: source.stream.read_once(split) for name, split in splits.items()}
+    splits = split_source(cfg, source)
     preprocessing = _preprocessing(cfg, source, splits["train"])
     target_scaling = _target_scaling(cfg, source.outline.task, splits["train"])
     from samerun.data import pipeline  # TensorFlow only after everything a user may have to mend

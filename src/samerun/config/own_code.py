@@ -1,0 +1,121 @@
+"""The files behind a user's own functions, found and read without running any of them."""
+
+import ast
+import importlib.machinery
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from samerun.config.datasets import CustomDataset
+from samerun.config.models import CustomModel
+from samerun.config.root import Config
+
+_CUSTOM = (CustomModel, CustomDataset)
+
+_MOST_FILES = 500  # more than that is no experiment's own code, but an installed library's
+
+
+def targets(cfg: Config) -> list[str]:
+    """Returns the functions that a config names, such as `my_code:build`."""
+    custom = [part for part in (cfg.model, cfg.dataset) if isinstance(part, _CUSTOM)]
+    return [part.target for part in custom]
+
+
+def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path]:
+    """Returns the files behind functions: their modules, and what these import of the user's own.
+
+    Best effort, by reading `import` statements: a module that is imported by a name that is made
+    while the program runs is not found. Installed packages are left out: their versions are known.
+
+    Args:
+        names: such as `my_code:build`.
+        folder: where modules are looked for first; the working folder by default.
+
+    Returns:
+        The files, by their path below the folder or below the place where Python finds them.
+    """
+    found: dict[str, Path] = {}
+    for _, root, file in _modules(names, folder or Path.cwd()):
+        found.setdefault(file.relative_to(root).as_posix(), file)
+    return dict(sorted(found.items()))
+
+
+def packages_of(names: Sequence[str], folder: Path | None = None) -> list[str]:
+    """Returns the installed distributions that a user's own code imports.
+
+    Args:
+        names: such as `my_code:build`.
+        folder: where modules are looked for first; the working folder by default.
+    """
+    tops: set[str] = set()
+    for _, _, file in _modules(names, folder or Path.cwd()):
+        tops |= {name.split(".")[0] for name in _imported(file, "")}
+    tops -= set(sys.stdlib_module_names)
+    if not tops:
+        return []
+    known = importlib.metadata.packages_distributions()  # reads every installed package: 0.1 s
+    return sorted({name for top in tops for name in known.get(top, ())} - {"samerun"})
+
+
+def _modules(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yields name, root and file of each module, the named ones first."""
+    waiting = [name.partition(":")[0] for name in names]
+    seen: set[str] = set()
+    while waiting and len(seen) < _MOST_FILES:
+        name = waiting.pop(0)
+        place = None if name in seen else _locate(name, folder)
+        seen.add(name)
+        if place is None:
+            continue
+        root, file = place
+        yield name, root, file
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        parents = [".".join(name.split(".")[:n]) for n in range(1, name.count(".") + 1)]
+        waiting += [*parents, *_imported(file, package)]
+
+
+def _locate(name: str, folder: Path) -> tuple[Path, Path] | None:
+    """Finds a module's root and source file as Python would, but imports no package for it."""
+    top, *rest = name.split(".")
+    spec = importlib.machinery.PathFinder.find_spec(top, [str(folder), *sys.path])
+    if spec is None or top in sys.stdlib_module_names:
+        return None
+    if spec.submodule_search_locations:
+        place = Path(next(iter(spec.submodule_search_locations)))
+        root, base = place.parent, place.joinpath(*rest)
+    elif spec.origin:
+        root = Path(spec.origin).parent
+        base = root / top if not rest else root / "__nothing__"
+    else:
+        return None
+    if _is_installed(root) or top == "samerun":
+        return None
+    candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+    return next(((root, file) for file in candidates if file.is_file()), None)
+
+
+def _is_installed(root: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(root.parts)) or not os.access(
+        root, os.R_OK
+    )
+
+
+def _imported(file: Path, package: str) -> Iterator[str]:
+    """The names that a file imports; a name out of a module may be a module itself."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(
+                [*(parts if node.level else []), *([node.module] if node.module else [])]
+            )
+            if base:
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)

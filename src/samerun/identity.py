@@ -1,0 +1,45 @@
+"""What a run is, in one hash: its meaning, its code and its data; names and paths do not count."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from samerun import provenance
+from samerun.config import Config, fingerprint
+from samerun.config.own_code import files_of, packages_of, targets
+
+PACKAGE = "samerun/"
+"""What the paths of the package's own files begin with."""
+
+
+def code_files(cfg: Config) -> dict[str, str]:
+    """Returns the SHA-256 of each source file a run depends on, by path.
+
+    These are the files of the package and, where the config names functions of the user's own,
+    their modules and what those import from beside them.
+
+    Args:
+        cfg: the run's config.
+    """
+    own = {path: provenance.digest_of_file(file) for path, file in own_files(cfg).items()}
+    return {**own, **provenance.package_files()}
+
+
+def own_files(cfg: Config) -> dict[str, Path]:
+    """Returns the files of the user's own code that the config leads to, by path."""
+    return files_of(targets(cfg))
+
+
+def own_packages(cfg: Config) -> list[str]:
+    """Returns the installed distributions that the user's own code imports."""
+    return packages_of(targets(cfg))
+
+
+def of_run(cfg: Config, data: Mapping[str, str]) -> str:
+    """Returns the fingerprint of a run: SHA-256 over its config's meaning, its code and its data.
+
+    Args:
+        cfg: the run's config.
+        data: SHA-256 of each split's full content, as `data.Data.fingerprint` or `data.digests`
+            have them.
+    """
+    return provenance.identity(fingerprint(cfg), code_files(cfg), data)
