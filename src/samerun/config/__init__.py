@@ -105,6 +105,7 @@ from samerun.config.store import (
     parse,
     parse_sweep,
     register,
+    stored_sweep,
     to_yaml,
     translated,
 )

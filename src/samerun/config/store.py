@@ -3,6 +3,7 @@
 The only module besides `cli` and the sweeper that knows Hydra and OmegaConf.
 """
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, make_dataclass
@@ -162,6 +163,11 @@ def parse_sweep(node: DictConfig) -> Sweep:
 def _without_sweep(node: DictConfig) -> DictConfig:
     """How trials are chosen is no part of any of them."""
     return OmegaConf.masked_copy(node, [key for key in node if key != "sweep"])
+
+
+def stored_sweep(text: str) -> Sweep:
+    """Reads a sweep's settings that were written down as JSON."""
+    return parse_sweep(OmegaConf.create({"sweep": json.loads(text)}))
 
 
 def _typed_groups(node: DictConfig) -> DictConfig:
