@@ -233,13 +233,43 @@ def test_predictions_are_drawn_against_the_truth_with_units():
     assert panel.get_xlim() == panel.get_ylim()
 
 
-def test_each_output_has_a_panel_up_to_four():
-    titles = [
-        axes.get_title(loc="left")
-        for axes in plots.predicted_against_truth(regressed(num_outputs=3)).axes
+@pytest.mark.parametrize(
+    ("num_outputs", "is_forecast", "numbers"),
+    [
+        pytest.param(3, False, [1, 2, 3], id="outputs"),
+        pytest.param(5, True, [1, 2, 3, 4, 5], id="steps"),
+        pytest.param(9, True, [1, 3, 4, 6, 7, 9], id="too-many"),
+    ],
+)
+def test_up_to_six_outputs_have_a_panel_each(num_outputs, is_forecast, numbers, tmp_path):
+    report = regressed(num_outputs=num_outputs, is_forecast=is_forecast)
+    figure = plots.predicted_against_truth(report)
+    kind = "step" if is_forecast else "output"
+    shown = [axes for axes in figure.axes if axes.get_lines()]
+    assert [axes.get_title(loc="left") for axes in shown] == [
+        f"{kind} {number} of {num_outputs}" for number in numbers
     ]
-    assert titles[:3] == ["output 1 of 3", "output 2 of 3", "output 3 of 3"]
-    assert len(plots.predicted_against_truth(regressed(num_outputs=9)).axes) == 4
+    for axes, number in zip(shown, numbers, strict=True):
+        assert np.array_equal(axes.get_lines()[0].get_xdata(), report.truth[:, number - 1])
+    assert ("6 of 9 steps" in words(figure)) == (num_outputs == 9)
+    assert drawn(figure, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("report", "counted"),
+    [
+        pytest.param(regressed(), "examples", id="one"),
+        pytest.param(regressed(num_outputs=5), "examples × outputs", id="outputs"),
+        pytest.param(regressed(num_outputs=5, is_forecast=True), "examples × steps", id="steps"),
+        pytest.param(regressed(2000, 5, is_forecast=True), "examples × steps", id="cells"),
+    ],
+)
+def test_residuals_say_what_they_count(report, counted):
+    figure = plots.residuals(report)
+    assert figure.axes[1].get_ylabel() == counted
+    assert all(bar.get_ylabel() == counted for bar in figure.axes[2:])
+    (outline,) = figure.axes[1].patches
+    assert outline.get_data().values.sum() == report.truth.size
 
 
 def test_many_points_become_counts(tmp_path):

@@ -15,6 +15,7 @@ from samerun.plots.style import (
     GREY,
     ORANGE,
     SMALL,
+    TEXT,
     describe,
     grid_of,
     hide,
@@ -22,7 +23,7 @@ from samerun.plots.style import (
     panels,
 )
 
-_MOST_OUTPUTS = 4
+_MOST_OUTPUTS = 6
 _MOST_POINTS = 3000  # above, dots cover each other and only their number in a cell says something
 _NUM_CLOSE = 100
 
@@ -31,11 +32,13 @@ def _with_unit(words: str, unit: str) -> str:
     return f"{words} ({printable(unit)})" if unit else words
 
 
-def _draw_points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+def _draw_points(
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], counted: str = "examples"
+) -> None:
     if len(x) > _MOST_POINTS:
         cells = axes.hexbin(x, y, gridsize=50, bins="log", mincnt=1, cmap="Blues", linewidths=0)
         bar = axes.figure.colorbar(cells, ax=axes, shrink=0.8)
-        bar.set_label("examples", fontsize=SMALL)
+        bar.set_label(counted, fontsize=SMALL)
     else:
         opacity = float(np.clip(60 / len(x) ** 0.65, 0.15, 0.8))
         axes.plot(x, y, "o", ms=4, mew=0, color=BLUE, alpha=opacity)
@@ -45,14 +48,17 @@ def predicted_against_truth(report: RegressionReport, unit: str = "") -> Figure:
     """Draws each prediction against its truth; a perfect model is on the line.
 
     Args:
-        report: an evaluated regression or forecast; of more than four outputs, four are drawn.
+        report: an evaluated regression or forecast; of more than six outputs, six are drawn that
+            are equally far apart, the first and the last among them, and the figure says so.
         unit: unit of the targets.
     """
     outputs = report.truth.shape[1]
-    number = min(outputs, _MOST_OUTPUTS)
-    rows, columns = grid_of(number, 2)
-    figure, grid = panels(rows, columns, 4.6 * columns, 4.4 * rows)
-    for output, axes in enumerate(grid[:number]):
+    number, kind = min(outputs, _MOST_OUTPUTS), "step" if report.is_forecast else "output"
+    rows, columns = grid_of(number, 2 if number <= 4 else 3)
+    side = 4.6 if columns < 3 else 3.8
+    figure, grid = panels(rows, columns, side * columns, (side - 0.2) * rows)
+    chosen = np.linspace(0, outputs - 1, number).round().astype(int)
+    for output, axes in zip(chosen, grid, strict=False):
         truth, predicted = report.truth[:, output], report.predicted[:, output]
         low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
         margin = 0.03 * (high - low) or 1.0
@@ -61,10 +67,11 @@ def predicted_against_truth(report: RegressionReport, unit: str = "") -> Figure:
         axes.plot(ends, ends, color=GREY, linestyle=":", linewidth=1.2)
         axes.set(xlim=ends, ylim=ends)
         axes.set_box_aspect(1)
-        kind = "step" if report.is_forecast else "output"
         title = f"{kind} {output + 1} of {outputs}" if outputs > 1 else ""
         describe(axes, _with_unit("truth", unit), _with_unit("prediction", unit), title)
     hide(grid[number:])
+    if number < outputs:
+        figure.suptitle(f"{number} of {outputs} {kind}s", fontsize=TEXT)
     return figure
 
 
@@ -77,14 +84,16 @@ def residuals(report: RegressionReport, unit: str = "") -> Figure:
     """
     figure, (left, right) = panels(1, 2, 8.8, 3.6)
     errors = report.residuals.ravel()
-    name = _with_unit("residual", unit)
-    _draw_points(left, report.predicted.ravel(), errors)
+    name, counted = _with_unit("residual", unit), "examples"
+    if report.truth.shape[1] > 1:
+        counted = "examples × steps" if report.is_forecast else "examples × outputs"
+    _draw_points(left, report.predicted.ravel(), errors, counted)
     left.axhline(0, color=GREY, linestyle=":", linewidth=1.2)
     describe(left, _with_unit("prediction", unit), name, "residual = truth - prediction")
     histogram(right, errors, 40)
     right.axvline(0, color=GREY, linestyle=":", linewidth=1.2)
     mean, deviation = errors.mean(), errors.std()
-    describe(right, name, "examples", f"mean {mean:.3g}, standard deviation {deviation:.3g}")
+    describe(right, name, counted, f"mean {mean:.3g}, standard deviation {deviation:.3g}")
     return figure
 
 
