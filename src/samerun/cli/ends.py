@@ -13,6 +13,8 @@ def how_it_ended(error: BaseException) -> tuple[int, str] | None:
         return USER_ERROR, str(error)
     if name == "Terminated":
         return TERMINATED, "terminated; the run is marked KILLED."
+    if name == "SweepFailed":
+        return FAILED, str(error)
     if name == "Diverged":
         return FAILED, (
             f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "

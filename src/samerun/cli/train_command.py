@@ -54,9 +54,18 @@ def train_command(words: list[str]) -> int:
     words, plot = taken(config.expanded(words), "--schedule-plot")
     if plot is not None:
         return _plot_schedule(words, Path(plot))
+    if any(word.lstrip("+").startswith("sweep=") for word in words):
+        return _sweep(words)
     if not _has_own_flags(words):
         for combination in combinations(words):
             checked(config.compose(combination))
+    return hand_to_hydra(words)
+
+
+def _sweep(words: Sequence[str]) -> int:
+    """Hands a sweep to Hydra, whose sweeper checks every branch of it before the first trial."""
+    if not {"-m", "--multirun"} & set(words):
+        raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
     return hand_to_hydra(words)
 
 
@@ -91,6 +100,12 @@ def combinations(words: Sequence[str]) -> Iterator[list[str]]:
         overrides = OverridesParser.create().parse_overrides(plain)
     except HydraException as error:
         raise config.translated(error) from error
+    for override in overrides:
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UserError(
+                f"{override.get_key_element()}: only a search can choose from an interval, "
+                "expected sweep=optuna with it."
+            )
     choices = [
         [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
         if o.is_sweep_override()
@@ -161,13 +176,17 @@ def _show_together(results: Sequence["Result"]) -> None:
 
 
 def _task(node: Any) -> "Result":
+    signal.signal(signal.SIGTERM, _terminate)
+    return run_task(node)
+
+
+def run_task(node: Any) -> "Result":
+    """Trains what Hydra composed, in the folder Hydra chose; a sweep's worker begins here."""
     from hydra.core.hydra_config import HydraConfig
 
     hydra_config = HydraConfig.get()
     composition = checked(config.parse(node, hydra_config.overrides.task))
-    folder = Path(hydra_config.runtime.output_dir)
-    signal.signal(signal.SIGTERM, _terminate)
-    return run_one(composition, folder)
+    return run_one(composition, Path(hydra_config.runtime.output_dir))
 
 
 def _terminate(number: int, frame: Any) -> None:
