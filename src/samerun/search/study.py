@@ -1,19 +1,20 @@
-"""The study of a sweep: where it is stored, who may use it, and what a worker needs to know of it."""
+"""The study of a sweep: begun or gone on with, and what it remembers of how it was begun."""
 
-import functools
-import os
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Trial, UserError, redact
+from samerun import __version__
+from samerun.config import Sweep, Trial, UserError, as_dict, listed, redact, stored_sweep
+from samerun.search import storage
 
 if TYPE_CHECKING:
     import optuna
 
-STORAGE_VARIABLE = "SAMERUN_STORAGE"
-"""Environment variable with a storage's whole address, password included, for the workers."""
-TRIAL_ATTRIBUTE = "samerun.trial"
-"""Study attribute with what every trial needs to know, written before the first one."""
+_TRIAL, _BEGUN = "samerun.trial", "samerun.begun"
+_SHOWN = 3  # differences in a sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,19 +22,136 @@ class TrialSettings:
     """What a worker needs to know of a study.
 
     Args:
-        metric: the logged name that trials report; `None` if none.
-        seconds: time limit of a trial.
-        pruner: the pruner's settings, as plain values; `None` for none.
+        metric: the logged name that trials report; `None` if none is.
+        max_epochs: epochs of the longest trial, for Hyperband.
+        sweep: the sweep's settings as JSON: time limit and pruner, which no storage knows.
     """
 
     metric: str | None
-    seconds: float | None
-    pruner: dict[str, Any] | None
+    max_epochs: int
+    sweep: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What a study was begun with, and what has to be the same when it goes on.
+
+    Args:
+        space: the search space, as plain values.
+        objectives: logged names of what should get better.
+        directions: `minimize` or `maximize`, one an objective.
+        base: the config that all trials share, flattened.
+        branches: SHA-256 of the configs of all branches.
+        threads: threads of each trial, which are part of its identity.
+    """
+
+    space: dict[str, Any]
+    objectives: list[str]
+    directions: list[str]
+    base: dict[str, str]
+    branches: str
+    threads: int | None
+
+
+def settings_json(sweep: Sweep) -> str:
+    """Writes a sweep's settings for its workers, without the storage's password."""
+    plain = as_dict(sweep)
+    plain["storage"] = None
+    return json.dumps(plain)
+
+
+def beginning(study: "optuna.Study") -> Beginning | None:
+    """Returns what a study was begun with; `None` if that was not written down."""
+    found = study.user_attrs.get(_BEGUN)
+    return Beginning(**found) if found else None
+
+
+def find_study(kept: "optuna.storages.BaseStorage", name: str) -> "optuna.Study | None":
+    """Returns the study of that name, if there is one."""
+    import optuna
+
+    try:
+        return optuna.load_study(study_name=name, storage=kept)
+    except KeyError:
+        return None
+
+
+def open_study(
+    kept: "optuna.storages.BaseStorage", name: str, begun: Beginning, *, extend: bool
+) -> "optuna.Study":
+    """Begins a study, or goes on with the one of that name.
+
+    Args:
+        kept: the storage.
+        name: the study's name.
+        begun: what it is begun with, or has to have been begun with.
+        extend: other settings are meant.
+
+    Raises:
+        UserError: it was begun with other settings, or by another program.
+    """
+    import optuna
+
+    study = optuna.create_study(
+        study_name=name, storage=kept, directions=begun.directions, load_if_exists=True
+    )
+    # A process killed between these two lines leaves a study without trials and without attributes:
+    # the next one takes it for a new one, unless the direction cannot be right.
+    before = beginning(study)
+    if before is None and study.get_trials(deepcopy=False):
+        raise UserError(f"sweep.study: '{name}' was made by another program: choose another name.")
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != begun.directions:
+        raise UserError(
+            f"sweep.study: '{name}' was begun with {' and '.join(directions)}, received "
+            f"{' and '.join(begun.directions)}: choose another name."
+        )
+    if before is None or (before != begun and extend):
+        study.set_user_attr(_BEGUN, dataclasses.asdict(begun))
+        study.set_user_attr("samerun.version", __version__)
+    return study
+
+
+def differences(before: Beginning, now: Beginning) -> list[str]:
+    """Returns what is not as it was when the study was begun, one phrase each."""
+    found = []
+    if before.objectives != now.objectives:
+        found.append(f"objective {listed(before.objectives)} → {listed(now.objectives)}")
+    if before.directions != now.directions:
+        found.append(f"direction {listed(before.directions)} → {listed(now.directions)}")
+    keys = [*before.base, *(key for key in now.base if key not in before.base)]
+    for key in keys:
+        old, new = before.base.get(key, "absent"), now.base.get(key, "absent")
+        if old != new:
+            found.append(f"{key} {old} → {new}")
+    if not found and before.branches != now.branches and before.space == now.space:
+        found.append("an option of a group that the sweep chooses from was changed")
+    return found
+
+
+def refuse_changes(name: str, found: Sequence[str]) -> None:
+    """Refuses to go on with a study that was begun with something else.
+
+    Raises:
+        UserError: something differs.
+    """
+    if not found:
+        return
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    raise UserError(
+        f"sweep.study: '{name}' was begun otherwise ({'; '.join(found[:_SHOWN])}{more}): choose "
+        "another name, or give sweep.extend=true if the change is meant."
+    )
+
+
+def tell_workers(study: "optuna.Study", settings: TrialSettings) -> None:
+    """Writes down what every trial needs to know; before the first one."""
+    study.set_user_attr(_TRIAL, dataclasses.asdict(settings))
 
 
 def trial_settings(study: "optuna.Study") -> TrialSettings:
-    """Returns what the sweeper wrote down for the trials of a study."""
-    return TrialSettings(**study.user_attrs[TRIAL_ATTRIBUTE])
+    """Returns what `tell_workers` wrote."""
+    return TrialSettings(**study.user_attrs[_TRIAL])
 
 
 def load_for_worker(cfg: Trial) -> "optuna.Study":
@@ -47,30 +165,29 @@ def load_for_worker(cfg: Trial) -> "optuna.Study":
     """
     import optuna
 
+    from samerun.search.pruners import build_pruner
+
     try:
         study = optuna.load_study(
             study_name=cfg.study,
-            storage=_storage(full_url(cfg.storage)),
+            storage=storage.worker_storage(storage.full_url(cfg.storage)),
             sampler=optuna.samplers.RandomSampler(),
-            pruner=optuna.pruners.NopPruner(),
         )
     except KeyError as error:
         raise UserError(
             f"trial.study: there is no study '{cfg.study}' in {redact(cfg.storage)}."
         ) from error
+    settings = trial_settings(study)
+    if settings.metric is not None:
+        sweep = stored_sweep(settings.sweep)
+        direction = study.direction.name.lower()
+        study.pruner = build_pruner(sweep, direction, settings.max_epochs)
     return study
 
 
-def full_url(url: str) -> str:
-    """Puts the password back that is never written down."""
-    given = os.environ.get(STORAGE_VARIABLE, "")
-    return given if redact(given) == redact(url) else url
-
-
-@functools.lru_cache(maxsize=1)
-def _storage(url: str) -> "optuna.storages.BaseStorage":
-    """Opens a storage once a process, not once a trial."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.storages.RDBStorage(url, skip_table_creation=True)
+def count_by_state(study: "optuna.Study") -> Mapping[str, int]:
+    """Returns how many trials are in each of Optuna's states, by its name."""
+    counts: dict[str, int] = {}
+    for trial in study.get_trials(deepcopy=False):
+        counts[trial.state.name] = counts.get(trial.state.name, 0) + 1
+    return counts

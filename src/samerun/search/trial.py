@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, final
 
-from samerun.config import Trial, UserError, redact
+from samerun.config import Trial, UserError, redact, stored_sweep
 
 if TYPE_CHECKING:
     import optuna
@@ -155,5 +155,5 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
         state = "does not exist" if frozen is None else f"is {frozen.state.name} already"
         raise UserError(f"trial: trial {cfg.number} of study '{cfg.study}' {state}.")
     settings = studies.trial_settings(study)
-    trial = optuna.Trial(study, frozen._trial_id)
-    return StudyTrial(study, trial, settings.metric, settings.seconds)
+    seconds = stored_sweep(settings.sweep).trial_seconds
+    return StudyTrial(study, optuna.Trial(study, frozen._trial_id), settings.metric, seconds)

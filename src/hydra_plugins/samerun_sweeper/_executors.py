@@ -1,0 +1,205 @@
+"""Where trials run: one narrow interface, and two ways on one machine."""
+
+import abc
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from hydra_plugins.samerun_sweeper import _workers
+
+
+class Executor(abc.ABC):
+    """Runs functions on workers, as `concurrent.futures` does, and can end one of them."""
+
+    @abc.abstractmethod
+    def free(self) -> int:
+        """Returns how many more functions can begin at once."""
+
+    @abc.abstractmethod
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Runs a function on a free worker."""
+
+    @abc.abstractmethod
+    def seconds(self, future: "Future[Any]") -> float:
+        """Returns for how long a function has run, without the worker's own start."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Asks all functions under way to write down where they are and to return."""
+
+    @abc.abstractmethod
+    def kill(self, future: "Future[Any]") -> None:
+        """Ends a function at once, by ending its worker; the future raises."""
+
+    @abc.abstractmethod
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether a future raised this because its worker died."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends all workers."""
+
+
+@dataclass
+class _Slot:
+    """One worker process and what it is doing."""
+
+    pool: ProcessPoolExecutor
+    ready: "Future[int]"
+    ready_at: float | None = None
+    busy: "Future[Any] | None" = None
+    since: float = 0.0
+    trials: int = 0
+
+
+@final
+class Slots(Executor):
+    """Worker processes of this machine, each alone in its pool, so that one dies alone.
+
+    One pool of many workers would give up all of its futures when one process is killed.
+
+    Args:
+        num: how many.
+        max_trials: functions after which a process is replaced; `None`: never.
+        gpus: graphics cards; each slot gets one of its own.
+    """
+
+    def __init__(self, num: int, max_trials: int | None = None, gpus: Sequence[str] = ()) -> None:
+        self._max_trials = max_trials
+        self._environments = [
+            [("CUDA_VISIBLE_DEVICES", gpus[index % len(gpus)])] if gpus else []
+            for index in range(num)
+        ]
+        self._slots = [self._new(index) for index in range(num)]
+
+    def _new(self, index: int) -> _Slot:
+        pool = ProcessPoolExecutor(
+            max_workers=1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_workers.start_worker,
+            initargs=(self._environments[index],),
+        )
+        slot = _Slot(pool, pool.submit(_workers.warm_up))
+        slot.ready.add_done_callback(lambda _: setattr(slot, "ready_at", time.monotonic()))
+        return slot
+
+    def free(self) -> int:
+        """Counts the slots without a function."""
+        return sum(slot.busy is None or slot.busy.done() for slot in self._slots)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Runs a function in a free slot, in a new process where the old one is used up or dead."""
+        index = next(i for i, s in enumerate(self._slots) if s.busy is None or s.busy.done())
+        slot = self._slots[index]
+        used_up = self._max_trials is not None and slot.trials >= self._max_trials
+        if used_up or _is_broken(slot):
+            slot = self._replace(index)
+        slot.since = time.monotonic()
+        try:
+            slot.busy = slot.pool.submit(function, *arguments)
+        except BrokenProcessPool:  # it died just now
+            slot = self._replace(index)
+            slot.busy = slot.pool.submit(function, *arguments)
+        slot.trials += function is _workers.run_trial
+        return slot.busy
+
+    def _replace(self, index: int) -> _Slot:
+        self._slots[index].pool.shutdown(wait=False)
+        self._slots[index] = self._new(index)
+        return self._slots[index]
+
+    def _slot(self, future: "Future[Any]") -> _Slot | None:
+        return next((slot for slot in self._slots if slot.busy is future), None)
+
+    def seconds(self, future: "Future[Any]") -> float:
+        """Counts from the moment when TensorFlow was imported, or the function was submitted."""
+        slot = self._slot(future)
+        if slot is None or slot.ready_at is None:
+            return 0.0
+        return time.monotonic() - max(slot.since, slot.ready_at)
+
+    def stop(self) -> None:
+        """Sends SIGTERM to every busy worker."""
+        for slot in self._slots:
+            if slot.busy is not None and not slot.busy.done():
+                _signal(slot, signal.SIGTERM)
+
+    def kill(self, future: "Future[Any]") -> None:
+        """Kills the worker of one function."""
+        slot = self._slot(future)
+        if slot is not None:
+            _signal(slot, signal.SIGKILL)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether it is what a pool raises whose process died."""
+        return isinstance(error, BrokenProcessPool | concurrent.futures.CancelledError)
+
+    def close(self) -> None:
+        """Kills the workers: what they did is written down, and idle ones have nothing to say."""
+        for slot in self._slots:
+            _signal(slot, signal.SIGKILL)
+            slot.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_broken(slot: _Slot) -> bool:
+    ended = [future for future in (slot.ready, slot.busy) if future is not None and future.done()]
+    return any(isinstance(future.exception(), BrokenProcessPool) for future in ended)
+
+
+def _signal(slot: _Slot, number: int) -> None:
+    """Signals a slot's process; one that has not begun yet is ended by the pool itself."""
+    for process in list((slot.pool._processes or {}).values()):  # `kill_workers` needs Python 3.14
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, number)
+
+
+@final
+class Inline(Executor):
+    """Runs functions in this process, one after the other; for debugging."""
+
+    def free(self) -> int:
+        """Returns one: a function is done when `submit` returns."""
+        return 1
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Runs the function and returns its finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def seconds(self, future: "Future[Any]") -> float:
+        """Returns nothing: it has ended."""
+        return 0.0
+
+    def stop(self) -> None:
+        """Does nothing: nothing is under way."""
+
+    def kill(self, future: "Future[Any]") -> None:
+        """Does nothing: it has ended."""
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Returns `False`: the worker is this process."""
+        return False
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def graphics_cards() -> list[str]:
+    """Returns the graphics cards this process may use, found without importing TensorFlow."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [card for card in chosen.split(",") if card.strip() not in ("", "-1")]
+    found = Path("/proc/driver/nvidia/gpus")
+    return [str(index) for index in range(len(list(found.iterdir())))] if found.is_dir() else []

@@ -1,0 +1,182 @@
+"""From values to the whole config of a trial: composed once a branch, and frozen from then on."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from samerun import config, search
+
+THREADS = ("training.intra_op_threads", "training.inter_op_threads")
+_FREE = ("tracking.", "checkpoint.", "evaluation.")  # as in `config.fingerprint`
+
+Branch = tuple[tuple[str, str], ...]
+"""The options of the groups that the sweep chooses from, sorted."""
+
+
+def without_sweep(words: Sequence[str]) -> list[str]:
+    """Returns the words that belong to the trials, without those that describe the sweep."""
+    signs = ("sweep=", "sweep.", "sweep@", "sweep/")
+    return [word for word in words if not word.lstrip("+~").startswith(signs)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A trial for a worker; everything in it can be pickled.
+
+    Args:
+        number: the trial's number.
+        node: its whole config, Hydra's part included.
+        context: Hydra's loader and callbacks.
+        job_name: Hydra's name of the job.
+        folder: the trial's folder.
+        objectives: logged names of the objectives.
+        directions: `minimize` or `maximize` of each.
+        from_best: whether the best epoch counts, not the last.
+    """
+
+    number: int
+    node: DictConfig
+    context: HydraContext
+    job_name: str
+    folder: str
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    from_best: bool
+
+
+class Frozen:
+    """The configs of all branches, composed once: a file edited meanwhile changes no trial.
+
+    Args:
+        context: Hydra's loader.
+        master: what Hydra composed for the sweep itself.
+        space: the search space, with the words that are the same in every trial.
+        threads: threads of each trial; `None` leaves them as they are.
+    """
+
+    def __init__(
+        self,
+        context: HydraContext,
+        master: DictConfig,
+        space: "search.Space",
+        threads: int | None,
+    ) -> None:
+        setup_globals()
+        self._space = space
+        self._branches: dict[Branch, DictConfig] = {}
+        self._words: dict[Branch, list[str]] = {}
+        for options in space.branches():
+            branch = tuple(sorted(options.items()))
+            words = [*space.fixed, *(f"{key}={value}" for key, value in options.items())]
+            try:
+                node = context.config_loader.load_sweep_config(master, words)
+                self._words[branch] = _set_threads(node, threads)
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                raise config.translated(error) from error
+            self._branches[branch] = node
+
+    def branches(self) -> Iterator[dict[str, str]]:
+        """Yields the group options of every branch."""
+        for branch in self._branches:
+            yield dict(branch)
+
+    def base(self) -> config.Config:
+        """Returns the config of the first branch."""
+        branch = next(iter(self._branches))
+        return self.composition(dict(branch)).config
+
+    def flattened(self) -> dict[str, str]:
+        """Returns what all trials share and what has to stay the same, flattened."""
+        plain = config.flatten(self.base())
+        return {
+            key: value
+            for key, value in plain.items()
+            if not key.startswith(_FREE) and key not in THREADS
+        }
+
+    def digest(self) -> str:
+        """Returns the SHA-256 over the configs of all branches, threads aside."""
+        total = hashlib.sha256()
+        for branch in sorted(self._branches):
+            plain = config.flatten(self.composition(dict(branch)).config)
+            kept = {k: v for k, v in plain.items() if not k.startswith(_FREE) and k not in THREADS}
+            total.update(json.dumps([branch, kept], sort_keys=True).encode())
+        return total.hexdigest()
+
+    def words(self, values: Mapping[str, Any]) -> list[str]:
+        """Returns the words that train a trial outside the sweep."""
+        fixed = [*self._space.fixed, *self._words[self._branch_of(values)]]
+        return [*fixed, *self._space.overrides(values)]
+
+    def composition(self, values: Mapping[str, Any]) -> config.Composition:
+        """Returns the parsed config of a trial with these values.
+
+        Raises:
+            UserError: a key or a value is not understood.
+        """
+        node = self._node(values)
+        HydraConfig.instance().set_config(node)  # a config may ask for `${hydra:...}`
+        plain = OmegaConf.masked_copy(node, [key for key in node if key != "hydra"])
+        return config.parse(plain, self.words(values))
+
+    def node(
+        self, values: Mapping[str, Any], trial: config.Trial, sweep_folder: Path
+    ) -> DictConfig:
+        """Returns the whole config of a trial, for `run_job`.
+
+        Args:
+            values: what the study suggested.
+            trial: which trial it is.
+            sweep_folder: the folder of the sweep, in which the trial's is named by its number.
+        """
+        node = self._node(values)
+        OmegaConf.update(node, "trial", config.as_dict(trial))
+        with open_dict(node.hydra):
+            node.hydra.job.id = str(trial.number)
+            node.hydra.job.num = trial.number
+            node.hydra.sweep.dir = str(sweep_folder)
+            node.hydra.sweep.subdir = str(trial.number)
+            node.hydra.overrides.task = self.words(values)
+        return node
+
+    def _branch_of(self, values: Mapping[str, Any]) -> Branch:
+        keys = {key for branch in self._branches for key, _ in branch}
+        return tuple(sorted((key, str(values[key])) for key in keys if key in values))
+
+    def _node(self, values: Mapping[str, Any]) -> DictConfig:
+        branch = self._branch_of(values)
+        node = copy.deepcopy(self._branches[branch])
+        chosen = dict(branch)
+        try:
+            for key, value in values.items():
+                if key not in chosen:
+                    OmegaConf.update(node, key, value, force_add=False)
+        except OmegaConfBaseException as error:
+            raise config.translated(error) from error
+        return node
+
+
+def _set_threads(node: DictConfig, threads: int | None) -> list[str]:
+    """Gives each trial its share of the cores, unless the user chose; returns it as words.
+
+    It is part of the trial's recorded command, since convolution gradients are summed in another
+    order with another number: only so does the trial reproduce outside the sweep.
+    """
+    words = []
+    for key in THREADS:
+        group, _, name = key.partition(".")
+        if threads is not None and OmegaConf.is_interpolation(node[group], name):
+            node[group][name] = threads
+            words.append(f"{key}={threads}")
+    return words

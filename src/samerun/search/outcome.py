@@ -1,0 +1,100 @@
+"""How a trial ended: what a worker hands to the sweeper, as plain values."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from samerun.config import Faults, Policy, redact
+
+
+class State(StrEnum):
+    """How a trial ended."""
+
+    complete = "complete"
+    pruned = "pruned"
+    nan = "nan"
+    """The loss or a metric was not finite."""
+    out_of_memory = "out_of_memory"
+    error = "error"
+    """Any other exception."""
+    time_limit = "time_limit"
+    worker_death = "worker_death"
+    """Its process was killed."""
+    stopped = "stopped"
+    """The sweep was ended while it ran; it goes on when the sweep does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial ended.
+
+    Args:
+        state: in which way.
+        reason: why, in words; empty for a complete trial.
+        values: the objectives, by their logged names.
+        seconds: time in the worker.
+        epochs: epochs trained in all; `None` if that is not known.
+        pid: the worker's process.
+        memory_bytes: resident memory of the worker afterwards.
+    """
+
+    state: State
+    reason: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    epochs: int | None = None
+    pid: int = 0
+    memory_bytes: int = 0
+
+
+def to_json(outcome: Outcome) -> str:
+    """Writes an outcome for the trial's folder."""
+    return json.dumps(dataclasses.asdict(outcome))
+
+
+def from_json(text: str) -> Outcome:
+    """Reads what `to_json` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
+        raise ValueError("not an outcome")
+    return Outcome(**{**plain, "state": State(plain.get("state"))})
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Returns the outcome of a trial that an exception left, by the exception's name.
+
+    By name, so that neither TensorFlow nor Optuna has to be imported to ask.
+    """
+    name = type(error).__name__
+    first = redact((str(error).strip().splitlines() or [""])[0])
+    if name == "TrialPruned":
+        return Outcome(state=State.pruned, reason=f"pruned {first}".strip())
+    if name == "Diverged":
+        return Outcome(state=State.nan, reason=first)
+    if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+        return Outcome(state=State.out_of_memory, reason=f"out of memory: {first}".rstrip(": "))
+    if name == "TimeLimit":
+        return Outcome(state=State.time_limit, reason=first)
+    if name in ("Terminated", "SweepStopped", "KeyboardInterrupt"):
+        return Outcome(state=State.stopped, reason="the sweep was stopped")
+    return Outcome(state=State.error, reason=f"{name}: {first}".rstrip(": "))
+
+
+def policy_of(faults: Faults, state: State) -> Policy:
+    """Returns what the config says should follow a trial that ended in this state."""
+    policies = {
+        State.nan: faults.on_nan,
+        State.out_of_memory: faults.on_memory,
+        State.error: faults.on_error,
+        State.time_limit: faults.on_time_limit,
+        # A worker that others told to stop is a dead worker, unless the sweep itself told it.
+        State.worker_death: faults.on_worker_death,
+        State.stopped: faults.on_worker_death,
+    }
+    return policies[state]

@@ -1,0 +1,190 @@
+"""Where a study is stored: a database of Optuna's own, made once, checked before use."""
+
+import contextlib
+import functools
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from samerun.config import UserError, redact
+
+if TYPE_CHECKING:
+    import optuna
+
+STORAGE_VARIABLE = "SAMERUN_STORAGE"
+"""Environment variable with a storage's whole address, password included, for the workers."""
+
+_LOCK_SECONDS = 60.0
+_BUSY_SECONDS = 60.0  # how long SQLite waits for another process's transaction
+_PORTS = {"postgresql": 5432, "mysql": 3306}
+_TABLES = {"studies", "trials", "version_info"}
+
+
+def full_url(url: str) -> str:
+    """Puts the password back that is never written down."""
+    given = os.environ.get(STORAGE_VARIABLE, "")
+    return given if given and redact(given) == redact(url) else url
+
+
+def storage_url(url: str | None) -> str:
+    """Returns the whole address of a storage: the given one, or `optuna.db` in this folder.
+
+    A file's path is made absolute, since workers may have another working folder.
+
+    Raises:
+        UserError: no study can be kept at such an address.
+    """
+    chosen = full_url(url or "sqlite:///optuna.db")
+    scheme = urlsplit(chosen).scheme.partition("+")[0]
+    if scheme == "sqlite":
+        name = chosen.partition("?")[0].partition("://")[2].removeprefix("/")
+        if not name or name == ":memory:":
+            raise _refused(chosen, "that is no file, and workers are processes of their own")
+        return f"sqlite:///{Path(name).absolute()}{chosen[len(chosen.partition('?')[0]) :]}"
+    if scheme in (*_PORTS, "grpc"):
+        return chosen
+    raise _refused(chosen, "expected sqlite:///FILE, postgresql://…, mysql://… or grpc://HOST:PORT")
+
+
+def open_storage(url: str) -> "optuna.storages.BaseStorage":
+    """Opens a storage, and makes its tables if there are none; one process at a time.
+
+    Args:
+        url: what `storage_url` returned.
+
+    Raises:
+        UserError: it cannot be reached, was made by another version of Optuna, or holds the tables
+            of another program.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        if url.startswith("grpc:"):
+            return _proxy(url)
+        with _lock(url):
+            _check_tables(url)
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine(url))
+            if url.startswith("sqlite:"):
+                _write_ahead(url)
+            return storage
+    except UserError:
+        raise
+    except Exception as error:
+        raise _refused(url, _why(error)) from error
+
+
+@functools.lru_cache(maxsize=1)
+def worker_storage(url: str) -> "optuna.storages.BaseStorage":
+    """Opens a storage that the sweeper has made, once a process and not once a trial."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if url.startswith("grpc:"):
+        return _proxy(url)
+    return optuna.storages.RDBStorage(
+        url,
+        engine_kwargs=_engine(url),
+        skip_table_creation=True,
+        skip_compatibility_check=True,
+    )
+
+
+def _proxy(url: str) -> "optuna.storages.BaseStorage":
+    import optuna
+
+    parts = urlsplit(url)
+    host, port = parts.hostname or "localhost", parts.port or 13000
+    socket.create_connection((host, port), timeout=5).close()
+    return optuna.storages.GrpcStorageProxy(host=host, port=port)
+
+
+def _engine(url: str) -> dict[str, object]:
+    if url.startswith("sqlite:"):
+        return {"connect_args": {"timeout": _BUSY_SECONDS}}
+    return {"pool_pre_ping": True}  # a database that was restarted meanwhile
+
+
+def _file(url: str) -> Path:
+    return Path(url.partition("?")[0].removeprefix("sqlite:///"))
+
+
+@contextlib.contextmanager
+def _lock(url: str) -> Iterator[None]:
+    """Lets one process at a time make a file's tables; a database server does that itself."""
+    if not url.startswith("sqlite:"):
+        yield
+        return
+    file = _file(url)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{file}.lock")
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout as error:
+        said = f"another process has been preparing it for {_LOCK_SECONDS:.0f} s"
+        raise _refused(url, said) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_tables(url: str) -> None:
+    """Refuses a database that another program has filled; Optuna would add its tables to it."""
+    import sqlalchemy
+
+    if not url.startswith("sqlite:"):
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme.partition("+")[0]]
+        # The drivers themselves wait for minutes for a host that does not answer.
+        socket.create_connection((parts.hostname or "localhost", port), timeout=5).close()
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    try:
+        found = set(sqlalchemy.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if found and not found >= _TABLES:
+        raise _refused(url, "it holds the tables of another program")
+
+
+def _write_ahead(url: str) -> None:
+    """Lets readers go on while somebody writes: workers ask and report at once.
+
+    The mode stays with the file. Where it is not possible (a network folder) the default stays.
+    """
+    with contextlib.closing(sqlite3.connect(_file(url), timeout=_BUSY_SECONDS)) as database:
+        database.execute("pragma journal_mode=wal")
+
+
+def _why(error: Exception) -> str:
+    words = redact(str(error))
+    known = {
+        "no longer compatible": "it was made by another version of Optuna: copy it, then run "
+        "`optuna storage upgrade --storage URL`",
+        "not a database": "it is not an SQLite database",
+        "Connection refused": "nothing listens there",
+        "Name or service not known": "there is no host of that name",
+        "timed out": "it does not answer",
+        "authentication failed": f"it refuses the password: set {STORAGE_VARIABLE} to its whole "
+        "address",
+        "no password supplied": f"it wants a password: set {STORAGE_VARIABLE} to its whole address",
+        "No module named": "the driver of that database is not installed",
+        "Failed to import DB access module": "the driver of that database is not installed",
+        "unable to open database file": "the file cannot be opened",
+        "readonly database": "the file cannot be written",
+    }
+    said = next((said for sign, said in known.items() if sign in words), None)
+    return said or f"it cannot be used ({(words.splitlines() or [type(error).__name__])[0][:200]})"
+
+
+def _refused(url: str, why: str) -> UserError:
+    return UserError(
+        f"sweep.storage: received '{redact(url)}', but {why}: correct it, or leave it out to use "
+        "sqlite:///optuna.db."
+    )
