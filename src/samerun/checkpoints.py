@@ -1,1 +1,227 @@
-"""The whole state of a run in one file: written whole or not at all, checked before it is used."""
+"""The whole state of a run in one file: written whole or not at all, checked before it is used.
+
+Pickles are neither written nor read. A file is an `.npz` with one line after it, the SHA-256 of all
+that stands before; NumPy reads it as any other `.npz`.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samerun.config import UserError
+
+Array = NDArray[Any]
+
+LAST, PREVIOUS, BEST = "last.npz", "previous.npz", "best.npz"
+UPLOADED = ("a.npz", "b.npz")
+"""Names in the tracking store, in turns: an upload that breaks off leaves the other one whole."""
+
+_VERSION = 1
+_META = "meta"
+_SEAL = b"\nsamerun sha256 %s\n"
+_SEAL_BYTES = len(_SEAL % (b"0" * 64))
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Everything that the rest of a training depends on besides code, config and data.
+
+    Args:
+        epoch: epochs that are complete.
+        step: steps done in the epoch after them; 0 between epochs.
+        arrays: variables by name.
+        meta: everything else, as JSON knows it.
+    """
+
+    epoch: int
+    step: int
+    arrays: dict[str, Array]
+    meta: dict[str, Any]
+
+
+def write(folder: Path, state: State, *, is_best: bool) -> Path:
+    """Writes the state as `last.npz`; the last one before becomes `previous.npz`.
+
+    At every moment there is a whole file under one of these names, whenever the process is killed:
+    the new one only gets its name when all of it is on the disk.
+
+    Args:
+        folder: of the checkpoints; made if missing.
+        state: what to write.
+        is_best: keep it as `best.npz` too.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: it cannot be written; where the disk is full, even without `previous.npz`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, state, is_best=is_best)
+    except OSError as error:
+        raise UserError(
+            f"checkpoint: {folder / LAST} cannot be written ({error.strerror}): make room for it, "
+            "or set checkpoint.every_epochs=null for a run that cannot go on after an interruption."
+        ) from error
+    return folder / LAST
+
+
+def _write(folder: Path, state: State, *, is_best: bool) -> None:
+    new = folder / f"{LAST}.new"
+    try:
+        _write_whole(new, state)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        if error.errno not in _DISK_IS_FULL or not (folder / PREVIOUS).exists():
+            raise
+        _log.warning("%s: the disk is full: %s is removed to make room", folder / LAST, PREVIOUS)
+        (folder / PREVIOUS).unlink()
+        _write_whole(new, state)
+    before = folder / f"{PREVIOUS}.new"
+    if (folder / LAST).exists():
+        _copy(folder / LAST, before)
+    os.replace(new, folder / LAST)
+    if before.exists():
+        os.replace(before, folder / PREVIOUS)
+    if is_best:
+        same = folder / f"{BEST}.new"
+        _copy(folder / LAST, same)
+        os.replace(same, folder / BEST)
+    _flush_folder(folder)
+
+
+def _write_whole(path: Path, state: State) -> None:
+    meta = {"version": _VERSION, "epoch": state.epoch, "step": state.step, **state.meta}
+    words: Array = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    if any(array.dtype.hasobject for array in state.arrays.values()):
+        raise TypeError("objects would be pickled")
+    with path.open("w+b") as file:
+        members: dict[str, Any] = {_META: words, **state.arrays}
+        np.savez(file, **members)
+        size = file.tell()
+        file.write(_SEAL % _digest_of(file, size).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _digest_of(file: BinaryIO, size: int) -> str:
+    """Returns the SHA-256 of the first bytes, and leaves the file behind them."""
+    total = hashlib.sha256()
+    file.seek(0)
+    while size:
+        part = file.read(min(size, 1 << 20))
+        if not part:
+            break
+        total.update(part)
+        size -= len(part)
+    return total.hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Gives a file a second name; copies it where the file system knows no hard links."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the names last through a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def for_upload(folder: Path, number: int) -> Path:
+    """Returns `last.npz` under the name that the checkpoint of this number has in the store."""
+    target = folder / UPLOADED[number % len(UPLOADED)]
+    _copy(folder / LAST, target)
+    return target
+
+
+def latest(folder: Path) -> State | None:
+    """Returns the newest state in a folder that is whole; `None` if there is none.
+
+    A torn or changed file is named in a warning, and the one before it is used.
+
+    Args:
+        folder: of the checkpoints, or where those of the store were fetched to.
+    """
+    found = [state for name in (LAST, PREVIOUS, *UPLOADED) if (state := _read(folder / name))]
+    if not found and (best := _read(folder / BEST)):
+        found = [best]
+    return max(found, key=lambda state: (state.epoch, state.step), default=None)
+
+
+def _read(path: Path) -> State | None:
+    if not path.is_file():
+        return None
+    try:
+        return read(path)
+    except UserError as error:
+        _log.warning("%s The checkpoint before it is used.", error)
+        return None
+
+
+def read(path: Path) -> State:
+    """Returns the state in a file.
+
+    Raises:
+        UserError: the file is torn, was changed, or holds what is not arrays.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_seal(file)
+            arrays = _arrays(file)
+        meta = json.loads(arrays.pop(_META).tobytes())
+        if meta.pop("version") != _VERSION:
+            raise ValueError("written by another version of samerun")
+        epoch, step = int(meta.pop("epoch")), int(meta.pop("step"))
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"checkpoint: {path} is damaged ({error}).") from error
+    return State(epoch=epoch, step=step, arrays=arrays, meta=meta)
+
+
+def _check_seal(file: BinaryIO) -> None:
+    size = file.seek(0, os.SEEK_END) - _SEAL_BYTES
+    if size < 0:
+        raise ValueError("it is torn off")
+    digest = _digest_of(file, size)
+    if file.read() != _SEAL % digest.encode():
+        raise ValueError("its SHA-256 is not the one that it ends with")
+    file.seek(0)
+
+
+def _arrays(file: BinaryIO) -> dict[str, Array]:
+    loaded = np.load(file, allow_pickle=False)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise ValueError("it is no .npz")
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def digest(arrays: Iterable[Array]) -> str:
+    """Returns the SHA-256, in hex, of arrays in order: their dtypes, shapes and bytes."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()

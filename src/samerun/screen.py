@@ -106,8 +106,9 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
             self._bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Starts the epoch's clock."""
+        """Starts the epoch's clock; the first one is a later one where a run goes on."""
         self._began = time.perf_counter()
+        self._done = epoch * self.steps_per_epoch
         self._bar.update(self._task, epoch=f"{epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -117,7 +118,6 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Shows the epoch's metrics."""
-        self._done = (epoch + 1) * self.steps_per_epoch
         metrics = in_words({self.names(name): float(v) for name, v in (logs or {}).items()})
         self._bar.update(self._task, metrics=metrics)
         if not self.out.is_terminal:

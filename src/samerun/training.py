@@ -1,6 +1,6 @@
 """THE flow: one config, one run, top to bottom."""
 
-import hashlib
+import dataclasses
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +10,26 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from samerun import callbacks, data, evaluation, logbook, models, objectives, optim, throughput
+from samerun import (
+    callbacks,
+    checkpoints,
+    data,
+    evaluation,
+    logbook,
+    models,
+    objectives,
+    optim,
+    throughput,
+)
+from samerun.checkpoints import State
 from samerun.config import Config, DataSpec, check
+from samerun.config import fingerprint as whole_fingerprint
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.screen import ProgressBar
+from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
+
+_STOP = callbacks.StopRequest()
 
 
 class Diverged(RuntimeError):
@@ -51,16 +66,26 @@ class Result:
     model: keras.Model
 
 
-def train(cfg: Config, run: Run, out: Console) -> Result:
+def train(
+    cfg: Config,
+    run: Run,
+    out: Console,
+    *,
+    state: State | None = None,
+    trial: CurrentTrial = NO_TRIAL,
+) -> Result:
     """Trains and evaluates one model and writes everything about it to the run.
 
     Args:
         cfg: a checked config.
         run: where to write.
         out: where to show progress.
+        state: where to go on from; the result is that of a run which was never interrupted.
+        trial: the trial of a sweep that the run is.
 
     Raises:
-        UserError: the data is not what the config needs.
+        UserError: the data is not what the config needs, the state is another config's, or it
+            cannot be written down.
         Diverged: the loss or a metric became NaN or infinite.
     """
     began = time.perf_counter()
@@ -78,10 +103,11 @@ def train(cfg: Config, run: Run, out: Console) -> Result:
     logbook.describe_data(run, cfg, dataset)
     logbook.describe_model(run, cfg, model, dataset.steps_per_epoch)
 
-    made = callbacks.build(cfg, run, set_epoch=dataset.set_epoch, num_train=dataset.spec.num_train)
-    fit(model, cfg, dataset, made, out)
+    made = fit(model, cfg, dataset, run, out, state, trial)
     if made["nan_guard"].found:
         raise Diverged(f"diverged: {made['nan_guard'].found}")
+    run.log_text(made["checkpoints"].digests_csv(), "checkpoints/digests.csv")
+    trial.raise_if_stopped()
 
     split = "test" if dataset.spec.num_test else "validation"
     with dataset.reading():
@@ -94,13 +120,12 @@ def train(cfg: Config, run: Run, out: Console) -> Result:
             baseline_predictions=dataset.baseline_predictions(split),
             to_units=dataset.to_units,
         )
-    history = made["recorder"].history
     result = Result(
         run_id=run.id,
         run_name=run.name,
         folder=run.folder,
         metrics={f"{split}/{name}": value for name, value in final.metrics.items()},
-        history=history,
+        history=made["recorder"].history,
         best_epoch=made["early_stopping"].best_epoch + 1,
         weights_digest=digest_of_weights(model),
         sentence=final.sentence(split),
@@ -133,23 +158,110 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
 
 
 def fit(
-    model: keras.Model, cfg: Config, dataset: data.Data, made: dict[str, Any], out: Console
-) -> None:
-    """Fits the model with the callbacks and a progress bar that is taken away in any case."""
+    model: keras.Model,
+    cfg: Config,
+    dataset: data.Data,
+    run: Run,
+    out: Console,
+    state: State | None,
+    trial: CurrentTrial,
+) -> dict[str, Any]:
+    """Fits the model from the beginning, or on from a state, and returns its callbacks by name."""
+    made = callbacks.build(
+        cfg,
+        run,
+        set_epoch=dataset.set_epoch,
+        num_train=dataset.spec.num_train,
+        steps_per_epoch=dataset.steps_per_epoch,
+        fingerprint=fingerprint(cfg),
+        start=state,
+        stop=_STOP,
+        trial=trial,
+    )
+    if state is not None:
+        _put_into(state, model, cfg, dataset)
     bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
+    listed = callbacks.OneTraining(
+        [*made.values(), bar],
+        model,
+        steps_per_epoch=dataset.steps_per_epoch,
+        averages=cfg.optimizer.use_ema,
+    )
+    _STOP.is_possible = True
     try:
         with dataset.reading():
-            model.fit(
-                dataset.train,
-                validation_data=dataset.validation,
-                epochs=cfg.training.epochs,
-                callbacks=[*made.values(), bar],
-                class_weight=objectives.class_weights(cfg, dataset.class_counts().tolist()),
-                shuffle=False,  # the pipeline orders the data by (seed, epoch)
-                verbose=0,
-            )
+            listed.begin()
+            _fit_epochs(model, cfg, dataset, listed, state)
+            listed.end()
     finally:
+        _STOP.is_possible, _STOP.error = False, None
         bar.close()
+    return made
+
+
+def _fit_epochs(
+    model: keras.Model,
+    cfg: Config,
+    dataset: data.Data,
+    listed: callbacks.OneTraining,
+    state: State | None,
+) -> None:
+    """Calls `fit`: once for the rest of an interrupted epoch, once for all whole ones."""
+    fit_ = partial(
+        model.fit,
+        validation_data=dataset.validation,
+        callbacks=listed,
+        class_weight=objectives.class_weights(cfg, dataset.class_counts().tolist()),
+        shuffle=False,  # the pipeline orders the data by (seed, epoch)
+        verbose=0,
+    )
+    first = state.epoch if state else 0
+    stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
+    if state and state.step:
+        listed.first_step = state.step
+        fit_(dataset.train_from(state.step), initial_epoch=first, epochs=first + 1)
+        listed.first_step = 0
+        first, stopped = first + 1, model.stop_training
+    if first < cfg.training.epochs and not stopped:
+        fit_(dataset.train, initial_epoch=first, epochs=cfg.training.epochs)
+
+
+def _put_into(state: State, model: keras.Model, cfg: Config, dataset: data.Data) -> None:
+    callbacks.check_fits(state, fingerprint(cfg))
+    if state.step:
+        # Keras makes the variables of metrics when it first measures: one batch will do.
+        model.evaluate(dataset.train.take(1), verbose=0)
+    callbacks.restore_variables(model, state)
+
+
+def fingerprint(cfg: Config) -> str:
+    """Returns the SHA-256 of what may not change while a run goes on, in hex.
+
+    More epochs are a longer run, and the number of steps for one execution changes the speed only.
+    """
+    fixed = dataclasses.replace(cfg.training, epochs=1, steps_per_execution="1")
+    return whole_fingerprint(dataclasses.replace(cfg, training=fixed))
+
+
+def forked(state: State, cfg: Config) -> State:
+    """Returns a state as the start of a run with another config, whose variables are the same."""
+    return dataclasses.replace(state, meta={**state.meta, "fingerprint": fingerprint(cfg)})
+
+
+def request_stop(error: type[BaseException]) -> bool:
+    """Asks the training under way to write a checkpoint after the present step and to end.
+
+    Args:
+        error: what `train` then raises. A second request raises it at once.
+
+    Returns:
+        Whether a training is under way; where none is, the caller has to raise.
+    """
+    if _STOP.error is not None:
+        raise error
+    if _STOP.is_possible:
+        _STOP.error = error
+    return _STOP.is_possible
 
 
 def uncompiled(model: keras.Model, cfg: Config, spec: DataSpec) -> keras.Model:
@@ -161,8 +273,4 @@ def uncompiled(model: keras.Model, cfg: Config, spec: DataSpec) -> keras.Model:
 
 def digest_of_weights(model: keras.Model) -> str:
     """Returns the SHA-256, in hex, of all weights in order: their shapes and their bytes."""
-    total = hashlib.sha256()
-    for weight in model.get_weights():
-        total.update(f"{weight.dtype} {weight.shape}\n".encode())
-        total.update(weight.tobytes())
-    return total.hexdigest()
+    return checkpoints.digest(model.get_weights())

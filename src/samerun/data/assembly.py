@@ -1,9 +1,10 @@
 """From a config to data that a model can be trained on."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class Data:
         splits: the raw arrays of each split.
         stream: reads the examples where the arrays only hold their names.
         epoch: the variable behind `set_epoch`.
+        train_from: returns `train` without the first so many batches of every epoch.
     """
 
     spec: DataSpec
@@ -69,6 +71,7 @@ class Data:
     splits: Mapping[str, Split]
     stream: Stream | None
     epoch: Any
+    train_from: Callable[[int], Any]
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the augmentation of the next pass over `train`.
@@ -265,7 +268,8 @@ def build(cfg: Dataset, seed: int) -> Data:
         for name, split in splits.items()
     }
     epoch = pipeline.epoch_variable()
-    train = pipeline.training(
+    train_from = partial(
+        pipeline.training,
         readers["train"],
         len(splits["train"]),
         seed=seed,
@@ -275,6 +279,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         preprocessing=preprocessing,
         augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
     )
+    train = train_from(start=0)
     held_out = {
         name: pipeline.evaluation(
             readers[name], len(split), batch_size=cfg.batch_size, preprocessing=preprocessing
@@ -296,4 +301,5 @@ def build(cfg: Dataset, seed: int) -> Data:
         splits=splits,
         stream=source.stream,
         epoch=epoch,
+        train_from=lambda start: train_from(start=start),
     )

@@ -107,6 +107,7 @@ def training(
     drop_remainder: bool,
     preprocessing: Preprocessing,
     augmentation: Augmentation | None,
+    start: int = 0,
 ) -> Any:
     """Returns the training data: each example once an epoch, in the order of (seed, epoch).
 
@@ -120,6 +121,8 @@ def training(
             are, so they are others every epoch.
         preprocessing: normalisation.
         augmentation: random changes of the images, `None` for what is no image.
+        start: batches to leave out at the beginning of every epoch: a run that was interrupted in
+            the midst of one goes on with the rest of it. The batches are those of the whole epoch.
 
     Returns:
         `tf.data.Dataset` of (x, y) of known cardinality: with an unknown one Keras takes a phantom
@@ -133,6 +136,7 @@ def training(
         rows: tuple[Any, ...] = (order,)
         if augmentation and augmentation.is_active:
             rows = (order, tf.gather(draws(num_examples, key), order))
+        rows = tuple(row[start * batch_size :] for row in rows)
         dataset = tf.data.Dataset.from_tensor_slices(rows)
         return _batched(dataset, num_examples, batch_size, drop_remainder)
 
@@ -142,7 +146,7 @@ def training(
         return (augment(augmentation, x, numbers[0]) if numbers and augmentation else x), y
 
     dataset = _finished(tf.data.Dataset.range(1).flat_map(one_epoch), read)
-    cardinality = num_batches(num_examples, batch_size, drop_remainder)
+    cardinality = num_batches(num_examples, batch_size, drop_remainder) - start
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     return dataset.prefetch(tf.data.AUTOTUNE)
 

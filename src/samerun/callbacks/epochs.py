@@ -1,6 +1,5 @@
-"""Where Keras's events meet tracking, schedules and the screen. No callback here ever raises."""
+"""What happens at the end of every epoch: a NaN is noticed, a rate is cut, numbers are recorded."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,23 +9,9 @@ import keras
 import psutil
 
 from samerun import optim
-from samerun.config import Config, ReduceOnPlateau, should_rise
+from samerun.callbacks.naming import logged_name
+from samerun.config import ReduceOnPlateau
 from samerun.tracking import Run
-
-_logger = logging.getLogger(__name__)
-
-
-def logged_name(keras_name: str) -> str:
-    """Returns `validation/accuracy` for Keras's `val_accuracy`, `train/loss` for `loss`."""
-    if keras_name.startswith("val_"):
-        return f"validation/{keras_name.removeprefix('val_')}"
-    return f"train/{keras_name}"
-
-
-def keras_name(logged: str) -> str:
-    """Returns Keras's `val_accuracy` for `validation/accuracy`."""
-    split, _, name = logged.partition("/")
-    return f"val_{name}" if split == "validation" else name
 
 
 class EpochKey(keras.callbacks.Callback):  # type: ignore[misc]
@@ -125,6 +110,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.run, self.num_examples, self.log_every_steps = run, num_examples, log_every_steps
         self.history: dict[str, list[float]] = {}
+        self.is_whole_epoch = True
         self._process = psutil.Process()
         self._steps_before, self._last_step, self._last_sum = 0, 0, 0.0
         self._began = time.perf_counter()
@@ -133,6 +119,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Starts the clock."""
         self._began = time.perf_counter()
         self._last_step, self._last_sum = 0, 0.0
+        self.is_whole_epoch = True
         self._process.cpu_percent()  # the next call answers for the time since this one
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -154,65 +141,11 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         values["learning_rate"] = optim.learning_rate(self.model.optimizer, iterations - 1)
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
-        speed = {
-            "speed/epoch_seconds": seconds,
-            "speed/examples_per_second": self.num_examples / seconds,
+        system = {
             "system/process_memory_megabytes": self._process.memory_info().rss / 1e6,
             "system/process_cpu_percent": self._process.cpu_percent(),
         }
-        self.run.log_metrics(values | speed, step=epoch + 1)
-
-
-def _early_stopping(cfg: Config) -> keras.callbacks.EarlyStopping:
-    stopping = cfg.training.early_stopping
-    patience = stopping.patience_epochs
-    return keras.callbacks.EarlyStopping(
-        monitor=keras_name(stopping.monitor),
-        mode="max" if should_rise(stopping.monitor) else "min",
-        patience=cfg.training.epochs if patience is None else patience,
-        min_delta=stopping.min_delta,
-        restore_best_weights=stopping.restore_best,
-    )
-
-
-def _tensorboard(cfg: Config, run: Run) -> keras.callbacks.TensorBoard:
-    profile = tuple(cfg.tracking.profile_steps)
-    return keras.callbacks.TensorBoard(
-        log_dir=str(run.folder / "tensorboard"),
-        histogram_freq=1,
-        write_graph=True,
-        profile_batch=profile if profile else 0,
-    )
-
-
-def build(
-    cfg: Config, run: Run, *, set_epoch: Callable[[int], None], num_train: int
-) -> dict[str, keras.callbacks.Callback]:
-    """Returns the callbacks of a run by name, in the order in which Keras has to call them.
-
-    Args:
-        cfg: the config of the run.
-        run: where to write.
-        set_epoch: tells the data pipeline which epoch begins.
-        num_train: training examples an epoch.
-    """
-    stopping, schedule = cfg.training.early_stopping, cfg.schedule
-    made: dict[str, keras.callbacks.Callback] = {
-        "epoch_key": EpochKey(set_epoch),
-        "nan_guard": NanGuard(),
-    }
-    if cfg.optimizer.use_ema:
-        # Validation and the best weights are those of the average, as the final ones are.
-        made["ema"] = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    # Before the plateau, which changes the learning rate that the epoch was trained with.
-    made["recorder"] = Recorder(
-        run, num_examples=num_train, log_every_steps=cfg.tracking.log_every_steps
-    )
-    if isinstance(schedule, ReduceOnPlateau):
-        made["plateau"] = Plateau(
-            schedule, keras_name(stopping.monitor), rises=should_rise(stopping.monitor)
-        )
-    made["early_stopping"] = _early_stopping(cfg)
-    if cfg.tracking.tensorboard:
-        made["tensorboard"] = _tensorboard(cfg, run)
-    return made
+        if self.is_whole_epoch:  # of one that went on in another process the time is unknown
+            system["speed/epoch_seconds"] = seconds
+            system["speed/examples_per_second"] = self.num_examples / seconds
+        self.run.log_metrics(values | system, step=epoch + 1)

@@ -1,0 +1,156 @@
+"""When the state of a run is written down."""
+
+import csv
+import io
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from samerun import checkpoints
+from samerun.callbacks import state as states
+from samerun.checkpoints import State
+from samerun.config import Config
+from samerun.tracking import Run
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class StopRequest:
+    """Asks the training under way to end after the present step.
+
+    Args:
+        error: what to raise then; `None` if nobody asked.
+        is_possible: whether a training is under way.
+    """
+
+    error: type[BaseException] | None = None
+    is_possible: bool = False
+
+
+class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes the whole state of the run, and puts the callbacks into the one it goes on from.
+
+    It is the last of those with a state, so that it sees what they made of the epoch; Keras's early
+    stopping resets itself when training begins, so it is put right here and not before.
+
+    Args:
+        cfg: the config of the run.
+        run: whose folder holds the checkpoints, and where they are sent.
+        made: the other callbacks by name.
+        fingerprint: of the config; a state of another one is refused.
+        steps_per_epoch: of a whole epoch.
+        start: the state to go on from.
+        stop: asks for the end.
+    """
+
+    def __init__(
+        self,
+        cfg: Config,
+        run: Run,
+        made: Mapping[str, keras.callbacks.Callback],
+        *,
+        fingerprint: str,
+        steps_per_epoch: int,
+        start: State | None,
+        stop: StopRequest,
+    ) -> None:
+        super().__init__()
+        self.cfg, self.epochs, self.run, self.made = cfg.checkpoint, cfg.training.epochs, run, made
+        self.fingerprint, self.steps_per_epoch, self.stop = fingerprint, steps_per_epoch, stop
+        self.start = start
+        self.digests: list[list[Any]] = list(start.meta["digests"]) if start else []
+        self._number = int(start.meta["number"]) + 1 if start else 0
+        self._epoch, self._step = 0, 0
+        self._is_due = False
+        self._written = time.monotonic()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is ever written."""
+        return any((self.cfg.every_epochs, self.cfg.every_steps, self.cfg.every_seconds))
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Puts the other callbacks into the state to go on from, after they reset themselves."""
+        if self.start is not None:
+            states.restore_callbacks(self.made, self.start)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Puts what begins anew with every epoch into the midst of it."""
+        self._epoch, self._step, self._is_due = epoch, 0, False
+        if self.start is not None and self.start.step and epoch == self.start.epoch:
+            states.restore_callbacks(self.made, self.start)
+            states.restore_metrics(self.model, self.start)
+            self._step = self.start.step
+            self.made["recorder"].is_whole_epoch = False
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes a state inside the epoch where one is due.
+
+        After the last step it waits for the end of the epoch: validation is a part of it.
+        """
+        every, before = self.cfg.every_steps, self._step
+        self._step = batch + 1
+        self._is_due |= every is not None and self._step // every > before // every
+        seconds = self.cfg.every_seconds
+        self._is_due |= seconds is not None and time.monotonic() - self._written >= seconds
+        if self._step == self.steps_per_epoch or self.made["nan_guard"].found:
+            return
+        if self._is_due or (self.stop.error and self.is_on):
+            self._write(self._epoch, self._step)
+        self._end_if_asked()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes the state between two epochs where one is due, and after the last one."""
+        if not self.made["nan_guard"].found:
+            steps = (epoch + 1) * self.steps_per_epoch
+            self.digests.append([epoch + 1, steps, checkpoints.digest(self.model.get_weights())])
+            every = self.cfg.every_epochs
+            self._is_due |= every is not None and (epoch + 1) % every == 0
+            is_last = epoch + 1 == self.epochs or self.model.stop_training
+            if self.is_on and (self._is_due or is_last or self.stop.error):
+                self._write(epoch + 1, 0)
+        self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
+        if self.stop.error is not None:
+            raise self.stop.error
+
+    def _write(self, epoch: int, step: int) -> None:
+        arrays, meta = states.capture(self.model, self.made, in_epoch=step > 0)
+        self._is_due, self._written = False, time.monotonic()
+        if not self._is_finite():
+            return
+        meta |= {
+            "fingerprint": self.fingerprint,
+            "digests": self.digests,
+            "number": self._number,
+            "steps_per_epoch": self.steps_per_epoch,
+        }
+        best_epoch = self.made["early_stopping"].best_epoch
+        folder = self.run.folder / "checkpoints"
+        checkpoints.write(
+            folder,
+            State(epoch=epoch, step=step, arrays=arrays, meta=meta),
+            is_best=self.cfg.keep_best and not step and best_epoch + 1 == epoch,
+        )
+        if self.cfg.upload or (self.cfg.upload is None and self.run.url is not None):
+            self.run.log_file(checkpoints.for_upload(folder, self._number), "checkpoints")
+        self._number += 1
+
+    def _is_finite(self) -> bool:
+        """The loss of a step is that of the weights before it: they say more than it does."""
+        weights = self.model.trainable_variables
+        return all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in weights)
+
+    def digests_csv(self) -> str:
+        """Returns the SHA-256 of the weights after every epoch as a table."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([["epoch", "step", "sha256"], *self.digests])
+        return text.getvalue()

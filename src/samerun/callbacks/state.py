@@ -1,0 +1,178 @@
+"""What the rest of a training depends on: read off the model and its callbacks, and put back."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from samerun import optim
+from samerun.checkpoints import Array, State
+from samerun.config import UserError
+
+STATEFUL: dict[str, tuple[str, ...]] = {
+    "nan_guard": ("found",),
+    "ema": ("_ema_weights_in_model",),
+    "recorder": ("history", "_steps_before", "_last_step", "_last_sum"),
+    "plateau": ("best", "wait", "cooldown", "factor"),
+    # Never `min_delta` and `monitor_op`: Keras multiplies min_delta by -1 once for each instance.
+    "early_stopping": ("wait", "stopped_epoch", "best", "best_epoch"),
+}
+"""The attributes that make up the state of each callback, by its name in `callbacks.build`.
+
+Early stopping's best weights are arrays and kept as such."""
+
+STATELESS = {"epoch_key", "tensorboard", "pruning", "checkpoints"}
+"""Callbacks that a new process may begin anew."""
+
+
+def _variables(model: keras.Model, *, in_epoch: bool) -> dict[str, list[Any]]:
+    """The seeds of dropout and other layers are among the model's variables."""
+    factor = optim.plateau_factor(model.optimizer)
+    seed = _global_seed(make=False)
+    return {
+        "model": list(model.variables),
+        "optimizer": list(model.optimizer.variables),
+        "metrics": list(model.metrics_variables) if in_epoch else [],
+        "schedule": [] if factor is None else [factor],
+        "seed": [] if seed is None else [seed],
+    }
+
+
+def _global_seed(*, make: bool) -> Any:
+    """Returns the state behind random numbers of Keras without a seed of their own, if any.
+
+    Only a user's layers can need it, and Keras offers no public way to it.
+    """
+    try:
+        from keras.src.backend.common.global_state import get_global_attribute
+        from keras.src.random import seed_generator as seeds
+    except ImportError:  # another Keras: such layers are then not resumed exactly
+        return None
+    if make:
+        return seeds.global_seed_generator().state
+    generator = get_global_attribute(seeds.GLOBAL_SEED_GENERATOR)
+    return None if generator is None else generator.state
+
+
+def capture(
+    model: keras.Model, made: Mapping[str, keras.callbacks.Callback], *, in_epoch: bool
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Returns the arrays and the rest of the state.
+
+    Args:
+        model: what is trained.
+        made: its callbacks by name.
+        in_epoch: whether an epoch is under way, whose metrics count on.
+    """
+    sections = _variables(model, in_epoch=in_epoch)
+    arrays = {
+        f"{section}/{number}": keras.ops.convert_to_numpy(variable)
+        for section, variables in sections.items()
+        for number, variable in enumerate(variables)
+    }
+    for number, weight in enumerate(made["early_stopping"].best_weights or ()):
+        arrays[f"best_weights/{number}"] = weight
+    return arrays, {
+        "variables": {name: _described(listed) for name, listed in sections.items()},
+        "callbacks": {
+            name: {key: getattr(made[name], key) for key in keys}
+            for name, keys in STATEFUL.items()
+            if name in made
+        },
+        "random": {"python": random.getstate(), "numpy": _numpy_state()},
+    }
+
+
+def _numpy_state() -> list[Any]:
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return [kind, np.asarray(keys).tolist(), *rest]
+
+
+def _described(variables: Sequence[Any]) -> list[list[Any]]:
+    return [[item.path, list(item.shape), str(item.dtype)] for item in variables]
+
+
+def check_fits(state: State, fingerprint: str) -> None:
+    """Checks that a state is one of this config.
+
+    Raises:
+        UserError: it is another config's.
+    """
+    if state.meta["fingerprint"] != fingerprint:
+        raise UserError(
+            "checkpoint: received the state of a run with another config, expected one that differs"
+            " in training.epochs at most: take the config of that run."
+        )
+
+
+def restore_variables(model: keras.Model, state: State) -> None:
+    """Puts the model, its optimizer and the random numbers into a state.
+
+    Raises:
+        UserError: the variables are others.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    if state.meta["variables"]["seed"]:
+        _global_seed(make=True)
+    sections = _variables(model, in_epoch=False)
+    for section, variables in sections.items():
+        if section != "metrics":
+            _assign(section, variables, state)
+    python, numpy = state.meta["random"]["python"], state.meta["random"]["numpy"]
+    random.setstate((python[0], tuple(python[1]), python[2]))
+    np.random.set_state((numpy[0], np.array(numpy[1], np.uint32), *numpy[2:]))
+
+
+def restore_metrics(model: keras.Model, state: State) -> None:
+    """Puts the metrics of the epoch that was interrupted back to where they were."""
+    _assign("metrics", model.metrics_variables, state)
+
+
+def restore_callbacks(made: Mapping[str, keras.callbacks.Callback], state: State) -> None:
+    """Puts the callbacks into a state.
+
+    Raises:
+        UserError: there are others.
+    """
+    known = state.meta["callbacks"]
+    names = [name for name in STATEFUL if name in made]
+    if sorted(known) != sorted(names):
+        raise _does_not_fit("callbacks", sorted(known), sorted(names))
+    for name in names:
+        for key in STATEFUL[name]:
+            setattr(made[name], key, known[name][key])
+    weights = [name for name in state.arrays if name.startswith("best_weights/")]
+    made["early_stopping"].best_weights = [
+        state.arrays[f"best_weights/{number}"] for number in range(len(weights))
+    ] or None
+
+
+def _assign(section: str, variables: Sequence[Any], state: State) -> None:
+    listed, expected = state.meta["variables"][section], _described(variables)
+    if listed != expected:
+        pairs = zip(listed, expected, strict=False)
+        received, wanted = next(
+            (pair for pair in pairs if pair[0] != pair[1]),
+            (f"{len(listed)} variables", f"{len(expected)}"),
+        )
+        raise _does_not_fit(section, received, wanted)
+    for number, variable in enumerate(variables):
+        name = f"{section}/{number}"
+        if name not in state.arrays:
+            raise _does_not_fit(section, "nothing", listed[number])
+        value = state.arrays[name]
+        if value.dtype.kind == "V":  # what NumPy has no name for, such as bfloat16
+            value = value.view(keras.ops.convert_to_numpy(variable).dtype)
+        if list(value.shape) != listed[number][1]:
+            raise _does_not_fit(section, list(value.shape), listed[number])
+        variable.assign(value)
+
+
+def _does_not_fit(section: str, received: Any, expected: Any) -> UserError:
+    return UserError(
+        f"checkpoint: received {received} in its {section}, expected {expected}: the model's code "
+        "or a package has changed, so take those that the run began with."
+    )
