@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from samerun import __version__
 from samerun.cli.ends import INTERRUPTED, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
+from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
 from samerun.cli.train_command import hand_to_hydra, train_command
 
@@ -17,15 +18,19 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     try:
         return _run(words)
-    except KeyboardInterrupt:
-        print("samerun: interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("\n".join(["samerun: interrupted.", *_notes(error)]), file=sys.stderr)
         return INTERRUPTED
     except BaseException as error:
         ended = how_it_ended(error)
         if ended is None:
             raise
-        print(f"samerun: {ended[1]}", file=sys.stderr)
+        print("\n".join([f"samerun: {ended[1]}", *_notes(error)]), file=sys.stderr)
         return ended[0]
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _run(words: list[str]) -> int:
@@ -34,6 +39,8 @@ def _run(words: list[str]) -> int:
     parser = _parser()
     if words[:1] == ["train"]:  # Hydra reads the rest
         return train_command(words[1:])
+    if words[:1] == ["resume"]:
+        return resume_command(words[1:])
     chosen = parser.parse_args(words)
     if not hasattr(chosen, "run"):
         parser.print_help()
@@ -48,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"samerun {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="")
     commands.add_parser("train", help="train a model; -m for several", add_help=False)
+    commands.add_parser("resume", help="go on with a run that was interrupted", add_help=False)
     ui = commands.add_parser("ui", help="open the MLflow UI on the runs of this folder")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     ui.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
@@ -74,7 +82,7 @@ def _complete(words: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
-        commands = ["train", "experiments", "ui", "tensorboard", "completion"]
+        commands = ["train", "resume", "experiments", "ui", "tensorboard", "completion"]
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

@@ -5,15 +5,18 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import config
+from samerun.cli.quietness import quiet
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from samerun.replay.resume import Plan
+    from samerun.tracking import Run, StoredRun
     from samerun.training import Result
 
 
@@ -34,70 +37,173 @@ def program() -> str:
     return os.path.relpath(here) if here.name == "samerun" else "python -m samerun"
 
 
-def run_one(composition: config.Composition, folder: Path) -> "Result":
+def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRun":
     """Trains one run in the folder and shows it on the screen.
+
+    A trial of a sweep goes on with the run that was made for it. Outside a sweep,
+    `tracking.if_exists` decides what happens if the same run is in the store already.
 
     Args:
         composition: a checked config.
         folder: the run's own folder; made if missing.
+
+    Returns:
+        What it came to; or the run in the store, where nothing was trained.
     """
-    from samerun import provenance, tracking
+    from samerun import tracking
+    from samerun.cli.stopping import stopping_gently
 
     cfg = composition.config
-    command = shlex.join(["samerun", "train", *composition.overrides])
-    name = tracking.run_name(cfg, composition.overrides)
-    with tracking.open_run(cfg, folder, name=name) as run:
+    if cfg.trial is not None:
+        return _run_trial(composition, folder)  # what signals do is the sweep's to say
+    with stopping_gently():
+        if cfg.tracking.if_exists is not config.IfExists.rerun:
+            earlier = _earlier(cfg)
+            if earlier is not None:
+                return earlier
+        name = tracking.run_name(cfg, composition.overrides)
+        with _told_how_to_go_on(folder), tracking.open_run(cfg, folder, name=name) as run:
+            out, result = _trained(composition, run)
+        _show_end(composition, run, result, out)
+        return result
+
+
+def _trained(composition: config.Composition, run: "Run") -> "tuple[Console, Result]":
+    """Trains from the beginning."""
+    from samerun import provenance
+
+    with quiet():
+        from samerun import logbook, screen, training
+    out = screen.console()
+    screen.show_config(composition.config, out)
+    logbook.describe_origin(run, composition, provenance.collect(_command(composition)))
+    return out, training.train(composition.config, run, out)
+
+
+def _run_trial(composition: config.Composition, folder: Path) -> "Result":
+    """Goes on with the run that the sweep made for a trial, from its last checkpoint if any."""
+    from samerun import provenance, search, tracking
+    from samerun.replay.resume import find_state
+
+    cfg = composition.config
+    assert cfg.trial is not None
+    (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
+    state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
+    again = tracking.reopen_run(
+        folder,
+        run_id=stored.id,
+        uri=cfg.tracking.uri,
+        tags={"samerun.resumed": str(stored.num_resumed + 1)} if state else {},
+        take_over=True,  # the sweep knows that nobody else works on it
+    )
+    with again as run:
         with quiet():
             from samerun import logbook, screen, training
         out = screen.console()
         screen.show_config(cfg, out)
-        logbook.describe_origin(run, composition, provenance.collect(command))
-        result = training.train(cfg, run, out)
+        logbook.describe_origin(run, composition, provenance.collect(_command(composition)))
+        trial = search.current_trial(cfg.trial)
+        result = training.train(cfg, run, out, state=state, trial=trial)
+    _show_end(composition, run, result, out)
+    return result
+
+
+def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
+    """Does what `tracking.if_exists` says with the same run, if there is one."""
+    from samerun.cli import existing
+    from samerun.config.own_code import targets
+    from samerun.replay import resume
+
+    runs = existing.same_runs(cfg)
+    done = existing.finished(runs)
+    if done is not None:
+        print(
+            f"The same run has finished: {done.name} ({done.id}): "
+            f"{done.tags.get('samerun.result', 'no result')}"
+        )
+        return done
+    going_on = existing.unfinished(runs)
+    if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
+        return None
+    own = [target.partition(":")[0] for target in targets(cfg)]
+    return go_on(resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri))
+
+
+def go_on(plan: "Plan") -> "Result":
+    """Goes on with a run, or forks it, and shows it on the screen.
+
+    Args:
+        plan: how.
+    """
+    from samerun import tracking
+    from samerun.cli.stopping import stopping_gently
+    from samerun.replay import resume
+
+    print(f"{'From' if plan.is_fork else 'Going on with'} {plan.run.name} {plan.told}", flush=True)
+    with stopping_gently(), _told_how_to_go_on(plan.folder):
+        with quiet():
+            resume.check_data(plan)
+            from samerun import screen
+        out = screen.console()
+        screen.show_config(plan.composition.config, out)
+        result = resume.go_on(plan, out)
+    lines = [
+        ("score", result.sentence),
+        ("run", f"{result.run_name}  {result.run_id}"),
+        ("look", tracking.url_of(result.run_id, uri=plan.uri) or f"{program()} ui"),
+    ]
+    if not plan.is_fork:
+        lines.append(("again", f"{program()} reproduce {result.run_id[:8]}"))
+    screen.show_lines(lines, out)
+    return result
+
+
+def _command(composition: config.Composition) -> str:
+    return shlex.join(["samerun", "train", *composition.overrides])
+
+
+def _show_end(
+    composition: config.Composition, run: "Run", result: "Result", out: "Console"
+) -> None:
+    from samerun import screen
+
     screen.show_lines(
         [
             ("score", result.sentence),
             ("run", f"{run.name}  {run.id}"),
             ("look", run.url or f"{program()} ui"),
-            ("again", command.replace("samerun", program(), 1)),
+            ("again", _command(composition).replace("samerun", program(), 1)),
         ],
         out,
     )
-    return result
 
 
-def train(overrides: Sequence[str] = ()) -> "Result":
+@contextlib.contextmanager
+def _told_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Notes on an interruption how the run goes on, if a checkpoint was written."""
+    from samerun.tracking import Terminated, run_in
+
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as error:
+        run_id = run_in(folder)
+        if run_id is not None and (folder / "checkpoints" / "last.npz").exists():
+            error.add_note(f"It goes on with: {program()} resume {run_id}")
+        raise
+
+
+def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     """Trains one run from Python, as `samerun train` does from the command line.
 
     Args:
         overrides: such as `["model=mlp", "training.epochs=5"]`.
 
+    Returns:
+        What it came to; or the run in the store, where `tracking.if_exists` found the same one.
+
     Raises:
         UserError: an override that is not understood, or data that does not fit.
     """
-    composition = checked(config.compose(overrides))
-    now = datetime.now()
-    folder = Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
-    return run_one(composition, folder.absolute())
+    from samerun import tracking
 
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps TensorFlow's start-up chatter, which C++ writes to file descriptor 2, off the screen.
-
-    What was written is shown after all when the import fails.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as buffer:
-        os.dup2(buffer.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            buffer.seek(0)
-            sys.stderr.write(buffer.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    return run_one(checked(config.compose(overrides)), tracking.fresh_folder())

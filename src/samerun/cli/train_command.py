@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import config
 from samerun.cli.ends import how_it_ended
-from samerun.cli.running import checked, quiet, run_one
+from samerun.cli.quietness import quiet
+from samerun.cli.running import checked, run_one
 from samerun.config import UserError
 
 if TYPE_CHECKING:
+    from samerun.tracking import StoredRun
     from samerun.training import Result
 
 TRAIN_HELP = """\
@@ -117,7 +118,7 @@ def combinations(words: Sequence[str]) -> Iterator[list[str]]:
 
 
 def hand_to_hydra(words: Sequence[str]) -> int:
-    """Hands the words to Hydra, which composes and calls `_task` for each run.
+    """Hands the words to Hydra, which composes and calls `run_task` for each run.
 
     A run that fails does not keep the others of a multirun from running. Its sentence is printed
     here, around Hydra, which would print a traceback.
@@ -134,8 +135,11 @@ def hand_to_hydra(words: Sequence[str]) -> int:
 
     def task(node: Any) -> float:
         try:
-            results.append(_task(node))
-            return float(results[-1].objective)
+            result = run_task(node)
+            if not hasattr(result, "objective"):
+                return math.nan  # the same run is in the store, nothing was trained
+            results.append(result)
+            return float(result.objective)
         except Exception as error:
             end = how_it_ended(error)
             if end is None:
@@ -175,24 +179,13 @@ def _show_together(results: Sequence["Result"]) -> None:
     print(f"{metric} of the {len(results)} runs together: {path}")
 
 
-def _task(node: Any) -> "Result":
-    signal.signal(signal.SIGTERM, _terminate)
-    return run_task(node)
-
-
-def run_task(node: Any) -> "Result":
+def run_task(node: Any) -> "Result | StoredRun":
     """Trains what Hydra composed, in the folder Hydra chose; a sweep's worker begins here."""
     from hydra.core.hydra_config import HydraConfig
 
     hydra_config = HydraConfig.get()
     composition = checked(config.parse(node, hydra_config.overrides.task))
     return run_one(composition, Path(hydra_config.runtime.output_dir))
-
-
-def _terminate(number: int, frame: Any) -> None:
-    from samerun.tracking import Terminated
-
-    raise Terminated
 
 
 def _plot_schedule(words: Sequence[str], path: Path) -> int:

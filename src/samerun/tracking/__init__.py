@@ -9,12 +9,13 @@ from samerun.tracking.lookup import (
     find_by_tags,
     find_runs,
     ui_command,
+    url_of,
 )
 from samerun.tracking.mlflow_run import MlflowRun
-from samerun.tracking.naming import run_name
+from samerun.tracking.naming import fresh_folder, run_name
 from samerun.tracking.opening import open_run
-from samerun.tracking.recovery import close_dead_runs, deliver, is_alive
-from samerun.tracking.reopening import create_child, reopen_run
+from samerun.tracking.recovery import close_dead_runs, deliver, folder_of, run_in
+from samerun.tracking.reopening import check_at_rest, create_child, reopen_run
 from samerun.tracking.run import NullRun, Run, Status, Terminated
 from samerun.tracking.spool import Point, read_points
 from samerun.tracking.store import connect, experiment_id, host, resolve_uri

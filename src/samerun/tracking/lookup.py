@@ -1,5 +1,7 @@
 """Runs that are in the store already: found by ID, by the beginning of it, or by name."""
 
+import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from samerun.tracking import store
 from samerun.tracking.database import database_file
 
 _LATEST = 10
+_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,17 @@ class StoredRun:
         """The folder in which it ran; on another machine it does not exist."""
         return Path(self.tags.get("samerun.folder", ""))
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a process opened it: a run made for a worker waits for that."""
+        return "samerun.folder" in self.tags
+
+    @property
+    def num_resumed(self) -> int:
+        """How often it went on after an interruption."""
+        number = self.tags.get("samerun.resumed", "0")
+        return int(number) if number.isdecimal() else 0
+
 
 def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
     """Returns the runs that the words name, or the latest ten.
@@ -57,7 +71,7 @@ def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
         latest = client.search_runs(
             experiments, max_results=_LATEST, order_by=["attributes.start_time DESC"]
         )
-        return [_stored(run) for run in latest]
+        return [as_stored(run) for run in latest]
     return [_one(client, experiments, word, full) for word in words]
 
 
@@ -73,7 +87,7 @@ def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
         return []
     client = store.connect(full)
     experiments = [e.experiment_id for e in client.search_experiments()]
-    return [_stored(run) for run in search(client, experiments, tags)]
+    return [as_stored(run) for run in search(client, experiments, tags)]
 
 
 def find_by_fingerprint(cfg: Config, fingerprint: str) -> list[StoredRun]:
@@ -126,6 +140,11 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> list[str]:
 
 
 def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
+    if _ID.fullmatch(word):  # the usual case needs no look at all runs
+        with contextlib.suppress(Exception):
+            found = client.get_run(word)
+            if found.info.lifecycle_stage == "active":
+                return as_stored(found)
     token, matching = None, []
     while True:
         page = client.search_runs(experiments, max_results=1000, page_token=token)
@@ -136,15 +155,16 @@ def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> Stored
         if not token:
             break
     if len(matching) == 1:
-        return _stored(matching[0])
-    found = "no run" if not matching else f"{len(matching)} runs"
+        return as_stored(matching[0])
+    number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {found} in {redact(uri)}: expected an ID, the beginning of exactly one "
+        f"'{word}' names {number} in {redact(uri)}: expected an ID, the beginning of exactly one "
         "ID, or a run's name."
     )
 
 
-def _stored(run: Any) -> StoredRun:
+def as_stored(run: Any) -> StoredRun:
+    """Returns one of MLflow's own run objects as ours."""
     return StoredRun(
         id=run.info.run_id,
         name=run.info.run_name,
@@ -154,3 +174,12 @@ def _stored(run: Any) -> StoredRun:
         metrics=dict(run.data.metrics),
         tags=dict(run.data.tags),
     )
+
+
+def url_of(run_id: str, *, uri: str | None = None) -> str | None:
+    """Returns the address of a run in MLflow's pages, if its store is a server."""
+    full = store.resolve_uri(uri)
+    if not full.startswith(store.SERVERS):
+        return None
+    found = store.connect(full).get_run(run_id)
+    return store.run_url(full, str(found.info.experiment_id), run_id)

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 
 from samerun import config
 
@@ -38,3 +40,9 @@ def run_name(cfg: config.Config, overrides: Sequence[str] = ()) -> str:
     differences = [short for word in overrides if (short := _difference(word))]
     chance = "".join(secrets.choice(_LETTERS) for _ in range(4))
     return "-".join([*parts, *differences[:_NUM_DIFFERENCES], chance])
+
+
+def fresh_folder() -> Path:
+    """Returns the folder for a run that begins now: `outputs/DATE/TIME` in the working folder."""
+    now = datetime.now()
+    return Path("outputs", now.strftime("%Y-%m-%d"), now.strftime("%H-%M-%S-%f")).absolute()

@@ -35,6 +35,8 @@ def ending(error: BaseException | None) -> tuple[Status, str | None]:
     first = (str(error).strip().splitlines() or [""])[0]
     if kind == "TrialPruned":
         return Status.killed, f"pruned: {first}".rstrip(": ")
+    if kind in ("TimeLimit", "SweepStopped"):
+        return Status.killed, first or "the sweep was stopped"
     if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
         return Status.failed, f"out of memory: {first}".rstrip(": ")
     return Status.failed, f"{kind}: {first}".rstrip(": ")

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from samerun.config import UserError, redact
 from samerun.tracking import store
 from samerun.tracking.delivery import Delivery
+from samerun.tracking.lookup import StoredRun
 from samerun.tracking.run import Status
 from samerun.tracking.spool import Spool, now, write_whole
 
@@ -77,6 +78,22 @@ def read_run_file(folder: Path) -> dict[str, str]:
             f"{folder} holds no run: expected the folder of one, with {RUN_FILE} in it."
         ) from error
     return facts
+
+
+def folder_of(run: StoredRun) -> Path | None:
+    """Returns the folder in which a run ran last, if it is on this machine and is that run's.
+
+    What the store says is not believed: a folder that does not say so itself is not the run's.
+    """
+    return run.folder if run_in(run.folder) == run.id else None
+
+
+def run_in(folder: Path) -> str | None:
+    """Returns the ID of the run that a folder is of; `None` if it is of none."""
+    try:
+        return read_run_file(folder).get("id")
+    except UserError:
+        return None
 
 
 def full_uri(stored: str, given: str | None) -> str:

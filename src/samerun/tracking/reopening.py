@@ -8,11 +8,13 @@ from typing import Any
 from samerun import config
 from samerun.config import UserError, redact
 from samerun.tracking import store
-from samerun.tracking.lookup import search
+from samerun.tracking.lookup import StoredRun, as_stored, search
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.opening import ended, own_tags
 from samerun.tracking.recovery import (
     RUN_FILE,
+    deliver,
+    folder_of,
     full_uri,
     held,
     is_alive,
@@ -59,10 +61,12 @@ def reopen_run(
     with held(folder):
         client = store.connect(full)
         wanted = str(facts["id"] if facts else run_id)
-        stored = _stored(client, wanted, full, folder)
-        _refuse_alive(stored, folder, take_over=take_over)
+        stored = as_stored(_stored(client, wanted, full, folder))
+        check_at_rest(stored, folder=folder, take_over=take_over)
+        if facts is None:
+            _deliver_from_before(stored, full)
         points = points_of(client, wanted)
-        name, experiment = str(stored.info.run_name), str(stored.info.experiment_id)
+        name, experiment = stored.name, stored.experiment_id
         if facts is None:
             write_run_file(folder, wanted, name, full, experiment)
             write_known(folder, points)
@@ -81,6 +85,13 @@ def reopen_run(
             yield run
 
 
+def _deliver_from_before(run: StoredRun, uri: str) -> None:
+    """Sends what a folder of this machine still holds of a run that goes on in another one."""
+    before = folder_of(run)
+    if before is not None:
+        deliver(before, uri=uri)
+
+
 def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
     try:
         found = client.get_run(run_id)
@@ -96,19 +107,27 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
     return found
 
 
-def _refuse_alive(stored: Any, folder: Path, *, take_over: bool) -> None:
-    """Refuses a run that another process may be working on; the lock of `folder` is ours."""
-    tags = stored.data.tags
-    host, where = tags.get("samerun.host"), tags.get("samerun.folder")
-    if not host or not where:
+def check_at_rest(run: StoredRun, *, folder: Path | None = None, take_over: bool = False) -> None:
+    """Refuses a run that a process may be working on.
+
+    Args:
+        run: the run.
+        folder: a folder whose lock the caller holds himself.
+        take_over: if it says that it is RUNNING on another machine, that machine is gone.
+
+    Raises:
+        UserError: it is alive, or nobody here can know.
+    """
+    host = run.tags.get("samerun.host")
+    if not host or "samerun.folder" not in run.tags:
         return  # made for a worker that did not begin yet
     if host == store.host():
-        if Path(where) != folder and is_alive(Path(where)):
-            raise UserError(f"Run {stored.info.run_id} is alive in {where}: wait for its end.")
-    elif stored.info.status == "RUNNING" and not take_over:
+        if run.folder != folder and is_alive(run.folder):
+            raise UserError(f"Run {run.id} is alive in {run.folder}: wait for its end.")
+    elif run.status == "RUNNING" and not take_over:
         raise UserError(
-            f"Run {stored.info.run_id} says it is RUNNING on {host}, which cannot be asked from "
-            "here: wait for its end, or give --take-over if that machine is gone."
+            f"Run {run.id} says it is RUNNING on {host}, which cannot be asked from here: wait for "
+            "its end, or give --take-over if that machine is gone."
         )
 
 

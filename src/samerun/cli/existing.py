@@ -1,0 +1,45 @@
+"""Whether the same run, by config, code and data, is in the store already."""
+
+from samerun import config, tracking
+from samerun.cli.quietness import quiet
+
+
+def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
+    """Returns the runs in the store of equal config, code and data, the latest first.
+
+    The data is read only if a run has the same config and code. A run that was forked from another
+    one, or that did not repeat itself when it was resumed, is not what its config says.
+
+    Args:
+        cfg: the config of the run that is asked for.
+
+    Raises:
+        UserError: the store or the data cannot be read.
+    """
+    from samerun import data, identity, provenance
+
+    code = provenance.collect("").code.digest
+    first_look = {
+        "samerun.fingerprint.config": config.fingerprint(cfg),
+        "samerun.fingerprint.code": code,
+    }
+    found = [
+        run
+        for run in tracking.find_by_tags(cfg, first_look)
+        if not {"samerun.forked_from", "samerun.resume_differs"} & set(run.tags)
+    ]
+    if not found:
+        return []
+    with quiet():
+        fingerprint = identity.of_run(cfg, data.digests(cfg.dataset))
+    return [run for run in found if run.tags.get("samerun.fingerprint") == fingerprint]
+
+
+def finished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
+    """Returns the latest run that has finished."""
+    return next((run for run in runs if run.status == "FINISHED"), None)
+
+
+def unfinished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
+    """Returns the latest run that can go on; a trial is its sweep's to go on with."""
+    return next((run for run in runs if "samerun.trial" not in run.tags), None)

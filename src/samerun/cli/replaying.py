@@ -1,0 +1,62 @@
+"""`samerun resume`: a run goes on where it was interrupted."""
+
+import argparse
+
+from samerun.config import UserError
+
+
+def resume_command(words: list[str]) -> int:
+    """Goes on with a run."""
+    from samerun import tracking
+    from samerun.cli.running import go_on
+    from samerun.replay import resume
+
+    chosen = _parser().parse_intermixed_args(words)
+    uri = next((w.partition("=")[2] for w in chosen.changes if w.startswith("tracking.uri=")), None)
+    flag = next((word for word in chosen.changes if "=" not in word), None)
+    if flag is not None:
+        raise UserError(f"'{flag}': expected a change such as training.epochs=20.")
+    (run,) = tracking.find_runs([chosen.id], uri=uri)
+    plan = resume.plan_resume(
+        run,
+        chosen.changes,
+        fork=chosen.fork,
+        trusted=chosen.trust,
+        take_over=chosen.take_over,
+        uri=uri,
+    )
+    if plan.nothing_left is not None:
+        print(f"{plan.nothing_left}. There is nothing left to train.")
+        return 0
+    go_on(plan)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="samerun resume",
+        description="Goes on with a run that was interrupted, or that shall have more epochs: in "
+        "the same MLflow run, from its last checkpoint, bit for bit as if nothing had happened.",
+        epilog="tracking.*, checkpoint.* and evaluation.* may change, and training.epochs may grow "
+        "if the schedule does not take its length from it; for anything else there is --fork.",
+    )
+    parser.add_argument("id", metavar="ID", help="run ID, or its beginning, or the run's name")
+    parser.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="changes, such as training.epochs=20"
+    )
+    parser.add_argument(
+        "--fork", action="store_true", help="start a new run from the checkpoint instead"
+    )
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module of your own that the stored config may import; may be given several times",
+    )
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="the run says it is RUNNING on another machine, and that machine is gone",
+    )
+    return parser

@@ -1,0 +1,69 @@
+"""A stored config with words of the command line on top of it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from samerun.config.errors import UserError, nearest
+from samerun.config.root import Config, as_dict, flatten
+from samerun.config.store import Composition, compose, options, parse, translated
+
+_WHOLES = ("experiment", "sweep", "debug")
+
+
+def changed(stored: str, words: Sequence[str] = ()) -> Composition:
+    """Returns a stored config with changes such as `training.epochs=20` or `schedule=constant`.
+
+    Args:
+        stored: YAML that `to_yaml` wrote; every value in it counts, whatever the defaults are now.
+        words: overrides of the command line, in Hydra's grammar.
+
+    Raises:
+        UserError: a word that is not understood, or a config that is none.
+    """
+    try:
+        node = OmegaConf.create(stored)
+        if not isinstance(node, DictConfig):
+            raise UserError("The stored config is not a mapping: expected what samerun writes.")
+        for override in OverridesParser.create().parse_overrides(list(words)):
+            _change(node, override)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise translated(error) from error
+    return parse(node, words)
+
+
+def _change(node: DictConfig, override: Override) -> None:
+    key, value = override.key_or_group.replace("/", "."), override.value()
+    word = override.input_line or key
+    if override.is_sweep_override() or override.is_delete() or override.package is not None:
+        raise UserError(f"'{word}' cannot be changed in a stored run: expected KEY=VALUE.")
+    if key.split(".")[0] in (*_WHOLES, "hydra", "trial"):
+        raise UserError(
+            f"'{word}' cannot be changed in a stored run: expected single keys such as "
+            "training.epochs=20, or one group such as schedule=constant."
+        )
+    known = [*_keys(OmegaConf.to_container(node))]
+    if key not in known and not override.is_add():
+        raise UserError(f"{key}: there is no such key in the stored run.{nearest(key, known)}")
+    if isinstance(value, str) and options(override.key_or_group):
+        chosen = OmegaConf.create(as_dict(compose([word]).config))
+        value = OmegaConf.select(chosen, key)
+    OmegaConf.update(node, key, value, merge=False, force_add=True)
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def differing_keys(first: Config, second: Config) -> list[str]:
+    """Returns the keys of the leaves that differ, sorted."""
+    one, other = flatten(first), flatten(second)
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))

@@ -1,0 +1,326 @@
+"""A run goes on from its last checkpoint: the same run in the store, or a new one from there."""
+
+import dataclasses
+import json
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samerun import checkpoints, config, data, identity, provenance, tracking
+from samerun.config import Config, UserError, listed
+from samerun.config.stored import changed, differing_keys
+from samerun.replay.trust import check_plain, check_trusted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from samerun.training import Result
+
+CHECKPOINTS = "checkpoints"
+"""The folder of checkpoints, in a run's folder and among its artifacts."""
+_FREE = ("tracking", "checkpoint", "evaluation")  # parts of a config that training does not meet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a run will go on.
+
+    Args:
+        run: the run in the store.
+        composition: its config with the changes.
+        keys: the keys that differ from the stored config.
+        folder: where it will go on.
+        state: from where; `None` is the beginning.
+        told: where that was found, in one line.
+        is_fork: as a new run.
+        uri: the store.
+        take_over: it says RUNNING on another machine, which is gone.
+        nothing_left: it has ended, and why there is nothing to train; else `None`.
+    """
+
+    run: tracking.StoredRun
+    composition: config.Composition
+    keys: tuple[str, ...]
+    folder: Path
+    state: checkpoints.State | None
+    told: str
+    is_fork: bool
+    uri: str
+    take_over: bool
+    nothing_left: str | None
+
+
+def plan_resume(
+    run: tracking.StoredRun,
+    overrides: Sequence[str] = (),
+    *,
+    fork: bool = False,
+    trusted: Sequence[str] = (),
+    take_over: bool = False,
+    uri: str | None = None,
+) -> Plan:
+    """Finds out how a run can go on; changes nothing in the store and does not load TensorFlow.
+
+    Args:
+        run: the run.
+        overrides: changes of its config, such as `training.epochs=20`.
+        fork: go on as a new run; anything may change.
+        trusted: modules that the stored config may import.
+        take_over: the run says it is RUNNING on another machine, which is gone.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: it is alive, its config or code changed, or something of it is missing.
+    """
+    if not fork:
+        tracking.check_at_rest(run, take_over=take_over)
+    text = tracking.read_artifact(run, "config/resolved.yaml", uri=uri).decode(errors="replace")
+    check_plain(text)
+    stored, composition = changed(text).config, changed(text, overrides)
+    cfg = composition.config
+    check_trusted(cfg, trusted)
+    keys = tuple(differing_keys(stored, cfg))
+    finished = None
+    if not fork:
+        _check_changes(run, stored, cfg, keys)
+        finished = _nothing_left(run, stored, cfg)
+    folder, state, told = tracking.fresh_folder(), None, ""
+    if finished is None:
+        config.check(cfg, data.describe(cfg.dataset))
+        if not fork:
+            _check_code(run, cfg, uri)
+        own = tracking.folder_of(run)
+        folder = folder if fork or own is None else own
+        state, told = _find_state(run, own, uri)
+    return Plan(
+        run=run,
+        composition=composition,
+        keys=keys,
+        folder=folder,
+        state=state,
+        told=told,
+        is_fork=fork,
+        uri=tracking.resolve_uri(uri),
+        take_over=take_over,
+        nothing_left=finished,
+    )
+
+
+def _check_changes(
+    run: tracking.StoredRun, stored: Config, cfg: Config, keys: Sequence[str]
+) -> None:
+    """Refuses what would make the rest of the run differ from a run never interrupted."""
+    wrong = [key for key in keys if key.split(".")[0] not in _FREE]
+    if "training.epochs" in wrong and _may_grow(stored, cfg):
+        wrong.remove("training.epochs")
+    if not wrong:
+        return
+    why = ""
+    if wrong == ["training.epochs"]:
+        why = (
+            f" (the schedule {cfg.schedule.kind} takes its length from it)"
+            if cfg.training.epochs > stored.training.epochs
+            else " (it can only grow)"
+        )
+    raise UserError(
+        f"Run {run.id} was trained with other values of {listed(wrong)}{why}: leave "
+        f"{'it' if len(wrong) == 1 else 'them'} as stored, or give --fork to start a new run from "
+        "its checkpoint."
+    )
+
+
+def _may_grow(stored: Config, cfg: Config) -> bool:
+    """Whether more epochs leave the learning rate of the earlier ones as it was."""
+    schedule = stored.schedule
+    is_open = isinstance(schedule, config.OneCycle) or (
+        isinstance(schedule, config.Cosine | config.Polynomial) and schedule.decay_epochs is None
+    )
+    return cfg.training.epochs > stored.training.epochs and not is_open
+
+
+def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str | None:
+    if run.status != "FINISHED" or cfg.training.epochs > stored.training.epochs:
+        return None
+    result = run.tags.get("samerun.result", "")
+    return f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}"
+
+
+def _check_code(run: tracking.StoredRun, cfg: Config, uri: str | None) -> None:
+    text = tracking.read_artifact(run, "provenance/files.json", uri=uri)
+    try:
+        then: Mapping[str, str] = dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"Run {run.id}: its provenance/files.json cannot be read.") from error
+    now = identity.code_files(cfg)
+    differing = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise UserError(
+            f"The code changed since run {run.id} ({listed(differing[:3])}{more}): go back to it, "
+            "or give --fork to start a new run from the checkpoint."
+        )
+
+
+def check_data(plan: Plan) -> None:
+    """Checks that every split is, byte for byte, what the run was trained with.
+
+    Raises:
+        UserError: a split differs; it is named.
+    """
+    prefix = "samerun.data."
+    tags = plan.run.tags.items()
+    then = {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
+    if plan.is_fork or not then:
+        return
+    now = data.digests(plan.composition.config.dataset)
+    differing = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if differing:
+        raise UserError(
+            f"The data changed since run {plan.run.id} ({listed(differing)}): put it back, or give "
+            "--fork to start a new run from the checkpoint."
+        )
+
+
+def find_state(
+    run: tracking.StoredRun, cfg: Config, *, uri: str | None
+) -> checkpoints.State | None:
+    """Returns the state that a run can go on from; `None` is the beginning.
+
+    Args:
+        run: a run that was interrupted.
+        cfg: its config.
+        uri: the store.
+
+    Raises:
+        UserError: the code changed since.
+    """
+    state, _ = _find_state(run, tracking.folder_of(run), uri)
+    if state is not None:
+        _check_code(run, cfg, uri)
+    return state
+
+
+def _find_state(
+    run: tracking.StoredRun, own: Path | None, uri: str | None
+) -> tuple[checkpoints.State | None, str]:
+    """Returns the state to go on from, and where it was found."""
+    # 1. The checkpoint in the run's own folder: the newest there is.
+    if own is not None and (state := checkpoints.latest(own / CHECKPOINTS)):
+        return state, f"{_position(state)}, from {own / CHECKPOINTS}"
+    # 2. The one in the artifact store: the machine, or its disk, is gone. Its SHA-256 is checked.
+    if state := _fetch(run, uri):
+        return state, f"{_position(state)}, from the artifact store"
+    # 3. None was written, or none is whole: from the beginning.
+    return None, "from the beginning: there is no checkpoint"
+
+
+def _position(state: checkpoints.State) -> str:
+    inside = f", step {state.step}" if state.step else ""
+    return f"after epoch {state.epoch}{inside}"
+
+
+def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None:
+    """Fetches the checkpoints that were uploaded; the names are ours, not the store's."""
+    there = tracking.list_artifacts(run, CHECKPOINTS, uri=uri)
+    with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
+        for name in checkpoints.UPLOADED:
+            path = f"{CHECKPOINTS}/{name}"
+            if path in there:
+                content = tracking.read_artifact(run, path, uri=uri)
+                Path(folder, name).write_bytes(content)
+        return checkpoints.latest(Path(folder))
+
+
+def go_on(plan: Plan, out: "Console") -> "Result":
+    """Trains the rest of a run.
+
+    Args:
+        plan: what `plan_resume` returned.
+        out: where to show progress.
+
+    Raises:
+        UserError: the checkpoint does not fit the model, or the store cannot be used.
+    """
+    from samerun import logbook, training
+
+    cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
+    origin = provenance.collect(_command(plan))
+    if plan.is_fork:
+        tracked = dataclasses.replace(cfg.tracking, uri=plan.uri)
+        forked = tracking.open_run(
+            dataclasses.replace(cfg, tracking=tracked),
+            plan.folder,
+            name=tracking.run_name(cfg, plan.composition.overrides),
+            tags={"samerun.forked_from": plan.run.id},
+        )
+        with forked as run:
+            logbook.describe_origin(run, plan.composition, origin)
+            state = plan.state and training.forked(plan.state, cfg)
+            return training.train(cfg, run, out, state=state)
+    number = plan.run.num_resumed + 1
+    again = tracking.reopen_run(
+        plan.folder,
+        run_id=plan.run.id,
+        uri=plan.uri,
+        tags={"samerun.resumed": str(number), **_changed_tags(plan)},
+        take_over=plan.take_over,
+    )
+    with again as run:
+        # MLflow's parameters stay as they were; the config that is reproduced later is this one.
+        run.log_text(plan.composition.resolved, "config/resolved.yaml")
+        plain = dataclasses.asdict(origin)
+        del plain["code"]["diff"]  # the code is that of the first attempt
+        run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
+        return training.train(cfg, run, out, state=plan.state)
+
+
+def _changed_tags(plan: Plan) -> dict[str, str]:
+    """Tags that say what MLflow's parameters no longer do."""
+    cfg, params = plan.composition.config, plan.run.params
+    leaves = config.flatten(cfg).items()
+    other = [f"{key}={value}" for key, value in leaves if params.get(key, value) != value]
+    if not other:
+        return {}
+    fingerprint = config.fingerprint(cfg)
+    return {"samerun.overrides": " ".join(other), "samerun.fingerprint.config": fingerprint}
+
+
+def _command(plan: Plan) -> str:
+    fork = ["--fork"] if plan.is_fork else []
+    return shlex.join(["samerun", "resume", plan.run.id, *plan.composition.overrides, *fork])
+
+
+def resume(
+    run: tracking.StoredRun | str,
+    overrides: Sequence[str] = (),
+    *,
+    out: "Console",
+    fork: bool = False,
+    trusted: Sequence[str] = (),
+    take_over: bool = False,
+    uri: str | None = None,
+) -> "Result":
+    """Goes on with a run and returns what it came to.
+
+    Args:
+        run: the run, its ID, the beginning of that, or its name.
+        overrides: changes of its config, such as `training.epochs=20`.
+        out: where to show progress.
+        fork: go on as a new run; anything may change.
+        trusted: modules that the stored config may import.
+        take_over: the run says it is RUNNING on another machine, which is gone.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: it cannot go on, or has nothing left to train.
+    """
+    if isinstance(run, str):
+        (run,) = tracking.find_runs([run], uri=uri)
+    plan = plan_resume(run, overrides, fork=fork, trusted=trusted, take_over=take_over, uri=uri)
+    if plan.nothing_left:
+        raise UserError(f"{plan.nothing_left}: there is nothing left to train.")
+    check_data(plan)
+    return go_on(plan, out)
