@@ -1,0 +1,279 @@
+"""What a person sees while a sweep goes on: trials under way, the best so far, the time left."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from samerun.report.study_trials import STATES, count_words, number_words
+
+_COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red"}
+_REDRAWS = 4  # a second
+
+
+def console() -> Console:
+    """Returns the console of a sweep; without colours in a pipe.
+
+    Not that of `samerun.screen`, which imports Keras and never cuts a line: a live table has to.
+    """
+    return Console(highlight=False)
+
+
+@dataclass
+class _Running:
+    name: str
+    worker: int
+    began: float
+    epoch: int = 0
+    epochs: int = 0
+    value: float | None = None
+
+
+@final
+class Progress:
+    """A live table of the trials under way, with a line above it for each that ended.
+
+    In a pipe or a file there is no table, but one plain line for each trial that ended.
+
+    Args:
+        out: where to print.
+        n_trials: trials in the end, those of an earlier start included.
+        objectives: names of the study's values.
+        directions: `minimize` or `maximize`, for each of them.
+        study: the study's name.
+        workers: how many trials run side by side, for the time left.
+        clock: seconds that only go up.
+    """
+
+    def __init__(
+        self,
+        out: Console,
+        n_trials: int,
+        objectives: Sequence[str],
+        directions: Sequence[str],
+        *,
+        study: str = "",
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.out, self.n_trials, self.objectives, self.study = out, n_trials, objectives, study
+        self._signs = [1.0 if str(way).lower() == "minimize" else -1.0 for way in directions]
+        self._workers, self._clock, self._began = workers, clock, clock()
+        self._running: dict[int, _Running] = {}
+        self._ended: Counter[str] = Counter()
+        self._took: list[float] = []
+        self._front: list[tuple[int, tuple[float, ...], str]] = []
+        self._live = Live(
+            console=out,
+            get_renderable=self.table,
+            refresh_per_second=_REDRAWS,
+            transient=True,
+        )
+        if out.is_terminal:
+            self._live.start()
+
+    def counts(
+        self,
+        states: Mapping[str, int],
+        best: Sequence[tuple[int, Sequence[float], str]] = (),
+    ) -> None:
+        """Says what an earlier start of the sweep has done already.
+
+        Args:
+            states: number of trials that had ended, by Optuna's states or the words for them.
+            best: number, values and name of its best trial, or of each on the Pareto front.
+        """
+        self._ended = Counter({_word(state): number for state, number in states.items()})
+        for number, values, name in best:
+            self._add(number, tuple(values), name)
+
+    def started(self, number: int, name: str, worker: int = 0) -> None:
+        """A trial began, or goes on, in a worker; its name says what was chosen for it."""
+        self._running[number] = _Running(name, worker, self._clock())
+
+    def epoch(self, number: int, epoch: int, epochs: int, value: float | None) -> None:
+        """A running trial has ended so many of its epochs, with this value."""
+        running = self._running.get(number)
+        if running is not None:
+            running.epoch, running.epochs, running.value = epoch, epochs, value
+
+    def ended(
+        self,
+        number: int,
+        state: str,
+        values: Sequence[float] | None,
+        seconds: float,
+        reason: str = "",
+    ) -> None:
+        """A trial came to an end.
+
+        Args:
+            number: the trial.
+            state: Optuna's state or the word for it: complete, pruned, failed.
+            values: its results, if it has any.
+            seconds: how long it took.
+            reason: why it did not complete.
+        """
+        word, running = _word(state), self._running.pop(number, None)
+        name = running.name if running else ""
+        self._ended[word] += 1
+        self._took.append(seconds)
+        is_best = bool(word == "complete" and values and self._add(number, tuple(values), name))
+        self._print(
+            number, word, values, seconds, " · ".join(filter(None, (reason, name))), is_best=is_best
+        )
+
+    def left(self, number: int) -> None:
+        """A running trial has neither ended nor gone on: its worker died, and it waits."""
+        self._running.pop(number, None)
+
+    def close(self, rows: Sequence[tuple[str, str]] = ()) -> None:
+        """Takes the table away and prints the last lines; a second time it does nothing.
+
+        Args:
+            rows: a word and its text for each line, such as those of `study.last_lines`.
+        """
+        self._live.stop()
+        if not rows:
+            return
+        width = max(len(word) for word, _ in rows)
+        for word, text in rows:  # not a table: commands are to be copied in one piece
+            self.out.print(f"[bold]{word:<{width}}[/]  {escape(text)}", soft_wrap=True)
+
+    def table(self) -> RenderableType:
+        """Returns what the live table shows at this moment."""
+        running = sorted(self._running.items())
+        states = count_words({word: self._ended[word] for word in STATES.values()})
+        done, left = self._ended.total(), self.seconds_left()
+        head = Table.grid(padding=(0, 2))
+        head.add_column(no_wrap=True, overflow="ellipsis")
+        for _ in range(3):
+            head.add_column(no_wrap=True)
+        head.add_row(
+            f"[bold]{escape(self.study or 'sweep')}[/]",
+            ProgressBar(
+                total=max(1, self.n_trials), completed=done, width=16, complete_style="cyan"
+            ),
+            f"{done}/{self.n_trials} trials",
+            "" if left is None else f"about {_clock_words(left)} left",
+        )
+        words = f"{states or 'none ended yet'}, {len(running)} running"
+        parts: list[RenderableType] = [head, Text(words, style="dim")]
+        parts += [_line(line, "green") for line in self._best_lines()]
+        if running:
+            parts.append(self._table_of(running))
+        return Group(*parts)
+
+    def seconds_left(self) -> float | None:
+        """Returns about how long it will still take; `None` before the first trial has ended.
+
+        A trial counts as the mean of those that ended, and side by side as many as workers.
+        """
+        if not self._took:
+            return None
+        mean, now = sum(self._took) / len(self._took), self._clock()
+        under_way = [max(0.0, mean - (now - one.began)) for one in list(self._running.values())]
+        to_start = max(0, self.n_trials - self._ended.total() - len(under_way))
+        longest = max(under_way, default=0.0)
+        return max(longest, (to_start * mean + sum(under_way)) / max(1, self._workers))
+
+    def _add(self, number: int, values: tuple[float, ...], name: str) -> bool:
+        """Takes a trial among the best if no other is at least as good in everything."""
+
+        def covers(a: Sequence[float], b: Sequence[float]) -> bool:
+            return all(s * x <= s * y for s, x, y in zip(self._signs, a, b, strict=True))
+
+        if any(covers(best, values) for _, best, _ in self._front):
+            return False
+        kept = [one for one in self._front if not covers(values, one[1])]
+        self._front = sorted([*kept, (number, values, name)], key=lambda one: one[0])
+        return True
+
+    def _best_lines(self) -> list[str]:
+        """The best trial; of several objectives the best of each and the size of the front."""
+        front = list(self._front)
+        if not front:
+            return []
+        if len(self.objectives) == 1:
+            number, values, name = front[-1]
+            return [f"best {number_words(values[0])}  trial {number}  {name}"]
+        lines = [f"{len(front)} on the Pareto front"]
+        for position, (objective, sign) in enumerate(
+            zip(self.objectives, self._signs, strict=True)
+        ):
+            number, values, name = min(front, key=lambda one: sign * one[1][position])
+            value = number_words(values[position])
+            lines.append(f"  best {objective} {value}  trial {number}  {name}")
+        return lines
+
+    def _table_of(self, running: Sequence[tuple[int, _Running]]) -> Table:
+        metric = self.objectives[0].removeprefix("validation/") if self.objectives else "value"
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+        for title in ("trial", "epoch"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("", width=10)
+        table.add_column(metric, justify="right", no_wrap=True, max_width=18)
+        table.add_column("time", justify="right", no_wrap=True)
+        table.add_column("with", no_wrap=True, overflow="ellipsis", ratio=1)
+        for number, one in running:
+            bar = ProgressBar(
+                total=max(1, one.epochs), completed=one.epoch, width=10, complete_style="cyan"
+            )
+            epoch = f"{one.epoch}/{one.epochs}" if one.epochs else "starts"
+            value = "" if one.value is None else number_words(one.value)
+            seconds = _clock_words(self._clock() - one.began)
+            table.add_row(str(number), epoch, bar, value, seconds, Text(one.name))
+        return table
+
+    def _print(
+        self,
+        number: int,
+        word: str,
+        values: Sequence[float] | None,
+        seconds: float,
+        text: str,
+        *,
+        is_best: bool,
+    ) -> None:
+        numbers = " ".join(f"{number_words(value):>8}" for value in values or ())
+        width = len(str(self.n_trials))
+        mark = "best" if len(self.objectives) == 1 else "front"
+        line = Text(f"trial {number:>{width}}  ")
+        line.append(f"{word:<8}", style=_COLOURS.get(word, ""))
+        line.append(f"  {numbers:>8}  {seconds:6.1f} s  ")
+        line.append(f"{mark if is_best else '':<{len(mark)}}  ", style="bold green")
+        line.append(text, style="dim")
+        if self.out.is_terminal:
+            self.out.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
+        else:
+            done = f"{self._ended.total()}/{self.n_trials}"
+            whole = f"{done:>{2 * width + 1}}  {line.plain.rstrip()}"
+            self.out.print(whole, markup=False, soft_wrap=True)
+
+
+def _bar(done: int, total: int, width: int) -> ProgressBar:
+    return ProgressBar(total=max(1, total), completed=done, width=width, complete_style="cyan")
+
+
+def _line(text: str, colour: str) -> Text:
+    return Text(text, style=colour, no_wrap=True, overflow="ellipsis")
+
+
+def _word(state: Any) -> str:
+    name = str(getattr(state, "name", state))
+    return STATES.get(name.upper(), name)
+
+
+def _clock_words(seconds: float) -> str:
+    """Writes a time as `0:42`, `12:03` or `3:05:00`."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,222 @@
+"""What a sweep leaves behind: a page in words, plots to hover over, pictures, all trials as CSV.
+
+Nothing here imports TensorFlow, since a sweep's own process never does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samerun.report.study_trials import (
+    best_trials,
+    count_words,
+    counts,
+    epochs_of,
+    number_words,
+    param_words,
+    parameters,
+    reason_of,
+    seconds_of,
+    to_csv,
+    trials_of,
+)
+from samerun.tracking import Run
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+_TOP = 5
+_MOST_FAILURES = 10  # in the page; the table of all trials has every one
+
+Command = Callable[["FrozenTrial"], str]
+"""Gives what to type to train a trial outside the sweep."""
+
+
+def write(
+    study: "optuna.Study",
+    run: Run,
+    folder: Path,
+    *,
+    space_words: Mapping[str, str],
+    objectives: Sequence[str],
+    children: Mapping[int, tuple[str, str]],
+    command: Command | None = None,
+) -> list[str]:
+    """Writes the final artifacts of a study: page, plots as HTML and PNG, trials as CSV.
+
+    Args:
+        study: the study; it may have no completed trial.
+        run: the sweep's own run.
+        folder: where the files are put before they are stored; made if missing.
+        space_words: the definition of each entry of the search space, by its key.
+        objectives: names of the study's values, such as `validation/accuracy`.
+        children: run ID and run name of each trial, by its number.
+        command: gives the command of a trial; left out where `None`.
+
+    Returns:
+        A line for each plot that could not be drawn, with the reason.
+    """
+    from samerun.plots.style import save
+    from samerun.report import study_figures, study_pages
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = parameters(study, space_words)
+    text = words(
+        study, space_words=space_words, objectives=objectives, children=children, command=command
+    )
+    run.describe(text)
+    run.log_text(to_csv(study, objectives, children, names), "trials.csv")
+    figures, missing = study_figures.draw(study, objectives, names)
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
+        run.log_file(folder / f"{name}.png", "plots")
+    page = folder / "plots.html"
+    page.write_text(
+        study_pages.page(study, objectives, names, list(figures), missing), encoding="utf-8"
+    )
+    run.log_file(page)
+    notes = [f"{name}: {reason}" for name, reason in missing.items()]
+    if notes:
+        text += "\n".join(["### Plots that are not there", "", *(f"- {line}" for line in notes)])
+    run.log_text(text + "\n", "study.md")
+    return notes
+
+
+def words(
+    study: "optuna.Study",
+    *,
+    space_words: Mapping[str, str],
+    objectives: Sequence[str],
+    children: Mapping[int, tuple[str, str]],
+    command: Command | None = None,
+) -> str:
+    """Returns the study's page in Markdown, at any moment of the sweep.
+
+    Args:
+        study: the study.
+        space_words: the definition of each entry of the search space, by its key.
+        objectives: names of the study's values.
+        children: run ID and run name of each trial, by its number.
+        command: gives the command of a trial; left out where `None`.
+    """
+    best = best_trials(study)
+    lines = [f"**{_sentence(study, objectives, best)}**", ""]
+    lines += _best(study, best, children, command)
+    lines += _table_of_trials(study, best, objectives, children)
+    lines += ["### Search space", "", "| key | values |", "|---|---|"]
+    lines += [f"| `{key}` | `{_cell(text)}` |" for key, text in space_words.items()]
+    lines += ["", f"Sampler {_kind(study.sampler)}, pruner {_kind(study.pruner)}.", ""]
+    lines += _failures(study)
+    return "\n".join(lines)
+
+
+def last_lines(
+    study: "optuna.Study",
+    *,
+    objectives: Sequence[str],
+    children: Mapping[int, tuple[str, str]],
+    command: Command | None = None,
+) -> list[tuple[str, str]]:
+    """Returns what the screen shows at the end of a sweep: a word and its text on each line.
+
+    Args:
+        study: the study.
+        objectives: names of the study's values.
+        children: run ID and run name of each trial, by its number.
+        command: gives the command of a trial; left out where `None`.
+    """
+    rows = [("trials", count_words(counts(study)) or "none")]
+    best = best_trials(study)
+    if len(objectives) > 1 and best:
+        rows.append(("front", ", ".join(f"trial {trial.number}" for trial in best)))
+    for trial in best[:1]:
+        values = _values_words(trial, objectives)
+        rows.append(("best", f"trial {trial.number}  {values}"))
+        rows.append(("with", param_words(trial.params)))
+        if command is not None:
+            rows.append(("command", command(trial)))
+        if trial.number in children:
+            rows.append(("again", f"samerun reproduce {children[trial.number][0]}"))
+    return rows
+
+
+def _sentence(
+    study: "optuna.Study", objectives: Sequence[str], best: "Sequence[FrozenTrial]"
+) -> str:
+    found = count_words(counts(study)) or "no trial yet"
+    if not best:
+        return f"{found}; none has a result yet."
+    if len(objectives) > 1:
+        return f"{found}; {len(best)} on the Pareto front of {' and '.join(objectives)}."
+    trial = best[0]
+    return f"{objectives[0]} {number_words(trial.values[0])} in trial {trial.number}; {found}."
+
+
+def _best(
+    study: "optuna.Study",
+    best: "Sequence[FrozenTrial]",
+    children: Mapping[int, tuple[str, str]],
+    command: Command | None,
+) -> list[str]:
+    """The commands of the best trial, or of the best by the first objective."""
+    if not best:
+        return []
+    trial = best[0]
+    which = "best by the first objective" if len(study.directions) > 1 else "best"
+    lines = [command(trial)] if command else []
+    if trial.number in children:
+        lines.append(f"samerun reproduce {children[trial.number][0]}")
+    if not lines:
+        return []
+    return [f"Trial {trial.number}, the {which}, again:", "", "```", *lines, "```", ""]
+
+
+def _table_of_trials(
+    study: "optuna.Study",
+    best: "Sequence[FrozenTrial]",
+    objectives: Sequence[str],
+    children: Mapping[int, tuple[str, str]],
+) -> list[str]:
+    """The five best trials, or all of the Pareto front."""
+    if not best:
+        return []
+    is_front = len(study.directions) > 1
+    shown = best if is_front else best[:_TOP]
+    title = "Pareto front" if is_front else f"Best {len(shown)}" if len(shown) > 1 else "Best"
+    lines = [f"### {title}", "", f"| trial | {' | '.join(objectives)} | with | epochs | s | run |"]
+    lines.append("|---|" + "---|" * (len(objectives) + 4))
+    for trial in shown:
+        seconds, run = seconds_of(trial), children.get(trial.number, ("", ""))
+        cells = [str(trial.number), *(number_words(value) for value in trial.values)]
+        cells += [f"`{_cell(param_words(trial.params))}`", str(epochs_of(trial) or "")]
+        cells += ["" if seconds is None else f"{seconds:.1f}", f"`{run[0]}`" if run[0] else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _failures(study: "optuna.Study") -> list[str]:
+    failed = trials_of(study, "FAIL")
+    if not failed:
+        return []
+    lines = ["### Failed", ""]
+    for trial in failed[:_MOST_FAILURES]:
+        reason = reason_of(trial) or "no reason written down"
+        lines.append(f"- trial {trial.number}: {reason} (`{param_words(trial.params)}`)")
+    if len(failed) > _MOST_FAILURES:
+        lines.append(f"- and {len(failed) - _MOST_FAILURES} more in `trials.csv`")
+    return [*lines, ""]
+
+
+def _values_words(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
+    pairs = zip(objectives, trial.values, strict=True)
+    return "  ".join(f"{name} {number_words(value)}" for name, value in pairs)
+
+
+def _kind(part: object) -> str:
+    return f"`{type(part).__name__}`"
+
+
+def _cell(text: str) -> str:
+    """A table's cell: a bar would end it."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,147 @@
+"""All plots of a study on one page of HTML, to hover over, drawn by Optuna with plotly.
+
+One page, since the script that draws is 4.8 MB and has to be inside: MLflow shows an HTML artifact
+without its neighbours, and a page has to open where there is no network.
+"""
+
+import html
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from samerun.report.study_axis import is_wide
+from samerun.report.study_figures import TITLES, signed
+from samerun.report.study_trials import count_words, counts, trials_of
+
+if TYPE_CHECKING:
+    import optuna
+
+_Drawn = Iterator[tuple[str, Any]]  # headings and plotly figures
+_Drawer = Callable[["optuna.Study", Sequence[str], list[str]], _Drawn]
+_HEAD = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; \
+padding: 0 1em }}
+h2 {{ font-size: 1.1em; margin: 2em 0 0 }}
+p {{ color: #555 }}
+section {{ overflow-x: auto }}
+</style>
+<script>{script}</script>
+</head><body>
+<h1>{title}</h1><p>{counts}</p>
+"""
+
+
+def page(
+    study: "optuna.Study",
+    objectives: Sequence[str],
+    names: Sequence[str],
+    shown: Collection[str],
+    missing: Mapping[str, str],
+) -> str:
+    """Returns the page.
+
+    Args:
+        study: the study.
+        objectives: names of the study's values.
+        names: the parameters, in the order in which they are shown.
+        shown: names of the plots to draw, as in `study_figures.TITLES`.
+        missing: why a plot is left out, by its title.
+    """
+    from plotly.offline import get_plotlyjs
+
+    title = html.escape(f"Study {study.study_name}")
+    numbers = html.escape(count_words(counts(study)) or "No trial yet")
+    parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
+    for name in shown:
+        for heading, figure in _DRAWERS[name](study, objectives, list(names)):
+            _style(figure)
+            drawn = figure.to_html(
+                full_html=False, include_plotlyjs=False, config={"displaylogo": False}
+            )
+            parts.append(f"<section><h2>{html.escape(heading)}</h2>\n{drawn}</section>\n")
+    for heading, reason in missing.items():
+        parts.append(f"<h2>{html.escape(heading)}</h2><p>{html.escape(reason)}</p>\n")
+    return "".join([*parts, "</body></html>\n"])
+
+
+def _one_each(name: str, function: str, *, takes_params: bool = False) -> _Drawer:
+    """Returns what draws one of Optuna's plots for each objective."""
+
+    def draw(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
+        from optuna import visualization
+
+        chosen = {"params": params} if takes_params else {}
+        for position, objective in enumerate(objectives):
+            is_one = len(objectives) == 1
+            target = None if is_one else _value(position)
+            figure = getattr(visualization, function)(
+                study, target=target, target_name=objective, **chosen
+            )
+            yield TITLES[name] + ("" if is_one else f": {objective}"), figure
+
+    return draw
+
+
+def _importances(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
+    from optuna.visualization import plot_param_importances
+
+    for position, name in enumerate(objectives):
+        with warnings.catch_warnings():  # low values are meant: see `signed`
+            warnings.filterwarnings("ignore", message=".*low `target` values.*")
+            figure = plot_param_importances(study, target=signed(study, position), target_name=name)
+        yield TITLES["importances"] + ("" if len(objectives) == 1 else f": {name}"), figure
+
+
+def _parallel(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
+    from optuna.visualization import plot_parallel_coordinate
+
+    figure = plot_parallel_coordinate(study, params=params, target_name=objectives[0])
+    if len(objectives) > 1:  # Optuna numbers them
+        words = figure.layout.xaxis.ticktext
+        figure.update_xaxes(ticktext=[*objectives, *words[len(objectives) :]])
+    yield TITLES["parallel_coordinates"], figure
+
+
+def _pareto(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
+    from optuna.visualization import plot_pareto_front
+
+    if len(objectives) > 3:  # more than Optuna draws; the picture shows each pair
+        return
+    figure = plot_pareto_front(study, target_names=list(objectives))
+    if len(objectives) == 2:
+        for position, update in enumerate((figure.update_xaxes, figure.update_yaxes)):
+            if is_wide([trial.values[position] for trial in trials_of(study, "COMPLETE")]):
+                update(type="log")
+    yield TITLES["pareto_front"], figure
+
+
+def _intermediate(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
+    from optuna.visualization import plot_intermediate_values
+
+    figure = plot_intermediate_values(study)
+    figure.update_layout(xaxis_title="epoch", yaxis_title=objectives[0])
+    yield TITLES["intermediate_values"], figure
+
+
+def _value(position: int) -> Callable[[Any], float]:
+    return lambda trial: float(trial.values[position])
+
+
+def _style(figure: Any) -> None:
+    """The heading says what it is; long names of parameters get the room they need."""
+    figure.update_layout(title=None, margin={"t": 40}, template="plotly_white")
+    figure.update_yaxes(automargin=True, exponentformat="power")
+    figure.update_xaxes(automargin=True, exponentformat="power")
+
+
+_DRAWERS: dict[str, _Drawer] = {
+    "history": _one_each("history", "plot_optimization_history"),
+    "importances": _importances,
+    "slices": _one_each("slices", "plot_slice", takes_params=True),
+    "parallel_coordinates": _parallel,
+    "pareto_front": _pareto,
+    "intermediate_values": _intermediate,
+}

@@ -1,0 +1,122 @@
+"""The trials of a study as the pages of a sweep need them: by state, the best ones, as a table."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+"""Optuna's states and the words for them."""
+
+
+def trials_of(study: "optuna.Study", state: str | None = None) -> "list[FrozenTrial]":
+    """Returns the trials of a study by their numbers; of one state, by Optuna's name, if given."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if state is None or trial.state.name == state]
+
+
+def counts(study: "optuna.Study") -> dict[str, int]:
+    """Returns how many trials there are of each state that occurs, in words."""
+    found = Counter(trial.state.name for trial in trials_of(study))
+    return {word: found[state] for state, word in STATES.items() if found[state]}
+
+
+def count_words(by_state: Mapping[str, int]) -> str:
+    """Writes counts as `20 complete, 3 pruned, 1 failed`."""
+    return ", ".join(f"{number} {state}" for state, number in by_state.items() if number)
+
+
+def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
+    """Returns the completed trials from the best on, or the Pareto front by the first objective."""
+    trials = trials_of(study, "COMPLETE")
+    if len(study.directions) > 1:
+        trials = study.best_trials if trials else []
+    sign = 1 if study.directions[0].name == "MINIMIZE" else -1
+    return sorted(trials, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
+def parameters(study: "optuna.Study", first: Iterable[str] = ()) -> list[str]:
+    """Returns the names of all parameters that any trial has.
+
+    Args:
+        study: the study.
+        first: names that come first, in this order, such as those of the search space.
+    """
+    names = {name: None for trial in trials_of(study) for name in trial.params}
+    return list({name: None for name in [*first, *names] if name in names})
+
+
+def seconds_of(trial: "FrozenTrial") -> float | None:
+    """Returns how long a trial trained: what the worker said, else from its start to its end."""
+    said = trial.user_attrs.get("samerun.seconds")
+    if said is not None:
+        return float(said)
+    return trial.duration.total_seconds() if trial.duration else None
+
+
+def epochs_of(trial: "FrozenTrial") -> int | None:
+    """Returns the epochs a trial trained: what the worker said, else the last one reported."""
+    said = trial.user_attrs.get("samerun.epochs", trial.last_step)
+    return None if said is None else int(said)
+
+
+def reason_of(trial: "FrozenTrial") -> str:
+    """Returns why a trial did not complete, as the sweeper wrote it down."""
+    return str(trial.user_attrs.get("samerun.reason", ""))
+
+
+def number_words(value: Any) -> str:
+    """Writes a value for people: four figures of a number, anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value) and value != int(value):
+        return f"{value:.4g}"
+    return f"{value:.6g}" if abs(value) >= 1e15 or not math.isfinite(value) else f"{int(value):,}"
+
+
+def param_words(params: Mapping[str, Any]) -> str:
+    """Writes parameters as `model.dropout=0.31 schedule=cosine`."""
+    return " ".join(f"{name}={number_words(value)}" for name, value in params.items())
+
+
+def to_csv(
+    study: "optuna.Study",
+    objectives: Sequence[str],
+    children: Mapping[int, tuple[str, str]],
+    names: Sequence[str],
+) -> str:
+    """Writes all trials as CSV, one a line; what a trial does not have is empty.
+
+    Args:
+        study: the study.
+        objectives: names of the values.
+        children: run ID and run name of each trial, by its number.
+        names: parameters, in the order of their columns.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["number", "state", *objectives, *names, "run_id", "run_name", "seconds", "epochs"]
+        + ["reason"]
+    )
+    for trial in trials_of(study):
+        values = trial.values or [""] * len(objectives)
+        seconds = seconds_of(trial)
+        row = [trial.number, STATES[trial.state.name], *values]
+        row += [trial.params.get(name, "") for name in names]
+        row += children.get(trial.number, ("", ""))
+        row += ["" if seconds is None else round(seconds, 3)]
+        writer.writerow([*row, epochs_of(trial), reason_of(trial)])
+    return text.getvalue()

@@ -1,0 +1,421 @@
+"""What a sweep shows and leaves behind: plots, pages, a table of trials, the screen."""
+
+import csv
+import io
+import math
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from samerun import config, tracking
+from samerun.plots.style import save
+from samerun.report import progress, study_figures, study_pages, study_trials
+from samerun.report import study as study_report
+from samerun.report.progress import Progress
+from samerun.report.study_axis import Scale
+
+CHROMIUM = shutil.which("chromium")
+SPACE = {
+    "optimizer": "adam, sgd",
+    "optimizer.learning_rate": "tag(log, interval(1e-5, 0.1))",
+    "optimizer.momentum": "interval(0.5, 0.99) when optimizer=sgd",
+    "model.dropout": "interval(0, 0.6)",
+}
+METRIC = "validation/accuracy"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet_optuna():
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def one_objective(num_trials, *, direction="maximize"):
+    """Some trials complete, some are pruned, one fails, one gives NaN."""
+    study = optuna.create_study(
+        study_name="night",
+        direction=direction,
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+    )
+    for number in range(num_trials):
+        trial = study.ask()
+        rate = trial.suggest_float("optimizer.learning_rate", 1e-5, 1e-1, log=True)
+        if trial.suggest_categorical("optimizer", ["adam", "sgd"]) == "sgd":
+            trial.suggest_float("optimizer.momentum", 0.5, 0.99)
+        trial.suggest_float("model.dropout", 0, 0.6)
+        if number == 2:
+            trial.report(math.nan, 1)
+            trial.set_user_attr("samerun.reason", "validation/loss is nan at epoch 1")
+            study.tell(trial, state=TrialState.FAIL)
+            continue
+        state = TrialState.COMPLETE
+        for epoch in range(1, 6):
+            value = 0.97 - 0.1 * abs(math.log10(rate) + 3) - 0.5 * math.exp(-epoch)
+            trial.report(value, epoch)
+            if trial.should_prune():
+                state = TrialState.PRUNED
+                break
+        study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+    return study
+
+
+def two_objectives(num_trials=12):
+    study = optuna.create_study(
+        study_name="pareto",
+        directions=["maximize", "minimize"],
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    for _ in range(num_trials):
+        trial = study.ask()
+        size = trial.suggest_int("model.filters", 4, 64, log=True)
+        dropout = trial.suggest_float("model.dropout", 0, 0.6)
+        study.tell(trial, [0.99 - 0.5 / size - 0.1 * dropout, 100.0 * size**2])
+    return study
+
+
+def children_of(study):
+    return {trial.number: (f"{trial.number:032x}", f"run-{trial.number}") for trial in study.trials}
+
+
+def described(study, objectives=(METRIC,), **more):
+    return study_report.words(
+        study,
+        space_words=SPACE,
+        objectives=list(objectives),
+        children=children_of(study),
+        **more,
+    )
+
+
+def drawn(study, objectives=(METRIC,)):
+    names = study_trials.parameters(study)
+    return study_figures.draw(study, list(objectives), names)
+
+
+def page_of(study, objectives=(METRIC,)):
+    figures, missing = drawn(study, objectives)
+    names = study_trials.parameters(study)
+    return study_pages.page(study, list(objectives), names, list(figures), missing)
+
+
+@pytest.fixture(scope="module")
+def night():
+    return one_objective(16)
+
+
+def test_everything_arrives_in_the_store(project, night):
+    cfg = config.compose([]).config
+    with tracking.open_run(cfg, project / "sweep", name="night") as run:
+        notes = study_report.write(
+            night,
+            run,
+            project / "sweep" / "report",
+            space_words=SPACE,
+            objectives=[METRIC],
+            children=children_of(night),
+            command=lambda trial: f"samerun train seed={trial.number}",
+        )
+    assert notes == []
+    (stored,) = tracking.find_runs(["night"])
+    pictures = {"history", "importances", "slices", "parallel_coordinates", "intermediate_values"}
+    assert set(tracking.list_artifacts(stored, "plots")) == {f"plots/{n}.png" for n in pictures}
+    assert tracking.read_artifact(stored, "trials.csv").count(b"\n") == 17
+    assert b"Importance of each parameter" in tracking.read_artifact(stored, "plots.html")
+    text = tracking.read_artifact(stored, "study.md").decode()
+    assert f"samerun train seed={night.best_trial.number}" in text
+    assert stored.tags["mlflow.note.content"].strip() == text.strip()
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    code = """
+import sys
+import samerun.report.progress, samerun.report.study
+for name in ("tensorflow", "keras", "mlflow", "optuna", "plotly", "matplotlib"):
+    assert name not in sys.modules, name
+import optuna
+from samerun.report import study_figures, study_pages
+study = optuna.create_study()
+study.add_trial(optuna.trial.create_trial(value=1.0))
+figures, missing = study_figures.draw(study, ["loss"], [])
+study_pages.page(study, ["loss"], [], list(figures), missing)
+for name in ("tensorflow", "keras"):
+    assert name not in sys.modules, name
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_trials_holds_every_value_as_it_is(night):
+    names = study_trials.parameters(night, SPACE)
+    assert names == list(SPACE)
+    text = study_trials.to_csv(night, [METRIC], children_of(night), names)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["number"]) for row in rows] == [trial.number for trial in night.trials]
+    for row, trial in zip(rows, night.trials, strict=True):
+        has_momentum = trial.params["optimizer"] == "sgd"
+        assert bool(row["optimizer.momentum"]) == has_momentum
+        assert float(row["model.dropout"]) == trial.params["model.dropout"]
+        assert row["run_id"] == f"{trial.number:032x}"
+        if trial.state == TrialState.COMPLETE:
+            assert (row["state"], float(row[METRIC])) == ("complete", trial.value)
+            assert row["epochs"] == "5"
+    assert rows[2]["state"] == "failed"
+    assert rows[2]["reason"] == "validation/loss is nan at epoch 1"
+    assert {"pruned", "complete", "failed"} == {row["state"] for row in rows}
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_page_names_the_best_trial_and_how_to_have_it_again(direction):
+    study = one_objective(12, direction=direction)
+    best = study.best_trial
+    text = described(study, command=lambda trial: f"samerun train seed={trial.number}")
+    assert f"in trial {best.number}; " in text.splitlines()[0]
+    assert f"samerun train seed={best.number}\nsamerun reproduce {best.number:032x}" in text
+    shown = [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    complete = study.get_trials(states=[TrialState.COMPLETE])
+    ranked = sorted(complete, key=lambda t: t.value, reverse=direction == "maximize")
+    assert shown == [trial.number for trial in ranked[:5]]
+    for key, definition in SPACE.items():
+        assert f"| `{key}` | `{definition}` |" in text
+    assert "`RandomSampler`, pruner `MedianPruner`" in text
+    assert "- trial 2: validation/loss is nan at epoch 1" in text
+
+
+def test_a_study_of_two_objectives_shows_its_front(tmp_path):
+    study = two_objectives()
+    objectives = [METRIC, "num_parameters"]
+    text = described(study, objectives)
+    shown = {int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert shown == {trial.number for trial in study.best_trials}
+    figures, missing = drawn(study, objectives)
+    assert missing == {}
+    assert set(figures) == set(study_figures.TITLES) - {"intermediate_values"}
+    page = page_of(study, objectives)
+    assert page.count("Pareto front") == 1
+    assert "History: num_parameters" in page
+    rows = study_report.last_lines(study, objectives=objectives, children={})
+    assert dict(rows)["front"].count("trial") == len(study.best_trials)
+
+
+def test_a_maximised_objective_is_judged_by_its_high_values():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    space = {"a": optuna.distributions.FloatDistribution(0, 1)}
+    for value in (0.1, 0.9):
+        study.add_trial(
+            optuna.create_trial(params={"a": value}, distributions=space, values=[value, value])
+        )
+    low, high = study.trials
+    first, second = (study_figures.signed(study, position) for position in (0, 1))
+    assert first(high) < first(low)
+    assert second(low) < second(high)
+
+
+@pytest.mark.parametrize("num_failed", [0, 3])
+def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
+    study = optuna.create_study(study_name="none")
+    for _ in range(num_failed):
+        trial = study.ask()
+        trial.suggest_float("model.dropout", 0, 1)
+        study.tell(trial, state=TrialState.FAIL)
+    text = described(study)
+    assert text.startswith("**3 failed; none" if num_failed else "**no trial yet; none")
+    figures, missing = drawn(study)
+    assert figures == {}
+    assert len(missing) == 5
+    assert "Needs 1 completed trials; there are 0." in page_of(study)
+    rows = study_report.last_lines(study, objectives=[METRIC], children={})
+    assert rows == [("trials", "3 failed" if num_failed else "none")]
+
+
+def test_plots_that_need_two_trials_are_left_out_with_a_line():
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.suggest_float("model.dropout", 0, 1)
+    study.tell(trial, 0.5)
+    figures, missing = drawn(study)
+    assert set(figures) == {"history"}
+    assert missing["Importance of each parameter"] == "Needs 2 completed trials; there are 1."
+    assert "reported" in missing["Epoch by epoch"]
+
+
+def test_awkward_values_are_drawn(tmp_path):
+    """One choice only, equal numbers, logarithms of whole numbers, infinity, long words."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for value in (1.0, 2.0, math.inf, 4.0):
+        trial = study.ask()
+        trial.suggest_categorical("schedule", ["constant"])
+        trial.suggest_categorical("a", [None, True, 3, "a_very_long_word_that_has_no_end"])
+        trial.suggest_int("model.dense", 8, 8)
+        trial.suggest_int("model.filters", 1, 4096, log=True)
+        trial.report(math.nan, 1)
+        study.tell(trial, value)
+    figures, missing = drawn(study)
+    assert missing == {}
+    for name, figure in figures.items():
+        save(figure, tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    assert page_of(study).count("<h2>") == 5
+
+
+def test_names_of_parameters_lie_inside_the_pictures(night):
+    figures, _ = drawn(night)
+    for name, figure in figures.items():
+        figure.draw_without_rendering()
+        drawn_on = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        assert drawn_on.x0 >= 0, name
+        assert drawn_on.y0 >= 0, name
+        assert drawn_on.x1 <= width, name
+        assert drawn_on.y1 <= height, name
+
+
+def test_a_logarithmic_parameter_has_a_logarithmic_axis(night):
+    distribution = night.trials[0].distributions["optimizer.learning_rate"]
+    scale = Scale.of([1e-5, 1e-1], distribution)
+    assert scale.position(1e-3) == pytest.approx(0.5)
+    assert [word for _, word in scale.ticks()] == ["1e-5", "0.0001", "0.001", "0.01", "0.1"]
+    assert Scale.of([0.0, 1.0], None).position(0.25) == 0.25
+    assert np.isnan(Scale.of([0.0, 1.0], None).position(math.nan))
+
+
+def test_the_page_of_plots_needs_no_network(night):
+    page = page_of(night)
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)
+    assert page.count("<script>/**") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+@pytest.mark.parametrize("objectives", [[METRIC], [METRIC, "num_parameters"]])
+def test_the_page_draws_in_a_browser_without_a_network(night, tmp_path, objectives):
+    study = night if len(objectives) == 1 else two_objectives()
+    page = page_of(study, objectives)
+    (tmp_path / "plots.html").write_text(page)
+    with tempfile.TemporaryDirectory() as profile:
+        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        words += ["--disable-background-networking", "--disable-sync", "--disable-quic"]
+        words += ["--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        words += [f"--user-data-dir={profile}", "--virtual-time-budget=15000", "--dump-dom"]
+        words.append((tmp_path / "plots.html").as_uri())
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    sections = re.findall(r"<section>.*?</section>", done.stdout, re.DOTALL)
+    assert len(sections) == page.count("<section>") >= 5
+    for section in sections:
+        assert "main-svg" in section
+
+
+def recorded(*, is_terminal, **more):
+    """A sweep of six trials on two workers, by a clock of its own."""
+    now = [0.0]
+    out = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, highlight=False)
+    show = Progress(out, 6, [METRIC], ["maximize"], workers=2, clock=lambda: now[0], **more)
+    show.started(0, "dropout=0.3 l2=0.0002 cosine", 0)
+    show.started(1, "dropout=0.02 l1=0.00001 l2=0.00021 exponential learning_rate=0.0013 adamw", 1)
+    now[0] = 10.0
+    show.epoch(0, 20, 20, 0.9512)
+    show.epoch(1, 3, 20, 0.81)
+    show.ended(0, "COMPLETE", [0.9512], 10.0)
+    show.started(2, "dropout=0.6 [constant]", 0)
+    now[0] = 12.0
+    show.ended(2, "PRUNED", [0.4], 2.0, "at epoch 2")
+    show.started(3, "dropout=0.1 cosine", 0)
+    return show, out
+
+
+def plain(show):
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(show.table())
+    return console.file.getvalue()
+
+
+def test_the_table_shows_trials_under_way_the_best_counts_and_time_left():
+    show, _ = recorded(is_terminal=True, study="night")
+    show.close()
+    text = plain(show)
+    assert "2/6 trials" in text
+    assert "1 complete, 1 pruned, 2 running" in text
+    assert "best 0.9512  trial 0  dropout=0.3 l2=0.0002 cosine" in text
+    assert re.search(r"1 +3/20 .* 0\.81 +0:12 +dropout=0\.02", text)
+    assert re.search(r"3 +starts .* 0:00 +dropout=0\.1 cosine", text)
+    # The mean is 6 s: trial 1 is due, trial 3 and two more have 6 s each on two workers.
+    assert show.seconds_left() == pytest.approx(9.0)
+    assert "about 0:09 left" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_a_terminal_gets_a_line_above_the_table_for_each_trial_that_ended():
+    show, out = recorded(is_terminal=True)
+    show.close([("best", "trial 0"), ("again", "samerun reproduce " + "0" * 80)])
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.file.getvalue())
+    assert re.search(r"trial 0  complete +0\.9512 +10\.0 s  best  dropout=0\.3", text)
+    assert re.search(r"trial 2  pruned +0\.4 +2\.0 s +at epoch 2 · dropout=0\.6 \[constant\]", text)
+    assert "samerun reproduce " + "0" * 80 in text
+
+
+def test_a_pipe_gets_one_whole_line_a_trial():
+    show, out = recorded(is_terminal=False)
+    show.ended(1, "FAIL", None, 15.0, "validation/loss is nan: lower optimizer.learning_rate")
+    show.close()
+    lines = out.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert "\x1b" not in out.file.getvalue()
+    assert lines[0].startswith("1/6  trial 0  complete    0.9512")
+    assert lines[2].startswith("3/6  trial 1  failed")
+    assert lines[2].endswith("learning_rate=0.0013 adamw")
+
+
+def test_what_an_earlier_start_did_counts():
+    out = Console(file=io.StringIO(), width=80)
+    show = Progress(out, 10, ["loss"], ["minimize"])
+    show.counts({"COMPLETE": 3, "FAIL": 1}, [(2, [0.5], "a=1")])
+    show.started(4, "a=2")
+    show.ended(4, "complete", [0.7], 1.0)
+    show.started(5, "a=3")
+    show.left(5)
+    text = plain(show)
+    assert "5/10 trials" in text
+    assert "4 complete, 1 failed, 0 running" in text
+    assert "best 0.5  trial 2  a=1" in text
+    assert " best " not in out.file.getvalue()
+
+
+def test_of_several_objectives_the_front_is_shown():
+    out = Console(file=io.StringIO(), width=80)
+    show = Progress(out, 4, ["accuracy", "size"], ["maximize", "minimize"])
+    for number, values in enumerate([(0.9, 500), (0.8, 600), (0.95, 900), (0.95, 800)]):
+        show.started(number, f"a={number}")
+        show.ended(number, "complete", values, 1.0)
+    text = plain(show)
+    assert "2 on the Pareto front" in text
+    assert "best accuracy 0.95  trial 3  a=3" in text
+    assert "best size 500  trial 0  a=0" in text
+    assert [" front " in line for line in out.file.getvalue().splitlines()] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.123456, "0.1235"), (12345, "12,345"), (3.0, "3"), (1e-5, "1e-05"), (True, "True")]
+    + [(None, "None"), ("cosine", "cosine"), (math.inf, "inf"), (math.nan, "nan")],
+)
+def test_values_are_written_for_people(value, expected):
+    assert study_trials.number_words(value) == expected
+
+
+def test_the_console_of_a_sweep_cuts_what_a_live_table_cannot_show():
+    assert progress.console().soft_wrap is False
