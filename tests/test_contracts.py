@@ -9,6 +9,7 @@ import pytest
 
 from samerun import config, models, objectives
 from samerun.config import DataSpec, Layout, Task, UserError
+from test_contracts_datasets import SMALL
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
 SHAPES = {
@@ -42,20 +43,6 @@ SPECS = [
     and (task is not Task.forecast or layout is Layout.sequence)
 ]
 KINDS = [kind for kind in config.MODELS if kind is not config.CustomModel]
-SMALL = {
-    "mlp": ["model.units=[4]"],
-    "cnn": ["model.filters=[2,3]", "model.dense_units=[4]", "model.batch_norm=true"],
-    "cnn1d": ["model.filters=[3,2]", "model.dense_units=[4]"],
-    "cnn_rnn": ["model.filters=[2]", "model.units=3"],
-    "conv_lstm": ["model.filters=[2]", "model.dense_units=[4]"],
-    "parallel_lstm": ["model.branch_units=[3,2]"],
-    "simple_rnn": ["model.units=[4,3]"],
-    "lstm": ["model.units=[3]", "model.bidirectional=true"],
-    "gru": ["model.units=[3]", "model.mask_padding=true", "model.dense_units=[4]"],
-    "language_model": ["model.units=[4]"],
-    "forecaster": ["model.units=[4,3]"],
-    "lenet5": [],
-}
 
 
 def pairs():

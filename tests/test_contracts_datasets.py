@@ -1,0 +1,280 @@
+"""The contract of every data set, by its name, with every model: it trains or it is refused."""
+
+import csv
+import dataclasses
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from samerun import config, data
+from samerun.config import Task, UserError
+
+SMALL = {
+    "mlp": ["model.units=[4]"],
+    "cnn": ["model.filters=[2,3]", "model.dense_units=[4]", "model.batch_norm=true"],
+    "cnn1d": ["model.filters=[3,2]", "model.dense_units=[4]"],
+    "cnn_rnn": ["model.filters=[2]", "model.units=3"],
+    "conv_lstm": ["model.filters=[2]", "model.dense_units=[4]"],
+    "parallel_lstm": ["model.branch_units=[3,2]"],
+    "simple_rnn": ["model.units=[4,3]"],
+    "lstm": ["model.units=[3]", "model.bidirectional=true"],
+    "gru": ["model.units=[3]", "model.mask_padding=true", "model.dense_units=[4]"],
+    "language_model": ["model.units=[4]"],
+    "forecaster": ["model.units=[4,3]"],
+    "lenet5": [],
+    "custom": ["model.target=own_code:build"],
+}
+"""Words that make each model small, so that a step takes a tenth of a second."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A data set in small: the words that name it, and the models that fit it besides one's own."""
+
+    words: str
+    models: str
+
+    @property
+    def kind(self):
+        return self.words.split()[0]
+
+    @property
+    def fitting(self):
+        return {*self.models.split(), "custom"}
+
+
+IMAGES = "mlp cnn lenet5"
+TEXTS = "cnn1d simple_rnn lstm gru parallel_lstm"
+ROWS = f"mlp {TEXTS}"
+SERIES = f"{ROWS} forecaster"
+VIDEOS = "mlp cnn_rnn conv_lstm"
+EXAMPLES = {
+    "digits": Example("digits", IMAGES),
+    "digits_rows": Example("digits view=rows", ROWS),
+    "moving_digits": Example("moving_digits frames=3 side=9", VIDEOS),
+    "moving_digits_of_digits": Example("moving_digits label=digit frames=3 side=9", VIDEOS),
+    "google_stock": Example("google_stock window=5", SERIES),
+    "google_stock_horizon": Example("google_stock window=5 horizon=3 features=[open]", SERIES),
+    "diabetes": Example("diabetes", "mlp"),
+    "diabetes_features": Example("diabetes features=[bmi,bp,s5]", "mlp"),
+    "python_docs": Example("python_docs context_length=6", "language_model"),
+    "python_docs_characters": Example(
+        "python_docs level=character context_length=6", "language_model"
+    ),
+    "python_docstrings": Example("python_docstrings max_length=6", TEXTS),
+    "python_docstrings_binary": Example("python_docstrings binary=true max_length=6", TEXTS),
+    "mnist": Example("mnist", IMAGES),
+    "mnist_rows": Example("mnist view=rows", ROWS),
+    "fashion_mnist": Example("fashion_mnist", IMAGES),
+    "cifar10": Example("cifar10", IMAGES),
+    "cifar100": Example("cifar100", IMAGES),
+    "imdb": Example("imdb", TEXTS),
+    "reuters": Example("reuters", TEXTS),
+    "image_folder": Example("image_folder path=pictures height=8 width=8", IMAGES),
+    "text_folder": Example("text_folder path=texts max_length=6", TEXTS),
+    "text_csv": Example("text_csv path=texts.csv max_length=6", TEXTS),
+    "table_csv": Example("table_csv path=table.csv target=price", "mlp"),
+    "table_csv_classes": Example("table_csv path=table.csv target=town", "mlp"),
+    "series_csv": Example("series_csv path=series.csv target=sales window=5", SERIES),
+    "npz_images": Example("npz path=images.npz", IMAGES),
+    "npz_videos": Example("npz path=videos.npz", VIDEOS),
+    "npz_table": Example("npz path=table.npz", "mlp"),
+    "custom": Example("custom target=own_code:load", "mlp"),
+}
+DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"}
+PAIRS = [
+    pytest.param(name, kind, id=f"{name}-{kind.kind}")
+    for name, example in EXAMPLES.items()
+    for kind in config.MODELS
+    if kind.kind in example.fitting and example.kind not in DOWNLOADED
+]
+OWN_CODE = """
+import numpy as np
+
+
+def load():
+    x = np.random.default_rng(0).random((40, 4))
+    return {"x": x, "y": np.arange(40) % 2}
+
+
+def build(spec):
+    import keras
+
+    from samerun import models
+
+    layers = [keras.layers.Flatten()]
+    if spec.layout == "tokens":
+        layers = [keras.layers.Embedding(spec.vocabulary_size, 3)]
+        if spec.task != "language_model":
+            layers.append(keras.layers.GlobalAveragePooling1D())
+    return keras.Sequential([keras.Input(spec.input_shape), *layers, models.head(spec)])
+"""
+
+
+def write_rows(path, header, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def write_pictures(folder):
+    from PIL import Image
+
+    for number, name in enumerate(("cats", "dogs", "fish") * 14):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        picture = np.full((9, 7, 3), 5 * number, np.uint8)
+        Image.fromarray(picture).save(folder / name / f"{number}.png")
+
+
+def write_texts(folder):
+    rows = []
+    for number in range(24):
+        label, text = ("praise", "blame")[number % 2], f"word{number} word{number % 5} film"
+        rows.append([text, label])
+        (folder / "texts" / label).mkdir(parents=True, exist_ok=True)
+        (folder / "texts" / label / f"{number}.txt").write_text(text)
+    write_rows(folder / "texts.csv", ["text", "label"], rows)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a few files of each of a user's own kinds."""
+    folder = tmp_path_factory.mktemp("own")
+    random = np.random.default_rng(0)
+    write_pictures(folder / "pictures")
+    write_texts(folder)
+    towns = ("Aachen", "Bonn", "Celle")
+    table = [[f"{random.normal():.3f}", i % 4, towns[i % 3], f"{i / 7:.2f}"] for i in range(40)]
+    write_rows(folder / "table.csv", ["size", "rooms", "town", "price"], table)
+    write_rows(folder / "series.csv", ["sales"], [[f"{np.sin(i / 5):.3f}"] for i in range(90)])
+    labels = np.arange(40) % 3
+    np.savez(folder / "images.npz", x=random.integers(0, 256, (40, 8, 8), np.uint8), y=labels)
+    np.savez(folder / "videos.npz", x=random.random((40, 3, 8, 8, 1)), y=labels % 2)
+    np.savez(folder / "table.npz", x=random.random((40, 4)), y=random.random((40, 2)))
+    (folder / "own_code.py").write_text(OWN_CODE)
+    return folder
+
+
+@pytest.fixture
+def here(files, monkeypatch):
+    monkeypatch.chdir(files)
+
+
+@functools.cache
+def dataset_of(name):
+    kind, *words = EXAMPLES[name].words.split()
+    words += ["batch_size=4", "limit=8"]  # of each split
+    cfg = config.compose([f"dataset={kind}", *(f"dataset.{word}" for word in words)])
+    return cfg.config.dataset
+
+
+@functools.cache
+def model_of(kind):
+    words = [f"model={kind.kind}", *SMALL[kind.kind]]
+    if kind is not config.CustomModel:
+        words.append("model.activation=tanh")  # of so few ReLUs all may be dead from the start
+    return config.compose(words).config
+
+
+def config_of(name, kind):
+    return dataclasses.replace(model_of(kind), dataset=dataset_of(name))
+
+
+def test_every_kind_of_data_set_is_in_the_table():
+    assert {example.kind for example in EXAMPLES.values()} == {
+        kind.kind for kind in config.DATASETS
+    }
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_model_takes_a_data_set_or_is_refused_with_those_that_do(name, here):
+    fitting = EXAMPLES[name].fitting
+    spec = data.describe(dataset_of(name))
+    for kind in config.MODELS:
+        cfg = config_of(name, kind)
+        if kind.kind in fitting:
+            config.check(cfg, spec)
+            continue
+        with pytest.raises(UserError) as caught:
+            config.check(cfg, spec)
+        refused, named = str(caught.value).split(". Models that can: ")
+        assert refused.startswith(f"model={kind.kind} cannot take dataset={EXAMPLES[name].kind}: ")
+        assert set(named.rstrip(".").replace(" and ", ", ").split(", ")) == fitting
+        assert "\n" not in str(caught.value)
+
+
+DESCRIBE_ALL = """
+import json, sys
+from samerun import config, data
+
+for words in json.load(sys.stdin):
+    data.describe(config.compose(words).config.dataset)
+print(sorted({"tensorflow", "keras", "mlflow", "optuna", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_all_are_described_without_tensorflow(files):
+    words = []
+    for example in EXAMPLES.values():
+        kind, *settings = example.words.split()
+        words.append([f"dataset={kind}", *(f"dataset.{setting}" for setting in settings)])
+    done = subprocess.run(
+        [sys.executable, "-c", DESCRIBE_ALL],
+        input=json.dumps(words),
+        cwd=files,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.fixture(scope="module")
+def loaded(files):
+    """Each data set, loaded once."""
+    return functools.cache(lambda name: data.build(dataset_of(name), seed=0))
+
+
+def trained(cfg, loaded_data):
+    """Builds the model from its seed and trains it for one step, untraced: tracing takes 1 s."""
+    import keras  # not at the top: the quick tests here do without TensorFlow
+
+    from samerun import models, objectives
+
+    keras.utils.set_random_seed(3)
+    spec = loaded_data.spec
+    model = models.build(cfg.model, spec)
+    loss, metrics = objectives.loss(cfg, spec), objectives.metrics(cfg, spec)
+    model.compile("adam", loss, metrics=metrics, run_eagerly=True)
+    before = [weight.copy() for weight in model.get_weights()]
+    x, y = next(iter(loaded_data.train))
+    history = model.fit(x, y, batch_size=len(x), shuffle=False, verbose=0).history
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    return model, history
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_a_pair_trains_repeats_and_comes_back_from_its_file(name, kind, here, loaded, tmp_path):
+    import keras
+
+    cfg, loaded_data = config_of(name, kind), loaded(name)
+    spec = loaded_data.spec
+    assert spec == data.describe(cfg.dataset)
+    model, history = trained(cfg, loaded_data)
+    assert np.isfinite(list(history.values())).all()
+    again, same = trained(cfg, loaded_data)
+    assert same == history
+    for first, second in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    x, _ = next(iter(loaded_data.test))
+    positions = spec.input_shape if spec.task is Task.language_model else ()
+    predicted = model.predict_on_batch(x)
+    assert predicted.shape == (len(x), *positions, spec.num_outputs)
+    assert np.isfinite(predicted).all()
+    model.save(tmp_path / "model.keras")
+    back = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(back.predict_on_batch(x), predicted)
