@@ -79,7 +79,9 @@ from samerun.config.optimizers import (
     RmsProp,
     Sgd,
 )
+from samerun.config.pruners import Pruner
 from samerun.config.root import Config, as_dict, fingerprint, flatten, redact
+from samerun.config.samplers import QmcType, Sampler
 from samerun.config.schedules import (
     SCHEDULES,
     Constant,
@@ -93,6 +95,7 @@ from samerun.config.schedules import (
     Schedule,
     Step,
 )
+from samerun.config.space import Choices, Entry, Numbers
 from samerun.config.spec import DataSpec, Layout, Task
 from samerun.config.store import (
     GROUPS,
@@ -116,11 +119,9 @@ from samerun.config.sweep import (
     Faults,
     ObjectiveFrom,
     Policy,
-    Pruner,
-    QmcType,
-    Sampler,
     Sweep,
 )
+from samerun.config.swept import Swept, read_space
 from samerun.config.training import (
     LOSSES,
     METRICS,

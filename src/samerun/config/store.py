@@ -212,8 +212,8 @@ def from_yaml(text: str) -> Config:
     return parse(node).config
 
 
-def _known_keys(key: str) -> list[str]:
-    """Every key of the default config and of every option's own YAML, for `nearest`."""
+def known_keys(key: str) -> list[str]:
+    """Returns the keys that a key of this group could have meant, for `nearest`."""
     group = key.split(".")[0]
     if group == "sweep":
         return [f"sweep.{name}" for name in _names(Sweep)]
@@ -262,7 +262,7 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
         holder = getattr(error.object_type, "__name__", "the config")
         if holder == "dict":
             return UserError(f"{key}: a new key of a mapping is added with a plus: +{key}=… .")
-        hint = nearest(key, [known for known in _known_keys(key) if known != key])
+        hint = nearest(key, [known for known in known_keys(key) if known != key])
         return UserError(f"{key}: there is no such key in {holder}.{hint}")
     if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":
         return UserError(f"{key}: received nothing, expected a value: give {key}=… .")
@@ -287,6 +287,6 @@ def translated(error: Exception) -> UserError:
         key = first.split("'")[1]
         group = key.split("@")[0]
         return UserError(
-            f"{key}: there is no such key or group.{nearest(group, _known_keys(group))}"
+            f"{key}: there is no such key or group.{nearest(group, known_keys(group))}"
         )
     return UserError(f"The command line could not be understood: {first.rstrip('.')}.")
