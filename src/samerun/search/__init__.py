@@ -1,3 +1,17 @@
 """Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
 
+from samerun.search.space import Space, parse_space
+from samerun.search.storage import STORAGE_VARIABLE, open_storage, storage_url
+from samerun.search.study import (
+    Beginning,
+    TrialSettings,
+    beginning,
+    count_by_state,
+    differences,
+    find_study,
+    open_study,
+    refuse_changes,
+    settings_json,
+    tell_workers,
+)
 from samerun.search.trial import NO_TRIAL, CurrentTrial, SweepStopped, TimeLimit, current_trial
