@@ -178,8 +178,6 @@ def fit(
         stop=_STOP,
         trial=trial,
     )
-    if state is not None:
-        _put_into(state, model, cfg, dataset)
     bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
     listed = callbacks.OneTraining(
         [*made.values(), bar],
@@ -187,14 +185,14 @@ def fit(
         steps_per_epoch=dataset.steps_per_epoch,
         averages=cfg.optimizer.use_ema,
     )
-    _STOP.is_possible = True
     try:
-        with dataset.reading():
+        with dataset.reading(), _STOP.possible():
+            if state is not None:
+                _put_into(state, model, cfg, dataset)
             listed.begin()
             _fit_epochs(model, cfg, dataset, listed, state)
             listed.end()
     finally:
-        _STOP.is_possible, _STOP.error = False, None
         bar.close()
     return made
 
@@ -219,7 +217,7 @@ def _fit_epochs(
     stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
     if state and state.step:
         listed.first_step = state.step
-        fit_(dataset.train_from(state.step), initial_epoch=first, epochs=first + 1)
+        fit_(dataset.train_from(start=state.step), initial_epoch=first, epochs=first + 1)
         listed.first_step = 0
         first, stopped = first + 1, model.stop_training
     if first < cfg.training.epochs and not stopped:
@@ -257,11 +255,7 @@ def request_stop(error: type[BaseException]) -> bool:
     Returns:
         Whether a training is under way; where none is, the caller has to raise.
     """
-    if _STOP.error is not None:
-        raise error
-    if _STOP.is_possible:
-        _STOP.error = error
-    return _STOP.is_possible
+    return _STOP.ask(error)
 
 
 def uncompiled(model: keras.Model, cfg: Config, spec: DataSpec) -> keras.Model:

@@ -1,11 +1,10 @@
 """When the state of a run is written down."""
 
+import contextlib
 import csv
 import io
-import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -17,20 +16,41 @@ from samerun.checkpoints import State
 from samerun.config import Config
 from samerun.tracking import Run
 
-_log = logging.getLogger(__name__)
 
-
-@dataclass
 class StopRequest:
     """Asks the training under way to end after the present step.
 
-    Args:
+    Attributes:
         error: what to raise then; `None` if nobody asked.
-        is_possible: whether a training is under way.
     """
 
-    error: type[BaseException] | None = None
-    is_possible: bool = False
+    def __init__(self) -> None:
+        self.error: type[BaseException] | None = None
+        self._is_possible = False
+
+    def ask(self, error: type[BaseException]) -> bool:
+        """Asks, and says whether a training is under way that will hear it.
+
+        Args:
+            error: what the training raises at its next step; a second request raises it at once.
+        """
+        if self.error is not None:
+            raise error
+        if self._is_possible:
+            self.error = error
+        return self._is_possible
+
+    @contextlib.contextmanager
+    def possible(self) -> Iterator[None]:
+        """A training is under way inside; it raises at its end what no step could raise before."""
+        self._is_possible = True
+        try:
+            yield
+            self._is_possible = False
+            if self.error is not None:
+                raise self.error
+        finally:
+            self._is_possible, self.error = False, None
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]

@@ -55,7 +55,7 @@ class Data:
         splits: the raw arrays of each split.
         stream: reads the examples where the arrays only hold their names.
         epoch: the variable behind `set_epoch`.
-        train_from: returns `train` without the first so many batches of every epoch.
+        train_from: makes `train`; with `start`, without the first so many batches of every epoch.
     """
 
     spec: DataSpec
@@ -71,7 +71,7 @@ class Data:
     splits: Mapping[str, Split]
     stream: Stream | None
     epoch: Any
-    train_from: Callable[[int], Any]
+    train_from: Callable[..., Any]
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order and the augmentation of the next pass over `train`.
@@ -279,11 +279,12 @@ def build(cfg: Dataset, seed: int) -> Data:
         preprocessing=preprocessing,
         augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
     )
-    train = train_from(start=0)
+    train = train_from()
+    evaluation = partial(
+        pipeline.evaluation, batch_size=cfg.batch_size, preprocessing=preprocessing
+    )
     held_out = {
-        name: pipeline.evaluation(
-            readers[name], len(split), batch_size=cfg.batch_size, preprocessing=preprocessing
-        )
+        name: evaluation(readers[name], len(split))
         for name, split in splits.items()
         if name != "train"
     }
@@ -301,5 +302,5 @@ def build(cfg: Dataset, seed: int) -> Data:
         splits=splits,
         stream=source.stream,
         epoch=epoch,
-        train_from=lambda start: train_from(start=start),
+        train_from=train_from,
     )
