@@ -1,5 +1,12 @@
 """Everything a run can be told: typed, checked, and known before TensorFlow is imported."""
 
+from samerun.config.aims import (
+    NUM_PARAMETERS,
+    check_sweep,
+    directions_of,
+    objective_names,
+    objectives_of,
+)
 from samerun.config.check import check, epoch_metrics, loss_of, metrics_of, should_rise
 from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import (
@@ -116,6 +123,7 @@ from samerun.config.sweep import (
     Budget,
     Dask,
     Direction,
+    Executor,
     Faults,
     ObjectiveFrom,
     Policy,
