@@ -8,7 +8,7 @@ from typing import Any
 
 from samerun.config import store
 from samerun.config.root import Config
-from samerun.config.space import Wanted
+from samerun.config.space_words import Wanted
 
 Compose = Callable[[Sequence[str]], Config]
 

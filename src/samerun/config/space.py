@@ -1,32 +1,14 @@
-"""Search spaces in the command line's words: what a key may be, as plain values.
-
-`range(a,b,step)` leaves its end out, as Hydra does; `interval(a,b)` holds both ends.
-"""
+"""What the keys of a search space may be, as plain values."""
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import (
-    ChoiceSweep,
-    Glob,
-    IntervalSweep,
-    Override,
-    QuotedString,
-    RangeSweep,
-    Sweep,
-)
-from hydra.errors import HydraException
-
-from samerun.config.errors import UserError, listed, nearest
+from samerun.config.errors import listed
 
 Value = bool | int | float | str | None
-_ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
-_TAGS = {"log", "int", "float"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +22,51 @@ class Choices:
 
     values: tuple[Value, ...]
     words: tuple[str, ...]
+
+    @property
+    def num_points(self) -> int | None:
+        """How many different values there are."""
+        return len(self.values)
+
+    @property
+    def points(self) -> list[Value]:
+        """Every value."""
+        return list(self.values)
+
+    ends = points
+
+    @property
+    def middle(self) -> Value:
+        """One value to begin with."""
+        return self.values[0]
+
+    def word(self, value: Any) -> str:
+        """Returns a value as it is written on the command line."""
+        return self.words[self.values.index(self.read(value))]
+
+    def short(self, value: Any) -> str:
+        """Returns a value for the eye."""
+        return self.word(value)
+
+    def read(self, given: Any) -> Value:
+        """Returns the value that somebody means: itself, or a way of writing it.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        if given in self.words:
+            return self.values[self.words.index(given)]
+        text = str(given).replace(" ", "").lower()
+        number = _number(given)
+        for value, word in zip(self.values, self.words, strict=True):
+            is_same = number is not None and number == _number(value)
+            if text in (word.lower(), str(value).lower()) or is_same:
+                return value
+        raise ValueError(f"{given} is none of {self}")
+
+    def plain(self) -> Any:
+        """Returns the space for JSON."""
+        return list(self.words)
 
     def __str__(self) -> str:
         return listed(self.words)
@@ -65,30 +92,68 @@ class Numbers:
 
     @property
     def num_points(self) -> int | None:
-        """How many different values there are, `None` if too many to count."""
+        """How many different values there are, `None` if without end."""
         if self.step is None:
             return None
-        return int((_exact(self.high) - _exact(self.low)) / _exact(self.step)) + 1
+        return int((exact(self.high) - exact(self.low)) / exact(self.step)) + 1
 
     @property
     def points(self) -> list[float]:
         """Every value, rising; only where there is a step."""
-        return [self.at(index) for index in range(self.num_points or 0)]
+        return [self._at(index) for index in range(self.num_points or 0)]
 
-    def at(self, index: int) -> float:
-        """Returns the value so many steps above `low`, without the rounding errors of a sum."""
+    @property
+    def ends(self) -> list[float]:
+        """The smallest and the largest value."""
+        return [self.low, self.high]
+
+    @property
+    def middle(self) -> float:
+        """The value half-way, on its own scale."""
+        if self.is_log:
+            return self._nearest(math.sqrt(self.low * self.high))
+        return self._nearest((self.low + self.high) / 2)
+
+    def word(self, value: Any) -> str:
+        """Returns a value as it is written on the command line: read again, the same bits."""
+        return str(int(value)) if self.is_int else repr(self._nearest(value))
+
+    def short(self, value: Any) -> str:
+        """Returns a value for the eye: four digits."""
+        return str(int(value)) if self.is_int else f"{value:.4g}"
+
+    def read(self, given: Any) -> float:
+        """Returns the value that somebody means.
+
+        Raises:
+            ValueError: it is no number, or none of these.
+        """
+        value = _number(given)
+        if value is None or not self.low <= value <= self.high:
+            raise ValueError(f"{given} is not in {self}")
+        found = self._nearest(value)
+        if not math.isclose(found, value, rel_tol=1e-9, abs_tol=1e-12):
+            raise ValueError(f"{given} is not in {self}")
+        return found
+
+    def plain(self) -> Any:
+        """Returns the space for JSON."""
+        kind = {"int": self.is_int, "log": self.is_log}
+        return {"low": self.low, "high": self.high, "step": self.step, **kind}
+
+    def _at(self, index: int) -> float:
+        """The value so many steps above `low`, without the rounding errors of a sum."""
         assert self.step is not None
-        value = _exact(self.low) + index * _exact(self.step)
+        value = exact(self.low) + index * exact(self.step)
         return int(value) if self.is_int else float(value)
 
-    def rounded(self, value: float) -> float:
-        """Returns the nearest value that there is."""
+    def _nearest(self, value: float) -> float:
         if self.step is None:
             return float(value)
-        return self.at(round((_exact(value) - _exact(self.low)) / _exact(self.step)))
+        return self._at(round((exact(value) - exact(self.low)) / exact(self.step)))
 
     def __str__(self) -> str:
-        step = f" by {self.step:g}" if self.step is not None and self.step != 1 else ""
+        step = f" by {self.step:g}" if self.step not in (None, 1) else ""
         return f"{self.low:g} to {self.high:g}{step}{', log' if self.is_log else ''}"
 
 
@@ -114,175 +179,20 @@ class Entry:
         """Whether it is tried where these options were chosen."""
         return all(chosen.get(group) in options for group, options in self.when.items())
 
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What kind of value a key takes, as far as a search space has to know.
-
-    Args:
-        kind: `whole`, `real`, `word` (and all else that is no number) or `any`.
-        allowed: numbers that the key takes; `None`: all.
-    """
-
-    kind: str
-    allowed: Any = None
+    def __str__(self) -> str:
+        conditions = [f"with {group}={','.join(names)}" for group, names in self.when.items()]
+        return " ".join([str(self.space), *conditions])
 
 
-def _exact(value: float) -> Decimal:
-    return Decimal(repr(value))
+def exact(value: float) -> Decimal:
+    """Returns the decimal number that was written: 0.1, not the nearest binary fraction."""
+    return Decimal(repr(float(value)))
 
 
-def parsed(word: str, where: str) -> Override:
-    """Returns a word of the command line as Hydra understands it.
-
-    Raises:
-        UserError: it does not.
-    """
-    key, equals, text = word.partition("=")
-    if not key or not (equals or key.startswith("~")):
-        raise UserError(f"{where or word}: received '{word}', expected KEY=VALUE.")
-    if _ORDERED.search(text):
-        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
+def _number(given: Any) -> float | None:
+    if isinstance(given, bool):
+        return None
     try:
-        return OverridesParser.create().parse_override(word)
-    except (HydraException, ValueError) as error:
-        raise UserError(
-            f"{where}: received '{text}', expected a value, or a space such as a,b,c or "
-            "interval(0,1) or tag(log,interval(1e-5,1e-1)) or range(1,5)."
-        ) from error
-
-
-def entry_space(
-    override: Override, where: str, wanted: Wanted, options: Callable[[str], Sequence[str]]
-) -> Choices | Numbers:
-    """Returns what a key may be.
-
-    Args:
-        override: a word that sweeps.
-        where: what to call it in a message.
-        wanted: what kind of value the key takes.
-        options: names the options of a group.
-
-    Raises:
-        UserError: there is no value in it, or none that the key takes.
-    """
-    value = override.value()
-    tags = value.tags if isinstance(value, Sweep) else set()
-    if tags - _TAGS:
-        unknown = listed(sorted(map(str, tags - _TAGS)))
-        raise UserError(f"{where}: received tag {unknown}, expected log, int or float.")
-    if isinstance(value, ChoiceSweep | Glob):
-        if tags:
-            raise UserError(f"{where}: {listed(sorted(tags))} is for numbers, not for choices.")
-        return _choices(override, where, wanted, options)
-    if wanted.kind == "word":
-        raise UserError(f"{where}: this key takes no number; name its values, as in a,b,c.")
-    assert isinstance(value, RangeSweep | IntervalSweep)
-    if isinstance(value, RangeSweep):
-        return _as_wanted(_range(value, where), tags, where, wanted)
-    if isinstance(value.start, int):  # int(interval(1,5)): Hydra's own are float
-        tags = tags | {"int"}
-    return _as_wanted(_interval(value, where), tags, where, wanted)
-
-
-def _choices(
-    override: Override, where: str, wanted: Wanted, options: Callable[[str], Sequence[str]]
-) -> Choices:
-    value = override.value()
-    if isinstance(value, Glob):
-        values: list[Value] = [*value.filter(list(options(override.key_or_group)))]
-        words = [str(name) for name in values]
-        if not words:
-            raise UserError(f"{where}: no option of {override.key_or_group} fits the pattern.")
-    else:
-        assert isinstance(value, ChoiceSweep)
-        found = override.sweep_string_iterator()
-        words = [{"True": "true", "False": "false"}.get(word, word) for word in found]
-        values = [_value(item, word) for item, word in zip(value.list, words, strict=True)]
-        words = [
-            w.lower() if isinstance(v, bool) else w for v, w in zip(values, words, strict=True)
-        ]
-    if wanted.kind == "real":
-        values = [float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
-    doubled = [word for word, item in zip(words, values, strict=True) if values.count(item) > 1]
-    if doubled:
-        raise UserError(f"{where}: received {doubled[0]} twice.")
-    for item in values:
-        _check_allowed(item, where, wanted)
-    return Choices(tuple(values), tuple(words))
-
-
-def _value(item: Any, word: str) -> Value:
-    if isinstance(item, QuotedString):
-        return str(item.text)
-    return item if item is None or isinstance(item, bool | int | float | str) else word
-
-
-def _check_allowed(value: Value, where: str, wanted: Wanted) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and wanted.allowed is not None and value not in wanted.allowed:
-        raise UserError(f"{where}: the space holds {value:g}, expected {wanted.allowed}.")
-
-
-def _interval(value: IntervalSweep, where: str) -> Numbers:
-    low, high = value.start, value.end
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        raise UserError(f"{where}: received interval({low},{high}), expected two finite ends.")
-    if low > high:
-        raise UserError(
-            f"{where}: received interval({low:g},{high:g}), expected the smaller end first: "
-            f"interval({high:g},{low:g})."
-        )
-    return Numbers(low=low, high=high)
-
-
-def _range(value: RangeSweep, where: str) -> Numbers:
-    assert value.start is not None
-    assert value.stop is not None
-    given = (value.start, value.stop, value.step)
-    shown = ",".join(f"{number:g}" for number in given)
-    if not all(math.isfinite(number) for number in given) or not value.step:
-        raise UserError(f"{where}: received range({shown}), expected a step other than 0.")
-    start, stop, step = map(_exact, given)
-    count = math.ceil((stop - start) / step)
-    if count < 1:
-        raise UserError(f"{where}: received range({shown}), which holds no value.")
-    ends = sorted([start, start + (count - 1) * step])
-    is_int = all(isinstance(number, int) for number in given)
-    kind: Callable[[Decimal], float] = int if is_int else float
-    return Numbers(low=kind(ends[0]), high=kind(ends[1]), step=kind(abs(step)), is_int=is_int)
-
-
-def _as_wanted(space: Numbers, tags: set[str], where: str, wanted: Wanted) -> Numbers:
-    """A whole number for a key that takes no other, any number for one that does."""
-    is_int = "int" in tags or wanted.kind == "whole" or (space.is_int and wanted.kind == "any")
-    low, high, step = space.low, space.high, space.step
-    if is_int:
-        if "float" in tags or any(end != int(end) for end in (low, high, step or 1)):
-            raise UserError(f"{where}: received {space}, expected whole numbers.")
-        low, high, step = int(low), int(high), int(step or 1)
-    else:
-        low, high = float(low), float(high)
-        step = None if step is None else float(step)
-    is_log = "log" in tags
-    if is_log and low <= 0:
-        raise UserError(f"{where}: received a logarithm from {low:g}, expected an end above 0.")
-    if is_log and step is not None and not (is_int and step == 1):
-        raise UserError(f"{where}: received log with a step, expected one of them.")
-    for end in (low, high):
-        _check_allowed(end, where, wanted)
-    return Numbers(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
-
-
-def known_option(name: str, group: str, where: str, options: Callable[[str], Sequence[str]]) -> str:
-    """Returns the name if the group has such an option.
-
-    Raises:
-        UserError: it has not.
-    """
-    known = options(group)
-    if name not in known:
-        raise UserError(
-            f"{where}: received '{name}', expected one of {listed(known)}.{nearest(name, known)}"
-        )
-    return name
+        return float(given) if math.isfinite(float(given)) else None
+    except (TypeError, ValueError):
+        return None

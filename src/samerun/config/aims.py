@@ -1,0 +1,96 @@
+"""What a sweep is to make better, in which direction, and whether that can be."""
+
+from samerun.config.check import epoch_metrics, metrics_of, should_rise
+from samerun.config.errors import UserError, listed, nearest
+from samerun.config.pruners import Pruner
+from samerun.config.root import Config
+from samerun.config.spec import DataSpec
+from samerun.config.sweep import Direction, Sweep
+
+NUM_PARAMETERS = "num_parameters"
+"""The size of the model, an objective that no epoch changes."""
+
+
+def objectives_of(sweep: Sweep, cfg: Config) -> tuple[str, ...]:
+    """Returns the logged names of what the sweep makes better."""
+    return tuple(sweep.objectives) or (cfg.training.early_stopping.monitor,)
+
+
+def directions_of(sweep: Sweep, objectives: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns `minimize` or `maximize` for each objective."""
+    if sweep.direction is not Direction.auto:
+        return (str(sweep.direction),) * len(objectives)
+    return tuple(_direction(name) for name in objectives)
+
+
+def _direction(objective: str) -> str:
+    rises = objective != NUM_PARAMETERS and should_rise(objective)
+    return "maximize" if rises else "minimize"
+
+
+def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
+    """Returns the names that an objective can have."""
+    tested = ["log_loss", *metrics_of(cfg, spec.task)] if spec.is_classification else []
+    tested = tested or list(metrics_of(cfg, spec.task))
+    final = "test" if spec.num_test else "validation"
+    names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in tested), NUM_PARAMETERS]
+    return tuple(dict.fromkeys(names))
+
+
+def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
+    """Checks a sweep against the config of one of its branches, and its settings against another.
+
+    Raises:
+        UserError: the first thing that does not fit, in one sentence.
+    """
+    objectives = objectives_of(sweep, cfg)
+    known = objective_names(cfg, spec)
+    for name in objectives:
+        if name not in known:
+            raise UserError(
+                f"sweep.objectives: received '{name}', expected one of {listed(known)}."
+                f"{nearest(name.replace('val_', 'validation/'), known)}"
+            )
+        if sweep.direction is not Direction.auto and sweep.direction != _direction(name):
+            raise UserError(
+                f"sweep.direction: received {sweep.direction}, but {name} is to "
+                f"{_direction(name)}: leave it at auto."
+            )
+    if len(set(objectives)) < len(objectives):
+        raise UserError(f"sweep.objectives: received {listed(objectives)}, expected each once.")
+    if sweep.pruner is not Pruner.none:
+        _check_pruner(sweep, cfg, objectives, epoch_metrics(cfg, spec))
+    if sweep.budget.target is not None and len(objectives) > 1:
+        raise UserError(
+            f"sweep.budget.target: received {sweep.budget.target:g} with {len(objectives)} "
+            "objectives, expected one objective."
+        )
+
+
+def _check_pruner(
+    sweep: Sweep, cfg: Config, objectives: tuple[str, ...], each_epoch: tuple[str, ...]
+) -> None:
+    pruner, options = sweep.pruner, sweep.patient
+    if len(objectives) > 1:
+        raise UserError(
+            f"sweep.pruner: {pruner} compares trials by one objective, received "
+            f"{len(objectives)}: give sweep.pruner=none."
+        )
+    if objectives[0] not in each_epoch:
+        raise UserError(
+            f"sweep.pruner: {pruner} looks at every epoch, and {objectives[0]} is known at the end "
+            "only: give sweep.pruner=none."
+        )
+    inner = options.pruner if pruner is Pruner.patient else pruner
+    if pruner is Pruner.patient and inner is Pruner.patient:
+        raise UserError("sweep.patient.pruner: received patient, expected another pruner or none.")
+    if inner is Pruner.threshold and sweep.threshold.lower is sweep.threshold.upper is None:
+        raise UserError(
+            "sweep.threshold: received no limit, expected one: give sweep.threshold.lower or "
+            "sweep.threshold.upper."
+        )
+    if inner is Pruner.hyperband and sweep.hyperband.min_epochs > cfg.training.epochs:
+        raise UserError(
+            f"sweep.hyperband.min_epochs: received {sweep.hyperband.min_epochs}, expected at most "
+            f"training.epochs ({cfg.training.epochs})."
+        )

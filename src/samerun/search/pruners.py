@@ -1,0 +1,119 @@
+"""Pruners: a table of builders. What is reported to them are epochs, counted from 0."""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from samerun.config import Pruner, Sweep
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def build_pruner(cfg: Sweep, direction: str, max_epochs: int) -> "optuna.pruners.BasePruner":
+    """Makes the pruner of a sweep.
+
+    Args:
+        cfg: the sweep; `config.check_sweep` has checked it.
+        direction: `minimize` or `maximize`. Optuna's pruners take it from the study.
+        max_epochs: `training.epochs`.
+    """
+    import optuna
+
+    with warnings.catch_warnings():  # that an option may change in another version of Optuna
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _BUILDERS[cfg.pruner](cfg, max_epochs)
+
+
+def _none(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import NopPruner
+
+    return NopPruner()
+
+
+def _median(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import MedianPruner
+
+    return MedianPruner(
+        n_startup_trials=cfg.median.startup_trials,
+        n_warmup_steps=cfg.median.warmup_epochs,
+        interval_steps=cfg.median.interval_epochs,
+        n_min_trials=cfg.median.min_trials,
+    )
+
+
+def _percentile(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import PercentilePruner
+
+    return PercentilePruner(
+        cfg.percentile.percentile,
+        n_startup_trials=cfg.percentile.startup_trials,
+        n_warmup_steps=cfg.percentile.warmup_epochs,
+        interval_steps=cfg.percentile.interval_epochs,
+        n_min_trials=cfg.percentile.min_trials,
+    )
+
+
+def _successive_halving(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import SuccessiveHalvingPruner
+
+    options = cfg.successive_halving
+    return SuccessiveHalvingPruner(
+        min_resource="auto" if options.min_epochs is None else options.min_epochs,
+        reduction_factor=options.reduction_factor,
+        min_early_stopping_rate=options.min_early_stopping_rate,
+        bootstrap_count=options.bootstrap_trials,
+    )
+
+
+def _hyperband(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import HyperbandPruner
+
+    return HyperbandPruner(
+        min_resource=cfg.hyperband.min_epochs,
+        max_resource=max_epochs,
+        reduction_factor=cfg.hyperband.reduction_factor,
+        bootstrap_count=cfg.hyperband.bootstrap_trials,
+    )
+
+
+def _patient(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import PatientPruner
+
+    inner = cfg.patient.pruner
+    return PatientPruner(
+        None if inner is Pruner.none else _BUILDERS[inner](cfg, max_epochs),
+        patience=cfg.patient.patience_epochs,
+        min_delta=cfg.patient.min_delta,
+    )
+
+
+def _threshold(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import ThresholdPruner
+
+    return ThresholdPruner(
+        lower=cfg.threshold.lower,
+        upper=cfg.threshold.upper,
+        n_warmup_steps=cfg.threshold.warmup_epochs,
+        interval_steps=cfg.threshold.interval_epochs,
+    )
+
+
+def _wilcoxon(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import WilcoxonPruner
+
+    return WilcoxonPruner(
+        p_threshold=cfg.wilcoxon.p_threshold, n_startup_steps=cfg.wilcoxon.startup_epochs
+    )
+
+
+_BUILDERS: dict[Pruner, Callable[[Sweep, int], "optuna.pruners.BasePruner"]] = {
+    Pruner.none: _none,
+    Pruner.median: _median,
+    Pruner.percentile: _percentile,
+    Pruner.successive_halving: _successive_halving,
+    Pruner.hyperband: _hyperband,
+    Pruner.patient: _patient,
+    Pruner.threshold: _threshold,
+    Pruner.wilcoxon: _wilcoxon,
+}

@@ -1,0 +1,221 @@
+"""Samplers: a table of builders, and which of them can do what.
+
+A sampler is made anew for every trial, its seed from the sweep's seed and the trial's number: what
+it has learnt is in the storage, so one that goes on after a crash draws what it would have drawn.
+One that is kept, or made again with the same seed, repeats its first draws.
+"""
+
+import hashlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from samerun.config import Choices, Sampler, Sweep, UserError, listed
+
+if TYPE_CHECKING:
+    import optuna
+
+    from samerun.search.space import Space
+
+_MOST_GRID_POINTS = 1_000_000
+"""A grid is written out whole, for every trial anew."""
+
+
+def seed_of_trial(seed: int, number: int) -> int:
+    """Returns the sampler's seed for the trial of this number."""
+    digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def build_sampler(
+    cfg: Sweep, space: "Space", seed: int, num_objectives: int, number: int = 0
+) -> "optuna.samplers.BaseSampler":
+    """Makes the sampler that draws one trial.
+
+    Args:
+        cfg: the sweep.
+        space: what it tries.
+        seed: the sweep's seed.
+        num_objectives: how many values a trial has.
+        number: number of the trial to be drawn.
+
+    Raises:
+        UserError: this sampler cannot search this space.
+    """
+    import optuna
+
+    check_sampler(cfg, space, num_objectives)
+    with warnings.catch_warnings():  # that an option may change in another version of Optuna
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _BUILDERS[cfg.sampler](cfg, space, seed, seed_of_trial(seed, number))
+
+
+def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
+    """Checks that a sampler can search a space.
+
+    Raises:
+        UserError: it cannot.
+    """
+    sampler = cfg.sampler
+    if sampler in (Sampler.grid, Sampler.brute_force):
+        endless = [e.key for e in space.entries if e.space.num_points is None]
+        if endless:
+            raise UserError(
+                f"sweep.sampler: {sampler} tries every value, but {endless[0]} has no step: "
+                f"name its values, as in a,b,c, or give range(a,b,step)."
+            )
+    if sampler is Sampler.grid and space.is_conditional:
+        keys = listed(entry.key for entry in space.entries if entry.when)
+        raise UserError(
+            f"sweep.sampler: grid knows no conditions, but {keys} is not tried everywhere: use "
+            "brute_force."
+        )
+    if sampler is Sampler.grid and (space.num_points or 0) > _MOST_GRID_POINTS:
+        raise UserError(
+            f"sweep.sampler: a grid of {space.num_points} trials is more than "
+            f"{_MOST_GRID_POINTS}: use random."
+        )
+    if sampler is Sampler.cmaes and num_objectives > 1:
+        raise UserError(
+            f"sweep.sampler: cmaes knows one objective, received {num_objectives}: use tpe, gp, "
+            "nsga2 or nsga3."
+        )
+    if sampler is Sampler.gp and importlib.util.find_spec("torch") is None:
+        raise UserError("sweep.sampler: gp needs PyTorch: pip install torch.")
+
+
+def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:
+    """Returns what this sampler does with this space that the user would not expect."""
+    at_random = []
+    for entry in space.entries:
+        is_choice = isinstance(entry.space, Choices) and cfg.sampler is Sampler.cmaes
+        knows_no_conditions = cfg.sampler in (Sampler.cmaes, Sampler.gp, Sampler.qmc)
+        if is_choice or (entry.when and knows_no_conditions):
+            at_random.append(entry.key)
+    if not at_random:
+        return []
+    knows = "numbers without conditions" if cfg.sampler is Sampler.cmaes else "no conditions"
+    return [f"{cfg.sampler} draws {listed(at_random)} at random: it knows {knows}."]
+
+
+def num_trials(cfg: Sweep, space: "Space") -> int:
+    """Returns how many trials there will be: no more than a sampler that tries all can find."""
+    points = space.num_points
+    if points is None or cfg.sampler not in (Sampler.grid, Sampler.brute_force):
+        return cfg.n_trials
+    return min(cfg.n_trials, points)
+
+
+def _tpe(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import TPESampler
+
+    options = cfg.tpe
+    return TPESampler(
+        n_startup_trials=options.startup_trials,
+        n_ei_candidates=options.candidates,
+        multivariate=options.multivariate,
+        group=options.group,
+        constant_liar=options.constant_liar,
+        warn_independent_sampling=False,
+        seed=own,
+    )
+
+
+def _gp(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import GPSampler
+
+    return GPSampler(
+        n_startup_trials=cfg.gp.startup_trials,
+        deterministic_objective=cfg.gp.deterministic_objective,
+        warn_independent_sampling=False,
+        seed=own,
+    )
+
+
+def _cmaes(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import CmaEsSampler
+
+    options = cfg.cmaes
+    return CmaEsSampler(
+        n_startup_trials=options.startup_trials,
+        sigma0=options.sigma,
+        popsize=options.population_size,
+        consider_pruned_trials=options.consider_pruned_trials,
+        use_separable_cma=options.separable,
+        with_margin=options.with_margin,
+        lr_adapt=options.learning_rate_adaptation,
+        warn_independent_sampling=False,
+        seed=own,
+    )
+
+
+def _random(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=own)
+
+
+def _qmc(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import QMCSampler, RandomSampler
+
+    return QMCSampler(
+        qmc_type=cfg.qmc.sequence,
+        scramble=cfg.qmc.scramble,
+        seed=seed,  # it names the sequence; the place in it is in the storage
+        independent_sampler=RandomSampler(seed=own),
+        warn_independent_sampling=False,
+    )
+
+
+def _grid(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from samerun.search.enumerating import Grid
+
+    values = {entry.key: entry.space.points for entry in space.entries}
+    return Grid(values, seed=seed)  # it shuffles the grid, in which a trial's number is the place
+
+
+def _brute_force(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from samerun.search.enumerating import BruteForce
+
+    return BruteForce(seed=own)
+
+
+def _nsga2(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import NSGAIISampler
+
+    options = cfg.nsga
+    return NSGAIISampler(
+        population_size=options.population_size,
+        mutation_prob=options.mutation_probability,
+        crossover_prob=options.crossover_probability,
+        swapping_prob=options.swapping_probability,
+        seed=own,
+    )
+
+
+def _nsga3(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import NSGAIIISampler
+
+    options = cfg.nsga
+    return NSGAIIISampler(
+        population_size=options.population_size,
+        mutation_prob=options.mutation_probability,
+        crossover_prob=options.crossover_probability,
+        swapping_prob=options.swapping_probability,
+        seed=own,
+    )
+
+
+_Builder = Callable[[Sweep, "Space", int, int], "optuna.samplers.BaseSampler"]
+_BUILDERS: dict[Sampler, _Builder] = {
+    Sampler.tpe: _tpe,
+    Sampler.gp: _gp,
+    Sampler.cmaes: _cmaes,
+    Sampler.random: _random,
+    Sampler.qmc: _qmc,
+    Sampler.grid: _grid,
+    Sampler.brute_force: _brute_force,
+    Sampler.nsga2: _nsga2,
+    Sampler.nsga3: _nsga3,
+}

@@ -1,0 +1,238 @@
+"""The search space of a sweep, as Optuna asks for it and as Hydra is told about it."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from samerun.config import Choices, Config, Entry, Numbers, UserError, nearest, read_space
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What a sweep tries.
+
+    Args:
+        entries: the keys that vary: groups first, conditional ones after what they depend on.
+        fixed: the words of the command line that all trials share.
+        notes: what was decided for the user, one sentence each.
+    """
+
+    entries: tuple[Entry, ...]
+    fixed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def active(self, chosen: Mapping[str, Any]) -> Iterator[Entry]:
+        """Yields the entries that are tried where these options were chosen."""
+        return (entry for entry in self.entries if entry.holds(chosen))
+
+    def suggest(self, trial: "optuna.Trial") -> Values:
+        """Asks the study's sampler for the values of a trial: groups first, then their keys."""
+        values: Values = {}
+        for entry in self.entries:
+            if entry.holds(values):
+                values[entry.key] = _suggested(trial, entry)
+        return values
+
+    def overrides(self, values: Mapping[str, Any]) -> list[str]:
+        """Returns values as words of the command line, without the fixed ones.
+
+        Numbers are written so that reading them gives the same bits.
+        """
+        return [
+            f"{entry.prefix}{entry.key}={entry.space.word(values[entry.key])}"
+            for entry in self.entries
+            if entry.key in values
+        ]
+
+    def point(self, given: Mapping[str, Any]) -> Values:
+        """Returns a point that somebody names, as values of the study.
+
+        Args:
+            given: values or the command line's words for them. Keys that do not vary are left out,
+                and so are those that are not tried where these options are chosen.
+
+        Raises:
+            UserError: a value is not in the space, or nothing of the point varies.
+        """
+        values: Values = {}
+        for entry in self.entries:
+            if entry.key in given and entry.holds({**given, **values}):
+                values[entry.key] = _read(entry, given[entry.key])
+        if not values:
+            known = [entry.key for entry in self.entries]
+            hint = nearest(next(iter(given), ""), known)
+            raise UserError(f"sweep.enqueue: received {dict(given)}, where nothing varies.{hint}")
+        return values
+
+    def branches(self) -> Iterator[dict[str, str]]:
+        """Yields every combination of the groups' options."""
+        yield from self._branches({}, [entry for entry in self.entries if entry.is_group])
+
+    def _branches(
+        self, chosen: dict[str, str], groups: Sequence[Entry]
+    ) -> Iterator[dict[str, str]]:
+        if not groups:
+            yield chosen
+            return
+        first, rest = groups[0], groups[1:]
+        if not first.holds(chosen):
+            yield from self._branches(chosen, rest)
+            return
+        assert isinstance(first.space, Choices)
+        for option in first.space.words:
+            yield from self._branches({**chosen, first.key: option}, rest)
+
+    def corners(self, branch: Mapping[str, str]) -> Iterator[Values]:
+        """Yields whole trials of a branch: one in the middle, then each end of each range.
+
+        All other keys stay in the middle, or at their first choice.
+        """
+        entries = [entry for entry in self.active(branch) if not entry.is_group]
+        middle = {**branch, **{entry.key: entry.space.middle for entry in entries}}
+        yield middle
+        for entry in entries:
+            for end in entry.space.ends:
+                if end != middle[entry.key]:
+                    yield {**middle, entry.key: end}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every combination can be tried."""
+        return all(entry.space.num_points is not None for entry in self.entries)
+
+    @property
+    def num_points(self) -> int | None:
+        """How many different trials there are, `None` if without end."""
+        if not self.is_finite:
+            return None
+        return sum(
+            math.prod(e.space.num_points or 0 for e in self.active(branch) if not e.is_group)
+            for branch in self.branches()
+        )
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some key is tried in some branches only."""
+        return any(entry.when for entry in self.entries)
+
+    def distributions(self) -> dict[str, "BaseDistribution"]:
+        """Returns Optuna's distribution of each key."""
+        return {entry.key: distribution(entry.space) for entry in self.entries}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the space as plain values; equal for spaces that give the same trials."""
+        return {
+            entry.key: {
+                "space": entry.space.plain(),
+                "when": {group: sorted(names) for group, names in sorted(entry.when.items())},
+            }
+            for entry in sorted(self.entries, key=lambda entry: entry.key)
+        }
+
+    def difference(self, other: Mapping[str, Any]) -> list[str]:
+        """Returns what differs from the space that `as_dict` wrote down, one phrase each."""
+        mine = self.as_dict()
+        shown = {entry.key: str(entry) for entry in self.entries}
+        return [
+            f"{key} {_shown(other[key]) if key in other else 'absent'} → {shown.get(key, 'absent')}"
+            for key in sorted({*mine, *other})
+            if mine.get(key) != other.get(key)
+        ]
+
+    def short(self, values: Mapping[str, Any]) -> str:
+        """Returns values for a run's name, such as `dropout=0.31 l2=0.0002 cosine`.
+
+        For the eye: numbers have four digits.
+        """
+        lasts = [_last(entry.key) for entry in self.entries if not entry.is_group]
+        words, options = [], []
+        for entry in self.entries:
+            if entry.key not in values:
+                continue
+            text = entry.space.short(values[entry.key])
+            last = _last(entry.key)
+            if entry.is_group:
+                options.append(f"{last}={text}" if text in ("none", "default") else text)
+            else:
+                words.append(f"{last if lasts.count(last) == 1 else entry.key}={text}")
+        return " ".join([*words, *options])
+
+
+def parse_space(
+    words: Sequence[str],
+    params: Mapping[str, Any],
+    *,
+    compose: Callable[[Sequence[str]], Config] | None = None,
+    options: Callable[[str], Sequence[str]] | None = None,
+) -> Space:
+    """Reads what a sweep tries from the words of its command line and from `sweep.params`.
+
+    Args:
+        words: the command line's, those that vary something and those that do not.
+        params: `sweep.params`; a word replaces the entry of the same key.
+        compose: makes a config out of words; `None`: from the project's own folders.
+        options: names the options of a group; `None`: those of the project's own folders.
+
+    Raises:
+        UserError: nothing varies, or a key, space or condition is not understood.
+    """
+    swept = read_space(words, params, compose=compose, options=options)
+    return Space(entries=swept.entries, fixed=swept.fixed, notes=swept.notes)
+
+
+def distribution(space: Choices | Numbers) -> "BaseDistribution":
+    """Returns Optuna's distribution; both of its ends are the space's."""
+    from optuna import distributions
+
+    if isinstance(space, Choices):
+        return distributions.CategoricalDistribution(space.values)
+    if space.is_int:
+        low, high, step = int(space.low), int(space.high), int(space.step or 1)
+        return distributions.IntDistribution(low, high, log=space.is_log, step=step)
+    return distributions.FloatDistribution(space.low, space.high, log=space.is_log, step=space.step)
+
+
+def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:
+    space = entry.space
+    if isinstance(space, Choices):
+        return trial.suggest_categorical(entry.key, space.values)
+    if space.is_int:
+        low, high, step = int(space.low), int(space.high), int(space.step or 1)
+        return trial.suggest_int(entry.key, low, high, log=space.is_log, step=step)
+    found = trial.suggest_float(entry.key, space.low, space.high, log=space.is_log, step=space.step)
+    return space.read(found)
+
+
+def _read(entry: Entry, given: Any) -> Any:
+    try:
+        return entry.space.read(given)
+    except ValueError as error:
+        raise UserError(
+            f"sweep.enqueue: received {entry.key}={given}, expected one of {entry.space}."
+            if isinstance(entry.space, Choices)
+            else f"sweep.enqueue: received {entry.key}={given}, expected {entry.space}."
+        ) from error
+
+
+def _last(key: str) -> str:
+    return key.replace("/", ".").rpartition(".")[2]
+
+
+def _shown(plain: Mapping[str, Any]) -> str:
+    """Returns an entry that `as_dict` wrote down as it is shown."""
+    kept = plain["space"]
+    space: Choices | Numbers
+    if isinstance(kept, list):
+        space = Choices(tuple(kept), tuple(kept))
+    else:
+        ends = {name: kept[name] for name in ("low", "high", "step")}
+        space = Numbers(**ends, is_int=kept["int"], is_log=kept["log"])
+    when = {group: tuple(names) for group, names in plain["when"].items()}
+    return str(Entry(key="", space=space, when=when))
