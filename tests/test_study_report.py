@@ -144,11 +144,13 @@ import samerun.report.progress, samerun.report.study
 for name in ("tensorflow", "keras", "mlflow", "optuna", "plotly", "matplotlib"):
     assert name not in sys.modules, name
 import optuna
-from samerun.report import study_figures, study_pages
+from samerun.report import study as study_report, study_figures, study_pages
+from samerun.tracking import NullRun
 study = optuna.create_study()
 study.add_trial(optuna.trial.create_trial(value=1.0))
 figures, missing = study_figures.draw(study, ["loss"], [])
 study_pages.page(study, ["loss"], [], list(figures), missing)
+study_report._write_tensorboard(study, NullRun(), ["loss"])
 for name in ("tensorflow", "keras"):
     assert name not in sys.modules, name
 """
@@ -313,6 +315,44 @@ def test_the_page_draws_in_a_browser_without_a_network(night, tmp_path, objectiv
     assert len(sections) == page.count("<section>") >= 5
     for section in sections:
         assert "main-svg" in section
+
+
+def test_tensorboard_shows_a_row_for_each_trial(night, tmp_path):
+    from tensorboard import context
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
+
+    for _ in range(2):  # a sweep that goes on writes its report again
+        study_report.write(
+            night,
+            tracking.NullRun(tmp_path),
+            tmp_path / "report",
+            space_words=SPACE,
+            objectives=[METRIC],
+            children={},
+        )
+    read = plugin_event_multiplexer.EventMultiplexer()
+    read.AddRunsFromDirectory(str(tmp_path / "tensorboard"))
+    read.Reload()
+    provider = data_provider.MultiplexerDataProvider(read, str(tmp_path))
+    tab = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    asked = context.RequestContext()
+    page = tab.experiment_from_metadata(asked, "", True, tab.hparams_metadata(asked, ""), [])
+    assert {column.name for column in page.hparam_infos} == set(SPACE)
+    assert [column.name.tag for column in page.metric_infos] == [METRIC]
+    request = api_pb2.ListSessionGroupsRequest(slice_size=100)
+    request.allowed_statuses.extend([api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE])
+    request.col_params.add().metric.tag = METRIC
+    request.col_params.add().hparam = "model.dropout"
+    rows = list_session_groups.Handler(asked, tab, "", request).run().session_groups
+    assert len(rows) == len(night.trials)
+    for row in rows:
+        trial = night.trials[int(row.name)]
+        assert row.hparams["model.dropout"].number_value == trial.params["model.dropout"]
+        shown = [value.value for value in row.metric_values]
+        is_complete = trial.state == TrialState.COMPLETE
+        assert shown == (pytest.approx([trial.value]) if is_complete else [])
 
 
 def recorded(*, is_terminal, **more):

@@ -5,14 +5,47 @@ Written with TensorBoard's own protocol buffers, so that nothing here needs a Te
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+_TEXT = api_pb2.DATA_TYPE_STRING
+_STATUS = {
+    "COMPLETE": api_pb2.STATUS_SUCCESS,
+    "PRUNED": api_pb2.STATUS_SUCCESS,  # TensorBoard has no word for it
+    "FAIL": api_pb2.STATUS_FAILURE,
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A trial of a sweep, as a row of TensorBoard's HParams tab.
+
+    Args:
+        name: the trial's folder below that of the sweep.
+        params: what the sweep chose for it.
+        values: its results, by name; empty if it has none.
+        points: name of what it reported, and the value at the end of each epoch.
+        state: Optuna's state.
+        start: seconds since 1970.
+        end: seconds since 1970.
+    """
+
+    name: str
+    params: Mapping[str, str]
+    values: Mapping[str, float]
+    points: tuple[str, Mapping[int, float]]
+    state: str
+    start: float
+    end: float
 
 
 def write(folder: Path, summary: Any, step: int = 0) -> None:
@@ -38,6 +71,68 @@ def write_hparams(folder: Path, params: Mapping[str, str], metrics: Mapping[str,
     for name, value in metrics.items():
         write(folder, Summary(value=[Summary.Value(tag=name, simple_value=value)]))
     write(folder, _hparams("_hparams_/session_end_info", session_end_info=end))
+
+
+def write_sweep(folder: Path, objectives: Sequence[str], sessions: Sequence[Session]) -> None:
+    """Writes all trials of a sweep for TensorBoard's HParams and scalars tabs, in its own process.
+
+    Only what was swept is a column, and pruned trials have a row too, unlike in their own folders.
+
+    Args:
+        folder: the sweep's TensorBoard folder.
+        objectives: names of the results, which become columns.
+        sessions: the trials.
+    """
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in objectives]
+    names = dict.fromkeys(name for session in sessions for name in session.params)
+    hparams = [api_pb2.HParamInfo(name=name, type=_type(name, sessions)) for name in names]
+    experiment = api_pb2.Experiment(hparam_infos=hparams, metric_infos=metrics)
+    _write_all(folder, [Event(summary=_hparams("_hparams_/experiment", experiment=experiment))])
+    for session in sessions:
+        _write_all(folder / session.name, _events_of(session))
+
+
+def _events_of(session: Session) -> list[Any]:
+    start = plugin_data_pb2.SessionStartInfo(start_time_secs=session.start)
+    for name, text in session.params.items():
+        _set(start.hparams[name], text)
+    status = _STATUS.get(session.state, api_pb2.STATUS_RUNNING)
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=session.end)
+    metric, points = session.points
+    summary = _hparams("_hparams_/session_start_info", session_start_info=start)
+    events = [Event(wall_time=session.start, summary=summary)]
+    scalars = [(f"by_epoch/{metric}", step, value) for step, value in sorted(points.items())]
+    last = max(points, default=0)
+    scalars += [(name, last, value) for name, value in session.values.items()]
+    for tag, step, value in scalars:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        events.append(Event(wall_time=session.end, step=step, summary=summary))
+    summary = _hparams("_hparams_/session_end_info", session_end_info=end)
+    return [*events, Event(wall_time=session.end, summary=summary)]
+
+
+def _type(name: str, sessions: Sequence[Session]) -> Any:
+    """The type of a parameter's values: any mixture is text."""
+    kinds = set()
+    for session in sessions:
+        if name in session.params:
+            value = plugin_data_pb2.SessionStartInfo().hparams[name]
+            _set(value, session.params[name])
+            kinds.add(value.WhichOneof("kind"))
+    types = {"number_value": api_pb2.DATA_TYPE_FLOAT64, "bool_value": api_pb2.DATA_TYPE_BOOL}
+    return types.get(kinds.pop(), _TEXT) if len(kinds) == 1 else _TEXT
+
+
+def _write_all(folder: Path, events: Sequence[Any]) -> None:
+    """Writes a file of events; the next time it is replaced.
+
+    Not by TensorBoard's `EventFileWriter`, which imports TensorFlow to open a file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "events.out.tfevents.0000000000.samerun").open("wb") as file:
+        writer = RecordWriter(file)
+        for event in (Event(wall_time=time.time(), file_version="brain.Event:2"), *events):
+            writer.write(event.SerializeToString())
 
 
 def write_picture(folder: Path, tag: str, png: Path) -> None:

@@ -3,6 +3,7 @@
 Nothing here imports TensorFlow, since a sweep's own process never does.
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,11 +77,42 @@ def write(
         study_pages.page(study, objectives, names, list(figures), missing), encoding="utf-8"
     )
     run.log_file(page)
+    _write_tensorboard(study, run, objectives)
     notes = [f"{name}: {reason}" for name, reason in missing.items()]
     if notes:
         text += "\n".join(["### Plots that are not there", "", *(f"- {line}" for line in notes)])
     run.log_text(text + "\n", "study.md")
     return notes
+
+
+def _write_tensorboard(study: "optuna.Study", run: Run, objectives: Sequence[str]) -> None:
+    """Writes the HParams tab of the whole study, which `samerun tensorboard RUN` opens."""
+    from samerun import events
+
+    folder = run.folder / "tensorboard"
+    shutil.rmtree(folder, ignore_errors=True)  # from before the sweep went on
+    sessions = []
+    for trial in trials_of(study):
+        if trial.datetime_start is None:
+            continue
+        start = trial.datetime_start.timestamp()
+        values = trial.values if trial.state.name == "COMPLETE" else None
+        session = events.Session(
+            name=f"{trial.number:04}",
+            params={name: _plain(value) for name, value in trial.params.items()},
+            values=dict(zip(objectives, values or (), strict=False)),
+            points=(objectives[0], trial.intermediate_values),
+            state=trial.state.name,
+            start=start,
+            end=trial.datetime_complete.timestamp() if trial.datetime_complete else start,
+        )
+        sessions.append(session)
+    events.write_sweep(folder, objectives, sessions)
+    run.log_folder(folder, "tensorboard")
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def words(
