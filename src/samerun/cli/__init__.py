@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from samerun import __version__
+from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.ends import INTERRUPTED, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.replaying import resume_command
@@ -41,6 +42,10 @@ def _run(words: list[str]) -> int:
         return train_command(words[1:])
     if words[:1] == ["resume"]:
         return resume_command(words[1:])
+    if words[:1] == ["reproduce"]:
+        return reproduce_command(words[1:])
+    if words[:1] == ["diff"]:
+        return diff_command(words[1:])
     chosen = parser.parse_args(words)
     if not hasattr(chosen, "run"):
         parser.print_help()
@@ -56,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="")
     commands.add_parser("train", help="train a model; -m for several", add_help=False)
     commands.add_parser("resume", help="go on with a run that was interrupted", add_help=False)
+    commands.add_parser("reproduce", help="train a run again and compare every bit", add_help=False)
+    commands.add_parser("diff", help="say what two runs differ in", add_help=False)
     ui = commands.add_parser("ui", help="open the MLflow UI on the runs of this folder")
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     ui.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
@@ -82,7 +89,8 @@ def _complete(words: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
-        commands = ["train", "resume", "experiments", "ui", "tensorboard", "completion"]
+        commands = ["train", "resume", "reproduce", "diff", "experiments", "ui", "tensorboard"]
+        commands.append("completion")
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

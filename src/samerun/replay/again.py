@@ -1,0 +1,83 @@
+"""A stored config trained as a new run: in this process, or by this file as a program of its own.
+
+As a program it runs with the code of another commit or in another environment. So it uses of
+samerun only what a run cannot do without, and imports it late.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A run that is to be made.
+
+    Args:
+        resolved: YAML of its whole config.
+        overrides: what was changed in it by words.
+        name: what it is called.
+        tags: its tags, besides those that every run has.
+        folder: its own folder.
+        command: the words that asked for it.
+    """
+
+    resolved: str
+    overrides: Sequence[str]
+    name: str
+    tags: dict[str, str]
+    folder: str
+    command: Sequence[str]
+
+    def as_json(self) -> str:
+        """Returns the request as the program reads it."""
+        return json.dumps(asdict(self))
+
+
+def train(request: Request) -> str:
+    """Trains a run and returns its ID.
+
+    Args:
+        request: what to train.
+
+    Raises:
+        UserError: the store or the data is not what the config needs.
+        Diverged: the loss or a metric became NaN or infinite.
+    """
+    from samerun import config, logbook, provenance, screen, tracking, training
+
+    composition = config.Composition(
+        config=config.from_yaml(request.resolved),
+        composed=request.resolved,
+        resolved=request.resolved,
+        overrides=tuple(request.overrides),
+    )
+    cfg, folder = composition.config, Path(request.folder)
+    with tracking.open_run(cfg, folder, name=request.name, tags=request.tags) as run:
+        out = screen.console()
+        screen.show_config(cfg, out)
+        found = provenance.collect(shlex.join(request.command))
+        logbook.describe_origin(run, composition, found)
+        training.train(cfg, run, out)
+    return run.id
+
+
+def main(file: str) -> int:
+    """Trains what a file asks for and writes the run's ID beside it."""
+    request = Request(**json.loads(Path(file).read_text(encoding="utf-8")))
+    try:
+        run_id = train(request)
+    except Exception as error:
+        if type(error).__name__ not in ("UserError", "Diverged"):
+            raise
+        print(f"samerun: {error}", file=sys.stderr)
+        return 2
+    Path(file).with_suffix(".id").write_text(run_id, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

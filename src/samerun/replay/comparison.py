@@ -1,0 +1,369 @@
+"""Two sides of a run, row by row: code, environment, machine, data; same, differs or unknown."""
+
+import hashlib
+import importlib.metadata
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from samerun.config import UserError
+from samerun.identity import PACKAGE
+from samerun.replay.origin import Facts, clean
+
+_CORE = ("tensorflow", "keras", "numpy")
+_PARTS = ("config", "code", "data", "threads", "environment", "machine")
+# From the likeliest cause of another result to the least likely one.
+
+_MOST_NAMES = 5
+
+
+class State(StrEnum):
+    """How two sides stand to each other."""
+
+    same = "same"
+    differs = "differs"
+    unknown = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One thing that is compared.
+
+    Args:
+        part: `config`, `code`, `data`, `threads`, `environment` or `machine`.
+        what: the thing.
+        first: what it was.
+        second: what it is.
+        state: whether they are the same.
+        detail: the names of what differs.
+        matters: whether the result may depend on it.
+    """
+
+    part: str
+    what: str
+    first: str
+    second: str
+    state: State
+    detail: str = ""
+    matters: bool = True
+
+    @property
+    def is_cause(self) -> bool:
+        """Whether it may be why two results differ."""
+        return self.matters and self.state is State.differs
+
+
+def compare(first: Facts, second: Facts) -> list[Row]:
+    """Returns the rows of the table, from the likeliest cause of a difference to the least likely.
+
+    Args:
+        first: of the recorded run.
+        second: of this machine, or of another run.
+    """
+    rows = [*_code(first, second), *_data(first, second)]
+    return in_order([*rows, *_environment(first, second), *_machine(first, second)])
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Returns the rows part by part, the likeliest causes of a difference first."""
+    return sorted(rows, key=lambda row: _PARTS.index(row.part))
+
+
+def settings(
+    first: Mapping[str, str], second: Mapping[str, str], *, ignored: Iterable[str] = ()
+) -> list[Row]:
+    """Returns a row for each leaf of the config that differs, and one for the number of threads.
+
+    Args:
+        first: the flattened config of the recorded run.
+        second: that of the other one.
+        ignored: beginnings of keys that say nothing about the result.
+    """
+    rows = []
+    for key in sorted({*first, *second}):
+        one, other = first.get(key, "–"), second.get(key, "–")
+        is_thread = key in ("training.intra_op_threads", "training.inter_op_threads")
+        if (one != other or is_thread) and not key.startswith(tuple(ignored)):
+            rows.append(_row("threads" if is_thread else "config", key, one, other))
+    return in_order(rows)
+
+
+def likeliest(rows: Sequence[Row]) -> Row | None:
+    """Returns the row that most likely made the results differ, `None` where all are the same."""
+    causes = [row for row in rows if row.is_cause]
+    return min(causes, key=lambda row: _PARTS.index(row.part), default=None)
+
+
+def missing_packages(recorded: Facts, present: Facts) -> list[str]:
+    """Returns the packages that a run needs and this environment has not got, as `name==version`.
+
+    Args:
+        recorded: of the run.
+        present: of this environment.
+    """
+    known = {_plain(name) for name in present.packages or {}}
+    return [
+        f"{name}=={version}"
+        for name, version in (recorded.packages or {}).items()
+        if _plain(name) in _needed(recorded) and _plain(name) not in known
+    ]
+
+
+def check_packages(missing: Sequence[str]) -> None:
+    """Checks that all the packages that a run needs are here.
+
+    Args:
+        missing: what `missing_packages` returned.
+
+    Raises:
+        UserError: names those that are missing.
+    """
+    if missing:
+        names = [clean(name) for name in missing]
+        raise UserError(
+            f"The run was made with {', '.join(names)}, not installed here: install "
+            f"{'it' if len(names) == 1 else 'them'} with `pip install {' '.join(names)}`, or give "
+            "--env."
+        )
+
+
+def table(rows: Sequence[Row], first: str = "recorded", second: str = "here") -> Table:
+    """Returns the rows as a table for the terminal.
+
+    Args:
+        rows: what was compared.
+        first: heading of the first side.
+        second: heading of the second side.
+    """
+    colours = {State.same: "green", State.differs: "red", State.unknown: "yellow"}
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, is_text in (("", False), ("", False), (first, True), (second, True), ("", False)):
+        made.add_column(heading, no_wrap=not is_text, overflow="fold")
+    part = ""
+    for row in rows:
+        colour = colours[row.state] if row.matters else "dim"
+        cells = [escape(text) for text in (row.what, row.first, row.second)]
+        made.add_row(row.part if row.part != part else "", *cells, f"[{colour}]{row.state}[/]")
+        if row.detail:
+            made.add_row("", f"  [dim]{escape(row.detail)}[/]")
+        part = row.part
+    return made
+
+
+def as_markdown(
+    rows: Sequence[Row], first: str = "recorded", second: str = "reproduced"
+) -> list[str]:
+    """Returns the lines of the same table in Markdown."""
+    lines = [f"| | | {first} | {second} | |", "|---|---|---|---|---|"]
+    for row in rows:
+        state = f"**{row.state}**" if row.is_cause else str(row.state)
+        what = f"{row.what}: {row.detail}" if row.detail else row.what
+        shown = [_escaped(cell) for cell in (row.part, what, row.first, row.second)]
+        lines.append(f"| {' | '.join(shown)} | {state} |")
+    return lines
+
+
+def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Returns the rows as plain values, for JSON."""
+    names = ("part", "what", "first", "second", "state", "detail", "matters")
+    return [{name: getattr(row, name) for name in names} for row in rows]
+
+
+def changed_files(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
+    """Returns the paths whose contents differ, and those that only one side has, with a mark."""
+    names = []
+    for path in sorted({*first, *second}):
+        if path not in second:
+            names.append(f"{path} (gone)")
+        elif path not in first:
+            names.append(f"{path} (new)")
+        elif first[path] != second[path]:
+            names.append(path)
+    return [clean(name) for name in names]
+
+
+def _code(first: Facts, second: Facts) -> list[Row]:
+    own = [_only(side.files, own=True) for side in (first, second)]
+    package = [_only(side.files, own=False) for side in (first, second)]
+    is_known = first.files is not None and second.files is not None
+    rows = [_files("samerun's files", *package)]
+    if first.commit != "" or second.commit != "":  # both outside of any checkout
+        commits = _short(
+            *(None if c is None else c or "none" for c in (first.commit, second.commit))
+        )
+        changes = [_patch(side) for side in (first, second)]
+        rows = [
+            _row("code", "commit", *commits, matters=not is_known),
+            _row("code", "uncommitted", *changes, matters=not is_known),
+            *rows,
+        ]
+    if any(own):
+        rows.append(_files("your files", *own))
+    return rows
+
+
+def _only(files: Mapping[str, str] | None, *, own: bool) -> dict[str, str] | None:
+    if files is None:
+        return None
+    return {path: hash_ for path, hash_ in files.items() if path.startswith(PACKAGE) != own}
+
+
+def _patch(side: Facts) -> str | None:
+    if side.patch is None:
+        return None
+    if not side.patch and not side.left_out:
+        return "nothing"
+    num_files = len(re.findall("^diff --git ", side.patch, re.M)) + len(side.left_out)
+    content = side.patch.strip().encode("utf-8", "surrogateescape")
+    return f"{num_files} files, {hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _files(what: str, first: dict[str, str] | None, second: dict[str, str] | None) -> Row:
+    if first is None or second is None:
+        return _row("code", what, None if first is None else "", None if second is None else "")
+    names = changed_files(first, second)
+    counts = f"{len(first)} files", f"{len(second)} files"
+    state = State.differs if names else State.same
+    return Row(
+        part="code",
+        what=what,
+        first=counts[0],
+        second=counts[1],
+        state=state,
+        detail=_listed(names),
+    )
+
+
+def _data(first: Facts, second: Facts) -> list[Row]:
+    splits = sorted({*(first.data or {}), *(second.data or {})}, key=_order)
+    rows = []
+    for split in splits:
+        digests = [
+            None if side.data is None else side.data.get(split, "–") for side in (first, second)
+        ]
+        rows.append(_row("data", f"{split} split", *_short(*digests)))
+    return rows or [_row("data", "splits", None, None)]
+
+
+def _order(split: str) -> tuple[int, str]:
+    known = ("train", "validation", "test")
+    return (known.index(split) if split in known else len(known), split)
+
+
+def _environment(first: Facts, second: Facts) -> list[Row]:
+    rows = [_row("environment", "Python", first.python, second.python)]
+    one, other = _named(first.packages), _named(second.packages)
+    builds = _short(first.tensorflow_build, second.tensorflow_build)
+    if one is None or other is None:
+        rows.append(_row("environment", "packages", None, None))
+    else:
+        rows += _packages(one, other, _needed(first) | _needed(second))
+    rows.append(_row("environment", "TensorFlow's build", *builds))
+    return rows + _variables(first.environment, second.environment)
+
+
+def _packages(one: dict[str, str], other: dict[str, str], needed: set[str]) -> list[Row]:
+    rows = [_row("environment", name, one.get(name), other.get(name)) for name in _CORE]
+    rest = sorted(needed - set(_CORE))
+    rows += [
+        _row("environment", name, one.get(name, "–"), other.get(name, "–"))
+        for name in rest
+        if one.get(name) != other.get(name)
+    ]
+    num_same = sum(name in one and one[name] == other.get(name) for name in rest)
+    if num_same:
+        rows.append(_row("environment", f"{num_same} more it needs", "equal", "equal"))
+    strangers = sorted({*one, *other} - needed - set(_CORE))
+    different = [name for name in strangers if one.get(name) != other.get(name)]
+    counts = [str(len(set(side) - needed)) for side in (one, other)]
+    state = State.differs if different else State.same
+    rows.append(
+        Row(
+            part="environment",
+            what="other packages",
+            first=counts[0],
+            second=counts[1],
+            state=state,
+            detail=_listed(different),
+            matters=False,
+        )
+    )
+    return rows
+
+
+def _variables(one: Mapping[str, str] | None, other: Mapping[str, str] | None) -> list[Row]:
+    if one is None or other is None:
+        return [_row("environment", "variables", None, None)]
+    different = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
+    if not different:
+        return [_row("environment", "variables", str(len(one)), str(len(other)))]
+    return [
+        _row("environment", clean(name), one.get(name, "not set"), other.get(name, "not set"))
+        for name in different
+    ]
+
+
+def _machine(first: Facts, second: Facts) -> list[Row]:
+    def joined(words: Sequence[str] | None) -> str | None:
+        return None if words is None else " ".join(words) or "none"
+
+    cores = [None if side.num_cores is None else str(side.num_cores) for side in (first, second)]
+    return [
+        _row("machine", "processor", first.processor, second.processor),
+        _row("machine", "instructions", joined(first.instructions), joined(second.instructions)),
+        _row("machine", "GPUs", joined(first.gpus), joined(second.gpus)),
+        _row("machine", "cores", *cores, matters=False),
+    ]
+
+
+def _row(
+    part: str, what: str, first: str | None, second: str | None, *, matters: bool = True
+) -> Row:
+    state = State.same if first == second else State.differs
+    if first is None or second is None:
+        state = State.unknown
+    one, other = ("?" if side is None else clean(side, 60) for side in (first, second))
+    return Row(part=part, what=what, first=one, second=other, state=state, matters=matters)
+
+
+def _short(first: str | None, second: str | None) -> tuple[str | None, str | None]:
+    """Shortens hashes for the eye; two that differ still do."""
+    if first is None or second is None or first == second or first[:10] != second[:10]:
+        return first and first[:10], second and second[:10]
+    return first, second
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(clean(name) for name in names[:_MOST_NAMES]) + more
+
+
+def _named(packages: Mapping[str, str] | None) -> dict[str, str] | None:
+    if packages is None:
+        return None
+    return {_plain(name): version for name, version in packages.items()}
+
+
+def _plain(name: str) -> str:
+    """The name as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _needed(side: Facts) -> set[str]:
+    """What samerun itself needs, without its extras, and what the user's own code imports."""
+    try:
+        words = importlib.metadata.requires("samerun") or []
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        words = []
+    own = [word for word in words if "extra ==" not in word]
+    names = [re.split(r"[^A-Za-z0-9._-]", word)[0] for word in own]
+    return {_plain(name) for name in (*names, *side.own_packages, *_CORE)}
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "\\<").replace("`", "\\`")

@@ -1,0 +1,267 @@
+"""What a stored run says about itself, read as data that a stranger may have written.
+
+Nothing here imports, unpickles or resolves what it reads: YAML and JSON give plain values, arrays
+are read without pickles, and a config that would look into this machine's environment is refused.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+
+from samerun import config, identity, provenance, tracking
+from samerun.config import Config, UserError
+from samerun.replay.trust import check_plain
+from samerun.tracking import StoredRun
+
+CONFIG = "config/resolved.yaml"
+PREDICTIONS = "evaluation/predictions.npz"
+_SPLITS = ("train", "validation", "test")
+_MOST_BYTES = {CONFIG: 1_000_000}
+_MOST_BYTES_OTHERWISE = 200_000_000
+# A config has some kilobytes; predictions are a few numbers an example.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a result depends on besides its config: of a stored run, or of this machine now.
+
+    `None` is what is not known, such as the data's digests before the data is read. The commit is
+    an empty text outside of a git checkout.
+    """
+
+    commit: str | None = None
+    patch: str | None = None
+    left_out: tuple[str, ...] = ()
+    files: Mapping[str, str] | None = None
+    python: str | None = None
+    packages: Mapping[str, str] | None = None
+    own_packages: tuple[str, ...] = ()
+    tensorflow_build: str | None = None
+    environment: Mapping[str, str] | None = None
+    processor: str | None = None
+    instructions: tuple[str, ...] | None = None
+    gpus: tuple[str, ...] | None = None
+    num_cores: int | None = None
+    data: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A stored run, ready to be run again.
+
+    Args:
+        run: as the store has it.
+        resolved: YAML of its config.
+        cfg: the same, typed and checked.
+        facts: its code, environment, machine and data.
+    """
+
+    run: StoredRun
+    resolved: str
+    cfg: Config
+    facts: Facts
+
+
+def read(run: StoredRun, *, uri: str | None = None) -> Origin:
+    """Reads what a run says about itself.
+
+    Args:
+        run: the stored run.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: it is no run of samerun, or holds what samerun does not write.
+    """
+    if CONFIG not in tracking.list_artifacts(run, "config", uri=uri):
+        raise UserError(
+            f"Run {run.id} ({clean(run.name)}) has no {CONFIG}: it was not made by samerun, or its "
+            "artifacts are gone."
+        )
+    resolved = _text(run, CONFIG, uri)
+    check_values_only(resolved)
+    cfg = config.from_yaml(resolved)
+    return Origin(run=run, resolved=resolved, cfg=cfg, facts=facts_of(run, uri=uri))
+
+
+def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:
+    """Returns what a stored run says about its code, environment, machine and data.
+
+    Args:
+        run: the stored run.
+        uri: the store, by default that of this folder.
+    """
+    there = set(tracking.list_artifacts(run, "provenance", uri=uri))
+    plain = _json(run, "provenance/provenance.json", uri, there) or {}
+    files = _json(run, "provenance/files.json", uri, there)
+    code, machine = _dict(plain.get("code")) or {}, _dict(plain.get("machine")) or {}
+    commit = _str(code.get("commit")) or ("" if "commit" in code else None)
+    diff = "provenance/uncommitted.diff"
+    data = {split: run.tags.get(f"samerun.data.{split}", "") for split in _SPLITS}
+    cores = machine.get("num_cores")
+    return Facts(
+        commit=commit,
+        patch=_text(run, diff, uri) if diff in there else ("" if code else None),
+        left_out=_words(code.get("left_out")) or (),
+        files=_texts(files),
+        python=_str(plain.get("python")),
+        packages=_texts(plain.get("packages")),
+        own_packages=_words(plain.get("own_packages")) or (),
+        tensorflow_build=_str(plain.get("tensorflow_build")),
+        environment=_texts(plain.get("environment")),
+        processor=_str(machine.get("processor")),
+        instructions=_words(machine.get("instructions")),
+        gpus=_words(machine.get("gpus")),
+        num_cores=cores if isinstance(cores, int) else None,
+        data={split: digest for split, digest in data.items() if digest} or None,
+    )
+
+
+def facts_here(cfg: Config, data: Mapping[str, str] | None) -> Facts:
+    """Returns the same of this checkout on this machine.
+
+    Args:
+        cfg: the config that is to run, for the user's own code.
+        data: digest of each split, `None` where the data was not read.
+    """
+    found = provenance.collect("")
+    return Facts(
+        commit=found.code.commit or "",
+        patch=found.code.diff,
+        left_out=found.code.left_out,
+        files=identity.code_files(cfg),
+        python=found.python,
+        packages=found.packages,
+        own_packages=tuple(identity.own_packages(cfg)),
+        tensorflow_build=found.tensorflow_build,
+        environment=found.environment,
+        processor=found.machine.processor,
+        instructions=found.machine.instructions,
+        gpus=found.machine.gpus,
+        num_cores=found.machine.num_cores,
+        data=data,
+    )
+
+
+def predictions(run: StoredRun, *, uri: str | None = None) -> dict[str, Any] | None:
+    """Returns a run's predictions as arrays by name, `None` where it has stored none.
+
+    Raises:
+        UserError: the file holds anything but plain arrays.
+    """
+    if PREDICTIONS not in tracking.list_artifacts(run, "evaluation", uri=uri):
+        return None
+    content = _bytes(run, PREDICTIONS, uri)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # NumPy raises several kinds for a file that is none
+        raise UserError(
+            f"Run {run.id}: its {PREDICTIONS} holds something else than plain arrays, which is not "
+            "read: it was not written by samerun."
+        ) from error
+
+
+def weights(run: StoredRun, *, uri: str | None = None) -> dict[tuple[int, int], str]:
+    """Returns the digest of the weights at each checkpoint, by (epoch, step).
+
+    Args:
+        run: the stored run.
+        uri: the store, by default that of this folder.
+    """
+    path = "checkpoints/digests.csv"
+    if path not in tracking.list_artifacts(run, "checkpoints", uri=uri):
+        return {}
+    found = {}
+    for line in _text(run, path, uri).splitlines():
+        epoch, _, rest = line.partition(",")
+        step, _, digest = rest.partition(",")
+        if epoch.isdecimal() and step.isdecimal():
+            found[int(epoch), int(step)] = digest.strip()
+    return found
+
+
+def check_values_only(text: str) -> None:
+    """Checks that a stored config is plain values: no interpolation, alias, anchor or tag.
+
+    An interpolation may hide in an escape such as `"\\x24{oc.env:HOME}"`, so the values are looked
+    at as they are read; aliases of aliases would grow to gigabytes.
+
+    Raises:
+        UserError: it holds something else, or is no YAML.
+    """
+    check_plain(text)
+    strange = (yaml.AliasToken, yaml.AnchorToken, yaml.TagToken)
+    try:
+        if any(isinstance(token, strange) for token in yaml.scan(text)):
+            raise UserError(
+                "The stored config holds a tag, an anchor or an alias, where only values belong: "
+                "it was not written by samerun and is not used."
+            )
+        for leaf in _leaves(yaml.safe_load(text)):
+            check_plain(leaf)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError("The stored config is no YAML: it was not written by samerun.") from error
+
+
+def clean(text: str, longest: int = 200) -> str:
+    """Returns a text of a stranger's as one harmless line: a terminal obeys control characters."""
+    shown = "".join(letter if letter.isprintable() else "�" for letter in text[:longest])
+    return shown + ("…" if len(text) > longest else "")
+
+
+def _leaves(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield str(key)
+            yield from _leaves(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value)
+    else:
+        yield str(node)
+
+
+def _bytes(run: StoredRun, path: str, uri: str | None) -> bytes:
+    content = tracking.read_artifact(run, path, uri=uri)
+    most = _MOST_BYTES.get(path, _MOST_BYTES_OTHERWISE)
+    if len(content) > most:
+        raise UserError(
+            f"Run {run.id}: its {path} has {len(content)} bytes, expected at most {most}: it was "
+            "not written by samerun and is not used."
+        )
+    return content
+
+
+def _text(run: StoredRun, path: str, uri: str | None) -> str:
+    return _bytes(run, path, uri).decode("utf-8", "replace")
+
+
+def _json(run: StoredRun, path: str, uri: str | None, there: set[str]) -> dict[str, Any] | None:
+    if path not in there:
+        return None
+    try:
+        return _dict(json.loads(_text(run, path, uri)))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"Run {run.id}: its {path} is no JSON: it is not used.") from error
+
+
+def _dict(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _words(value: Any) -> tuple[str, ...] | None:
+    return tuple(str(word) for word in value) if isinstance(value, list) else None
+
+
+def _texts(value: Any) -> dict[str, str] | None:
+    known = _dict(value)
+    return None if known is None else {str(key): str(text) for key, text in known.items()}

@@ -1,0 +1,228 @@
+"""A stored run trained again as a new run, and compared with it down to the last bit."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from samerun import config, data, tracking
+from samerun.config import Config, CustomDataset, UserError
+from samerun.config.stored import changed
+from samerun.replay import again, comparison, origin, verdict
+from samerun.replay.comparison import Row
+from samerun.replay.origin import Origin
+from samerun.replay.surroundings import train_elsewhere
+from samerun.replay.trust import check_trusted
+from samerun.replay.verdict import RTOL, Verdict
+from samerun.tracking import StoredRun
+
+_NOT_MEANT = ("tracking.", "checkpoint.")
+# Where a run is written down and how often does not change it.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be trained again, and how this place differs from where it was trained.
+
+    Args:
+        origin: the recorded run.
+        cfg: what will be trained: its config with the words' changes.
+        overrides: the words.
+        rows: the comparison.
+        recorded_code: train with the recorded code.
+        recorded_packages: train in an environment with the recorded packages.
+        trusted: what the person at the terminal trusts.
+        missing: packages that the run needs and this environment has not got.
+    """
+
+    origin: Origin
+    cfg: Config
+    overrides: tuple[str, ...]
+    rows: list[Row]
+    recorded_code: bool
+    recorded_packages: bool
+    trusted: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def causes(self) -> list[Row]:
+        """What differs and may change the result."""
+        return [row for row in self.rows if row.is_cause]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """A run that was trained again.
+
+    Args:
+        first: the recorded run.
+        second: the new one.
+        rows: what differs around them, as both recorded it.
+        verdict: how they stand to each other.
+    """
+
+    first: StoredRun
+    second: StoredRun
+    rows: list[Row]
+    verdict: Verdict
+
+
+def prepare(
+    run: StoredRun,
+    overrides: Sequence[str] = (),
+    *,
+    recorded_code: bool = False,
+    recorded_packages: bool = False,
+    trusted: Sequence[str] = (),
+    download: bool = True,
+) -> Plan:
+    """Compares where a run was trained with this place, without training.
+
+    Args:
+        run: the recorded run.
+        overrides: changes of its config, such as `training.intra_op_threads=1`; they are rows.
+        recorded_code: as if the recorded code were checked out.
+        recorded_packages: as if the recorded packages were installed.
+        trusted: modules that its config may import, and `recorded-code` and `recorded-packages`.
+        download: also read data that Keras may have to download.
+
+    Raises:
+        UserError: the run cannot be trained here, or what it holds is not to be trusted.
+    """
+    found = origin.read(run)
+    check_trusted(found.cfg, trusted)
+    cfg = _replayed(found, overrides)
+    check_trusted(cfg, trusted)
+    is_own = isinstance(cfg.dataset, CustomDataset)
+    present = origin.facts_here(cfg, None)
+    if not (recorded_code and is_own):  # else the function is only there when it is checked out
+        config.check(cfg, data.describe(cfg.dataset))
+        if download or not data.may_download(cfg.dataset):
+            present = dataclasses.replace(present, data=data.digests(cfg.dataset))
+    missing = () if recorded_packages else comparison.missing_packages(found.facts, present)
+    present = _as_if(found, present, recorded_code, recorded_packages)
+    rows = comparison.compare(found.facts, present)
+    before, after = effective(found.cfg, run.tags), effective(cfg, {})
+    rows = [*comparison.settings(before, after, ignored=_NOT_MEANT), *rows]
+    return Plan(
+        origin=found,
+        cfg=cfg,
+        overrides=tuple(overrides),
+        rows=comparison.in_order(rows),
+        recorded_code=recorded_code,
+        recorded_packages=recorded_packages,
+        trusted=tuple(trusted),
+        missing=tuple(missing),
+    )
+
+
+def check(plan: Plan) -> None:
+    """Checks that the run can be trained here at all.
+
+    Raises:
+        UserError: a package that it needs is missing.
+    """
+    comparison.check_packages(plan.missing)
+
+
+def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
+    """Trains a run again, compares it and tags the new run with the verdict.
+
+    Args:
+        plan: what `prepare` returned.
+        out: where to show progress.
+        rtol: largest difference that counts as close, as a share of the larger value.
+
+    Raises:
+        UserError: a package is missing, the data or the store cannot be used, or the new run
+            could not be delivered to the store.
+        Diverged: the loss or a metric became NaN or infinite.
+    """
+    check(plan)
+    first = plan.origin.run
+    request = _request(plan)
+    if plan.recorded_code or plan.recorded_packages:
+        new_id = train_elsewhere(
+            plan.origin,
+            request,
+            recorded_code=plan.recorded_code,
+            recorded_packages=plan.recorded_packages,
+            trusted=plan.trusted,
+            out=out,
+        )
+    else:
+        new_id = again.train(request)
+    second = tracking.find_runs([new_id])[0]
+    if second.status != "FINISHED":
+        raise UserError(
+            f"Run {second.id} was trained, but the store does not have all of it yet: it waits in "
+            f"{request.folder}."
+        )
+    rows = rows_between(first, second)
+    found = verdict.judge(verdict.read(first), verdict.read(second), rows, rtol=rtol)
+    tracking.tag_run(second, {"samerun.verdict": found.word.value})
+    return Reproduction(first=first, second=second, rows=rows, verdict=found)
+
+
+def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
+    """Returns what differs around two stored runs: config, code, data, environment, machine."""
+    one, other = origin.read(first), origin.read(second)
+    leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)
+    rows = comparison.settings(*leaves, ignored=_NOT_MEANT)
+    return comparison.in_order([*rows, *comparison.compare(one.facts, other.facts)])
+
+
+def effective(cfg: Config, tags: Mapping[str, str]) -> dict[str, str]:
+    """Returns the flattened config with what was really used where it only says `auto`."""
+    leaves, key = config.flatten(cfg), "training.steps_per_execution"
+    return {**leaves, key: tags.get("samerun.steps_per_execution", leaves[key])}
+
+
+def _as_if(
+    found: Origin, present: origin.Facts, recorded_code: bool, recorded_packages: bool
+) -> origin.Facts:
+    """This place as the run will find it: what is checked out or installed for it is as it was."""
+    then = found.facts
+    if recorded_code:
+        present = dataclasses.replace(
+            present, commit=then.commit, patch=then.patch, left_out=then.left_out, files=then.files
+        )
+    if recorded_packages:
+        present = dataclasses.replace(
+            present, packages=then.packages, tensorflow_build=then.tensorflow_build
+        )
+    return present
+
+
+def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
+    """The recorded config, written to the store it came from, as no trial of any sweep."""
+    cfg = changed(found.resolved, overrides).config
+    here = tracking.resolve_uri(None)
+    uri = cfg.tracking.uri
+    is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
+    steps = effective(cfg, found.run.tags)["training.steps_per_execution"]
+    if any(word.startswith("training.steps_per_execution=") for word in overrides):
+        steps = cfg.training.steps_per_execution
+    return dataclasses.replace(
+        cfg,
+        trial=None,
+        tracking=dataclasses.replace(cfg.tracking, uri=uri if is_here else None),
+        training=dataclasses.replace(cfg.training, steps_per_execution=steps),
+    )
+
+
+def _request(plan: Plan) -> again.Request:
+    first, now = plan.origin.run, datetime.now()
+    folder = Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
+    flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
+    return again.Request(
+        resolved=config.to_yaml(plan.cfg),
+        overrides=plan.overrides,
+        name=f"{origin.clean(first.name)}-again",
+        tags={"samerun.reproduces": first.id},
+        folder=str(folder.absolute()),
+        command=["samerun", "reproduce", first.id, *plan.overrides, *flags],
+    )

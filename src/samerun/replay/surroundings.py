@@ -1,0 +1,139 @@
+"""Other code or another environment for a run: a worktree, a virtual environment, a subprocess."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import samerun
+from samerun.config import UserError
+from samerun.replay import again, worktree
+from samerun.replay.again import Request
+from samerun.replay.origin import Origin, clean
+from samerun.replay.worktree import Checkout
+from samerun.tracking import read_artifact, resolve_uri
+
+_REQUIREMENTS = "provenance/requirements.txt"
+_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9.!+_-]+")
+_NOT_FROM_AN_INDEX = {"samerun", "pip", "setuptools", "wheel"}
+
+
+def train_elsewhere(
+    origin: Origin,
+    request: Request,
+    *,
+    recorded_code: bool,
+    recorded_packages: bool,
+    trusted: Sequence[str],
+    out: Console,
+) -> str:
+    """Trains a run in a process of its own and returns its ID.
+
+    Args:
+        origin: the run that is reproduced.
+        request: the run that is to be made.
+        recorded_code: with the code of its commit and its uncommitted changes.
+        recorded_packages: in a fresh virtual environment with its packages.
+        trusted: what the person at the terminal trusts; `recorded-code` and `recorded-packages`
+            stand for what this machine did not record itself.
+        out: where to say what is being done.
+
+    Raises:
+        UserError: the code or the packages cannot be had or are not to be trusted, or the run did
+            not come to its end.
+    """
+    with contextlib.ExitStack() as stack:
+        here = Checkout(folder=Path.cwd(), source=worktree.python_path())
+        if recorded_code:
+            here = stack.enter_context(worktree.checked_out(origin, trusted))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="samerun-again-")))
+        python = Path(sys.executable)
+        if recorded_packages:
+            python = _environment(origin, folder / "environment", trusted, out)
+        file = folder / "request.json"
+        file.write_text(request.as_json(), encoding="utf-8")
+        source = [*here.source, _only_samerun(folder)]
+        code = _run(python, file, here.folder, source)
+        answer = file.with_suffix(".id")
+        if code or not answer.is_file():
+            raise UserError(
+                f"The run did not come to its end (exit code {code}): the reason is said above."
+            )
+        return answer.read_text(encoding="utf-8").strip()
+
+
+def _run(python: Path, file: Path, folder: Path, source: Sequence[Path]) -> int:
+    """Runs the program; it is stopped with this one, and its output goes where this one's goes."""
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, source))
+    environment["MLFLOW_TRACKING_URI"] = resolve_uri(None)  # it may be relative to this folder
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # -P: the folder of the program is no place to look for modules in.
+    words = [str(python), "-P", str(Path(again.__file__)), str(file)]
+    process = subprocess.Popen(words, cwd=folder, env=environment)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait(timeout=60)
+        raise
+
+
+def _only_samerun(folder: Path) -> Path:
+    """A folder in which Python finds this samerun and nothing else that is installed beside it."""
+    place = folder / "source"
+    place.mkdir(exist_ok=True)
+    (place / "samerun").symlink_to(Path(samerun.__file__).resolve().parent)
+    return place
+
+
+def _environment(origin: Origin, folder: Path, trusted: Sequence[str], out: Console) -> Path:
+    """Makes a virtual environment with the recorded packages and returns its Python."""
+    text = read_artifact(origin.run, _REQUIREMENTS).decode("utf-8", "replace")
+    worktree.check_recorded_here(origin.run, _REQUIREMENTS, text, trusted, word="recorded-packages")
+    file = folder.with_suffix(".txt")
+    lines = pinned(text)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    began = time.monotonic()
+    out.print(f"Installing {len(lines)} packages into a new environment; that takes minutes.")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    # No dependencies: the list is whole. No sources: building one would run its code.
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "-r"]
+    for words in ([sys.executable, "-m", "venv", str(folder)], [str(python), *install, str(file)]):
+        answer = subprocess.run(words, capture_output=True, check=False)
+        if answer.returncode:
+            lines = answer.stderr.decode(errors="replace").strip().splitlines() or ["?"]
+            said = next((line for line in lines if line.startswith("ERROR")), lines[-1])
+            raise UserError(f"--env: the recorded packages cannot be installed: {clean(said)}")
+    out.print(f"The environment was ready after {time.monotonic() - began:.0f} s.")
+    return python
+
+
+def pinned(text: str) -> list[str]:
+    """Returns the packages of a recorded list, each with its exact version.
+
+    Args:
+        text: lines such as `numpy==2.1.0`.
+
+    Raises:
+        UserError: a line is something else, such as an address or an option of pip.
+    """
+    lines = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        name, sign, version = line.partition("==")
+        if not (sign and _PACKAGE.fullmatch(name) and _VERSION.fullmatch(version)):
+            raise UserError(
+                f"--env: the recorded packages hold the line {clean(line)!r}, expected "
+                "NAME==VERSION: it was not written by samerun and nothing is installed."
+            )
+        if name.lower() not in _NOT_FROM_AN_INDEX:
+            lines.append(line)
+    return lines
