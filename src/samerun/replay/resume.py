@@ -245,6 +245,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         UserError: the checkpoint does not fit the model, or the store cannot be used.
     """
     from samerun import logbook, training
+    from samerun.replay import fork
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
     origin = provenance.collect(_command(plan))
@@ -258,7 +259,9 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         )
         with forked as run:
             logbook.describe_origin(run, plan.composition, origin)
-            state = plan.state and training.forked(plan.state, cfg)
+            state = plan.state
+            if state is not None:
+                state = training.forked(fork.with_rate_of(state, cfg), cfg)
             return training.train(cfg, run, out, state=state)
     number = plan.run.num_resumed + 1
     again = tracking.reopen_run(

@@ -205,6 +205,7 @@ class Courier:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._is_away = False
+        self._noting = threading.Lock()
         self._thread = threading.Thread(target=self._keep_at_it, name="samerun-spool", daemon=True)
         self._thread.start()
 
@@ -241,7 +242,7 @@ class Courier:
         try:
             self._delivery.deliver()
         except Exception as error:  # whatever it is: the run goes on, the line waits
-            if not self._is_away:
+            if not self._becomes(away=True):
                 words = redact(str(error)).splitlines() or [type(error).__name__]
                 _log.warning(
                     "The tracking store does not take everything (%s). The run goes on; what it "
@@ -249,9 +250,13 @@ class Courier:
                     words[0][:200],
                     self._delivery.spool.folder,
                 )
-            self._is_away = True
             return False
-        if self._is_away:
+        if self._becomes(away=False):
             _log.warning("The tracking store has everything again.")
-        self._is_away = False
         return True
+
+    def _becomes(self, *, away: bool) -> bool:
+        """Notes whether the store is away; returns what was noted before, to one thread only."""
+        with self._noting:
+            before, self._is_away = self._is_away, away
+        return before
