@@ -1,0 +1,62 @@
+"""The state of one run as the beginning of another one, whose learning rate goes its own way."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from samerun import optim
+from samerun.checkpoints import Array, State
+from samerun.config import Config, ReduceOnPlateau
+
+Entry = tuple[list[Any], Array]
+"""A variable as a checkpoint holds it: its path, shape and dtype, and its value."""
+
+
+def with_rate_of(state: State, cfg: Config) -> State:
+    """Returns a state whose learning rate is that of another config.
+
+    A rate that stays the same is a variable of the optimizer, and a plateau's factor is one too: a
+    checkpoint would bring back the old ones, or not fit a schedule at all.
+
+    Args:
+        state: of the run that is forked.
+        cfg: config of the new one.
+    """
+    entries = {section: _entries(state, section) for section in state.meta["variables"]}
+    callbacks = dict(state.meta["callbacks"])
+    entries["optimizer"] = _with_rate(entries["optimizer"], cfg)
+    if not isinstance(cfg.schedule, ReduceOnPlateau):
+        entries["schedule"] = []
+        callbacks.pop("plateau", None)
+    elif not entries["schedule"]:
+        entries["schedule"] = [(["plateau_factor", [], "float32"], np.asarray(1.0, np.float32))]
+        callbacks["plateau"] = {"best": -math.inf, "wait": 0, "cooldown": 0, "factor": 1.0}
+    arrays = {
+        name: value for name, value in state.arrays.items() if name.partition("/")[0] not in entries
+    }
+    for section, listed in entries.items():
+        arrays |= {f"{section}/{number}": value for number, (_, value) in enumerate(listed)}
+    variables = {section: [words for words, _ in listed] for section, listed in entries.items()}
+    meta = {**state.meta, "variables": variables, "callbacks": callbacks}
+    return dataclasses.replace(state, arrays=arrays, meta=meta)
+
+
+def _entries(state: State, section: str) -> list[Entry]:
+    listed = state.meta["variables"][section]
+    return [(words, state.arrays[f"{section}/{number}"]) for number, words in enumerate(listed)]
+
+
+def _with_rate(entries: list[Entry], cfg: Config) -> list[Entry]:
+    """Keras lists the rate behind the number of steps, and only if it is no schedule."""
+    kept = [entry for entry in entries if not entry[0][0].endswith("/learning_rate")]
+    rate = optim.schedule(cfg.schedule, cfg.optimizer.learning_rate, 1, cfg.training.epochs)
+    if callable(rate):
+        return kept
+    paths = [entry[0][0] for entry in kept]
+    counter = next(path for path in paths if path.endswith("/iterations"))
+    path = f"{counter.rpartition('/')[0]}/learning_rate"
+    entry = ([path, [], "float32"], np.asarray(cfg.optimizer.learning_rate, np.float32))
+    place = paths.index(counter) + 1
+    return [*kept[:place], entry, *kept[place:]]
