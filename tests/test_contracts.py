@@ -187,7 +187,7 @@ def test_output_is_float32_under_mixed_precision(kind):
     spec = first_spec(kind)
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model, (x, y) = built(kind, spec), batch(spec)
+        model, (x, y) = built(kind, spec, run_eagerly=True), batch(spec)
         assert model.predict(x, verbose=0).dtype == np.float32
         history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
         assert np.isfinite(history["loss"]).all()
@@ -433,7 +433,14 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(("layout", "task", "activation", "sentence"), ENDS)
 def test_a_users_model_ends_in_what_the_loss_takes(
     layout, task, activation, sentence, policy, tmp_path, monkeypatch
