@@ -1,14 +1,26 @@
 """What a sweep is to make better, in which direction, and whether that can be."""
 
-from samerun.config.check import epoch_metrics, metrics_of, should_rise
+from samerun.config.check import epoch_metrics, should_rise
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
-from samerun.config.spec import DataSpec
+from samerun.config.spec import DataSpec, Task
 from samerun.config.sweep import Direction, Sweep
 
 NUM_PARAMETERS = "num_parameters"
 """The size of the model, an objective that no epoch changes."""
+
+_CLASSES = ("accuracy", "log_loss", "expected_calibration_error")
+_ONE_CLASS = ("precision", "recall", "f1", "auc", "average_precision")
+_NUMBERS = ("mean_absolute_error", "root_mean_squared_error", "r2", "skill")
+_MEASURED: dict[Task, tuple[str, ...]] = {
+    Task.multiclass: (*_CLASSES, *(f"{name}_macro" for name in _ONE_CLASS)),
+    Task.binary: (*_CLASSES, *_ONE_CLASS),
+    Task.regression: _NUMBERS,
+    Task.forecast: _NUMBERS,
+    Task.language_model: ("accuracy", "log_loss", "perplexity", "bits_per_token"),
+}
+"""What the evaluation of the kept weights measures, by `samerun.evaluation`."""
 
 
 def objectives_of(sweep: Sweep, cfg: Config) -> tuple[str, ...]:
@@ -30,10 +42,9 @@ def _direction(objective: str) -> str:
 
 def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     """Returns the names that an objective can have."""
-    tested = ["log_loss", *metrics_of(cfg, spec.task)] if spec.is_classification else []
-    tested = tested or list(metrics_of(cfg, spec.task))
     final = "test" if spec.num_test else "validation"
-    names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in tested), NUM_PARAMETERS]
+    measured = _MEASURED[spec.task]
+    names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in measured), NUM_PARAMETERS]
     return tuple(dict.fromkeys(names))
 
 

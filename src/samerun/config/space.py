@@ -56,11 +56,10 @@ class Choices:
         """
         if given in self.words:
             return self.values[self.words.index(given)]
-        text = str(given).replace(" ", "").lower()
         number = _number(given)
         for value, word in zip(self.values, self.words, strict=True):
             is_same = number is not None and number == _number(value)
-            if text in (word.lower(), str(value).lower()) or is_same:
+            if is_same or _plainly(given) in (_plainly(word), _plainly(value)):
                 return value
         raise ValueError(f"{given} is none of {self}")
 
@@ -187,6 +186,10 @@ class Entry:
 def exact(value: float) -> Decimal:
     """Returns the decimal number that was written: 0.1, not the nearest binary fraction."""
     return Decimal(repr(float(value)))
+
+
+def _plainly(given: Any) -> str:
+    return str(given).replace(" ", "").lower()
 
 
 def _number(given: Any) -> float | None:

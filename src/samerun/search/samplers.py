@@ -117,7 +117,6 @@ def _tpe(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.Ba
         multivariate=options.multivariate,
         group=options.group,
         constant_liar=options.constant_liar,
-        warn_independent_sampling=False,
         seed=own,
     )
 

@@ -1,0 +1,309 @@
+"""Samplers and pruners: the ends of every space, the same trials again, who can do what."""
+
+import functools
+import importlib.util
+import warnings
+
+import optuna
+import pytest
+from omegaconf import OmegaConf
+
+from samerun import config, search
+from samerun.config import Pruner, Sampler, UserError
+
+NEEDS_TORCH = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"
+)
+SAMPLERS = [
+    pytest.param(sampler, marks=[NEEDS_TORCH] if sampler is Sampler.gp else [])
+    for sampler in Sampler
+]
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+compose = functools.cache(lambda words: config.compose(list(words)).config)
+
+
+def parse(*words, params=None):
+    return search.parse_space(words, params or {}, compose=lambda some: compose(tuple(some)))
+
+
+def sweep(**changes):
+    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml")
+    del plain["defaults"]
+    node = OmegaConf.create({"sweep": OmegaConf.merge(plain, changes)})
+    return config.parse_sweep(node)
+
+
+def ask(study, cfg, space, seed=0):
+    """Draws the next trial as the sweeper does."""
+    number = len(study.get_trials(deepcopy=False))
+    study.sampler = search.build_sampler(cfg, space, seed, len(study.directions), number)
+    trial = study.ask()
+    return trial, space.suggest(trial)
+
+
+def result(values):
+    """A smooth function of all numbers of a trial, and of the lengths of its words."""
+    return sum(
+        len(value) if isinstance(value, str) else float(value or 0) ** 2
+        for value in values.values()
+    )
+
+
+def run(study, cfg, space, num_trials, seed=0):
+    drawn = []
+    while len(study.get_trials(deepcopy=False)) < num_trials:
+        trial, values = ask(study, cfg, space, seed)
+        drawn.append(values)
+        study.tell(trial, [result(values)] * len(study.directions))
+    return drawn
+
+
+ENDS = [
+    ("model.dropout=range(0.1,0.4,0.1)", {0.1, 0.2, 0.3}),
+    ("model.kernel_size=range(1,4)", {1, 2, 3}),
+    ("model.kernel_size=interval(1,3)", {1, 2, 3}),
+    ("dataset.batch_size=range(8,25,8)", {8, 16, 24}),
+    ("model.activation=relu,tanh,elu", {"relu", "tanh", "elu"}),
+    ("model.kernel_size=tag(log,range(1,4))", {1, 2, 3}),
+]
+SAME = [Sampler.tpe, Sampler.random, Sampler.qmc, Sampler.grid, Sampler.brute_force]
+
+
+@pytest.mark.parametrize("sampler", SAME)
+@pytest.mark.parametrize(("word", "values"), ENDS)
+def test_all_samplers_agree_on_the_ends(sampler, word, values):
+    space = parse(word)
+    cfg = sweep(sampler=sampler)
+    tries = len(values) if sampler in (Sampler.grid, Sampler.brute_force) else 30
+    drawn = run(optuna.create_study(), cfg, space, tries)
+    assert {trial[space.entries[0].key] for trial in drawn} == values
+
+
+@pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.random, Sampler.qmc])
+@pytest.mark.parametrize(
+    ("word", "low", "high"),
+    [
+        ("model.dropout=interval(0.1,0.6)", 0.1, 0.6),
+        ("model.l2=tag(log,interval(1e-6,1e-2))", 1e-6, 1e-2),
+    ],
+)
+def test_no_sampler_leaves_an_interval(sampler, word, low, high):
+    space = parse(word)
+    drawn = run(optuna.create_study(), sweep(sampler=sampler), space, 30)
+    assert all(low <= trial[space.entries[0].key] <= high for trial in drawn)
+    assert len({trial[space.entries[0].key] for trial in drawn}) == 30
+
+
+MIXED = [
+    "model.kernel_size=range(1,5)",
+    "model.dropout=range(0,0.6,0.1)",
+    "model.activation=relu,tanh,elu",
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_one_worker_and_one_seed_give_the_same_trials_again(sampler):
+    space, cfg = parse(*MIXED), sweep(sampler=sampler, nsga={"population_size": 4})
+    first = run(optuna.create_study(), cfg, space, 14)
+    assert run(optuna.create_study(), cfg, space, 14) == first
+    assert run(optuna.create_study(), cfg, space, 14, seed=1) != first
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sweep_that_goes_on_draws_what_it_would_have_drawn(sampler):
+    space, cfg = parse(*MIXED), sweep(sampler=sampler, nsga={"population_size": 4})
+    whole = run(optuna.create_study(), cfg, space, 14)
+    storage, parts = optuna.storages.InMemoryStorage(), []
+    for until in (5, 12, 14):
+        study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+        parts += run(study, cfg, space, until)
+    assert parts == whole
+    if sampler is not Sampler.gp:  # near its optimum it may come to the same point again
+        assert len({str(values) for values in parts}) > 7
+
+
+def test_a_sweep_that_goes_on_from_a_file_draws_what_it_would_have_drawn(tmp_path):
+    space, cfg = parse(*MIXED), sweep()
+    whole = run(optuna.create_study(), cfg, space, 13)
+    parts = []
+    for until in (5, 13):
+        storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/study.db")
+        study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+        parts += run(study, cfg, space, until)
+        storage.remove_session()
+        storage.engine.dispose()
+    assert parts == whole
+
+
+CONDITIONAL = {
+    "optimizer": "adam,sgd",
+    "optimizer.momentum": {"when": {"optimizer": "sgd"}, "space": "range(0.5,0.9,0.1)"},
+    "seed": "range(2)",
+}
+
+
+@pytest.mark.parametrize("sampler", [one for one in SAMPLERS if one.values[0] is not Sampler.grid])
+def test_conditions_hold_with_every_sampler_that_can(sampler):
+    space, cfg = parse(params=CONDITIONAL), sweep(sampler=sampler, nsga={"population_size": 4})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = run(optuna.create_study(), cfg, space, 24 if sampler is not Sampler.gp else 14)
+    assert {trial["optimizer"] for trial in drawn} == {"adam", "sgd"}
+    for trial in drawn:
+        assert ("optimizer.momentum" in trial) == (trial["optimizer"] == "sgd")
+
+
+def test_brute_force_tries_each_point_of_each_branch_once():
+    space, cfg = parse(params=CONDITIONAL), sweep(sampler=Sampler.brute_force, n_trials=100)
+    assert search.num_trials(cfg, space) == space.num_points == 2 + 2 * 4
+    drawn = run(optuna.create_study(), cfg, space, 10)
+    assert len({str(sorted(trial.items())) for trial in drawn}) == 10
+
+
+def test_a_grid_tries_each_point_once_with_two_workers():
+    space, cfg = parse(*MIXED), sweep(sampler=Sampler.grid, n_trials=100)
+    assert search.num_trials(cfg, space) == 72
+    study, running, seen = optuna.create_study(), [], set()
+    for _ in range(72):
+        trial, values = ask(study, cfg, space)
+        seen.add(str(values))
+        running.append(trial)
+        if len(running) == 2:
+            study.tell(running.pop(0), 1.0)
+    assert len(seen) == 72
+
+
+def test_tpe_learns_the_values_that_belong_to_a_branch_together():
+    space, cfg = parse(params=CONDITIONAL), sweep()
+    assert cfg.tpe.multivariate
+    assert cfg.tpe.group
+    assert cfg.tpe.constant_liar
+    study = optuna.create_study()
+    run(study, cfg, space, 15)
+    sampler = search.build_sampler(cfg, space, 0, 1, 15)
+    trial = study.ask()
+    relative = sampler.infer_relative_search_space(study, study.get_trials()[trial.number])
+    assert "optimizer.momentum" in relative
+
+
+@pytest.mark.parametrize(
+    ("sampler", "words", "objectives", "sentence"),
+    [
+        ("grid", ["model.dropout=interval(0,0.6)"], 1, "model.dropout has no step"),
+        ("brute_force", ["model.dropout=interval(0,0.6)"], 1, "give range(a,b,step)"),
+        (
+            "grid",
+            ["optimizer=adam,sgd", "optimizer.momentum=0.5,0.9"],
+            1,
+            "grid knows no conditions, but optimizer.momentum is not tried everywhere: use "
+            "brute_force",
+        ),
+        ("grid", ["seed=range(2000000)"], 1, "more than 1000000: use random"),
+        ("cmaes", ["seed=range(3)"], 2, "cmaes knows one objective, received 2"),
+    ],
+)
+def test_a_sampler_that_cannot_search_the_space_is_refused(sampler, words, objectives, sentence):
+    with pytest.raises(UserError) as caught:
+        search.check_sampler(sweep(sampler=sampler), parse(*words), objectives)
+    assert sentence in str(caught.value)
+
+
+def test_a_gaussian_process_without_pytorch_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="gp needs PyTorch: pip install torch"):
+        search.check_sampler(sweep(sampler="gp"), parse("seed=1,2"), 1)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "notes"),
+    [
+        ("tpe", []),
+        ("random", []),
+        ("qmc", ["qmc draws optimizer.momentum at random: it knows no conditions."]),
+        ("gp", ["gp draws optimizer.momentum at random: it knows no conditions."]),
+        (
+            "cmaes",
+            [
+                "cmaes draws optimizer, optimizer.momentum at random: it knows numbers without "
+                "conditions."
+            ],
+        ),
+    ],
+)
+def test_the_user_is_told_what_a_sampler_draws_at_random(sampler, notes):
+    assert search.sampler_notes(sweep(sampler=sampler), parse(params=CONDITIONAL)) == notes
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [one for one in SAMPLERS if one.values[0] is not Sampler.cmaes],
+)
+def test_two_objectives_work_with_every_sampler_that_can(sampler):
+    space, cfg = parse(*MIXED), sweep(sampler=sampler, pruner="none", nsga={"population_size": 4})
+    study = optuna.create_study(directions=["minimize", "maximize"])
+    assert len(run(study, cfg, space, 13)) == 13
+
+
+def pruned_at(cfg, curves, max_epochs=20):
+    """Reports each curve as a trial; returns at which epoch each was pruned, `None` if never."""
+    study = optuna.create_study(
+        direction="minimize", pruner=search.build_pruner(cfg, "minimize", max_epochs)
+    )
+    ends = []
+    for curve in curves:
+        trial = study.ask()
+        end = None
+        for epoch, value in enumerate(curve):
+            trial.report(value, epoch)
+            if trial.should_prune():
+                end = epoch
+                break
+        state = optuna.trial.TrialState.COMPLETE if end is None else optuna.trial.TrialState.PRUNED
+        study.tell(trial, curve[-1] if end is None else None, state=state)
+        ends.append(end)
+    return ends
+
+
+GOOD, BAD = [1 / (1 + epoch) for epoch in range(20)], [2.0] * 20
+WORSE = [2.0 + epoch for epoch in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"pruner": "none"}, None),
+        ({"pruner": "median", "median": {"startup_trials": 3, "warmup_epochs": 4}}, 4),
+        ({"pruner": "percentile", "percentile": {"startup_trials": 3, "warmup_epochs": 2}}, 2),
+        ({"pruner": "successive_halving", "successive_halving": {"min_epochs": 2}}, 2),
+        ({"pruner": "patient", "patient": {"patience_epochs": 6}}, 7),
+        ({"pruner": "threshold", "threshold": {"upper": 1.5, "warmup_epochs": 3}}, 3),
+        ({"pruner": "wilcoxon"}, 3),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_each_pruner_stops_a_bad_trial_where_its_options_say(changes, end):
+    ends = pruned_at(sweep(**changes), [GOOD] * 5 + [WORSE])
+    assert ends == [None] * 5 + [end]
+
+
+def test_hyperband_knows_the_longest_trial():
+    ends = pruned_at(sweep(pruner="hyperband", hyperband={"min_epochs": 2}), [GOOD, BAD] * 12, 18)
+    assert all(end is None for end in ends[::2])
+    stopped = [end for end in ends[1::2] if end is not None]
+    assert stopped
+    assert set(stopped) <= {2, 6, 18}
+
+
+def test_a_patient_pruner_asks_another_one():
+    options = {"pruner": "median", "patience_epochs": 2}
+    cfg = sweep(pruner="patient", patient=options, median={"startup_trials": 3})
+    assert pruned_at(cfg, [GOOD] * 4 + [[4 - value for value in GOOD]])[-1] is not None
+    assert pruned_at(cfg, [GOOD] * 5) == [None] * 5
+
+
+def test_every_pruner_is_built():
+    for pruner in Pruner:
+        cfg = sweep(pruner=pruner, threshold={"upper": 1.0})
+        assert isinstance(search.build_pruner(cfg, "minimize", 20), optuna.pruners.BasePruner)
