@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext
@@ -55,6 +56,32 @@ class Order:
     from_best: bool
 
 
+def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
+    """Returns the whole config that Hydra makes of the words, its own part included.
+
+    Raises:
+        UserError: a word is not understood.
+    """
+    setup_globals()
+    try:
+        node = context.config_loader.load_sweep_config(master, list(words))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise config.translated(error) from error
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
+    """Returns the typed config in a whole config.
+
+    Raises:
+        UserError: a key or a value is not understood.
+    """
+    HydraConfig.instance().set_config(node)  # a config may ask for `${hydra:...}`
+    plain = OmegaConf.masked_copy(node, [key for key in node if key != "hydra"])
+    return config.parse(plain, words)
+
+
 class Frozen:
     """The configs of all branches, composed once: a file edited meanwhile changes no trial.
 
@@ -72,18 +99,14 @@ class Frozen:
         space: "search.Space",
         threads: int | None,
     ) -> None:
-        setup_globals()
+        self.threads = threads
         self._space = space
         self._branches: dict[Branch, DictConfig] = {}
         self._words: dict[Branch, list[str]] = {}
         for options in space.branches():
             branch = tuple(sorted(options.items()))
-            words = [*space.fixed, *(f"{key}={value}" for key, value in options.items())]
-            try:
-                node = context.config_loader.load_sweep_config(master, words)
-                self._words[branch] = _set_threads(node, threads)
-            except (HydraException, OmegaConfBaseException, ValueError) as error:
-                raise config.translated(error) from error
+            node = composed(context, master, [*space.fixed, *space.overrides(options)])
+            self._words[branch] = _set_threads(node, threads)
             self._branches[branch] = node
 
     def branches(self) -> Iterator[dict[str, str]]:
@@ -125,10 +148,7 @@ class Frozen:
         Raises:
             UserError: a key or a value is not understood.
         """
-        node = self._node(values)
-        HydraConfig.instance().set_config(node)  # a config may ask for `${hydra:...}`
-        plain = OmegaConf.masked_copy(node, [key for key in node if key != "hydra"])
-        return config.parse(plain, self.words(values))
+        return parsed(self._node(values), self.words(values))
 
     def node(
         self, values: Mapping[str, Any], trial: config.Trial, sweep_folder: Path
@@ -141,14 +161,20 @@ class Frozen:
             sweep_folder: the folder of the sweep, in which the trial's is named by its number.
         """
         node = self._node(values)
-        OmegaConf.update(node, "trial", config.as_dict(trial))
+        node.trial = trial
         with open_dict(node.hydra):
             node.hydra.job.id = str(trial.number)
             node.hydra.job.num = trial.number
             node.hydra.sweep.dir = str(sweep_folder)
             node.hydra.sweep.subdir = str(trial.number)
             node.hydra.overrides.task = self.words(values)
-        return node
+            if node.hydra.job.chdir is None:  # `null` asks for a version that workers do not know
+                node.hydra.job.chdir = False
+        # Without its own type, which is made at run time and cannot be pickled; `parse` in the
+        # worker checks all of it again.
+        plain = OmegaConf.masked_copy(node, list(node))
+        OmegaConf.set_struct(plain, True)
+        return plain
 
     def _branch_of(self, values: Mapping[str, Any]) -> Branch:
         keys = {key for branch in self._branches for key, _ in branch}
@@ -157,12 +183,15 @@ class Frozen:
     def _node(self, values: Mapping[str, Any]) -> DictConfig:
         branch = self._branch_of(values)
         node = copy.deepcopy(self._branches[branch])
-        chosen = dict(branch)
+        parser = OverridesParser.create()
         try:
-            for key, value in values.items():
-                if key not in chosen:
-                    OmegaConf.update(node, key, value, force_add=False)
-        except OmegaConfBaseException as error:
+            for word in self._space.overrides(values):
+                override = parser.parse_override(word)
+                if override.key_or_group not in dict(branch):
+                    added = override.is_add() or override.is_force_add()
+                    value = override.value()
+                    OmegaConf.update(node, override.key_or_group, value, force_add=added)
+        except (HydraException, OmegaConfBaseException) as error:
             raise config.translated(error) from error
         return node
 

@@ -109,8 +109,8 @@ def objective(result: "Result", name: str, direction: str, *, from_best: bool) -
 
 
 def warm_up() -> int:
-    """Imports TensorFlow, which takes 4 to 8 s, before the clock of a trial runs; returns the pid."""
-    from samerun.cli.running import quiet
+    """Imports TensorFlow, 4 to 8 s, before the clock of a trial runs; returns the process's ID."""
+    from samerun.cli.quietness import quiet
 
     with quiet():
         from samerun import training  # noqa: F401
@@ -186,9 +186,9 @@ def _stop(number: int, frame: Any) -> None:
     from samerun.tracking import Terminated
 
     training = sys.modules.get("samerun.training")
-    if training is not None and training.request_stop(Terminated):
-        return  # raised when the checkpoint is written
-    raise Terminated
+    request = getattr(training, "request_stop", None)  # the module may just be being imported
+    if request is None or not request(Terminated):
+        raise Terminated
 
 
 def start_worker(environment: Sequence[tuple[str, str]]) -> None:
@@ -237,9 +237,11 @@ def build_models(configs: Sequence[config.Config]) -> list[tuple[int, int]]:
     import keras
 
     from samerun import data, models
+    from samerun.determinism import make_deterministic
 
     found = []
     for cfg in configs:
+        make_deterministic(cfg.training)  # threads cannot be changed any more afterwards
         keras.utils.clear_session()
         model = models.build(cfg.model, data.describe(cfg.dataset))
         found.append((int(model.count_params()), _bytes_needed(model, cfg.dataset.batch_size)))

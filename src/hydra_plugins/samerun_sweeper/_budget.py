@@ -1,0 +1,43 @@
+"""When a sweep ends before all of its trials are there."""
+
+from typing import TYPE_CHECKING
+
+from samerun.config import Budget
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None:
+    """Returns which limit is reached, in words; `None` if a further trial may begin.
+
+    Args:
+        budget: the limits.
+        study: the study with its trials so far.
+        seconds: how long the sweep has run, earlier starts included.
+    """
+    if budget.seconds is not None and seconds >= budget.seconds:
+        return f"sweep.budget.seconds ({budget.seconds:g}) are over"
+    trials = study.get_trials(deepcopy=False)
+    if budget.epochs is not None:
+        epochs = sum(_epochs(trial) for trial in trials)
+        if epochs >= budget.epochs:
+            return f"sweep.budget.epochs ({budget.epochs}) are trained"
+    if budget.target is None and budget.patience_trials is None:
+        return None
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    sign = 1.0 if study.direction.name == "MINIMIZE" else -1.0
+    best, since = float("inf"), 0
+    for trial in ended:
+        value = sign * trial.value if trial.state.name == "COMPLETE" else float("inf")
+        best, since = (value, 0) if value < best else (best, since + 1)
+    if budget.target is not None and best <= sign * budget.target:
+        return f"sweep.budget.target ({budget.target:g}) is reached"
+    if budget.patience_trials is not None and since >= budget.patience_trials:
+        return f"{since} trials in a row were no better (sweep.budget.patience_trials)"
+    return None
+
+
+def _epochs(trial: "optuna.trial.FrozenTrial") -> int:
+    return int(trial.user_attrs.get("samerun.epochs") or trial.last_step or 0)

@@ -1,0 +1,266 @@
+"""A sweep from its words to its last trial; imported when one begins."""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.samerun_sweeper import _ending, _preflight, _workers
+from hydra_plugins.samerun_sweeper._executors import Executor, Inline, Slots, graphics_cards
+from hydra_plugins.samerun_sweeper._loop import Loop, log_history
+from hydra_plugins.samerun_sweeper._plan import Plan
+from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed, without_sweep
+from samerun import config, search, tracking
+from samerun.config import UserError
+from samerun.tracking.recovery import RUN_FILE
+
+if TYPE_CHECKING:
+    import optuna
+
+_log = logging.getLogger(__name__)
+_LOCK_FILE = "sweep.lock"
+
+
+def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> None:
+    """Runs a sweep from Hydra's composition and the words of the command line.
+
+    Raises:
+        UserError: something is not understood or does not fit; nothing was begun.
+        SweepFailed: failed trials ended it, as its settings say.
+    """
+    settings = config.parse_sweep(master)
+    space = search.parse_space(
+        without_sweep(arguments),
+        settings.params,
+        compose=lambda words: parsed(composed(context, master, words), words).config,
+        options=context.config_loader.get_group_options,
+    )
+    for note in space.notes:
+        _log.warning(note)
+    plan = _plan(context, master, settings, space)
+    models = _preflight.check_branches(plan.frozen, space)
+    kept = search.open_storage(plan.storage)
+    found = search.find_study(kept, plan.name)
+    plan = _as_begun(plan, master, found)
+    with _alone(plan):
+        executor = _executor(settings, plan.workers)
+        try:
+            if found is None:
+                _build(models, executor)
+            study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
+            _run(plan, study, executor, master)
+        finally:
+            executor.close()
+
+
+def _plan(
+    context: HydraContext, master: DictConfig, settings: config.Sweep, space: "search.Space"
+) -> Plan:
+    workers = _num_workers(settings)
+    threads = max(1, config.available_cores() // workers)
+    frozen = Frozen(context, master, space, threads)
+    base = frozen.base()
+    objectives, directions = _preflight.objectives_of(settings, base)
+    _preflight.check_settings(settings, len(objectives))
+    name = settings.study or _name(master, base)
+    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        raise UserError(
+            f"sweep.study: received '{name}', expected letters, digits, '.', '_', '+' and '-': it "
+            "names a folder too."
+        )
+    n_trials = settings.n_trials
+    if settings.sampler.value in ("grid", "brute_force") and space.num_points is not None:
+        n_trials = min(n_trials, space.num_points)
+    return Plan(
+        sweep=settings,
+        space=space,
+        frozen=frozen,
+        base=base,
+        context=context,
+        job_name=str(master.hydra.job.name),
+        name=name,
+        folder=_folder(master, name),
+        storage=search.storage_url(settings.storage),
+        objectives=objectives,
+        directions=directions,
+        n_trials=n_trials,
+        workers=workers,
+    )
+
+
+def _num_workers(settings: config.Sweep) -> int:
+    if settings.executor is config.Executor.inline:
+        return 1
+    return settings.workers or len(graphics_cards()) or config.available_cores()
+
+
+def _name(master: DictConfig, base: config.Config) -> str:
+    experiment = master.hydra.runtime.choices.get("experiment")
+    what = str(experiment or f"{base.model.kind}-{base.dataset.kind}").replace("/", "-")
+    return f"{what}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+
+
+def _folder(master: DictConfig, name: str) -> Path:
+    words = OmegaConf.to_container(master.hydra.overrides.hydra)
+    assert isinstance(words, list)
+    chosen = any(str(word).startswith("hydra.sweep.dir=") for word in words)
+    return (Path(str(master.hydra.sweep.dir)) if chosen else Path("multirun") / name).absolute()
+
+
+def _beginning(plan: Plan) -> search.Beginning:
+    return search.Beginning(
+        space=plan.space.as_dict(),
+        objectives=list(plan.objectives),
+        directions=list(plan.directions),
+        base=plan.frozen.flattened(),
+        branches=plan.frozen.digest(),
+        threads=plan.frozen.threads,
+    )
+
+
+def _as_begun(plan: Plan, master: DictConfig, study: "optuna.Study | None") -> Plan:
+    """Goes on with a study as it was begun: in its folder, with as many threads for each trial.
+
+    Raises:
+        UserError: it was begun with something else, and that is not said to be meant.
+    """
+    from dataclasses import replace
+
+    before = search.beginning(study) if study is not None else None
+    if study is None or before is None:
+        return plan
+    if before.threads != plan.frozen.threads:
+        frozen = Frozen(plan.context, master, plan.space, before.threads)
+        plan = replace(plan, frozen=frozen, base=frozen.base())
+    folder = Path(study.user_attrs.get("samerun.folder", plan.folder))
+    if folder.is_dir():
+        plan = replace(plan, folder=folder)
+    changes = [*plan.space.difference(before.space), *search.differences(before, _beginning(plan))]
+    if changes and plan.sweep.extend:
+        _preflight.check_values(study, plan.space)
+    elif changes:
+        search.refuse_changes(plan.name, changes)
+    return plan
+
+
+@contextlib.contextmanager
+def _alone(plan: Plan) -> Iterator[None]:
+    """Holds the study's lock; the system frees it however the process ends."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(plan.folder / _LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"sweep.study: '{plan.name}' is running in another process: wait for its end, or stop "
+            "it with Ctrl-C."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _executor(settings: config.Sweep, workers: int) -> Executor:
+    if settings.executor is config.Executor.inline:
+        return Inline()
+    return Slots(workers, settings.max_trials_per_worker, graphics_cards())
+
+
+def _build(models: Sequence[tuple[str, config.Config]], executor: Executor) -> None:
+    """Builds every model once, in a worker, and says how large it is."""
+    from samerun.report.progress import console
+
+    future = executor.submit(_workers.build_models, [cfg for _, cfg in models])
+    try:
+        built = future.result()
+    except Exception as error:
+        if executor.is_lost(error):
+            raise UserError(
+                "sweep.workers: a worker process died while it built the models: look at the "
+                "machine's memory, or try sweep.executor=inline."
+            ) from error
+        raise
+    for line in _preflight.model_lines([label for label, _ in models], built):
+        console().print(line, style="dim")
+
+
+def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConfig) -> None:
+    _remember(plan, study, master)
+    with _parent_run(plan, study) as run:
+        study.set_user_attr("samerun.run", run.id)
+        log_history(study, run)
+        client = tracking.connect(tracking.resolve_uri(plan.base.tracking.uri))
+        progress = _ending.progress(plan, study)
+        why = ""
+        try:
+            why = Loop(plan, study, run, executor, progress, client).run()
+        except (KeyboardInterrupt, tracking.Terminated):
+            progress.close()
+            _ending.say_how_to_go_on(plan)
+            raise
+        finally:
+            progress.close()
+            _ending.write_report(plan, study, run)
+        _ending.say_best(plan, study, why)
+
+
+def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
+    """Writes down what workers and whoever looks at the study later need to know."""
+    sweep = plan.sweep
+    direction = plan.directions[0]
+    study.pruner = search.build_pruner(sweep, direction, plan.base.training.epochs)
+    is_reported = len(plan.objectives) == 1 and not plan.objectives[0].startswith("test/")
+    search.tell_workers(
+        study,
+        search.TrialSettings(
+            metric=plan.objectives[0]
+            if is_reported and plan.objectives[0] not in _preflight.SIZES
+            else None,
+            max_epochs=plan.base.training.epochs,
+            sweep=search.settings_json(sweep),
+        ),
+    )
+    study.set_user_attr("samerun.folder", str(plan.folder))
+    study.set_user_attr("samerun.sampler", sweep.sampler.value)
+    study.set_user_attr("samerun.pruner", sweep.pruner.value)
+    text = config.redact(OmegaConf.to_yaml(master))
+    (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _parent_run(plan: Plan, study: "optuna.Study") -> Iterator[tracking.Run]:
+    """Opens the sweep's own run, or goes on with it: its ID is in its folder and in the study."""
+    sweep = plan.sweep
+    tags = {
+        "samerun.study": plan.name,
+        "samerun.sampler": sweep.sampler.value,
+        "samerun.pruner": sweep.pruner.value,
+        "samerun.n_trials": str(plan.n_trials),
+        "samerun.objectives": ", ".join(plan.objectives),
+    }
+    uri = plan.base.tracking.uri
+    known = study.user_attrs.get("samerun.run")
+    if (plan.folder / RUN_FILE).exists():
+        opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags)
+    elif known:
+        opened = tracking.reopen_run(plan.folder, run_id=known, uri=uri, tags=tags)
+    else:
+        opened = tracking.open_run(plan.base, plan.folder, name=plan.name, tags=tags)
+    with opened as run:
+        if not known:
+            run.log_params({**config.flatten(plan.base), **_params(plan)})
+        yield run
+
+
+def _params(plan: Plan) -> dict[str, str]:
+    """What is swept, for the parent's page; settings that may change later are tags."""
+    entries: Any = plan.space.as_dict()
+    return {"sweep.space": str(entries)}

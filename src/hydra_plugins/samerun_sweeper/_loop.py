@@ -1,0 +1,367 @@
+"""The loop of a sweep: ask, train, tell; a new trial starts the moment one ends.
+
+Every step can be cut off by `kill -9`, and the same command goes on as if it had not been:
+
+- after `ask`, before all values are suggested: the trial is RUNNING in the study; suggesting again
+  gives the values it has, and draws the others from the seed of its number;
+- after that, before its MLflow run is made or its ID written down: the run is found again by the
+  tags `samerun.study` and `samerun.trial`, or made;
+- while it trains: it goes on from its checkpoint in the same run;
+- after it ended, before the study was told: `outcome.json` in its folder says how;
+- after the study was told: it is not touched again.
+"""
+
+import contextlib
+import hashlib
+import logging
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import optuna
+from optuna.trial import TrialState
+
+from hydra_plugins.samerun_sweeper import _budget, _workers
+from hydra_plugins.samerun_sweeper._executors import Executor
+from hydra_plugins.samerun_sweeper._plan import Plan
+from samerun import search, tracking
+from samerun.config import Policy, redact
+from samerun.search.outcome import Outcome, State, from_json, policy_of
+
+LOOK_SECONDS = 0.5
+"""How often limits and signals are looked at while trials run."""
+GRACE_SECONDS = 10.0
+"""What a trial may take longer than its limit, to end its epoch, before its worker is killed."""
+STOP_SECONDS = 60.0
+"""How long trials may take to write a checkpoint after Ctrl-C."""
+_STABLE = ("grid", "qmc")  # their order comes from one seed for the whole study
+
+_log = logging.getLogger(__name__)
+
+
+class SweepFailed(Exception):
+    """The sweep ended because of failed trials, as its settings say."""
+
+
+@dataclass
+class _Job:
+    """A trial under way or waiting to go on."""
+
+    trial: optuna.Trial
+    values: dict[str, Any]
+    run_id: str
+    name: str
+    folder: Path
+    too_long: bool = False
+    asked: bool = field(default=False)
+
+
+@final
+class Loop:
+    """Runs the trials that are missing.
+
+    Args:
+        plan: what to do.
+        study: the study.
+        run: the sweep's own run.
+        executor: where trials run.
+        progress: where people see what happens.
+        client: MLflow's client for the runs of the trials.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        study: optuna.Study,
+        run: tracking.Run,
+        executor: Executor,
+        progress: Any,
+        client: Any,
+    ) -> None:
+        self._plan, self._study, self._run = plan, study, run
+        self._executor, self._progress, self._client = executor, progress, client
+        self._pending: dict[Future[Outcome], _Job] = {}
+        self._again: deque[_Job] = deque()
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._left = deque(sorted(running, key=lambda trial: trial.number))
+        self._signal: int | None = None
+        self._stopped_at: float | None = None
+        self._failed = ""
+        self._began = time.monotonic()
+        self._seconds = float(study.user_attrs.get("samerun.seconds", 0.0))
+
+    def run(self) -> str:
+        """Runs trials until all are there, the budget is used up or the sweep is stopped.
+
+        Returns:
+            Why it ended before all trials were there; empty if they are.
+
+        Raises:
+            SweepFailed: failed trials ended it.
+            KeyboardInterrupt: Ctrl-C.
+            samerun.tracking.Terminated: SIGTERM.
+        """
+        self._study.set_user_attr("samerun.stopped", False)
+        why = ""
+        with self._signals():
+            while True:
+                why = self._submit_all() or why
+                if not self._pending:
+                    break
+                done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
+                for future in done:
+                    self._ended(self._pending.pop(future), future)
+                self._look_at_limits()
+        if self._signal is not None:
+            raise KeyboardInterrupt if self._signal == signal.SIGINT else tracking.Terminated
+        if self._failed:
+            raise SweepFailed(self._failed)
+        return why
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM stops the sweep in good order, the second at once."""
+
+        def note(number: int, frame: Any) -> None:
+            if self._signal is not None:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _submit_all(self) -> str:
+        """Gives every free worker a trial; returns why there is no further one."""
+        while self._executor.free() > 0 and not self._is_stopping():
+            if self._again:
+                self._submit(self._again.popleft())
+            elif self._left:
+                self._pick_up(self._left.popleft())
+            else:
+                why = self._why_no_more()
+                if why is not None:
+                    return why
+                self._begin(self._study.ask())
+        return ""
+
+    def _is_stopping(self) -> bool:
+        return self._signal is not None or bool(self._failed)
+
+    def _why_no_more(self) -> str | None:
+        trials = self._study.get_trials(deepcopy=False)
+        begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+        if len(begun) >= self._plan.n_trials:
+            return ""
+        seconds = self._seconds + time.monotonic() - self._began
+        reason = _budget.reached(self._plan.sweep.budget, self._study, seconds)
+        if reason is None:
+            self._study.sampler = search.build_sampler(
+                self._plan.sweep,
+                self._plan.space,
+                self._seed(len(trials)),
+                len(self._plan.objectives),
+            )
+        return reason
+
+    def _seed(self, number: int) -> int:
+        """Seeds each trial by its number: a sampler made again would repeat its first draws."""
+        seed = self._plan.base.seed
+        if self._plan.sweep.sampler.value in _STABLE:
+            return seed
+        digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
+
+    def _pick_up(self, frozen: optuna.trial.FrozenTrial) -> None:
+        """Goes on with a trial that was under way when the sweep's process ended."""
+        self._study.sampler = search.build_sampler(
+            self._plan.sweep,
+            self._plan.space,
+            self._seed(frozen.number),
+            len(self._plan.objectives),
+        )
+        file = self._plan.folder / str(frozen.number) / _workers.OUTCOME_FILE
+        try:
+            outcome = from_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            outcome = None
+        self._begin(optuna.Trial(self._study, frozen._trial_id), outcome)
+
+    def _begin(self, trial: optuna.Trial, outcome: Outcome | None = None) -> None:
+        """Makes a job of a trial, whether it is new or was begun before."""
+        values = self._plan.space.suggest(trial)
+        name = self._plan.space.short(values) or f"trial {trial.number}"
+        run_id = tracking.create_child(
+            self._plan.frozen.composition(values).config,
+            self._run.id,
+            name=name,
+            tags={"samerun.study": self._plan.name, "samerun.trial": str(trial.number)},
+            client=self._client,
+        )
+        trial.set_user_attr("samerun.run", run_id)
+        trial.set_user_attr("samerun.name", name)
+        trial.set_user_attr("samerun.words", self._plan.frozen.words(values))
+        folder = self._plan.folder / str(trial.number)
+        job = _Job(trial, values, run_id, name, folder)
+        if outcome is None:
+            self._submit(job)
+        else:
+            self._progress.started(trial.number, name)
+            self._settle(job, outcome)
+
+    def _submit(self, job: _Job) -> None:
+        job.too_long = False
+        order = self._plan.order(job.trial.number, job.values, job.run_id)
+        self._progress.started(job.trial.number, job.name)
+        self._pending[self._executor.submit(_workers.run_trial, order)] = job
+
+    def _ended(self, job: _Job, future: "Future[Outcome]") -> None:
+        error = future.exception()
+        if error is None:
+            self._settle(job, future.result())
+        elif not self._executor.is_lost(error):
+            said = redact(f"{type(error).__name__}: {error}")
+            self._settle(job, Outcome(state=State.error, reason=said))
+        elif job.too_long:
+            seconds = self._plan.sweep.trial_seconds
+            reason = f"time limit of {seconds:g} s, inside an epoch: its worker was killed"
+            self._settle(job, Outcome(state=State.time_limit, reason=reason))
+        elif self._stopped_at is not None:
+            self._settle(job, Outcome(state=State.stopped, reason="the sweep was stopped"))
+        else:
+            self._settle(job, Outcome(state=State.worker_death, reason="its process was killed"))
+
+    def _settle(self, job: _Job, outcome: Outcome) -> None:
+        """Decides by the settings what follows: told, tried again, or the end of the sweep."""
+        if outcome.state is State.stopped and self._stopped_at is not None:
+            self._tag(job, outcome)
+            self._progress.left(job.trial.number)
+            return
+        if outcome.state in (State.complete, State.pruned):
+            self._tell(job, outcome)
+            return
+        faults = self._plan.sweep.faults
+        policy = policy_of(faults, outcome.state)
+        tried = int(job.trial.user_attrs.get("samerun.retries", 0))
+        if policy is Policy.retry and tried < faults.max_retries:
+            job.trial.set_user_attr("samerun.retries", tried + 1)
+            job.trial.set_user_attr("samerun.last_reason", outcome.reason)
+            self._retry(job, outcome)
+            return
+        self._tell(job, outcome)
+        failures = search.count_by_state(self._study).get("FAIL", 0)
+        most = self._plan.sweep.max_failures
+        if policy is Policy.stop:
+            self._failed = f"trial {job.trial.number} failed ({outcome.reason}): the sweep ends"
+        elif most is not None and failures > most:
+            self._failed = f"{failures} trials failed, and sweep.max_failures is {most}"
+
+    def _retry(self, job: _Job, outcome: Outcome) -> None:
+        """Tries again with the same values, in the same run, from the checkpoint if it is sound."""
+        _log.warning("Trial %d is tried again: %s.", job.trial.number, outcome.reason)
+        (job.folder / _workers.OUTCOME_FILE).unlink(missing_ok=True)
+        if outcome.state is State.nan:
+            shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        self._progress.left(job.trial.number)
+        self._again.append(job)
+
+    def _tell(self, job: _Job, outcome: Outcome) -> None:
+        """Writes down how a trial ended; telling the study comes last, as it is what counts."""
+        self._tag(job, outcome)
+        trial, number = job.trial, job.trial.number
+        for key, value in (
+            ("samerun.state", outcome.state.value),
+            ("samerun.reason", outcome.reason),
+            ("samerun.seconds", round(outcome.seconds, 3)),
+            ("samerun.epochs", outcome.epochs),
+            ("samerun.memory_bytes", outcome.memory_bytes),
+            ("samerun.pid", outcome.pid),
+        ):
+            if value not in (None, ""):
+                trial.set_user_attr(key, value)
+        state = {State.complete: TrialState.COMPLETE, State.pruned: TrialState.PRUNED}.get(
+            outcome.state, TrialState.FAIL
+        )
+        values = [outcome.values[name] for name in self._plan.objectives if name in outcome.values]
+        try:
+            self._study.tell(number, values if state is TrialState.COMPLETE else None, state)
+        except RuntimeError:  # a grid says by `study.stop()` that it is used up, which is no error
+            if not self._study.get_trials(deepcopy=False)[number].state.is_finished():
+                raise
+        used = self._seconds + time.monotonic() - self._began
+        self._study.set_user_attr("samerun.seconds", used)
+        self._progress.ended(number, state.name, values or None, outcome.seconds, outcome.reason)
+        log_history(self._study, self._run, only_last=True)
+
+    def _tag(self, job: _Job, outcome: Outcome) -> None:
+        """Tags the trial's run; the run of a killed worker is ended first, as far as it got."""
+        try:
+            if outcome.state in (State.worker_death, State.time_limit):
+                tracking.close_dead_runs(self._client, [self._run.experiment_id])
+            tags = {"samerun.state": outcome.state.value}
+            if outcome.reason:
+                tags["samerun.reason"] = outcome.reason
+            for key, value in tags.items():
+                self._client.set_tag(job.run_id, key, value[:5000])
+            if self._client.get_run(job.run_id).info.status == "RUNNING":
+                self._client.set_terminated(job.run_id, "KILLED")  # it never began
+        except Exception as error:
+            _log.warning("Run %s could not be tagged: %s", job.run_id, redact(str(error)))
+
+    def _look_at_limits(self) -> None:
+        if self._is_stopping() and self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+            self._study.set_user_attr("samerun.stopped", True)  # for workers no signal reaches
+            self._executor.stop()
+        late = self._stopped_at is not None and time.monotonic() > self._stopped_at + STOP_SECONDS
+        limit = self._plan.sweep.trial_seconds
+        for future, job in self._pending.items():
+            if limit is not None and self._executor.seconds(future) > limit * 1.1 + GRACE_SECONDS:
+                job.too_long = True
+            if late or job.too_long:
+                self._executor.kill(future)
+        if self._progress.out.is_terminal:
+            self._show_epochs()
+
+    def _show_epochs(self) -> None:
+        epochs = self._plan.base.training.epochs
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.last_step is not None:
+                value = trial.intermediate_values[trial.last_step]
+                self._progress.epoch(trial.number, trial.last_step, epochs, value)
+
+
+def log_history(study: optuna.Study, run: tracking.Run, *, only_last: bool = False) -> None:
+    """Writes counts by state and the best so far to the sweep's own run, a step for each trial.
+
+    Args:
+        study: the study.
+        run: the sweep's run; points it has already are not written twice.
+        only_last: only the trial that ended last.
+    """
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    counts = dict.fromkeys(names.values(), 0)
+    best: float | None = None
+    is_single = len(study.directions) == 1
+    better = min if is_single and study.direction.name == "MINIMIZE" else max
+    for step, trial in enumerate(ended, start=1):
+        counts[names[trial.state.name]] += 1
+        if is_single and trial.state == TrialState.COMPLETE:
+            assert trial.value is not None
+            best = trial.value if best is None else better(best, trial.value)
+        if not only_last or step == len(ended):
+            points = {f"sweep/{name}": float(count) for name, count in counts.items()}
+            if best is not None:
+                points["sweep/best"] = best
+            run.log_metrics(points, step=step)

@@ -1,0 +1,63 @@
+"""What a sweep is going to do, settled before its first trial."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.types import HydraContext
+
+from hydra_plugins.samerun_sweeper._trials import Frozen, Order
+from samerun import config, search
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a sweep is going to do.
+
+    Args:
+        sweep: its settings.
+        space: what it chooses from.
+        frozen: the configs of its trials.
+        base: the config that all trials share.
+        context: Hydra's loader and callbacks.
+        job_name: Hydra's name of the job.
+        name: the study's name.
+        folder: the sweep's folder.
+        storage: the study's whole address.
+        objectives: logged names of the objectives.
+        directions: `minimize` or `maximize` of each.
+        n_trials: trials in the end.
+        workers: trials side by side.
+    """
+
+    sweep: config.Sweep
+    space: search.Space
+    frozen: Frozen
+    base: config.Config
+    context: HydraContext
+    job_name: str
+    name: str
+    folder: Path
+    storage: str
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    n_trials: int
+    workers: int
+
+    def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
+        """Returns a trial as a worker gets it."""
+        trial = config.Trial(
+            study=self.name, storage=config.redact(self.storage), number=number, run=run_id
+        )
+        return Order(
+            number=number,
+            node=self.frozen.node(values, trial, self.folder),
+            # Its loader caches types that are made at run time and cannot be pickled; `run_job` asks
+            # for the callbacks only.
+            context=replace(self.context, config_loader=None),
+            job_name=self.job_name,
+            folder=str(self.folder / str(number)),
+            objectives=self.objectives,
+            directions=self.directions,
+            from_best=self.sweep.objective_from is config.ObjectiveFrom.best,
+        )
