@@ -169,20 +169,7 @@ def test_shared_settings_have_their_effect(kind):
     assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
 
 
-JOINS_IN_FLOAT16 = pytest.mark.xfail(
-    strict=True, reason="the layer that joins the steps of a horizon has no dtype of its own"
-)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(
-            kind, id=kind.kind, marks=JOINS_IN_FLOAT16 if kind.kind == "forecaster" else ()
-        )
-        for kind in KINDS
-    ],
-)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_output_is_float32_under_mixed_precision(kind):
     spec = first_spec(kind)
     keras.config.set_dtype_policy("mixed_float16")

@@ -191,8 +191,9 @@ def run_task(node: Any) -> "Result | StoredRun":
 def _plot_schedule(words: Sequence[str], path: Path) -> int:
     from samerun import data
 
-    cfg = checked(config.compose(words)).config
-    num_train = data.describe(cfg.dataset).num_train
+    cfg = config.compose(words).config
+    spec = data.describe(cfg.dataset)
+    config.check(cfg, spec)
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(f"--schedule-plot: received '{path}', expected a .png, .svg or .pdf file.")
     if not path.absolute().parent.is_dir():
@@ -200,7 +201,7 @@ def _plot_schedule(words: Sequence[str], path: Path) -> int:
     with quiet():
         from samerun import optim, plots
         from samerun.data.pipeline import num_batches
-    steps = num_batches(num_train, cfg.dataset.batch_size, cfg.dataset.drop_remainder)
+    steps = num_batches(spec.num_train, cfg.dataset.batch_size, cfg.dataset.drop_remainder)
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps, cfg.training.epochs)
     plots.save(plots.schedule_curve(rates, steps), path)
     print(f"The learning rate over {cfg.training.epochs} epochs of {steps} steps is in {path}.")

@@ -1,24 +1,14 @@
 """The fingerprints of a data set's splits without its pipelines, and so without TensorFlow."""
 
-from samerun.config import (
-    Cifar10,
-    Cifar100,
-    Dataset,
-    FashionMnist,
-    Imdb,
-    Mnist,
-    Reuters,
-)
+from samerun.config import Dataset
 from samerun.data.assembly import split_source
 from samerun.data.content import fingerprint
-from samerun.data.sources import load
-
-_DOWNLOADED = (Mnist, FashionMnist, Cifar10, Cifar100, Imdb, Reuters)
+from samerun.data.sources import DOWNLOADS, load
 
 
 def may_download(cfg: Dataset) -> bool:
     """Whether reading the data set imports Keras, and downloads it where it is not there yet."""
-    return isinstance(cfg, _DOWNLOADED)
+    return type(cfg) in DOWNLOADS
 
 
 def digests(cfg: Dataset) -> dict[str, str]:

@@ -106,7 +106,7 @@ def _layers(settings: Mapping[str, Any]) -> dict[str, Any]:
         "writer": writer,
         "dropout": dropout_layer(cfg, "dropout_writer"),
         "output": keras.layers.Dense(1, dtype="float32", name="output"),
-        "join": keras.layers.Concatenate(name="horizon"),
+        "join": keras.layers.Concatenate(name="horizon", dtype="float32"),
     }
 
 
