@@ -80,8 +80,10 @@ def write(
     _write_tensorboard(study, run, objectives)
     notes = [f"{name}: {reason}" for name, reason in missing.items()]
     if notes:
-        text += "\n".join(["### Plots that are not there", "", *(f"- {line}" for line in notes)])
-    run.log_text(text + "\n", "study.md")
+        text += "\n".join(
+            ["### Plots that are not there", "", *(f"- {line}" for line in notes), ""]
+        )
+    run.log_text(text, "study.md")
     return notes
 
 
@@ -138,9 +140,9 @@ def words(
     lines += _table_of_trials(study, best, objectives, children)
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
     lines += [f"| `{key}` | `{_cell(text)}` |" for key, text in space_words.items()]
-    lines += ["", f"Sampler {_kind(study.sampler)}, pruner {_kind(study.pruner)}.", ""]
+    lines += ["", f"Sampler {_part(study, 'sampler')}, pruner {_part(study, 'pruner')}.", ""]
     lines += _failures(study)
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def last_lines(
@@ -245,8 +247,9 @@ def _values_words(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
     return "  ".join(f"{name} {number_words(value)}" for name, value in pairs)
 
 
-def _kind(part: object) -> str:
-    return f"`{type(part).__name__}`"
+def _part(study: "optuna.Study", name: str) -> str:
+    """The sampler or pruner as the config names it, which no storage knows, else its class."""
+    return f"`{study.user_attrs.get(f'samerun.{name}', type(getattr(study, name)).__name__)}`"
 
 
 def _cell(text: str) -> str:
