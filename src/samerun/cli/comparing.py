@@ -85,7 +85,7 @@ def _show_plan(plan: "Plan", out: "Console") -> None:
 
     run = plan.origin.run
     out.print(f"[bold]{escape(origin.clean(run.name))}[/]  {run.id}")
-    out.print(comparison.table(plan.rows))
+    comparison.show(plan.rows, out)
 
 
 def _answer(plan: "Plan", out: "Console") -> int:

@@ -5,6 +5,7 @@ samerun only what a run cannot do without, and imports it late.
 """
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def train(request: Request) -> str:
 def main(file: str) -> int:
     """Trains what a file asks for and writes the run's ID beside it."""
     request = Request(**json.loads(Path(file).read_text(encoding="utf-8")))
+    _load_quietly()
     try:
         run_id = train(request)
     except Exception as error:
@@ -77,6 +79,18 @@ def main(file: str) -> int:
         return 2
     Path(file).with_suffix(".id").write_text(run_id, encoding="utf-8")
     return 0
+
+
+def _load_quietly() -> None:
+    """Imports TensorFlow while what C++ writes to file descriptor 2 goes nowhere."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        from samerun import training  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 if __name__ == "__main__":

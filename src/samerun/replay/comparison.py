@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,7 +20,13 @@ _CORE = ("tensorflow", "keras", "numpy")
 _PARTS = ("config", "code", "data", "threads", "environment", "machine")
 # From the likeliest cause of another result to the least likely one.
 
+_SPEED_ONLY = "training.steps_per_execution"
 _MOST_NAMES = 5
+
+_NO_RESULT = tuple(
+    f"{PACKAGE}{name}"
+    for name in ("cli", "events", "plots", "replay", "report", "screen", "search", "tracking")
+)
 
 
 class State(StrEnum):
@@ -89,7 +96,8 @@ def settings(
         one, other = first.get(key, "–"), second.get(key, "–")
         is_thread = key in ("training.intra_op_threads", "training.inter_op_threads")
         if (one != other or is_thread) and not key.startswith(tuple(ignored)):
-            rows.append(_row("threads" if is_thread else "config", key, one, other))
+            part = "threads" if is_thread else "config"
+            rows.append(_row(part, key, one, other, matters=key != _SPEED_ONLY))
     return in_order(rows)
 
 
@@ -132,27 +140,27 @@ def check_packages(missing: Sequence[str]) -> None:
         )
 
 
-def table(rows: Sequence[Row], first: str = "recorded", second: str = "here") -> Table:
-    """Returns the rows as a table for the terminal.
+def show(rows: Sequence[Row], out: Console) -> None:
+    """Prints the rows as a table, and below it the names of what differs.
 
     Args:
         rows: what was compared.
-        first: heading of the first side.
-        second: heading of the second side.
+        out: where to print.
     """
     colours = {State.same: "green", State.differs: "red", State.unknown: "yellow"}
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, is_text in (("", False), ("", False), (first, True), (second, True), ("", False)):
-        made.add_column(heading, no_wrap=not is_text, overflow="fold")
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "", "recorded", "here", ""):
+        made.add_column(heading, no_wrap=heading == "", overflow="fold")
     part = ""
     for row in rows:
         colour = colours[row.state] if row.matters else "dim"
         cells = [escape(text) for text in (row.what, row.first, row.second)]
         made.add_row(row.part if row.part != part else "", *cells, f"[{colour}]{row.state}[/]")
-        if row.detail:
-            made.add_row("", f"  [dim]{escape(row.detail)}[/]")
         part = row.part
-    return made
+    out.print(made)
+    for row in rows:
+        if row.is_cause and row.detail:
+            out.print(f"[red]{escape(row.what)}[/]: {escape(row.detail)}")
 
 
 def as_markdown(
@@ -175,9 +183,12 @@ def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def changed_files(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
-    """Returns the paths whose contents differ, and those that only one side has, with a mark."""
+    """Returns the paths whose contents differ, and those that only one side has, with a mark.
+
+    The files that compute come first, those that only show or store results last.
+    """
     names = []
-    for path in sorted({*first, *second}):
+    for path in sorted({*first, *second}, key=lambda path: (path.startswith(_NO_RESULT), path)):
         if path not in second:
             names.append(f"{path} (gone)")
         elif path not in first:

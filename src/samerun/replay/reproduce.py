@@ -217,11 +217,12 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
 def _request(plan: Plan) -> again.Request:
     first, now = plan.origin.run, datetime.now()
     folder = Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
+    num = len(tracking.find_by_tags(plan.cfg, {"samerun.reproduces": first.id}))
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
         resolved=config.to_yaml(plan.cfg),
         overrides=plan.overrides,
-        name=f"{origin.clean(first.name)}-again",
+        name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},
         folder=str(folder.absolute()),
         command=["samerun", "reproduce", first.id, *plan.overrides, *flags],

@@ -115,7 +115,8 @@ class Verdict:
 
     def sentences(self) -> list[str]:
         """Returns the verdict in words, the most important first."""
-        checked = ", ".join(f"{name} {state}" for name, state in self.checks.items())
+        words = {State.same: "same", State.differs: "differ", State.unknown: "not known"}
+        checked = ", ".join(f"{name} {words[state]}" for name, state in self.checks.items())
         compared = f"{self.num_points} values of {self.num_epochs} epochs compared"
         if self.word is Word.exact:
             return [f"EXACT: bit for bit the same; {compared}; {checked}."]
