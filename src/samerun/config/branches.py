@@ -90,7 +90,7 @@ def _wanted(kind: Any, path: Sequence[str]) -> Wanted | None:
         inner, rest = typing.get_args(inner)[0], rest[1:]
     if rest:
         return None
-    names = {int: "whole", float: "real", Any: "any"}
+    names: dict[Any, str] = {int: "whole", float: "real", Any: "any"}
     return Wanted(kind=names.get(inner, "word"), allowed=allowed)
 
 

@@ -162,7 +162,7 @@ def parse_sweep(node: DictConfig) -> Sweep:
 
 def _without_sweep(node: DictConfig) -> DictConfig:
     """How trials are chosen is no part of any of them."""
-    return OmegaConf.masked_copy(node, [key for key in node if key != "sweep"])
+    return OmegaConf.masked_copy(node, [str(key) for key in node if key != "sweep"])
 
 
 def stored_sweep(text: str) -> Sweep:
