@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hydra.types import HydraContext
 
 from hydra_plugins.samerun_sweeper._trials import Frozen, Order
-from samerun import config, search
+from samerun import config, search, tracking
+from samerun.config import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +46,45 @@ class Plan:
     n_trials: int
     workers: int
 
+    def tracking_uri(self) -> str:
+        """Returns the whole address of the tracking store."""
+        return tracking.resolve_uri(self.base.tracking.uri)
+
+    def check_reach(self) -> None:
+        """Checks that study and runs are kept where other machines reach them.
+
+        Raises:
+            UserError: they are not.
+        """
+        for key, address, instead in (
+            ("sweep.storage", self.storage, "a database that all workers reach: postgresql://…"),
+            ("tracking.uri", self.tracking_uri(), "a server that all workers reach: http://…"),
+        ):
+            if urlsplit(address).scheme.partition("+")[0] in ("sqlite", "file"):
+                raise UserError(
+                    f"{key}: received {config.redact(address)} with a cluster, expected {instead}."
+                )
+
     def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
         """Returns a trial as a worker gets it."""
         trial = config.Trial(
             study=self.name, storage=config.redact(self.storage), number=number, run=run_id
         )
+        # Another machine has folders of its own: a trial is in the one that its worker chose.
+        is_away = self.sweep.cluster is not None
+        folder = Path() if is_away else self.folder
+        node = self.frozen.node(values, trial, folder)
+        if is_away:
+            uri = self.tracking_uri()
+            node.tracking.uri = uri if config.redact(uri) == uri else None  # from its environment
         return Order(
             number=number,
-            node=self.frozen.node(values, trial, self.folder),
-            # Its loader caches types that are made at run time and cannot be pickled; `run_job` asks
-            # for the callbacks only.
+            node=node,
+            # Its loader caches types that are made at run time and cannot be pickled; `run_job`
+            # asks for the callbacks only.
             context=replace(self.context, config_loader=None),
             job_name=self.job_name,
-            folder=str(self.folder / str(number)),
+            folder=str(folder / str(number)),
             objectives=self.objectives,
             directions=self.directions,
             from_best=self.sweep.objective_from is config.ObjectiveFrom.best,

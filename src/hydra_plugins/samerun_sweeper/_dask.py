@@ -1,0 +1,363 @@
+"""An executor whose workers are those of a Dask scheduler, on any number of machines."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
+from hydra_plugins.samerun_sweeper._executors import Executor
+from hydra_plugins.samerun_sweeper._plan import Plan
+from hydra_plugins.samerun_sweeper._remote import Facts, Luggage, Needs, WorkerLost
+from samerun.config import UserError, own_code, redact
+
+LOOK_SECONDS = 1.0
+"""How often the scheduler is asked which workers there are."""
+GONE_SECONDS = 60.0
+"""How long a scheduler may be silent before the sweep gives up: twice Dask's own patience."""
+END_SECONDS = 10.0
+"""How long a process may take to end itself before its nanny does it."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Task:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: Future[Any] = field(default_factory=Future)
+    remote: Any = None
+    since: float = 0.0
+
+
+@dataclass(eq=False)
+class _Worker:
+    address: str
+    token: str
+    has_gpu: bool
+    has_nanny: bool
+    task: _Task | None = None
+    ends_by: float | None = None
+
+
+@final
+class DaskExecutor(Executor):
+    """Runs one function at a time on each worker of a Dask scheduler.
+
+    Each call is bound to one process: a worker that is lost breaks its call and no other, and Dask
+    never runs a call again by itself, which would mix two executions in one run. Workers may come
+    and go.
+
+    Args:
+        client: a Dask client.
+        cluster: the cluster, if it was started for this sweep and ends with it.
+        needs: what workers have to reach.
+        folder: name of the study's folder on each worker.
+        modules: the user's own modules, see `_cluster.modules_of`.
+        most: how many workers take part at most; `None` for all.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        cluster: Any = None,
+        *,
+        needs: Needs,
+        folder: str,
+        modules: Mapping[str, str],
+        most: int | None = None,
+    ) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._needs = needs
+        self._folder = folder
+        self._modules = dict(modules)
+        self._most = most
+        self._own = _remote.facts(Needs())
+        self._lock = threading.RLock()
+        self._workers: dict[str, _Worker] = {}
+        self._refused: dict[str, str] = {}
+        self._queue: deque[_Task] = deque()
+        self._is_closed = threading.Event()
+        self._heard = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name="samerun-dask", daemon=True)
+
+    def start(self, seconds: float) -> int:
+        """Waits for the first worker that may take part.
+
+        Args:
+            seconds: how long; workers out of a batch system may take as long as its queue does.
+
+        Returns:
+            How many workers there are.
+
+        Raises:
+            UserError: no worker came, or all have other versions.
+        """
+        end = time.monotonic() + seconds
+        while not self._workers:
+            self._look()
+            if self._workers:
+                break
+            if self._refused:
+                raise UserError(f"sweep.cluster: {next(iter(self._refused.values()))}")
+            if self._cluster is None and time.monotonic() > end:
+                raise UserError(
+                    f"sweep.cluster: no worker came to the scheduler within {seconds:g} s: start "
+                    "one with `dask worker ADDRESS --nthreads 1`."
+                )
+            time.sleep(0.2)
+        self._thread.start()
+        return len(self._workers)
+
+    def num_workers(self) -> int:
+        """Returns how many workers take part at the moment."""
+        return len(self._workers)
+
+    def free(self) -> int:
+        """Counts the workers without a call, less the calls that wait for one.
+
+        One if nothing is under way: a call may wait for the first worker, or the next one.
+
+        Raises:
+            UserError: the scheduler is gone.
+        """
+        if time.monotonic() - self._heard > GONE_SECONDS:
+            raise UserError(
+                "sweep.cluster: the scheduler is gone: start it again, then the same command goes "
+                "on with the study."
+            )
+        with self._lock:
+            tasks = [worker.task for worker in self._workers.values()]
+            under_way = any(task and task.function is not _workers.warm_up for task in tasks)
+            least = 0 if self._queue or under_way else 1
+            return max(tasks.count(None) - len(self._queue), least)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Calls a function on a free worker, or on the next one that is."""
+        task = _Task(function, arguments)
+        with self._lock:
+            self._queue.append(task)
+        self._dispatch()
+        return task.future
+
+    def seconds(self, future: Future[Any]) -> float:
+        """Counts from the moment when a worker, warm already, was handed the call."""
+        task = self._task(future)
+        return time.monotonic() - task.since if task is not None and task.since else 0.0
+
+    def stop(self) -> None:
+        """Asks every worker that is busy for this sweep to write a checkpoint and to return."""
+        with self._lock:
+            self._empty_queue("the sweep was stopped")
+            busy = [worker.address for worker in self._workers.values() if worker.task]
+        if busy:
+            with contextlib.suppress(Exception):
+                self._client.run(
+                    _remote.request_stop, self._folder, workers=busy, on_error="ignore"
+                )
+
+    def kill(self, future: Future[Any]) -> None:
+        """Ends the process that runs a call, which breaks it; the worker comes back without it."""
+        with self._lock:
+            for task in [task for task in self._queue if task.future is future]:
+                self._queue.remove(task)
+                self._lose(task, "it had not begun")
+            for worker in self._workers.values():
+                if worker.task is not None and worker.task.future is future:
+                    worker.ends_by = time.monotonic() + END_SECONDS
+                    self._lose(worker.task, "its process was ended")
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether a future raised this because its worker, or the way to it, is gone."""
+        return isinstance(error, WorkerLost | CancelledError)
+
+    def _task(self, future: Future[Any]) -> _Task | None:
+        with self._lock:
+            tasks = (worker.task for worker in self._workers.values())
+            return next((task for task in tasks if task and task.future is future), None)
+
+    def close(self) -> None:
+        """Ends calls under way, the connection, and the cluster if it was started for this sweep.
+
+        Workers of somebody else's scheduler stay; a process that still ran a call starts afresh.
+        """
+        self._is_closed.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+        with self._lock:
+            self._empty_queue("the sweep ended")
+            tasks = [worker.task for worker in self._workers.values() if worker.task]
+            for task in tasks:
+                self._lose(task, "the sweep ended")
+        for end in (self._cluster, self._client):
+            if end is not None:
+                with contextlib.suppress(Exception):
+                    end.close()
+
+    def _watch(self) -> None:
+        while not self._is_closed.wait(LOOK_SECONDS):
+            try:
+                self._look()
+                self._dispatch()
+            except Exception as error:  # the scheduler may be away for a moment
+                _log.debug("No look at the workers: %s", error)
+                if time.monotonic() - self._heard > GONE_SECONDS:
+                    self._lose_all()
+
+    def _look(self) -> None:
+        """Takes in workers that are new, and gives up those that are gone."""
+        found = self._client.scheduler_info()["workers"]
+        self._heard = time.monotonic()
+        with self._lock:
+            for address in [a for a in self._workers if a not in found]:
+                self._remove(address)
+            self._refused = {a: why for a, why in self._refused.items() if a in found}
+            stuck = [w for w in self._workers.values() if w.ends_by and w.ends_by < self._heard]
+        for worker in stuck:
+            self._end_by_nanny(worker)
+        new = [a for a in found if a not in self._workers and a not in self._refused]
+        if self._most is not None:
+            new = new[: max(self._most - len(self._workers), 0)]
+        if new:
+            answers = self._client.run(_remote.facts, self._needs, workers=new, on_error="return")
+            for address, answer in answers.items():
+                if isinstance(answer, OSError | TimeoutError):  # it ends just now
+                    continue
+                self._take_in(address, answer, found[address])
+
+    def _take_in(
+        self, address: str, answer: Facts | BaseException, info: Mapping[str, Any]
+    ) -> None:
+        why = _cluster.why_not(self._own, answer, info["nthreads"])
+        if why:
+            self._refuse(address, why)
+            return
+        assert isinstance(answer, Facts)
+        has_gpu = bool(info.get("resources", {}).get("GPU"))
+        worker = _Worker(address, answer.token, has_gpu, bool(info.get("nanny")))
+        with self._lock:
+            self._workers[address] = worker
+            # Importing TensorFlow, which takes 4 to 8 s, belongs to no trial's time.
+            self._hand_over(_Task(_workers.warm_up, ()), worker)
+
+    def _refuse(self, address: str, why: str) -> None:
+        self._refused[address] = f"worker {address} {why}."
+        _log.warning("Left out: %s", self._refused[address])
+
+    def _empty_queue(self, why: str) -> None:
+        while self._queue:
+            self._lose(self._queue.popleft(), why)
+
+    def _remove(self, address: str) -> None:
+        worker = self._workers.pop(address)
+        if worker.task is not None:
+            self._lose(worker.task, f"worker {address} is gone")
+
+    def _lose(self, task: _Task, why: str) -> None:
+        """Breaks a call; cancelled, its process ends itself if it is still there."""
+        if not task.future.done():
+            task.future.set_exception(WorkerLost(why))
+        if task.remote is not None:
+            with contextlib.suppress(Exception):
+                self._client.loop.add_callback(self._client._cancel, [task.remote], force=True)
+
+    def _lose_all(self) -> None:
+        with self._lock:
+            for address in list(self._workers):
+                self._remove(address)
+            self._empty_queue("the scheduler is gone")
+
+    def _end_by_nanny(self, worker: _Worker) -> None:
+        worker.ends_by = None
+        if worker.has_nanny:
+            self._client.restart_workers([worker.address], timeout=60, raise_for_error=False)
+
+    def _dispatch(self) -> None:
+        """Hands waiting calls to workers that are free."""
+        with self._lock:
+            for worker in self._workers.values():
+                if worker.task is None and self._queue:
+                    self._hand_over(self._queue.popleft(), worker)
+
+    def _hand_over(self, task: _Task, worker: _Worker) -> None:
+        luggage = Luggage(folder=self._folder, token=worker.token, modules=self._modules)
+        worker.task = task
+        task.since = time.monotonic()
+        task.remote = self._client.submit(
+            _remote.call,
+            luggage,
+            task.function,
+            *task.arguments,
+            workers=[worker.address],
+            allow_other_workers=False,
+            resources={"GPU": 1} if worker.has_gpu else None,
+            pure=False,
+            retries=0,
+        )
+        task.remote.add_done_callback(lambda remote: self._done(task, worker, remote))
+
+    def _done(self, task: _Task, worker: _Worker, remote: Any) -> None:
+        """Passes the outcome on; the remote copy is dropped, or losing it would repeat the call."""
+        from distributed import KilledWorker
+
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            result = remote.result(timeout=END_SECONDS)
+        except (KilledWorker, CancelledError, TimeoutError) as gone:
+            error = WorkerLost(f"worker {worker.address} died ({type(gone).__name__})")
+        except BaseException as raised:
+            error = raised
+        with self._lock:
+            if isinstance(error, WorkerLost):  # taken in again when its process is known
+                self._workers.pop(worker.address, None)
+            elif worker.task is task:
+                worker.task = None
+                if error is not None and task.function is _workers.warm_up:
+                    self._workers.pop(worker.address, None)
+                    self._refuse(worker.address, f"cannot import TensorFlow ({error})")
+            if not task.future.done():
+                if error is None:
+                    task.future.set_result(result)
+                else:
+                    task.future.set_exception(error)
+        with contextlib.suppress(Exception):
+            remote.release()
+        self._dispatch()
+
+
+def open_executor(plan: Plan) -> DaskExecutor:
+    """Returns the executor of a sweep whose settings name a cluster, with at least one worker.
+
+    Raises:
+        UserError: there is no scheduler, or no worker that may take part.
+    """
+    settings = plan.sweep
+    assert settings.cluster is not None
+    branches = [plan.frozen.composition(branch).config for branch in plan.frozen.branches()]
+    targets = sorted({name for cfg in branches for name in own_code.targets(cfg)})
+    modules = _cluster.modules_of(targets, Path.cwd())
+    client, cluster = _cluster.connect(settings.cluster, settings.dask, settings.workers)
+    storage, tracking_uri = redact(plan.storage), redact(plan.tracking_uri())
+    needs = Needs(storage=storage, tracking=tracking_uri, secret=storage != plan.storage)
+    executor = DaskExecutor(
+        client,
+        cluster,
+        needs=needs,
+        folder=plan.name,
+        modules=modules,
+        most=settings.workers,
+    )
+    try:
+        executor.start(settings.dask.connect_seconds)
+    except BaseException:
+        executor.close()
+        raise
+    return executor

@@ -1,0 +1,17 @@
+"""A sweep's own process that waits for a call which never ends, to be killed."""
+
+import sys
+
+import worker_tasks
+
+from hydra_plugins.samerun_sweeper import _remote, _workers
+from hydra_plugins.samerun_sweeper._dask import DaskExecutor
+
+if __name__ == "__main__":
+    import distributed
+
+    _workers.warm_up = worker_tasks.pid
+    client = distributed.Client(sys.argv[1], timeout=10, set_as_default=False)
+    executor = DaskExecutor(client, needs=_remote.Needs(), folder="study", modules={})
+    executor.start(60)
+    executor.submit(worker_tasks.write_until_stopped, sys.argv[2]).result()

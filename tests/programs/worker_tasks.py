@@ -1,0 +1,37 @@
+"""Functions for workers in other processes, which find them by this file's name."""
+
+import os
+import time
+from pathlib import Path
+
+from samerun.config.code import function, working_folder_first
+
+
+def after(seconds, value):
+    time.sleep(seconds)
+    return value
+
+
+def pid(seconds=0.0):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def fail():
+    raise ValueError("on purpose")
+
+
+def die():
+    os.kill(os.getpid(), 9)
+
+
+def write_until_stopped(path):
+    """Leaves its process's number where the test finds it, and goes on for ever."""
+    Path(path).write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.1)
+
+
+def own(target):
+    with working_folder_first():
+        return function("target", target)(), os.getcwd()
