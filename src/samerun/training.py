@@ -226,9 +226,7 @@ def _fit_epochs(
 
 def _put_into(state: State, model: keras.Model, cfg: Config, dataset: data.Data) -> None:
     callbacks.check_fits(state, fingerprint(cfg))
-    if state.step:
-        # Keras makes the variables of metrics when it first measures: one batch will do.
-        model.evaluate(dataset.train.take(1), verbose=0)
+    callbacks.build_variables(model, dataset.train.take(1) if state.step else None)
     callbacks.restore_variables(model, state)
 
 

@@ -10,4 +10,10 @@ from samerun.callbacks.epochs import EpochKey, NanGuard, Plateau, Recorder
 from samerun.callbacks.naming import keras_name, logged_name
 from samerun.callbacks.one_training import OneTraining
 from samerun.callbacks.pruning import Pruning
-from samerun.callbacks.state import STATEFUL, check_fits, restore_variables
+from samerun.callbacks.state import (
+    STATEFUL,
+    STATELESS,
+    build_variables,
+    check_fits,
+    restore_variables,
+)

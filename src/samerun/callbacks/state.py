@@ -107,14 +107,27 @@ def check_fits(state: State, fingerprint: str) -> None:
         )
 
 
+def build_variables(model: keras.Model, one_batch: Any) -> None:
+    """Makes the variables that Keras makes at the first step: the optimizer's, then the metrics'.
+
+    Args:
+        model: what is to be trained.
+        one_batch: data set of one batch, to be measured; `None` if no metric is to go on.
+    """
+    optimizer = model.optimizer
+    if not optimizer.built:
+        with keras.name_scope(optimizer.name, caller=optimizer):  # as in its `apply`
+            optimizer.build(model.trainable_variables)
+    if one_batch is not None:
+        model.evaluate(one_batch, verbose=0)
+
+
 def restore_variables(model: keras.Model, state: State) -> None:
     """Puts the model, its optimizer and the random numbers into a state.
 
     Raises:
         UserError: the variables are others.
     """
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
     if state.meta["variables"]["seed"]:
         _global_seed(make=True)
     sections = _variables(model, in_epoch=False)
