@@ -30,7 +30,8 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
     sign = 1.0 if study.direction.name == "MINIMIZE" else -1.0
     best, since = float("inf"), 0
     for trial in ended:
-        value = sign * trial.value if trial.state.name == "COMPLETE" else float("inf")
+        is_complete = trial.state.name == "COMPLETE" and trial.value is not None
+        value = sign * float(trial.value or 0.0) if is_complete else float("inf")
         best, since = (value, 0) if value < best else (best, since + 1)
     if budget.target is not None and best <= sign * budget.target:
         return f"sweep.budget.target ({budget.target:g}) is reached"

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from hydra_plugins.samerun_sweeper._executors import Executor, Inline, Slots, gr
 from hydra_plugins.samerun_sweeper._loop import Loop, log_history
 from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed, without_sweep
-from samerun import config, search, tracking
+from samerun import config, data, search, tracking
 from samerun.config import UserError
 from samerun.tracking.recovery import RUN_FILE
 
@@ -42,15 +43,18 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
         compose=lambda words: parsed(composed(context, master, words), words).config,
         options=context.config_loader.get_group_options,
     )
-    for note in space.notes:
+    for note in [*space.notes, *search.sampler_notes(settings, space)]:
         _log.warning(note)
     plan = _plan(context, master, settings, space)
-    models = _preflight.check_branches(plan.frozen, space)
+    if settings.cluster is not None:
+        plan.check_reach()
+    models = _preflight.check_branches(settings, plan.frozen, space)
     kept = search.open_storage(plan.storage)
     found = search.find_study(kept, plan.name)
     plan = _as_begun(plan, master, found)
     with _alone(plan):
-        executor = _executor(settings, plan.workers)
+        executor, workers = _executor(plan)
+        plan = replace(plan, workers=workers)
         try:
             if found is None:
                 _build(models, executor)
@@ -65,19 +69,18 @@ def _plan(
 ) -> Plan:
     workers = _num_workers(settings)
     threads = max(1, config.available_cores() // workers)
+    if settings.cluster is not None:
+        threads = settings.dask.cores  # the same on every machine, as they are part of a run
     frozen = Frozen(context, master, space, threads)
     base = frozen.base()
-    objectives, directions = _preflight.objectives_of(settings, base)
-    _preflight.check_settings(settings, len(objectives))
+    objectives = config.objectives_of(settings, base)
+    search.check_sampler(settings, space, len(objectives))
     name = settings.study or _name(master, base)
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
         raise UserError(
             f"sweep.study: received '{name}', expected letters, digits, '.', '_', '+' and '-': it "
             "names a folder too."
         )
-    n_trials = settings.n_trials
-    if settings.sampler.value in ("grid", "brute_force") and space.num_points is not None:
-        n_trials = min(n_trials, space.num_points)
     return Plan(
         sweep=settings,
         space=space,
@@ -89,8 +92,8 @@ def _plan(
         folder=_folder(master, name),
         storage=search.storage_url(settings.storage),
         objectives=objectives,
-        directions=directions,
-        n_trials=n_trials,
+        directions=config.directions_of(settings, objectives),
+        n_trials=search.num_trials(settings, space),
         workers=workers,
     )
 
@@ -131,8 +134,6 @@ def _as_begun(plan: Plan, master: DictConfig, study: "optuna.Study | None") -> P
     Raises:
         UserError: it was begun with something else, and that is not said to be meant.
     """
-    from dataclasses import replace
-
     before = search.beginning(study) if study is not None else None
     if study is None or before is None:
         return plan
@@ -168,10 +169,18 @@ def _alone(plan: Plan) -> Iterator[None]:
         lock.release()
 
 
-def _executor(settings: config.Sweep, workers: int) -> Executor:
+def _executor(plan: Plan) -> tuple[Executor, int]:
+    """Returns where trials run, and how many can run side by side."""
+    settings = plan.sweep
+    if settings.cluster is not None:
+        from hydra_plugins.samerun_sweeper import _dask
+
+        executor = _dask.open_executor(plan)
+        return executor, executor.num_workers()
     if settings.executor is config.Executor.inline:
-        return Inline()
-    return Slots(workers, settings.max_trials_per_worker, graphics_cards())
+        return Inline(), plan.workers
+    slots = Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
+    return slots, plan.workers
 
 
 def _build(models: Sequence[tuple[str, config.Config]], executor: Executor) -> None:
@@ -214,25 +223,44 @@ def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConf
 
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     """Writes down what workers and whoever looks at the study later need to know."""
-    sweep = plan.sweep
-    direction = plan.directions[0]
-    study.pruner = search.build_pruner(sweep, direction, plan.base.training.epochs)
-    is_reported = len(plan.objectives) == 1 and not plan.objectives[0].startswith("test/")
-    search.tell_workers(
-        study,
-        search.TrialSettings(
-            metric=plan.objectives[0]
-            if is_reported and plan.objectives[0] not in _preflight.SIZES
-            else None,
-            max_epochs=plan.base.training.epochs,
-            sweep=search.settings_json(sweep),
-        ),
+    sweep, epochs = plan.sweep, plan.base.training.epochs
+    each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
+    is_reported = len(plan.objectives) == 1 and plan.objectives[0] in each_epoch
+    settings = search.TrialSettings(
+        metric=plan.objectives[0] if is_reported else None,
+        max_epochs=epochs,
+        sweep=search.settings_json(sweep),
     )
+    search.tell_workers(study, settings)
+    study.pruner = search.build_pruner(sweep, plan.directions[0], epochs)
+    for values in _first(plan):
+        study.enqueue_trial(values, skip_if_exists=True)
     study.set_user_attr("samerun.folder", str(plan.folder))
     study.set_user_attr("samerun.sampler", sweep.sampler.value)
     study.set_user_attr("samerun.pruner", sweep.pruner.value)
     text = config.redact(OmegaConf.to_yaml(master))
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
+
+
+def _first(plan: Plan) -> list[dict[str, Any]]:
+    """Returns the points to try first: values, or those of runs in the store.
+
+    Raises:
+        UserError: there is no such run, or a point is not in the space.
+    """
+    points = []
+    for entry in plan.sweep.enqueue:
+        if isinstance(entry, str):
+            (run,) = tracking.find_runs([entry], uri=plan.base.tracking.uri)
+            points.append(plan.space.point(run.params))
+        elif isinstance(entry, dict):
+            points.append(plan.space.point(entry))
+        else:
+            raise UserError(
+                f"sweep.enqueue: received {entry}, expected values such as "
+                "{model.dropout: 0.3}, or the ID of a run."
+            )
+    return points
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ Every step can be cut off by `kill -9`, and the same command goes on as if it ha
 """
 
 import contextlib
-import hashlib
 import logging
 import shutil
 import signal
@@ -40,7 +39,6 @@ GRACE_SECONDS = 10.0
 """What a trial may take longer than its limit, to end its epoch, before its worker is killed."""
 STOP_SECONDS = 60.0
 """How long trials may take to write a checkpoint after Ctrl-C."""
-_STABLE = ("grid", "qmc")  # their order comes from one seed for the whole study
 
 _log = logging.getLogger(__name__)
 
@@ -165,30 +163,20 @@ class Loop:
         seconds = self._seconds + time.monotonic() - self._began
         reason = _budget.reached(self._plan.sweep.budget, self._study, seconds)
         if reason is None:
-            self._study.sampler = search.build_sampler(
-                self._plan.sweep,
-                self._plan.space,
-                self._seed(len(trials)),
-                len(self._plan.objectives),
-            )
+            waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+            self._study.sampler = self._sampler(min(waiting, default=len(trials)))
         return reason
 
-    def _seed(self, number: int) -> int:
-        """Seeds each trial by its number: a sampler made again would repeat its first draws."""
-        seed = self._plan.base.seed
-        if self._plan.sweep.sampler.value in _STABLE:
-            return seed
-        digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
-        return int.from_bytes(digest[:4], "big")
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """Makes a sampler for one trial, seeded by its number."""
+        plan = self._plan
+        return search.build_sampler(
+            plan.sweep, plan.space, plan.base.seed, len(plan.objectives), number
+        )
 
     def _pick_up(self, frozen: optuna.trial.FrozenTrial) -> None:
         """Goes on with a trial that was under way when the sweep's process ended."""
-        self._study.sampler = search.build_sampler(
-            self._plan.sweep,
-            self._plan.space,
-            self._seed(frozen.number),
-            len(self._plan.objectives),
-        )
+        self._study.sampler = self._sampler(frozen.number)
         file = self._plan.folder / str(frozen.number) / _workers.OUTCOME_FILE
         try:
             outcome = from_json(file.read_text(encoding="utf-8"))
@@ -292,11 +280,7 @@ class Loop:
             outcome.state, TrialState.FAIL
         )
         values = [outcome.values[name] for name in self._plan.objectives if name in outcome.values]
-        try:
-            self._study.tell(number, values if state is TrialState.COMPLETE else None, state)
-        except RuntimeError:  # a grid says by `study.stop()` that it is used up, which is no error
-            if not self._study.get_trials(deepcopy=False)[number].state.is_finished():
-                raise
+        self._study.tell(number, values if state is TrialState.COMPLETE else None, state)
         used = self._seconds + time.monotonic() - self._began
         self._study.set_user_attr("samerun.seconds", used)
         self._progress.ended(number, state.name, values or None, outcome.seconds, outcome.reason)

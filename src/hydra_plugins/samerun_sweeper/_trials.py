@@ -78,7 +78,7 @@ def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
         UserError: a key or a value is not understood.
     """
     HydraConfig.instance().set_config(node)  # a config may ask for `${hydra:...}`
-    plain = OmegaConf.masked_copy(node, [key for key in node if key != "hydra"])
+    plain = OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
     return config.parse(plain, words)
 
 
@@ -172,7 +172,7 @@ class Frozen:
                 node.hydra.job.chdir = False
         # Without its own type, which is made at run time and cannot be pickled; `parse` in the
         # worker checks all of it again.
-        plain = OmegaConf.masked_copy(node, list(node))
+        plain = OmegaConf.masked_copy(node, [str(key) for key in node])
         OmegaConf.set_struct(plain, True)
         return plain
 

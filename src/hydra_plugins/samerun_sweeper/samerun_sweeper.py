@@ -21,7 +21,7 @@ ConfigStore.instance().store(
 )
 
 
-class SamerunSweeper(Sweeper):
+class SamerunSweeper(Sweeper):  # type: ignore[misc]
     """Searches with Optuna; a new trial starts the moment one ends."""
 
     def __init__(self) -> None:

@@ -63,7 +63,7 @@ def from_json(text: str) -> Outcome:
     plain = json.loads(text)
     if not isinstance(plain, dict):
         raise ValueError("not an outcome")
-    return Outcome(**{**plain, "state": State(plain.get("state"))})
+    return Outcome(**{**plain, "state": State(str(plain.get("state")))})
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -93,7 +93,10 @@ def open_study(
     import optuna
 
     study = optuna.create_study(
-        study_name=name, storage=kept, directions=begun.directions, load_if_exists=True
+        study_name=name,
+        storage=kept,
+        directions=[optuna.study.StudyDirection[way.upper()] for way in begun.directions],
+        load_if_exists=True,
     )
     # A process killed between these two lines leaves a study without trials and without attributes:
     # the next one takes it for a new one, unless the direction cannot be right.
