@@ -75,7 +75,7 @@ def capture(
     for number, weight in enumerate(made["early_stopping"].best_weights or ()):
         arrays[f"best_weights/{number}"] = weight
     return arrays, {
-        "variables": {name: _described(listed) for name, listed in sections.items()},
+        "variables": {name: _described(name, listed) for name, listed in sections.items()},
         "callbacks": {
             name: {key: getattr(made[name], key) for key in keys}
             for name, keys in STATEFUL.items()
@@ -90,8 +90,13 @@ def _numpy_state() -> list[Any]:
     return [kind, np.asarray(keys).tolist(), *rest]
 
 
-def _described(variables: Sequence[Any]) -> list[list[Any]]:
-    return [[item.path, list(item.shape), str(item.dtype)] for item in variables]
+def _described(section: str, variables: Sequence[Any]) -> list[list[Any]]:
+    """Names a variable by its path, but where that says in which function it was made first."""
+    has_path = section in ("model", "optimizer")
+    return [
+        [item.path if has_path else item.name, list(item.shape), str(item.dtype)]
+        for item in variables
+    ]
 
 
 def check_fits(state: State, fingerprint: str) -> None:
@@ -164,7 +169,7 @@ def restore_callbacks(made: Mapping[str, keras.callbacks.Callback], state: State
 
 
 def _assign(section: str, variables: Sequence[Any], state: State) -> None:
-    listed, expected = state.meta["variables"][section], _described(variables)
+    listed, expected = state.meta["variables"][section], _described(section, variables)
     if listed != expected:
         pairs = zip(listed, expected, strict=False)
         received, wanted = next(
