@@ -12,14 +12,16 @@ def resume_command(words: list[str]) -> int:
     from samerun.replay import resume
 
     chosen = _parser().parse_intermixed_args(words)
-    uri = next((w.partition("=")[2] for w in chosen.changes if w.startswith("tracking.uri=")), None)
-    flag = next((word for word in chosen.changes if "=" not in word), None)
-    if flag is not None:
-        raise UserError(f"'{flag}': expected a change such as training.epochs=20.")
-    (run,) = tracking.find_runs([chosen.id], uri=uri)
+    ids = [word for word in chosen.words if "=" not in word]
+    changes = [word for word in chosen.words if "=" in word]
+    if len(ids) != 1:
+        received = " ".join(ids) or "none"
+        raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
+    uri = next((w.partition("=")[2] for w in changes if w.startswith("tracking.uri=")), None)
+    (run,) = tracking.find_runs(ids, uri=uri)
     plan = resume.plan_resume(
         run,
-        chosen.changes,
+        changes,
         fork=chosen.fork,
         trusted=chosen.trust,
         take_over=chosen.take_over,
@@ -35,14 +37,17 @@ def resume_command(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun resume",
+        usage="samerun resume ID [KEY=VALUE ...] [--fork] [--trust MODULE] [--take-over]",
         description="Goes on with a run that was interrupted, or that shall have more epochs: in "
         "the same MLflow run, from its last checkpoint, bit for bit as if nothing had happened.",
         epilog="tracking.*, checkpoint.* and evaluation.* may change, and training.epochs may grow "
         "if the schedule does not take its length from it; for anything else there is --fork.",
     )
-    parser.add_argument("id", metavar="ID", help="run ID, or its beginning, or the run's name")
     parser.add_argument(
-        "changes", nargs="*", metavar="KEY=VALUE", help="changes, such as training.epochs=20"
+        "words",
+        nargs="+",
+        metavar="ID [KEY=VALUE ...]",
+        help="run ID, or its beginning, or the run's name; and changes, such as training.epochs=20",
     )
     parser.add_argument(
         "--fork", action="store_true", help="start a new run from the checkpoint instead"

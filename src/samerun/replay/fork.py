@@ -55,7 +55,7 @@ def _with_rate(entries: list[Entry], cfg: Config) -> list[Entry]:
     if callable(rate):
         return kept
     paths = [entry[0][0] for entry in kept]
-    counter = next(path for path in paths if path.endswith("/iterations"))
+    counter = next(path for path in paths if path.endswith("/iteration"))
     path = f"{counter.rpartition('/')[0]}/learning_rate"
     entry = ([path, [], "float32"], np.asarray(cfg.optimizer.learning_rate, np.float32))
     place = paths.index(counter) + 1
