@@ -29,18 +29,25 @@ _TABLES = {"studies", "trials", "version_info"}
 def full_url(url: str) -> str:
     """Puts the password back that is never written down."""
     given = os.environ.get(STORAGE_VARIABLE, "")
-    return given if given and redact(given) == redact(url) else url
+    has_own = urlsplit(url).password not in (None, "***")
+    return given if given and not has_own and _bare(given) == _bare(url) else url
+
+
+def _bare(url: str) -> str:
+    parts = urlsplit(url)
+    user = f"{parts.username}@" if parts.username else ""
+    return parts._replace(netloc=user + parts.netloc.rpartition("@")[2]).geturl()
 
 
 def storage_url(url: str | None) -> str:
-    """Returns the whole address of a storage: the given one, or `optuna.db` in this folder.
+    """Returns the whole address of a storage: given, in `SAMERUN_STORAGE`, or `optuna.db` here.
 
     A file's path is made absolute, since workers may have another working folder.
 
     Raises:
         UserError: no study can be kept at such an address.
     """
-    chosen = full_url(url or "sqlite:///optuna.db")
+    chosen = full_url(url or os.environ.get(STORAGE_VARIABLE) or "sqlite:///optuna.db")
     scheme = urlsplit(chosen).scheme.partition("+")[0]
     if scheme == "sqlite":
         name = chosen.partition("?")[0].partition("://")[2].removeprefix("/")
