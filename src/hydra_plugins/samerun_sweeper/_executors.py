@@ -27,6 +27,9 @@ class Executor(abc.ABC):
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Runs a function on a free worker."""
 
+    def begin(self) -> None:  # noqa: B027 - most executors begin in `submit`
+        """Begins what was submitted, where that is done together."""
+
     @abc.abstractmethod
     def seconds(self, future: "Future[Any]") -> float:
         """Returns for how long a function has run, without the worker's own start."""

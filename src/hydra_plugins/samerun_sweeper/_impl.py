@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.samerun_sweeper import _ending, _preflight, _workers
+from hydra_plugins.samerun_sweeper import _ending, _launching, _preflight, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor, Inline, Slots, graphics_cards
 from hydra_plugins.samerun_sweeper._loop import Loop, log_history
 from hydra_plugins.samerun_sweeper._plan import Plan
@@ -53,7 +53,7 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
     found = search.find_study(kept, plan.name)
     plan = _as_begun(plan, master, found)
     with _alone(plan):
-        executor, workers = _executor(plan)
+        executor, workers = _executor(plan, master)
         plan = replace(plan, workers=workers)
         try:
             if found is None:
@@ -169,7 +169,7 @@ def _alone(plan: Plan) -> Iterator[None]:
         lock.release()
 
 
-def _executor(plan: Plan) -> tuple[Executor, int]:
+def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
     """Returns where trials run, and how many can run side by side."""
     settings = plan.sweep
     if settings.cluster is not None:
@@ -177,6 +177,8 @@ def _executor(plan: Plan) -> tuple[Executor, int]:
 
         executor = _dask.open_executor(plan)
         return executor, executor.num_workers()
+    if _launching.is_chosen(master):
+        return _launching.Launched(plan.context, master, plan.workers), plan.workers
     if settings.executor is config.Executor.inline:
         return Inline(), plan.workers
     slots = Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())

@@ -28,10 +28,11 @@ from optuna.trial import TrialState
 
 from hydra_plugins.samerun_sweeper import _budget, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
+from hydra_plugins.samerun_sweeper._launching import read_outcome
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
 from samerun.config import Policy, redact
-from samerun.search.outcome import Outcome, State, from_json, policy_of
+from samerun.search.outcome import Outcome, State, policy_of
 
 LOOK_SECONDS = 0.5
 """How often limits and signals are looked at while trials run."""
@@ -110,6 +111,7 @@ class Loop:
         with self._signals():
             while True:
                 why = self._submit_all() or why
+                self._executor.begin()
                 if not self._pending:
                     break
                 done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
@@ -177,11 +179,7 @@ class Loop:
     def _pick_up(self, frozen: optuna.trial.FrozenTrial) -> None:
         """Goes on with a trial that was under way when the sweep's process ended."""
         self._study.sampler = self._sampler(frozen.number)
-        file = self._plan.folder / str(frozen.number) / _workers.OUTCOME_FILE
-        try:
-            outcome = from_json(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError):
-            outcome = None
+        outcome = read_outcome(self._plan.folder / str(frozen.number))
         self._begin(optuna.Trial(self._study, frozen._trial_id), outcome)
 
     def _begin(self, trial: optuna.Trial, outcome: Outcome | None = None) -> None:

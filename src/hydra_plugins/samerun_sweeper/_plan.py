@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from hydra.types import HydraContext
 
-from hydra_plugins.samerun_sweeper._trials import Frozen, Order
+from hydra_plugins.samerun_sweeper._trials import Aims, Frozen, Order
 from samerun import config, search, tracking
 from samerun.config import UserError
 
@@ -85,7 +85,11 @@ class Plan:
             context=replace(self.context, config_loader=None),
             job_name=self.job_name,
             folder=str(folder / str(number)),
-            objectives=self.objectives,
-            directions=self.directions,
-            from_best=self.sweep.objective_from is config.ObjectiveFrom.best,
+            trial=trial,
+            words=tuple(self.frozen.words(values)),
+            aims=Aims(
+                objectives=self.objectives,
+                directions=self.directions,
+                from_best=self.sweep.objective_from is config.ObjectiveFrom.best,
+            ),
         )

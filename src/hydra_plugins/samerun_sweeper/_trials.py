@@ -32,6 +32,21 @@ def without_sweep(words: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Aims:
+    """What trials are compared by.
+
+    Args:
+        objectives: logged names of the objectives.
+        directions: `minimize` or `maximize` of each.
+        from_best: whether the best epoch counts, not the last.
+    """
+
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    from_best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """A trial for a worker; everything in it can be pickled.
 
@@ -41,9 +56,9 @@ class Order:
         context: Hydra's loader and callbacks.
         job_name: Hydra's name of the job.
         folder: the trial's folder.
-        objectives: logged names of the objectives.
-        directions: `minimize` or `maximize` of each.
-        from_best: whether the best epoch counts, not the last.
+        trial: which trial it is.
+        words: the words that train it outside the sweep.
+        aims: what it is compared by.
     """
 
     number: int
@@ -51,9 +66,9 @@ class Order:
     context: HydraContext
     job_name: str
     folder: str
-    objectives: tuple[str, ...]
-    directions: tuple[str, ...]
-    from_best: bool
+    trial: config.Trial
+    words: tuple[str, ...]
+    aims: Aims
 
 
 def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:

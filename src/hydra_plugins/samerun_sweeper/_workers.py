@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from samerun import config
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:
-    from hydra_plugins.samerun_sweeper._trials import Order
+    from hydra_plugins.samerun_sweeper._trials import Aims, Order
     from samerun.training import Result
 
 OUTCOME_FILE = "outcome.json"
@@ -34,13 +34,17 @@ def run_trial(order: "Order") -> Outcome:
     the MLflow run was ended, so that a sweep whose own process was killed before it could tell the
     study does so when it goes on, without training again.
     """
+    return concluded(Path(order.folder), lambda: results(order.aims, _train(order)))
+
+
+def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
+    """Trains, and writes down how it ended; never raises."""
     began = time.monotonic()
-    folder = Path(order.folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # of an earlier attempt
     with _said_to(folder / OUTPUT_FILE), _stopped_by_signal():
         try:
-            outcome = _results(order, _train(order))
+            outcome = train()
         except BaseException as error:
             outcome = outcome_of(error)
             if outcome.state in (State.error, State.out_of_memory, State.nan):
@@ -75,10 +79,11 @@ def _train(order: "Order") -> "Result":
     return result
 
 
-def _results(order: "Order", result: "Result") -> Outcome:
+def results(aims: "Aims", result: "Result") -> Outcome:
+    """Returns the outcome of a run that came to its end."""
     values = {
-        name: objective(result, name, direction, from_best=order.from_best)
-        for name, direction in zip(order.objectives, order.directions, strict=True)
+        name: objective(result, name, direction, from_best=aims.from_best)
+        for name, direction in zip(aims.objectives, aims.directions, strict=True)
     }
     epochs = len(next(iter(result.history.values()), []))
     bad = [name for name, value in values.items() if not math.isfinite(value)]
