@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import samerun
-from samerun import config
+from samerun import config, search
+from test_configs import composed_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
@@ -24,7 +25,7 @@ def test_links_to_files_resolve(page):
 
 def commands(text):
     for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             line = line.partition("  #")[0].strip()
             if line.startswith("samerun train ") and "…" not in line:
                 yield shlex.split(line)[2:]
@@ -35,9 +36,20 @@ def test_training_commands_compose(page):
     from samerun.cli.train_command import combinations, taken
 
     for words in commands(page.read_text()):
+        if any(word.startswith("sweep") for word in words):
+            assert_sweep(words)
+            continue
         plain, _ = taken(words, "--schedule-plot")
         for combination in combinations(plain):
             config.compose(combination)
+
+
+def assert_sweep(words):
+    said = [word for word in words if not re.search(r"^-|\(|,", word)]
+    settings = composed_sweep(*said)
+    plain = [word for word in words if not word.startswith(("-", "sweep"))]
+    if settings.params or any("," in word for word in plain):
+        search.parse_space(plain, settings.params)
 
 
 def test_readme_names_every_option_of_every_group():
