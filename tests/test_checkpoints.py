@@ -803,7 +803,8 @@ def test_fresh_processes_that_are_killed_end_as_one_that_is_not(tmp_path):
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_ends_a_run_in_one_sentence(tmp_path):
-    code, _, error = process(tmp_path, *CNN, kill="file_size:2000")
+    large = "model.dense_units=[2000]"  # its state is larger than the pictures of the run
+    code, _, error = process(tmp_path, *CNN, large, kill="file_size:500000")
     assert code == 2
     (line,) = [line for line in error.splitlines() if line.startswith("checkpoint: ")]
     assert "cannot be written (File too large)" in line
