@@ -55,6 +55,7 @@ def test_a_signal_ends_the_run_as_killed(project, number, code, reason):
     assert (run.status, run.tags["samerun.reason"]) == ("KILLED", reason)
     assert returned == code
     assert "Traceback" not in text
+    assert f"resume {run.id}" in text
     assert run.metrics["train/loss"] > 0
 
 
