@@ -640,6 +640,10 @@ REFUSED = {
     "missing_array": (lambda s: changed(s, arrays={"optimizer/2": None}), "received nothing"),
     "other_shape": (with_another_shape, r"in its model, expected"),
     "other_callbacks": (lambda s: changed(s, meta={"callbacks": {}}), "in its callbacks"),
+    "no_callbacks": (
+        lambda s: dataclasses.replace(s, meta={"fingerprint": s.meta["fingerprint"]}),
+        "received no callbacks in its contents",
+    ),
     "other_config": (lambda s: changed(s, meta={"fingerprint": "0"}), "another config"),
 }
 

@@ -103,8 +103,11 @@ def check_fits(state: State, fingerprint: str) -> None:
     """Checks that a state is one of this config.
 
     Raises:
-        UserError: it is another config's.
+        UserError: it is another config's, or no training's.
     """
+    expected = {"variables", "callbacks", "random", "fingerprint", "digests", "number"}
+    if missing := sorted(expected - set(state.meta)):
+        raise _does_not_fit("contents", f"no {missing[0]}", "one")
     if state.meta["fingerprint"] != fingerprint:
         raise UserError(
             "checkpoint: received the state of a run with another config, expected one that differs"
