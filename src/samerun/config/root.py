@@ -98,9 +98,10 @@ def fingerprint(cfg: Config) -> str:
 
     What a run is called, where and how often it is written down, who asked for it and what is
     looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
-    are left out.
+    are left out, and `training.steps_per_execution`, which only changes the speed.
     """
     meaning = as_dict(cfg)
+    del meaning["training"]["steps_per_execution"]
     for part in ("tracking", "checkpoint", "trial", "evaluation"):
         del meaning[part]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
