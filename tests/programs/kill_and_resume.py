@@ -89,10 +89,11 @@ def kill(process: subprocess.Popen[str], kind: str, folder: Path, chance: random
 
 
 def interrupted(words: list[str], folder: Path, num_kills: int, chance: random.Random) -> None:
-    process, done, going_on = started(words, folder), 0, ""
+    process, done = started(words, folder), 0
     while done < num_kills:
         kinds = ("epoch", "writing", "epoch", "writing", "start")
         kind = chance.choice(kinds if done else kinds[:2])
+        began = time.time()
         text = kill(process, kind, folder, chance)
         if process.returncode != -9:
             sys.exit(f"it ended by itself, with {process.returncode}, after {done} kills:\n{text}")
@@ -102,8 +103,8 @@ def interrupted(words: list[str], folder: Path, num_kills: int, chance: random.R
         for line in text.splitlines():
             if "damaged" in line or "Traceback" in line:
                 print(f"    {line}", flush=True)
-        torn = (run_folder(folder) / "checkpoints" / "last.npz.new").exists()
-        if torn:
+        torn = run_folder(folder) / "checkpoints" / "last.npz.new"
+        if torn.exists() and torn.stat().st_mtime > began:
             print("    while a checkpoint was being written", flush=True)
         run_id = json.loads((run_folder(folder) / "run.json").read_text())["id"]
         process = started(["resume", run_id], folder)

@@ -113,14 +113,13 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     from samerun.cli import existing
     from samerun.config.own_code import targets
     from samerun.replay import resume
+    from samerun.replay.origin import clean
 
     runs = existing.same_runs(cfg)
     done = existing.finished(runs)
     if done is not None:
-        print(
-            f"The same run has finished: {done.name} ({done.id}): "
-            f"{done.tags.get('samerun.result', 'no result')}"
-        )
+        result = done.tags.get("samerun.result", "no result")
+        print(clean(f"The same run has finished: {done.name} ({done.id}): {result}", 400))
         return done
     going_on = existing.unfinished(runs)
     if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
@@ -138,12 +137,14 @@ def go_on(plan: "Plan") -> "Result":
     from samerun import tracking
     from samerun.cli.stopping import stopping_gently
     from samerun.replay import resume
+    from samerun.replay.origin import clean
 
-    print(f"{'From' if plan.is_fork else 'Going on with'} {plan.run.name} {plan.told}", flush=True)
+    begun = f"{'From' if plan.is_fork else 'Going on with'} {clean(plan.run.name)}"
+    print(f"{begun} {plan.told}", flush=True)
     with stopping_gently(), _told_how_to_go_on(plan.folder):
         with quiet():
             resume.check_data(plan)
-            from samerun import screen
+            from samerun import logbook, screen, training  # noqa: F401 - where it is quiet
         out = screen.console()
         screen.show_config(plan.composition.config, out)
         result = resume.go_on(plan, out)

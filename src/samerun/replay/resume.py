@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from samerun import checkpoints, config, data, identity, provenance, tracking
 from samerun.config import Config, UserError, listed
 from samerun.config.stored import changed, differing_keys
-from samerun.replay.trust import check_plain, check_trusted
+from samerun.replay import origin
+from samerun.replay.origin import clean
+from samerun.replay.trust import check_trusted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,9 +79,9 @@ def plan_resume(
     """
     if not fork:
         tracking.check_at_rest(run, take_over=take_over)
-    text = tracking.read_artifact(run, "config/resolved.yaml", uri=uri).decode(errors="replace")
-    check_plain(text)
-    stored, composition = changed(text).config, changed(text, overrides)
+    found = origin.read(run, uri=uri)
+    check_trusted(found.cfg, trusted)
+    stored, composition = found.cfg, changed(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
     keys = tuple(differing_keys(stored, cfg))
@@ -91,7 +93,7 @@ def plan_resume(
     if finished is None:
         config.check(cfg, data.describe(cfg.dataset))
         if not fork:
-            _check_code(run, cfg, uri)
+            _check_code(run, cfg, found.facts)
         own = tracking.folder_of(run)
         folder = folder if fork or own is None else own
         state, told = _find_state(run, own, uri)
@@ -145,22 +147,23 @@ def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str |
     if run.status != "FINISHED" or cfg.training.epochs > stored.training.epochs:
         return None
     result = run.tags.get("samerun.result", "")
-    return f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}"
+    return clean(f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}", 400)
 
 
-def _check_code(run: tracking.StoredRun, cfg: Config, uri: str | None) -> None:
-    text = tracking.read_artifact(run, "provenance/files.json", uri=uri)
-    try:
-        then: Mapping[str, str] = dict(json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"Run {run.id}: its provenance/files.json cannot be read.") from error
-    now = identity.code_files(cfg)
+def _check_code(run: tracking.StoredRun, cfg: Config, recorded: origin.Facts) -> None:
+    then, now = recorded.files, identity.code_files(cfg)
+    if then is None:
+        raise UserError(
+            f"Run {run.id} does not say which code it was trained with: give --fork to start a new "
+            "run from its checkpoint."
+        )
     differing = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
     if differing:
+        names = clean(listed(differing[:3]))
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise UserError(
-            f"The code changed since run {run.id} ({listed(differing[:3])}{more}): go back to it, "
-            "or give --fork to start a new run from the checkpoint."
+            f"The code changed since run {run.id} ({names}{more}): go back to it, or "
+            "give --fork to start a new run from the checkpoint."
         )
 
 
@@ -199,7 +202,7 @@ def find_state(
     """
     state, _ = _find_state(run, tracking.folder_of(run), uri)
     if state is not None:
-        _check_code(run, cfg, uri)
+        _check_code(run, cfg, origin.facts_of(run, uri=uri))
     return state
 
 
@@ -248,7 +251,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     from samerun.replay import fork
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
-    origin = provenance.collect(_command(plan))
+    place = provenance.collect(_command(plan))
     if plan.is_fork:
         tracked = dataclasses.replace(cfg.tracking, uri=plan.uri)
         forked = tracking.open_run(
@@ -258,7 +261,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
             tags={"samerun.forked_from": plan.run.id},
         )
         with forked as run:
-            logbook.describe_origin(run, plan.composition, origin)
+            logbook.describe_origin(run, plan.composition, place)
             state = plan.state
             if state is not None:
                 state = training.forked(fork.with_rate_of(state, cfg), cfg)
@@ -274,7 +277,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     with again as run:
         # MLflow's parameters stay as they were; the config that is reproduced later is this one.
         run.log_text(plan.composition.resolved, "config/resolved.yaml")
-        plain = dataclasses.asdict(origin)
+        plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
         return training.train(cfg, run, out, state=plan.state)
