@@ -246,6 +246,29 @@ def _reader(
     return pipeline.in_memory(preprocessing.once(split.x), y)
 
 
+def _training(
+    cfg: Dataset,
+    reader: "pipeline.Reader",
+    num_examples: int,
+    seed: int,
+    epoch: Any,
+    preprocessing: Preprocessing,
+) -> Callable[..., Any]:
+    from samerun.data import pipeline
+
+    return partial(
+        pipeline.training,
+        reader,
+        num_examples,
+        seed=seed,
+        epoch=epoch,
+        batch_size=cfg.batch_size,
+        drop_remainder=cfg.drop_remainder,
+        preprocessing=preprocessing,
+        augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
+    )
+
+
 def build(cfg: Dataset, seed: int) -> Data:
     """Loads, checks, splits and normalises a data set and makes its tf.data pipelines.
 
@@ -268,23 +291,12 @@ def build(cfg: Dataset, seed: int) -> Data:
         for name, split in splits.items()
     }
     epoch = pipeline.epoch_variable()
-    train_from = partial(
-        pipeline.training,
-        readers["train"],
-        len(splits["train"]),
-        seed=seed,
-        epoch=epoch,
-        batch_size=cfg.batch_size,
-        drop_remainder=cfg.drop_remainder,
-        preprocessing=preprocessing,
-        augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
-    )
+    train_from = _training(cfg, readers["train"], len(splits["train"]), seed, epoch, preprocessing)
     train = train_from()
-    evaluation = partial(
-        pipeline.evaluation, batch_size=cfg.batch_size, preprocessing=preprocessing
-    )
     held_out = {
-        name: evaluation(readers[name], len(split))
+        name: pipeline.evaluation(
+            readers[name], len(split), batch_size=cfg.batch_size, preprocessing=preprocessing
+        )
         for name, split in splits.items()
         if name != "train"
     }
