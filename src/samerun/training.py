@@ -89,6 +89,8 @@ def train(
         Diverged: the loss or a metric became NaN or infinite.
     """
     began = time.perf_counter()
+    if state is not None:
+        callbacks.check_fits(state, fingerprint(cfg))
     make_deterministic(cfg.training)
     dataset = data.build(cfg.dataset, cfg.seed)
     check(cfg, dataset.spec)
@@ -188,7 +190,7 @@ def fit(
     try:
         with dataset.reading(), _STOP.possible():
             if state is not None:
-                _put_into(state, model, cfg, dataset)
+                _put_into(state, model, dataset)
             listed.begin()
             _fit_epochs(model, cfg, dataset, listed, state)
             listed.end()
@@ -224,8 +226,7 @@ def _fit_epochs(
         fit_(dataset.train, initial_epoch=first, epochs=cfg.training.epochs)
 
 
-def _put_into(state: State, model: keras.Model, cfg: Config, dataset: data.Data) -> None:
-    callbacks.check_fits(state, fingerprint(cfg))
+def _put_into(state: State, model: keras.Model, dataset: data.Data) -> None:
     callbacks.build_variables(model, dataset.train.take(1) if state.step else None)
     callbacks.restore_variables(model, state)
 
