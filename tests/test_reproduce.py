@@ -122,6 +122,18 @@ def test_a_change_that_is_asked_for_is_named(table, capsys):
     assert cli.main(["reproduce", run.id, "--rtol", "0.1", "quickly"]) == 2
 
 
+def test_a_trial_of_a_sweep_is_reproduced_outside_of_it(table):
+    run = train(*table)
+    client = tracking.connect(tracking.resolve_uri(None))
+    stored = tracking.read_artifact(run, "config/resolved.yaml").decode()
+    trial = "trial:\n  study: s\n  storage: sqlite:///gone.db\n  number: 3\n  run: '1'\n"
+    client.log_text(run.id, stored.replace("trial: null\n", trial), "config/resolved.yaml")
+    code, again = reproduce(run)
+    assert code == 0
+    assert again.tags["samerun.verdict"] == "EXACT"
+    assert "trial: null" in tracking.read_artifact(again, "config/resolved.yaml").decode()
+
+
 def test_a_package_that_is_missing_is_refused_by_name(project, capsys, monkeypatch):
     place = project / "installed"
     (place / "fancy_layers-1.2.dist-info").mkdir(parents=True)

@@ -105,8 +105,10 @@ def _environment(origin: Origin, folder: Path, trusted: Sequence[str], out: Cons
     began = time.monotonic()
     out.print(f"Installing {len(lines)} packages into a new environment; that takes minutes.")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    # No dependencies: the list is whole. No sources: building one would run its code.
-    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "-r"]
+    # No dependencies: the list is whole. No sources, since building one runs its code; but for
+    # what OmegaConf reads its grammar with, of which there is nothing else.
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    install += ["--no-binary", "antlr4-python3-runtime", "-r"]
     for words in ([sys.executable, "-m", "venv", str(folder)], [str(python), *install, str(file)]):
         answer = subprocess.run(words, capture_output=True, check=False)
         if answer.returncode:
