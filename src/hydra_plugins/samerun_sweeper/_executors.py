@@ -81,7 +81,8 @@ class Slots(Executor):
             [("CUDA_VISIBLE_DEVICES", gpus[index % len(gpus)])] if gpus else []
             for index in range(num)
         ]
-        self._slots = [self._new(index) for index in range(num)]
+        # A process begins with its first function: a sweep that has all of its trials needs none.
+        self._slots: list[_Slot | None] = [None] * num
 
     def _new(self, index: int) -> _Slot:
         pool = ProcessPoolExecutor(
@@ -96,14 +97,14 @@ class Slots(Executor):
 
     def free(self) -> int:
         """Counts the slots without a function."""
-        return sum(slot.busy is None or slot.busy.done() for slot in self._slots)
+        return sum(_is_free(slot) for slot in self._slots)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Runs a function in a free slot, in a new process where the old one is used up or dead."""
-        index = next(i for i, s in enumerate(self._slots) if s.busy is None or s.busy.done())
+        index = next(i for i, slot in enumerate(self._slots) if _is_free(slot))
         slot = self._slots[index]
-        used_up = self._max_trials is not None and slot.trials >= self._max_trials
-        if used_up or _is_broken(slot):
+        used_up = slot is not None and slot.trials == self._max_trials
+        if slot is None or used_up or _is_broken(slot):
             slot = self._replace(index)
         slot.since = time.monotonic()
         try:
@@ -115,12 +116,17 @@ class Slots(Executor):
         return slot.busy
 
     def _replace(self, index: int) -> _Slot:
-        self._slots[index].pool.shutdown(wait=False)
-        self._slots[index] = self._new(index)
-        return self._slots[index]
+        old, fresh = self._slots[index], self._new(index)
+        if old is not None:
+            old.pool.shutdown(wait=False)
+        self._slots[index] = fresh
+        return fresh
+
+    def _begun(self) -> list[_Slot]:
+        return [slot for slot in self._slots if slot is not None]
 
     def _slot(self, future: "Future[Any]") -> _Slot | None:
-        return next((slot for slot in self._slots if slot.busy is future), None)
+        return next((slot for slot in self._begun() if slot.busy is future), None)
 
     def seconds(self, future: "Future[Any]") -> float:
         """Counts from the moment when TensorFlow was imported, or the function was submitted."""
@@ -131,8 +137,8 @@ class Slots(Executor):
 
     def stop(self) -> None:
         """Sends SIGTERM to every busy worker."""
-        for slot in self._slots:
-            if slot.busy is not None and not slot.busy.done():
+        for slot in self._begun():
+            if not _is_free(slot):
                 _signal(slot, signal.SIGTERM)
 
     def kill(self, future: "Future[Any]") -> None:
@@ -147,9 +153,13 @@ class Slots(Executor):
 
     def close(self) -> None:
         """Kills the workers: what they did is written down, and idle ones have nothing to say."""
-        for slot in self._slots:
+        for slot in self._begun():
             _signal(slot, signal.SIGKILL)
             slot.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_free(slot: _Slot | None) -> bool:
+    return slot is None or slot.busy is None or slot.busy.done()
 
 
 def _is_broken(slot: _Slot) -> bool:

@@ -141,8 +141,13 @@ class Loop:
                 signal.signal(number, handler)
 
     def _submit_all(self) -> str:
-        """Gives every free worker a trial; returns why there is no further one."""
+        """Gives every free worker a trial; returns why there is no further one.
+
+        What has ended is told first, so that the next trial is chosen knowing it.
+        """
         while self._executor.free() > 0 and not self._is_stopping():
+            if any(future.done() for future in self._pending):
+                return ""
             if self._again:
                 self._submit(self._again.popleft())
             elif self._left:
@@ -187,7 +192,7 @@ class Loop:
         values = self._plan.space.suggest(trial)
         name = self._plan.space.short(values) or f"trial {trial.number}"
         run_id = tracking.create_child(
-            self._plan.frozen.composition(values).config,
+            self._plan.base,
             self._run.id,
             name=name,
             tags={"samerun.study": self._plan.name, "samerun.trial": str(trial.number)},

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
@@ -117,12 +117,14 @@ class Frozen:
         self.threads = threads
         self._space = space
         self._branches: dict[Branch, DictConfig] = {}
+        self._parsed: dict[Branch, config.Config] = {}
         self._words: dict[Branch, list[str]] = {}
         for options in space.branches():
             branch = tuple(sorted(options.items()))
             node = composed(context, master, [*space.fixed, *space.overrides(options)])
             self._words[branch] = _set_threads(node, threads)
             self._branches[branch] = node
+            self._parsed[branch] = parsed(node, []).config
 
     def branches(self) -> Iterator[dict[str, str]]:
         """Yields the group options of every branch."""
@@ -131,26 +133,16 @@ class Frozen:
 
     def base(self) -> config.Config:
         """Returns the config of the first branch."""
-        branch = next(iter(self._branches))
-        return self.composition(dict(branch)).config
+        return self._parsed[next(iter(self._branches))]
 
     def flattened(self) -> dict[str, str]:
         """Returns what all trials share and what has to stay the same, flattened."""
-        plain = config.flatten(self.base())
-        return {
-            key: value
-            for key, value in plain.items()
-            if not key.startswith(_FREE) and key not in THREADS
-        }
+        return _lasting(self.base())
 
     def digest(self) -> str:
         """Returns the SHA-256 over the configs of all branches, threads aside."""
-        total = hashlib.sha256()
-        for branch in sorted(self._branches):
-            plain = config.flatten(self.composition(dict(branch)).config)
-            kept = {k: v for k, v in plain.items() if not k.startswith(_FREE) and k not in THREADS}
-            total.update(json.dumps([branch, kept], sort_keys=True).encode())
-        return total.hexdigest()
+        kept = {str(branch): _lasting(self._parsed[branch]) for branch in self._branches}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     def words(self, values: Mapping[str, Any]) -> list[str]:
         """Returns the words that train a trial outside the sweep."""
@@ -177,7 +169,7 @@ class Frozen:
         """
         node = self._node(values)
         node.trial = trial
-        with open_dict(node.hydra):
+        with read_write(node.hydra), open_dict(node.hydra):  # HydraConfig took it as read-only
             node.hydra.job.id = str(trial.number)
             node.hydra.job.num = trial.number
             node.hydra.sweep.dir = str(sweep_folder)
@@ -209,6 +201,12 @@ class Frozen:
         except (HydraException, OmegaConfBaseException) as error:
             raise config.translated(error) from error
         return node
+
+
+def _lasting(cfg: config.Config) -> dict[str, str]:
+    """Returns what may not change while a study goes on; threads are the study's own."""
+    plain = config.flatten(cfg)
+    return {k: v for k, v in plain.items() if not k.startswith(_FREE) and k not in THREADS}
 
 
 def _set_threads(node: DictConfig, threads: int | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -72,7 +73,7 @@ def outcome_of(error: BaseException) -> Outcome:
     By name, so that neither TensorFlow nor Optuna has to be imported to ask.
     """
     name = type(error).__name__
-    first = redact((str(error).strip().splitlines() or [""])[0])
+    first = redact(_first_line(str(error)))
     if name == "TrialPruned":
         return Outcome(state=State.pruned, reason=f"pruned {first}".strip())
     if name == "Diverged":
@@ -84,6 +85,13 @@ def outcome_of(error: BaseException) -> Outcome:
     if name in ("Terminated", "SweepStopped", "KeyboardInterrupt"):
         return Outcome(state=State.stopped, reason="the sweep was stopped")
     return Outcome(state=State.error, reason=f"{name}: {first}".rstrip(": "))
+
+
+def _first_line(text: str) -> str:
+    """Returns what was raised inside a graph: TensorFlow itself says `Graph execution error`."""
+    lines = text.strip().splitlines() or [""]
+    inner = [line for line in lines if re.match(r"\w*(Error|Exception): ", line)]
+    return inner[-1] if inner and lines[0].startswith("Graph execution error") else lines[0]
 
 
 def policy_of(faults: Faults, state: State) -> Policy:

@@ -1,0 +1,454 @@
+"""How a sweep runs, with workers that answer at once: every trial is a line of arithmetic.
+
+The real workers, processes that train, are in test_sweeper_faults.py.
+"""
+
+import dataclasses
+import json
+import sqlite3
+from concurrent.futures import Future
+
+import optuna
+import pytest
+
+from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
+from hydra_plugins.samerun_sweeper._executors import Executor
+from samerun import tracking
+from samerun.cli import main
+from samerun.search.outcome import Outcome, State
+
+SPACE = ("model.dropout=interval(0,0.6)",)
+GROUPS = (*SPACE, "schedule=constant,cosine")
+BASE = ("-m", "sweep=optuna", "model=mlp", "sweep.study=s", "dataset.limit=100", "sweep.workers=1")
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`: nothing of ours catches it."""
+
+
+class Answers(Executor):
+    """A worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
+
+    def __init__(self):
+        self.orders = []
+        self.say = lambda order, outcome: outcome
+
+    def free(self):
+        return 1
+
+    def submit(self, function, *arguments):
+        future = Future()
+        if function is _workers.build_models:
+            future.set_result([(10, 1000) for _ in arguments[0]])
+            return future
+        (order,) = arguments
+        self.orders.append(order)
+        values = dict.fromkeys(order.aims.objectives, float(order.node.model.dropout))
+        outcome = Outcome(state=State.complete, values=values, epochs=2, seconds=0.1)
+        try:
+            future.set_result(self.say(order, outcome))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def seconds(self, future):
+        return 0.0
+
+    def stop(self):
+        pass
+
+    def kill(self, future):
+        pass
+
+    def is_lost(self, error):
+        return isinstance(error, ConnectionError)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def worker(project, monkeypatch):
+    answers = Answers()
+    monkeypatch.setattr(_impl, "_executor", lambda plan, master: (answers, 1))
+    monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
+    return answers
+
+
+def sweep(*words, space=SPACE, n=3, flags=()):
+    return main(["train", *flags, *BASE, *space, f"sweep.n_trials={n}", *words])
+
+
+def study(name="s"):
+    return optuna.load_study(study_name=name, storage="sqlite:///optuna.db")
+
+
+def states(name="s"):
+    return [trial.state.name for trial in study(name).trials]
+
+
+def runs():
+    with sqlite3.connect("mlflow.db") as database:
+        rows = database.execute("select run_uuid, name, status from runs").fetchall()
+        tags = database.execute("select run_uuid, key, value from tags").fetchall()
+    database.close()
+    return [
+        {"id": run, "name": name, "status": status}
+        | {key: value for owner, key, value in tags if owner == run}
+        for run, name, status in rows
+    ]
+
+
+def children():
+    return [run for run in runs() if "mlflow.parentRunId" in run]
+
+
+def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, capsys):
+    assert sweep() == 0
+    assert states() == ["COMPLETE"] * 3
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    assert parent["name"] == "s"
+    assert parent["status"] == "FINISHED"
+    assert [run["samerun.trial"] for run in children()] == ["0", "1", "2"]
+    assert {run["mlflow.parentRunId"] for run in children()} == {parent["id"]}
+    assert {run["samerun.state"] for run in children()} == {"complete"}
+    assert all("dropout=" in run["name"] for run in children())
+    out = capsys.readouterr().out
+    assert "samerun reproduce" in out
+    assert "model.dropout=" in out
+
+
+def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
+    sweep()
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    with sqlite3.connect("mlflow.db") as database:
+        points = database.execute(
+            "select key, step, value from metrics where run_uuid = ?", (parent["id"],)
+        ).fetchall()
+    database.close()
+    best = [value for key, _, value in sorted(points) if key == "sweep/best"]
+    assert best == sorted(best, reverse=True)
+    assert [value for key, _, value in sorted(points) if key == "sweep/complete"] == [1, 2, 3]
+
+
+def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project):
+    sweep(space=GROUPS)
+    sweep(space=GROUPS)
+    assert len(worker.orders) == 3
+    sweep(space=GROUPS, n=5)
+    assert [order.number for order in worker.orders] == [0, 1, 2, 3, 4]
+    assert states() == ["COMPLETE"] * 5
+    assert len(children()) == 5
+
+
+def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
+    worker, project
+):
+    sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=3", n=8)
+    sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=4)
+    sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=8)
+    first, second = study().trials, study("t").trials
+    assert [trial.params for trial in first] == [trial.params for trial in second]
+    sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=3", n=4)
+    assert study("u").trials[0].params != first[0].params
+
+
+GAPS = {
+    "after the study was asked": (_loop.tracking, "create_child"),
+    "before the trial is handed over": (_loop.Loop, "_submit"),
+    "before the study is told": (optuna.Study, "tell"),
+    "after the study was told": (_loop, "log_history"),
+}
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatch, gap):
+    owner, name = GAPS[gap]
+    real, calls = getattr(owner, name), []
+
+    def killed_at_the_third(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            raise Killed
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, killed_at_the_third)
+    with pytest.raises(Killed):
+        sweep(n=4)
+    monkeypatch.setattr(owner, name, real)
+    interrupted = {trial.number: trial.params for trial in study().trials}
+    assert sweep(n=4) == 0
+    assert states() == ["COMPLETE"] * 4
+    after = {trial.number: trial.params for trial in study().trials}
+    assert all(interrupted[n].items() <= after[n].items() for n in interrupted)
+    assert sorted(run["samerun.trial"] for run in children()) == ["0", "1", "2", "3"]
+    assert len([run for run in runs() if run["name"] == "s"]) == 1
+
+
+def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(
+    worker, project, monkeypatch
+):
+    def written(order, outcome):
+        folder = project / "multirun" / "s" / str(order.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _workers.OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
+        raise Killed
+
+    worker.say = written
+    with pytest.raises(Killed):
+        sweep()
+    assert states() == ["RUNNING"]
+    worker.say = lambda order, outcome: outcome
+    sweep()
+    assert [order.number for order in worker.orders] == [0, 1, 2]
+    assert states() == ["COMPLETE"] * 3
+
+
+FAULTS = {
+    0: (State.nan, "on_nan"),
+    1: (State.out_of_memory, "on_memory"),
+    2: (State.error, "on_error"),
+    3: (State.time_limit, "on_time_limit"),
+    4: (State.worker_death, "on_worker_death"),
+}
+
+
+def faulty(order, outcome):
+    if order.number in FAULTS:
+        return Outcome(state=FAULTS[order.number][0], reason="it was injected")
+    return outcome
+
+
+def policy(word):
+    return [f"sweep.faults.{key}={word}" for _, key in FAULTS.values()]
+
+
+def test_faults_fail_where_the_settings_say_so_and_the_sweep_goes_on(worker, project):
+    worker.say = faulty
+    assert sweep(*policy("fail"), n=7) == 0
+    assert states() == ["FAIL"] * 5 + ["COMPLETE"] * 2
+    for run in children()[:5]:
+        assert run["samerun.state"] == FAULTS[int(run["samerun.trial"])][0].value
+        assert run["samerun.reason"] == "it was injected"
+    assert [t.user_attrs["samerun.reason"] for t in study().trials[:5]] == ["it was injected"] * 5
+
+
+def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, project):
+    worker.say = faulty
+    assert sweep(*policy("retry"), "sweep.faults.max_retries=2", n=6) == 0
+    for number in FAULTS:
+        tries = [order for order in worker.orders if order.number == number]
+        assert len(tries) == 3
+        assert len({order.trial.run for order in tries}) == 1
+        assert len({order.node.model.dropout for order in tries}) == 1
+    assert states() == ["FAIL"] * 5 + ["COMPLETE"]
+    assert len(children()) == 6
+
+
+def test_a_fault_stops_the_sweep_where_the_settings_say_so(worker, project, capsys):
+    worker.say = faulty
+    assert sweep("sweep.faults.on_error=stop", "sweep.faults.on_nan=fail", n=7) == 1
+    assert states() == ["FAIL"] * 3
+    assert "trial 2 failed (it was injected)" in capsys.readouterr().err
+
+
+def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
+    for number in (0, 2):
+        folder = project / "multirun" / "s" / str(number) / "checkpoints"
+        folder.mkdir(parents=True)
+        (folder / "last.npz").write_bytes(b"the state before")
+    worker.say = faulty
+    sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
+    assert not (project / "multirun" / "s" / "0" / "checkpoints").exists()
+    assert (project / "multirun" / "s" / "2" / "checkpoints" / "last.npz").exists()
+
+
+def test_a_lost_worker_costs_no_trial(worker, project):
+    lost = []
+
+    def dies_once(order, outcome):
+        if order.number == 1 and not lost:
+            lost.append(order.number)
+            raise ConnectionError
+        return outcome
+
+    worker.say = dies_once
+    assert sweep() == 0
+    assert states() == ["COMPLETE"] * 3
+    assert [order.number for order in worker.orders] == [0, 1, 1, 2]
+
+
+def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):
+    worker.say = lambda order, outcome: Outcome(state=State.error, reason="always")
+    assert sweep("sweep.max_failures=1", n=10) == 1
+    assert states() == ["FAIL", "FAIL"]
+    assert "sweep.max_failures is 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        (["sweep.budget.epochs=4"], 2),
+        (["sweep.budget.target=0.59"], 2),
+        (["sweep.budget.patience_trials=2"], 6),
+        (["sweep.budget.seconds=0.001"], 1),
+    ],
+)
+def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, words, most):
+    assert sweep(*words, n=30) == 0
+    assert 0 < len(states()) <= most or (words[0].startswith("sweep.budget.seconds"))
+    assert "sweep.budget" in capsys.readouterr().out
+
+
+def test_points_to_try_first_are_tried_first(worker, project):
+    sweep(space=GROUPS, n=1)
+    (child,) = children()
+    client = tracking.connect("sqlite:///mlflow.db")
+    client.log_param(child["id"], "model.dropout", "0.125")
+    client.log_param(child["id"], "schedule", "cosine")
+    words = f"sweep.enqueue=[{{model.dropout:0.25,schedule:constant}},'{child['id']}']"
+    assert sweep("sweep.study=e", words, space=GROUPS, n=3) == 0
+    found = [trial.params for trial in study("e").trials]
+    assert found[0] == {"model.dropout": 0.25, "schedule": "constant"}
+    assert found[1] == {"model.dropout": 0.125, "schedule": "cosine"}
+    assert len(found) == 3
+
+
+CHANGES = {
+    "space": ({"space": ("model.dropout=interval(0,0.5)",)}, "model.dropout"),
+    "objective": ({"words": ["sweep.objectives=[train/loss]"]}, "train/loss"),
+    "base": ({"words": ["training.epochs=7"]}, "training.epochs 20 → 7"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_study_goes_on_only_with_what_it_was_begun_with(worker, project, capsys, change):
+    sweep(n=2)
+    options, said = CHANGES[change]
+    words = options.get("words", [])
+    space = options.get("space", SPACE)
+    assert sweep(*words, space=space, n=4) == 2
+    assert said in capsys.readouterr().err
+    assert len(states()) == 2
+
+
+def test_a_change_that_is_meant_is_accepted_and_then_stays(worker, project):
+    sweep(n=1)
+    assert sweep("training.epochs=7", "sweep.extend=true", n=2) == 0
+    assert sweep("training.epochs=7", n=3) == 0
+    assert [order.node.training.epochs for order in worker.orders] == [20, 7, 7]
+
+
+def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
+    (project / "extra" / "schedule").mkdir(parents=True)
+    file = project / "extra" / "schedule" / "mine.yaml"
+    file.write_text("defaults: [constant]\nwarmup_epochs: 1.0\n")
+
+    def edits(order, outcome):
+        file.write_text("defaults: [constant]\nwarmup_epochs: 2.0\n")
+        return outcome
+
+    worker.say = edits
+    space = ("model.dropout=interval(0,0.6)", "schedule=mine,cosine")
+    flags = ("--config-dir", str(project / "extra"))
+    assert sweep("sweep.sampler=random", space=space, n=6, flags=flags) == 0
+    mine = [o.node.schedule.warmup_epochs for o in worker.orders if "schedule=mine" in o.words]
+    assert len(mine) > 1
+    assert set(mine) == {1.0}
+
+
+def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
+    sweep(n=1)
+    (order,) = worker.orders
+    words = list(order.node.hydra.overrides.task)
+    assert "model=mlp" in words
+    assert not any(word.startswith(("sweep", "trial", "hydra")) for word in words)
+    assert any(word.startswith("training.intra_op_threads=") for word in words)
+    from samerun import config
+
+    alone = config.compose(words).config
+    assert alone.model.dropout == order.node.model.dropout
+    assert alone.training.intra_op_threads == config.available_cores()
+
+
+def test_threads_of_a_trial_are_its_share_of_the_cores_unless_they_are_chosen(
+    worker, project, monkeypatch
+):
+    monkeypatch.setattr("samerun.config.available_cores", lambda: 8)
+    sweep("sweep.workers=4", n=1)
+    sweep("sweep.workers=4", "training.intra_op_threads=3", "sweep.study=t", n=1)
+    sweep("sweep.workers=2", n=2)  # a study keeps what it was begun with
+    threads = [order.node.training.intra_op_threads for order in worker.orders]
+    assert threads == [2, 3, 2]
+
+
+BAD = {
+    "no space": ([], (), "sweep: received nothing to vary"),
+    "unknown key": ([], ("model.dropuot=interval(0,1)",), "dropuot"),
+    "turned around": ([], ("model.dropout=interval(0.6,0)",), "smaller end first"),
+    "log from 0": ([], ("model.l2=tag(log,interval(0,1))",), "above 0"),
+    "a range end that the model refuses": ([], ("model.dropout=interval(0,1.5)",), "dropout"),
+    "grid without steps": (["sweep.sampler=grid"], SPACE, "grid"),
+    "objective": (["sweep.objectives=[validation/acuracy]"], SPACE, "validation/accuracy"),
+    "direction": (["sweep.direction=maximize"], SPACE, "minimize"),
+    "no workers": (["sweep.workers=0"], SPACE, "sweep.workers"),
+    "pruner with two": (
+        ["sweep.objectives=[validation/loss,num_parameters]"],
+        SPACE,
+        "sweep.pruner=none",
+    ),
+    "storage away": (["sweep.storage=postgresql://u:secret@127.0.0.1:9/x"], SPACE, "sweep.storage"),
+    "storage of no kind": (["sweep.storage=redis://127.0.0.1"], SPACE, "sweep.storage"),
+    "storage of another program": (["sweep.storage=sqlite:///mlflow.db"], SPACE, "another program"),
+    "study name": (["sweep.study=../up"], SPACE, "sweep.study"),
+    "enqueued elsewhere": (["sweep.enqueue=[{model.dropout:0.9}]"], SPACE, "sweep.enqueue"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_one_sentence_before_anything_is_written(worker, project, capsys, case):
+    words, space, said = BAD[case]
+    assert sweep(*words, space=space) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "secret" not in err
+    assert "Traceback" not in err
+    assert runs() == []
+    assert worker.orders == []
+
+
+def test_a_sweep_without_m_and_an_interval_without_sweep_are_explained(project, capsys):
+    assert main(["train", "sweep=optuna", "model.dropout=interval(0,1)"]) == 2
+    assert "-m" in capsys.readouterr().err
+    assert main(["train", "-m", "model.dropout=interval(0,1)"]) == 2
+    assert "sweep=optuna" in capsys.readouterr().err
+
+
+def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker, project, samerun):
+    others = []
+
+    def begins_another(order, outcome):
+        others.append(samerun("train", *BASE, *SPACE, cwd=project))
+        return outcome
+
+    worker.say = begins_another
+    assert sweep(n=1) == 0
+    (other,) = others
+    assert other.returncode == 2
+    assert "is running in another process" in other.stderr
+    assert states() == ["COMPLETE"]
+
+
+def test_a_study_of_another_program_is_left_alone(worker, project, capsys):
+    other = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
+    other.add_trial(optuna.trial.create_trial(value=1.0))
+    assert sweep() == 2
+    assert "another program" in capsys.readouterr().err
+    assert len(study().trials) == 1
+
+
+def test_two_objectives_give_a_pareto_front(worker, project, capsys):
+    words = ("sweep.objectives=[validation/accuracy,num_parameters]", "sweep.pruner=none")
+    assert sweep(*words) == 0
+    assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert "front" in capsys.readouterr().out
