@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from samerun import checkpoints, config, training
-from samerun.search import NO_TRIAL
+from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import NullRun
 
 PLAIN = (
@@ -20,6 +20,10 @@ PLAIN = (
 
 class Killed(BaseException):
     """The process is gone."""
+
+
+class Ended(BaseException):
+    """Somebody wanted the run to end."""
 
 
 def run_in(folder, killed=None):
@@ -78,3 +82,22 @@ def end_of(folder):
     arrays = {name: (str(a.dtype), a.shape, a.tobytes()) for name, a in state.arrays.items()}
     meta = {key: value for key, value in state.meta.items() if key != "number"}
     return state.epoch, state.step, arrays, meta
+
+
+class Watched(CurrentTrial):
+    """Notes what it is told, and stops after an epoch."""
+
+    metric = "validation/accuracy"
+
+    def __init__(self, last):
+        self.last, self.told = last, {}
+
+    def report(self, value, epoch):
+        self.told[epoch] = value
+
+    def should_stop(self):
+        return max(self.told) >= self.last
+
+    def raise_if_stopped(self):
+        if self.should_stop():
+            raise Ended
