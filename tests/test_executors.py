@@ -1,6 +1,7 @@
 """Every executor keeps the same promises: in this process, in slots of this machine, with Dask."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -80,15 +81,15 @@ def until(is_true, seconds=SOON):
 
 
 def on_dask(scheduler, modules=None):
-    client, cluster = _cluster.connect(scheduler, options(), 2)
+    client, batch = _cluster.connect(scheduler, options(), 2, Path())
     needs = _remote.Needs()
-    executor = DaskExecutor(client, cluster, needs=needs, folder="study", modules=modules or {})
+    executor = DaskExecutor(client, batch, needs=needs, folder="study", modules=modules or {})
     executor.start(SOON)
     until(lambda: executor.free() == 2)
     return executor
 
 
-@pytest.fixture(params=["slots", "dask"])
+@pytest.fixture(params=["slots", pytest.param("dask", marks=pytest.mark.slow)])
 def executor(request, environment, monkeypatch):
     """Two workers."""
     monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
@@ -162,6 +163,7 @@ def test_in_this_process_a_call_is_done_at_once():
     assert executor.free() == 1
 
 
+@pytest.mark.slow
 def test_a_users_module_travels_and_another_sweeps_version_is_forgotten(scheduler, tmp_path):
     for text in ("first", "second"):
         (tmp_path / "layers.py").write_text(f"TEXT = '{text}'\n")
@@ -172,10 +174,11 @@ def test_a_users_module_travels_and_another_sweeps_version_is_forgotten(schedule
         said, folder = executor.submit(worker_tasks.own, "my_code:build").result(SOON)
         executor.close()
         assert said == text
-        assert folder.endswith("/samerun-sweeps/study")
-        assert Path(folder) != tmp_path
+        assert Path(folder).name == "study"
+        assert Path(folder).parent.stat().st_mode & 0o77 == 0  # nobody else's modules
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tmp_path):
     program = PROGRAMS / "sweep_on_dask_hangs.py"
     sweep = subprocess.Popen(
@@ -224,7 +227,8 @@ def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monke
         ("tcp://127.0.0.1:1", {}, "no scheduler answers at tcp://127.0.0.1:1 within 5 s"),
         ("slrum", {}, "received 'slrum', expected the address of a scheduler such as tcp://"),
         ("slurm", {}, "slurm has no sbatch on this machine"),
-        ("tls://127.0.0.1:1", {"tls_ca": "ca.pem"}, "sweep.dask.tls_certificate, sweep.dask.tls"),
+        ("tls://127.0.0.1:1", {"tls_ca": "ca.pem"}, "sweep.dask.tls_ca: received ca.pem, exp"),
+        ("tls://127.0.0.1:1", {}, "a tls address needs sweep.dask.tls_ca, tls_certificate and"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
@@ -233,14 +237,22 @@ def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
     monkeypatch.setenv("PATH", "")
     began = time.monotonic()
     with pytest.raises(UserError, match=said):
-        _cluster.connect(address, options(**changed), 2)
+        _cluster.connect(address, options(**changed), 2, Path())
     assert time.monotonic() - began < 10
+
+
+def test_a_port_that_says_nothing_is_no_scheduler():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(UserError, match="no scheduler answers at"):
+            _cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
+        assert time.monotonic() - began < 10
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install 'samerun\[cluster\]'"):
-        _cluster.connect("tcp://127.0.0.1:1", options(), 2)
+        _cluster.connect("tcp://127.0.0.1:1", options(), 2, Path())
 
 
 def test_a_batch_system_runs_one_trial_in_each_job_with_all_its_cores():
@@ -257,3 +269,9 @@ def test_a_batch_system_runs_one_trial_in_each_job_with_all_its_cores():
 
 def without_cluster(told):
     return {key: value for key, value in told.items() if key != "scheduler_options"}
+
+
+def test_modules_are_not_taken_from_a_folder_that_somebody_else_made(tmp_path):
+    (tmp_path / f"samerun-sweeps-{os.getuid()}").symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="belongs to somebody else"):
+        _remote._own_folder(tmp_path)

@@ -112,8 +112,8 @@ class Host:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for process in self.started:
-                process.poll()
-            if not pids:
+                process.poll()  # a dead child keeps its number until it is asked for
+            if not pids and all(process.returncode is not None for process in self.started):
                 return
             time.sleep(0.05)
         raise AssertionError(f"still alive on {self.name}: {self.pids()}")
@@ -199,6 +199,12 @@ class TwoHosts:
         environment = {**self.environment, **environment}
         host.start("sh", "-c", again, "sh", *worker, log="worker.log", **environment)
 
+    def query(self, text: str, database: str = "optuna") -> str:
+        """Asks PostgreSQL."""
+        words = [postgres_program("psql"), "-h", self.head.address, "-p", POSTGRES_PORT]
+        words += ["-U", "samerun", "-d", database, "-qtA", "-c", text]
+        return self.head.run(*words, PGPASSWORD=PASSWORD).strip()
+
     def _connect(self) -> None:
         for host in (self.head, self.other):
             _ip("netns", "add", host.namespace)
@@ -225,11 +231,9 @@ class TwoHosts:
         words = [postgres_program("postgres"), "-D", data, "-h", self.head.address]
         words += ["-p", POSTGRES_PORT, "-k", data, "-c", "fsync=off"]
         self.head.start(*as_nobody, *words, log="postgres.log")
-        psql = [postgres_program("psql"), "-h", self.head.address, "-p", POSTGRES_PORT]
-        psql += ["-U", "samerun", "-d", "postgres", "-q", "-c"]
-        self._wait(lambda: self.head.run(*psql, "select 1", PGPASSWORD=PASSWORD), "postgres.log")
+        self._wait(lambda: self.query("select 1", "postgres"), "postgres.log")
         for name in ("optuna", "mlflow"):
-            self.head.run(*psql, f"create database {name}", PGPASSWORD=PASSWORD)
+            self.query(f"create database {name}", "postgres")
 
     def _start_mlflow(self) -> None:
         store = self.environment["SAMERUN_STORAGE"].replace("/optuna", "/mlflow")

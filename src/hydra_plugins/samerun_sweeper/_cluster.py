@@ -1,5 +1,6 @@
 """The way to a Dask scheduler: somebody's address, or workers out of a batch system."""
 
+import asyncio
 import logging
 import shutil
 import sys
@@ -74,86 +75,135 @@ def why_not(own: Facts, answer: Facts | BaseException, num_threads: int) -> str:
     return f"has {other}: {mend}" if other else answer.unreachable
 
 
-def connect(address: str, options: Dask, num_workers: int | None) -> tuple[Any, Any]:
+class Batch:
+    """A scheduler in this process whose workers are jobs of a batch system.
+
+    Attributes:
+        cluster: the cluster of dask-jobqueue.
+        refusals: what the batch system said to jobs that it did not take.
+    """
+
+    def __init__(self, name: str, options: Dask, num_workers: int, folder: Path) -> None:
+        import dask_jobqueue
+
+        kind = getattr(dask_jobqueue, _BATCH[name][0])
+        submit = str(kind.job_cls.submit_command).split()[0]
+        if shutil.which(submit) is None:
+            raise UserError(
+                f"sweep.cluster: {name} has no {submit} on this machine: start the sweep on one "
+                "from which jobs are submitted."
+            )
+        self._folder = folder
+        self.refusals: list[str] = []
+        self.cluster = kind(
+            **batch_options(name, options),
+            job_cls=_noting_refusals(kind.job_cls, self.refusals),
+            # Whoever reaches the scheduler's port runs code: certificates of this sweep alone.
+            security=_security(options) or _own_certificates(),
+            shared_temp_directory=str(folder),
+            log_directory=str(folder / "workers"),
+        )
+        # `scale` would not replace a worker whose job was cancelled; this does.
+        self.cluster.adapt(minimum_jobs=num_workers, maximum_jobs=num_workers)
+
+    def close(self) -> None:
+        """Takes the jobs back, and the certificates that were written for them."""
+        self.cluster.close()
+        for file in self._folder.glob(".dask-jobqueue.*"):
+            file.unlink(missing_ok=True)
+
+
+def _noting_refusals(job: Any, refusals: list[str]) -> Any:
+    """Returns a class of jobs that notes what Dask would only log."""
+
+    class Job(job):  # type: ignore[misc]
+        async def _submit_job(self, script_filename: str) -> Any:
+            try:
+                return await super()._submit_job(script_filename)
+            except Exception as error:
+                said = str(error).rpartition("stderr:")[2]
+                refusals.append(" ".join(said.split())[:300].rstrip("."))
+                raise
+
+    return Job
+
+
+def _own_certificates() -> Any:
+    from distributed import Security
+
+    return Security.temporary()
+
+
+def connect(
+    address: str, options: Dask, num_workers: int | None, folder: Path
+) -> tuple[Any, Batch | None]:
     """Connects to a scheduler, or starts one here whose workers a batch system runs.
 
     Args:
         address: `tcp://...`, `tls://...` or the name of a batch system.
         options: `sweep.dask`.
         num_workers: how many workers to ask a batch system for.
+        folder: the sweep's folder, which the machines of a batch system share.
 
     Returns:
-        The Dask client, and the cluster if it was started here.
+        The Dask client, and the batch system's workers if there is one.
 
     Raises:
         UserError: Dask is not installed, nobody answers, or there is no such batch system.
     """
     try:
+        import dask_jobqueue  # noqa: F401
         import distributed
     except ImportError as error:
         raise UserError(
             "sweep.cluster: Dask is not installed: run pip install 'samerun[cluster]'."
         ) from error
     _silence()
-    cluster = None
     if "://" not in address:
-        cluster = _batch_system(address, options, num_workers)
+        _check_batch(address, num_workers)
+        batch = Batch(address, options, num_workers or 1, folder)
+        return distributed.Client(batch.cluster, set_as_default=False), batch
+    security = _security(options)
+    if address.startswith("tls:") and security is None:
+        raise UserError(
+            "sweep.cluster: a tls address needs sweep.dask.tls_ca, tls_certificate and tls_key."
+        )
+    return _client(address, security), None
+
+
+def _client(address: str, security: Any) -> Any:
+    """Returns a client of a scheduler that was heard to answer.
+
+    Dask's client itself waits for ever for a port that says nothing, and prints a traceback.
+
+    Raises:
+        UserError: no scheduler answers there.
+    """
+    import distributed
+
     try:
+        asyncio.run(_shake_hands(address, security))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # versions are compared in our own words
-            client = distributed.Client(
-                cluster or address,
-                timeout=SCHEDULER_SECONDS,
-                security=None if cluster else _security(options),
-                set_as_default=False,
+            return distributed.Client(
+                address, timeout=SCHEDULER_SECONDS, security=security, set_as_default=False
             )
-    except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
+    except Exception as error:  # the port of another program may answer anything
         raise UserError(
             f"sweep.cluster: no scheduler answers at {address} within {SCHEDULER_SECONDS:g} s"
             f"{_why(error)}: start one with `dask scheduler`, or mend the address."
         ) from error
-    return client, cluster
 
 
-def _why(error: BaseException) -> str:
-    said = " ".join(str(error.__cause__ or error).split())[:120].rstrip(".")
-    return f" ({said})" if said else ""
+async def _shake_hands(address: str, security: Any) -> None:
+    from distributed.comm import connect as reach
+
+    arguments = security.get_connection_args("client") if security else {}
+    reaching = reach(address, timeout=SCHEDULER_SECONDS, **arguments)
+    (await asyncio.wait_for(reaching, SCHEDULER_SECONDS)).abort()
 
 
-def _silence() -> None:
-    """Keeps Dask's own lines off the screen: what matters is said in the sweep's words."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] == "distributed":
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _security(options: Dask) -> Any:
-    """Returns the certificates for both ends, `None` for a connection in the clear.
-
-    Raises:
-        UserError: one of the three files is not given.
-    """
-    import distributed
-
-    given = {
-        "tls_ca": options.tls_ca,
-        "tls_certificate": options.tls_certificate,
-        "tls_key": options.tls_key,
-    }
-    if not any(given.values()):
-        return None
-    missing = [f"sweep.dask.{name}" for name, value in given.items() if not value]
-    if missing:
-        raise UserError(f"{listed(missing)}: received null, expected a file as for the others.")
-    roles = {
-        f"tls_{role}_{end}": given[key]
-        for role in ("client", "scheduler", "worker")
-        for end, key in (("cert", "tls_certificate"), ("key", "tls_key"))
-    }
-    return distributed.Security(tls_ca_file=options.tls_ca, require_encryption=True, **roles)
-
-
-def _batch_system(name: str, options: Dask, num_workers: int | None) -> Any:
+def _check_batch(name: str, num_workers: int | None) -> None:
     if name not in _BATCH:
         raise UserError(
             f"sweep.cluster: received '{name}', expected the address of a scheduler such as "
@@ -163,34 +213,54 @@ def _batch_system(name: str, options: Dask, num_workers: int | None) -> Any:
         raise UserError(
             f"sweep.workers: received null with {name}, expected how many jobs to ask it for."
         )
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise UserError(
-            "sweep.cluster: dask-jobqueue is not installed: run pip install 'samerun[cluster]'."
-        ) from error
-    kind, _ = _BATCH[name]
-    build: Any = getattr(dask_jobqueue, kind)
-    submit = str(build.job_cls.submit_command).split()[0]
-    if shutil.which(submit) is None:
-        raise UserError(
-            f"sweep.cluster: {name} has no {submit} on this machine: start the sweep on one from "
-            "which jobs are submitted."
-        )
-    cluster = build(**batch_options(name, options))
-    # `scale` would not replace a worker whose job was cancelled; this does.
-    cluster.adapt(minimum_jobs=num_workers, maximum_jobs=num_workers)
-    return cluster
+
+
+def _why(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    return f" ({said})" if said else ""
+
+
+def _silence() -> None:
+    """Keeps Dask's own lines off the screen: what matters is said in the sweep's words."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _security(options: Dask) -> Any:
+    """Returns the certificates for both ends, `None` for a connection in the clear.
+
+    Raises:
+        UserError: one of the three files is not given, or not there.
+    """
+    import distributed
+
+    given = {
+        "sweep.dask.tls_ca": options.tls_ca,
+        "sweep.dask.tls_certificate": options.tls_certificate,
+        "sweep.dask.tls_key": options.tls_key,
+    }
+    if not any(given.values()):
+        return None
+    for key, file in given.items():
+        if file is None or not Path(file).is_file():
+            raise UserError(f"{key}: received {file or 'null'}, expected a file: TLS needs three.")
+    ca, certificate, key_file = (str(Path(str(file)).absolute()) for file in given.values())
+    roles: dict[str, str] = {}
+    for role in ("client", "scheduler", "worker"):
+        roles |= {f"tls_{role}_cert": certificate, f"tls_{role}_key": key_file}
+    return distributed.Security(tls_ca_file=ca, require_encryption=True, **roles)
 
 
 def batch_options(name: str, options: Dask) -> dict[str, Any]:
     """Returns what dask-jobqueue is told: one trial at a time in each job, all its cores for it."""
-    _, account = _BATCH[name]
+    account = _BATCH[name][1]
     words = ["--nthreads", "1"]  # the last one given counts
     if options.gpus:
         words += ["--resources", f"GPU={options.gpus}"]
-    security = _security(options)
-    made: dict[str, Any] = {
+    return {
         "cores": options.cores,
         "memory": options.memory,
         "processes": 1,
@@ -203,4 +273,3 @@ def batch_options(name: str, options: Dask) -> dict[str, Any]:
         "worker_extra_args": words,
         "scheduler_options": {"dashboard": False, "dashboard_address": ":0"},
     }
-    return {**made, "security": security} if security else made

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, final
 
 from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
+from hydra_plugins.samerun_sweeper._cluster import Batch
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._remote import Facts, Luggage, Needs, WorkerLost
@@ -56,7 +57,7 @@ class DaskExecutor(Executor):
 
     Args:
         client: a Dask client.
-        cluster: the cluster, if it was started for this sweep and ends with it.
+        batch: the jobs of a batch system that are its workers, and end with it.
         needs: what workers have to reach.
         folder: name of the study's folder on each worker.
         modules: the user's own modules, see `_cluster.modules_of`.
@@ -66,7 +67,7 @@ class DaskExecutor(Executor):
     def __init__(
         self,
         client: Any,
-        cluster: Any = None,
+        batch: Batch | None = None,
         *,
         needs: Needs,
         folder: str,
@@ -74,7 +75,7 @@ class DaskExecutor(Executor):
         most: int | None = None,
     ) -> None:
         self._client = client
-        self._cluster = cluster
+        self._batch = batch
         self._needs = needs
         self._folder = folder
         self._modules = dict(modules)
@@ -105,9 +106,11 @@ class DaskExecutor(Executor):
             self._look()
             if self._workers:
                 break
+            if self._batch is not None and self._batch.refusals:
+                raise UserError(f"sweep.cluster: the job was refused: {self._batch.refusals[0]}.")
             if self._refused:
                 raise UserError(f"sweep.cluster: {next(iter(self._refused.values()))}")
-            if self._cluster is None and time.monotonic() > end:
+            if self._batch is None and time.monotonic() > end:
                 raise UserError(
                     f"sweep.cluster: no worker came to the scheduler within {seconds:g} s: start "
                     "one with `dask worker ADDRESS --nthreads 1`."
@@ -196,7 +199,7 @@ class DaskExecutor(Executor):
             tasks = [worker.task for worker in self._workers.values() if worker.task]
             for task in tasks:
                 self._lose(task, "the sweep ended")
-        for end in (self._cluster, self._client):
+        for end in (self._batch, self._client):
             if end is not None:
                 with contextlib.suppress(Exception):
                     end.close()
@@ -344,12 +347,12 @@ def open_executor(plan: Plan) -> DaskExecutor:
     branches = [plan.frozen.composition(branch).config for branch in plan.frozen.branches()]
     targets = sorted({name for cfg in branches for name in own_code.targets(cfg)})
     modules = _cluster.modules_of(targets, Path.cwd())
-    client, cluster = _cluster.connect(settings.cluster, settings.dask, settings.workers)
+    client, batch = _cluster.connect(settings.cluster, settings.dask, settings.workers, plan.folder)
     storage, tracking_uri = redact(plan.storage), redact(plan.tracking_uri())
     needs = Needs(storage=storage, tracking=tracking_uri, secret=storage != plan.storage)
     executor = DaskExecutor(
         client,
-        cluster,
+        batch,
         needs=needs,
         folder=plan.name,
         modules=modules,

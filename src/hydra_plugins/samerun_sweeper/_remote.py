@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import socket
+import stat
 import sys
 import threading
 import uuid
@@ -153,8 +154,8 @@ def call(luggage: Luggage, function: Callable[..., Any], *args: Any) -> Any:
     if luggage.token != TOKEN:
         raise WorkerLost("its process is gone")
     worker = get_worker()
-    folder = _base(worker.local_directory) / "samerun-sweeps" / luggage.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _own_folder(_base(worker.local_directory)) / luggage.folder
+    folder.mkdir(exist_ok=True)
     _unpack(luggage.modules, folder)
     os.chdir(folder)  # the whole process: a worker runs one trial at a time
     ended = threading.Event()
@@ -202,6 +203,21 @@ def _base(local_directory: str) -> Path:
     local = Path(local_directory).absolute()
     scratch = (p.parent for p in [local, *local.parents] if p.name.startswith("dask-scratch"))
     return next(scratch, local)
+
+
+def _own_folder(base: Path) -> Path:
+    """Returns a folder that nobody else can write to: modules are imported from it.
+
+    Raises:
+        PermissionError: somebody else has made it, as anybody can in a folder such as `/tmp`.
+    """
+    user = os.getuid() if sys.platform != "win32" else 0
+    folder = base / f"samerun-sweeps-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user:
+        raise PermissionError(f"{folder} belongs to somebody else: give the worker another folder")
+    return folder
 
 
 def _unpack(modules: Mapping[str, str], folder: Path) -> None:

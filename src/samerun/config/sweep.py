@@ -104,7 +104,8 @@ class Dask:
         tls_key: file with this end's key.
         connect_seconds: how long to wait for the scheduler and the first worker.
         gpus: graphics cards that each worker has, 0 for none.
-        cores: cores of each worker that a batch system is asked for.
+        cores: cores of each worker: a trial computes with so many threads, on whatever machine, and
+            a batch system is asked for so many.
         memory: memory of each worker that a batch system is asked for, such as 8GB.
         walltime: longest life of each worker of a batch system, such as 04:00:00.
         queue: the batch system's queue or partition; `null`: its default.
