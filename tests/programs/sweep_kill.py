@@ -1,0 +1,195 @@
+"""Kills sweeps with SIGKILL at random moments, types the same command again, and checks the result.
+
+    python tests/programs/sweep_kill.py --parents 20 --workers 20 [--seed 0]
+
+Parents: a sweep's own process is killed while trials run, again and again, until the study is full.
+Workers: processes that train are killed under a sweep that goes on. Every study has to end with
+exactly as many trials as asked for, each complete, each with the parameters it was begun with, one
+MLflow run, one folder and one value a step; and no process may be left behind by a killed parent.
+"""
+
+import argparse
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import psutil
+
+TRIALS, EPOCHS = 4, 3
+WORDS = [
+    "sweep=optuna",
+    "model=mlp",
+    "model.dropout=interval(0,0.6)",
+    "dataset.limit=64",
+    f"training.epochs={EPOCHS}",
+    f"sweep.n_trials={TRIALS}",
+    "sweep.workers=2",
+    "sweep.pruner=none",
+    "sweep.faults.max_retries=100",
+    "checkpoint.every_steps=1",
+    "evaluation.bootstrap_samples=100",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+]
+
+
+def start(folder: Path, study: str) -> subprocess.Popen:
+    """Types the command."""
+    words = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.study={study}"]
+    with (folder / f"{study}.log").open("a") as log:
+        return subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
+
+
+def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
+    """Returns the trials so far; none before there is a study."""
+    if not (folder / "optuna.db").exists():
+        return []
+    try:
+        found = optuna.load_study(study_name=study, storage=f"sqlite:///{folder}/optuna.db")
+        return found.get_trials()
+    except Exception:  # its tables are just being made
+        return []
+
+
+def workers(parent: subprocess.Popen) -> list[psutil.Process]:
+    """Returns the processes of a sweep that train; Python's resource tracker is none of them."""
+    try:
+        children = psutil.Process(parent.pid).children(recursive=True)
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    except psutil.Error:
+        return []
+
+
+def kill_parents(folder: Path, num: int, chance: random.Random) -> Counter:
+    """Kills the parent at random moments; returns how many kills met how many trials under way."""
+    met: Counter = Counter()
+    number = 0
+    while met.total() < num:
+        study = f"parents{number}"
+        number += 1
+        begun: dict[int, dict] = {}
+        lives = 0
+        while True:
+            parent = start(folder, study)
+            lives += 1
+            lived = chance.uniform(2.0, 16.0)
+            end = time.monotonic() + lived
+            while time.monotonic() < end and parent.poll() is None:
+                time.sleep(0.02)
+            if parent.poll() is not None:
+                assert parent.returncode == 0, (folder / f"{study}.log").read_text()[-3000:]
+                break
+            if met.total() == num:
+                assert parent.wait(300) == 0, (folder / f"{study}.log").read_text()[-3000:]
+                break
+            left = psutil.Process(parent.pid).children(recursive=True)
+            parent.kill()
+            parent.wait()
+            _, alive = psutil.wait_procs(left, timeout=30)
+            assert not alive, f"left behind by a killed parent: {alive}"
+            now = trials(folder, study)
+            keeps(begun, now)
+            states = Counter(trial.state.name for trial in now)
+            met[states["RUNNING"]] += 1
+            print(
+                f"parent killed after {lived:4.1f} s: {dict(states) or 'no trial yet'}", flush=True
+            )
+        check(folder, study, begun)
+        print(f"{study}: {TRIALS} of {TRIALS} trials, nothing lost or doubled, {lives} starts")
+    return met
+
+
+def keeps(begun: dict[int, dict], now: list[optuna.trial.FrozenTrial]) -> None:
+    """Checks that what was chosen for a trial stays, and notes what is new."""
+    numbers = [trial.number for trial in now]
+    assert numbers == list(range(len(numbers)))
+    for trial in now:
+        assert begun.get(trial.number, {}).items() <= trial.params.items()
+        begun[trial.number] = trial.params
+
+
+def kill_workers(folder: Path, num: int, chance: random.Random) -> int:
+    """Kills workers at random moments under sweeps that go on; returns how many."""
+    killed, number = 0, 0
+    while killed < num:
+        study = f"workers{number}"
+        number += 1
+        parent = start(folder, study)
+        here = 0
+        while parent.poll() is None:
+            time.sleep(chance.uniform(1.0, 9.0))
+            alive = workers(parent)
+            if alive and killed < num and trials(folder, study):
+                victim = chance.choice(alive)
+                try:
+                    victim.kill()
+                except psutil.Error:
+                    continue
+                killed, here = killed + 1, here + 1
+                print(f"worker {victim.pid} killed", flush=True)
+        assert parent.returncode == 0, (folder / f"{study}.log").read_text()[-3000:]
+        check(folder, study, {})
+        print(f"{study}: {TRIALS} of {TRIALS} trials, nothing lost or doubled, {here} kills")
+    return killed
+
+
+def check(folder: Path, study: str, begun: dict[int, dict]) -> None:
+    """Checks everything a full study has to be."""
+    now = trials(folder, study)
+    keeps(begun, now)
+    assert [trial.state.name for trial in now] == ["COMPLETE"] * TRIALS
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        rows = database.execute(
+            "select r.run_uuid, r.status, t.value from runs r "
+            "join tags s on s.run_uuid = r.run_uuid and s.key = 'samerun.study' and s.value = ? "
+            "join tags t on t.run_uuid = r.run_uuid and t.key = 'samerun.trial'",
+            (study,),
+        ).fetchall()
+        by_trial = {int(number): (run, status) for run, status, number in rows}
+        assert len(rows) == TRIALS, f"{len(rows)} runs for {TRIALS} trials"
+        for trial in now:
+            run, status = by_trial[trial.number]
+            assert status == "FINISHED"
+            assert run == trial.user_attrs["samerun.run"]
+            points = database.execute(
+                "select step, value from metrics where run_uuid = ? and key = 'validation/loss'",
+                (run,),
+            ).fetchall()
+            assert sorted(step for step, _ in points) == list(range(1, EPOCHS + 1)), points
+            assert min(value for _, value in points) == trial.value
+            query = "select value from params where run_uuid = ? and key = 'model.dropout'"
+            (dropout,) = database.execute(query, (run,)).fetchone()
+            assert float(dropout) == trial.params["model.dropout"]
+            place = folder / "multirun" / study / str(trial.number)
+            assert json.loads((place / "outcome.json").read_text())["state"] == "complete"
+            assert (place / ".hydra" / "config.yaml").is_file()
+            assert json.loads((place / "run.json").read_text())["id"] == run
+    database.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parents", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path.cwd())
+    chosen = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    began, chance = time.monotonic(), random.Random(chosen.seed)
+    met = kill_parents(chosen.folder.absolute(), chosen.parents, chance)
+    killed = kill_workers(chosen.folder.absolute(), chosen.workers, chance)
+    under_way = met.total() - met[0]
+    print(
+        f"{met.total()} parents killed, {under_way} of them with trials under way; "
+        f"{killed} workers killed; the contract held every time; {time.monotonic() - began:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
