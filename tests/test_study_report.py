@@ -251,6 +251,17 @@ def test_plots_that_need_two_trials_are_left_out_with_a_line():
     assert "reported" in missing["Epoch by epoch"]
 
 
+def test_a_parameter_of_a_pruned_trial_only_does_not_keep_the_page_from_being_drawn():
+    study = one_objective(8)
+    trial = study.ask()
+    trial.suggest_int("schedule.first_cycle_epochs", 1, 3)
+    study.tell(trial, state=TrialState.PRUNED)
+    names = study_trials.parameters(study)
+    assert "schedule.first_cycle_epochs" in names
+    page = study_pages.page(study, [METRIC], names, list(study_figures.TITLES)[:4], {})
+    assert "model.dropout" in page
+
+
 def test_awkward_values_are_drawn(tmp_path):
     """One choice only, equal numbers, logarithms of whole numbers, infinity, long words."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import config, search, tracking
@@ -32,7 +32,7 @@ def progress(plan: Plan, study: "optuna.Study") -> Progress:
     }
     best = [
         (trial.number, trial.values, str(trial.user_attrs.get("samerun.name", "")))
-        for trial in study_report.best_trials(study)[:1]
+        for trial in study_report.best_trials(study)[: None if len(plan.objectives) > 1 else 1]
     ]
     table.counts(ended, best)
     return table
@@ -65,18 +65,13 @@ def write_report(plan: Plan, study: "optuna.Study", run: tracking.Run) -> None:
             study,
             run,
             plan.folder / "report",
-            space_words=_space_words(plan),
+            space_words={entry.key: str(entry) for entry in plan.space.entries},
             objectives=plan.objectives,
             children=children(study),
             command=command,
         )
     except Exception as error:
         _log.warning("The report was not written: %s", config.redact(repr(error)))
-
-
-def _space_words(plan: Plan) -> dict[str, str]:
-    found: dict[str, Any] = plan.space.as_dict()
-    return {str(key): str(value) for key, value in found.items()}
 
 
 def say_best(plan: Plan, study: "optuna.Study", why: str) -> None:

@@ -54,9 +54,11 @@ def page(
 
     title = html.escape(f"Study {study.study_name}")
     numbers = html.escape(count_words(counts(study)) or "No trial yet")
+    completed = {name for trial in trials_of(study, "COMPLETE") for name in trial.params}
+    drawable = [name for name in names if name in completed]  # Optuna refuses the others
     parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
     for name in shown:
-        for heading, figure in _DRAWERS[name](study, objectives, list(names)):
+        for heading, figure in _DRAWERS[name](study, objectives, drawable):
             _style(figure)
             drawn = figure.to_html(
                 full_html=False, include_plotlyjs=False, config={"displaylogo": False}
