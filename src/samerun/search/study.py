@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,9 @@ def open_study(
     if before is None or (before != begun and extend):
         study.set_user_attr(_BEGUN, dataclasses.asdict(begun))
         study.set_user_attr("samerun.version", __version__)
+        with warnings.catch_warnings():  # for optuna-dashboard, which else says "Objective 0"
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(begun.objectives)
     return study
 
 
