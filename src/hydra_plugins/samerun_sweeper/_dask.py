@@ -144,7 +144,8 @@ class DaskExecutor(Executor):
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Calls a function on a free worker, or on the next one that is."""
-        task = _Task(function, arguments)
+        is_trial = function is _workers.run_trial
+        task = _Task(_remote.run_trial if is_trial else function, arguments)
         with self._lock:
             self._queue.append(task)
         self._dispatch()

@@ -4,6 +4,7 @@ Dask runs a task in a thread that is not the main one, so nothing here installs 
 """
 
 import importlib.metadata
+import logging
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor
@@ -20,8 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import samerun
-from samerun import provenance
-from samerun.config import redact
+from hydra_plugins.samerun_sweeper import _workers
+from samerun import provenance, tracking
+from samerun.config import UserError, redact
+from samerun.tracking.recovery import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
 """Names this process: a worker that comes back at the same address is another one."""
@@ -29,11 +33,14 @@ TOKEN = uuid.uuid4().hex
 _PACKAGE = Path(samerun.__file__).parent
 CODE = provenance.digest_of_files(list(_PACKAGE.rglob("*.py")), _PACKAGE)
 """Digest of the source files when this process began: what was installed since is not what runs."""
+DELIVERY_SECONDS = 600.0
+"""How long a trial waits for a store that is away: as long as a server may take to be restarted."""
 LOOK_SECONDS = 0.5
 """How often a call looks whether it is still wanted."""
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "grpc": 13000}
 
+_log = logging.getLogger(__name__)
 _sent: dict[str, str] = {}
 _stops: set[str] = set()
 
@@ -166,6 +173,30 @@ def call(luggage: Luggage, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     finally:
         ended.set()
+
+
+def run_trial(order: Any) -> Any:
+    """Trains a trial, and gives its worker back when the store has all of its run.
+
+    What the network kept from the store would otherwise stay in a folder of this machine, where the
+    sweep cannot see it: a trial that ends while the cable is cut waits for the end of that.
+    """
+    outcome = _workers.run_trial(order)
+    end = time.monotonic() + DELIVERY_SECONDS
+    while not _is_delivered(Path(order.folder)) and time.monotonic() < end:
+        time.sleep(5)
+    return outcome
+
+
+def _is_delivered(folder: Path) -> bool:
+    if not (folder / RUN_FILE).exists():
+        return True  # it never began
+    try:
+        tracking.deliver(folder)
+    except UserError as error:  # a store that is away
+        _log.warning("%s", error)
+        return False
+    return True
 
 
 def request_stop(folder: str) -> None:
