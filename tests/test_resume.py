@@ -148,6 +148,8 @@ def test_a_fork_is_a_new_run_with_its_own_learning_rate(client, capsys):
     capsys.readouterr()
     assert main(["resume", first, "model.units=[8]", "training.epochs=5", "--fork"]) == 2
     assert capsys.readouterr().err.strip().count("\n") == 0
+    assert main(["reproduce", fork.id]) == 0
+    assert "EXACT" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ Array = NDArray[Any]
 LAST, PREVIOUS, BEST = "last.npz", "previous.npz", "best.npz"
 UPLOADED = ("a.npz", "b.npz")
 """Names in the tracking store, in turns: an upload that breaks off leaves the other one whole."""
+START = "start.npz"
+"""What a forked run began with."""
 
 _VERSION = 1
 _META = "meta"
@@ -79,6 +81,18 @@ def write(folder: Path, state: State, *, is_best: bool) -> Path:
             "or set checkpoint.every_epochs=null for a run that cannot go on after an interruption."
         ) from error
     return folder / LAST
+
+
+def write_start(folder: Path, state: State) -> Path:
+    """Writes down what a forked run begins with; returns the file.
+
+    Args:
+        folder: of the checkpoints; made if missing.
+        state: what to write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_whole(folder / START, state)
+    return folder / START
 
 
 def _write(folder: Path, state: State, *, is_best: bool) -> None:

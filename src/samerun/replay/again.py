@@ -48,7 +48,7 @@ def train(request: Request) -> str:
         UserError: the store or the data is not what the config needs.
         Diverged: the loss or a metric became NaN or infinite.
     """
-    from samerun import config, logbook, provenance, screen, tracking, training
+    from samerun import checkpoints, config, logbook, provenance, screen, tracking, training
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
@@ -62,7 +62,11 @@ def train(request: Request) -> str:
         screen.show_config(cfg, out)
         found = provenance.collect(shlex.join(request.command))
         logbook.describe_origin(run, composition, found)
-        training.train(cfg, run, out)
+        start = folder / "checkpoints" / checkpoints.START  # of a run that was forked
+        state = checkpoints.read(start) if start.exists() else None
+        if state is not None:
+            run.log_file(start, "checkpoints")
+        training.train(cfg, run, out, state=state)
     return run.id
 
 

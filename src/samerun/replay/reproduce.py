@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samerun import config, data, tracking
+from samerun import checkpoints, config, data, tracking
 from samerun.config import Config, CustomDataset, UserError
 from samerun.config.stored import changed
 from samerun.replay import again, comparison, origin, verdict
@@ -144,6 +144,8 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
     check(plan)
     first = plan.origin.run
     request = _request(plan)
+    if first.tags.get("samerun.forked_at"):
+        _fetch_start(first, Path(request.folder))
     if plan.recorded_code or plan.recorded_packages:
         new_id = train_elsewhere(
             plan.origin,
@@ -179,6 +181,23 @@ def effective(cfg: Config, tags: Mapping[str, str]) -> dict[str, str]:
     """Returns the flattened config with what was really used where it only says `auto`."""
     leaves, key = config.flatten(cfg), "training.steps_per_execution"
     return {**leaves, key: tags.get("samerun.steps_per_execution", leaves[key])}
+
+
+def _fetch_start(run: StoredRun, folder: Path) -> None:
+    """Puts the state that a forked run began with where the new run looks for it.
+
+    Raises:
+        UserError: the store does not have it.
+    """
+    path = f"checkpoints/{checkpoints.START}"
+    if path not in tracking.list_artifacts(run, "checkpoints"):
+        raise UserError(
+            f"Run {run.id} was forked from another one, and the store does not have what it began "
+            f"with ({path}): reproduce {run.tags.get('samerun.forked_from')} instead."
+        )
+    content = tracking.read_artifact(run, path)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / path).write_bytes(content)
 
 
 def _as_if(

@@ -258,13 +258,16 @@ def go_on(plan: Plan, out: "Console") -> "Result":
             dataclasses.replace(cfg, tracking=tracked),
             plan.folder,
             name=tracking.run_name(cfg, plan.composition.overrides),
-            tags={"samerun.forked_from": plan.run.id},
+            tags=_fork_tags(plan),
         )
         with forked as run:
             logbook.describe_origin(run, plan.composition, place)
             state = plan.state
             if state is not None:
                 state = training.forked(fork.with_rate_of(state, cfg), cfg)
+                # So that the fork too can be trained again.
+                start = checkpoints.write_start(run.folder / CHECKPOINTS, state)
+                run.log_file(start, CHECKPOINTS)
             return training.train(cfg, run, out, state=state)
     number = plan.run.num_resumed + 1
     again = tracking.reopen_run(
@@ -281,6 +284,11 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
         return training.train(cfg, run, out, state=plan.state)
+
+
+def _fork_tags(plan: Plan) -> dict[str, str]:
+    tags = {"samerun.forked_from": plan.run.id}
+    return tags if plan.state is None else {**tags, "samerun.forked_at": _position(plan.state)}
 
 
 def _changed_tags(plan: Plan) -> dict[str, str]:
