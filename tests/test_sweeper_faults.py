@@ -1,0 +1,250 @@
+"""Sweeps with real workers: what they leave, what goes wrong in them, and what goes on."""
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+QUICK = (
+    "dataset.limit=64",
+    "evaluation.bootstrap_samples=100",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+    "sweep.study=s",
+)
+MLP = ("-m", "sweep=optuna", "model=mlp", "model.dropout=interval(0,0.6)", *QUICK)
+
+
+def train(folder, *words):
+    """Types the command; twenty minutes are for a machine with much else to do."""
+    return python(folder, "-m", "samerun", "train", *words)
+
+
+def python(folder, *words):
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+
+
+def study(folder):
+    return optuna.load_study(study_name="s", storage=f"sqlite:///{folder}/optuna.db")
+
+
+def children(folder):
+    """The trials' runs by trial number: status, and tags."""
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        rows = database.execute("select run_uuid, status from runs").fetchall()
+        tags = database.execute("select run_uuid, key, value from tags").fetchall()
+    database.close()
+    found = [
+        {"id": run, "status": status} | {k: v for owner, k, v in tags if owner == run}
+        for run, status in rows
+    ]
+    return {int(run["samerun.trial"]): run for run in found if "samerun.trial" in run}
+
+
+def metrics(folder, run):
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        query = "select key, step, value from metrics where run_uuid = ? order by key, step"
+        rows = database.execute(query, (run,)).fetchall()
+    database.close()
+    return [row for row in rows if row[0].startswith(("train/", "validation/", "test/"))]
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
+    """And a trial's folder, run and command are those of a run by itself."""
+    program = PROGRAMS / "sweep_light.py"
+    words = [*MLP, "schedule=constant,cosine", "training.epochs=2", "sweep.n_trials=3"]
+    done = python(project, str(program), *words, "sweep.workers=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy modules here: none"
+    found = study(project)
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE"] * 3
+    assert all(trial.last_step == 2 for trial in found.trials)
+    for number in range(3):
+        folder = project / "multirun" / "s" / str(number)
+        for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+            assert (folder / ".hydra" / name).is_file()
+        assert "epoch 2/2" in (folder / "output.log").read_text()
+    one = found.trials[1]
+    alone = train(project, *one.user_attrs["samerun.words"])
+    assert alone.returncode == 0, alone.stderr
+    (folder,) = (project / "outputs").glob("*/*")
+    own = metrics(project, json.loads((folder / "run.json").read_text())["id"])
+    assert own
+    assert own == metrics(project, children(project)[1]["id"])  # bit for bit
+
+
+@pytest.mark.slow
+def test_trials_that_go_wrong_do_not_touch_the_others(project):
+    shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
+    words = ["model=custom", "model.target=faulty:build", "+model.params.number=range(0,20)"]
+    words += ["sweep.sampler=grid", "sweep.n_trials=20", "sweep.workers=2", "training.epochs=1"]
+    words += ["sweep.trial_seconds=60", "sweep.faults.on_worker_death=fail"]
+    done = train(project, "-m", "sweep=optuna", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    expected = {
+        3: ("FAILED", "nan", "diverged"),
+        6: ("FAILED", "out_of_memory", "no room for the activations"),
+        9: ("FAILED", "error", "a value nobody expected"),
+        12: ("KILLED", "worker_death", "its process was killed"),
+        15: ("KILLED", "time_limit", "time limit of 60 s"),
+    }
+    runs = children(project)
+    assert len(runs) == 20
+    for trial in study(project).trials:
+        run = runs[trial.number]
+        fault = expected.get(trial.params["model.params.number"])
+        if fault is None:
+            assert (trial.state.name, run["status"]) == ("COMPLETE", "FINISHED")
+            assert run["samerun.state"] == "complete"
+        else:
+            assert trial.state.name == "FAIL"
+            assert (run["status"], run["samerun.state"]) == fault[:2]
+            assert fault[2] in run["samerun.reason"]
+            assert fault[2] in trial.user_attrs["samerun.reason"]
+
+
+def test_a_pruned_trial_is_killed_and_says_where(project):
+    """By the pruner that the settings name: a threshold below every loss."""
+    words = ("sweep.pruner=threshold", "sweep.threshold.upper=0.001", "sweep.n_trials=1")
+    done = train(project, *MLP, *words, "sweep.executor=inline", "training.epochs=9")
+    assert done.returncode == 0, done.stderr
+    (trial,) = study(project).trials
+    assert (trial.state.name, trial.last_step) == ("PRUNED", 1)
+    run = children(project)[0]
+    assert (run["status"], run["samerun.state"]) == ("KILLED", "pruned")
+    assert run["samerun.reason"] == "pruned at epoch 1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project, number):
+    words = [*MLP, "training.epochs=400", "sweep.n_trials=2", "sweep.workers=2"]
+    words += ["sweep.pruner=none"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", RESTORED, "train", *words],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    if number == signal.SIGINT:  # as a terminal does: to everybody
+        psutil.Process(process.pid).send_signal(number)
+        for worker in workers:
+            worker.send_signal(number)
+    else:
+        process.terminate()
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], out
+    assert "sweep.study=s goes on with it" in out
+    assert "Traceback" not in out
+    _, left = psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
+    states = [trial.state.name for trial in study(project).trials]
+    assert states == ["RUNNING"] * 2
+    assert {run["status"] for run in children(project).values()} == {"KILLED"}
+    before = {n: len(metrics(project, run["id"])) for n, run in children(project).items()}
+    assert min(before.values()) > 0
+
+    done = train(project, *words)
+    assert done.returncode == 0, done.stderr
+    assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 2
+    assert len(children(project)) == 2
+    for run in children(project).values():
+        assert (run["status"], run["samerun.resumed"]) == ("FINISHED", "1")
+        steps = [step for key, step, _ in metrics(project, run["id"]) if key == "train/loss"]
+        assert steps == list(range(1, 401))
+
+
+RESTORED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+from samerun.cli import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def begun(project, name):
+    return list((project / "multirun" / "s").glob(f"*/{name}"))
+
+
+def wait_until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
+    killed(project, parents=1, workers=1)
+
+
+@pytest.mark.slow
+def test_twenty_parents_and_twenty_workers_that_are_killed_lose_and_double_nothing(project):
+    killed(project, parents=20, workers=20)
+
+
+def killed(folder, *, parents, workers):
+    words = ["--parents", str(parents), "--workers", str(workers), "--folder", str(folder)]
+    done = python(folder, str(PROGRAMS / "sweep_kill.py"), *words)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"{parents} parents killed" in done.stdout
+    assert f"{workers} workers killed; the contract held every time" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_hundred_trials_in_one_worker_leave_no_memory_and_no_names_behind(project):
+    words = [*MLP, "training.epochs=1", "sweep.n_trials=100", "sweep.workers=1"]
+    done = train(project, *words, "sweep.pruner=none")
+    assert done.returncode == 0, done.stderr
+    trials = study(project).trials
+    assert len({trial.user_attrs["samerun.pid"] for trial in trials}) == 1
+    memory = [trial.user_attrs["samerun.memory_bytes"] for trial in trials]
+    assert memory[99] <= 1.05 * memory[9], [round(size / 1e6) for size in memory]
+    summaries = set()
+    for number in range(100):
+        folder = project / "multirun" / "s" / str(number) / "artifacts"
+        summaries.add((folder / "model_summary.txt").read_text())
+    assert len(summaries) == 1  # layers are named as in a new process
+
+
+@pytest.mark.slow
+def test_a_worker_is_replaced_after_so_many_trials(project):
+    words = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=1"]
+    done = train(project, *words, "sweep.max_trials_per_worker=2")
+    assert done.returncode == 0, done.stderr
+    first, second, third = (trial.user_attrs["samerun.pid"] for trial in study(project).trials)
+    assert first == second
+    assert second != third
+
+
+@pytest.mark.slow
+def test_another_launcher_runs_trials_in_batches_and_says_so(project, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(PROGRAMS / "other_launcher"))
+    words = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=2"]
+    done = train(project, *words, "hydra/launcher=one_by_one")
+    assert done.returncode == 0, done.stderr
+    assert "runs trials in batches of 2" in done.stdout + done.stderr
+    assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
+    assert {run["status"] for run in children(project).values()} == {"FINISHED"}
+    assert (project / "multirun" / "s" / "2" / ".hydra" / "config.yaml").is_file()
