@@ -4,15 +4,20 @@ The real workers, processes that train, are in test_sweeper_faults.py.
 """
 
 import dataclasses
+import importlib
 import json
 import sqlite3
+import tomllib
 from concurrent.futures import Future
+from pathlib import Path
 
 import optuna
 import pytest
+from hydra.plugins.sweeper import Sweeper
 
 from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
+from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import tracking
 from samerun.cli import main
 from samerun.search.outcome import Outcome, State
@@ -447,8 +452,34 @@ def test_a_study_of_another_program_is_left_alone(worker, project, capsys):
     assert len(study().trials) == 1
 
 
+def test_a_storage_of_another_version_of_optuna_is_left_alone(worker, project, capsys):
+    optuna.create_study(storage="sqlite:///optuna.db")
+    with sqlite3.connect("optuna.db") as database:
+        database.execute("update alembic_version set version_num = 'v0.9.0.a'")
+    database.close()
+    assert sweep() == 2
+    assert "another version of Optuna" in capsys.readouterr().err
+
+
+def test_a_storage_that_cannot_be_written_is_one_sentence(worker, project, capsys):
+    (project / "optuna.db").write_bytes(b"a letter to somebody, not a database" * 100)
+    assert sweep() == 2
+    err = capsys.readouterr().err
+    assert "not an SQLite database" in err
+    assert "Traceback" not in err
+
+
 def test_two_objectives_give_a_pareto_front(worker, project, capsys):
     words = ("sweep.objectives=[validation/accuracy,num_parameters]", "sweep.pruner=none")
     assert sweep(*words) == 0
     assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
     assert "front" in capsys.readouterr().out
+
+
+def test_hydra_1_4_finds_the_sweeper_by_its_entry_point():
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    points = tomllib.loads(text)["project"]["entry-points"]["hydra.plugins"]
+    module, _, name = points["samerun_optuna"].partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert issubclass(found, Sweeper)
+    assert SamerunSweeperConf()._target_ == f"{module}.{name}"

@@ -248,3 +248,24 @@ def test_another_launcher_runs_trials_in_batches_and_says_so(project, monkeypatc
     assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
     assert {run["status"] for run in children(project).values()} == {"FINISHED"}
     assert (project / "multirun" / "s" / "2" / ".hydra" / "config.yaml").is_file()
+
+
+PRE_RELEASE = ("hydra-core==1.4.0rc3", "omegaconf==2.4.1rc1")
+
+
+@pytest.mark.slow
+def test_the_sweeper_runs_on_the_pre_release_of_hydra_too(project, tmp_path_factory, monkeypatch):
+    """Put before this environment's own Hydra on the path, as an environment on top of it has."""
+    target = tmp_path_factory.mktemp("hydra")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
+    got = subprocess.run([*pip, *PRE_RELEASE], capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"the pre-release cannot be had here: {got.stderr.strip()[-200:]}")
+    monkeypatch.setenv("PYTHONPATH", str(target))
+    words = [*MLP, "schedule=constant,cosine", "training.epochs=1", "sweep.n_trials=3"]
+    done = train(project, *words, "sweep.workers=2")
+    assert done.returncode == 0, done.stderr
+    assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
+    assert {run["status"] for run in children(project).values()} == {"FINISHED"}
+    text = (project / "multirun" / "s" / "0" / ".hydra" / "hydra.yaml").read_text()
+    assert "version: 1.4.0rc3" in text

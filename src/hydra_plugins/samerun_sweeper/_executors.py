@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, final
 
 from hydra_plugins.samerun_sweeper import _workers
+from hydra_plugins.samerun_sweeper._trials import Order
+from samerun import config
 
 
 class Executor(abc.ABC):
@@ -61,6 +63,7 @@ class _Slot:
     busy: "Future[Any] | None" = None
     since: float = 0.0
     trials: int = 0
+    kind: tuple[Any, ...] | None = None
 
 
 @final
@@ -100,20 +103,25 @@ class Slots(Executor):
         return sum(_is_free(slot) for slot in self._slots)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Runs a function in a free slot, in a new process where the old one is used up or dead."""
+        """Runs a function in a free slot, in a new process where the old one cannot do it."""
         index = next(i for i, slot in enumerate(self._slots) if _is_free(slot))
-        slot = self._slots[index]
-        used_up = slot is not None and slot.trials == self._max_trials
-        if slot is None or used_up or _is_broken(slot):
+        slot, kind = self._slots[index], _kind(arguments)
+        if slot is None or self._is_used_up(slot, kind) or _is_broken(slot):
             slot = self._replace(index)
+        slot.kind = kind or slot.kind
         slot.since = time.monotonic()
         try:
             slot.busy = slot.pool.submit(function, *arguments)
         except BrokenProcessPool:  # it died just now
             slot = self._replace(index)
+            slot.kind = kind
             slot.busy = slot.pool.submit(function, *arguments)
         slot.trials += function is _workers.run_trial
         return slot.busy
+
+    def _is_used_up(self, slot: _Slot, kind: tuple[Any, ...] | None) -> bool:
+        is_other = slot.kind is not None and kind is not None and slot.kind != kind
+        return slot.trials == self._max_trials or is_other
 
     def _replace(self, index: int) -> _Slot:
         old, fresh = self._slots[index], self._new(index)
@@ -156,6 +164,16 @@ class Slots(Executor):
         for slot in self._begun():
             _signal(slot, signal.SIGKILL)
             slot.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kind(arguments: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Returns the kind of process that a trial, or the building of models, needs."""
+    first = arguments[0] if arguments else None
+    if isinstance(first, Order):
+        return _workers.kind_of_process(first.node.training)
+    if isinstance(first, list) and first and isinstance(first[0], config.Config):
+        return _workers.kind_of_process(first[0].training)
+    return None
 
 
 def _is_free(slot: _Slot | None) -> bool:

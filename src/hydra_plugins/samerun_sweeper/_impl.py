@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -204,6 +205,8 @@ def _build(models: Sequence[tuple[str, config.Config]], executor: Executor) -> N
 
 
 def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConfig) -> None:
+    if config.redact(plan.storage) != plan.storage:  # the workers' way to the password
+        os.environ[search.STORAGE_VARIABLE] = plan.storage
     _remember(plan, study, master)
     with _parent_run(plan, study) as run:
         study.set_user_attr("samerun.run", run.id)

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from samerun import config, search
 
 THREADS = ("training.intra_op_threads", "training.inter_op_threads")
+_PLUGINS = ("hydra/sweeper", "hydra/launcher")
 _FREE = ("tracking.", "checkpoint.", "evaluation.")  # as in `config.fingerprint`
 
 Branch = tuple[tuple[str, str], ...]
@@ -78,8 +79,11 @@ def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) ->
         UserError: a word is not understood.
     """
     setup_globals()
+    # A trial is composed without `sweep=`, which chose the sweeper; Hydra 1.4 wants it to stay.
+    given = [str(word).partition("=")[0] for word in master.hydra.overrides.hydra]
+    chosen = [f"{key}={master.hydra.runtime.choices[key]}" for key in _PLUGINS if key not in given]
     try:
-        node = context.config_loader.load_sweep_config(master, list(words))
+        node = context.config_loader.load_sweep_config(master, [*words, *chosen])
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise config.translated(error) from error
     assert isinstance(node, DictConfig)

@@ -113,6 +113,11 @@ def objective(result: "Result", name: str, direction: str, *, from_best: bool) -
     return min(values) if direction == "minimize" else max(values)
 
 
+def kind_of_process(training: Any) -> tuple[int, int, bool]:
+    """Returns what TensorFlow cannot change in a process once it has computed in it."""
+    return training.intra_op_threads, training.inter_op_threads, training.deterministic
+
+
 def warm_up() -> int:
     """Imports TensorFlow, 4 to 8 s, before the clock of a trial runs; returns the process's ID."""
     from samerun.cli.quietness import quiet
@@ -245,8 +250,8 @@ def build_models(configs: Sequence[config.Config]) -> list[tuple[int, int]]:
     from samerun.determinism import make_deterministic
 
     found = []
+    make_deterministic(configs[0].training)  # threads cannot be changed any more afterwards
     for cfg in configs:
-        make_deterministic(cfg.training)  # threads cannot be changed any more afterwards
         keras.utils.clear_session()
         model = models.build(cfg.model, data.describe(cfg.dataset))
         found.append((int(model.count_params()), _bytes_needed(model, cfg.dataset.batch_size)))
