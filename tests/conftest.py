@@ -1,5 +1,6 @@
 """What several test files share: a project folder with a prepared database, and the command."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +12,15 @@ import pytest
 from samerun import tracking
 
 PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.fixture(autouse=True)
+def environment_as_it_was():
+    """Takes back what a test leaves in the environment: `mlflow.set_tracking_uri` writes to it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
