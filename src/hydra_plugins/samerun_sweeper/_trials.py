@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,8 @@ class Frozen:
         for options in space.branches():
             branch = tuple(sorted(options.items()))
             node = composed(context, master, [*space.fixed, *space.overrides(options)])
-            self._words[branch] = _set_threads(node, threads)
+            swept = {entry.key for entry in space.entries}
+            self._words[branch] = _set_threads(node, threads, swept)
             self._branches[branch] = node
             self._parsed[branch] = parsed(node, []).config
 
@@ -213,7 +214,7 @@ def _lasting(cfg: config.Config) -> dict[str, str]:
     return {k: v for k, v in plain.items() if not k.startswith(_FREE) and k not in THREADS}
 
 
-def _set_threads(node: DictConfig, threads: int | None) -> list[str]:
+def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:
     """Gives each trial its share of the cores, unless the user chose; returns it as words.
 
     It is part of the trial's recorded command, since convolution gradients are summed in another
@@ -222,7 +223,8 @@ def _set_threads(node: DictConfig, threads: int | None) -> list[str]:
     words = []
     for key in THREADS:
         group, _, name = key.partition(".")
-        if threads is not None and OmegaConf.is_interpolation(node[group], name):
+        is_free = key not in swept and OmegaConf.is_interpolation(node[group], name)
+        if threads is not None and is_free:
             node[group][name] = threads
             words.append(f"{key}={threads}")
     return words
