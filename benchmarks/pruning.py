@@ -1,8 +1,8 @@
 """Shows what pruning saves: a pruned and an unpruned sweep of the digits, side by side.
 
 Both sweeps try 24 settings of dropout, L1 and L2, with the same sampler and the same seeds, once
-as `sweep=regularisation` is, with successive halving, and once without a pruner. Compared are the epochs trained in all and the validation
-accuracy of the best trial.
+as `sweep=regularisation` is, with successive halving, and once without a pruner.
+Compared are the epochs trained in all and the validation accuracy of the best trial.
 
     python benchmarks/pruning.py [--seeds 0 1 2] [--trials 24]
 
@@ -67,11 +67,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="samerun-pruning-") as name:
         for seed in chosen.seeds:
             epochs, best = sweep("none", seed, chosen.trials, Path(name))
-            epochs_pruned, best_pruned = sweep("successive_halving", seed, chosen.trials, Path(name))
-            ratios.append(epochs_pruned / epochs)
+            pruned, best_pruned = sweep("successive_halving", seed, chosen.trials, Path(name))
+            ratios.append(pruned / epochs)
             losses.append(best - best_pruned)
             print(
-                f"{seed:>4} {epochs:>14} {epochs_pruned:>7} {ratios[-1]:>6.2f} "
+                f"{seed:>4} {epochs:>14} {pruned:>7} {ratios[-1]:>6.2f} "
                 f"{best:>9.4f} {best_pruned:>7.4f}",
                 flush=True,
             )
