@@ -5,6 +5,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -214,7 +215,12 @@ class Inline(Executor):
         return 0.0
 
     def stop(self) -> None:
-        """Does nothing: nothing is under way."""
+        """Asks the training under way; called by a signal's handler, while `submit` runs."""
+        from samerun.tracking import Terminated
+
+        training = sys.modules.get("samerun.training")
+        if training is not None:
+            training.request_stop(Terminated)
 
     def kill(self, future: "Future[Any]") -> None:
         """Does nothing: it has ended."""

@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.samerun_sweeper import _ending, _launching, _preflight, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor, Inline, Slots, graphics_cards
-from hydra_plugins.samerun_sweeper._loop import Loop, log_history
+from hydra_plugins.samerun_sweeper._history import log_history
+from hydra_plugins.samerun_sweeper._loop import Loop
 from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed, without_sweep
 from samerun import config, data, search, tracking

@@ -28,6 +28,7 @@ from optuna.trial import TrialState
 
 from hydra_plugins.samerun_sweeper import _budget, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
+from hydra_plugins.samerun_sweeper._history import log_history
 from hydra_plugins.samerun_sweeper._launching import read_outcome
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
@@ -132,6 +133,8 @@ class Loop:
             if self._signal is not None:
                 raise KeyboardInterrupt
             self._signal = number
+            if not self._pending:  # nothing waits for workers: a trial may be running right here
+                self._executor.stop()
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -226,14 +229,14 @@ class Loop:
             seconds = self._plan.sweep.trial_seconds
             reason = f"time limit of {seconds:g} s, inside an epoch: its worker was killed"
             self._settle(job, Outcome(state=State.time_limit, reason=reason))
-        elif self._stopped_at is not None:
+        elif self._is_stopping():
             self._settle(job, Outcome(state=State.stopped, reason="the sweep was stopped"))
         else:
             self._settle(job, Outcome(state=State.worker_death, reason="its process was killed"))
 
     def _settle(self, job: _Job, outcome: Outcome) -> None:
         """Decides by the settings what follows: told, tried again, or the end of the sweep."""
-        if outcome.state is State.stopped and self._stopped_at is not None:
+        if outcome.state is State.stopped and self._is_stopping():
             self._tag(job, outcome)
             self._progress.left(job.trial.number)
             return
@@ -299,7 +302,8 @@ class Loop:
                 tags["samerun.reason"] = outcome.reason
             for key, value in tags.items():
                 self._client.set_tag(job.run_id, key, value[:5000])
-            if self._client.get_run(job.run_id).info.status == "RUNNING":
+            ended = outcome.state in (State.complete, State.pruned)  # by itself, or later by spool
+            if not ended and self._client.get_run(job.run_id).info.status == "RUNNING":
                 self._client.set_terminated(job.run_id, "KILLED")  # it never began
         except Exception as error:
             _log.warning("Run %s could not be tagged: %s", job.run_id, redact(str(error)))
@@ -325,30 +329,3 @@ class Loop:
             if trial.last_step is not None:
                 value = trial.intermediate_values[trial.last_step]
                 self._progress.epoch(trial.number, trial.last_step, epochs, value)
-
-
-def log_history(study: optuna.Study, run: tracking.Run, *, only_last: bool = False) -> None:
-    """Writes counts by state and the best so far to the sweep's own run, a step for each trial.
-
-    Args:
-        study: the study.
-        run: the sweep's run; points it has already are not written twice.
-        only_last: only the trial that ended last.
-    """
-    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    counts = dict.fromkeys(names.values(), 0)
-    best: float | None = None
-    is_single = len(study.directions) == 1
-    better = min if is_single and study.direction.name == "MINIMIZE" else max
-    for step, trial in enumerate(ended, start=1):
-        counts[names[trial.state.name]] += 1
-        if is_single and trial.state == TrialState.COMPLETE:
-            assert trial.value is not None
-            best = trial.value if best is None else better(best, trial.value)
-        if not only_last or step == len(ended):
-            points = {f"sweep/{name}": float(count) for name, count in counts.items()}
-            if best is not None:
-                points["sweep/best"] = best
-            run.log_metrics(points, step=step)

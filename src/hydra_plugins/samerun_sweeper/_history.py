@@ -1,0 +1,35 @@
+"""What the sweep's own run shows while it goes on."""
+
+from typing import TYPE_CHECKING
+
+from samerun import tracking
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def log_history(study: "optuna.Study", run: tracking.Run, *, only_last: bool = False) -> None:
+    """Writes counts by state and the best so far to the sweep's own run, a step for each trial.
+
+    Args:
+        study: the study.
+        run: the sweep's run; points it has already are not written twice.
+        only_last: only the trial that ended last.
+    """
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    counts = dict.fromkeys(names.values(), 0)
+    best: float | None = None
+    is_single = len(study.directions) == 1
+    better = min if is_single and study.direction.name == "MINIMIZE" else max
+    for step, trial in enumerate(ended, start=1):
+        counts[names[trial.state.name]] += 1
+        if is_single and trial.state.name == "COMPLETE":
+            assert trial.value is not None
+            best = trial.value if best is None else better(best, trial.value)
+        if not only_last or step == len(ended):
+            points = {f"sweep/{name}": float(count) for name, count in counts.items()}
+            if best is not None:
+                points["sweep/best"] = best
+            run.log_metrics(points, step=step)
