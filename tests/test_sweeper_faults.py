@@ -196,7 +196,7 @@ def wait_until(condition, seconds=120):
 
 
 def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
-    killed(project, parents=1, workers=1)
+    killed(project, parents=1, workers=1, trials=2)
 
 
 @pytest.mark.slow
@@ -204,8 +204,9 @@ def test_kills_at_many_moments_lose_and_double_nothing(project):
     killed(project, parents=4, workers=4)  # `sweep_kill.py --parents 20 --workers 20`: 8 minutes
 
 
-def killed(folder, *, parents, workers):
-    words = ["--parents", str(parents), "--workers", str(workers), "--folder", str(folder)]
+def killed(folder, *, parents, workers, trials):
+    words = ["--parents", str(parents), "--workers", str(workers), "--trials", str(trials)]
+    words += ["--folder", str(folder)]
     done = python(folder, str(PROGRAMS / "sweep_kill.py"), *words)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert f"{parents} parents killed" in done.stdout

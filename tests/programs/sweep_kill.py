@@ -21,14 +21,13 @@ from pathlib import Path
 import optuna
 import psutil
 
-TRIALS, EPOCHS = 4, 3
+EPOCHS = 3
 WORDS = [
     "sweep=optuna",
     "model=mlp",
     "model.dropout=interval(0,0.6)",
     "dataset.limit=64",
     f"training.epochs={EPOCHS}",
-    f"sweep.n_trials={TRIALS}",
     "sweep.workers=2",
     "sweep.pruner=none",
     "sweep.faults.max_retries=100",
@@ -39,9 +38,10 @@ WORDS = [
 ]
 
 
-def start(folder: Path, study: str) -> subprocess.Popen:
+def start(folder: Path, study: str, wanted: int) -> subprocess.Popen:
     """Types the command."""
     words = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.study={study}"]
+    words += [f"sweep.n_trials={wanted}"]
     with (folder / f"{study}.log").open("a") as log:
         return subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
 
@@ -66,7 +66,7 @@ def workers(parent: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
-def kill_parents(folder: Path, num: int, chance: random.Random) -> Counter:
+def kill_parents(folder: Path, num: int, wanted: int, chance: random.Random) -> Counter:
     """Kills the parent at random moments; returns how many kills met how many trials under way."""
     met: Counter = Counter()
     number = 0
@@ -76,7 +76,7 @@ def kill_parents(folder: Path, num: int, chance: random.Random) -> Counter:
         begun: dict[int, dict] = {}
         lives = 0
         while True:
-            parent = start(folder, study)
+            parent = start(folder, study, wanted)
             lives += 1
             lived = chance.uniform(2.0, 16.0)
             end = time.monotonic() + lived
@@ -100,8 +100,8 @@ def kill_parents(folder: Path, num: int, chance: random.Random) -> Counter:
             print(
                 f"parent killed after {lived:4.1f} s: {dict(states) or 'no trial yet'}", flush=True
             )
-        check(folder, study, begun)
-        print(f"{study}: {TRIALS} of {TRIALS} trials, nothing lost or doubled, {lives} starts")
+        check(folder, study, wanted, begun)
+        print(f"{study}: {wanted} of {wanted} trials, nothing lost or doubled, {lives} starts")
     return met
 
 
@@ -114,13 +114,13 @@ def keeps(begun: dict[int, dict], now: list[optuna.trial.FrozenTrial]) -> None:
         begun[trial.number] = trial.params
 
 
-def kill_workers(folder: Path, num: int, chance: random.Random) -> int:
+def kill_workers(folder: Path, num: int, wanted: int, chance: random.Random) -> int:
     """Kills workers at random moments under sweeps that go on; returns how many."""
     killed, number = 0, 0
     while killed < num:
         study = f"workers{number}"
         number += 1
-        parent = start(folder, study)
+        parent = start(folder, study, wanted)
         here = 0
         while parent.poll() is None:
             time.sleep(chance.uniform(1.0, 9.0))
@@ -134,16 +134,16 @@ def kill_workers(folder: Path, num: int, chance: random.Random) -> int:
                 killed, here = killed + 1, here + 1
                 print(f"worker {victim.pid} killed", flush=True)
         assert parent.returncode == 0, (folder / f"{study}.log").read_text()[-3000:]
-        check(folder, study, {})
-        print(f"{study}: {TRIALS} of {TRIALS} trials, nothing lost or doubled, {here} kills")
+        check(folder, study, wanted, {})
+        print(f"{study}: {wanted} of {wanted} trials, nothing lost or doubled, {here} kills")
     return killed
 
 
-def check(folder: Path, study: str, begun: dict[int, dict]) -> None:
+def check(folder: Path, study: str, wanted: int, begun: dict[int, dict]) -> None:
     """Checks everything a full study has to be."""
     now = trials(folder, study)
     keeps(begun, now)
-    assert [trial.state.name for trial in now] == ["COMPLETE"] * TRIALS
+    assert [trial.state.name for trial in now] == ["COMPLETE"] * wanted
     with sqlite3.connect(folder / "mlflow.db") as database:
         rows = database.execute(
             "select r.run_uuid, r.status, t.value from runs r "
@@ -152,7 +152,7 @@ def check(folder: Path, study: str, begun: dict[int, dict]) -> None:
             (study,),
         ).fetchall()
         by_trial = {int(number): (run, status) for run, status, number in rows}
-        assert len(rows) == TRIALS, f"{len(rows)} runs for {TRIALS} trials"
+        assert len(rows) == wanted, f"{len(rows)} runs for {wanted} trials"
         for trial in now:
             run, status = by_trial[trial.number]
             assert status == "FINISHED"
@@ -177,13 +177,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parents", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=4, help="of each study")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path.cwd())
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began, chance = time.monotonic(), random.Random(chosen.seed)
-    met = kill_parents(chosen.folder.absolute(), chosen.parents, chance)
-    killed = kill_workers(chosen.folder.absolute(), chosen.workers, chance)
+    met = kill_parents(chosen.folder.absolute(), chosen.parents, chosen.trials, chance)
+    killed = kill_workers(chosen.folder.absolute(), chosen.workers, chosen.trials, chance)
     under_way = met.total() - met[0]
     print(
         f"{met.total()} parents killed, {under_way} of them with trials under way; "
