@@ -15,12 +15,25 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture(autouse=True)
-def environment_as_it_was():
-    """Takes back what a test leaves in the environment: `mlflow.set_tracking_uri` writes to it."""
+def process_as_it_was(tmp_path_factory):
+    """Takes back what a test leaves behind for the next one in this process.
+
+    `mlflow.set_tracking_uri` writes to the environment, and a module of a user's own, which a test
+    wrote, would be found again under its name although the next test writes another one.
+    TensorFlow's log handler, which takes the standard error that it finds at import, would close it
+    when Hydra sets up logging in a later test: that of pytest, for the rest of the session.
+    """
+    absl = sys.modules.get("absl.logging")
+    if absl is not None:
+        absl.get_absl_handler().python_handler.stream = sys.__stderr__
     before = dict(os.environ)
     yield
     os.environ.clear()
     os.environ.update(before)
+    folder = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
