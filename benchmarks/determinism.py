@@ -32,7 +32,7 @@ def fastest_epoch(words: tuple[str, ...], deterministic: bool, folder: Path) -> 
     """Trains once in a process of its own; returns the seconds of the fastest later epoch."""
     from samerun import tracking
 
-    name = f"{len(list(folder.iterdir()))}"
+    name = f"run-{len(list(folder.iterdir()))}"  # a number alone may begin an ID
     flag = f"training.deterministic={str(deterministic).lower()}"
     done = subprocess.run(
         [
