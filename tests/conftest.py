@@ -14,6 +14,20 @@ from samerun import tracking
 PROGRAMS = Path(__file__).parent / "programs"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where everything that tests need is installed, a check that did not run is no check."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {report.longrepr[2]}"
+    return report
+
+
 @pytest.fixture(autouse=True)
 def process_as_it_was(tmp_path_factory):
     """Takes back what a test leaves behind for the next one in this process.

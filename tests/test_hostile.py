@@ -230,7 +230,7 @@ def test_a_commit_that_is_none_is_not_given_to_git(store, checkout, project, cap
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url=http://example.invalid",
+        "--no-binary=:all:",
         "evil @ file:///tmp/evil",
         "-e .",
         "git+https://example.invalid/a",

@@ -14,8 +14,8 @@ from samerun.config import Pruner, Sampler, UserError
 NEEDS_TORCH = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"
 )
-SAMPLERS = [
-    pytest.param(sampler, marks=[NEEDS_TORCH] if sampler is Sampler.gp else [])
+SAMPLERS = [  # slow with torch: .ci/run installs it for the slow tests only
+    pytest.param(sampler, marks=[NEEDS_TORCH, pytest.mark.slow] if sampler is Sampler.gp else [])
     for sampler in Sampler
 ]
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -262,8 +262,9 @@ def test_the_sweeper_runs_on_the_pre_release_of_hydra_too(project, tmp_path_fact
     target = tmp_path_factory.mktemp("hydra")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
     got = subprocess.run([*pip, *PRE_RELEASE], capture_output=True, text=True, check=False)
-    if got.returncode:
+    if "Could not find a version" in got.stderr:  # no index, or one without it
         pytest.skip(f"the pre-release cannot be had here: {got.stderr.strip()[-200:]}")
+    assert got.returncode == 0, got.stderr
     monkeypatch.setenv("PYTHONPATH", str(target))
     words = [*MLP, "schedule=constant,cosine", "training.epochs=1", "sweep.n_trials=3"]
     done = train(project, *words, "sweep.workers=2")
