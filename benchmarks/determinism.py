@@ -25,7 +25,12 @@ WORKLOADS = {
     "bidirectional LSTM on texts": ("experiment=docstrings_bilstm", "training.epochs=3"),
     "GRU on a series": ("experiment=google_gru", "training.epochs=6"),
 }
-QUIET = ("tracking.log_model=false", "tracking.tensorboard=false", "checkpoint.every_epochs=null")
+QUIET = (
+    "tracking.log_figures=false",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+    "checkpoint.every_epochs=null",
+)
 
 
 def fastest_epoch(words: tuple[str, ...], deterministic: bool, folder: Path) -> float:

@@ -36,6 +36,7 @@ def sweep(pruner: str, seed: int, num_trials: int, folder: Path) -> tuple[int, f
         "sweep.objectives=[validation/accuracy]",
         f"seed={seed}",
         "tracking.log_model=false",
+        "tracking.log_figures=false",
         "tracking.tensorboard=false",
     ]
     done = subprocess.run(

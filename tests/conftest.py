@@ -1,5 +1,6 @@
 """What several test files share: a project folder with a prepared database, and the command."""
 
+import functools
 import os
 import shutil
 import sqlite3
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from samerun import tracking
+from samerun import config, tracking
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -68,6 +69,23 @@ def project(prepared_database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(prepared_database, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture
+def client(project):
+    """MLflow's own client on the project's store."""
+    return tracking.connect(tracking.resolve_uri(None))
+
+
+@functools.cache
+def composed(*words: str) -> config.Config:
+    """Returns the config of a command line."""
+    return config.compose(words).config
+
+
+def values(client, run_id, key):
+    """Returns the steps and values of a metric in the store."""
+    return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
 
 
 @pytest.fixture(scope="session")

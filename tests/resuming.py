@@ -11,6 +11,7 @@ from samerun.tracking import NullRun
 
 PLAIN = (
     "tracking.log_model=false",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
     "tracking.log_every_steps=1",
     "evaluation.bootstrap_samples=100",

@@ -12,7 +12,12 @@ from samerun import cli, tracking
 from samerun.replay import hunks
 from samerun.replay.origin import Facts
 
-PLAIN = ["training.epochs=1", "tracking.log_model=false", "tracking.tensorboard=false"]
+PLAIN = [
+    "training.epochs=1",
+    "tracking.log_figures=false",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+]
 WORDS = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
 MODEL = """import keras
 from samerun.models import head

@@ -130,6 +130,24 @@ def test_a_killed_worker_breaks_its_own_call_only_and_is_replaced(executor):
     assert len(after - before) == 1
 
 
+def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    slots = Slots(2)
+    try:
+        slots.warm_up(100)
+        until(lambda: len(children()) == 2)
+        begun = children()
+        assert pids_of_both(slots) == begun
+    finally:
+        slots.close()
+
+
+def children():
+    """Returns the worker processes of this one."""
+    own = psutil.Process().children()
+    return {child.pid for child in own if "spawn_main" in " ".join(child.cmdline())}
+
+
 def pids_of_both(executor):
     futures = [executor.submit(worker_tasks.pid, 1.0) for _ in range(2)]
     return {future.result(SOON) for future in futures}

@@ -9,6 +9,7 @@ WORDS = (
     "training.epochs=2",
     "model.dropout=0.25",
     "tracking.log_model=false",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
 )
 # To 1e-3: other processors round differently in the last bits, other code differs by far more.

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from samerun import config
-from samerun.config.own_code import files_of, packages_of, targets
+from samerun.config.own_code import files_of, imports_of, targets
+from samerun.provenance import distributions_of
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def test_the_module_and_what_it_imports_from_beside_it_are_found(mine):
 
 
 def test_the_packages_it_imports_are_named(mine):
-    assert packages_of(["my_code:build"]) == ["keras", "numpy"]
+    imported = imports_of(["my_code:build"])
+    assert distributions_of(imported) == ["keras", "numpy"]
 
 
 def test_what_is_installed_or_not_there_or_no_python_has_no_files(mine):

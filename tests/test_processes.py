@@ -16,6 +16,7 @@ LONG = (
     "model=mlp",
     "training.epochs=500",
     "tracking.log_model=false",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
 )
 DIGITS = ("dataset.limit=200", "training.epochs=2", "model.dropout=0.3", "model.batch_norm=true")

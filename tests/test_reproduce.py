@@ -16,7 +16,12 @@ from samerun.replay.comparison import Row, State
 from samerun.replay.origin import Facts
 from samerun.replay.verdict import Outcome, Word
 
-PLAIN = ["training.epochs=2", "tracking.log_model=false", "tracking.tensorboard=false"]
+PLAIN = [
+    "training.epochs=2",
+    "tracking.log_figures=false",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+]
 MODEL = """import keras
 from samerun.models import head
 

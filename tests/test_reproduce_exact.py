@@ -6,7 +6,12 @@ import pytest
 import samerun as package
 from samerun import tracking
 
-PLAIN = ["training.epochs=2", "tracking.log_model=false", "tracking.tensorboard=false"]
+PLAIN = [
+    "training.epochs=2",
+    "tracking.log_figures=false",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+]
 REGULARISED = ["model.dropout=0.2", "model.batch_norm=true", "dataset/augmentation=all"]
 KINDS = {
     "image": ["dataset.limit=160", "model=cnn", "model.filters=[8]", *REGULARISED],

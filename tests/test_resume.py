@@ -31,15 +31,11 @@ SMALL = (
     "dataset.limit=200",
     "training.epochs=4",
     "schedule=constant",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
     "tracking.log_model=false",
 )
 MEASURED = ("train/", "validation/", "test/", "learning_rate")
-
-
-@pytest.fixture
-def client(project):
-    return tracking.connect(tracking.resolve_uri(None))
 
 
 @pytest.fixture

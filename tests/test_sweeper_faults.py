@@ -18,6 +18,7 @@ QUICK = (
     "dataset.limit=64",
     "evaluation.bootstrap_samples=100",
     "tracking.log_model=false",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
     "sweep.study=s",
 )

@@ -1,6 +1,5 @@
 """Runs in a real SQLite store: what is written down, how they end, what an outage leaves."""
 
-import functools
 import json
 import logging
 import os
@@ -12,25 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from samerun import config, tracking
+from conftest import PROGRAMS, composed, values
+from samerun import tracking
 from samerun.config import UserError
 from samerun.tracking import NullRun, Status, Terminated
-
-PROGRAMS = Path(__file__).parent / "programs"
-
-
-@functools.cache
-def composed(*words: str) -> config.Config:
-    return config.compose(words).config
-
-
-@pytest.fixture
-def client(project):
-    return tracking.connect(tracking.resolve_uri(None))
-
-
-def values(client, run_id, key):
-    return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
 
 
 def artifacts(client, run_id, path=None):

@@ -1,28 +1,14 @@
 """Runs that were made before: opened again from the store alone, or made for a worker."""
 
-import functools
 import json
 import math
 from pathlib import Path
 
 import pytest
 
-from samerun import config, tracking
+from conftest import composed, values
+from samerun import tracking
 from samerun.config import UserError
-
-
-@functools.cache
-def composed(*words: str) -> config.Config:
-    return config.compose(words).config
-
-
-@pytest.fixture
-def client(project):
-    return tracking.connect(tracking.resolve_uri(None))
-
-
-def values(client, run_id, key):
-    return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
 
 
 def killed(folder, points):

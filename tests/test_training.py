@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import samerun as package
+from conftest import values
 from samerun import config, data, tracking
 from samerun.training import Diverged
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
-PLAIN = ("tracking.log_model=false", "tracking.tensorboard=false")
+PLAIN = ("tracking.log_figures=false", "tracking.log_model=false", "tracking.tensorboard=false")
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +37,6 @@ def finished(prepared_database, tmp_path_factory):
         os.chdir(before)
 
 
-def history(client, run_id, name):
-    return [(point.step, point.value) for point in client.get_metric_history(run_id, name)]
-
-
 def test_every_config_leaf_is_a_parameter_under_its_overrides_name(finished):
     result, client, run = finished
     resolved = client.download_artifacts(result.run_id, "config/resolved.yaml")
@@ -52,15 +49,21 @@ def test_each_epoch_is_logged_once(finished):
     result, client, _ = finished
     expected = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
     assert expected | {"learning_rate"} == set(result.history)
-    for name, values in result.history.items():
-        assert history(client, result.run_id, name) == list(enumerate(values, start=1))
+    for name, logged in result.history.items():
+        assert values(client, result.run_id, name) == list(enumerate(logged, start=1))
     for name in ("speed/epoch_seconds", "system/process_memory_megabytes"):
-        assert [step for step, _ in history(client, result.run_id, name)] == [1, 2]
+        assert [step for step, _ in values(client, result.run_id, name)] == [1, 2]
+
+
+def test_a_run_without_figures_draws_none(project):
+    result = package.train([*QUICK, *PLAIN, "training.epochs=1"])
+    assert (result.folder / "history.csv").exists()
+    assert not (result.folder / "plots").exists()
 
 
 def test_steps_are_logged_on_request_and_add_up_to_the_epoch(finished):
     result, client, _ = finished
-    steps = history(client, result.run_id, "train/step_loss")
+    steps = values(client, result.run_id, "train/step_loss")
     assert [step for step, _ in steps[:2]] == [5, 10]
     per_epoch = math.ceil(200 / 16)
     first = [value for step, value in steps if step <= per_epoch]

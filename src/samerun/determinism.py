@@ -12,8 +12,8 @@ def start_afresh(seed: int) -> None:
     Args:
         seed: for Python's, NumPy's and Keras's generators.
     """
-    keras.utils.clear_session()
     _forget_gradients()
+    keras.utils.clear_session()  # lets go of all that refers to itself too
     keras.utils.set_random_seed(seed)
 
 

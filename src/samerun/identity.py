@@ -5,7 +5,7 @@ from pathlib import Path
 
 from samerun import provenance
 from samerun.config import Config, fingerprint
-from samerun.config.own_code import files_of, packages_of, targets
+from samerun.config.own_code import files_of, imports_of, targets
 
 PACKAGE = "samerun/"
 """What the paths of the package's own files begin with."""
@@ -31,7 +31,7 @@ def own_files(cfg: Config) -> dict[str, Path]:
 
 def own_packages(cfg: Config) -> list[str]:
     """Returns the installed distributions that the user's own code imports."""
-    return packages_of(targets(cfg))
+    return provenance.distributions_of(imports_of(targets(cfg)))
 
 
 def of_run(cfg: Config, data: Mapping[str, str]) -> str:

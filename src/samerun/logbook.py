@@ -98,6 +98,8 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
             "samerun.steps_per_execution": str(model.steps_per_execution),
         }
     )
+    if not cfg.tracking.log_figures:
+        return
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs)
     _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
 
@@ -127,7 +129,7 @@ def write_results(
     mistakes = mistakes_markdown(report, _texts(dataset, split, report))
     if mistakes:
         run.log_text(mistakes, "evaluation/mistakes.md")
-    pictures = _draw(run, cfg, dataset, report, result)
+    pictures = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
     if dataset.spec.task is Task.language_model:
         run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:

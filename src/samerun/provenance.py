@@ -1,5 +1,6 @@
 """Where a run comes from: code, environment and machine, as plain values."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -7,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def collect(command: str, folder: Path | None = None) -> Provenance:
         code=_code(folder or Path.cwd()),
         python=platform.python_version(),
         packages=packages(),
-        tensorflow_build=_tensorflow_build(),
+        tensorflow_build=_tensorflow_build(_installed()),
         environment={name: os.environ[name] for name in sorted(names) if name in os.environ},
         machine=_machine(),
     )
@@ -106,6 +107,43 @@ def collect(command: str, folder: Path | None = None) -> Provenance:
 
 def packages() -> dict[str, str]:
     """Returns the installed distributions and their versions, sorted by name."""
+    return dict(_packages(_installed()))
+
+
+def distributions_of(modules: Collection[str]) -> list[str]:
+    """Returns the installed distributions that have these top-level modules, without samerun.
+
+    Args:
+        modules: their names, as they are imported.
+    """
+    if not modules:
+        return []
+    known = _distributions(_installed())
+    return sorted({name for module in modules for name in known.get(module, ())} - {"samerun"})
+
+
+def _installed() -> tuple[tuple[str, int], ...]:
+    """Returns the folders of the installed distributions and when each changed last.
+
+    It takes 2 ms. Equal values mean equal packages, so that a sweep's worker reads their files, for
+    which it needs 0.5 s, only once.
+    """
+    return tuple(
+        (entry.path, entry.stat().st_mtime_ns)
+        for path in sys.path
+        if os.path.isdir(path)
+        for entry in os.scandir(path)
+        if entry.name.endswith((".dist-info", ".egg-info"))
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _distributions(installed: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+@functools.lru_cache(maxsize=1)
+def _packages(installed: tuple[tuple[str, int], ...]) -> dict[str, str]:
     found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
@@ -143,7 +181,8 @@ def identity(config: str, code: Mapping[str, str], data: Mapping[str, str]) -> s
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _tensorflow_build() -> str | None:
+@functools.lru_cache(maxsize=1)
+def _tensorflow_build(installed: tuple[tuple[str, int], ...]) -> str | None:
     for name in ("tensorflow", "tensorflow_cpu", "tensorflow_intel", "tensorflow_rocm"):
         try:
             record = importlib.metadata.distribution(name).read_text("RECORD") or ""

@@ -32,6 +32,7 @@ WORDS = (
     "schedule.patience_epochs=2",
     "checkpoint.every_steps=7",
     "tracking.log_every_steps=10",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
     "tracking.log_model=false",
 )

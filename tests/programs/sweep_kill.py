@@ -34,6 +34,7 @@ WORDS = [
     "checkpoint.every_steps=1",
     "evaluation.bootstrap_samples=100",
     "tracking.log_model=false",
+    "tracking.log_figures=false",
     "tracking.tensorboard=false",
 ]
 

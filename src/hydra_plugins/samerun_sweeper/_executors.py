@@ -30,6 +30,9 @@ class Executor(abc.ABC):
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Runs a function on a free worker."""
 
+    def warm_up(self, num: int) -> None:  # noqa: B027 - most executors have nothing to prepare
+        """Starts up to so many workers that functions will need soon."""
+
     def begin(self) -> None:  # noqa: B027 - most executors begin in `submit`
         """Begins what was submitted, where that is done together."""
 
@@ -98,6 +101,12 @@ class Slots(Executor):
         slot = _Slot(pool, pool.submit(_workers.warm_up))
         slot.ready.add_done_callback(lambda _: setattr(slot, "ready_at", time.monotonic()))
         return slot
+
+    def warm_up(self, num: int) -> None:
+        """Begins the processes, which import TensorFlow while others do something already."""
+        for index in range(min(num, len(self._slots))):
+            if self._slots[index] is None:
+                self._replace(index)
 
     def free(self) -> int:
         """Counts the slots without a function."""

@@ -59,6 +59,7 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
         plan = replace(plan, workers=workers)
         try:
             if found is None:
+                executor.warm_up(plan.n_trials)
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
             _run(plan, study, executor, master)

@@ -123,17 +123,21 @@ def warm_up() -> int:
     from samerun.cli.quietness import quiet
 
     with quiet():
-        from samerun import training  # noqa: F401
+        import mlflow  # noqa: F401
+
+        from samerun import logbook, training  # noqa: F401
+    if is_worker():  # what was imported stays: looking through it took 0.3 s, thrice a trial
+        gc.collect()
+        gc.freeze()
     return os.getpid()
 
 
 def _tidy() -> None:
-    """Leaves nothing of a trial in the process: models, graphs and figures."""
+    """Lets go of a trial's models, graphs and figures; the next one collects them: 0.15 s."""
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session(free_memory=False)
-    gc.collect()
 
 
 def _memory() -> int:

@@ -2,7 +2,6 @@
 
 import ast
 import importlib.machinery
-import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,8 +41,8 @@ def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path
     return dict(sorted(found.items()))
 
 
-def packages_of(names: Sequence[str], folder: Path | None = None) -> list[str]:
-    """Returns the installed distributions that a user's own code imports.
+def imports_of(names: Sequence[str], folder: Path | None = None) -> set[str]:
+    """Returns the top-level modules that a user's own code imports, without Python's own.
 
     Args:
         names: such as `my_code:build`.
@@ -52,11 +51,7 @@ def packages_of(names: Sequence[str], folder: Path | None = None) -> list[str]:
     tops: set[str] = set()
     for _, _, file in _modules(names, folder or Path.cwd()):
         tops |= {name.split(".")[0] for name in _imported(file, "")}
-    tops -= set(sys.stdlib_module_names)
-    if not tops:
-        return []
-    known = importlib.metadata.packages_distributions()  # reads every installed package: 0.1 s
-    return sorted({name for top in tops for name in known.get(top, ())} - {"samerun"})
+    return tops - set(sys.stdlib_module_names)
 
 
 def _modules(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Path]]:

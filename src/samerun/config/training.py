@@ -160,6 +160,7 @@ class Tracking:
         run_name: `null` makes one that says what differs.
         tags: tags of your own.
         log_every_steps: log the training loss every so many steps, `null` for epochs only.
+        log_figures: draw the figures in `plots/`.
         log_model: store the trained model in MLflow's format.
         tensorboard: write TensorBoard event files: scalars, histograms, graph, HParams, mistakes.
         if_exists: what to do when the same run is in the store already.
@@ -172,6 +173,7 @@ class Tracking:
     run_name: str | None
     tags: dict[str, str]
     log_every_steps: int | None = above(0)
+    log_figures: bool
     log_model: bool
     tensorboard: bool
     if_exists: IfExists

@@ -180,24 +180,12 @@ def _brute_force(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.sam
     return BruteForce(seed=own)
 
 
-def _nsga2(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
-    from optuna.samplers import NSGAIISampler
+def _nsga(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import NSGAIIISampler, NSGAIISampler
 
     options = cfg.nsga
-    return NSGAIISampler(
-        population_size=options.population_size,
-        mutation_prob=options.mutation_probability,
-        crossover_prob=options.crossover_probability,
-        swapping_prob=options.swapping_probability,
-        seed=own,
-    )
-
-
-def _nsga3(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
-    from optuna.samplers import NSGAIIISampler
-
-    options = cfg.nsga
-    return NSGAIIISampler(
+    kind = NSGAIISampler if cfg.sampler is Sampler.nsga2 else NSGAIIISampler
+    return kind(
         population_size=options.population_size,
         mutation_prob=options.mutation_probability,
         crossover_prob=options.crossover_probability,
@@ -215,6 +203,6 @@ _BUILDERS: dict[Sampler, _Builder] = {
     Sampler.qmc: _qmc,
     Sampler.grid: _grid,
     Sampler.brute_force: _brute_force,
-    Sampler.nsga2: _nsga2,
-    Sampler.nsga3: _nsga3,
+    Sampler.nsga2: _nsga,
+    Sampler.nsga3: _nsga,
 }
