@@ -6,7 +6,9 @@ The real workers, processes that train, are in test_sweeper_faults.py.
 import dataclasses
 import importlib
 import json
+import os
 import sqlite3
+import time
 import tomllib
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,6 +22,7 @@ from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import tracking
 from samerun.cli import main
+from samerun.search import holding
 from samerun.search.outcome import Outcome, State
 
 SPACE = ("model.dropout=interval(0,0.6)",)
@@ -442,6 +445,37 @@ def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker
     assert other.returncode == 2
     assert "is running in another process" in other.stderr
     assert states() == ["COMPLETE"]
+
+
+def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(worker, project, capsys):
+    def holds(order, outcome):
+        said = study().user_attrs["samerun.holder"]
+        assert said["pid"] == os.getpid()
+        return outcome
+
+    worker.say = holds
+    assert sweep(n=1) == 0
+    assert study().user_attrs["samerun.holder"] is None  # ended, so anybody may go on
+    study().set_user_attr("samerun.holder", {"host": "elsewhere", "pid": 7, "at": time.time()})
+    assert sweep(n=2) == 2
+    assert "is running on elsewhere (process 7, heard of " in capsys.readouterr().err
+    assert states() == ["COMPLETE"]
+    long_ago = {"host": "elsewhere", "pid": 7, "at": time.time() - 61}
+    study().set_user_attr("samerun.holder", long_ago)
+    assert sweep(n=2) == 0
+    assert states() == ["COMPLETE", "COMPLETE"]
+
+
+def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypatch):
+    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
+    kept = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
+    with holding.held(kept):
+        kept.set_user_attr("samerun.holder", None)
+        until = time.monotonic() + 20
+        while study().user_attrs["samerun.holder"] is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert study().user_attrs["samerun.holder"]["pid"] == os.getpid()
+    assert study().user_attrs["samerun.holder"] is None
 
 
 def test_a_study_of_another_program_is_left_alone(worker, project, capsys):

@@ -57,7 +57,7 @@ def test_each_epoch_is_logged_once(finished):
 
 def test_a_run_without_figures_draws_none(project):
     result = package.train([*QUICK, *PLAIN, "training.epochs=1"])
-    assert (result.folder / "history.csv").exists()
+    assert (result.folder / "evaluation" / "predictions.npz").exists()
     assert not (result.folder / "plots").exists()
 
 

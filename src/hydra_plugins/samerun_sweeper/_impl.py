@@ -62,7 +62,8 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
                 executor.warm_up(plan.n_trials)
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
-            _run(plan, study, executor, master)
+            with search.held(study):
+                _run(plan, study, executor, master)
         finally:
             executor.close()
 

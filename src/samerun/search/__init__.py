@@ -1,5 +1,6 @@
 """Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
 
+from samerun.search.holding import held
 from samerun.search.pruners import build_pruner
 from samerun.search.samplers import build_sampler, check_sampler, num_trials, sampler_notes
 from samerun.search.space import Space, parse_space
