@@ -176,6 +176,39 @@ def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project, numbe
         assert steps == list(range(1, 401))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_sweep_at_once(project, number):
+    """The first one waits for a checkpoint of a trial that is in an endless loop."""
+    shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
+    words = ["-m", "sweep=optuna", "model=custom", "model.target=faulty:build", "seed=1,2"]
+    words += ["+model.params.number=15", "sweep.n_trials=2", "sweep.workers=1", *QUICK]
+    process = subprocess.Popen(
+        [sys.executable, "-c", RESTORED, "train", *words],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until((project / "looping").exists)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    wait_until(lambda: study(project).user_attrs["samerun.stopped"])
+    assert process.poll() is None
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=40)  # the first alone would take a minute
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], out
+    assert "sweep.study=s goes on with it" in out
+    assert "Traceback" not in out
+    _, left = psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
+    assert [trial.state.name for trial in study(project).trials] == ["RUNNING"]
+    run = children(project)[0]
+    assert (run["status"], run["samerun.state"]) == ("KILLED", "stopped")
+    assert run["samerun.reason"] == "the sweep was stopped at once"
+
+
 RESTORED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it

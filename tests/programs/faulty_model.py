@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -33,6 +34,7 @@ class Fault(keras.layers.Layer):
             raise ValueError("a value nobody expected")
         if self.fault == "exit":
             os._exit(7)
+        Path("looping").touch()
         while True:
             time.sleep(1)
 

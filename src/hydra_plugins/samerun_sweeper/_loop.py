@@ -109,18 +109,22 @@ class Loop:
         """
         self._study.set_user_attr("samerun.stopped", False)
         why = ""
-        with self._signals():
-            while True:
-                why = self._submit_all() or why
-                self._executor.begin()
-                if not self._pending:
-                    break
-                done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
-                for future in done:
-                    self._ended(self._pending.pop(future), future)
-                self._look_at_limits()
+        try:
+            with self._signals():
+                while True:
+                    why = self._submit_all() or why
+                    self._executor.begin()
+                    if not self._pending:
+                        break
+                    done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
+                    for future in done:
+                        self._ended(self._pending.pop(future), future)
+                    self._look_at_limits()
+        except (KeyboardInterrupt, tracking.Terminated):
+            self._drop()
+            raise
         if self._signal is not None:
-            raise KeyboardInterrupt if self._signal == signal.SIGINT else tracking.Terminated
+            raise _raised_by(self._signal)
         if self._failed:
             raise SweepFailed(self._failed)
         return why
@@ -131,7 +135,7 @@ class Loop:
 
         def note(number: int, frame: Any) -> None:
             if self._signal is not None:
-                raise KeyboardInterrupt
+                raise _raised_by(number)
             self._signal = number
             if not self._pending:  # nothing waits for workers: a trial may be running right here
                 self._executor.stop()
@@ -142,6 +146,13 @@ class Loop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _drop(self) -> None:
+        """Ends the trials under way at once: their last checkpoints have to do."""
+        for future in self._pending:
+            self._executor.kill(future)
+        for job in self._pending.values():
+            self._tag(job, Outcome(state=State.stopped, reason="the sweep was stopped at once"))
 
     def _submit_all(self) -> str:
         """Gives every free worker a trial; returns why there is no further one.
@@ -329,3 +340,7 @@ class Loop:
             if trial.last_step is not None:
                 value = trial.intermediate_values[trial.last_step]
                 self._progress.epoch(trial.number, trial.last_step, epochs, value)
+
+
+def _raised_by(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else tracking.Terminated()
