@@ -80,22 +80,45 @@ def until(is_true, seconds=SOON):
         time.sleep(0.05)
 
 
-def on_dask(scheduler, modules=None):
+def on_dask(scheduler, modules=None, max_trials=None):
     client, batch = _cluster.connect(scheduler, options(), 2, Path())
     needs = _remote.Needs()
-    executor = DaskExecutor(client, batch, needs=needs, folder="study", modules=modules or {})
+    executor = DaskExecutor(
+        client,
+        batch,
+        needs=needs,
+        folder="study",
+        modules=modules or {},
+        max_trials=max_trials,
+    )
     executor.start(SOON)
     until(lambda: executor.free() == 2)
     return executor
 
 
 @pytest.fixture(params=["slots", pytest.param("dask", marks=pytest.mark.slow)])
-def executor(request, environment, monkeypatch):
-    """Two workers."""
+def make_executor(request, environment, monkeypatch):
+    """Makes an executor of two workers."""
     monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
-    made = on_dask(request.getfixturevalue("scheduler")) if request.param == "dask" else Slots(2)
-    yield made
-    made.close()
+    made = []
+
+    def make(max_trials=None):
+        if request.param == "dask":
+            scheduler = request.getfixturevalue("scheduler")
+            made.append(on_dask(scheduler, max_trials=max_trials))
+        else:
+            made.append(Slots(2, max_trials))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.close()
+
+
+@pytest.fixture
+def executor(make_executor):
+    """Two workers."""
+    return make_executor()
 
 
 def test_results_come_in_the_order_in_which_they_are_ready(executor):
@@ -128,6 +151,17 @@ def test_a_killed_worker_breaks_its_own_call_only_and_is_replaced(executor):
     after = pids_of_both(executor)
     assert slow.result() in after
     assert len(after - before) == 1
+
+
+def test_a_process_is_replaced_after_so_many_trials(make_executor):
+    executor = make_executor(max_trials=1)
+    before = pids_of_both(executor)
+    assert pids_of_both(executor) == before  # those were no trials
+    until(lambda: executor.free() == 2)
+    for future in [executor.submit(_workers.run_trial, "not an order") for _ in range(2)]:
+        assert isinstance(future.exception(SOON), AttributeError)
+    until(lambda: executor.free() == 2)
+    assert not pids_of_both(executor) & before
 
 
 def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):

@@ -44,6 +44,7 @@ class _Worker:
     has_gpu: bool
     has_nanny: bool
     task: _Task | None = None
+    trials: int = 0
     ends_by: float | None = None
 
 
@@ -62,6 +63,7 @@ class DaskExecutor(Executor):
         folder: name of the study's folder on each worker.
         modules: the user's own modules, see `_cluster.modules_of`.
         most: how many workers take part at most; `None` for all.
+        max_trials: trials after which a worker's nanny starts its process again; `None`: never.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class DaskExecutor(Executor):
         folder: str,
         modules: Mapping[str, str],
         most: int | None = None,
+        max_trials: int | None = None,
     ) -> None:
         self._client = client
         self._batch = batch
@@ -80,6 +83,8 @@ class DaskExecutor(Executor):
         self._folder = folder
         self._modules = dict(modules)
         self._most = most
+        self._max_trials = max_trials
+        self._used_up: list[str] = []
         self._own = _remote.facts(Needs())
         self._lock = threading.RLock()
         self._workers: dict[str, _Worker] = {}
@@ -217,6 +222,10 @@ class DaskExecutor(Executor):
 
     def _look(self) -> None:
         """Takes in workers that are new, and gives up those that are gone."""
+        with self._lock:
+            used_up, self._used_up = self._used_up, []
+        if used_up:
+            self._client.restart_workers(used_up, timeout=60, raise_for_error=False)
         found = self._client.scheduler_info()["workers"]
         self._heard = time.monotonic()
         with self._lock:
@@ -324,6 +333,9 @@ class DaskExecutor(Executor):
                 self._workers.pop(worker.address, None)
             elif worker.task is task:
                 worker.task = None
+                worker.trials += task.function is _remote.run_trial
+                if worker.has_nanny and worker.trials == self._max_trials:
+                    self._used_up.append(self._workers.pop(worker.address).address)
                 if error is not None and task.function is _workers.warm_up:
                     self._workers.pop(worker.address, None)
                     self._refuse(worker.address, f"cannot import TensorFlow ({error})")
@@ -358,6 +370,7 @@ def open_executor(plan: Plan) -> DaskExecutor:
         folder=plan.name,
         modules=modules,
         most=settings.workers,
+        max_trials=settings.max_trials_per_worker,
     )
     try:
         executor.start(settings.dask.connect_seconds)

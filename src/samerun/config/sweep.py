@@ -153,7 +153,8 @@ class Sweep:
         sampler: how values are chosen.
         pruner: when a trial is stopped early.
         trial_seconds: longest time of a trial; `null`: no limit.
-        max_trials_per_worker: trials after which a worker process is replaced; `null`: never.
+        max_trials_per_worker: trials after which a worker process is replaced; `null`: never. Of a
+            cluster's workers those that have a nanny, as they do by default.
         faults: what happens after a trial ended badly.
         max_failures: failed trials after which the sweep ends; `null`: it goes on.
         budget: when it ends before `n_trials`.
