@@ -212,7 +212,7 @@ def test_a_sampler_that_cannot_search_the_space_is_refused(sampler, words, objec
 
 def test_a_gaussian_process_without_pytorch_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="gp needs PyTorch: pip install torch"):
+    with pytest.raises(UserError, match=r"gp needs PyTorch: pip install 'samerun\[gp\]'"):
         search.check_sampler(sweep(sampler="gp"), parse("seed=1,2"), 1)
 
 

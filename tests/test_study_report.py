@@ -371,16 +371,16 @@ def recorded(*, is_terminal, **more):
     now = [0.0]
     out = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, highlight=False)
     show = Progress(out, 6, [METRIC], ["maximize"], workers=2, clock=lambda: now[0], **more)
-    show.started(0, "dropout=0.3 l2=0.0002 cosine", 0)
-    show.started(1, "dropout=0.02 l1=0.00001 l2=0.00021 exponential learning_rate=0.0013 adamw", 1)
+    show.started(0, "dropout=0.3 l2=0.0002 cosine")
+    show.started(1, "dropout=0.02 l1=0.00001 l2=0.00021 exponential learning_rate=0.0013 adamw")
     now[0] = 10.0
     show.epoch(0, 20, 20, 0.9512)
     show.epoch(1, 3, 20, 0.81)
     show.ended(0, "COMPLETE", [0.9512], 10.0)
-    show.started(2, "dropout=0.6 [constant]", 0)
+    show.started(2, "dropout=0.6 [constant]")
     now[0] = 12.0
     show.ended(2, "PRUNED", [0.4], 2.0, "at epoch 2")
-    show.started(3, "dropout=0.1 cosine", 0)
+    show.started(3, "dropout=0.1 cosine")
     return show, out
 
 

@@ -114,9 +114,9 @@ def test_artifacts_and_histories_of_a_stored_run_are_read(client):
         run.log_text("hello", "notes.txt")
         run.log_metrics({"train/loss": 1.0}, step=0)
         run.log_metrics({"train/loss": 0.5}, step=1)
-    (stored,) = tracking.find_by_fingerprint(composed(), "abc")
+    (stored,) = tracking.find_by_tags(composed(), {"samerun.fingerprint": "abc"})
     assert stored.id == run.id
-    assert tracking.find_by_fingerprint(composed(), "ab") == []
+    assert tracking.find_by_tags(composed(), {"samerun.fingerprint": "ab"}) == []
     assert tracking.list_artifacts(stored) == ["config/resolved.yaml", "notes.txt"]
     assert tracking.list_artifacts(stored, "config") == ["config/resolved.yaml"]
     assert tracking.list_artifacts(stored, "nothing") == []
@@ -133,5 +133,5 @@ def test_artifacts_and_histories_of_a_stored_run_are_read(client):
 def test_where_there_is_no_store_there_is_no_same_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking.find_by_fingerprint(composed(), "abc") == []
+    assert tracking.find_by_tags(composed(), {"samerun.fingerprint": "abc"}) == []
     assert not list(tmp_path.iterdir())

@@ -26,12 +26,12 @@ def code_files(cfg: Config) -> dict[str, str]:
 
 def own_files(cfg: Config) -> dict[str, Path]:
     """Returns the files of the user's own code that the config leads to, by path."""
-    return files_of(targets(cfg))
+    return files_of([*targets(cfg).values()])
 
 
 def own_packages(cfg: Config) -> list[str]:
     """Returns the installed distributions that the user's own code imports."""
-    return provenance.distributions_of(imports_of(targets(cfg)))
+    return provenance.distributions_of(imports_of([*targets(cfg).values()]))
 
 
 def of_run(cfg: Config, data: Mapping[str, str]) -> str:

@@ -335,7 +335,8 @@ class DaskExecutor(Executor):
                 worker.task = None
                 worker.trials += task.function is _remote.run_trial
                 if worker.has_nanny and worker.trials == self._max_trials:
-                    self._used_up.append(self._workers.pop(worker.address).address)
+                    self._workers.pop(worker.address, None)
+                    self._used_up.append(worker.address)
                 if error is not None and task.function is _workers.warm_up:
                     self._workers.pop(worker.address, None)
                     self._refuse(worker.address, f"cannot import TensorFlow ({error})")
@@ -358,7 +359,7 @@ def open_executor(plan: Plan) -> DaskExecutor:
     settings = plan.sweep
     assert settings.cluster is not None
     branches = [plan.frozen.composition(branch).config for branch in plan.frozen.branches()]
-    targets = sorted({name for cfg in branches for name in own_code.targets(cfg)})
+    targets = sorted({name for cfg in branches for name in own_code.targets(cfg).values()})
     modules = _cluster.modules_of(targets, Path.cwd())
     client, batch = _cluster.connect(settings.cluster, settings.dask, settings.workers, plan.folder)
     storage, tracking_uri = redact(plan.storage), redact(plan.tracking_uri())

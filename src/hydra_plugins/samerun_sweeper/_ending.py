@@ -74,17 +74,14 @@ def write_report(plan: Plan, study: "optuna.Study", run: tracking.Run) -> None:
         _log.warning("The report was not written: %s", config.redact(repr(error)))
 
 
-def say_best(plan: Plan, study: "optuna.Study", why: str) -> None:
+def say_best(table: Progress, plan: Plan, study: "optuna.Study", why: str) -> None:
     """Prints the best trial, its command and how to reproduce it."""
     rows = study_report.last_lines(
         study, objectives=plan.objectives, children=children(study), command=command
     )
     if why:
         rows = [("ended", why), *rows]
-    out = console()
-    width = max(len(word) for word, _ in rows)
-    for word, text in rows:
-        out.print(f"{word:<{width}}  {text}", soft_wrap=True, markup=False)
+    table.close(rows)
 
 
 def say_how_to_go_on(plan: Plan) -> None:

@@ -5,7 +5,6 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -225,11 +224,10 @@ class Inline(Executor):
 
     def stop(self) -> None:
         """Asks the training under way; called by a signal's handler, while `submit` runs."""
+        from samerun.cli.stopping import request_stop
         from samerun.tracking import Terminated
 
-        training = sys.modules.get("samerun.training")
-        if training is not None:
-            training.request_stop(Terminated)
+        request_stop(Terminated)
 
     def kill(self, future: "Future[Any]") -> None:
         """Does nothing: it has ended."""

@@ -226,7 +226,7 @@ def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConf
         finally:
             progress.close()
             _ending.write_report(plan, study, run)
-        _ending.say_best(plan, study, why)
+        _ending.say_best(progress, plan, study, why)
 
 
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -59,7 +59,6 @@ class _Job:
     name: str
     folder: Path
     too_long: bool = False
-    asked: bool = field(default=False)
 
 
 @final

@@ -24,7 +24,10 @@ from urllib.parse import urlsplit
 import samerun
 from hydra_plugins.samerun_sweeper import _workers
 from samerun import provenance, tracking
+from samerun.cli import stopping
 from samerun.config import UserError, redact
+from samerun.search import STORAGE_VARIABLE
+from samerun.tracking import Terminated
 from samerun.tracking.recovery import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
@@ -130,7 +133,7 @@ def _plain(name: str) -> str:
 
 
 def _unreachable(needs: Needs) -> str:
-    given = os.environ.get("SAMERUN_STORAGE", "")
+    given = os.environ.get(STORAGE_VARIABLE, "")
     if needs.secret and needs.storage and redact(given) != needs.storage:
         return f"has no SAMERUN_STORAGE for {needs.storage}: set it before the worker starts"
     if needs.tracking and "***@" in needs.tracking:
@@ -217,16 +220,10 @@ def _watch(worker: Any, key: Any, folder: str, ended: threading.Event) -> None:
             if not ended.is_set():
                 os._exit(1)
             return
-        if folder in _stops and _stop_training():
+        if folder in _stops and stopping.request_stop(
+            Terminated
+        ):  # if nothing stops, it is asked again
             _stops.discard(folder)
-
-
-def _stop_training() -> bool:
-    """Returns whether there was something to stop; if not, it is asked again."""
-    from samerun.tracking import Terminated
-
-    training = sys.modules.get("samerun.training")
-    return training is not None and bool(training.request_stop(Terminated))
 
 
 def _base(local_directory: str) -> Path:

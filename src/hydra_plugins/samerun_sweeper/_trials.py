@@ -20,7 +20,6 @@ from samerun import config, search
 
 THREADS = ("training.intra_op_threads", "training.inter_op_threads")
 _PLUGINS = ("hydra/sweeper", "hydra/launcher")
-_FREE = ("tracking.", "checkpoint.", "evaluation.")  # as in `config.fingerprint`
 
 Branch = tuple[tuple[str, str], ...]
 """The options of the groups that the sweep chooses from, sorted."""
@@ -211,7 +210,7 @@ class Frozen:
 def _lasting(cfg: config.Config) -> dict[str, str]:
     """Returns what may not change while a study goes on; threads are the study's own."""
     plain = config.flatten(cfg)
-    return {k: v for k, v in plain.items() if not k.startswith(_FREE) and k not in THREADS}
+    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in THREADS}
 
 
 def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:

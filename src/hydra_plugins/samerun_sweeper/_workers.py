@@ -197,11 +197,10 @@ def _stopped_by_signal() -> Iterator[None]:
 
 
 def _stop(number: int, frame: Any) -> None:
+    from samerun.cli.stopping import request_stop
     from samerun.tracking import Terminated
 
-    training = sys.modules.get("samerun.training")
-    request = getattr(training, "request_stop", None)  # the module may just be being imported
-    if request is None or not request(Terminated):
+    if not request_stop(Terminated):
         raise Terminated
 
 

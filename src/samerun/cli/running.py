@@ -124,7 +124,7 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     going_on = existing.unfinished(runs)
     if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
         return None
-    own = [target.partition(":")[0] for target in targets(cfg)]
+    own = [target.partition(":")[0] for target in targets(cfg).values()]
     return go_on(resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri))
 
 

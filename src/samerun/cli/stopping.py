@@ -15,11 +15,20 @@ _ENDS: dict[int, type[BaseException]] = {
 }
 
 
-def _stop(number: int, frame: Any) -> None:
-    error = _ENDS[number]
+def request_stop(error: type[BaseException]) -> bool:
+    """Asks the training under way in this process to write a checkpoint and to raise this.
+
+    Returns:
+        Whether there is one; without, TensorFlow is not imported to find out.
+    """
     training = sys.modules.get("samerun.training")
     request = getattr(training, "request_stop", None)  # the module may just be being imported
-    if request is None or not request(error):
+    return request is not None and bool(request(error))
+
+
+def _stop(number: int, frame: Any) -> None:
+    error = _ENDS[number]
+    if not request_stop(error):
         raise error
 
 

@@ -26,6 +26,7 @@ Trains one model and writes everything about the run to MLflow.
   samerun train                                            a CNN on handwritten digits
   samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5
   samerun train -m model=mlp,cnn schedule=constant,cosine  every combination, one run each
+  samerun train -m sweep=regularisation sweep.study=night  an Optuna sweep; again: what is missing
 
 groups and their options
 {groups}
@@ -41,7 +42,7 @@ Every key stands with its explanation in {folder}/GROUP/OPTION.yaml.
 
 def train_help() -> str:
     """Returns the help of `samerun train`, with every group and its options."""
-    groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment"]
+    groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
     rows = [(group, config.options(group)) for group in groups]
     lines = [f"  {group:<22}{' '.join(names)}" for group, names in rows if names]
     return TRAIN_HELP.format(groups="\n".join(lines), folder=config.folder("conf"))

@@ -87,7 +87,7 @@ from samerun.config.optimizers import (
     Sgd,
 )
 from samerun.config.pruners import Pruner
-from samerun.config.root import Config, as_dict, fingerprint, flatten, redact
+from samerun.config.root import Config, as_dict, fingerprint, flatten, has_meaning, redact
 from samerun.config.samplers import QmcType, Sampler
 from samerun.config.schedules import (
     SCHEDULES,

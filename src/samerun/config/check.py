@@ -18,7 +18,10 @@ def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
 
 
 def should_rise(metric: str) -> bool:
-    """Whether larger is better for a metric of this name: all but losses and errors."""
+    """Whether larger is better for a metric of this name.
+
+    It is for all but losses, errors, perplexities and bits per token.
+    """
     return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
 
 

@@ -16,10 +16,10 @@ _CUSTOM = (CustomModel, CustomDataset)
 _MOST_FILES = 500  # more than that is no experiment's own code, but an installed library's
 
 
-def targets(cfg: Config) -> list[str]:
-    """Returns the functions that a config names, such as `my_code:build`."""
-    custom = [part for part in (cfg.model, cfg.dataset) if isinstance(part, _CUSTOM)]
-    return [part.target for part in custom]
+def targets(cfg: Config) -> dict[str, str]:
+    """Returns the functions that a config names, such as `my_code:build`, by their keys."""
+    parts = (("model.target", cfg.model), ("dataset.target", cfg.dataset))
+    return {key: part.target for key, part in parts if isinstance(part, _CUSTOM)}
 
 
 def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path]:

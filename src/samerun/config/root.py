@@ -93,6 +93,21 @@ def redacted(cfg: Config) -> Config:
     return dataclasses.replace(cfg, tracking=tracking)
 
 
+WITHOUT_MEANING = (
+    "tracking",
+    "checkpoint",
+    "trial",
+    "evaluation",
+    "training.steps_per_execution",
+)
+"""Parts and keys of a config that do not change what is trained."""
+
+
+def has_meaning(key: str) -> bool:
+    """Whether a key, such as `model.dropout`, changes what is trained."""
+    return not any(key == part or key.startswith(f"{part}.") for part in WITHOUT_MEANING)
+
+
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of the config's meaning, in hex.
 
@@ -100,8 +115,7 @@ def fingerprint(cfg: Config) -> str:
     looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
     are left out, and `training.steps_per_execution`, which only changes the speed.
     """
-    meaning = as_dict(cfg)
-    del meaning["training"]["steps_per_execution"]
-    for part in ("tracking", "checkpoint", "trial", "evaluation"):
-        del meaning[part]
+    meaning = {part: values for part, values in as_dict(cfg).items() if has_meaning(part)}
+    for key in [key for key in meaning["training"] if not has_meaning(f"training.{key}")]:
+        del meaning["training"][key]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

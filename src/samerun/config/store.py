@@ -1,6 +1,6 @@
 """From the command line's words to a checked `Config`: Hydra's ConfigStore, composition, parsing.
 
-The only module besides `cli` and the sweeper that knows Hydra and OmegaConf.
+`config`, `cli` and the sweeper alone know Hydra and OmegaConf.
 """
 
 import json
@@ -219,7 +219,7 @@ def known_keys(key: str) -> list[str]:
         return [f"sweep.{name}" for name in _names(Sweep)]
     top = [*Config.__dataclass_fields__]
     if group not in top:
-        return [*top, "experiment", "debug"]
+        return [*top, "experiment", "sweep", "debug"]
     kinds = GROUPS.get(group) or (Config.__dataclass_fields__[group].type,)
     return [f"{group}.{name}" for kind in kinds for name in _names(kind)]
 

@@ -21,7 +21,7 @@ class ObjectiveFrom(StrEnum):
     """Which epoch's value of an objective counts."""
 
     best = "best"
-    """The best epoch's by `training.early_stopping.monitor`'s rule, applied to the objective."""
+    """The best that the objective had at the end of any epoch."""
     last = "last"
     """The last epoch's."""
 
@@ -30,7 +30,7 @@ class Direction(StrEnum):
     """Whether a small or a large value of the objective is good."""
 
     auto = "auto"
-    """Small for losses, errors, perplexities and sizes, large for all others."""
+    """Small for losses, errors, perplexities, bits per token and sizes, large for all others."""
     minimize = "minimize"
     maximize = "maximize"
 
@@ -102,7 +102,8 @@ class Dask:
             whoever reaches the scheduler's port can run code.
         tls_certificate: file with this end's certificate.
         tls_key: file with this end's key.
-        connect_seconds: how long to wait for the scheduler and the first worker.
+        connect_seconds: how long to wait for a scheduler's first worker; the queue of a batch
+            system may take any time.
         gpus: graphics cards that each worker has, 0 for none.
         cores: cores of each worker: a trial computes with so many threads, on whatever machine, and
             a batch system is asked for so many.
@@ -133,8 +134,8 @@ class Sweep:
     """A sweep: many runs, each with other values, for the best of them.
 
     Args:
-        study: name of the Optuna study; the same name again goes on with it. `null`: made from
-            the experiment and the search space.
+        study: name of the Optuna study; the same name again goes on with it. `null`: a new study,
+            named by the experiment, or the model and the data set, and the time.
         storage: URL of the study's database; `null`: `optuna.db` beside the runs.
         extend: the search space, the objective or the base config was changed on purpose.
         n_trials: how many trials there are in the end, those of an earlier start included.
@@ -156,7 +157,7 @@ class Sweep:
         max_trials_per_worker: trials after which a worker process is replaced; `null`: never. Of a
             cluster's workers those that have a nanny, as they do by default.
         faults: what happens after a trial ended badly.
-        max_failures: failed trials after which the sweep ends; `null`: it goes on.
+        max_failures: the sweep ends when more trials than this have failed; `null`: it goes on.
         budget: when it ends before `n_trials`.
     """
 

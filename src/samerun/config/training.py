@@ -72,8 +72,8 @@ class EarlyStopping:
     """When to stop, and which epoch's weights to keep.
 
     Args:
-        monitor: the metric that decides, by its logged name, such as `validation/loss`. Names that
-            end in `loss` or `error` should fall, all others should rise.
+        monitor: the metric that decides, by its logged name, such as `validation/loss`. Losses,
+            errors, perplexities and bits per token should fall, all others should rise.
         patience_epochs: epochs without improvement before training stops; `null` never stops early.
         min_delta: smallest change that counts as an improvement.
         restore_best: end with the weights of the best epoch, not of the last.

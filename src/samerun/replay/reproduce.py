@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -234,8 +233,7 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
 
 
 def _request(plan: Plan) -> again.Request:
-    first, now = plan.origin.run, datetime.now()
-    folder = Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
+    first = plan.origin.run
     num = len(tracking.find_by_tags(plan.cfg, {"samerun.reproduces": first.id}))
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
@@ -243,6 +241,6 @@ def _request(plan: Plan) -> again.Request:
         overrides=plan.overrides,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},
-        folder=str(folder.absolute()),
+        folder=str(tracking.fresh_folder()),
         command=["samerun", "reproduce", first.id, *plan.overrides, *flags],
     )

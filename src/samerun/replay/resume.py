@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import checkpoints, config, data, identity, provenance, tracking
-from samerun.config import Config, UserError, listed
+from samerun.config import Config, UserError, has_meaning, listed
 from samerun.config.stored import changed, differing_keys
 from samerun.replay import origin
 from samerun.replay.origin import clean
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints, in a run's folder and among its artifacts."""
-_FREE = ("tracking", "checkpoint", "evaluation")  # parts of a config that training does not meet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +114,7 @@ def _check_changes(
     run: tracking.StoredRun, stored: Config, cfg: Config, keys: Sequence[str]
 ) -> None:
     """Refuses what would make the rest of the run differ from a run never interrupted."""
-    wrong = [key for key in keys if key.split(".")[0] not in _FREE]
+    wrong = [key for key in keys if has_meaning(key)]
     if "training.epochs" in wrong and _may_grow(stored, cfg):
         wrong.remove("training.epochs")
     if not wrong:
@@ -305,36 +304,3 @@ def _changed_tags(plan: Plan) -> dict[str, str]:
 def _command(plan: Plan) -> str:
     fork = ["--fork"] if plan.is_fork else []
     return shlex.join(["samerun", "resume", plan.run.id, *plan.composition.overrides, *fork])
-
-
-def resume(
-    run: tracking.StoredRun | str,
-    overrides: Sequence[str] = (),
-    *,
-    out: "Console",
-    fork: bool = False,
-    trusted: Sequence[str] = (),
-    take_over: bool = False,
-    uri: str | None = None,
-) -> "Result":
-    """Goes on with a run and returns what it came to.
-
-    Args:
-        run: the run, its ID, the beginning of that, or its name.
-        overrides: changes of its config, such as `training.epochs=20`.
-        out: where to show progress.
-        fork: go on as a new run; anything may change.
-        trusted: modules that the stored config may import.
-        take_over: the run says it is RUNNING on another machine, which is gone.
-        uri: the store, by default that of this folder.
-
-    Raises:
-        UserError: it cannot go on, or has nothing left to train.
-    """
-    if isinstance(run, str):
-        (run,) = tracking.find_runs([run], uri=uri)
-    plan = plan_resume(run, overrides, fork=fork, trusted=trusted, take_over=take_over, uri=uri)
-    if plan.nothing_left:
-        raise UserError(f"{plan.nothing_left}: there is nothing left to train.")
-    check_data(plan)
-    return go_on(plan, out)

@@ -1,16 +1,8 @@
 """Which code of a stored config may be imported: only what the person at the terminal names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from samerun.config import Config, CustomDataset, CustomModel, UserError
-
-
-def custom_targets(cfg: Config) -> Iterator[tuple[str, str]]:
-    """Yields the key and the target, `package.module:function`, of each custom part of a config."""
-    if isinstance(cfg.model, CustomModel):
-        yield "model.target", cfg.model.target
-    if isinstance(cfg.dataset, CustomDataset):
-        yield "dataset.target", cfg.dataset.target
+from samerun.config import Config, UserError, own_code
 
 
 def check_plain(text: str) -> None:
@@ -45,7 +37,7 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
     Raises:
         UserError: it would import something else.
     """
-    for key, target in custom_targets(cfg):
+    for key, target in own_code.targets(cfg).items():
         module = target.partition(":")[0]
         if not any(module == name or module.startswith(f"{name}.") for name in trusted):
             raise UserError(

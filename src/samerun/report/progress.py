@@ -30,7 +30,6 @@ def console() -> Console:
 @dataclass
 class _Running:
     name: str
-    worker: int
     began: float
     epoch: int = 0
     epochs: int = 0
@@ -95,9 +94,9 @@ class Progress:
         for number, values, name in best:
             self._add(number, tuple(values), name)
 
-    def started(self, number: int, name: str, worker: int = 0) -> None:
-        """A trial began, or goes on, in a worker; its name says what was chosen for it."""
-        self._running[number] = _Running(name, worker, self._clock())
+    def started(self, number: int, name: str) -> None:
+        """A trial began, or goes on; its name says what was chosen for it."""
+        self._running[number] = _Running(name, self._clock())
 
     def epoch(self, number: int, epoch: int, epochs: int, value: float | None) -> None:
         """A running trial has ended so many of its epochs, with this value."""
@@ -224,9 +223,7 @@ class Progress:
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column("with", no_wrap=True, overflow="ellipsis", ratio=1)
         for number, one in running:
-            bar = ProgressBar(
-                total=max(1, one.epochs), completed=one.epoch, width=10, complete_style="cyan"
-            )
+            bar = _bar(one.epoch, one.epochs, 10)
             epoch = f"{one.epoch}/{one.epochs}" if one.epochs else "starts"
             value = "" if one.value is None else number_words(one.value)
             seconds = _clock_words(self._clock() - one.began)

@@ -1,4 +1,4 @@
-"""Pruners: a table of builders. What is reported to them are epochs, counted from 0."""
+"""Pruners: a table of builders. What is reported to them are epochs, counted from 1."""
 
 import warnings
 from collections.abc import Callable

@@ -82,11 +82,17 @@ def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
             "nsga2 or nsga3."
         )
     if sampler is Sampler.gp and importlib.util.find_spec("torch") is None:
-        raise UserError("sweep.sampler: gp needs PyTorch: pip install torch.")
+        raise UserError("sweep.sampler: gp needs PyTorch: pip install 'samerun[gp]'.")
 
 
 def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:
     """Returns what this sampler does with this space that the user would not expect."""
+    points = space.num_points
+    if cfg.sampler in (Sampler.grid, Sampler.brute_force) and (points or 0) > cfg.n_trials:
+        return [
+            f"{cfg.sampler} has {points} combinations and sweep.n_trials is {cfg.n_trials}: "
+            f"sweep.n_trials={points} tries them all."
+        ]
     at_random = []
     for entry in space.entries:
         is_choice = isinstance(entry.space, Choices) and cfg.sampler is Sampler.cmaes

@@ -9,7 +9,6 @@ from samerun.config import Choices, Config, Entry, Numbers, UserError, nearest, 
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
 
 Values = dict[str, Any]
 
@@ -122,10 +121,6 @@ class Space:
         """Whether some key is tried in some branches only."""
         return any(entry.when for entry in self.entries)
 
-    def distributions(self) -> dict[str, "BaseDistribution"]:
-        """Returns Optuna's distribution of each key."""
-        return {entry.key: distribution(entry.space) for entry in self.entries}
-
     def as_dict(self) -> dict[str, Any]:
         """Returns the space as plain values; equal for spaces that give the same trials."""
         return {
@@ -185,18 +180,6 @@ def parse_space(
     """
     swept = read_space(words, params, compose=compose, options=options)
     return Space(entries=swept.entries, fixed=swept.fixed, notes=swept.notes)
-
-
-def distribution(space: Choices | Numbers) -> "BaseDistribution":
-    """Returns Optuna's distribution; both of its ends are the space's."""
-    from optuna import distributions
-
-    if isinstance(space, Choices):
-        return distributions.CategoricalDistribution(space.values)
-    if space.is_int:
-        low, high, step = int(space.low), int(space.high), int(space.step or 1)
-        return distributions.IntDistribution(low, high, log=space.is_log, step=step)
-    return distributions.FloatDistribution(space.low, space.high, log=space.is_log, step=space.step)
 
 
 def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:

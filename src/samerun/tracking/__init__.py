@@ -5,7 +5,6 @@ MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 
 from samerun.tracking.lookup import (
     StoredRun,
-    find_by_fingerprint,
     find_by_tags,
     find_runs,
     ui_command,

@@ -90,16 +90,6 @@ def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
     return [as_stored(run) for run in search(client, experiments, tags)]
 
 
-def find_by_fingerprint(cfg: Config, fingerprint: str) -> list[StoredRun]:
-    """Returns the runs of equal config, code and data, the latest first.
-
-    Args:
-        cfg: the config that names the store.
-        fingerprint: what the tag `samerun.fingerprint` has to be.
-    """
-    return find_by_tags(cfg, {"samerun.fingerprint": fingerprint})
-
-
 def search(client: Any, experiments: Sequence[str], tags: Mapping[str, str]) -> list[Any]:
     """Returns MLflow's own objects of the runs that have all these tags, the latest first."""
     quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
