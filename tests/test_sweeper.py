@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import os
+import shutil
 import sqlite3
 import time
 import tomllib
@@ -16,6 +17,7 @@ from pathlib import Path
 import optuna
 import pytest
 from hydra.plugins.sweeper import Sweeper
+from optuna.exceptions import StorageInternalError
 
 from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
@@ -476,6 +478,133 @@ def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypat
             time.sleep(0.05)
         assert study().user_attrs["samerun.holder"]["pid"] == os.getpid()
     assert study().user_attrs["samerun.holder"] is None
+
+
+def test_a_study_goes_on_from_another_machine(worker, project, client):
+    assert sweep(n=1) == 0
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    client.set_tag(parent["id"], "samerun.host", "elsewhere")  # which lost its power
+    client.update_run(parent["id"], status="RUNNING")
+    shutil.rmtree("multirun")
+    assert sweep(n=2) == 0
+    assert states() == ["COMPLETE"] * 2
+    assert [run["samerun.trial"] for run in children()] == ["0", "1"]
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    assert parent["status"] == "FINISHED"
+
+
+def test_a_sweep_that_was_taken_over_ends_and_leaves_the_study_to_the_other(
+    worker, project, monkeypatch, capsys
+):
+    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
+    other = {"host": "elsewhere", "pid": 7, "token": "theirs", "at": time.time()}
+
+    def overtake(order, outcome):
+        study().set_user_attr("samerun.holder", other)
+        time.sleep(1)  # a laptop that slept
+        return outcome
+
+    worker.say = overtake
+    assert sweep(n=3) == 2
+    assert "was taken over by a sweep on elsewhere" in capsys.readouterr().err
+    assert study().user_attrs["samerun.holder"] == other
+    assert len(worker.orders) == 1
+
+
+def test_the_folder_of_another_study_is_left_alone(worker, project, capsys):
+    assert sweep(n=1) == 0
+    before = runs()
+    for file in project.glob("optuna.db*"):
+        file.unlink()
+    assert sweep(n=2) == 2
+    assert "holds the trials of another study than the 's' of sqlite" in capsys.readouterr().err
+    assert sweep("hydra.sweep.dir=here", "sweep.study=a", n=1) == 0
+    assert sweep("hydra.sweep.dir=here", "sweep.study=b", n=1) == 2
+    assert "holds the trials of another study than the 'b'" in capsys.readouterr().err
+    assert [run for run in runs() if run["samerun.study"] == "s"] == before
+
+
+def test_workers_get_the_storages_password_before_they_start(worker, project, monkeypatch):
+    monkeypatch.delenv("SAMERUN_STORAGE", raising=False)
+    address = "postgresql://me:geheim@127.0.0.1:1/optuna"
+    kept = optuna.storages.RDBStorage("sqlite:///optuna.db")
+    monkeypatch.setattr(_impl.search, "open_storage", lambda url: kept)
+    found = []
+    worker.warm_up = lambda num: found.append(os.environ.get("SAMERUN_STORAGE"))
+    assert sweep(f"sweep.storage={address}", n=1) == 0
+    assert found == [address]
+    assert worker.orders[0].trial.storage == "postgresql://me:***@127.0.0.1:1/optuna"
+    monkeypatch.delenv("SAMERUN_STORAGE")
+
+
+def times_out(times, error, function):
+    """Returns a function that raises so many times before it does what it should."""
+    left = [error] * times
+
+    def call(*args, **kwargs):
+        if left:
+            raise left.pop()
+        return function(*args, **kwargs)
+
+    return call
+
+
+OUTAGES = {
+    "the run of a trial cannot be made": (_loop.tracking, "create_child", ConnectionError("gone")),
+    "the study cannot be asked": (optuna.Study, "ask", StorageInternalError("gone")),
+    "the study cannot be told": (optuna.Study, "tell", StorageInternalError("gone")),
+    "a run cannot be tagged": (_loop.Loop, "_tag", ConnectionError("gone")),
+    "a value cannot be chosen": (optuna.Trial, "suggest_float", StorageInternalError("gone")),
+}
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_a_store_that_is_away_for_a_moment_costs_no_trial(
+    outage, worker, project, monkeypatch, capsys
+):
+    owner, name, error = OUTAGES[outage]
+    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(owner, name, times_out(3, error, getattr(owner, name)))
+    assert sweep() == 0
+    assert states() == ["COMPLETE"] * 3
+    assert [run["samerun.trial"] for run in children()] == ["0", "1", "2"]
+    assert {run["samerun.state"] for run in children()} == {"complete"}
+    assert len(worker.orders) == 3
+    out = capsys.readouterr().out
+    assert out.count("A store is away: what is being trained goes on, and it is tried") == 1
+    assert out.count("The store is back: the sweep goes on.") == 1
+
+
+def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
+    worker, project, monkeypatch, capsys
+):
+    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(_loop, "AWAY_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        away = times_out(10**6, StorageInternalError("gone"), None)
+        patch.setattr(optuna.Study, "tell", away)
+        assert sweep() == 2
+    assert "then the same command with sweep.study=s goes on" in capsys.readouterr().err
+    assert states() == ["RUNNING"]
+    assert sweep() == 0
+    assert states() == ["COMPLETE"] * 3
+    assert len(children()) == 3
+
+
+def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, project, monkeypatch):
+    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.01)
+    answers = iter([False, False])
+    monkeypatch.setattr(_loop.tracking, "answers", lambda client: next(answers, True))
+
+    def fail_first(order, outcome):
+        if len(worker.orders) == 1:
+            raise RuntimeError("no server")
+        return outcome
+
+    worker.say = fail_first
+    assert sweep() == 0
+    assert states() == ["COMPLETE"] * 3
+    assert len(worker.orders) == 4
 
 
 def test_a_study_of_another_program_is_left_alone(worker, project, capsys):

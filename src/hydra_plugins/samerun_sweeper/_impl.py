@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LOCK_FILE = "sweep.lock"
+_STUDY_FILE = "study.token"
 
 
 def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> None:
@@ -48,6 +49,8 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
     for note in [*space.notes, *search.sampler_notes(settings, space)]:
         _log.warning(note)
     plan = _plan(context, master, settings, space)
+    if config.redact(plan.storage) != plan.storage:  # the workers' way to the password
+        os.environ[search.STORAGE_VARIABLE] = plan.storage
     if settings.cluster is not None:
         plan.check_reach()
     models = _preflight.check_branches(settings, plan.frozen, space)
@@ -55,6 +58,7 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
     found = search.find_study(kept, plan.name)
     plan = _as_begun(plan, master, found)
     with _alone(plan):
+        _refuse_folder(plan, found)
         executor, workers = _executor(plan, master)
         plan = replace(plan, workers=workers)
         try:
@@ -62,8 +66,9 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
                 executor.warm_up(plan.n_trials)
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
-            with search.held(study):
-                _run(plan, study, executor, master)
+            with search.held(study) as hold:
+                (plan.folder / _STUDY_FILE).write_text(search.token(study), encoding="utf-8")
+                _run(plan, study, executor, master, hold)
         finally:
             executor.close()
 
@@ -173,6 +178,22 @@ def _alone(plan: Plan) -> Iterator[None]:
         lock.release()
 
 
+def _refuse_folder(plan: Plan, study: "optuna.Study | None") -> None:
+    """Refuses a folder with the trials of another study, as after its database was deleted.
+
+    Raises:
+        UserError: it has some.
+    """
+    file = plan.folder / _STUDY_FILE
+    if not file.exists():
+        return
+    if study is None or file.read_text(encoding="utf-8") != search.token(study):
+        raise UserError(
+            f"sweep.study: {plan.folder} holds the trials of another study than the '{plan.name}' "
+            f"of {config.redact(plan.storage)}: choose another name, or move that folder away."
+        )
+
+
 def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
     """Returns where trials run, and how many can run side by side."""
     settings = plan.sweep
@@ -207,9 +228,13 @@ def _build(models: Sequence[tuple[str, config.Config]], executor: Executor) -> N
         console().print(line, style="dim")
 
 
-def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConfig) -> None:
-    if config.redact(plan.storage) != plan.storage:  # the workers' way to the password
-        os.environ[search.STORAGE_VARIABLE] = plan.storage
+def _run(
+    plan: Plan,
+    study: "optuna.Study",
+    executor: Executor,
+    master: DictConfig,
+    hold: search.Hold,
+) -> None:
     _remember(plan, study, master)
     with _parent_run(plan, study) as run:
         study.set_user_attr("samerun.run", run.id)
@@ -218,7 +243,7 @@ def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConf
         progress = _ending.progress(plan, study)
         why = ""
         try:
-            why = Loop(plan, study, run, executor, progress, client).run()
+            why = Loop(plan, study, run, executor, progress, client, hold).run()
         except (KeyboardInterrupt, tracking.Terminated):
             progress.close()
             _ending.say_how_to_go_on(plan)
@@ -285,9 +310,9 @@ def _parent_run(plan: Plan, study: "optuna.Study") -> Iterator[tracking.Run]:
     uri = plan.base.tracking.uri
     known = study.user_attrs.get("samerun.run")
     if (plan.folder / RUN_FILE).exists():
-        opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags)
-    elif known:
-        opened = tracking.reopen_run(plan.folder, run_id=known, uri=uri, tags=tags)
+        opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags, take_over=True)
+    elif known:  # the study is ours: whoever ran it elsewhere is silent
+        opened = tracking.reopen_run(plan.folder, run_id=known, uri=uri, tags=tags, take_over=True)
     else:
         opened = tracking.open_run(plan.base, plan.folder, name=plan.name, tags=tags)
     with opened as run:

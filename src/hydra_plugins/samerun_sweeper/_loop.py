@@ -32,13 +32,17 @@ from hydra_plugins.samerun_sweeper._history import log_history
 from hydra_plugins.samerun_sweeper._launching import read_outcome
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
-from samerun.config import Policy, redact
+from samerun.config import Policy, UserError, redact
 from samerun.search.outcome import Outcome, State, policy_of
 
 LOOK_SECONDS = 0.5
 """How often limits and signals are looked at while trials run."""
 GRACE_SECONDS = 10.0
 """What a trial may take longer than its limit, to end its epoch, before its worker is killed."""
+AWAY_SECONDS = 600.0
+"""How long a store may be away, as long as a server may take to be restarted."""
+PAUSE_SECONDS = 2.0
+"""Between two tries to reach it."""
 STOP_SECONDS = 60.0
 """How long trials may take to write a checkpoint after Ctrl-C."""
 
@@ -59,6 +63,7 @@ class _Job:
     name: str
     folder: Path
     too_long: bool = False
+    met_outage: bool = False
 
 
 @final
@@ -72,6 +77,7 @@ class Loop:
         executor: where trials run.
         progress: where people see what happens.
         client: MLflow's client for the runs of the trials.
+        hold: whether the study is still this sweep's own.
     """
 
     def __init__(
@@ -82,16 +88,20 @@ class Loop:
         executor: Executor,
         progress: Any,
         client: Any,
+        hold: search.Hold,
     ) -> None:
         self._plan, self._study, self._run = plan, study, run
         self._executor, self._progress, self._client = executor, progress, client
+        self._hold = hold
         self._pending: dict[Future[Outcome], _Job] = {}
         self._again: deque[_Job] = deque()
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        self._left = deque(sorted(running, key=lambda trial: trial.number))
+        self._left: deque[optuna.trial.FrozenTrial] = deque()
+        self._is_known = False
+        self._away_since: float | None = None
         self._signal: int | None = None
         self._stopped_at: float | None = None
-        self._failed = ""
+        self._end: Exception | None = None
+        self._why = ""
         self._began = time.monotonic()
         self._seconds = float(study.user_attrs.get("samerun.seconds", 0.0))
 
@@ -103,30 +113,69 @@ class Loop:
 
         Raises:
             SweepFailed: failed trials ended it.
+            samerun.config.UserError: the store was away for too long, or the study is another's.
             KeyboardInterrupt: Ctrl-C.
             samerun.tracking.Terminated: SIGTERM.
         """
         self._study.set_user_attr("samerun.stopped", False)
-        why = ""
         try:
             with self._signals():
-                while True:
-                    why = self._submit_all() or why
-                    self._executor.begin()
-                    if not self._pending:
-                        break
-                    done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
-                    for future in done:
-                        self._ended(self._pending.pop(future), future)
-                    self._look_at_limits()
+                while self._patient_step():
+                    pass
         except (KeyboardInterrupt, tracking.Terminated):
             self._drop()
             raise
         if self._signal is not None:
             raise _raised_by(self._signal)
-        if self._failed:
-            raise SweepFailed(self._failed)
-        return why
+        if self._end is not None:
+            raise self._end
+        return self._why
+
+    def _patient_step(self) -> bool:
+        """Does a step; if a store is away, it waits and does the same again later."""
+        try:
+            goes_on = self._step()
+        except Exception as error:
+            if not search.is_away(error):
+                raise
+            self._wait_for_store(error)
+            return True
+        if self._away_since is not None:
+            _log.warning("The store is back: the sweep goes on.")
+            self._away_since = None
+        return goes_on
+
+    def _step(self) -> bool:
+        """Begins what can begin, and tells what has ended; returns whether there is more."""
+        self._why = self._submit_all() or self._why
+        self._executor.begin()
+        if not self._pending:
+            return False
+        done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
+        for future in done:
+            self._ended(self._pending[future], future)
+            del self._pending[future]  # it was told
+        self._look_at_limits()
+        return True
+
+    def _wait_for_store(self, error: Exception) -> None:
+        """Waits for a moment; after too many, or while stopping, what has ended is told later."""
+        now, said = time.monotonic(), redact(str(error).splitlines()[0] if str(error) else "")
+        if self._away_since is None:
+            self._away_since = now
+            text = "A store is away: what is being trained goes on, and it is tried again (%s)."
+            _log.warning(text, said)
+        if self._end is None and now > self._away_since + AWAY_SECONDS:
+            self._end = UserError(
+                f"A store was away for {AWAY_SECONDS / 60:.0f} minutes ({said}): start it again, "
+                f"then the same command with sweep.study={self._plan.name} goes on."
+            )
+        self._is_known = False  # which trials are RUNNING
+        if self._is_stopping():
+            for future in [future for future in self._pending if future.done()]:
+                del self._pending[future]
+        else:
+            time.sleep(PAUSE_SECONDS)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -151,13 +200,16 @@ class Loop:
         for future in self._pending:
             self._executor.kill(future)
         for job in self._pending.values():
-            self._tag(job, Outcome(state=State.stopped, reason="the sweep was stopped at once"))
+            with contextlib.suppress(ConnectionError):
+                self._tag(job, Outcome(state=State.stopped, reason="the sweep was stopped at once"))
 
     def _submit_all(self) -> str:
         """Gives every free worker a trial; returns why there is no further one.
 
         What has ended is told first, so that the next trial is chosen knowing it.
         """
+        if not self._is_known and not self._is_stopping():
+            self._find_running()
         while self._executor.free() > 0 and not self._is_stopping():
             if any(future.done() for future in self._pending):
                 return ""
@@ -172,8 +224,16 @@ class Loop:
                 self._begin(self._study.ask())
         return ""
 
+    def _find_running(self) -> None:
+        """Finds the trials that an earlier process, or an outage, left in the middle."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        known = {job.trial.number for job in [*self._pending.values(), *self._again]}
+        left = [trial for trial in running if trial.number not in known]
+        self._left = deque(sorted(left, key=lambda trial: trial.number))
+        self._is_known = True
+
     def _is_stopping(self) -> bool:
-        return self._signal is not None or bool(self._failed)
+        return self._signal is not None or self._end is not None
 
     def _why_no_more(self) -> str | None:
         trials = self._study.get_trials(deepcopy=False)
@@ -223,7 +283,7 @@ class Loop:
             self._settle(job, outcome)
 
     def _submit(self, job: _Job) -> None:
-        job.too_long = False
+        job.too_long = job.met_outage = False
         order = self._plan.order(job.trial.number, job.values, job.run_id)
         self._progress.started(job.trial.number, job.name)
         self._pending[self._executor.submit(_workers.run_trial, order)] = job
@@ -254,20 +314,35 @@ class Loop:
             self._tell(job, outcome)
             return
         faults = self._plan.sweep.faults
+        if outcome.state is State.error and self._met_outage(job):
+            self._retry(job, outcome)
+            return
         policy = policy_of(faults, outcome.state)
         tried = int(job.trial.user_attrs.get("samerun.retries", 0))
         if policy is Policy.retry and tried < faults.max_retries:
-            job.trial.set_user_attr("samerun.retries", tried + 1)
             job.trial.set_user_attr("samerun.last_reason", outcome.reason)
+            job.trial.set_user_attr("samerun.retries", tried + 1)
             self._retry(job, outcome)
             return
         self._tell(job, outcome)
         failures = search.count_by_state(self._study).get("FAIL", 0)
         most = self._plan.sweep.max_failures
         if policy is Policy.stop:
-            self._failed = f"trial {job.trial.number} failed ({outcome.reason}): the sweep ends"
+            said = f"trial {job.trial.number} failed ({outcome.reason}): the sweep ends"
+            self._end = SweepFailed(said)
         elif most is not None and failures > most:
-            self._failed = f"{failures} trials failed, and sweep.max_failures is {most}"
+            self._end = SweepFailed(f"{failures} trials failed, and sweep.max_failures is {most}")
+
+    def _met_outage(self, job: _Job) -> bool:
+        """Whether a trial failed while the store was away, which is not its fault.
+
+        Raises:
+            ConnectionError: it is away still.
+        """
+        if not tracking.answers(self._client):
+            job.met_outage = True
+            raise ConnectionError("the tracking store does not answer")
+        return job.met_outage
 
     def _retry(self, job: _Job, outcome: Outcome) -> None:
         """Tries again with the same values, in the same run, from the checkpoint if it is sound."""
@@ -296,7 +371,8 @@ class Loop:
             outcome.state, TrialState.FAIL
         )
         values = [outcome.values[name] for name in self._plan.objectives if name in outcome.values]
-        self._study.tell(number, values if state is TrialState.COMPLETE else None, state)
+        told = values if state is TrialState.COMPLETE else None
+        self._study.tell(number, told, state, skip_if_finished=True)
         used = self._seconds + time.monotonic() - self._began
         self._study.set_user_attr("samerun.seconds", used)
         self._progress.ended(number, state.name, values or None, outcome.seconds, outcome.reason)
@@ -316,13 +392,22 @@ class Loop:
             if not ended and self._client.get_run(job.run_id).info.status == "RUNNING":
                 self._client.set_terminated(job.run_id, "KILLED")  # it never began
         except Exception as error:
+            if not tracking.answers(self._client):
+                raise ConnectionError(f"tracking: {redact(str(error))}") from error
             _log.warning("Run %s could not be tagged: %s", job.run_id, redact(str(error)))
 
     def _look_at_limits(self) -> None:
+        if self._hold.taken_by:
+            for future in self._pending:  # another sweep trains these trials now
+                self._executor.kill(future)
+            raise UserError(
+                f"sweep.study: '{self._plan.name}' was taken over by a sweep on "
+                f"{self._hold.taken_by} while this one was silent: look for its trials there."
+            )
         if self._is_stopping() and self._stopped_at is None:
             self._stopped_at = time.monotonic()
-            self._study.set_user_attr("samerun.stopped", True)  # for workers no signal reaches
             self._executor.stop()
+            self._study.set_user_attr("samerun.stopped", True)  # for workers no signal reaches
         late = self._stopped_at is not None and time.monotonic() > self._stopped_at + STOP_SECONDS
         limit = self._plan.sweep.trial_seconds
         for future, job in self._pending.items():

@@ -1,10 +1,10 @@
 """Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
 
-from samerun.search.holding import held
+from samerun.search.holding import Hold, held
 from samerun.search.pruners import build_pruner
 from samerun.search.samplers import build_sampler, check_sampler, num_trials, sampler_notes
 from samerun.search.space import Space, parse_space
-from samerun.search.storage import STORAGE_VARIABLE, open_storage, storage_url
+from samerun.search.storage import STORAGE_VARIABLE, is_away, open_storage, storage_url
 from samerun.search.study import (
     Beginning,
     TrialSettings,
@@ -16,5 +16,6 @@ from samerun.search.study import (
     refuse_changes,
     settings_json,
     tell_workers,
+    token,
 )
 from samerun.search.trial import NO_TRIAL, CurrentTrial, SweepStopped, TimeLimit, current_trial

@@ -5,8 +5,10 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
 
 from samerun.config import UserError
 
@@ -20,8 +22,21 @@ STALE_SECONDS = 60.0
 """After how long a silent sweep counts as dead; clocks may differ by what is left."""
 
 
+@final
+@dataclass
+class Hold:
+    """Whether a study is still this sweep's own.
+
+    Args:
+        taken_by: the machine whose sweep took the study over while this one was silent, as that of
+            a laptop is that slept; empty while it is ours.
+    """
+
+    taken_by: str = ""
+
+
 @contextlib.contextmanager
-def held(study: "optuna.Study") -> Iterator[None]:
+def held(study: "optuna.Study") -> Iterator[Hold]:
     """Holds a study against sweeps on other machines while it runs; those of this one know a lock.
 
     Two that begin within the same moment do not see each other.
@@ -32,19 +47,20 @@ def held(study: "optuna.Study") -> Iterator[None]:
     Raises:
         UserError: a sweep on another machine holds it.
     """
-    own = {"host": socket.gethostname(), "pid": os.getpid()}
+    own = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
     _refuse(study, own["host"])
     _say(study, own)
-    ended = threading.Event()
-    thread = threading.Thread(target=_renew, args=(study, own, ended), daemon=True)
+    ended, hold = threading.Event(), Hold()
+    thread = threading.Thread(target=_renew, args=(study, own, ended, hold), daemon=True)
     thread.start()
     try:
-        yield
+        yield hold
     finally:
         ended.set()
         thread.join()
         with contextlib.suppress(Exception):  # the storage is away: it goes stale
-            study.set_user_attr(_HOLDER, None)
+            if _other(study, own) is None:
+                study.set_user_attr(_HOLDER, None)
 
 
 def _refuse(study: "optuna.Study", host: Any) -> None:
@@ -63,7 +79,16 @@ def _say(study: "optuna.Study", own: dict[str, Any]) -> None:
     study.set_user_attr(_HOLDER, {**own, "at": round(time.time(), 1)})
 
 
-def _renew(study: "optuna.Study", own: dict[str, Any], ended: threading.Event) -> None:
+def _other(study: "optuna.Study", own: dict[str, Any]) -> str | None:
+    """Returns the machine of the sweep that holds the study, if that is not ours."""
+    found = study.user_attrs.get(_HOLDER)
+    return str(found["host"]) if found and found.get("token") != own["token"] else None
+
+
+def _renew(study: "optuna.Study", own: dict[str, Any], ended: threading.Event, hold: Hold) -> None:
     while not ended.wait(RENEWED_SECONDS):
         with contextlib.suppress(Exception):  # the storage is away for a while
+            hold.taken_by = _other(study, own) or ""
+            if hold.taken_by:
+                return
             _say(study, own)

@@ -169,6 +169,16 @@ def _write_ahead(url: str) -> None:
         database.execute("pragma journal_mode=wal")
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether this is what a store raises that may be back soon: a server that is restarted.
+
+    By the names of its classes, so that no database's package has to be imported to ask.
+    """
+    away = {"StorageInternalError", "OperationalError", "InterfaceError", "RpcError"}
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & away) or isinstance(error, ConnectionError | TimeoutError)
+
+
 def _why(error: Exception) -> str:
     words = redact(str(error))
     known = {

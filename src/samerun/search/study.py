@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from samerun.search import storage
 if TYPE_CHECKING:
     import optuna
 
-_TRIAL, _BEGUN = "samerun.trial", "samerun.begun"
+_TRIAL, _BEGUN, _TOKEN = "samerun.trial", "samerun.begun", "samerun.token"
 _SHOWN = 3  # differences in a sentence
 
 
@@ -110,6 +111,8 @@ def open_study(
             f"sweep.study: '{name}' was begun with {' and '.join(directions)}, received "
             f"{' and '.join(begun.directions)}: choose another name."
         )
+    if before is None:
+        study.set_user_attr(_TOKEN, uuid.uuid4().hex)
     if before is None or (before != begun and extend):
         study.set_user_attr(_BEGUN, dataclasses.asdict(begun))
         study.set_user_attr("samerun.version", __version__)
@@ -117,6 +120,11 @@ def open_study(
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(begun.objectives)
     return study
+
+
+def token(study: "optuna.Study") -> str:
+    """Returns what tells a study from another one of the same name."""
+    return str(study.user_attrs.get(_TOKEN, ""))
 
 
 def differences(before: Beginning, now: Beginning) -> list[str]:

@@ -155,16 +155,17 @@ def create_child(
         The ID of the run, which is RUNNING.
 
     Raises:
-        UserError: the store cannot be used.
+        UserError: the run cannot be made.
+        ConnectionError: the store does not answer.
     """
     client = client or store.connect(store.uri_of(cfg))
-    experiment = store.experiment_id(client, cfg.tracking.experiment)
     own = {key: value for key, value in own_tags(Path()).items() if key.startswith("mlflow.")}
     everything = {**own, **cfg.tracking.tags, **tags, "mlflow.parentRunId": parent_id}
     safe = {key: redact(str(value)) for key, value in everything.items()}
     same = ("mlflow.parentRunId", "samerun.study", "samerun.trial")
     try:
         found = []
+        experiment = store.experiment_id(client, cfg.tracking.experiment)
         if all(key in safe for key in same):
             found = search(client, [experiment], {key: safe[key] for key in same})
         if not found:
@@ -174,6 +175,9 @@ def create_child(
         for key, value in safe.items():
             client.set_tag(run_id, key, value)
         client.update_run(run_id, status="RUNNING")
+    except UserError:
+        raise
     except Exception as error:
-        raise UserError(f"tracking: the run cannot be made: {redact(str(error))}") from error
+        said = f"tracking: the run cannot be made: {redact(str(error))}"
+        raise (UserError if store.answers(client) else ConnectionError)(said) from error
     return run_id

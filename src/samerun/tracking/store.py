@@ -80,6 +80,15 @@ def _connect(uri: str) -> Any:
     return client
 
 
+def answers(client: Any) -> bool:
+    """Whether a store that was there is there now."""
+    try:
+        client.search_experiments(max_results=1)
+    except Exception:
+        return False
+    return True
+
+
 def _try_database(uri: str) -> None:
     """Connects once: MLflow itself would try for 100 s to reach a database that is not there."""
     import sqlalchemy
