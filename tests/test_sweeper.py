@@ -480,6 +480,21 @@ def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypat
     assert study().user_attrs["samerun.holder"] is None
 
 
+def test_a_study_whose_code_changed_is_refused_with_the_file(worker, project, monkeypatch, capsys):
+    files = {"mine.py": "1", "samerun/training.py": "1"}
+    monkeypatch.setattr(_impl.identity, "code_files", lambda cfg: files)
+    assert sweep(n=1) == 0
+    files["mine.py"] = "2"
+    assert sweep(n=2) == 2
+    assert "(the code of mine.py)" in capsys.readouterr().err
+    files["samerun/training.py"] = "2"
+    assert sweep(n=2) == 2
+    assert "(the code of mine.py, samerun)" in capsys.readouterr().err
+    assert sweep("sweep.extend=true", n=2) == 0
+    assert sweep(n=3) == 0
+    assert states() == ["COMPLETE"] * 3
+
+
 def test_a_study_goes_on_from_another_machine(worker, project, client):
     assert sweep(n=1) == 0
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]

@@ -1,6 +1,8 @@
 """A sweep from its words to its last trial; imported when one begins."""
 
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import re
@@ -20,7 +22,7 @@ from hydra_plugins.samerun_sweeper._history import log_history
 from hydra_plugins.samerun_sweeper._loop import Loop
 from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed, without_sweep
-from samerun import config, data, search, tracking
+from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
 from samerun.tracking.recovery import RUN_FILE
 
@@ -134,7 +136,17 @@ def _beginning(plan: Plan) -> search.Beginning:
         base=plan.frozen.flattened(),
         branches=plan.frozen.digest(),
         threads=plan.frozen.threads,
+        code=_code(plan),
     )
+
+
+def _code(plan: Plan) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for branch in plan.frozen.branches():
+        found |= identity.code_files(plan.frozen.composition(branch).config)
+    own = {path: digest for path, digest in found.items() if not path.startswith(identity.PACKAGE)}
+    whole = hashlib.sha256(json.dumps(sorted(found.items() - own.items())).encode())
+    return {**own, "samerun": whole.hexdigest()}
 
 
 def _as_begun(plan: Plan, master: DictConfig, study: "optuna.Study | None") -> Plan:

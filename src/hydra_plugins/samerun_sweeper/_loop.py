@@ -160,7 +160,8 @@ class Loop:
 
     def _wait_for_store(self, error: Exception) -> None:
         """Waits for a moment; after too many, or while stopping, what has ended is told later."""
-        now, said = time.monotonic(), redact(str(error).splitlines()[0] if str(error) else "")
+        root = error.__cause__ or error  # Optuna's own words say nothing of what happened
+        now, said = time.monotonic(), redact((str(root).splitlines() or [""])[0])
         if self._away_since is None:
             self._away_since = now
             text = "A store is away: what is being trained goes on, and it is tried again (%s)."

@@ -45,6 +45,8 @@ class Beginning:
         base: the config that all trials share, flattened.
         branches: SHA-256 of the configs of all branches.
         threads: threads of each trial, which are part of its identity.
+        code: SHA-256 of the user's own files that trials need, by path, and of samerun's all
+            together.
     """
 
     space: dict[str, Any]
@@ -53,6 +55,7 @@ class Beginning:
     base: dict[str, str]
     branches: str
     threads: int | None
+    code: dict[str, str]
 
 
 def settings_json(sweep: Sweep) -> str:
@@ -139,6 +142,9 @@ def differences(before: Beginning, now: Beginning) -> list[str]:
         old, new = before.base.get(key, "absent"), now.base.get(key, "absent")
         if old != new:
             found.append(f"{key} {old} → {new}")
+    files = sorted(before.code.items() ^ now.code.items())
+    if files:
+        found.append(f"the code of {listed(dict.fromkeys(path for path, _ in files))}")
     if not found and before.branches != now.branches and before.space == now.space:
         found.append("an option of a group that the sweep chooses from was changed")
     return found
