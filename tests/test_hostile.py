@@ -133,12 +133,24 @@ def test_a_pickle_where_arrays_belong_is_not_loaded(store, project):
     assert not (project / "ran").exists()
 
 
-def test_a_path_that_climbs_out_of_the_artifacts_is_not_read(store, project):
+CLIMBING = [
+    "../outside",
+    "../../../secret",
+    "a/../../b",
+    "config/../../../../secret",
+    "{project}/secret",
+    "/etc/passwd",
+    "a\\b",
+    "",
+]
+
+
+@pytest.mark.parametrize("path", CLIMBING)
+def test_a_path_that_climbs_out_of_the_artifacts_is_not_read(store, project, path):
     (project / "secret").write_text("s")
     (run,) = tracking.find_runs([store({"a.txt": "x"})])
-    for path in ("../../../secret", str(project / "secret"), "config/../../../../secret"):
-        with pytest.raises(config.UserError, match="leads out"):
-            tracking.read_artifact(run, path)
+    with pytest.raises(config.UserError, match="leads out of"):
+        tracking.read_artifact(run, path.format(project=project))
 
 
 def test_a_link_among_the_artifacts_does_not_lead_out(store, project):
