@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
 import psutil
@@ -121,17 +120,18 @@ def executor(make_executor):
     return make_executor()
 
 
-def test_results_come_in_the_order_in_which_they_are_ready(executor):
+def test_results_come_in_the_order_in_which_they_are_ready(executor, tmp_path):
     pids_of_both(executor)
-    futures = [executor.submit(worker_tasks.after, seconds, seconds) for seconds in (1.5, 0.1)]
+    files = [tmp_path / "slow", tmp_path / "quick"]
+    slow, quick = (executor.submit(worker_tasks.once_there, str(f), f.name) for f in files)
     assert executor.free() == 0
-    first, _ = wait(futures, timeout=SOON, return_when=FIRST_COMPLETED)
-    assert [future.result() for future in first] == [0.1]
+    files[1].touch()
+    assert quick.result(SOON) == "quick"
     until(lambda: executor.free() == 1)
-    futures.append(executor.submit(worker_tasks.after, 0.1, "third"))
-    assert futures[2].result(SOON) == "third"
-    assert not futures[0].done()
-    assert futures[0].result(SOON) == 1.5
+    assert executor.submit(worker_tasks.after, 0, "third").result(SOON) == "third"
+    assert not slow.done()
+    files[0].touch()
+    assert slow.result(SOON) == "slow"
 
 
 def test_an_exception_comes_back_and_the_worker_goes_on(executor):
