@@ -1,7 +1,7 @@
 """Where a run comes from: commits, uncommitted work, packages, and no secrets."""
 
+import importlib.metadata
 import subprocess
-import time
 
 import pytest
 
@@ -77,12 +77,14 @@ def test_each_file_of_the_package_has_a_digest_and_the_build_of_tensorflow_too()
     assert found.machine.processor
 
 
-def test_it_takes_no_time_worth_naming():
-    provenance.collect("samerun train")
-    began = time.perf_counter()
-    provenance.collect("samerun train")
-    provenance.package_files()
-    assert time.perf_counter() - began < 1.5  # 0.13 s when this machine had nothing else to do
+def test_the_installed_packages_are_read_once_in_a_process(monkeypatch):
+    def found():
+        return provenance.collect("samerun train"), provenance.distributions_of(["keras"])
+
+    before = found()
+    for name in ("distribution", "distributions", "packages_distributions"):
+        monkeypatch.setattr(importlib.metadata, name, lambda *_: pytest.fail("read again"))
+    assert found() == before
 
 
 def test_the_identity_follows_config_code_and_data():
