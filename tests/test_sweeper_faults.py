@@ -96,7 +96,7 @@ def test_trials_that_go_wrong_do_not_touch_the_others(project):
     shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
     words = ["model=custom", "model.target=faulty:build", "+model.params.number=range(0,20)"]
     words += ["sweep.sampler=grid", "sweep.n_trials=20", "sweep.workers=2", "training.epochs=1"]
-    words += ["sweep.trial_seconds=60", "sweep.faults.on_worker_death=fail"]
+    words += ["sweep.trial_seconds=20", "sweep.faults.on_worker_death=fail"]
     done = train(project, "-m", "sweep=optuna", *words, *QUICK)
     assert done.returncode == 0, done.stderr
     expected = {
@@ -104,7 +104,7 @@ def test_trials_that_go_wrong_do_not_touch_the_others(project):
         6: ("FAILED", "out_of_memory", "no room for the activations"),
         9: ("FAILED", "error", "a value nobody expected"),
         12: ("KILLED", "worker_death", "its process was killed"),
-        15: ("KILLED", "time_limit", "time limit of 60 s"),
+        15: ("KILLED", "time_limit", "time limit of 20 s"),
     }
     runs = children(project)
     assert len(runs) == 20
