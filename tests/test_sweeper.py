@@ -38,7 +38,7 @@ class Answers(Executor):
     """A worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
 
     def __init__(self):
-        self.orders = []
+        self.orders, self.max_trials = [], None
         self.say = lambda order, outcome: outcome
 
     def free(self):
@@ -78,7 +78,12 @@ class Answers(Executor):
 @pytest.fixture
 def worker(project, monkeypatch):
     answers = Answers()
-    monkeypatch.setattr(_impl, "_executor", lambda plan, master: (answers, 1))
+
+    def slots(num, max_trials, gpus):
+        answers.max_trials = max_trials
+        return answers
+
+    monkeypatch.setattr(_impl, "Slots", slots)
     monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
     return answers
 
@@ -284,6 +289,11 @@ def test_a_lost_worker_costs_no_trial(worker, project):
     assert sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert [order.number for order in worker.orders] == [0, 1, 1, 2]
+
+
+def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(worker):
+    sweep("sweep.max_trials_per_worker=2", n=1)
+    assert worker.max_trials == 2
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):

@@ -266,16 +266,6 @@ def test_many_trials_in_one_worker_leave_no_memory_and_no_names_behind(project):
 
 
 @pytest.mark.slow
-def test_a_worker_is_replaced_after_so_many_trials(project):
-    words = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=1"]
-    done = train(project, *words, "sweep.max_trials_per_worker=2")
-    assert done.returncode == 0, done.stderr
-    first, second, third = (trial.user_attrs["samerun.pid"] for trial in study(project).trials)
-    assert first == second
-    assert second != third
-
-
-@pytest.mark.slow
 def test_another_launcher_runs_trials_in_batches_and_says_so(project, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(PROGRAMS / "other_launcher"))
     words = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=2"]
