@@ -37,6 +37,13 @@ def whole(tmp_path_factory):
     return train(BROKEN, run), run, folder
 
 
+@pytest.fixture
+def float32_afterwards():
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("float32_afterwards")
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize(
     "optimizer",
@@ -59,7 +66,6 @@ def test_every_optimizer_has_the_same_variables_before_its_first_step(optimizer,
             model.fit(built.train.take(1), shuffle=False, verbose=0)
         listed = [*model.optimizer.variables, *model.metrics_variables]
         paths.append([(variable.path, variable.shape, variable.dtype) for variable in listed])
-    keras.config.set_dtype_policy("float32")
     assert paths[0] == paths[1]
 
 
