@@ -97,11 +97,12 @@ def test_more_epochs_of_averaged_weights_are_those_of_a_longer_run(tmp_path):
     assert end_of(tmp_path / "short") == end_of(tmp_path / "long")
 
 
-def test_the_digests_of_a_broken_run_are_those_of_the_whole_one(whole, tmp_path):
+def test_the_digests_and_values_of_a_broken_run_are_those_of_the_whole_one(whole, tmp_path):
     _, run, _ = whole
     words = [*BROKEN, "checkpoint.every_steps=2"]
+    broken = run_in(tmp_path, at_step(11))
     with pytest.raises(Killed):
-        train(words, run_in(tmp_path, at_step(11)))
+        train(words, broken)
     assert state_in(tmp_path).step
     resumed = run_in(tmp_path)
     train(words, resumed, state=state_in(tmp_path))
@@ -110,17 +111,6 @@ def test_the_digests_of_a_broken_run_are_those_of_the_whole_one(whole, tmp_path)
     assert [line.split(",")[:2] for line in digests.splitlines()[1:]] == [
         [str(epoch), str(epoch * 7)] for epoch in (1, 2, 3)
     ]
-
-
-@pytest.mark.slow
-def test_steps_after_a_break_are_logged_as_without(whole, tmp_path):
-    _, run, _ = whole
-    words = [*BROKEN, "checkpoint.every_steps=2"]
-    broken = run_in(tmp_path, at_step(12))
-    with pytest.raises(Killed):
-        train(words, broken)
-    resumed = run_in(tmp_path)
-    train(words, resumed, state=state_in(tmp_path))
     points = {**broken.points, **resumed.points}
     for (name, step), value in run.points.items():
         if not name.startswith(("speed/", "system/")):
