@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from resuming import (
-    PLAIN,
     Ended,
     Killed,
     Watched,
@@ -303,18 +302,6 @@ def test_a_state_that_does_not_fit_is_refused_in_a_sentence(whole, tmp_path, nam
     _, _, folder = whole
     with pytest.raises(UserError, match=sentence):
         train(BROKEN, run_in(tmp_path), state=change(state_in(folder)))
-
-
-@pytest.mark.slow
-def test_another_config_is_refused_but_may_be_forked(whole, tmp_path):
-    _, _, folder = whole
-    words = [*BROKEN, "model.l2=0.1", "training.epochs=4"]
-    with pytest.raises(UserError, match="another config"):
-        train(words, run_in(tmp_path), state=state_in(folder))
-    cfg = config.compose([*PLAIN, *words]).config
-    forked = training.forked(state_in(folder), cfg)
-    result = train(words, run_in(tmp_path), state=forked)
-    assert len(result.history["train/loss"]) == 4
 
 
 def test_more_epochs_and_other_executions_are_the_same_config():
