@@ -7,13 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import optuna
 import psutil
 import pytest
 
-PROGRAMS = Path(__file__).parent / "programs"
+from conftest import PROGRAMS
+
 QUICK = (
     "dataset.limit=64",
     "evaluation.bootstrap_samples=100",
