@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,14 @@ def composed(*words: str) -> config.Config:
 def values(client, run_id, key):
     """Returns the steps and values of a metric in the store."""
     return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
+
+
+def until(is_true):
+    """Waits for what another process does; two minutes are for a machine with much else to do."""
+    end = time.monotonic() + 120
+    while not is_true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

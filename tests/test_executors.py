@@ -11,7 +11,7 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
-from conftest import PROGRAMS
+from conftest import PROGRAMS, until
 from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
 from hydra_plugins.samerun_sweeper._dask import DaskExecutor
 from hydra_plugins.samerun_sweeper._executors import Inline, Slots
@@ -70,13 +70,6 @@ def config_of(file: Path):
 def options(**changed):
     plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml").dask
     return config.Dask(**{**OmegaConf.to_container(plain), **changed})
-
-
-def until(is_true, seconds=SOON):
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def on_dask(scheduler, modules=None, max_trials=None):

@@ -17,6 +17,7 @@ import optuna
 import pytest
 from hydra.plugins.sweeper import Sweeper
 
+from conftest import until
 from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
@@ -490,9 +491,7 @@ def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypat
     kept = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
     with holding.held(kept):
         kept.set_user_attr("samerun.holder", None)
-        until = time.monotonic() + 20
-        while study().user_attrs["samerun.holder"] is None and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: study().user_attrs["samerun.holder"] is not None)
         assert study().user_attrs["samerun.holder"]["pid"] == os.getpid()
     assert study().user_attrs["samerun.holder"] is None
 

@@ -6,13 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
 import optuna
 import psutil
 import pytest
 
-from conftest import PROGRAMS
+from conftest import PROGRAMS, until
 
 QUICK = (
     "dataset.limit=64",
@@ -146,7 +145,7 @@ def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project, numbe
         text=True,
         start_new_session=True,
     )
-    wait_until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
+    until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
     workers = psutil.Process(process.pid).children(recursive=True)
     if number == signal.SIGINT:  # as a terminal does: to everybody
         psutil.Process(process.pid).send_signal(number)
@@ -191,10 +190,10 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
         text=True,
         start_new_session=True,
     )
-    wait_until((project / "looping").exists)
+    until((project / "looping").exists)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    wait_until(lambda: study(project).user_attrs["samerun.stopped"])
+    until(lambda: study(project).user_attrs["samerun.stopped"])
     assert process.poll() is None
     process.send_signal(number)
     out, _ = process.communicate(timeout=40)  # the first alone would take a minute
@@ -220,13 +219,6 @@ if __name__ == "__main__":
 
 def begun(project, name):
     return list((project / "multirun" / "s").glob(f"*/{name}"))
-
-
-def wait_until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
