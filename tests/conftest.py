@@ -89,6 +89,15 @@ def values(client, run_id, key):
     return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
 
 
+def git(folder, *words):
+    """Runs git as somebody; returns what it prints."""
+    who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
+    answer = subprocess.run(
+        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return answer.stdout.strip()
+
+
 def until(is_true):
     """Waits for what another process does; two minutes are for a machine with much else to do."""
     end = time.monotonic() + 120

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 import samerun as package
+from conftest import git
 from samerun import cli, tracking
 from samerun.replay import hunks
 from samerun.replay.origin import Facts
@@ -28,14 +28,6 @@ def build(spec):
     hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
     return keras.Model(inputs, head(spec)(hidden))
 """
-
-
-def git(folder, *words):
-    who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
-    answer = subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return answer.stdout.strip()
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import io
 import json
 import os
-import subprocess
 
 import numpy as np
 import pytest
 
+from conftest import git
 from samerun import cli, config, tracking
 from samerun.replay import origin, surroundings, worktree
 
@@ -167,18 +167,11 @@ def test_a_link_among_the_artifacts_does_not_lead_out(store, project):
 
 @pytest.fixture
 def checkout(project):
-    def git(*words):
-        who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
-        answer = subprocess.run(
-            ["git", *who, *words], cwd=project, check=True, capture_output=True, text=True
-        )
-        return answer.stdout.strip()
-
-    git("init", "--quiet")
+    git(project, "init", "--quiet")
     (project / ".gitignore").write_text("mlruns\nmlflow.db*\noutputs\n")
-    git("add", ".gitignore")
-    git("commit", "--quiet", "-m", "first")
-    return git("rev-parse", "HEAD")
+    git(project, "add", ".gitignore")
+    git(project, "commit", "--quiet", "-m", "first")
+    return git(project, "rev-parse", "HEAD")
 
 
 def recorded(commit, patch=""):
@@ -216,8 +209,7 @@ def test_such_a_patch_is_never_applied(store, checkout, project, capsys, kind):
     assert "--trust recorded-code" in refused(capsys, *asked)
     assert "nothing of it runs" in refused(capsys, *asked, "--trust", "recorded-code")
     assert not (project.parent / "ran").exists()
-    left = subprocess.run(["git", "worktree", "list"], cwd=project, capture_output=True, text=True)
-    assert left.stdout.count("\n") == 1
+    assert len(git(project, "worktree", "list").splitlines()) == 1
 
 
 def test_a_folder_that_the_store_names_is_no_proof_that_the_patch_is_ours(

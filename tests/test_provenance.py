@@ -5,19 +5,16 @@ import subprocess
 
 import pytest
 
+from conftest import git
 from samerun import provenance
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    def git(*words):
-        who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
-        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
-
-    git("init", "--quiet", "--initial-branch=main")
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
     (tmp_path / "code.py").write_text("x = 1\n")
-    git("add", "code.py")
-    git("commit", "--quiet", "-m", "first")
+    git(tmp_path, "add", "code.py")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
     return tmp_path
 
 
@@ -36,7 +33,7 @@ def test_changed_and_new_files_stand_in_the_diff_and_apply_again(checkout, tmp_p
     assert code.is_dirty
     assert code.left_out == ("data.bin",)
     other = tmp_path_factory.mktemp("other") / "clone"
-    subprocess.run(["git", "clone", "--quiet", checkout, other], check=True)
+    git(checkout, "clone", "--quiet", ".", str(other))
     subprocess.run(["git", "apply", "-"], cwd=other, input=code.diff.encode(), check=True)
     assert (other / "code.py").read_text() == "x = 2\n"
     assert (other / "new name.py").read_text() == "y = 1\n"
