@@ -14,6 +14,15 @@ import pytest
 from samerun import config, tracking
 
 PROGRAMS = Path(__file__).parent / "programs"
+MODEL = """import keras
+from samerun.models import head
+
+
+def build(spec):
+    inputs = keras.Input(spec.input_shape)
+    hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, head(spec)(hidden))
+"""
 
 
 def pytest_addoption(parser):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import samerun as package
-from conftest import git
+from conftest import MODEL, git
 from samerun import cli, tracking
 from samerun.replay import comparison, verdict
 from samerun.replay.comparison import Row, State
@@ -23,15 +23,6 @@ PLAIN = [
     "tracking.log_model=false",
     "tracking.tensorboard=false",
 ]
-MODEL = """import keras
-from samerun.models import head
-
-
-def build(spec):
-    inputs = keras.Input(spec.input_shape)
-    hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
-    return keras.Model(inputs, head(spec)(hidden))
-"""
 
 
 def train(*words):
