@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 import samerun as package
+from conftest import MODEL, git
 from samerun import cli, tracking
 from samerun.replay import hunks
 from samerun.replay.origin import Facts
@@ -19,23 +19,6 @@ PLAIN = [
     "tracking.tensorboard=false",
 ]
 WORDS = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
-MODEL = """import keras
-from samerun.models import head
-
-
-def build(spec):
-    inputs = keras.Input(spec.input_shape)
-    hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
-    return keras.Model(inputs, head(spec)(hidden))
-"""
-
-
-def git(folder, *words):
-    who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
-    answer = subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
-    )
-    return answer.stdout.strip()
 
 
 @pytest.fixture(scope="module")

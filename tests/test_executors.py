@@ -5,14 +5,13 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
 import psutil
 import pytest
 from omegaconf import OmegaConf
 
-from conftest import PROGRAMS
+from conftest import PROGRAMS, until
 from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
 from hydra_plugins.samerun_sweeper._dask import DaskExecutor
 from hydra_plugins.samerun_sweeper._executors import Inline, Slots
@@ -73,13 +72,6 @@ def options(**changed):
     return config.Dask(**{**OmegaConf.to_container(plain), **changed})
 
 
-def until(is_true, seconds=SOON):
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 def on_dask(scheduler, modules=None, max_trials=None):
     client, batch = _cluster.connect(scheduler, options(), 2, Path())
     needs = _remote.Needs()
@@ -121,17 +113,18 @@ def executor(make_executor):
     return make_executor()
 
 
-def test_results_come_in_the_order_in_which_they_are_ready(executor):
+def test_results_come_in_the_order_in_which_they_are_ready(executor, tmp_path):
     pids_of_both(executor)
-    futures = [executor.submit(worker_tasks.after, seconds, seconds) for seconds in (1.5, 0.1)]
+    files = [tmp_path / "slow", tmp_path / "quick"]
+    slow, quick = (executor.submit(worker_tasks.once_there, str(f), f.name) for f in files)
     assert executor.free() == 0
-    first, _ = wait(futures, timeout=SOON, return_when=FIRST_COMPLETED)
-    assert [future.result() for future in first] == [0.1]
+    files[1].touch()
+    assert quick.result(SOON) == "quick"
     until(lambda: executor.free() == 1)
-    futures.append(executor.submit(worker_tasks.after, 0.1, "third"))
-    assert futures[2].result(SOON) == "third"
-    assert not futures[0].done()
-    assert futures[0].result(SOON) == 1.5
+    assert executor.submit(worker_tasks.after, 0, "third").result(SOON) == "third"
+    assert not slow.done()
+    files[0].touch()
+    assert slow.result(SOON) == "slow"
 
 
 def test_an_exception_comes_back_and_the_worker_goes_on(executor):
@@ -286,19 +279,21 @@ def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monke
 def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
     address, changed, said, monkeypatch
 ):
+    pytest.importorskip("dask_jobqueue")  # its import is not what is timed
     monkeypatch.setenv("PATH", "")
     began = time.monotonic()
     with pytest.raises(UserError, match=said):
         _cluster.connect(address, options(**changed), 2, Path())
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_port_that_says_nothing_is_no_scheduler():
+    pytest.importorskip("dask_jobqueue")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with pytest.raises(UserError, match="no scheduler answers at"):
             _cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):

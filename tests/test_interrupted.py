@@ -207,7 +207,7 @@ def test_no_attribute_changes_in_training_that_is_not_in_the_table(tmp_path, mon
 # ---- processes of their own
 
 
-def process(folder, *words, kill="none", file_limit=None):
+def process(folder, *words, kill="none"):
     """Trains in a process that goes on from what is there; returns its code and what it says."""
     command = [sys.executable, str(PROGRAMS / "train_on.py"), str(folder), kill, *PLAIN, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

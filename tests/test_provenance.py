@@ -1,23 +1,20 @@
 """Where a run comes from: commits, uncommitted work, packages, and no secrets."""
 
+import importlib.metadata
 import subprocess
-import time
 
 import pytest
 
+from conftest import git
 from samerun import provenance
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    def git(*words):
-        who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
-        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
-
-    git("init", "--quiet", "--initial-branch=main")
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
     (tmp_path / "code.py").write_text("x = 1\n")
-    git("add", "code.py")
-    git("commit", "--quiet", "-m", "first")
+    git(tmp_path, "add", "code.py")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
     return tmp_path
 
 
@@ -36,7 +33,7 @@ def test_changed_and_new_files_stand_in_the_diff_and_apply_again(checkout, tmp_p
     assert code.is_dirty
     assert code.left_out == ("data.bin",)
     other = tmp_path_factory.mktemp("other") / "clone"
-    subprocess.run(["git", "clone", "--quiet", checkout, other], check=True)
+    git(checkout, "clone", "--quiet", ".", str(other))
     subprocess.run(["git", "apply", "-"], cwd=other, input=code.diff.encode(), check=True)
     assert (other / "code.py").read_text() == "x = 2\n"
     assert (other / "new name.py").read_text() == "y = 1\n"
@@ -77,12 +74,14 @@ def test_each_file_of_the_package_has_a_digest_and_the_build_of_tensorflow_too()
     assert found.machine.processor
 
 
-def test_it_takes_no_time_worth_naming():
-    provenance.collect("samerun train")
-    began = time.perf_counter()
-    provenance.collect("samerun train")
-    provenance.package_files()
-    assert time.perf_counter() - began < 1.5  # 0.13 s when this machine had nothing else to do
+def test_the_installed_packages_are_read_once_in_a_process(monkeypatch):
+    def found():
+        return provenance.collect("samerun train"), provenance.distributions_of(["keras"])
+
+    before = found()
+    for name in ("distribution", "distributions", "packages_distributions"):
+        monkeypatch.setattr(importlib.metadata, name, lambda *_: pytest.fail("read again"))
+    assert found() == before
 
 
 def test_the_identity_follows_config_code_and_data():

@@ -19,6 +19,7 @@ import pytest
 from hydra.plugins.sweeper import Sweeper
 from optuna.exceptions import StorageInternalError
 
+from conftest import until
 from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
@@ -40,7 +41,7 @@ class Answers(Executor):
     """A worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
 
     def __init__(self):
-        self.orders = []
+        self.orders, self.max_trials = [], None
         self.say = lambda order, outcome: outcome
 
     def free(self):
@@ -80,7 +81,12 @@ class Answers(Executor):
 @pytest.fixture
 def worker(project, monkeypatch):
     answers = Answers()
-    monkeypatch.setattr(_impl, "_executor", lambda plan, master: (answers, 1))
+
+    def slots(num, max_trials, gpus):
+        answers.max_trials = max_trials
+        return answers
+
+    monkeypatch.setattr(_impl, "Slots", slots)
     monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
     return answers
 
@@ -288,6 +294,11 @@ def test_a_lost_worker_costs_no_trial(worker, project):
     assert [order.number for order in worker.orders] == [0, 1, 1, 2]
 
 
+def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(worker):
+    sweep("sweep.max_trials_per_worker=2", n=1)
+    assert worker.max_trials == 2
+
+
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):
     worker.say = lambda order, outcome: Outcome(state=State.error, reason="always")
     assert sweep("sweep.max_failures=1", n=10) == 1
@@ -295,19 +306,28 @@ def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsy
     assert "sweep.max_failures is 1" in capsys.readouterr().err
 
 
+LOSSES = [0.9, 0.7, 0.8, 0.5, 0.6, 0.5, 0.4, 0.3]
+
+
 @pytest.mark.parametrize(
-    ("words", "most"),
+    ("word", "num_trials"),
     [
-        (["sweep.budget.epochs=4"], 2),
-        (["sweep.budget.target=0.59"], 2),
-        (["sweep.budget.patience_trials=2"], 6),
-        (["sweep.budget.seconds=0.001"], 1),
+        ("sweep.budget.epochs=4", 2),  # a trial has two
+        ("sweep.budget.epochs=5", 3),
+        ("sweep.budget.target=0.5", 4),
+        ("sweep.budget.patience_trials=2", 6),  # 0.5 again is no better
+        ("sweep.budget.seconds=1e-9", 0),
     ],
 )
-def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, words, most):
-    assert sweep(*words, n=30) == 0
-    assert 0 < len(states()) <= most or (words[0].startswith("sweep.budget.seconds"))
-    assert "sweep.budget" in capsys.readouterr().out
+def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, num_trials):
+    def says(order, outcome):
+        values = dict.fromkeys(outcome.values, LOSSES[order.number])
+        return dataclasses.replace(outcome, values=values)
+
+    worker.say = says
+    assert sweep(word, n=len(LOSSES)) == 0
+    assert states() == ["COMPLETE"] * num_trials
+    assert word.partition("=")[0] in capsys.readouterr().out
 
 
 def test_points_to_try_first_are_tried_first(worker, project):
@@ -473,9 +493,7 @@ def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypat
     kept = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
     with holding.held(kept):
         kept.set_user_attr("samerun.holder", None)
-        until = time.monotonic() + 20
-        while study().user_attrs["samerun.holder"] is None and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: study().user_attrs["samerun.holder"] is not None)
         assert study().user_attrs["samerun.holder"]["pid"] == os.getpid()
     assert study().user_attrs["samerun.holder"] is None
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import PROGRAMS
 from samerun import config, tracking
-
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture

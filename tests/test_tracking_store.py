@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import PROGRAMS
 from samerun import config, tracking
 from samerun.config import UserError
 from samerun.tracking.naming import run_name
 from samerun.tracking.store import run_url
-
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,12 @@ def after(seconds, value):
     return value
 
 
+def once_there(path, value):
+    while not Path(path).exists():
+        time.sleep(0.05)
+    return value
+
+
 def pid(seconds=0.0):
     time.sleep(seconds)
     return os.getpid()
