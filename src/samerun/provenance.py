@@ -51,7 +51,17 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine, as far as it can change a result or its speed."""
+    """The machine, as far as it can change a result or its speed.
+
+    Args:
+        host: its name in the network.
+        system: operating system and release.
+        processor: the model's name.
+        instructions: sets of vector instructions, such as avx2, that TensorFlow chooses kernels by.
+        gpus: models of the graphics cards.
+        num_cores: cores that this process may use.
+        memory_bytes: physical memory.
+    """
 
     host: str
     system: str

@@ -22,6 +22,14 @@ class Config:
     """Everything a run depends on besides code, data and machine.
 
     Args:
+        model: the network, before it knows the data.
+        dataset: what is learnt from, split, scaled and augmented.
+        optimizer: how weights are changed.
+        schedule: the learning rate over the epochs.
+        training: epochs, loss, metrics, early stopping, precision and threads.
+        evaluation: what is computed once, from the weights that were kept.
+        tracking: where and under which names the run is written down.
+        checkpoint: how often its state is.
         seed: seed of the weights, of the order of the data, of dropout and augmentation.
         trial: which trial of a sweep it is; `null` outside one.
     """

@@ -153,6 +153,18 @@ class Sweep:
         direction: of the objective.
         sampler: how values are chosen.
         pruner: when a trial is stopped early.
+        tpe: options of that sampler, as are `gp`, `cmaes`, `qmc` and `nsga`.
+        gp: see `tpe`.
+        cmaes: see `tpe`.
+        qmc: see `tpe`.
+        nsga: see `tpe`; of `nsga2` and `nsga3`.
+        median: options of that pruner, as are the fields of the other pruners' names.
+        percentile: see `median`.
+        successive_halving: see `median`.
+        hyperband: see `median`.
+        patient: see `median`.
+        threshold: see `median`.
+        wilcoxon: see `median`.
         trial_seconds: longest time of a trial; `null`: no limit.
         max_trials_per_worker: trials after which a worker process is replaced; `null`: never. Of a
             cluster's workers those that have a nanny, as they do by default.

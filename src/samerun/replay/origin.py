@@ -32,6 +32,22 @@ class Facts:
 
     `None` is what is not known, such as the data's digests before the data is read. The commit is
     an empty text outside of a git checkout.
+
+    Args:
+        commit: the checkout's commit.
+        patch: what was not committed, as `git diff` has it.
+        left_out: uncommitted files that are too large, or not text, for the patch.
+        files: SHA-256 of each source file, by path.
+        python: version of the interpreter.
+        packages: versions of all installed distributions.
+        own_packages: those that the user's own code imports.
+        tensorflow_build: what TensorFlow was compiled with and for.
+        environment: variables that change what TensorFlow computes.
+        processor: the model's name.
+        instructions: its sets of vector instructions.
+        gpus: models of the graphics cards.
+        num_cores: cores that the process may use.
+        data: SHA-256 of each split's content.
     """
 
     commit: str | None = None
