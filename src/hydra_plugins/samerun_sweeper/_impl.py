@@ -256,18 +256,14 @@ def _first(plan: Plan) -> list[dict[str, Any]]:
     Raises:
         UserError: there is no such run, or a point is not in the space.
     """
-    points = []
+    points: list[dict[str, Any]] = []
     for entry in plan.sweep.enqueue:
         if isinstance(entry, str):
             (run,) = tracking.find_runs([entry], uri=plan.base.tracking.uri)
             points.append(plan.space.point(run.params))
-        elif isinstance(entry, dict):
-            points.append(plan.space.point(entry))
+            search.check_point(plan.sweep, plan.space, points[-1])
         else:
-            raise UserError(
-                f"sweep.enqueue: received {entry}, expected values such as "
-                "{model.dropout: 0.3}, or the ID of a run."
-            )
+            points.append(_preflight.enqueued(plan.sweep, plan.space, entry))
     return points
 
 

@@ -14,7 +14,7 @@ _MOST_MODELS = 24
 def check_branches(
     sweep: config.Sweep, frozen: Frozen, space: search.Space
 ) -> list[tuple[str, config.Config]]:
-    """Checks every branch, with every end of every range in it.
+    """Checks every branch, with every end of every range in it, and the points to try first.
 
     Returns:
         A label and a config for each branch and each different model in it.
@@ -22,6 +22,9 @@ def check_branches(
     Raises:
         UserError: the first that does not fit.
     """
+    for entry in sweep.enqueue:
+        if not isinstance(entry, str):  # the ID of a run, whose store is looked at later
+            enqueued(sweep, space, entry)
     found: dict[Any, tuple[str, config.Config]] = {}
     for values in _points(frozen, space):
         cfg = frozen.composition(values).config
@@ -33,6 +36,22 @@ def check_branches(
         key = repr((cfg.model, cfg.dataset))
         found.setdefault(key, (label, cfg))
     return list(found.values())[:_MOST_MODELS]
+
+
+def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
+    """Returns an entry of `sweep.enqueue` as values of the study.
+
+    Raises:
+        UserError: it is no mapping, or not a point of the space.
+    """
+    if not isinstance(entry, dict):
+        raise UserError(
+            f"sweep.enqueue: received {entry}, expected values such as {{model.dropout: 0.3}}, or "
+            "the ID of a run."
+        )
+    values = space.point(entry)
+    search.check_point(sweep, space, values)
+    return values
 
 
 def _points(frozen: Frozen, space: search.Space) -> Iterator[dict[str, Any]]:

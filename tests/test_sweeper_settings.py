@@ -1,0 +1,56 @@
+"""What a sweep makes of its settings, with workers that answer at once."""
+
+import pytest
+
+from hydra_plugins.samerun_sweeper import _impl, _loop
+from test_sweeper import Answers, Killed, runs, states, study, sweep
+
+SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
+
+
+@pytest.fixture
+def worker(project, monkeypatch):
+    answers = Answers()
+    monkeypatch.setattr(_impl, "_executor", lambda plan, master: (answers, 1))
+    monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
+    return answers
+
+
+def killed(*arguments, **options):
+    raise Killed
+
+
+BAD = {
+    "a point in part": (
+        ["sweep.sampler=grid", "sweep.enqueue=[{model.dropout:0.2}]"],
+        SQUARE,
+        "without model.l2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, capsys, case):
+    words, space, said = BAD[case]
+    assert sweep(*words, space=space) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert runs() == []
+    assert worker.orders == []
+    assert not (project / "optuna.db").exists()
+
+
+def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
+    worker, project, monkeypatch
+):
+    words = ("sweep.sampler=grid", "sweep.enqueue=[{model.dropout:0.2,model.l2:0.1}]")
+    with monkeypatch.context() as patched:
+        patched.setattr(_loop.tracking, "create_child", killed)
+        with pytest.raises(Killed):
+            sweep(*words, space=SQUARE, n=40)
+    assert states() == ["RUNNING"]
+    assert sweep(*words, space=SQUARE, n=40) == 0
+    found = [tuple(trial.params.values()) for trial in study().trials]
+    assert found[0] == (0.2, 0.1)
+    assert sorted(found) == [(0.1, 0.0), (0.1, 0.1), (0.2, 0.0), (0.2, 0.1)]
