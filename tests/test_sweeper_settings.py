@@ -1,8 +1,12 @@
 """What a sweep makes of its settings, with workers that answer at once."""
 
+import time
+
 import pytest
 
 from hydra_plugins.samerun_sweeper import _impl, _loop
+from samerun import search
+from samerun.config import UserError
 from test_sweeper import Answers, Killed, runs, states, study, sweep
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
@@ -54,3 +58,13 @@ def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
     found = [tuple(trial.params.values()) for trial in study().trials]
     assert found[0] == (0.2, 0.1)
     assert sorted(found) == [(0.1, 0.0), (0.1, 0.1), (0.2, 0.0), (0.2, 0.1)]
+
+
+@pytest.mark.parametrize("place", ["/proc", "letter"])
+def test_a_storage_in_a_folder_that_takes_no_file_is_refused_at_once(tmp_path, place):
+    (tmp_path / "letter").write_text("not a folder")
+    folder, began = tmp_path / place, time.monotonic()
+    with pytest.raises(UserError, match=f"no file can be made in {folder} ") as caught:
+        search.open_storage(f"sqlite:///{folder}/x.db")
+    assert "another process" not in str(caught.value)
+    assert time.monotonic() - began < 10
