@@ -380,6 +380,16 @@ def test_an_aim_that_cannot_be_is_refused_in_one_sentence(changes, sentence):
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize(("key", "limit"), [("target", 0.5), ("patience_trials", 3)])
+def test_a_budget_of_one_objective_is_refused_with_several(key, limit):
+    both = ["validation/loss", "num_parameters"]
+    made = sweep(objectives=both, pruner=config.Pruner.none)
+    config.check_sweep(made, *digits())
+    object.__setattr__(made.budget, key, limit)
+    with pytest.raises(UserError, match=rf"^sweep\.budget\.{key}: received {limit:g} with 2 obj"):
+        config.check_sweep(made, *digits())
+
+
 def test_hyperband_needs_an_epoch_for_its_first_rung():
     cfg, spec = digits()
     made = sweep(pruner=config.Pruner.hyperband)
