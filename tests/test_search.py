@@ -308,7 +308,7 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         (["schedule=glob(z*)"], {}, "no option of schedule fits the pattern"),
         (["schedule=interval(0,1)"], {}, "this key takes no number"),
         (["model.kind=cnn,mlp"], {}, "vary the group itself, as in model=a,b"),
-        (["sweep.n_trials=1,2"], {}, "a setting of the sweep: give one value"),
+        (["sweep.n_trials=1,2"], {}, "received '1,2', but this is a setting of the sweep"),
         ([], {"model.dropout": [0.1, 0.2]}, "sweep.params.model.dropout: received [0.1, 0.2]"),
         ([], {"seed": {"spaces": "1,2"}}, "received spaces, expected a space, or when and space"),
         (

@@ -30,6 +30,9 @@ BAD = {
         SQUARE,
         "without model.l2",
     ),
+    "two numbers of trials": (["sweep.n_trials=2,3"], SQUARE, "sweep.n_trials: received '2,3'"),
+    "two samplers": (["sweep.sampler=random,grid"], SQUARE, "received 'random,grid'"),
+    "two sweeps": (["sweep=regularisation,schedules"], SQUARE, "sweep: received 'regularisation,"),
 }
 
 

@@ -26,9 +26,18 @@ Branch = tuple[tuple[str, str], ...]
 
 
 def without_sweep(words: Sequence[str]) -> list[str]:
-    """Returns the words that belong to the trials, without those that describe the sweep."""
-    signs = ("sweep=", "sweep.", "sweep@", "sweep/")
-    return [word for word in words if not word.lstrip("+~").startswith(signs)]
+    """Returns the words that belong to the trials, without those that describe the sweep.
+
+    Raises:
+        UserError: one of those has several values.
+    """
+    trials = []
+    for word in words:
+        if word.lstrip("+~").startswith(("sweep=", "sweep.", "sweep@", "sweep/")):
+            config.check_one_value(word)
+        else:
+            trials.append(word)
+    return trials
 
 
 @dataclass(frozen=True, kw_only=True)
