@@ -260,6 +260,15 @@ def test_a_named_point_is_read_however_it_is_written():
     assert "optimizer.momentum" not in space.point({**given, "optimizer": "adam"})
 
 
+def test_a_typo_beside_keys_that_vary_is_refused_where_somebody_wrote_the_point():
+    space = parse("model=mlp", "model.dropout=interval(0,0.6)", "model.l2=interval(0,0.1)")
+    given = {"model.dropout": 0.2, "model": "mlp"}
+    assert space.named(given) == {"model.dropout": 0.2}
+    with pytest.raises(UserError, match=r"received model\.L2, which.*Did you mean 'model\.l2'\?"):
+        space.named({**given, "model.L2": 0.05})
+    assert space.point({**given, "training.epochs": "20"}) == {"model.dropout": 0.2}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

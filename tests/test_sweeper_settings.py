@@ -30,6 +30,12 @@ BAD = {
         SQUARE,
         "without model.l2",
     ),
+    "a point with a typo": (
+        ["sweep.enqueue=[{model.dropout:0.2,model.L2:0.1}]"],
+        SQUARE,
+        "Did you mean 'model.l2'?",
+    ),
+    "a point that is a number": (["sweep.enqueue=[3]"], SQUARE, "sweep.enqueue: received 3"),
     "two numbers of trials": (["sweep.n_trials=2,3"], SQUARE, "sweep.n_trials: received '2,3'"),
     "two samplers": (["sweep.sampler=random,grid"], SQUARE, "received 'random,grid'"),
     "two sweeps": (["sweep=regularisation,schedules"], SQUARE, "sweep: received 'regularisation,"),

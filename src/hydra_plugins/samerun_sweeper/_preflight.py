@@ -49,7 +49,7 @@ def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, 
             f"sweep.enqueue: received {entry}, expected values such as {{model.dropout: 0.3}}, or "
             "the ID of a run."
         )
-    values = space.point(entry)
+    values = space.named(entry)
     search.check_point(sweep, space, values)
     return values
 

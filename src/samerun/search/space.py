@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Choices, Config, Entry, Numbers, UserError, nearest, read_space
+from samerun.config import Choices, Config, Entry, Numbers, UserError, listed, nearest, read_space
 
 if TYPE_CHECKING:
     import optuna
@@ -51,7 +51,7 @@ class Space:
         ]
 
     def point(self, given: Mapping[str, Any]) -> Values:
-        """Returns a point that somebody names, as values of the study.
+        """Returns a point, such as that of a run, as values of the study.
 
         Args:
             given: values or the command line's words for them. Keys that do not vary are left out,
@@ -69,6 +69,25 @@ class Space:
             hint = nearest(next(iter(given), ""), known)
             raise UserError(f"sweep.enqueue: received {dict(given)}, where nothing varies.{hint}")
         return values
+
+    def named(self, given: Mapping[str, Any]) -> Values:
+        """Returns a point that somebody wrote down, as `point` does for the values of a run.
+
+        Args:
+            given: values of keys that vary, or that the command line gave one value.
+
+        Raises:
+            UserError: another key is among them, a value is not in the space, or nothing varies.
+        """
+        known = [entry.key for entry in self.entries]
+        fixed = [word.partition("=")[0].lstrip("+~") for word in self.fixed]
+        for key in map(str, given):
+            if key not in known and key not in fixed:
+                raise UserError(
+                    f"sweep.enqueue: received {key}, which does not vary, expected "
+                    f"{listed(known)}.{nearest(key, known)}"
+                )
+        return self.point(given)
 
     def branches(self) -> Iterator[dict[str, str]]:
         """Yields every combination of the groups' options."""
