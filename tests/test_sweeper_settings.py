@@ -77,3 +77,28 @@ def test_a_storage_in_a_folder_that_takes_no_file_is_refused_at_once(tmp_path, p
         search.open_storage(f"sqlite:///{folder}/x.db")
     assert "another process" not in str(caught.value)
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("model.dropout=0.1,0.2", "model.dropout=0.1,0.2,0.3"),
+        ("training.epochs=range(4,8)", "training.epochs=range(1,4)"),
+        ("model.dropout=interval(0.3,0.6)", "model.dropout=interval(0,0.2)"),
+    ],
+)
+def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
+    worker, project, capsys, monkeypatch, before, after
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(_loop.tracking, "create_child", killed)
+        with pytest.raises(Killed):
+            sweep(space=(before,))
+    assert sweep("sweep.extend=true", space=(after,)) == 2
+    err = capsys.readouterr().err
+    assert "sweep.extend: the trials that the study has do not fit the new space" in err
+    assert "Traceback" not in err
+    assert states() == ["RUNNING"]
+    assert worker.orders == []
+    assert sweep(space=(before,)) == 0
+    assert states() == ["COMPLETE"] * 3

@@ -77,19 +77,23 @@ def check_values(study: Any, space: search.Space) -> None:
     """Tries the space on a copy of a study that goes on with another one.
 
     Raises:
-        UserError: Optuna cannot change an entry's options once trials have used them.
+        UserError: Optuna cannot change an entry's options once trials have used them, or a trial
+            that was interrupted has a value that is no longer in the space.
     """
     import optuna
 
     copy = optuna.create_study(directions=study.directions)
     for trial in study.get_trials(deepcopy=False):
-        if trial.state.is_finished():
+        if trial.state != optuna.trial.TrialState.WAITING:
             copy.add_trial(trial)
+    interrupted = copy.get_trials(states=(optuna.trial.TrialState.RUNNING,))
     try:
+        for trial in interrupted:
+            space.suggest(optuna.Trial(copy, trial._trial_id))
         for _ in range(3):
             space.suggest(copy.ask())
     except ValueError as error:
         raise UserError(
-            f"sweep.extend: the options of an entry cannot change within a study ({error}): give "
+            f"sweep.extend: the trials that the study has do not fit the new space ({error}): give "
             "sweep.study another name."
         ) from error

@@ -1,6 +1,7 @@
 """The search space of a sweep, as Optuna asks for it and as Hydra is told about it."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,17 @@ class Space:
         return (entry for entry in self.entries if entry.holds(chosen))
 
     def suggest(self, trial: "optuna.Trial") -> Values:
-        """Asks the study's sampler for the values of a trial: groups first, then their keys."""
+        """Asks the study's sampler for the values of a trial: groups first, then their keys.
+
+        Raises:
+            ValueError: the trial was begun with a value that is not in this space.
+        """
         values: Values = {}
-        for entry in self.entries:
-            if entry.holds(values):
-                values[entry.key] = _suggested(trial, entry)
+        with warnings.catch_warnings():  # of a trial that was begun with another range
+            warnings.filterwarnings("ignore", "Inconsistent parameter values", RuntimeWarning)
+            for entry in self.entries:
+                if entry.holds(values):
+                    values[entry.key] = _suggested(trial, entry)
         return values
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
@@ -207,7 +214,7 @@ def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:
         return trial.suggest_categorical(entry.key, space.values)
     if space.is_int:
         low, high, step = int(space.low), int(space.high), int(space.step or 1)
-        return trial.suggest_int(entry.key, low, high, log=space.is_log, step=step)
+        return space.read(trial.suggest_int(entry.key, low, high, log=space.is_log, step=step))
     found = trial.suggest_float(entry.key, space.low, space.high, log=space.is_log, step=space.step)
     return space.read(found)
 
