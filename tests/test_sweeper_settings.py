@@ -102,3 +102,12 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
     assert worker.orders == []
     assert sweep(space=(before,)) == 0
     assert states() == ["COMPLETE"] * 3
+
+
+@pytest.mark.parametrize(
+    ("word", "longest"),
+    [("training.epochs=30,60", 60), ("training.epochs=range(5,16,5)", 15), ("seed=1,2", 20)],
+)
+def test_pruners_know_the_longest_trial_of_the_space(worker, project, word, longest):
+    assert sweep("sweep.pruner=hyperband", space=(word,), n=1) == 0
+    assert study().user_attrs["samerun.trial"]["max_epochs"] == longest

@@ -231,7 +231,7 @@ def _run(plan: Plan, study: "optuna.Study", executor: Executor, master: DictConf
 
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     """Writes down what workers and whoever looks at the study later need to know."""
-    sweep, epochs = plan.sweep, plan.base.training.epochs
+    sweep, epochs = plan.sweep, plan.frozen.max_epochs()
     each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
     is_reported = len(plan.objectives) == 1 and plan.objectives[0] in each_epoch
     settings = search.TrialSettings(

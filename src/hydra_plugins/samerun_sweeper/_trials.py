@@ -148,6 +148,16 @@ class Frozen:
         """Returns the config of the first branch."""
         return self._parsed[next(iter(self._branches))]
 
+    def max_epochs(self) -> int:
+        """Returns the epochs of the longest trial."""
+        return max(self._max_epochs_of(dict(branch)) for branch in self._branches)
+
+    def _max_epochs_of(self, options: Mapping[str, str]) -> int:
+        for entry in self._space.active(options):
+            if entry.key == "training.epochs":
+                return max(int(float(str(end))) for end in entry.space.ends)
+        return self._parsed[tuple(sorted(options.items()))].training.epochs
+
     def flattened(self) -> dict[str, str]:
         """Returns what all trials share and what has to stay the same, flattened."""
         return _lasting(self.base())
