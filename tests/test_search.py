@@ -260,6 +260,15 @@ def test_a_named_point_is_read_however_it_is_written():
     assert "optimizer.momentum" not in space.point({**given, "optimizer": "adam"})
 
 
+def test_a_typo_beside_keys_that_vary_is_refused_where_somebody_wrote_the_point():
+    space = parse("model=mlp", "model.dropout=interval(0,0.6)", "model.l2=interval(0,0.1)")
+    given = {"model.dropout": 0.2, "model": "mlp"}
+    assert space.named(given) == {"model.dropout": 0.2}
+    with pytest.raises(UserError, match=r"received model\.L2, which.*Did you mean 'model\.l2'\?"):
+        space.named({**given, "model.L2": 0.05})
+    assert space.point({**given, "training.epochs": "20"}) == {"model.dropout": 0.2}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -308,7 +317,7 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         (["schedule=glob(z*)"], {}, "no option of schedule fits the pattern"),
         (["schedule=interval(0,1)"], {}, "this key takes no number"),
         (["model.kind=cnn,mlp"], {}, "vary the group itself, as in model=a,b"),
-        (["sweep.n_trials=1,2"], {}, "a setting of the sweep: give one value"),
+        (["sweep.n_trials=1,2"], {}, "received '1,2', but this is a setting of the sweep"),
         ([], {"model.dropout": [0.1, 0.2]}, "sweep.params.model.dropout: received [0.1, 0.2]"),
         ([], {"seed": {"spaces": "1,2"}}, "received spaces, expected a space, or when and space"),
         (
@@ -378,6 +387,16 @@ def test_an_aim_that_cannot_be_is_refused_in_one_sentence(changes, sentence):
     with pytest.raises(UserError) as caught:
         config.check_sweep(sweep(**changes), *digits())
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "limit"), [("target", 0.5), ("patience_trials", 3)])
+def test_a_budget_of_one_objective_is_refused_with_several(key, limit):
+    both = ["validation/loss", "num_parameters"]
+    made = sweep(objectives=both, pruner=config.Pruner.none)
+    config.check_sweep(made, *digits())
+    object.__setattr__(made.budget, key, limit)
+    with pytest.raises(UserError, match=rf"^sweep\.budget\.{key}: received {limit:g} with 2 obj"):
+        config.check_sweep(made, *digits())
 
 
 def test_hyperband_needs_an_epoch_for_its_first_rung():

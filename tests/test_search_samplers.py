@@ -175,6 +175,44 @@ def test_a_grid_tries_each_point_once_with_two_workers():
     assert len(seen) == 72
 
 
+SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
+
+
+@pytest.mark.parametrize("sampler", ["grid", "brute_force"])
+def test_points_to_try_first_leave_no_combination_out_and_none_twice(sampler):
+    space, cfg = parse(*SQUARE), sweep(sampler=sampler)
+    study = optuna.create_study(pruner=optuna.pruners.HyperbandPruner())
+    study.enqueue_trial({"model.dropout": 0.2, "model.l2": 0.1})
+    drawn = run(study, cfg, space, 1) + run(study, cfg, space, 4)
+    assert drawn[0] == {"model.dropout": 0.2, "model.l2": 0.1}
+    assert len({str(values) for values in drawn}) == 4
+
+
+def test_a_grid_completes_a_trial_of_which_some_values_are_known():
+    space, cfg = parse(*SQUARE), sweep(sampler="grid")
+    study = optuna.create_study()
+    study.enqueue_trial({"model.dropout": 0.2})
+    drawn = run(study, cfg, space, 4)
+    assert drawn[0]["model.dropout"] == 0.2
+    assert len({str(values) for values in drawn}) == 4
+
+
+def test_a_grid_that_was_made_larger_tries_what_is_missing():
+    storage, drawn = optuna.storages.InMemoryStorage(), []
+    study = optuna.create_study(storage=storage)
+    for word, until in (("seed=range(2)", 2), ("seed=range(5)", 5)):
+        drawn += run(study, sweep(sampler="grid"), parse(word), until)
+    assert {values["seed"] for values in drawn} == {0, 1, 2, 3, 4}
+
+
+def test_a_grid_refuses_a_point_without_some_of_its_keys():
+    space = parse(*SQUARE)
+    search.check_point(sweep(sampler="grid"), space, {"model.dropout": 0.2, "model.l2": 0.1})
+    search.check_point(sweep(sampler="brute_force"), space, {"model.dropout": 0.2})
+    with pytest.raises(UserError, match=r"without model\.l2, expected every key that varies"):
+        search.check_point(sweep(sampler="grid"), space, {"model.dropout": 0.2})
+
+
 def test_tpe_learns_the_values_that_belong_to_a_branch_together():
     space, cfg = parse(params=CONDITIONAL), sweep()
     assert cfg.tpe.multivariate

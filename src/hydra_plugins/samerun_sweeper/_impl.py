@@ -268,7 +268,7 @@ def _run(
 
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     """Writes down what workers and whoever looks at the study later need to know."""
-    sweep, epochs = plan.sweep, plan.base.training.epochs
+    sweep, epochs = plan.sweep, plan.frozen.max_epochs()
     each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
     is_reported = len(plan.objectives) == 1 and plan.objectives[0] in each_epoch
     settings = search.TrialSettings(
@@ -293,18 +293,14 @@ def _first(plan: Plan) -> list[dict[str, Any]]:
     Raises:
         UserError: there is no such run, or a point is not in the space.
     """
-    points = []
+    points: list[dict[str, Any]] = []
     for entry in plan.sweep.enqueue:
         if isinstance(entry, str):
             (run,) = tracking.find_runs([entry], uri=plan.base.tracking.uri)
             points.append(plan.space.point(run.params))
-        elif isinstance(entry, dict):
-            points.append(plan.space.point(entry))
+            search.check_point(plan.sweep, plan.space, points[-1])
         else:
-            raise UserError(
-                f"sweep.enqueue: received {entry}, expected values such as "
-                "{model.dropout: 0.3}, or the ID of a run."
-            )
+            points.append(_preflight.enqueued(plan.sweep, plan.space, entry))
     return points
 
 

@@ -14,7 +14,7 @@ _MOST_MODELS = 24
 def check_branches(
     sweep: config.Sweep, frozen: Frozen, space: search.Space
 ) -> list[tuple[str, config.Config]]:
-    """Checks every branch, with every end of every range in it.
+    """Checks every branch, with every end of every range in it, and the points to try first.
 
     Returns:
         A label and a config for each branch and each different model in it.
@@ -22,6 +22,9 @@ def check_branches(
     Raises:
         UserError: the first that does not fit.
     """
+    for entry in sweep.enqueue:
+        if not isinstance(entry, str):  # the ID of a run, whose store is looked at later
+            enqueued(sweep, space, entry)
     found: dict[Any, tuple[str, config.Config]] = {}
     for values in _points(frozen, space):
         cfg = frozen.composition(values).config
@@ -33,6 +36,22 @@ def check_branches(
         key = repr((cfg.model, cfg.dataset))
         found.setdefault(key, (label, cfg))
     return list(found.values())[:_MOST_MODELS]
+
+
+def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
+    """Returns an entry of `sweep.enqueue` as values of the study.
+
+    Raises:
+        UserError: it is no mapping, or not a point of the space.
+    """
+    if not isinstance(entry, dict):
+        raise UserError(
+            f"sweep.enqueue: received {entry}, expected values such as {{model.dropout: 0.3}}, or "
+            "the ID of a run."
+        )
+    values = space.named(entry)
+    search.check_point(sweep, space, values)
+    return values
 
 
 def _points(frozen: Frozen, space: search.Space) -> Iterator[dict[str, Any]]:
@@ -58,19 +77,23 @@ def check_values(study: Any, space: search.Space) -> None:
     """Tries the space on a copy of a study that goes on with another one.
 
     Raises:
-        UserError: Optuna cannot change an entry's options once trials have used them.
+        UserError: Optuna cannot change an entry's options once trials have used them, or a trial
+            that was interrupted has a value that is no longer in the space.
     """
     import optuna
 
     copy = optuna.create_study(directions=study.directions)
     for trial in study.get_trials(deepcopy=False):
-        if trial.state.is_finished():
+        if trial.state != optuna.trial.TrialState.WAITING:
             copy.add_trial(trial)
+    interrupted = copy.get_trials(states=(optuna.trial.TrialState.RUNNING,))
     try:
+        for trial in interrupted:
+            space.suggest(optuna.Trial(copy, trial._trial_id))
         for _ in range(3):
             space.suggest(copy.ask())
     except ValueError as error:
         raise UserError(
-            f"sweep.extend: the options of an entry cannot change within a study ({error}): give "
+            f"sweep.extend: the trials that the study has do not fit the new space ({error}): give "
             "sweep.study another name."
         ) from error

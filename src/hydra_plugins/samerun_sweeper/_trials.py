@@ -26,9 +26,18 @@ Branch = tuple[tuple[str, str], ...]
 
 
 def without_sweep(words: Sequence[str]) -> list[str]:
-    """Returns the words that belong to the trials, without those that describe the sweep."""
-    signs = ("sweep=", "sweep.", "sweep@", "sweep/")
-    return [word for word in words if not word.lstrip("+~").startswith(signs)]
+    """Returns the words that belong to the trials, without those that describe the sweep.
+
+    Raises:
+        UserError: one of those has several values.
+    """
+    trials = []
+    for word in words:
+        if word.lstrip("+~").startswith(("sweep=", "sweep.", "sweep@", "sweep/")):
+            config.check_one_value(word)
+        else:
+            trials.append(word)
+    return trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +147,16 @@ class Frozen:
     def base(self) -> config.Config:
         """Returns the config of the first branch."""
         return self._parsed[next(iter(self._branches))]
+
+    def max_epochs(self) -> int:
+        """Returns the epochs of the longest trial."""
+        return max(self._max_epochs_of(dict(branch)) for branch in self._branches)
+
+    def _max_epochs_of(self, options: Mapping[str, str]) -> int:
+        for entry in self._space.active(options):
+            if entry.key == "training.epochs":
+                return max(int(float(str(end))) for end in entry.space.ends)
+        return self._parsed[tuple(sorted(options.items()))].training.epochs
 
     def flattened(self) -> dict[str, str]:
         """Returns what all trials share and what has to stay the same, flattened."""

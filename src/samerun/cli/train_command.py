@@ -68,6 +68,9 @@ def _sweep(words: Sequence[str]) -> int:
     """Hands a sweep to Hydra, whose sweeper checks every branch of it before the first trial."""
     if not {"-m", "--multirun"} & set(words):
         raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
+    for word in words:
+        if word.lstrip("+").startswith("sweep="):
+            config.check_one_value(word)
     return hand_to_hydra(words)
 
 

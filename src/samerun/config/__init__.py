@@ -129,7 +129,7 @@ from samerun.config.sweep import (
     Policy,
     Sweep,
 )
-from samerun.config.swept import Swept, read_space
+from samerun.config.swept import Swept, check_one_value, read_space
 from samerun.config.training import (
     LOSSES,
     METRICS,

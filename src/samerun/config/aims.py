@@ -71,11 +71,15 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
         raise UserError(f"sweep.objectives: received {listed(objectives)}, expected each once.")
     if sweep.pruner is not Pruner.none:
         _check_pruner(sweep, cfg, objectives, epoch_metrics(cfg, spec))
-    if sweep.budget.target is not None and len(objectives) > 1:
-        raise UserError(
-            f"sweep.budget.target: received {sweep.budget.target:g} with {len(objectives)} "
-            "objectives, expected one objective."
-        )
+    for name, limit in (
+        ("target", sweep.budget.target),
+        ("patience_trials", sweep.budget.patience_trials),
+    ):
+        if limit is not None and len(objectives) > 1:
+            raise UserError(
+                f"sweep.budget.{name}: received {limit:g} with {len(objectives)} objectives, "
+                "expected one objective: leave it out."
+            )
 
 
 def _check_pruner(

@@ -150,7 +150,7 @@ class Sweep:
         objectives: logged names of what should get better; several give a Pareto front. Empty:
             `training.early_stopping.monitor`.
         objective_from: which epoch's value counts.
-        direction: of the objective.
+        direction: of the objective, which its name decides; another one than `auto` is a check.
         sampler: how values are chosen.
         pruner: when a trial is stopped early.
         tpe: options of that sampler, as are `gp`, `cmaes`, `qmc` and `nsga`.

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from samerun.config import store
 from samerun.config.branches import Branches, Compose, path_of, together
 from samerun.config.errors import UserError, listed, nearest
+from samerun.config.root import redact
 from samerun.config.space import Choices, Entry
 from samerun.config.space_words import Wanted, entry_space, known_option, parsed
 
@@ -93,6 +94,20 @@ def read_space(
     return Swept(entries=tuple(_ordered(entries)), fixed=tuple(fixed), notes=tuple(notes))
 
 
+def check_one_value(word: str) -> None:
+    """Checks a word about the sweep itself, of which Hydra would take no notice if it varied.
+
+    Raises:
+        UserError: it has several values.
+    """
+    override = parsed(word, word.partition("=")[0])
+    if override.is_sweep_override():
+        raise UserError(
+            f"{override.key_or_group}: received '{redact(word.partition('=')[2])}', but this is a "
+            "setting of the sweep: give one value, or a list in brackets where it takes several."
+        )
+
+
 def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) -> list[_Given]:
     """Returns every key once: the command line's, and those of `params` that it does not name."""
     by_key: dict[str, _Given] = {}
@@ -107,8 +122,7 @@ def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) ->
         override = parsed(word, word.partition("=")[0])
         key = str(override.key_or_group)
         if key.replace("/", ".").split(".")[0] in _OWN:
-            if override.is_sweep_override():
-                raise UserError(f"{key}: this is a setting of the sweep: give one value.")
+            check_one_value(word)
             continue
         one = _Given(override=override, where=key, when={})
         before = by_key.pop(one.key, None)

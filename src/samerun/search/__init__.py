@@ -2,7 +2,13 @@
 
 from samerun.search.holding import Hold, held
 from samerun.search.pruners import build_pruner
-from samerun.search.samplers import build_sampler, check_sampler, num_trials, sampler_notes
+from samerun.search.samplers import (
+    build_sampler,
+    check_point,
+    check_sampler,
+    num_trials,
+    sampler_notes,
+)
 from samerun.search.space import Space, parse_space
 from samerun.search.storage import STORAGE_VARIABLE, is_away, open_storage, storage_url
 from samerun.search.study import (

@@ -8,8 +8,8 @@ One that is kept, or made again with the same seed, repeats its first draws.
 import hashlib
 import importlib.util
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from samerun.config import Choices, Sampler, Sweep, UserError, listed
 
@@ -83,6 +83,20 @@ def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
         )
     if sampler is Sampler.gp and importlib.util.find_spec("torch") is None:
         raise UserError("sweep.sampler: gp needs PyTorch: pip install 'samerun[gp]'.")
+
+
+def check_point(cfg: Sweep, space: "Space", values: Mapping[str, Any]) -> None:
+    """Checks that a sampler can make a trial of the values that somebody names.
+
+    Raises:
+        UserError: it cannot.
+    """
+    missing = [entry.key for entry in space.entries if entry.key not in values]
+    if cfg.sampler is Sampler.grid and missing:
+        raise UserError(
+            f"sweep.enqueue: received {dict(values)} without {listed(missing)}, expected every key "
+            "that varies, since grid adds none: name them all, or use brute_force."
+        )
 
 
 def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:

@@ -1,11 +1,12 @@
 """The search space of a sweep, as Optuna asks for it and as Hydra is told about it."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Choices, Config, Entry, Numbers, UserError, nearest, read_space
+from samerun.config import Choices, Config, Entry, Numbers, UserError, listed, nearest, read_space
 
 if TYPE_CHECKING:
     import optuna
@@ -32,11 +33,17 @@ class Space:
         return (entry for entry in self.entries if entry.holds(chosen))
 
     def suggest(self, trial: "optuna.Trial") -> Values:
-        """Asks the study's sampler for the values of a trial: groups first, then their keys."""
+        """Asks the study's sampler for the values of a trial: groups first, then their keys.
+
+        Raises:
+            ValueError: the trial was begun with a value that is not in this space.
+        """
         values: Values = {}
-        for entry in self.entries:
-            if entry.holds(values):
-                values[entry.key] = _suggested(trial, entry)
+        with warnings.catch_warnings():  # of a trial that was begun with another range
+            warnings.filterwarnings("ignore", "Inconsistent parameter values", RuntimeWarning)
+            for entry in self.entries:
+                if entry.holds(values):
+                    values[entry.key] = _suggested(trial, entry)
         return values
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
@@ -51,7 +58,7 @@ class Space:
         ]
 
     def point(self, given: Mapping[str, Any]) -> Values:
-        """Returns a point that somebody names, as values of the study.
+        """Returns a point, such as that of a run, as values of the study.
 
         Args:
             given: values or the command line's words for them. Keys that do not vary are left out,
@@ -69,6 +76,25 @@ class Space:
             hint = nearest(next(iter(given), ""), known)
             raise UserError(f"sweep.enqueue: received {dict(given)}, where nothing varies.{hint}")
         return values
+
+    def named(self, given: Mapping[str, Any]) -> Values:
+        """Returns a point that somebody wrote down, as `point` does for the values of a run.
+
+        Args:
+            given: values of keys that vary, or that the command line gave one value.
+
+        Raises:
+            UserError: another key is among them, a value is not in the space, or nothing varies.
+        """
+        known = [entry.key for entry in self.entries]
+        fixed = [word.partition("=")[0].lstrip("+~") for word in self.fixed]
+        for key in map(str, given):
+            if key not in known and key not in fixed:
+                raise UserError(
+                    f"sweep.enqueue: received {key}, which does not vary, expected "
+                    f"{listed(known)}.{nearest(key, known)}"
+                )
+        return self.point(given)
 
     def branches(self) -> Iterator[dict[str, str]]:
         """Yields every combination of the groups' options."""
@@ -188,7 +214,7 @@ def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:
         return trial.suggest_categorical(entry.key, space.values)
     if space.is_int:
         low, high, step = int(space.low), int(space.high), int(space.step or 1)
-        return trial.suggest_int(entry.key, low, high, log=space.is_log, step=step)
+        return space.read(trial.suggest_int(entry.key, low, high, log=space.is_log, step=step))
     found = trial.suggest_float(entry.key, space.low, space.high, log=space.is_log, step=space.step)
     return space.read(found)
 

@@ -128,13 +128,17 @@ def _lock(url: str) -> Iterator[None]:
     if not url.startswith("sqlite:"):
         yield
         return
-    file = _file(url)
+    file = Path(f"{_file(url)}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{file}.lock")
+        file.touch()  # the lock itself would try again for its whole time
+        lock = FileLock(file)
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout as error:
         said = f"another process has been preparing it for {_LOCK_SECONDS:.0f} s"
+        raise _refused(url, said) from error
+    except OSError as error:
+        said = f"no file can be made in {file.parent} ({error.strerror})"
         raise _refused(url, said) from error
     try:
         yield
