@@ -38,6 +38,26 @@ BAD = {
     "a point that is a number": (["sweep.enqueue=[3]"], SQUARE, "sweep.enqueue: received 3"),
     "two numbers of trials": (["sweep.n_trials=2,3"], SQUARE, "sweep.n_trials: received '2,3'"),
     "two samplers": (["sweep.sampler=random,grid"], SQUARE, "received 'random,grid'"),
+    "a run to try first that is not there": (
+        ["sweep.enqueue=[deadbeef]"],
+        SQUARE,
+        "'deadbeef'",
+    ),
+    "limits of a pruner the wrong way round": (
+        ["sweep.pruner=threshold", "sweep.threshold.lower=2", "sweep.threshold.upper=1"],
+        SQUARE,
+        "sweep.threshold: Optuna refuses these options (lower should be smaller than upper)",
+    ),
+    "the database of the runs": (
+        ["sweep.storage=sqlite:///mlflow.db"],
+        SQUARE,
+        "which keeps the runs",
+    ),
+    "a server of runs that is not there": (
+        ["tracking.uri=http://127.0.0.1:9"],
+        SQUARE,
+        "nothing listens there",
+    ),
     "two sweeps": (["sweep=regularisation,schedules"], SQUARE, "sweep: received 'regularisation,"),
 }
 
@@ -67,6 +87,31 @@ def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
     found = [tuple(trial.params.values()) for trial in study().trials]
     assert found[0] == (0.2, 0.1)
     assert sorted(found) == [(0.1, 0.0), (0.1, 0.1), (0.2, 0.0), (0.2, 0.1)]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(worker, project, capsys):
+    (project / "multirun").write_text("not a folder")
+    assert sweep() == 2
+    err = capsys.readouterr().err
+    assert f"hydra.sweep.dir: {project}/multirun/s cannot be made or written" in err
+    assert "Traceback" not in err
+
+
+def test_a_database_that_is_damaged_meanwhile_is_one_sentence(worker, project, capsys):
+    def damage(order, outcome):
+        for file in (project / "optuna.db-wal", project / "optuna.db-shm"):
+            file.unlink(missing_ok=True)
+        size = (project / "optuna.db").stat().st_size
+        with (project / "optuna.db").open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (size - 4096))
+        return outcome
+
+    worker.say = damage
+    assert sweep(n=2) == 2
+    err = capsys.readouterr().err
+    assert "the file is damaged: correct it" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("place", ["/proc", "letter"])
@@ -101,6 +146,16 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
     assert states() == ["RUNNING"]
     assert worker.orders == []
     assert sweep(space=(before,)) == 0
+    assert states() == ["COMPLETE"] * 3
+
+
+def test_options_that_the_storage_cannot_change_are_refused_and_nothing_is_written(
+    worker, project, capsys
+):
+    assert sweep(space=("optimizer=adam,sgd",), n=2) == 0
+    assert sweep("sweep.extend=true", space=("optimizer=adam,sgd,muon",), n=3) == 2
+    assert "do not fit the new space of optimizer" in capsys.readouterr().err
+    assert sweep(space=("optimizer=adam,sgd",), n=3) == 0
     assert states() == ["COMPLETE"] * 3
 
 

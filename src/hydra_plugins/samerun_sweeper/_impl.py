@@ -56,6 +56,21 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
     if settings.cluster is not None:
         plan.check_reach()
     models = _preflight.check_branches(settings, plan.frozen, space)
+    plan.check_places()
+    search.check_options(settings, plan.directions, plan.frozen.max_epochs())
+    tracking.connect(plan.tracking_uri())
+    plan = replace(plan, first=_first(plan))
+    try:
+        _open(plan, models, master)
+    except Exception as error:
+        if not search.is_broken(error):
+            raise
+        raise search.refused(plan.storage, error) from error
+
+
+def _open(plan: Plan, models: list[tuple[str, config.Config]], master: DictConfig) -> None:
+    """Opens the study, or begins it, and runs the trials that are missing."""
+    settings = plan.sweep
     kept = search.open_storage(plan.storage)
     found = search.find_study(kept, plan.name)
     plan = _as_begun(plan, master, found)
@@ -175,14 +190,19 @@ def _as_begun(plan: Plan, master: DictConfig, study: "optuna.Study | None") -> P
 @contextlib.contextmanager
 def _alone(plan: Plan) -> Iterator[None]:
     """Holds the study's lock; the system frees it however the process ends."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(plan.folder / _LOCK_FILE)
     try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(
             f"sweep.study: '{plan.name}' is running in another process: wait for its end, or stop "
             "it with Ctrl-C."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"hydra.sweep.dir: {plan.folder} cannot be made or written "
+            f"({error.strerror or error}): give another folder, or sweep.study a shorter name."
         ) from error
     try:
         yield
@@ -278,7 +298,7 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     )
     search.tell_workers(study, settings)
     study.pruner = search.build_pruner(sweep, plan.directions[0], epochs)
-    for values in _first(plan):
+    for values in plan.first:
         study.enqueue_trial(values, skip_if_exists=True)
     study.set_user_attr("samerun.folder", str(plan.folder))
     study.set_user_attr("samerun.sampler", sweep.sampler.value)
@@ -287,7 +307,7 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
 
-def _first(plan: Plan) -> list[dict[str, Any]]:
+def _first(plan: Plan) -> tuple[dict[str, Any], ...]:
     """Returns the points to try first: values, or those of runs in the store.
 
     Raises:
@@ -301,7 +321,7 @@ def _first(plan: Plan) -> list[dict[str, Any]]:
             search.check_point(plan.sweep, plan.space, points[-1])
         else:
             points.append(_preflight.enqueued(plan.sweep, plan.space, entry))
-    return points
+    return tuple(points)
 
 
 @contextlib.contextmanager

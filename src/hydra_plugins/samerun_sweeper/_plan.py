@@ -30,6 +30,7 @@ class Plan:
         directions: `minimize` or `maximize` of each.
         n_trials: trials in the end.
         workers: trials side by side.
+        first: points to try before any other.
     """
 
     sweep: config.Sweep
@@ -45,10 +46,23 @@ class Plan:
     directions: tuple[str, ...]
     n_trials: int
     workers: int
+    first: tuple[dict[str, Any], ...] = ()
 
     def tracking_uri(self) -> str:
         """Returns the whole address of the tracking store."""
         return tracking.resolve_uri(self.base.tracking.uri)
+
+    def check_places(self) -> None:
+        """Checks that the study and the runs are not to be in one database, as neither can share.
+
+        Raises:
+            UserError: they are.
+        """
+        if self.storage.partition("?")[0] == self.tracking_uri().partition("?")[0]:
+            raise UserError(
+                f"sweep.storage: received {config.redact(self.storage)}, which keeps the runs: "
+                "give the study a database of its own."
+            )
 
     def check_reach(self) -> None:
         """Checks that study and runs are kept where other machines reach them.

@@ -74,26 +74,31 @@ def model_lines(labels: Sequence[str], built: Sequence[tuple[int, int]]) -> list
 
 
 def check_values(study: Any, space: search.Space) -> None:
-    """Tries the space on a copy of a study that goes on with another one.
+    """Compares the space with the values that a study's trials have, as its storage will.
 
     Raises:
         UserError: Optuna cannot change an entry's options once trials have used them, or a trial
             that was interrupted has a value that is no longer in the space.
     """
-    import optuna
+    from optuna.distributions import check_distribution_compatibility
+    from optuna.trial import TrialState
 
-    copy = optuna.create_study(directions=study.directions)
+    now = {entry.key: search.distribution(entry.space) for entry in space.entries}
     for trial in study.get_trials(deepcopy=False):
-        if trial.state != optuna.trial.TrialState.WAITING:
-            copy.add_trial(trial)
-    interrupted = copy.get_trials(states=(optuna.trial.TrialState.RUNNING,))
-    try:
-        for trial in interrupted:
-            space.suggest(optuna.Trial(copy, trial._trial_id))
-        for _ in range(3):
-            space.suggest(copy.ask())
-    except ValueError as error:
-        raise UserError(
-            f"sweep.extend: the trials that the study has do not fit the new space ({error}): give "
-            "sweep.study another name."
-        ) from error
+        for key, before in trial.distributions.items():
+            if key not in now:
+                continue
+            try:
+                check_distribution_compatibility(before, now[key])
+            except ValueError as error:
+                raise _unfit(key, str(error)) from error
+            value = before.to_internal_repr(trial.params[key])
+            if trial.state == TrialState.RUNNING and not now[key]._contains(value):
+                raise _unfit(key, f"trial {trial.number} goes on with {trial.params[key]}")
+
+
+def _unfit(key: str, why: str) -> UserError:
+    return UserError(
+        f"sweep.extend: the trials that the study has do not fit the new space of {key} "
+        f"({why.rstrip('.')}): give sweep.study another name."
+    )

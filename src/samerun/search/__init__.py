@@ -1,7 +1,7 @@
 """Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
 
 from samerun.search.holding import Hold, held
-from samerun.search.pruners import build_pruner
+from samerun.search.pruners import build_pruner, check_options
 from samerun.search.samplers import (
     build_sampler,
     check_point,
@@ -9,8 +9,15 @@ from samerun.search.samplers import (
     num_trials,
     sampler_notes,
 )
-from samerun.search.space import Space, parse_space
-from samerun.search.storage import STORAGE_VARIABLE, is_away, open_storage, storage_url
+from samerun.search.space import Space, distribution, parse_space
+from samerun.search.storage import (
+    STORAGE_VARIABLE,
+    is_away,
+    is_broken,
+    open_storage,
+    refused,
+    storage_url,
+)
 from samerun.search.study import (
     Beginning,
     TrialSettings,

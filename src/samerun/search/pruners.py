@@ -1,10 +1,10 @@
 """Pruners: a table of builders. What is reported to them are epochs, counted from 1."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from samerun.config import Pruner, Sweep
+from samerun.config import Pruner, Sweep, UserError
 
 if TYPE_CHECKING:
     import optuna
@@ -23,6 +23,21 @@ def build_pruner(cfg: Sweep, direction: str, max_epochs: int) -> "optuna.pruners
     with warnings.catch_warnings():  # that an option may change in another version of Optuna
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return _BUILDERS[cfg.pruner](cfg, max_epochs)
+
+
+def check_options(cfg: Sweep, directions: Sequence[str], max_epochs: int) -> None:
+    """Builds the pruner once, for what Optuna itself checks.
+
+    Raises:
+        UserError: it refuses the options.
+    """
+    try:
+        build_pruner(cfg, directions[0], max_epochs)
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"sweep.{cfg.pruner}: Optuna refuses these options ({said.rstrip('.')}): correct them."
+        ) from error
 
 
 def _none(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":

@@ -10,6 +10,7 @@ from samerun.config import Choices, Config, Entry, Numbers, UserError, listed, n
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 Values = dict[str, Any]
 
@@ -206,6 +207,18 @@ def parse_space(
     """
     swept = read_space(words, params, compose=compose, options=options)
     return Space(entries=swept.entries, fixed=swept.fixed, notes=swept.notes)
+
+
+def distribution(space: Choices | Numbers) -> "BaseDistribution":
+    """Returns Optuna's distribution; both of its ends are the space's."""
+    from optuna import distributions
+
+    if isinstance(space, Choices):
+        return distributions.CategoricalDistribution(space.values)
+    if space.is_int:
+        low, high, step = int(space.low), int(space.high), int(space.step or 1)
+        return distributions.IntDistribution(low, high, log=space.is_log, step=step)
+    return distributions.FloatDistribution(space.low, space.high, log=space.is_log, step=space.step)
 
 
 def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:

@@ -23,6 +23,7 @@ STORAGE_VARIABLE = "SAMERUN_STORAGE"
 _LOCK_SECONDS = 60.0
 _BUSY_SECONDS = 60.0  # how long SQLite waits for another process's transaction
 _PORTS = {"postgresql": 5432, "mysql": 3306}
+_STAYS = ("malformed", "readonly database", "not a database")  # waiting does not help
 _TABLES = {"studies", "trials", "version_info"}
 
 
@@ -128,6 +129,8 @@ def _lock(url: str) -> Iterator[None]:
     if not url.startswith("sqlite:"):
         yield
         return
+    if _file(url).exists() and not os.access(_file(url), os.W_OK):
+        raise _refused(url, "the file cannot be written")
     file = Path(f"{_file(url)}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -178,13 +181,31 @@ def is_away(error: BaseException) -> bool:
 
     By the names of its classes, so that no database's package has to be imported to ask.
     """
-    away = {"StorageInternalError", "OperationalError", "InterfaceError", "RpcError"}
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & away) or isinstance(error, ConnectionError | TimeoutError)
+    stays = any(sign in _words(error) for sign in _STAYS)
+    return (is_broken(error) and not stays) or isinstance(error, ConnectionError | TimeoutError)
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether this is what a storage raises that cannot be read or written."""
+    kinds = {"StorageInternalError", "OperationalError", "InterfaceError", "RpcError"}
+    return bool({kind.__name__ for kind in type(error).__mro__} & {*kinds, "DatabaseError"})
+
+
+def _words(error: BaseException) -> str:
+    """Returns what the database said; Optuna's own words say nothing of what happened."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return redact(str(root))
+
+
+def refused(url: str, error: Exception) -> UserError:
+    """Returns what to tell somebody whose storage raised this."""
+    return _refused(url, _why(error))
 
 
 def _why(error: Exception) -> str:
-    words = redact(str(error))
+    words = f"{redact(str(error))} {_words(error)}"
     known = {
         "no longer compatible": "it was made by another version of Optuna: copy it, then run "
         "`optuna storage upgrade --storage URL`",
@@ -199,9 +220,11 @@ def _why(error: Exception) -> str:
         "Failed to import DB access module": "the driver of that database is not installed",
         "unable to open database file": "the file cannot be opened",
         "readonly database": "the file cannot be written",
+        "malformed": "the file is damaged",
     }
     said = next((said for sign, said in known.items() if sign in words), None)
-    return said or f"it cannot be used ({(words.splitlines() or [type(error).__name__])[0][:200]})"
+    first = (_words(error).splitlines() or [type(error).__name__])[0][:200]
+    return said or f"it cannot be used ({first})"
 
 
 def _refused(url: str, why: str) -> UserError:
