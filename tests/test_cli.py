@@ -9,6 +9,7 @@ import pytest
 
 from conftest import PROGRAMS
 from samerun import config
+from samerun.cli import main
 
 
 def answer(*words, cwd, **environment):
@@ -110,3 +111,39 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rate.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["rate.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["tracking.uri=http://bob:geheim@127.0.0.1:9/"], id="word"),
+        pytest.param(["++tracking.uri='http://bob:geheim@127.0.0.1:9/'"], id="quoted"),
+        pytest.param(
+            ["-m", "seed=1,2", "tracking.uri=http://bob:geheim@127.0.0.1:9/"], id="multirun"
+        ),
+        pytest.param(["--config-dir", "own", "experiment=mine"], id="file"),
+        pytest.param(["-m", "--config-dir", "own", "experiment=mine"], id="file-multirun"),
+    ],
+)
+def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, capfd, words):
+    own = project / "own" / "experiment" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    head, text = "# @package _global_\n", "tracking: {uri: 'http://bob:geheim@127.0.0.1:9/'}\n"
+    own.write_text(head + text)
+    assert main(["train", *words, "model=mlp"]) == 2
+    said = capfd.readouterr()
+    assert "received 'http://bob:***@127.0.0.1:9', but nothing listens there" in said.err
+    assert "geheim" not in said.out + said.err
+    assert list(project.rglob(".hydra/config.yaml"))
+    files = [file for file in project.rglob("*") if file.is_file() and file != own]
+    assert [file for file in files if b"geheim" in file.read_bytes()] == []
+    assert own.read_text() == head + text
+
+
+def test_passwords_of_several_stores_are_refused_in_one_sentence(project, capsys):
+    words = ["-m", "tracking.uri=http://a:geheim@127.0.0.1:9,http://127.0.0.1:10"]
+    assert main(["train", *words]) == 2
+    assert capsys.readouterr().err == (
+        "samerun: tracking.uri: received http://a:***@127.0.0.1:9,http://127.0.0.1:10, expected "
+        "one address where it holds a password.\n"
+    )

@@ -165,6 +165,30 @@ def test_a_link_among_the_artifacts_does_not_lead_out(store, project):
     assert "the secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("is_said", [True, False])
+def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_said(
+    store, capsys, monkeypatch, is_said
+):
+    from mlflow import MlflowClient
+    from mlflow.entities import FileInfo
+
+    run_id = store({"config/resolved.yaml": "a: " + 1_000_000 * "x"})
+    fetched = []
+    fetch = MlflowClient.download_artifacts
+
+    def noted(client, run, path, folder):
+        fetched.append(path)
+        return fetch(client, run, path, folder)
+
+    monkeypatch.setattr(MlflowClient, "download_artifacts", noted)
+    if not is_said:
+        silent = [FileInfo("config/resolved.yaml", False, None)]
+        monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: silent)
+    said = refused(capsys, "reproduce", run_id)
+    assert "its config/resolved.yaml has 1000003 bytes, expected at most 1000000" in said
+    assert bool(fetched) is not is_said
+
+
 @pytest.fixture
 def checkout(project):
     git(project, "init", "--quiet")

@@ -94,3 +94,11 @@ def test_the_identity_follows_config_code_and_data():
         provenance.identity("c", {"a.py": "1"}, {"test": "2"}),
     }
     assert len(others | {identity}) == 5
+
+
+def test_a_distribution_has_one_name_however_it_is_spelled():
+    spelled = ("ML_Dtypes", "ml.dtypes", "ml--dtypes")
+    assert {provenance.normalized(name) for name in spelled} == {"ml-dtypes"}
+    needed = provenance.requirements("samerun")
+    assert {"hydra-core", "scikit-learn"} <= needed
+    assert not {"ruff", "distributed"} & needed  # of extras

@@ -1,5 +1,6 @@
 """Runs against a real MLflow server, which goes away in the middle and comes back."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,9 +9,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import optuna
 import pytest
 
 from samerun import config, tracking
+from samerun.cli import main
 from samerun.config import UserError
 
 pytestmark = pytest.mark.slow
@@ -120,3 +123,21 @@ def test_a_run_that_ends_offline_ends_soon_and_is_delivered_later(server, cfg, m
     client = tracking.connect(cfg.tracking.uri)
     assert [point.step for point in client.get_metric_history(run.id, "loss")] == [0, 1]
     assert client.get_run(run.id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_password_of_the_command_line_reaches_workers_and_no_file(cfg, project, executor):
+    words = ["-m", "sweep=optuna", "sweep.study=s", "sweep.n_trials=1", "sweep.workers=1"]
+    words += ["model=mlp", "model.dropout=interval(0,0.5)", "dataset.limit=100", "debug=fast"]
+    words += [f"tracking.uri='{cfg.tracking.uri}'", f"sweep.executor={executor}"]
+    assert main(["train", *words]) == 0
+    (study,) = optuna.get_all_study_summaries("sqlite:///optuna.db")
+    (trial,) = optuna.load_study(study_name=study.study_name, storage="sqlite:///optuna.db").trials
+    assert trial.state.name == "COMPLETE"
+    assert "geheim" not in json.dumps(trial.user_attrs)
+    assert any("//me:***@" in word for word in trial.user_attrs["samerun.words"])
+    assert "me:***@" in Path("multirun/s/0/.hydra/overrides.yaml").read_text()
+    files = [file for file in project.rglob("*") if file.is_file()]
+    assert [file for file in files if b"geheim" in file.read_bytes()] == []
+    client = tracking.connect(cfg.tracking.uri)
+    assert client.get_run(trial.user_attrs["samerun.run"]).info.status == "FINISHED"

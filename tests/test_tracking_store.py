@@ -52,6 +52,15 @@ def test_the_store_is_the_configs_then_the_environments_then_mlflows_own(tmp_pat
     assert tracking.resolve_uri("postgresql+psycopg2://h/d") == "postgresql+psycopg2://h/d"
 
 
+def test_a_password_that_is_not_written_down_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:geheim@host/")
+    assert tracking.resolve_uri("https://me:***@host/") == "https://me:geheim@host"
+    for known in ("https://me:geheim@other", "https://me:***@host"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", known)
+        with pytest.raises(UserError, match=r"The store https://me:\*\*\*@host needs its password"):
+            tracking.resolve_uri("https://me:***@host")
+
+
 @pytest.mark.parametrize(
     "uri",
     ["mlruns", "./mlruns", "file:./mlruns", "ftp://host/runs", "sqlite://", "sqlite:///:memory:"],

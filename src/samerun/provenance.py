@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -130,6 +131,22 @@ def distributions_of(modules: Collection[str]) -> list[str]:
         return []
     known = _distributions(_installed())
     return sorted({name for module in modules for name in known.get(module, ())} - {"samerun"})
+
+
+def normalized(name: str) -> str:
+    """Returns a distribution's name as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements(name: str) -> set[str]:
+    """Returns the normalized names of what an installed distribution needs, without its extras.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: it is not installed.
+    """
+    lines = importlib.metadata.requires(name) or []
+    kept = [line for line in lines if "extra ==" not in line]
+    return {normalized(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in kept}
 
 
 def _installed() -> tuple[tuple[str, int], ...]:

@@ -24,6 +24,8 @@ GONE_SECONDS = 60.0
 """How long a scheduler may be silent before the sweep gives up: twice Dask's own patience."""
 END_SECONDS = 10.0
 """How long a process may take to end itself before its nanny does it."""
+RESTART_SECONDS = 60.0
+"""How long a nanny may take to end a process and to start the next one."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,10 +86,11 @@ class DaskExecutor(Executor):
         self._modules = dict(modules)
         self._most = most
         self._max_trials = max_trials
-        self._used_up: list[str] = []
         self._own = _remote.facts(Needs())
         self._lock = threading.RLock()
         self._workers: dict[str, _Worker] = {}
+        # Whose process is to end: their addresses are not taken in again before it has.
+        self._leaving: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
         self._queue: deque[_Task] = deque()
         self._is_closed = threading.Event()
@@ -178,8 +181,11 @@ class DaskExecutor(Executor):
             for task in [task for task in self._queue if task.future is future]:
                 self._queue.remove(task)
                 self._lose(task, "it had not begun")
-            for worker in self._workers.values():
+            busy = [worker for worker in self._workers.values() if worker.task is not None]
+            for worker in busy:
                 if worker.task is not None and worker.task.future is future:
+                    self._workers.pop(worker.address)
+                    self._leaving[worker.address] = worker
                     worker.ends_by = time.monotonic() + END_SECONDS
                     self._lose(worker.task, "its process was ended")
 
@@ -222,20 +228,18 @@ class DaskExecutor(Executor):
 
     def _look(self) -> None:
         """Takes in workers that are new, and gives up those that are gone."""
-        with self._lock:
-            used_up, self._used_up = self._used_up, []
-        if used_up:
-            self._client.restart_workers(used_up, timeout=60, raise_for_error=False)
         found = self._client.scheduler_info()["workers"]
         self._heard = time.monotonic()
         with self._lock:
             for address in [a for a in self._workers if a not in found]:
                 self._remove(address)
             self._refused = {a: why for a, why in self._refused.items() if a in found}
-            stuck = [w for w in self._workers.values() if w.ends_by and w.ends_by < self._heard]
-        for worker in stuck:
-            self._end_by_nanny(worker)
-        new = [a for a in found if a not in self._workers and a not in self._refused]
+            self._leaving = {a: worker for a, worker in self._leaving.items() if a in found}
+            for worker in list(self._leaving.values()):
+                if worker.ends_by is not None and worker.ends_by <= self._heard:
+                    self._end_by_nanny(worker)
+            known = {*self._workers, *self._refused, *self._leaving}
+        new = [a for a in found if a not in known]
         if self._most is not None:
             new = new[: max(self._most - len(self._workers), 0)]
         if new:
@@ -273,6 +277,13 @@ class DaskExecutor(Executor):
         if worker.task is not None:
             self._lose(worker.task, f"worker {address} is gone")
 
+    def _forget(self, worker: _Worker) -> bool:
+        """Gives up a worker; returns whether it was not given up before, its address taken anew."""
+        is_known = self._workers.get(worker.address) is worker
+        if is_known:
+            del self._workers[worker.address]
+        return is_known
+
     def _lose(self, task: _Task, why: str) -> None:
         """Breaks a call; cancelled, its process ends itself if it is still there."""
         if not task.future.done():
@@ -288,9 +299,24 @@ class DaskExecutor(Executor):
             self._empty_queue("the scheduler is gone")
 
     def _end_by_nanny(self, worker: _Worker) -> None:
+        """Has a process ended in a thread of its own, as that may take a minute."""
         worker.ends_by = None
         if worker.has_nanny:
-            self._client.restart_workers([worker.address], timeout=60, raise_for_error=False)
+            threading.Thread(target=self._restart, args=(worker,), daemon=True).start()
+        else:
+            del self._leaving[worker.address]
+
+    def _restart(self, worker: _Worker) -> None:
+        address, answer = worker.address, {}
+        with contextlib.suppress(Exception):  # it is gone, or the scheduler is away for a moment
+            answer = self._client.restart_workers(
+                [address], timeout=RESTART_SECONDS, raise_for_error=False
+            )
+        with self._lock:
+            if answer.get(address) != "OK":
+                worker.ends_by = time.monotonic() + END_SECONDS  # then once more
+            elif self._leaving.get(address) is worker:
+                del self._leaving[address]
 
     def _dispatch(self) -> None:
         """Hands waiting calls to workers that are free."""
@@ -322,6 +348,7 @@ class DaskExecutor(Executor):
 
         result: Any = None
         error: BaseException | None = None
+        is_used_up = False
         try:
             result = remote.result(timeout=END_SECONDS)
         except (KilledWorker, CancelledError, TimeoutError) as gone:
@@ -330,15 +357,16 @@ class DaskExecutor(Executor):
             error = raised
         with self._lock:
             if isinstance(error, WorkerLost):  # taken in again when its process is known
-                self._workers.pop(worker.address, None)
+                self._forget(worker)
             elif worker.task is task:
                 worker.task = None
                 worker.trials += task.function is _remote.run_trial
                 if worker.has_nanny and worker.trials == self._max_trials:
-                    self._workers.pop(worker.address, None)
-                    self._used_up.append(worker.address)
+                    is_used_up = self._forget(worker)
+                if is_used_up:
+                    self._leaving[worker.address] = worker
                 if error is not None and task.function is _workers.warm_up:
-                    self._workers.pop(worker.address, None)
+                    self._forget(worker)
                     self._refuse(worker.address, f"cannot import TensorFlow ({error})")
             if not task.future.done():
                 if error is None:
@@ -347,6 +375,8 @@ class DaskExecutor(Executor):
                     task.future.set_exception(error)
         with contextlib.suppress(Exception):
             remote.release()
+        if is_used_up:  # its process ends only now that it holds no outcome any more
+            worker.ends_by = time.monotonic()
         self._dispatch()
 
 

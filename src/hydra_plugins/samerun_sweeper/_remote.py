@@ -3,11 +3,9 @@
 Dask runs a task in a thread that is not the main one, so nothing here installs signal handlers.
 """
 
-import importlib.metadata
 import logging
 import os
 import platform
-import re
 import socket
 import stat
 import sys
@@ -114,7 +112,8 @@ def facts(needs: Needs) -> Facts:
 
 def _requirements() -> dict[str, str]:
     """Returns the versions of all that the package needs; a worker may lack other tools."""
-    installed = {_plain(name): version for name, version in provenance.packages().items()}
+    normalized = provenance.normalized
+    installed = {normalized(name): version for name, version in provenance.packages().items()}
     found: dict[str, str] = {}
     waiting = ["samerun", "distributed"]
     while waiting:
@@ -122,14 +121,8 @@ def _requirements() -> dict[str, str]:
         if name in found or name not in installed:
             continue
         found[name] = installed[name]
-        for line in importlib.metadata.requires(name) or []:
-            if "extra ==" not in line:
-                waiting.append(_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]))
+        waiting += provenance.requirements(name)
     return found
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _unreachable(needs: Needs) -> str:

@@ -168,9 +168,9 @@ class Frozen:
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     def words(self, values: Mapping[str, Any]) -> list[str]:
-        """Returns the words that train a trial outside the sweep."""
+        """Returns the words that train a trial outside the sweep; they are written down."""
         fixed = [*self._space.fixed, *self._words[self._branch_of(values)]]
-        return [*fixed, *self._space.overrides(values)]
+        return [config.redact(word) for word in (*fixed, *self._space.overrides(values))]
 
     def composition(self, values: Mapping[str, Any]) -> config.Composition:
         """Returns the parsed config of a trial with these values.

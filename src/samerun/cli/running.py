@@ -83,11 +83,13 @@ def _trained(composition: config.Composition, run: "Run") -> "tuple[Console, Res
 def _run_trial(composition: config.Composition, folder: Path) -> "Result":
     """Goes on with the run that the sweep made for a trial, from its last checkpoint if any."""
     from samerun import provenance, search, tracking
+    from samerun.replay import afresh
     from samerun.replay.resume import find_state
 
     cfg = composition.config
     assert cfg.trial is not None
     (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
+    afresh.give_up_if_asked(stored, uri=cfg.tracking.uri)
     state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
     again = tracking.reopen_run(
         folder,

@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def train_command(words: list[str]) -> int:
     if {"-h", "--help"} & set(words):
         print(train_help())
         return 0
-    words, plot = taken(config.expanded(words), "--schedule-plot")
+    words, plot = taken(without_password(config.expanded(words)), "--schedule-plot")
     if plot is not None:
         return _plot_schedule(words, Path(plot))
     if any(word.lstrip("+").startswith("sweep=") for word in words):
@@ -84,6 +84,41 @@ def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
                 raise UserError(f"{flag}: received nothing, expected a file name.")
             return words[:index] + words[index + 2 :], words[index + 1]
     return words, None
+
+
+def without_password(words: Sequence[str]) -> list[str]:
+    """Returns the words with `***` where the tracking store's password stands.
+
+    Hydra writes the words and what it makes of them into every run's folder. The whole address goes
+    into the environment, where `tracking.resolve_uri` finds it in this process and in workers.
+
+    Raises:
+        UserError: there are several addresses with passwords.
+    """
+    safe = []
+    for word in words:
+        hidden = config.redact(word)
+        if hidden != word and word.lstrip("+").startswith("tracking.uri="):
+            uri = _value(word)
+            if not isinstance(uri, str):
+                raise UserError(
+                    f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "
+                    "where it holds a password."
+                )
+            os.environ["MLFLOW_TRACKING_URI"] = uri
+            word = hidden
+        safe.append(word)
+    return safe
+
+
+def _value(word: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(word).value()
+    except HydraException as error:
+        raise config.translated(error) from error
 
 
 def _has_own_flags(words: Sequence[str]) -> bool:
@@ -188,8 +223,23 @@ def run_task(node: Any) -> "Result | StoredRun":
     from hydra.core.hydra_config import HydraConfig
 
     hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    _hide_passwords(
+        [
+            Path(hydra_config.sweep.dir, "multirun.yaml"),
+            *folder.joinpath(hydra_config.output_subdir or ".hydra").glob("*.yaml"),
+        ]
+    )
     composition = checked(config.parse(node, hydra_config.overrides.task))
-    return run_one(composition, Path(hydra_config.runtime.output_dir))
+    return run_one(composition, folder)
+
+
+def _hide_passwords(files: Iterable[Path]) -> None:
+    """Takes passwords out of what Hydra wrote: they may stand in a config file of the user's."""
+    for file in files:
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        if config.redact(text) != text:
+            file.write_text(config.redact(text), encoding="utf-8")
 
 
 def _plot_schedule(words: Sequence[str], path: Path) -> int:

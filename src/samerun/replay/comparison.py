@@ -1,11 +1,11 @@
 """Two sides of a run, row by row: code, environment, machine, data; same, differs or unknown."""
 
 import hashlib
-import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from samerun.config import UserError
 from samerun.identity import PACKAGE
+from samerun.provenance import normalized, requirements
 from samerun.replay.origin import Facts, clean
 
 _CORE = ("tensorflow", "keras", "numpy")
@@ -114,11 +115,11 @@ def missing_packages(recorded: Facts, present: Facts) -> list[str]:
         recorded: of the run.
         present: of this environment.
     """
-    known = {_plain(name) for name in present.packages or {}}
+    known = {normalized(name) for name in present.packages or {}}
     return [
         f"{name}=={version}"
         for name, version in (recorded.packages or {}).items()
-        if _plain(name) in _needed(recorded) and _plain(name) not in known
+        if normalized(name) in _needed(recorded) and normalized(name) not in known
     ]
 
 
@@ -357,23 +358,16 @@ def _listed(names: Sequence[str]) -> str:
 def _named(packages: Mapping[str, str] | None) -> dict[str, str] | None:
     if packages is None:
         return None
-    return {_plain(name): version for name, version in packages.items()}
-
-
-def _plain(name: str) -> str:
-    """The name as package indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return {normalized(name): version for name, version in packages.items()}
 
 
 def _needed(side: Facts) -> set[str]:
     """What samerun itself needs, without its extras, and what the user's own code imports."""
     try:
-        words = importlib.metadata.requires("samerun") or []
-    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
-        words = []
-    own = [word for word in words if "extra ==" not in word]
-    names = [re.split(r"[^A-Za-z0-9._-]", word)[0] for word in own]
-    return {_plain(name) for name in (*names, *side.own_packages, *_CORE)}
+        names = requirements("samerun")
+    except PackageNotFoundError:  # a checkout that is not installed
+        names = set()
+    return {normalized(name) for name in (*names, *side.own_packages, *_CORE)}
 
 
 def _escaped(cell: str) -> str:

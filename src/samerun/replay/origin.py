@@ -243,14 +243,8 @@ def _leaves(node: Any) -> Iterator[str]:
 
 
 def _bytes(run: StoredRun, path: str, uri: str | None) -> bytes:
-    content = tracking.read_artifact(run, path, uri=uri)
     most = _MOST_BYTES.get(path, _MOST_BYTES_OTHERWISE)
-    if len(content) > most:
-        raise UserError(
-            f"Run {run.id}: its {path} has {len(content)} bytes, expected at most {most}: it was "
-            "not written by samerun and is not used."
-        )
-    return content
+    return tracking.read_artifact(run, path, uri=uri, most_bytes=most)
 
 
 def _text(run: StoredRun, path: str, uri: str | None) -> str:

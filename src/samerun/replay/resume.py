@@ -232,7 +232,8 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
             path = f"{CHECKPOINTS}/{name}"
             if path in there:
                 content = tracking.read_artifact(run, path, uri=uri)
-                Path(folder, name).write_bytes(content)
+                if content:  # else it was given up, see `afresh`
+                    Path(folder, name).write_bytes(content)
         return checkpoints.latest(Path(folder))
 
 

@@ -21,6 +21,7 @@ from samerun.replay.worktree import Checkout
 from samerun.tracking import read_artifact, resolve_uri
 
 _REQUIREMENTS = "provenance/requirements.txt"
+_MOST_BYTES = 1_000_000  # a list of packages has some kilobytes
 _PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9.!+_-]+")
 _NOT_FROM_AN_INDEX = {"samerun", "pip", "setuptools", "wheel"}
@@ -97,7 +98,8 @@ def _only_samerun(folder: Path) -> Path:
 
 def _environment(origin: Origin, folder: Path, trusted: Sequence[str], out: Console) -> Path:
     """Makes a virtual environment with the recorded packages and returns its Python."""
-    text = read_artifact(origin.run, _REQUIREMENTS).decode("utf-8", "replace")
+    content = read_artifact(origin.run, _REQUIREMENTS, most_bytes=_MOST_BYTES)
+    text = content.decode("utf-8", "replace")
     worktree.check_recorded_here(origin.run, _REQUIREMENTS, text, trusted, word="recorded-packages")
     file = folder.with_suffix(".txt")
     lines = pinned(text)

@@ -16,6 +16,7 @@ from samerun.tracking.delivery import Delivery
 from samerun.tracking.lookup import StoredRun
 from samerun.tracking.run import Status
 from samerun.tracking.spool import Spool, now, write_whole
+from samerun.tracking.store import full_uri
 
 ALIVE_LOCK = "alive.lock"
 RUN_FILE = "run.json"
@@ -94,18 +95,6 @@ def run_in(folder: Path) -> str | None:
         return read_run_file(folder).get("id")
     except UserError:
         return None
-
-
-def full_uri(stored: str, given: str | None) -> str:
-    """Puts the password back that is never written down."""
-    if "***@" not in stored:
-        return stored
-    for uri in (given, os.environ.get("MLFLOW_TRACKING_URI")):
-        if uri and redact(uri).rstrip("/") == stored:
-            return uri.rstrip("/")
-    raise UserError(
-        f"The store {stored} needs its password: set MLFLOW_TRACKING_URI to its whole address."
-    )
 
 
 def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:

@@ -33,9 +33,10 @@ def resolve_uri(uri: str | None) -> str:
     """Returns the tracking URI of a run: the given one, the environment's, or MLflow's default.
 
     Raises:
-        UserError: MLflow 3.17 keeps no runs at such an address.
+        UserError: MLflow 3.17 keeps no runs at such an address, or its password is not known.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    chosen = full_uri(chosen, None)
     scheme = urlsplit(chosen).scheme.partition("+")[0]
     if scheme == "sqlite":
         file = database_file(chosen)
@@ -46,6 +47,26 @@ def resolve_uri(uri: str | None) -> str:
         f"tracking.uri: received '{redact(chosen)}', expected a database such as "
         "sqlite:///mlflow.db or a server such as http://127.0.0.1:5000; MLflow no longer keeps "
         "runs in plain folders."
+    )
+
+
+def full_uri(stored: str, given: str | None) -> str:
+    """Puts the password back that is never written down.
+
+    Args:
+        stored: an address as it was written down.
+        given: the whole address, if it was given; otherwise the environment's is tried.
+
+    Raises:
+        UserError: its password is not known.
+    """
+    if "***@" not in stored:
+        return stored
+    for uri in (given, os.environ.get("MLFLOW_TRACKING_URI")):
+        if uri and "***@" not in uri and redact(uri).rstrip("/") == stored.rstrip("/"):
+            return uri.rstrip("/")
+    raise UserError(
+        f"The store {stored} needs its password: set MLFLOW_TRACKING_URI to its whole address."
     )
 
 

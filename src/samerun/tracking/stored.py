@@ -45,27 +45,55 @@ def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) 
     return sorted(found)
 
 
-def read_artifact(run: StoredRun, path: str, *, uri: str | None = None) -> bytes:
+def read_artifact(
+    run: StoredRun, path: str, *, uri: str | None = None, most_bytes: int | None = None
+) -> bytes:
     """Returns the content of one of a run's artifacts.
 
     Args:
         run: the run.
         path: such as `config/resolved.yaml`.
         uri: the store, by default that of this folder.
+        most_bytes: what it may have; a larger one is not fetched where the store says its size, and
+            not read elsewhere. `None`: any number.
 
     Raises:
-        UserError: there is no such artifact, or the path leads out of the run's artifacts.
+        UserError: there is no such artifact, it is too large, or the path leads out of the run's
+            artifacts.
     """
     inside = _inside(run, path)
     client = store.connect(existing(uri))
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
         try:
+            if most_bytes is not None:
+                _check_size(run, inside, _size_in_store(client, run, inside), most_bytes)
             got = Path(client.download_artifacts(run.id, inside, folder))
             if not got.is_file() or not got.resolve().is_relative_to(Path(folder).resolve()):
                 raise FileNotFoundError(f"{inside} is no file")
+            if most_bytes is not None:
+                _check_size(run, inside, got.stat().st_size, most_bytes)
             return got.read_bytes()
         except Exception as error:
             raise _unreadable(run, inside, error) from error
+
+
+def _size_in_store(client: Any, run: StoredRun, path: str) -> int | None:
+    """Returns how many bytes the store says an artifact has; not every store says it."""
+    folder = str(PurePosixPath(path).parent)
+    for entry in client.list_artifacts(run.id, None if folder == "." else folder):
+        if str(entry.path) == path:
+            if entry.is_dir:
+                raise FileNotFoundError(f"{path} is no file")
+            return entry.file_size if isinstance(entry.file_size, int) else None
+    return None
+
+
+def _check_size(run: StoredRun, path: str, size: int | None, most: int) -> None:
+    if size is not None and size > most:
+        raise UserError(
+            f"Run {run.id}: its {path} has {size} bytes, expected at most {most}: it was not "
+            "written by samerun and is not used."
+        )
 
 
 def _inside(run: StoredRun, path: str) -> str:

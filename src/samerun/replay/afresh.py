@@ -1,0 +1,57 @@
+"""A run that is to begin again: its checkpoints are given up, wherever they are."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from samerun import checkpoints, tracking
+from samerun.config import UserError, redact
+from samerun.replay.resume import CHECKPOINTS
+from samerun.tracking import StoredRun
+
+_TAG = "samerun.begins_afresh"
+
+
+def ask(client: Any, run_id: str) -> None:
+    """Asks whoever goes on with a run, on whatever machine, to give up its checkpoints before.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: the run.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    try:
+        client.set_tag(run_id, _TAG, "true")
+    except Exception as error:
+        said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"tracking: run {run_id} cannot begin again: {said}") from error
+
+
+def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
+    """Gives up the checkpoints of a run that was asked to begin again.
+
+    An uploaded one is replaced by an empty file, since not every store lets files be deleted. The
+    tag goes last: cut off before, all of it is done again.
+
+    Args:
+        run: the run, which nobody else works on.
+        uri: the store, by default that of this folder.
+    """
+    if run.tags.get(_TAG) != "true":
+        return
+    own = tracking.folder_of(run)
+    if own is not None:
+        # Of what was not uploaded yet, the copies that wait for it too.
+        for folder in (own / CHECKPOINTS, own / "artifacts" / CHECKPOINTS):
+            for file in folder.glob("*.npz"):
+                file.unlink()
+    client = tracking.connect(tracking.resolve_uri(uri))
+    there = tracking.list_artifacts(run, CHECKPOINTS, uri=uri)
+    with tempfile.TemporaryDirectory(prefix="samerun-") as empty:
+        for name in checkpoints.UPLOADED:
+            if f"{CHECKPOINTS}/{name}" in there:
+                Path(empty, name).touch()
+                client.log_artifact(run.id, str(Path(empty, name)), CHECKPOINTS)
+    tracking.tag_run(run, {_TAG: ""}, uri=uri)

@@ -1,0 +1,55 @@
+"""A run that begins again goes on from none of its checkpoints, wherever they are."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from samerun import checkpoints, config, tracking
+from samerun.checkpoints import State
+from samerun.replay import afresh, resume
+
+
+def by_id(run_id):
+    (run,) = tracking.find_runs([run_id])
+    return run
+
+
+def write(run, epoch, number):
+    """Writes a checkpoint and uploads it, as a run with a server does."""
+    folder = run.folder / "checkpoints"
+    checkpoints.write(folder, State(epoch=epoch, step=0, arrays={}, meta={}), is_best=True)
+    run.log_file(checkpoints.for_upload(folder, number), "checkpoints")
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_run_that_is_to_begin_again_does_not_go_on_from_a_checkpoint(
+    client, monkeypatch, caplog, is_elsewhere
+):
+    monkeypatch.setattr(resume, "_check_code", lambda *_: None)
+    cfg, folder = config.compose().config, Path("1")
+
+    def found():
+        state = resume.find_state(by_id(run.id), cfg, uri=None)
+        return None if state is None else state.epoch
+
+    with tracking.open_run(cfg, folder) as run:
+        for number in range(3):
+            write(run, number + 1, number)
+    if is_elsewhere:
+        shutil.rmtree(folder)
+    assert found() == 3
+    afresh.give_up_if_asked(by_id(run.id), uri=None)
+    assert found() == 3  # nobody asked
+
+    afresh.ask(client, run.id)
+    afresh.give_up_if_asked(by_id(run.id), uri=None)
+    assert found() is None
+    assert caplog.messages == []  # nothing is damaged
+
+    with tracking.reopen_run(Path("2") if is_elsewhere else folder, run_id=run.id) as again:
+        write(again, 1, 0)
+    afresh.give_up_if_asked(by_id(run.id), uri=None)
+    assert found() == 1
+    shutil.rmtree("2" if is_elsewhere else folder)
+    assert found() == 1
