@@ -269,14 +269,10 @@ def test_a_fault_stops_the_sweep_where_the_settings_say_so(worker, project, caps
 
 
 def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
-    for number in (0, 2):
-        folder = project / "multirun" / "s" / str(number) / "checkpoints"
-        folder.mkdir(parents=True)
-        (folder / "last.npz").write_bytes(b"the state before")
     worker.say = faulty
     sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
-    assert not (project / "multirun" / "s" / "0" / "checkpoints").exists()
-    assert (project / "multirun" / "s" / "2" / "checkpoints" / "last.npz").exists()
+    asked = [run["samerun.trial"] for run in children() if "samerun.begins_afresh" in run]
+    assert asked == ["0"]  # see test_afresh.py for what its worker does then
 
 
 def test_a_lost_worker_costs_no_trial(worker, project):

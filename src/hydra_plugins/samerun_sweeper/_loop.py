@@ -13,7 +13,6 @@ Every step can be cut off by `kill -9`, and the same command goes on as if it ha
 
 import contextlib
 import logging
-import shutil
 import signal
 import time
 from collections import deque
@@ -33,6 +32,7 @@ from hydra_plugins.samerun_sweeper._launching import read_outcome
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
 from samerun.config import Policy, UserError, redact
+from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
 
 LOOK_SECONDS = 0.5
@@ -350,7 +350,7 @@ class Loop:
         _log.warning("Trial %d is tried again: %s.", job.trial.number, outcome.reason)
         (job.folder / _workers.OUTCOME_FILE).unlink(missing_ok=True)
         if outcome.state is State.nan:
-            shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+            afresh.ask(self._client, job.run_id)
         self._progress.left(job.trial.number)
         self._again.append(job)
 

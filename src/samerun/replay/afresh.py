@@ -20,13 +20,15 @@ def ask(client: Any, run_id: str) -> None:
         run_id: the run.
 
     Raises:
-        UserError: the store cannot be used.
+        UserError: the run cannot be asked.
+        ConnectionError: the store does not answer.
     """
     try:
         client.set_tag(run_id, _TAG, "true")
     except Exception as error:
         said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"tracking: run {run_id} cannot begin again: {said}") from error
+        kind = UserError if tracking.answers(client) else ConnectionError
+        raise kind(f"tracking: run {run_id} cannot begin again: {said}") from error
 
 
 def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
