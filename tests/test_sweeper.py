@@ -23,7 +23,7 @@ from conftest import until
 from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
-from samerun import tracking
+from samerun import config, tracking
 from samerun.cli import main
 from samerun.search import holding
 from samerun.search.outcome import Outcome, State
@@ -132,6 +132,30 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
     out = capsys.readouterr().out
     assert "samerun reproduce" in out
     assert "model.dropout=" in out
+
+
+def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, capsys):
+    sweep("sweep.study=night")
+    best = study("night").best_trial.user_attrs["samerun.run"]
+    cfg = config.compose(["model=mlp"])
+    with tracking.open_run(cfg.config, project / "alone", name="alone") as run:
+        run.log_text(cfg.resolved, "config/resolved.yaml")
+    said = (
+        f"'night' is a sweep: give one of its trials, such as {best[:8]}, the best; the sweep "
+        "itself goes on with its command and sweep.study=night."
+    )
+    parent = next(run for run in runs() if run["name"] == "night")
+    for command in ("reproduce", "reproduce --check", "resume", "resume --fork", "diff alone"):
+        for word in ("night", parent["id"][:12]):
+            assert main([*command.split(), word]) == 2
+            assert said in capsys.readouterr().err
+
+
+def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, project, capsys):
+    worker.say = lambda order, outcome: Outcome(state=State.pruned, epochs=1)
+    sweep()
+    assert main(["reproduce", "s"]) == 2
+    assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
 
 
 def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
@@ -394,8 +418,6 @@ def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
     assert "model=mlp" in words
     assert not any(word.startswith(("sweep", "trial", "hydra")) for word in words)
     assert any(word.startswith("training.intra_op_threads=") for word in words)
-    from samerun import config
-
     alone = config.compose(words).config
     assert alone.model.dropout == order.node.model.dropout
     assert alone.training.intra_op_threads == config.available_cores()

@@ -74,6 +74,17 @@ def write_report(plan: Plan, study: "optuna.Study", run: tracking.Run) -> None:
         _log.warning("The report was not written: %s", config.redact(repr(error)))
 
 
+def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
+    """Names the best trial's run in the sweep's own, for commands that are given that one."""
+    try:
+        best = [trial.user_attrs.get("samerun.run") for trial in study_report.best_trials(study)]
+    except Exception as error:  # the storage is away: what ended the sweep is what counts
+        _log.warning("The best trial was not tagged: %s", config.redact(repr(error)))
+        return
+    if best and best[0]:
+        run.set_tags({"samerun.best": str(best[0])})
+
+
 def say_best(table: Progress, plan: Plan, study: "optuna.Study", why: str) -> None:
     """Prints the best trial, its command and how to reproduce it."""
     rows = study_report.last_lines(

@@ -263,6 +263,7 @@ def _run(
         finally:
             progress.close()
             _ending.write_report(plan, study, run)
+            _ending.tag_best(study, run)
         _ending.say_best(progress, plan, study, why)
 
 
