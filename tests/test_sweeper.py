@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -132,6 +133,11 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
     out = capsys.readouterr().out
     assert "samerun reproduce" in out
     assert "model.dropout=" in out
+    first = out.splitlines()[0]
+    assert first.startswith("sweep s: validation/loss, small is good; 3 trials, one at a time; ")
+    assert first.endswith("/optuna.db")
+    assert re.search(rf"^sweep +s  {parent['id']}$", out, re.MULTILINE)
+    assert re.search(r"^look .* ui$", out, re.MULTILINE)
 
 
 def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, capsys):
@@ -171,14 +177,30 @@ def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
     assert [value for key, _, value in sorted(points) if key == "sweep/complete"] == [1, 2, 3]
 
 
-def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project):
+def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project, capsys):
     sweep(space=GROUPS)
+    assert "already" not in capsys.readouterr().out
     sweep(space=GROUPS)
+    assert "All 3 trials had ended already: sweep.n_trials=10 " in capsys.readouterr().out
     assert len(worker.orders) == 3
     sweep(space=GROUPS, n=5)
+    assert "; 5 trials (3 ended already), one at a time; " in capsys.readouterr().out
     assert [order.number for order in worker.orders] == [0, 1, 2, 3, 4]
     assert states() == ["COMPLETE"] * 5
     assert len(children()) == 5
+
+
+def test_notes_and_the_size_of_each_different_model_are_said_first(worker, project, capsys):
+    groups = ("schedule=constant,cosine", "optimizer=adam,rmsprop")
+    assert sweep("sweep.sampler=grid", space=groups, n=1) == 0
+    note, first, size, *_ = capsys.readouterr().out.splitlines()
+    assert note.startswith("grid has 4 combinations and sweep.n_trials is 1: ")
+    assert first.startswith("sweep s: ")
+    assert size == "mlp digits: 10 parameters, under 1 MB in training"
+    assert sweep("sweep.sampler=grid", space=groups, n=9) == 0
+    assert "; 4 trials (1 ended already), one at a time; " in capsys.readouterr().out
+    assert sweep("sweep.sampler=grid", space=groups, n=9) == 0
+    assert "All 4 combinations had been tried already.\n" in capsys.readouterr().out
 
 
 def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
