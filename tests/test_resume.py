@@ -288,6 +288,16 @@ def test_a_run_on_another_machine_is_taken_over_only_if_told_so(client, stored):
     resume.plan_resume(by_id(run.id), take_over=True)
 
 
+def test_a_trial_of_a_sweep_goes_on_with_the_sweep_or_as_a_fork(client, stored):
+    run = stored()
+    client.set_tag(run.id, "samerun.study", "night")
+    client.set_tag(run.id, "samerun.trial", "3")
+    with pytest.raises(UserError, match="is trial 3 of the sweep 'night': the sweep .*--fork"):
+        resume.plan_resume(by_id(run.id))
+    assert resume.plan_resume(by_id(run.id), fork=True).is_fork
+    assert resume.find_state(by_id(run.id), config.compose(SMALL).config, uri=None) is None
+
+
 def test_a_folder_that_is_not_the_runs_own_is_not_used(client, stored):
     run, other = stored(), stored()
     client.set_tag(run.id, "samerun.folder", str(other.folder))

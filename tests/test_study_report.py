@@ -237,7 +237,31 @@ def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
     assert len(missing) == 5
     assert "Needs 1 completed trials; there are 0." in page_of(study)
     rows = study_report.last_lines(study, objectives=[METRIC], children={})
-    assert rows == [("trials", "3 failed" if num_failed else "none")]
+    why = ("best", "none, since no trial completed: why they failed stands in trials.csv")
+    assert rows == ([("trials", "3 failed"), why] if num_failed else [("trials", "none")])
+
+
+@pytest.mark.parametrize("pruner", config.Pruner)
+def test_where_all_were_pruned_the_end_says_what_to_loosen(pruner):
+    study = optuna.create_study()
+    study.set_user_attr("samerun.pruner", pruner.value)
+    study.tell(study.ask(), state=TrialState.PRUNED)
+    (_, (word, said)) = study_report.last_lines(study, objectives=[METRIC], children={})
+    assert word == "best"
+    assert said.startswith("none, since no trial completed: try sweep.pruner=none")
+    if pruner is not config.Pruner.none:
+        name, _, option = study_report.LOOSER[pruner].partition(".")
+        assert option in config.Sweep.__dataclass_fields__[name].type.__dataclass_fields__
+        assert said.endswith(f", or a larger sweep.{name}.{option}")
+
+
+def test_the_end_names_the_best_trials_run_as_shortly_as_other_commands(night):
+    children = children_of(night)
+    rows = study_report.last_lines(
+        night, objectives=[METRIC], children=children, program="bin/samerun"
+    )
+    best = children[night.best_trial.number][0]
+    assert dict(rows)["again"] == f"bin/samerun reproduce {best[:8]}"
 
 
 def test_plots_that_need_two_trials_are_left_out_with_a_line():

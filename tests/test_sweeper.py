@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -23,7 +24,7 @@ from conftest import until
 from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
-from samerun import tracking
+from samerun import config, tracking
 from samerun.cli import main
 from samerun.search import holding
 from samerun.search.outcome import Outcome, State
@@ -132,6 +133,35 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
     out = capsys.readouterr().out
     assert "samerun reproduce" in out
     assert "model.dropout=" in out
+    first = out.splitlines()[0]
+    assert first.startswith("sweep s: validation/loss, small is good; 3 trials, one at a time; ")
+    assert first.endswith("/optuna.db")
+    assert re.search(rf"^sweep +s  {parent['id']}$", out, re.MULTILINE)
+    assert re.search(r"^look .* ui$", out, re.MULTILINE)
+
+
+def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, capsys):
+    sweep("sweep.study=night")
+    best = study("night").best_trial.user_attrs["samerun.run"]
+    cfg = config.compose(["model=mlp"])
+    with tracking.open_run(cfg.config, project / "alone", name="alone") as run:
+        run.log_text(cfg.resolved, "config/resolved.yaml")
+    said = (
+        f"'night' is a sweep: give one of its trials, such as {best[:8]}, the best; the sweep "
+        "itself goes on with its command and sweep.study=night."
+    )
+    parent = next(run for run in runs() if run["name"] == "night")
+    for command in ("reproduce", "reproduce --check", "resume", "resume --fork", "diff alone"):
+        for word in ("night", parent["id"][:12]):
+            assert main([*command.split(), word]) == 2
+            assert said in capsys.readouterr().err
+
+
+def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, project, capsys):
+    worker.say = lambda order, outcome: Outcome(state=State.pruned, epochs=1)
+    sweep()
+    assert main(["reproduce", "s"]) == 2
+    assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
 
 
 def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
@@ -147,14 +177,30 @@ def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
     assert [value for key, _, value in sorted(points) if key == "sweep/complete"] == [1, 2, 3]
 
 
-def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project):
+def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project, capsys):
     sweep(space=GROUPS)
+    assert "already" not in capsys.readouterr().out
     sweep(space=GROUPS)
+    assert "All 3 trials had ended already: sweep.n_trials=10 " in capsys.readouterr().out
     assert len(worker.orders) == 3
     sweep(space=GROUPS, n=5)
+    assert "; 5 trials (3 ended already), one at a time; " in capsys.readouterr().out
     assert [order.number for order in worker.orders] == [0, 1, 2, 3, 4]
     assert states() == ["COMPLETE"] * 5
     assert len(children()) == 5
+
+
+def test_notes_and_the_size_of_each_different_model_are_said_first(worker, project, capsys):
+    groups = ("schedule=constant,cosine", "optimizer=adam,rmsprop")
+    assert sweep("sweep.sampler=grid", space=groups, n=1) == 0
+    note, first, size, *_ = capsys.readouterr().out.splitlines()
+    assert note.startswith("grid has 4 combinations and sweep.n_trials is 1: ")
+    assert first.startswith("sweep s: ")
+    assert size == "mlp digits: 10 parameters, under 1 MB in training"
+    assert sweep("sweep.sampler=grid", space=groups, n=9) == 0
+    assert "; 4 trials (1 ended already), one at a time; " in capsys.readouterr().out
+    assert sweep("sweep.sampler=grid", space=groups, n=9) == 0
+    assert "All 4 combinations had been tried already.\n" in capsys.readouterr().out
 
 
 def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
@@ -390,8 +436,6 @@ def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
     assert "model=mlp" in words
     assert not any(word.startswith(("sweep", "trial", "hydra")) for word in words)
     assert any(word.startswith("training.intra_op_threads=") for word in words)
-    from samerun import config
-
     alone = config.compose(words).config
     assert alone.model.dropout == order.node.model.dropout
     assert alone.training.intra_op_threads == config.available_cores()

@@ -13,6 +13,38 @@ if TYPE_CHECKING:
     import optuna
 
 _log = logging.getLogger(__name__)
+_ENDED = ("COMPLETE", "PRUNED", "FAIL")
+
+
+def say(text: str) -> None:
+    """Prints a line."""
+    console().print(text, soft_wrap=True, markup=False)
+
+
+def say_beginning(plan: Plan, study: "optuna.Study | None") -> None:
+    """Says what begins, or goes on, and under which name it does so again."""
+    goods = [
+        f"{name}, {'small' if way == 'minimize' else 'large'} is good"
+        for name, way in zip(plan.objectives, plan.directions, strict=True)
+    ]
+    states = search.count_by_state(study) if study is not None else {}
+    num_ended = sum(states.get(state, 0) for state in _ENDED)
+    trials = "1 trial" if plan.n_trials == 1 else f"{plan.n_trials} trials"
+    if 0 < num_ended < plan.n_trials:
+        trials += f" ({num_ended} ended already)"
+    side_by_side = "one" if plan.workers == 1 else str(plan.workers)
+    say(
+        f"sweep {plan.name}: {' and '.join(goods)}; {trials}, {side_by_side} at a time; "
+        f"study in {config.redact(plan.storage)}"
+    )
+    if num_ended < plan.n_trials or states.get("RUNNING"):
+        return
+    if plan.sweep.n_trials > plan.n_trials:
+        say(f"All {num_ended} combinations had been tried already.")
+    else:
+        whole = f"All {num_ended} trials" if num_ended > 1 else "The one trial"
+        more = max(10, 2 * num_ended)
+        say(f"{whole} had ended already: sweep.n_trials={more} goes on to {more}.")
 
 
 def progress(plan: Plan, study: "optuna.Study") -> Progress:
@@ -25,11 +57,8 @@ def progress(plan: Plan, study: "optuna.Study") -> Progress:
         study=plan.name,
         workers=plan.workers,
     )
-    ended = {
-        state: number
-        for state, number in search.count_by_state(study).items()
-        if state in ("COMPLETE", "PRUNED", "FAIL")
-    }
+    states = search.count_by_state(study)
+    ended = {state: number for state, number in states.items() if state in _ENDED}
     best = [
         (trial.number, trial.values, str(trial.user_attrs.get("samerun.name", "")))
         for trial in study_report.best_trials(study)[: None if len(plan.objectives) > 1 else 1]
@@ -74,20 +103,36 @@ def write_report(plan: Plan, study: "optuna.Study", run: tracking.Run) -> None:
         _log.warning("The report was not written: %s", config.redact(repr(error)))
 
 
-def say_best(table: Progress, plan: Plan, study: "optuna.Study", why: str) -> None:
-    """Prints the best trial, its command and how to reproduce it."""
+def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
+    """Names the best trial's run in the sweep's own, for commands that are given that one."""
+    try:
+        best = [trial.user_attrs.get("samerun.run") for trial in study_report.best_trials(study)]
+    except Exception as error:  # the storage is away: what ended the sweep is what counts
+        _log.warning("The best trial was not tagged: %s", config.redact(repr(error)))
+        return
+    if best and best[0]:
+        run.set_tags({"samerun.best": str(best[0])})
+
+
+def say_best(
+    table: Progress, plan: Plan, study: "optuna.Study", run: tracking.Run, why: str
+) -> None:
+    """Prints the best trial, its command and how to reproduce it, and where to look."""
+    from samerun.cli.running import program
+
     rows = study_report.last_lines(
-        study, objectives=plan.objectives, children=children(study), command=command
+        study,
+        objectives=plan.objectives,
+        children=children(study),
+        command=command,
+        program=program(),
     )
     if why:
         rows = [("ended", why), *rows]
-    table.close(rows)
+    look = run.url or f"{program()} ui"
+    table.close([*rows, ("sweep", f"{run.name}  {run.id}"), ("look", look)])
 
 
 def say_how_to_go_on(plan: Plan) -> None:
     """Says how a sweep that was stopped goes on."""
-    console().print(
-        f"The sweep was stopped: the same command with sweep.study={plan.name} goes on with it.",
-        soft_wrap=True,
-        markup=False,
-    )
+    say(f"The sweep was stopped: the same command with sweep.study={plan.name} goes on with it.")

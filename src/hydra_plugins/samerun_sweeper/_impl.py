@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,6 @@ from samerun.tracking.recovery import RUN_FILE
 if TYPE_CHECKING:
     import optuna
 
-_log = logging.getLogger(__name__)
 _LOCK_FILE = "sweep.lock"
 _STUDY_FILE = "study.token"
 
@@ -49,7 +47,7 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
         options=context.config_loader.get_group_options,
     )
     for note in [*space.notes, *search.sampler_notes(settings, space)]:
-        _log.warning(note)
+        _ending.say(note)
     plan = _plan(context, master, settings, space)
     if config.redact(plan.storage) != plan.storage:  # the workers' way to the password
         os.environ[search.STORAGE_VARIABLE] = plan.storage
@@ -79,6 +77,7 @@ def _open(plan: Plan, models: list[tuple[str, config.Config]], master: DictConfi
         executor, workers = _executor(plan, master)
         plan = replace(plan, workers=workers)
         try:
+            _ending.say_beginning(plan, found)
             if found is None:
                 executor.warm_up(plan.n_trials)
                 _build(models, executor)
@@ -283,7 +282,8 @@ def _run(
         finally:
             progress.close()
             _ending.write_report(plan, study, run)
-        _ending.say_best(progress, plan, study, why)
+            _ending.tag_best(study, run)
+        _ending.say_best(progress, plan, study, run, why)
 
 
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:

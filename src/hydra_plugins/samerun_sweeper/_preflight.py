@@ -31,11 +31,17 @@ def check_branches(
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
         config.check_sweep(sweep, cfg, spec)
-        groups = [str(value) for key, value in values.items() if key in config.GROUPS]
-        label = " ".join([cfg.model.kind, cfg.dataset.kind]) if not groups else " ".join(groups)
+        label = _label(values, cfg)
         key = repr((cfg.model, cfg.dataset))
         found.setdefault(key, (label, cfg))
     return list(found.values())[:_MOST_MODELS]
+
+
+def _label(values: dict[str, Any], cfg: config.Config) -> str:
+    """What a model is called: an optimizer that is swept as well has the same one as the others."""
+    kinds = {"model": cfg.model.kind, "dataset": cfg.dataset.kind}
+    chosen = [str(values[group]) for group in kinds if group in values]
+    return " ".join(chosen or kinds.values())
 
 
 def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
@@ -69,7 +75,8 @@ def model_lines(labels: Sequence[str], built: Sequence[tuple[int, int]]) -> list
         low, high = min(n for n, _ in found), max(n for n, _ in found)
         numbers = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         memory = max(size for _, size in found) / 1e6
-        lines.append(f"{label}: {numbers} parameters, about {memory:,.0f} MB in training")
+        needed = f"about {memory:,.0f} MB" if memory >= 1 else "under 1 MB"
+        lines.append(f"{label}: {numbers} parameters, {needed} in training")
     return lines
 
 

@@ -91,8 +91,9 @@ def read(run: StoredRun, *, uri: str | None = None) -> Origin:
         uri: the store, by default that of this folder.
 
     Raises:
-        UserError: it is no run of samerun, or holds what samerun does not write.
+        UserError: it is no run of samerun, or a sweep's own, or holds what samerun does not write.
     """
+    check_trained(run)
     if CONFIG not in tracking.list_artifacts(run, "config", uri=uri):
         raise UserError(
             f"Run {run.id} ({clean(run.name)}) has no {CONFIG}: it was not made by samerun, or its "
@@ -102,6 +103,25 @@ def read(run: StoredRun, *, uri: str | None = None) -> Origin:
     check_values_only(resolved)
     cfg = config.from_yaml(resolved)
     return Origin(run=run, resolved=resolved, cfg=cfg, facts=facts_of(run, uri=uri))
+
+
+def check_trained(run: StoredRun) -> None:
+    """Checks that a run is one that trained a model, and not a sweep's own.
+
+    Args:
+        run: the stored run.
+
+    Raises:
+        UserError: it is a sweep's own; one of its trials is named, the best where that is known.
+    """
+    if "samerun.study" not in run.tags or "samerun.trial" in run.tags:
+        return
+    best, study = run.tags.get("samerun.best", "")[:8], clean(run.tags["samerun.study"])
+    which = f"such as {clean(best)}, the best" if best else "which `samerun ui` lists"
+    raise UserError(
+        f"'{clean(run.name)}' is a sweep: give one of its trials, {which}; the sweep itself goes "
+        f"on with its command and sweep.study={study}."
+    )
 
 
 def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:

@@ -74,9 +74,12 @@ def plan_resume(
         uri: the store, by default that of this folder.
 
     Raises:
-        UserError: it is alive, its config or code changed, or something of it is missing.
+        UserError: it is alive, a sweep's or one of its trials, its config or code changed, or
+            something of it is missing.
     """
+    origin.check_trained(run)
     if not fork:
+        _check_no_trial(run)
         tracking.check_at_rest(run, take_over=take_over)
     found = origin.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
@@ -108,6 +111,17 @@ def plan_resume(
         take_over=take_over,
         nothing_left=finished,
     )
+
+
+def _check_no_trial(run: tracking.StoredRun) -> None:
+    """Refuses what is a sweep's to go on with: its study would not know of it."""
+    number = run.tags.get("samerun.trial")
+    if number is not None:
+        study = run.tags.get("samerun.study", "")
+        raise UserError(
+            f"Run {run.id} is trial {clean(number)} of the sweep '{clean(study)}': the sweep goes "
+            "on with it; give --fork to train on in a run of its own."
+        )
 
 
 def _check_changes(

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
 _TOP = 5
 _MOST_FAILURES = 10  # in the page; the table of all trials has every one
+LOOSER = {
+    "median": "median.warmup_epochs",
+    "percentile": "percentile.warmup_epochs",
+    "successive_halving": "successive_halving.min_epochs",
+    "hyperband": "hyperband.min_epochs",
+    "patient": "patient.patience_epochs",
+    "threshold": "threshold.warmup_epochs",
+    "wilcoxon": "wilcoxon.startup_epochs",
+}
+"""What to raise so that a pruner waits longer, by its name."""
 
 Command = Callable[["FrozenTrial"], str]
 """Gives what to type to train a trial outside the sweep."""
@@ -151,6 +161,7 @@ def last_lines(
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
+    program: str = "samerun",
 ) -> list[tuple[str, str]]:
     """Returns what the screen shows at the end of a sweep: a word and its text on each line.
 
@@ -159,6 +170,7 @@ def last_lines(
         objectives: names of the study's values.
         children: run ID and run name of each trial, by its number.
         command: gives the command of a trial; left out where `None`.
+        program: what to type for `samerun`.
     """
     rows = [("trials", count_words(counts(study)) or "none")]
     best = best_trials(study)
@@ -171,8 +183,20 @@ def last_lines(
         if command is not None:
             rows.append(("command", command(trial)))
         if trial.number in children:
-            rows.append(("again", f"samerun reproduce {children[trial.number][0]}"))
+            rows.append(("again", f"{program} reproduce {children[trial.number][0][:8]}"))
+    if not best and trials_of(study):
+        rows.append(("best", _why_none_is_best(study)))
     return rows
+
+
+def _why_none_is_best(study: "optuna.Study") -> str:
+    """Says that no trial completed, and what to loosen."""
+    none = "none, since no trial completed"
+    if not trials_of(study, "PRUNED"):
+        failed = bool(trials_of(study, "FAIL"))
+        return f"{none}: why they failed stands in trials.csv" if failed else none
+    key = LOOSER.get(study.user_attrs.get("samerun.pruner", ""))
+    return f"{none}: try sweep.pruner=none" + (f", or a larger sweep.{key}" if key else "")
 
 
 def _sentence(
