@@ -299,9 +299,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
     [
         ([], {}, "sweep: received nothing to vary"),
         (["seed=3"], {}, "sweep: received nothing to vary"),
-        (["model.droput=interval(0,1)"], {}, "no such key. Did you mean 'model.dropout'?"),
+        (["model.droput=interval(0,1)"], {}, "with model=cnn. Did you mean 'model.dropout'?"),
         (["wings=1,2"], {}, "wings: there is no such key."),
-        (["optimizer.momentum=0.1,0.9"], {}, "optimizer.momentum: there is no such key."),
+        (["optimizer.momentum=0.1,0.9"], {}, "there is no such key with optimizer=adam"),
         (["optimizer=adam,lion", "optimizer.momentum=0.1,0.9"], {}, "with optimizer=adam,lion"),
         (["model.dropout=interval(1,0)"], {}, "the smaller end first: interval(0,1)"),
         (["model.l2=tag(log,interval(0,1))"], {}, "a logarithm from 0, expected an end above 0"),

@@ -229,7 +229,8 @@ def _where_it_exists(
     hasnt = [name for name in found if name not in has]
     if not has:
         top = path_of(one.key)[0]
-        place = f" with {top}={','.join(found)}" if chooser == top else ""
+        options = found if chooser == top else [branches.in_force(top)]
+        place = f" with {top}={','.join(map(str, options))}" if top in store.GROUPS else ""
         hint = nearest(one.key, [known for known in store.known_keys(one.key) if known != one.key])
         raise UserError(f"{one.where}: there is no such key{place}.{hint}")
     if path_of(one.key)[-1] == "kind":
