@@ -95,7 +95,7 @@ def test_passwords_of_a_tracking_uri_are_written_nowhere():
         pytest.param("model.dropout=abc", "received 'abc', expected a number", id="type"),
         pytest.param("seed=1.5", "seed: received '1.5', expected a whole number", id="int"),
         pytest.param("seed=null", "expected a value, not null", id="null"),
-        pytest.param("model.filters=3", "expected a list such as", id="list"),
+        pytest.param("model.filters=3", "expected a list: [3]", id="list"),
         pytest.param("model.filters=[a]", "model.filters[0]: received 'a'", id="list-item"),
         pytest.param("training.deterministic=maybe", "expected true or false", id="bool"),
         pytest.param("model.activation=rlu", "expected one of relu, tanh", id="enum"),

@@ -122,6 +122,14 @@ def test_a_conditional_key_is_there_in_its_branch_only():
     assert seen == {"adam", "sgd"}
 
 
+def test_a_single_value_with_a_condition_is_that_of_its_branch_only():
+    params = {"model.dropout": {"when": {"optimizer": "sgd"}, "space": "0.5"}}
+    space = parse("model=mlp", "optimizer=sgd,adam", params=params)
+    assert entry(space, "model.dropout").when == {"optimizer": ("sgd",)}
+    assert entry(space, "model.dropout").space.values == (0.5,)
+    assert not [word for word in space.fixed if "dropout" in word]
+
+
 def test_a_key_that_some_branches_lack_is_tried_in_the_others_and_the_user_is_told():
     space = parse("optimizer=adam,sgd,rmsprop", "optimizer.momentum=interval(0.5,0.99)")
     assert entry(space, "optimizer.momentum").when == {"optimizer": ("sgd", "rmsprop")}
@@ -291,9 +299,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
     [
         ([], {}, "sweep: received nothing to vary"),
         (["seed=3"], {}, "sweep: received nothing to vary"),
-        (["model.droput=interval(0,1)"], {}, "no such key. Did you mean 'model.dropout'?"),
+        (["model.droput=interval(0,1)"], {}, "with model=cnn. Did you mean 'model.dropout'?"),
         (["wings=1,2"], {}, "wings: there is no such key."),
-        (["optimizer.momentum=0.1,0.9"], {}, "optimizer.momentum: there is no such key."),
+        (["optimizer.momentum=0.1,0.9"], {}, "there is no such key with optimizer=adam"),
         (["optimizer=adam,lion", "optimizer.momentum=0.1,0.9"], {}, "with optimizer=adam,lion"),
         (["model.dropout=interval(1,0)"], {}, "the smaller end first: interval(0,1)"),
         (["model.l2=tag(log,interval(0,1))"], {}, "a logarithm from 0, expected an end above 0"),
@@ -337,6 +345,14 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         ),
         ([], {"seed": {"when": {"model.dropout": "1"}, "space": "1,2"}}, "is no config group"),
         ([], {"seed": {"when": "sgd", "space": "1,2"}}, "expected {GROUP: OPTION}"),
+        *(
+            (
+                [],
+                {"seed": {"when": {"optimizer": odd}, "space": "1,2"}},
+                f"optimizer: received {said}",
+            )
+            for odd, said in ((3, "3"), (None, "null"), ([], "[]"), ([3], "'3'"))
+        ),
         (
             [],
             {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from samerun import __version__
 from samerun.cli.comparing import diff_command, reproduce_command
-from samerun.cli.ends import INTERRUPTED, how_it_ended
+from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
@@ -18,7 +18,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 failed, 2 not understood."""
     words = list(sys.argv[1:] if words is None else words)
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return READER_LEFT
     except KeyboardInterrupt as error:
         print("\n".join(["samerun: interrupted.", *_notes(error)]), file=sys.stderr)
         return INTERRUPTED
@@ -28,6 +34,16 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         print("\n".join([f"samerun: {ended[1]}", *_notes(error)]), file=sys.stderr)
         return ended[0]
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody reads the output any more, as after `| head -1`; then it goes nowhere."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -2,7 +2,7 @@
 
 from samerun.config import UserError
 
-USER_ERROR, FAILED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+USER_ERROR, FAILED, INTERRUPTED, READER_LEFT, TERMINATED = 2, 1, 130, 141, 143
 """Exit codes."""
 
 

@@ -12,6 +12,14 @@ from samerun import config
 from samerun.cli.ends import how_it_ended
 from samerun.cli.quietness import quiet
 from samerun.cli.running import checked, run_one
+from samerun.cli.words import (
+    check_flags,
+    check_sweep_file,
+    check_words,
+    is_multirun,
+    only_looks,
+    parted,
+)
 from samerun.config import UserError
 
 if TYPE_CHECKING:
@@ -53,25 +61,31 @@ def train_command(words: list[str]) -> int:
     if {"-h", "--help"} & set(words):
         print(train_help())
         return 0
+    if "--hydra-help" in words:
+        return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
     words, plot = taken(without_password(config.expanded(words)), "--schedule-plot")
+    flags, plain = parted(words)
+    check_words(flags, plain)
     if plot is not None:
-        return _plot_schedule(words, Path(plot))
-    if any(word.lstrip("+").startswith("sweep=") for word in words):
-        return _sweep(words)
+        return _plot_schedule(flags, plain, Path(plot))
+    check_flags(flags)
+    words = [*plain, *flags]  # argparse refuses words on both sides of a flag
+    if any(word.lstrip("+").startswith("sweep=") for word in plain):
+        return _sweep(flags, plain)
     if not _has_own_flags(words):
         for combination in combinations(words):
             checked(config.compose(combination))
     return hand_to_hydra(words)
 
 
-def _sweep(words: Sequence[str]) -> int:
+def _sweep(flags: Sequence[str], plain: Sequence[str]) -> int:
     """Hands a sweep to Hydra, whose sweeper checks every branch of it before the first trial."""
-    if not {"-m", "--multirun"} & set(words):
+    if only_looks(flags):
+        return hand_to_hydra([*plain, *flags])
+    if not is_multirun(flags):
         raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
-    for word in words:
-        if word.lstrip("+").startswith("sweep="):
-            config.check_one_value(word)
-    return hand_to_hydra(words)
+    check_sweep_file(flags, plain)
+    return hand_to_hydra([*plain, *flags])
 
 
 def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
@@ -168,6 +182,7 @@ def hand_to_hydra(words: Sequence[str]) -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     codes: list[int] = []
     results: list[Any] = []
@@ -195,7 +210,7 @@ def hand_to_hydra(words: Sequence[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
     try:
         start()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise config.translated(error) from error
     finally:
         sys.argv = argv
@@ -242,9 +257,11 @@ def _hide_passwords(files: Iterable[Path]) -> None:
             file.write_text(config.redact(text), encoding="utf-8")
 
 
-def _plot_schedule(words: Sequence[str], path: Path) -> int:
+def _plot_schedule(flags: Sequence[str], words: Sequence[str], path: Path) -> int:
     from samerun import data
 
+    if flags:
+        raise UserError(f"--schedule-plot: draws one schedule: leave {flags[0]} out.")
     cfg = config.compose(words).config
     spec = data.describe(cfg.dataset)
     config.check(cfg, spec)

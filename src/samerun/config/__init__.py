@@ -103,6 +103,7 @@ from samerun.config.schedules import (
     Step,
 )
 from samerun.config.space import Choices, Entry, Numbers
+from samerun.config.space_words import understood
 from samerun.config.spec import DataSpec, Layout, Task
 from samerun.config.store import (
     GROUPS,
@@ -111,6 +112,7 @@ from samerun.config.store import (
     compose,
     folder,
     from_yaml,
+    is_sweep,
     options,
     parse,
     parse_sweep,
@@ -118,6 +120,7 @@ from samerun.config.store import (
     stored_sweep,
     to_yaml,
     translated,
+    without_sweep,
 )
 from samerun.config.sweep import (
     Budget,

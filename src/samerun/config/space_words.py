@@ -22,6 +22,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from samerun.config.errors import UserError, listed, nearest
+from samerun.config.root import redact
 from samerun.config.space import Choices, Numbers, Value, exact
 
 if TYPE_CHECKING:
@@ -44,24 +45,50 @@ class Wanted:
     allowed: Any = None
 
 
-def parsed(word: str, where: str) -> Override:
+def understood(word: str, where: str) -> Override:
     """Returns a word of the command line as Hydra understands it.
+
+    Args:
+        word: such as `model.dropout=0.1,0.2`.
+        where: what to call it in a message.
 
     Raises:
         UserError: it does not.
     """
     key, equals, text = word.partition("=")
     if not key or not (equals or key.startswith("~")):
-        raise UserError(f"{where or word}: received '{word}', expected KEY=VALUE.")
-    if _ORDERED.search(text):
-        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
+        raise UserError(
+            f"{where or word}: received '{redact(word)}', expected KEY=VALUE, with no space at the "
+            "equals sign."
+        )
     try:
         return OverridesParser.create().parse_override(word)
     except (HydraException, ValueError) as error:
         raise UserError(
-            f"{where}: received '{text}', expected a value, or a space such as a,b,c or "
-            "interval(0,1) or tag(log,interval(1e-5,1e-1)) or range(1,5)."
+            f"{where}: received '{redact(text)}', expected a value, or a space such as a,b or "
+            "choice(a,b) or interval(0,0.6) or tag(log,interval(1e-5,1e-1)) or range(2,6)"
+            f"{_slip(text)}."
         ) from error
+
+
+def _slip(text: str) -> str:
+    """Returns what to do about the two slips of typing that break a word."""
+    if any(quote in text for quote in "‘’‚‛“”„‟"):
+        return ", in straight quotes"
+    if text.rstrip().endswith(",") or text.count("(") > text.count(")"):
+        return ", with no space after a comma"
+    return ""
+
+
+def parsed(word: str, where: str) -> Override:
+    """Returns a word that a sampler is to choose from as Hydra understands it.
+
+    Raises:
+        UserError: it does not, or an order is asked for.
+    """
+    if _ORDERED.search(word.partition("=")[2]):
+        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
+    return understood(word, where)
 
 
 def entry_space(

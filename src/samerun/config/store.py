@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS, Augmentation
@@ -36,6 +38,7 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
     "schedule": SCHEDULES,
 }
 """The groups with a choice of classes, told apart by their `kind`."""
+_A_LIST = "a list such as [32,64]"
 
 
 def folder(name: str) -> Path:
@@ -107,8 +110,30 @@ def compose(overrides: Sequence[str] = ()) -> Composition:
         with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
             node = hydra_compose("config", overrides=list(overrides))
         return parse(node, overrides)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise translated(error) from error
+
+
+def is_sweep(word: str, place: str | None) -> bool | None:
+    """Returns whether a word makes a sweep of a run; `None` if it cannot be composed alone.
+
+    Args:
+        word: such as `sweep=mine`.
+        place: a folder of the user's own to find it in.
+    """
+    register()
+    GlobalHydra.instance().clear()
+    places = [folder("experiments"), *([Path(place).absolute()] if place else [])]
+    path = json.dumps([f"file://{one}" for one in places])
+    try:
+        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+            words = [f"hydra.searchpath={path}", word]
+            node = hydra_compose("config", overrides=words, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError):
+        return None  # the whole command line is going to say why
+    finally:
+        GlobalHydra.instance().clear()
+    return "samerun" in str(node.hydra.sweeper.get("_target_"))
 
 
 def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
@@ -226,7 +251,7 @@ def known_keys(key: str) -> list[str]:
 
 def _names(kind: Any) -> list[str]:
     names = []
-    for name, entry in kind.__dataclass_fields__.items():
+    for name, entry in getattr(kind, "__dataclass_fields__", {}).items():  # seed has none
         inner = getattr(entry.type, "__dataclass_fields__", {})
         names += [name, *(f"{name}.{part}" for part in inner)]
     return names
@@ -240,7 +265,7 @@ def _expected(message: str) -> str:
         "Float": "a number",
         "Boolean": "true or false",
         "is not a valid bool": "true or false",
-        "ListConfig": "a list such as [32,64]",
+        "ListConfig": _A_LIST,
         "not a string": "text",
     }
     for sign, words in wanted.items():
@@ -255,33 +280,77 @@ def _expected(message: str) -> str:
     return "a value of another type"
 
 
+def _hint(key: str) -> str:
+    """Returns what a key could have meant; one without its group is found by its own name."""
+    if "." not in key:
+        groups = [*Config.__dataclass_fields__, "sweep"]
+        named = [known for group in groups for known in known_keys(group) if "." in known]
+        for known in named:
+            if known.partition(".")[2] == key:
+                return f" Did you mean '{known}'?"
+    return nearest(key, [known for known in known_keys(key) if known != key])
+
+
 def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
     key = str(error.full_key or error.key or "config")
     message = str(error.msg).splitlines()[0]
     if "not in" in message or "not a valid key" in message:
         holder = getattr(error.object_type, "__name__", "the config")
+        if holder == "dict" and key.startswith("sweep.params."):
+            name = key.removeprefix("sweep.params.")
+            return UserError(f"{key}: expected {name}=… itself, or +sweep.params={{{name}: …}}.")
+        if holder == "dict" and key.startswith("sweep."):
+            return without_sweep(key)
         if holder == "dict":
             return UserError(f"{key}: a new key of a mapping is added with a plus: +{key}=… .")
-        hint = nearest(key, [known for known in known_keys(key) if known != key])
-        return UserError(f"{key}: there is no such key in {holder}.{hint}")
+        return UserError(f"{key}: there is no such key in {holder}.{_hint(key)}")
     if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":
         return UserError(f"{key}: received nothing, expected a value: give {key}=… .")
-    return UserError(f"{key}: received '{error.value}', expected {_expected(message)}.")
+    if "ListConfig with DictConfig" in message or "DictConfig with ListConfig" in message:
+        return UserError("received a list, expected keys with values, or the other way round.")
+    expected = _expected(message)
+    if expected == _A_LIST and str(error.value)[:1] not in "[{":
+        expected = f"a list: [{error.value}]"
+    return UserError(f"{key}: received '{error.value}', expected {expected}.")
+
+
+def without_sweep(key: str) -> UserError:
+    """Returns what to say of a sweep's setting where no sweep was asked for."""
+    return UserError(f"{key}: there is no sweep: give sweep=optuna with it, and -m.")
+
+
+def _of_yaml(error: YAMLError) -> UserError:
+    """Returns where a file is no YAML, and why."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return UserError(f"A YAML file cannot be read: {' '.join(str(error).split())}.")
+    what = str(getattr(error, "problem", None) or "").replace("\t", "\\t")
+    return UserError(
+        f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: received no valid YAML "
+        f"({what}), expected keys, each once, with spaces before them and closed brackets."
+    )
 
 
 def translated(error: Exception) -> UserError:
     """Returns a composition error of Hydra or OmegaConf as one sentence."""
-    cause = error.__cause__
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, YAMLError):
+        return _of_yaml(error)
     if isinstance(error, OmegaConfBaseException):
         return _of_omegaconf(error)
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return _of_omegaconf(cause)
+        file = re.match(r"In '(.+?)': ", str(error))  # a word of the command line names none
+        place = f"{file[1]}.yaml: " if file else ""
+        return UserError(f"{place}{_of_omegaconf(cause)}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = list(error.options or options(group))
         if known:
             hint = nearest(name, known)
             return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
+    if str(error).startswith("Ambiguous value for argument '"):
+        key = str(error).split("'")[1].partition("=")[0]
+        return UserError(f"{key}: received several values, expected -m with them, or one value.")
     first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()]
     if "Could not override" in first and rest:
         key = first.split("'")[1]

@@ -114,9 +114,10 @@ def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) ->
     for key, node in params.items():
         where = f"sweep.params.{key}"
         text, when = _param(node, where)
-        one = _Given(
-            override=parsed(f"{key}={text}", where), where=where, when=_when(when, where, options)
-        )
+        override = parsed(f"{key}={text}", where)
+        if when is not None and not override.is_sweep_override():  # one value, in some branches
+            override = parsed(f"{key}=choice({text})", where)
+        one = _Given(override=override, where=where, when=_when(when, where, options))
         by_key[one.key] = one
     for word in words:
         override = parsed(word, word.partition("=")[0])
@@ -156,7 +157,12 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
     for group, names in when.items():
         if not options(group):
             raise UserError(f"{where}.when: received '{group}', which is no config group.")
-        names = [names] if isinstance(names, str) else list(names)
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list) or not names:
+            raise UserError(
+                f"{where}.when.{group}: received {'null' if names is None else names}, expected an "
+                f"option of {group}, or several in brackets."
+            )
         conditions[str(group)] = tuple(
             known_option(str(name), str(group), f"{where}.when.{group}", options) for name in names
         )
@@ -223,7 +229,8 @@ def _where_it_exists(
     hasnt = [name for name in found if name not in has]
     if not has:
         top = path_of(one.key)[0]
-        place = f" with {top}={','.join(found)}" if chooser == top else ""
+        options = found if chooser == top else [branches.in_force(top)]
+        place = f" with {top}={','.join(map(str, options))}" if top in store.GROUPS else ""
         hint = nearest(one.key, [known for known in store.known_keys(one.key) if known != one.key])
         raise UserError(f"{one.where}: there is no such key{place}.{hint}")
     if path_of(one.key)[-1] == "kind":

@@ -1,0 +1,135 @@
+"""What is wrong with the words of `samerun train`, before Hydra reads them."""
+
+import re
+from collections.abc import Sequence
+
+from samerun import config
+from samerun.config import UserError
+
+_WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun"),
+}
+_MAYBE_WITH_VALUE = {"--info", "-i"}
+_INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
+_ONE_RUN = {"--cfg", "-c", "--info", "-i", "--run", "-r"}
+_MANY_RUNS = {"-m", "--multirun"}
+_OF_TRIALS = "trial"
+
+
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns Hydra's flags with their values, and all other words."""
+    flags: list[str] = []
+    plain: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            plain.append(word)
+            continue
+        flags.append(word)
+        is_followed = word in _MAYBE_WITH_VALUE and rest[:1] and rest[0] in _INFO
+        if rest and (is_followed or word in _WITH_VALUE):
+            flags.append(rest.pop(0))
+    return flags, plain
+
+
+def is_multirun(words: Sequence[str]) -> bool:
+    """Whether several runs are asked for."""
+    return bool(_MANY_RUNS & set(parted(words)[0]))
+
+
+def only_looks(flags: Sequence[str]) -> bool:
+    """Whether Hydra is asked to print something and to train nothing."""
+    return bool({flag.partition("=")[0] for flag in flags} & {"--cfg", "-c", "--info", "-i"})
+
+
+def value_of(flags: Sequence[str], *names: str) -> str | None:
+    """Returns the value of a flag, given as the next word or behind an equals sign."""
+    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+        if flag in names:
+            return following
+        if flag.startswith(tuple(f"{name}=" for name in names)):
+            return flag.partition("=")[2]
+    return None
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Checks that Hydra's flags go together, which it says with a traceback.
+
+    Raises:
+        UserError: they do not.
+    """
+    names = [flag.partition("=")[0] for flag in flags]
+    alone = [name for name in names if name in _ONE_RUN]
+    several = [name for name in names if name in _MANY_RUNS]
+    if alone and several:
+        raise UserError(f"{alone[0]}: received with {several[0]}, expected it alone: leave -m out.")
+    if len(set(alone)) > 1:
+        raise UserError(f"{alone[0]}: received with {alone[1]}, expected one of them.")
+    if "--resolve" in names and not {"--cfg", "-c"} & set(names):
+        raise UserError("--resolve: received alone, expected --cfg job with it.")
+
+
+def check_words(flags: Sequence[str], plain: Sequence[str]) -> None:
+    """Checks every word by itself, and that none takes the place of another that varies.
+
+    Raises:
+        UserError: the first that is not understood.
+    """
+    known: dict[str, tuple[str, bool]] = {}
+    for word in plain:
+        override = config.understood(word, re.split(r"[=\s]", word.lstrip("+~"))[0])
+        key = str(override.get_key_element()).lstrip("+~")
+        if _is_trial(key) and word != "trial=null":
+            raise UserError(f"{key}: only a sweep says which trial a run is: leave it out.")
+        if key.partition(".")[0] == "sweep":
+            config.check_one_value(word)
+        before, does_vary = known.get(key, ("", False))
+        if before and (key == "sweep" or does_vary or override.is_sweep_override()):
+            raise UserError(
+                f"{key}: received '{config.redact(before)}' and '{config.redact(word)}', expected "
+                "one of them."
+            )
+        known[key] = (word, override.is_sweep_override())
+    _check_sweep(flags, plain)
+
+
+def _is_trial(key: str) -> bool:
+    return key == _OF_TRIALS or key.startswith(f"{_OF_TRIALS}.")
+
+
+def _check_sweep(flags: Sequence[str], plain: Sequence[str]) -> None:
+    """Checks that a sweep's settings have a sweep, which an experiment may bring."""
+    given = [word.lstrip("+").partition("=") for word in plain]
+    chosen = [value for key, _, value in given if key == "sweep"]
+    if [value for value in chosen if value.strip().lower() in ("null", "")]:
+        raise UserError("sweep: received null, expected a search space such as sweep=optuna.")
+    settings = [key for key, _, _ in given if key.startswith("sweep.")]
+    if chosen or not settings:
+        return
+    experiments = [value.split(",")[0] for key, _, value in given if key == "experiment"]
+    words = [f"experiment={name}" for name in experiments]
+    if all(config.is_sweep(word, _own_folder(flags)) is False for word in words):
+        raise config.without_sweep(settings[0])
+
+
+def _own_folder(flags: Sequence[str]) -> str | None:
+    return value_of(flags, "--config-dir", "-cd")
+
+
+def check_sweep_file(flags: Sequence[str], plain: Sequence[str]) -> None:
+    """Checks that a file of the user's own makes a sweep at all.
+
+    Raises:
+        UserError: it does not begin with what makes one; Hydra would train one run.
+    """
+    word = next(word for word in plain if word.lstrip("+").startswith("sweep="))
+    name = word.partition("=")[2]
+    if name in config.options("sweep") or any(word.startswith("hydra") for word in plain):
+        return
+    if config.is_sweep(f"sweep={name}", _own_folder(flags)) is False:
+        raise UserError(
+            f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
+            "begin with defaults: [optuna, _self_]."
+        )

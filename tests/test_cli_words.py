@@ -1,0 +1,103 @@
+"""Words of `samerun train` that cannot be meant: one sentence, before anything is written."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from samerun.cli import main
+
+SWEEP = ("-m", "sweep=optuna")
+BAD = {
+    "a setting without a sweep": (
+        ["-m", "sweep.n_trials=4", "seed=1,2"],
+        "sweep.n_trials: there is no sweep: give sweep=optuna with it",
+    ),
+    "the same with a plus": (["-m", "+sweep.n_trials=4", "seed=1,2"], "there is no sweep"),
+    "the same with an experiment": (
+        ["-m", "experiment=digits_cnn", "+sweep.n_trials=4", "seed=1,2"],
+        "there is no sweep",
+    ),
+    "the same without -m": (["sweep.n_trials=4"], "there is no sweep"),
+    "a space as a mapping": (
+        [*SWEEP, "sweep.params={model.dropout: '0.1,0.2'}"],
+        "expected model.dropout=… itself, or +sweep.params={model.dropout: …}.",
+    ),
+    "no sweep by name": (["-m", "sweep=null", "seed=1,2"], "sweep: received null"),
+    "a trial": (["trial.study=x"], "trial.study: only a sweep says"),
+    "a trial of a sweep": ([*SWEEP, "trial.study=x", "seed=1,2"], "trial.study: only a sweep says"),
+    "a config of many runs": (["-m", "model=mlp,cnn", "--cfg", "job"], "leave -m out"),
+    "a config of a sweep": (["-m", "sweep=regularisation", "--cfg=job"], "--cfg: received with -m"),
+    "information on many runs": (["-m", "--info", "seed=1,2"], "--info: received with -m"),
+    "resolve alone": (["--resolve"], "expected --cfg job with it"),
+    "a plot of many runs": (["-m", "seed=1,2", "--schedule-plot", "x.png"], "leave -m out"),
+    "several values without -m": (["model.dropout=0.1,0.2"], "received several values"),
+    "two options of a sweep": (
+        ["-m", "sweep=regularisation", "sweep=schedules"],
+        "received 'sweep=regularisation' and 'sweep=schedules'",
+    ),
+    "a space and a value": (
+        [*SWEEP, "optimizer=adam,sgd", "optimizer=sgd"],
+        "optimizer: received 'optimizer=adam,sgd' and 'optimizer=sgd', expected one of them.",
+    ),
+    "a setting without its group": ([*SWEEP, "n_trials=2", "seed=1,2"], "'sweep.n_trials'?"),
+    "a key without its group": (["learning_rate=1"], "'optimizer.learning_rate'?"),
+    "a slip in a group": ([*SWEEP, "sweeep.n_trials=3", "seed=1,2"], "'sweep'?"),
+    "a space of another model": (["-m", "sweep=pareto", "model=mlp"], "no such key with model=mlp"),
+    "no key": ([*SWEEP, "=3"], "expected KEY=VALUE"),
+    "no value": ([*SWEEP, "model.dropout"], "'model.dropout', expected KEY=VALUE"),
+    "spaces": ([*SWEEP, "model.dropout", "=", "1,2"], "no space at the equals sign"),
+    "a space after a comma": (
+        [*SWEEP, "model.dropout=0.1,", "0.2"],
+        "received '0.1,', expected a value, or a space such as a,b",
+    ),
+    "how to put it right": ([*SWEEP, "model.dropout=0.1,", "0.2"], "with no space after a comma."),
+    "curly quotes": ([*SWEEP, "model.dropout=“0.1,0.2”"], "in straight quotes"),
+}
+
+
+def refused(capsys, words, said):
+    assert main(["train", *words]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mistake_is_one_sentence(project, capsys, case):
+    refused(capsys, *BAD[case])
+    assert [path.name for path in project.iterdir()] == ["mlflow.db"]
+
+
+SLIPS = ["interval(0)", "interval(0,1,2)", "intervall(0,1)", "uniform(0,1)", "log(interval(1,2))"]
+SLIPS += ["(0,0.5)", "interval(a,b)", "interval(0,0.6", "interval[0,1]", "range()", "0.1,,0.2"]
+
+
+@pytest.mark.parametrize("space", SLIPS)
+@pytest.mark.parametrize("first", [SWEEP, ("-m",), ()], ids=["sweep", "multirun", "run"])
+def test_a_slip_in_a_space_names_what_was_received(project, capsys, first, space):
+    said = f"model.dropout: received '{space}', expected a value, or a space such as a,b"
+    refused(capsys, [*first, f"model.dropout={space}"], said)
+
+
+def test_the_config_of_a_sweep_is_shown_without_m(project, capsys):
+    assert main(["train", "sweep=regularisation", "--cfg", "job"]) == 0
+    assert "n_trials:" in capsys.readouterr().out
+
+
+def test_words_may_stand_on_both_sides_of_a_flag(project, capsys):
+    assert main(["train", "seed=7", "--cfg", "job", "model=mlp"]) == 0
+    out = capsys.readouterr().out
+    assert "kind: mlp" in out
+    assert "seed: 7" in out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]], ids=["help", "config"])
+def test_a_reader_that_leaves_early_is_no_error(project, words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "samerun", "train", *words]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
