@@ -47,7 +47,9 @@ def end(process, number):
     ("number", "code", "reason"),
     [
         pytest.param(signal.SIGINT, 130, "interrupted (Ctrl-C)", id="ctrl-c"),
-        pytest.param(signal.SIGTERM, 143, "terminated (SIGTERM)", id="sigterm"),
+        pytest.param(
+            signal.SIGTERM, 143, "terminated (SIGTERM)", id="sigterm", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_signal_ends_the_run_as_killed(project, number, code, reason):
@@ -151,6 +153,7 @@ def test_two_first_runs_at_once_share_a_fresh_database(tmp_path, monkeypatch):
     assert [run.status for run in tracking.find_runs()] == ["FINISHED"] * 2
 
 
+@pytest.mark.slow
 def test_one_failing_run_does_not_keep_a_multirun_from_going_on(project, samerun):
     words = ["model=mlp", "debug=fast", "optimizer=sgd", "optimizer.learning_rate=1e30,0.01"]
     done = samerun("train", "-m", *words, cwd=project)

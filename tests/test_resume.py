@@ -127,6 +127,7 @@ def test_a_run_without_a_whole_checkpoint_begins_again_in_the_same_run(client, s
     assert {step for key, step in points(client, after) if key == "train/loss"} == {1, 2, 3, 4}
 
 
+@pytest.mark.slow
 def test_a_fork_is_a_new_run_with_its_own_learning_rate(client, capsys):
     first = train(SMALL).run_id
     words = ["training.epochs=6", "schedule=cosine", "optimizer.learning_rate=0.01"]

@@ -128,8 +128,14 @@ def test_a_storage_in_a_folder_that_takes_no_file_is_refused_at_once(tmp_path, p
     ("before", "after"),
     [
         ("model.dropout=0.1,0.2", "model.dropout=0.1,0.2,0.3"),
-        ("training.epochs=range(4,8)", "training.epochs=range(1,4)"),
-        ("model.dropout=interval(0.3,0.6)", "model.dropout=interval(0,0.2)"),
+        pytest.param(
+            "training.epochs=range(4,8)", "training.epochs=range(1,4)", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "model.dropout=interval(0.3,0.6)",
+            "model.dropout=interval(0,0.2)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
@@ -161,7 +167,11 @@ def test_options_that_the_storage_cannot_change_are_refused_and_nothing_is_writt
 
 @pytest.mark.parametrize(
     ("word", "longest"),
-    [("training.epochs=30,60", 60), ("training.epochs=range(5,16,5)", 15), ("seed=1,2", 20)],
+    [
+        ("training.epochs=30,60", 60),
+        pytest.param("training.epochs=range(5,16,5)", 15, marks=pytest.mark.slow),
+        pytest.param("seed=1,2", 20, marks=pytest.mark.slow),
+    ],
 )
 def test_pruners_know_the_longest_trial_of_the_space(worker, project, word, longest):
     assert sweep("sweep.pruner=hyperband", space=(word,), n=1) == 0

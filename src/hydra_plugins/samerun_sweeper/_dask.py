@@ -388,8 +388,8 @@ def open_executor(plan: Plan) -> DaskExecutor:
     """
     settings = plan.sweep
     assert settings.cluster is not None
-    branches = [plan.frozen.composition(branch).config for branch in plan.frozen.branches()]
-    targets = sorted({name for cfg in branches for name in own_code.targets(cfg).values()})
+    configs = plan.frozen.configs()
+    targets = sorted({name for cfg in configs for name in own_code.targets(cfg).values()})
     modules = _cluster.modules_of(targets, Path.cwd())
     client, batch = _cluster.connect(settings.cluster, settings.dask, settings.workers, plan.folder)
     storage, tracking_uri = redact(plan.storage), redact(plan.tracking_uri())

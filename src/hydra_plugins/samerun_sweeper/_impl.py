@@ -156,8 +156,8 @@ def _beginning(plan: Plan) -> search.Beginning:
 
 def _code(plan: Plan) -> dict[str, str]:
     found: dict[str, str] = {}
-    for branch in plan.frozen.branches():
-        found |= identity.code_files(plan.frozen.composition(branch).config)
+    for cfg in plan.frozen.configs():
+        found |= identity.code_files(cfg)
     own = {path: digest for path, digest in found.items() if not path.startswith(identity.PACKAGE)}
     whole = hashlib.sha256(json.dumps(sorted(found.items() - own.items())).encode())
     return {**own, "samerun": whole.hexdigest()}

@@ -148,6 +148,10 @@ class Frozen:
         """Returns the config of the first branch."""
         return self._parsed[next(iter(self._branches))]
 
+    def configs(self) -> list[config.Config]:
+        """Returns the config of every branch."""
+        return list(self._parsed.values())
+
     def max_epochs(self) -> int:
         """Returns the epochs of the longest trial."""
         return max(self._max_epochs_of(dict(branch)) for branch in self._branches)
