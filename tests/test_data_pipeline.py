@@ -102,6 +102,7 @@ print([int(value) for x, _ in built.train for value in x[:, 0]])
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_with_op_determinism_sees_the_same_order(numbered):
     done = subprocess.run(
         [sys.executable, "-c", FRESH, numbered.path], capture_output=True, text=True, check=True

@@ -269,7 +269,12 @@ def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monke
 @pytest.mark.parametrize(
     ("address", "changed", "said"),
     [
-        ("tcp://127.0.0.1:1", {}, "no scheduler answers at tcp://127.0.0.1:1 within 5 s"),
+        pytest.param(
+            "tcp://127.0.0.1:1",
+            {},
+            "no scheduler answers at tcp://127.0.0.1:1 within 5 s",
+            marks=pytest.mark.slow,
+        ),
         ("slrum", {}, "received 'slrum', expected the address of a scheduler such as tcp://"),
         ("slurm", {}, "slurm has no sbatch on this machine"),
         ("tls://127.0.0.1:1", {"tls_ca": "ca.pem"}, "sweep.dask.tls_ca: received ca.pem, exp"),
@@ -287,6 +292,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_port_that_says_nothing_is_no_scheduler():
     pytest.importorskip("dask_jobqueue")
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -344,6 +344,7 @@ def series(project):
             "test/accuracy",
             lambda value: value > 0.8,
             id="custom",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             code,

@@ -62,6 +62,7 @@ def test_a_signal_ends_the_run_as_killed(project, number, code, reason):
     assert run.metrics["train/loss"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_killed_without_warning_is_closed_by_the_next_one(project, samerun):
     returned, _ = end(start(*LONG, cwd=project), signal.SIGKILL)
     assert returned == -signal.SIGKILL
@@ -72,6 +73,7 @@ def test_a_run_killed_without_warning_is_closed_by_the_next_one(project, samerun
     assert "died" in dead.tags["samerun.reason"]
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_is_a_failed_run_and_one_sentence(project):
     words = ["model=mlp", "model.units=[40000,40000]", "training.epochs=1"]
     done = subprocess.run(

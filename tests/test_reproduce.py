@@ -109,6 +109,7 @@ def test_an_edited_line_of_a_model_names_its_file(project, capsys, monkeypatch):
     assert again.tags["samerun.verdict"] == "DIFFERENT"
 
 
+@pytest.mark.slow
 def test_a_change_that_is_asked_for_is_named(table, capsys):
     run = train(*table)
     code, _ = reproduce(run, "optimizer.learning_rate=0.1")

@@ -94,6 +94,7 @@ def test_a_stopped_run_says_how_it_goes_on_and_ends_as_if_never_stopped(client, 
     assert "samerun.resume_differs" not in after.tags
 
 
+@pytest.mark.slow
 def test_a_finished_run_takes_more_epochs_as_if_they_had_been_asked_for(client, capsys):
     whole = by_id(train([*SMALL, "training.epochs=6"]).run_id)
     run_id = train(SMALL).run_id

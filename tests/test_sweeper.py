@@ -358,8 +358,8 @@ LOSSES = [0.9, 0.7, 0.8, 0.5, 0.6, 0.5, 0.4, 0.3]
     ("word", "num_trials"),
     [
         ("sweep.budget.epochs=4", 2),  # a trial has two
-        ("sweep.budget.epochs=5", 3),
-        ("sweep.budget.target=0.5", 4),
+        pytest.param("sweep.budget.epochs=5", 3, marks=pytest.mark.slow),
+        pytest.param("sweep.budget.target=0.5", 4, marks=pytest.mark.slow),
         ("sweep.budget.patience_trials=2", 6),  # 0.5 again is no better
         ("sweep.budget.seconds=1e-9", 0),
     ],
@@ -396,7 +396,10 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(one, marks=[] if one == "base" else pytest.mark.slow) for one in CHANGES],
+)
 def test_a_study_goes_on_only_with_what_it_was_begun_with(worker, project, capsys, change):
     sweep(n=2)
     options, said = CHANGES[change]

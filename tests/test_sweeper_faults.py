@@ -120,6 +120,7 @@ def test_trials_that_go_wrong_do_not_touch_the_others(project):
             assert fault[2] in trial.user_attrs["samerun.reason"]
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_is_killed_and_says_where(project):
     """By the pruner that the settings name: a threshold below every loss."""
     words = ("sweep.pruner=threshold", "sweep.threshold.upper=0.001", "sweep.n_trials=1")
@@ -222,7 +223,7 @@ def begun(project, name):
 
 
 def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
-    killed(project, parents=1, workers=1, trials=2)
+    killed(project, parents=1, workers=1, trials=1)
 
 
 @pytest.mark.slow

@@ -155,6 +155,7 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
     assert states() == ["COMPLETE"] * 3
 
 
+@pytest.mark.slow
 def test_options_that_the_storage_cannot_change_are_refused_and_nothing_is_written(
     worker, project, capsys
 ):

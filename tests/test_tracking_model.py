@@ -24,6 +24,7 @@ def model():
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
 
 
+@pytest.mark.slow
 def test_a_stored_model_loads_and_predicts_without_samerun(model, tmp_path, monkeypatch, caplog):
     import numpy as np
 

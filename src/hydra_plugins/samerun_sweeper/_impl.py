@@ -1,11 +1,12 @@
 """A sweep from its words to its last trial; imported when one begins."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -40,15 +41,20 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
         SweepFailed: failed trials ended it, as its settings say.
     """
     settings = config.parse_sweep(master)
+
+    @functools.cache
+    def compose(words: tuple[str, ...]) -> DictConfig:
+        return composed(context, master, words)
+
     space = search.parse_space(
         without_sweep(arguments),
         settings.params,
-        compose=lambda words: parsed(composed(context, master, words), words).config,
+        compose=lambda words: parsed(compose(tuple(words)), words).config,
         options=context.config_loader.get_group_options,
     )
     for note in [*space.notes, *search.sampler_notes(settings, space)]:
         _ending.say(note)
-    plan = _plan(context, master, settings, space)
+    plan = _plan(context, master, settings, space, compose)
     if config.redact(plan.storage) != plan.storage:  # the workers' way to the password
         os.environ[search.STORAGE_VARIABLE] = plan.storage
     if settings.cluster is not None:
@@ -71,7 +77,7 @@ def _open(plan: Plan, models: list[tuple[str, config.Config]], master: DictConfi
     settings = plan.sweep
     kept = search.open_storage(plan.storage)
     found = search.find_study(kept, plan.name)
-    plan = _as_begun(plan, master, found)
+    plan = _as_begun(plan, found)
     with _alone(plan):
         _refuse_folder(plan, found)
         executor, workers = _executor(plan, master)
@@ -90,13 +96,17 @@ def _open(plan: Plan, models: list[tuple[str, config.Config]], master: DictConfi
 
 
 def _plan(
-    context: HydraContext, master: DictConfig, settings: config.Sweep, space: "search.Space"
+    context: HydraContext,
+    master: DictConfig,
+    settings: config.Sweep,
+    space: search.Space,
+    compose: Callable[[tuple[str, ...]], DictConfig],
 ) -> Plan:
     workers = _num_workers(settings)
     threads = max(1, config.available_cores() // workers)
     if settings.cluster is not None:
         threads = settings.dask.cores  # the same on every machine, as they are part of a run
-    frozen = Frozen(context, master, space, threads)
+    frozen = Frozen(compose, space, threads)
     base = frozen.base()
     objectives = config.objectives_of(settings, base)
     search.check_sampler(settings, space, len(objectives))
@@ -163,7 +173,7 @@ def _code(plan: Plan) -> dict[str, str]:
     return {**own, "samerun": whole.hexdigest()}
 
 
-def _as_begun(plan: Plan, master: DictConfig, study: "optuna.Study | None") -> Plan:
+def _as_begun(plan: Plan, study: "optuna.Study | None") -> Plan:
     """Goes on with a study as it was begun: in its folder, with as many threads for each trial.
 
     Raises:
@@ -173,7 +183,7 @@ def _as_begun(plan: Plan, master: DictConfig, study: "optuna.Study | None") -> P
     if study is None or before is None:
         return plan
     if before.threads != plan.frozen.threads:
-        frozen = Frozen(plan.context, master, plan.space, before.threads)
+        frozen = plan.frozen.with_threads(before.threads)
         plan = replace(plan, frozen=frozen, base=frozen.base())
     folder = Path(study.user_attrs.get("samerun.folder", plan.folder))
     if folder.is_dir():
