@@ -79,8 +79,8 @@ class Answers(Executor):
         pass
 
 
-@pytest.fixture
-def worker(project, monkeypatch):
+def answering(monkeypatch):
+    """Puts one worker that answers at once in the place of all processes; returns it."""
     answers = Answers()
 
     def slots(num, max_trials, gpus):
@@ -90,6 +90,11 @@ def worker(project, monkeypatch):
     monkeypatch.setattr(_impl, "Slots", slots)
     monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
     return answers
+
+
+@pytest.fixture
+def worker(project, monkeypatch):
+    return answering(monkeypatch)
 
 
 def sweep(*words, space=SPACE, n=3, flags=()):
@@ -579,11 +584,16 @@ def test_a_sweep_that_was_taken_over_ends_and_leaves_the_study_to_the_other(
     worker, project, monkeypatch, capsys
 ):
     monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
+    hold = holding.Hold()
+    monkeypatch.setattr(holding, "Hold", lambda: hold)
     other = {"host": "elsewhere", "pid": 7, "token": "theirs", "at": time.time()}
 
+    def taken():
+        study().set_user_attr("samerun.holder", other)  # again, as the other sweep does
+        return hold.taken_by
+
     def overtake(order, outcome):
-        study().set_user_attr("samerun.holder", other)
-        time.sleep(1)  # a laptop that slept
+        until(taken)
         return outcome
 
     worker.say = overtake

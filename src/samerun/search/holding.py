@@ -39,7 +39,8 @@ class Hold:
 def held(study: "optuna.Study") -> Iterator[Hold]:
     """Holds a study against sweeps on other machines while it runs; those of this one know a lock.
 
-    Two that begin within the same moment do not see each other.
+    Of two that say so within the same moment the last one has it: the other one sees that when it
+    would say so again, and ends.
 
     Args:
         study: the study, in a storage that the machines share.
