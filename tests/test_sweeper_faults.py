@@ -40,6 +40,27 @@ def python(folder, *words):
     )
 
 
+RESTORED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+from samerun.cli import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def started(folder, *words):
+    """Types the command and does not wait; what it prints is one stream."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RESTORED, "train", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def study(folder):
     return optuna.load_study(study_name="s", storage=f"sqlite:///{folder}/optuna.db")
 
@@ -137,14 +158,7 @@ def test_a_pruned_trial_is_killed_and_says_where(project):
 def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
     words = [*MLP, "training.epochs=400", "sweep.n_trials=2", "sweep.workers=2"]
     words += ["sweep.pruner=none"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", RESTORED, "train", *words],
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = started(project, *words)
     until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
     workers = psutil.Process(process.pid).children(recursive=True)
     for one in [process, *workers]:  # as a terminal does: to everybody
@@ -178,14 +192,7 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
     shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
     words = ["-m", "sweep=optuna", "model=custom", "model.target=faulty:build", "seed=1,2"]
     words += ["+model.params.number=15", "sweep.n_trials=2", "sweep.workers=1", *QUICK]
-    process = subprocess.Popen(
-        [sys.executable, "-c", RESTORED, "train", *words],
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = started(project, *words)
     until((project / "looping").exists)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
@@ -202,15 +209,6 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
     run = children(project)[0]
     assert (run["status"], run["samerun.state"]) == ("KILLED", "stopped")
     assert run["samerun.reason"] == "the sweep was stopped at once"
-
-
-RESTORED = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
-from samerun.cli import main
-if __name__ == "__main__":
-    sys.exit(main())
-"""
 
 
 def begun(project, name):

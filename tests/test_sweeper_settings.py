@@ -4,20 +4,17 @@ import time
 
 import pytest
 
-from hydra_plugins.samerun_sweeper import _impl, _loop
+from hydra_plugins.samerun_sweeper import _loop
 from samerun import search
 from samerun.config import UserError
-from test_sweeper import Answers, Killed, runs, states, study, sweep
+from test_sweeper import Killed, answering, runs, states, study, sweep
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
 
 
 @pytest.fixture
 def worker(project, monkeypatch):
-    answers = Answers()
-    monkeypatch.setattr(_impl, "_executor", lambda plan, master: (answers, 1))
-    monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
-    return answers
+    return answering(monkeypatch)
 
 
 def killed(*arguments, **options):

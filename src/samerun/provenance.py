@@ -60,7 +60,7 @@ class Machine:
         processor: the model's name.
         instructions: sets of vector instructions, such as avx2, that TensorFlow chooses kernels by.
         gpus: models of the graphics cards.
-        num_cores: cores that this process may use.
+        num_cores: cores of the machine.
         memory_bytes: physical memory.
     """
 

@@ -21,10 +21,11 @@ from hydra_plugins.samerun_sweeper._executors import Executor, Inline, Slots, gr
 from hydra_plugins.samerun_sweeper._history import log_history
 from hydra_plugins.samerun_sweeper._loop import Loop
 from hydra_plugins.samerun_sweeper._plan import Plan
-from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed, without_sweep
+from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
 from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.spool import write_whole
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +48,7 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
         return composed(context, master, words)
 
     space = search.parse_space(
-        without_sweep(arguments),
+        arguments,
         settings.params,
         compose=lambda words: parsed(compose(tuple(words)), words).config,
         options=context.config_loader.get_group_options,
@@ -62,17 +63,19 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
     models = _preflight.check_branches(settings, plan.frozen, space)
     plan.check_places()
     search.check_options(settings, plan.directions, plan.frozen.max_epochs())
-    tracking.connect(plan.tracking_uri())
+    client = tracking.connect(plan.tracking_uri())
     plan = replace(plan, first=_first(plan))
     try:
-        _open(plan, models, master)
+        _open(plan, models, master, client)
     except Exception as error:
         if not search.is_broken(error):
             raise
         raise search.refused(plan.storage, error) from error
 
 
-def _open(plan: Plan, models: list[tuple[str, config.Config]], master: DictConfig) -> None:
+def _open(
+    plan: Plan, models: list[tuple[str, config.Config]], master: DictConfig, client: Any
+) -> None:
     """Opens the study, or begins it, and runs the trials that are missing."""
     settings = plan.sweep
     kept = search.open_storage(plan.storage)
@@ -89,8 +92,8 @@ def _open(plan: Plan, models: list[tuple[str, config.Config]], master: DictConfi
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
             with search.held(study) as hold:
-                (plan.folder / _STUDY_FILE).write_text(search.token(study), encoding="utf-8")
-                _run(plan, study, executor, master, hold)
+                write_whole(plan.folder / _STUDY_FILE, search.token(study))
+                _run(plan, study, executor, master, hold, client)
         finally:
             executor.close()
 
@@ -275,12 +278,12 @@ def _run(
     executor: Executor,
     master: DictConfig,
     hold: search.Hold,
+    client: Any,
 ) -> None:
     _remember(plan, study, master)
     with _parent_run(plan, study) as run:
         study.set_user_attr("samerun.run", run.id)
         log_history(study, run)
-        client = tracking.connect(tracking.resolve_uri(plan.base.tracking.uri))
         progress = _ending.progress(plan, study)
         why = ""
         try:

@@ -54,7 +54,7 @@ class SweepFailed(Exception):
 
 
 @dataclass
-class _Job:
+class _Active:
     """A trial under way or waiting to go on."""
 
     trial: optuna.Trial
@@ -93,8 +93,8 @@ class Loop:
         self._plan, self._study, self._run = plan, study, run
         self._executor, self._progress, self._client = executor, progress, client
         self._hold = hold
-        self._pending: dict[Future[Outcome], _Job] = {}
-        self._again: deque[_Job] = deque()
+        self._pending: dict[Future[Outcome], _Active] = {}
+        self._again: deque[_Active] = deque()
         self._left: deque[optuna.trial.FrozenTrial] = deque()
         self._is_known = False
         self._away_since: float | None = None
@@ -160,8 +160,7 @@ class Loop:
 
     def _wait_for_store(self, error: Exception) -> None:
         """Waits for a moment; after too many, or while stopping, what has ended is told later."""
-        root = error.__cause__ or error  # Optuna's own words say nothing of what happened
-        now, said = time.monotonic(), redact((str(root).splitlines() or [""])[0])
+        now, said = time.monotonic(), search.first_words(error)
         if self._away_since is None:
             self._away_since = now
             text = "A store is away: what is being trained goes on, and it is tried again (%s)."
@@ -200,9 +199,11 @@ class Loop:
         """Ends the trials under way at once: their last checkpoints have to do."""
         for future in self._pending:
             self._executor.kill(future)
-        for job in self._pending.values():
+        for active in self._pending.values():
             with contextlib.suppress(ConnectionError):
-                self._tag(job, Outcome(state=State.stopped, reason="the sweep was stopped at once"))
+                self._tag(
+                    active, Outcome(state=State.stopped, reason="the sweep was stopped at once")
+                )
 
     def _submit_all(self) -> str:
         """Gives every free worker a trial; returns why there is no further one.
@@ -228,7 +229,7 @@ class Loop:
     def _find_running(self) -> None:
         """Finds the trials that an earlier process, or an outage, left in the middle."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        known = {job.trial.number for job in [*self._pending.values(), *self._again]}
+        known = {active.trial.number for active in [*self._pending.values(), *self._again]}
         left = [trial for trial in running if trial.number not in known]
         self._left = deque(sorted(left, key=lambda trial: trial.number))
         self._is_known = True
@@ -262,7 +263,7 @@ class Loop:
         self._begin(optuna.Trial(self._study, frozen._trial_id), outcome)
 
     def _begin(self, trial: optuna.Trial, outcome: Outcome | None = None) -> None:
-        """Makes a job of a trial, whether it is new or was begun before."""
+        """Makes a run for a trial and trains it, whether it is new or was begun before."""
         values = self._plan.space.suggest(trial)
         name = self._plan.space.short(values) or f"trial {trial.number}"
         run_id = tracking.create_child(
@@ -276,88 +277,88 @@ class Loop:
         trial.set_user_attr("samerun.name", name)
         trial.set_user_attr("samerun.words", self._plan.frozen.words(values))
         folder = self._plan.folder / str(trial.number)
-        job = _Job(trial, values, run_id, name, folder)
+        active = _Active(trial, values, run_id, name, folder)
         if outcome is None:
-            self._submit(job)
+            self._submit(active)
         else:
             self._progress.started(trial.number, name)
-            self._settle(job, outcome)
+            self._settle(active, outcome)
 
-    def _submit(self, job: _Job) -> None:
-        job.too_long = job.met_outage = False
-        order = self._plan.order(job.trial.number, job.values, job.run_id)
-        self._progress.started(job.trial.number, job.name)
-        self._pending[self._executor.submit(_workers.run_trial, order)] = job
+    def _submit(self, active: _Active) -> None:
+        active.too_long = active.met_outage = False
+        order = self._plan.order(active.trial.number, active.values, active.run_id)
+        self._progress.started(active.trial.number, active.name)
+        self._pending[self._executor.submit(_workers.run_trial, order)] = active
 
-    def _ended(self, job: _Job, future: "Future[Outcome]") -> None:
+    def _ended(self, active: _Active, future: "Future[Outcome]") -> None:
         error = future.exception()
         if error is None:
-            self._settle(job, future.result())
+            self._settle(active, future.result())
         elif not self._executor.is_lost(error):
             said = redact(f"{type(error).__name__}: {error}")
-            self._settle(job, Outcome(state=State.error, reason=said))
-        elif job.too_long:
+            self._settle(active, Outcome(state=State.error, reason=said))
+        elif active.too_long:
             seconds = self._plan.sweep.trial_seconds
             reason = f"time limit of {seconds:g} s, inside an epoch: its worker was killed"
-            self._settle(job, Outcome(state=State.time_limit, reason=reason))
+            self._settle(active, Outcome(state=State.time_limit, reason=reason))
         elif self._is_stopping():
-            self._settle(job, Outcome(state=State.stopped, reason="the sweep was stopped"))
+            self._settle(active, Outcome(state=State.stopped, reason="the sweep was stopped"))
         else:
-            self._settle(job, Outcome(state=State.worker_death, reason="its process was killed"))
+            self._settle(active, Outcome(state=State.worker_death, reason="its process was killed"))
 
-    def _settle(self, job: _Job, outcome: Outcome) -> None:
+    def _settle(self, active: _Active, outcome: Outcome) -> None:
         """Decides by the settings what follows: told, tried again, or the end of the sweep."""
         if outcome.state is State.stopped and self._is_stopping():
-            self._tag(job, outcome)
-            self._progress.left(job.trial.number)
+            self._tag(active, outcome)
+            self._progress.left(active.trial.number)
             return
         if outcome.state in (State.complete, State.pruned):
-            self._tell(job, outcome)
+            self._tell(active, outcome)
             return
         faults = self._plan.sweep.faults
-        if outcome.state is State.error and self._met_outage(job):
-            self._retry(job, outcome)
+        if outcome.state is State.error and self._met_outage(active):
+            self._retry(active, outcome)
             return
         policy = policy_of(faults, outcome.state)
-        tried = int(job.trial.user_attrs.get("samerun.retries", 0))
+        tried = int(active.trial.user_attrs.get("samerun.retries", 0))
         if policy is Policy.retry and tried < faults.max_retries:
-            job.trial.set_user_attr("samerun.last_reason", outcome.reason)
-            job.trial.set_user_attr("samerun.retries", tried + 1)
-            self._retry(job, outcome)
+            active.trial.set_user_attr("samerun.last_reason", outcome.reason)
+            active.trial.set_user_attr("samerun.retries", tried + 1)
+            self._retry(active, outcome)
             return
-        self._tell(job, outcome)
+        self._tell(active, outcome)
         failures = search.count_by_state(self._study).get("FAIL", 0)
         most = self._plan.sweep.max_failures
         if policy is Policy.stop:
-            said = f"trial {job.trial.number} failed ({outcome.reason}): the sweep ends"
+            said = f"trial {active.trial.number} failed ({outcome.reason}): the sweep ends"
             self._end = SweepFailed(said)
         elif most is not None and failures > most:
             self._end = SweepFailed(f"{failures} trials failed, and sweep.max_failures is {most}")
 
-    def _met_outage(self, job: _Job) -> bool:
+    def _met_outage(self, active: _Active) -> bool:
         """Whether a trial failed while the store was away, which is not its fault.
 
         Raises:
             ConnectionError: it is away still.
         """
         if not tracking.answers(self._client):
-            job.met_outage = True
+            active.met_outage = True
             raise ConnectionError("the tracking store does not answer")
-        return job.met_outage
+        return active.met_outage
 
-    def _retry(self, job: _Job, outcome: Outcome) -> None:
+    def _retry(self, active: _Active, outcome: Outcome) -> None:
         """Tries again with the same values, in the same run, from the checkpoint if it is sound."""
-        _log.warning("Trial %d is tried again: %s.", job.trial.number, outcome.reason)
-        (job.folder / _workers.OUTCOME_FILE).unlink(missing_ok=True)
+        _log.warning("Trial %d is tried again: %s.", active.trial.number, outcome.reason)
+        (active.folder / _workers.OUTCOME_FILE).unlink(missing_ok=True)
         if outcome.state is State.nan:
-            afresh.ask(self._client, job.run_id)
-        self._progress.left(job.trial.number)
-        self._again.append(job)
+            afresh.ask(self._client, active.run_id)
+        self._progress.left(active.trial.number)
+        self._again.append(active)
 
-    def _tell(self, job: _Job, outcome: Outcome) -> None:
+    def _tell(self, active: _Active, outcome: Outcome) -> None:
         """Writes down how a trial ended; telling the study comes last, as it is what counts."""
-        self._tag(job, outcome)
-        trial, number = job.trial, job.trial.number
+        self._tag(active, outcome)
+        trial, number = active.trial, active.trial.number
         for key, value in (
             ("samerun.state", outcome.state.value),
             ("samerun.reason", outcome.reason),
@@ -379,7 +380,7 @@ class Loop:
         self._progress.ended(number, state.name, values or None, outcome.seconds, outcome.reason)
         log_history(self._study, self._run, only_last=True)
 
-    def _tag(self, job: _Job, outcome: Outcome) -> None:
+    def _tag(self, active: _Active, outcome: Outcome) -> None:
         """Tags the trial's run; the run of a killed worker is ended first, as far as it got."""
         try:
             if outcome.state in (State.worker_death, State.time_limit):
@@ -388,14 +389,14 @@ class Loop:
             if outcome.reason:
                 tags["samerun.reason"] = outcome.reason
             for key, value in tags.items():
-                self._client.set_tag(job.run_id, key, value[:5000])
+                self._client.set_tag(active.run_id, key, value[:5000])
             ended = outcome.state in (State.complete, State.pruned)  # by itself, or later by spool
-            if not ended and self._client.get_run(job.run_id).info.status == "RUNNING":
-                self._client.set_terminated(job.run_id, "KILLED")  # it never began
+            if not ended and self._client.get_run(active.run_id).info.status == "RUNNING":
+                self._client.set_terminated(active.run_id, "KILLED")  # it never began
         except Exception as error:
             if not tracking.answers(self._client):
                 raise ConnectionError(f"tracking: {redact(str(error))}") from error
-            _log.warning("Run %s could not be tagged: %s", job.run_id, redact(str(error)))
+            _log.warning("Run %s could not be tagged: %s", active.run_id, redact(str(error)))
 
     def _look_at_limits(self) -> None:
         if self._hold.taken_by:
@@ -411,10 +412,10 @@ class Loop:
             self._study.set_user_attr("samerun.stopped", True)  # for workers no signal reaches
         late = self._stopped_at is not None and time.monotonic() > self._stopped_at + STOP_SECONDS
         limit = self._plan.sweep.trial_seconds
-        for future, job in self._pending.items():
+        for future, active in self._pending.items():
             if limit is not None and self._executor.seconds(future) > limit * 1.1 + GRACE_SECONDS:
-                job.too_long = True
-            if late or job.too_long:
+                active.too_long = True
+            if late or active.too_long:
                 self._executor.kill(future)
         if self._progress.out.is_terminal:
             self._show_epochs()

@@ -213,9 +213,8 @@ def _watch(worker: Any, key: Any, folder: str, ended: threading.Event) -> None:
             if not ended.is_set():
                 os._exit(1)
             return
-        if folder in _stops and stopping.request_stop(
-            Terminated
-        ):  # if nothing stops, it is asked again
+        # If nothing takes notice yet, it is asked again.
+        if folder in _stops and stopping.request_stop(Terminated):
             _stops.discard(folder)
 
 

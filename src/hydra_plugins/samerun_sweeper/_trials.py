@@ -25,21 +25,6 @@ Branch = tuple[tuple[str, str], ...]
 """The options of the groups that the sweep chooses from, sorted."""
 
 
-def without_sweep(words: Sequence[str]) -> list[str]:
-    """Returns the words that belong to the trials, without those that describe the sweep.
-
-    Raises:
-        UserError: one of those has several values.
-    """
-    trials = []
-    for word in words:
-        if word.lstrip("+~").startswith(("sweep=", "sweep.", "sweep@", "sweep/")):
-            config.check_one_value(word)
-        else:
-            trials.append(word)
-    return trials
-
-
 @dataclass(frozen=True, kw_only=True)
 class Aims:
     """What trials are compared by.

@@ -72,7 +72,7 @@ def train_command(words: list[str]) -> int:
     words = [*plain, *flags]  # argparse refuses words on both sides of a flag
     if any(word.lstrip("+").startswith("sweep=") for word in plain):
         return _sweep(flags, plain)
-    if not _has_own_flags(words):
+    if not _asks_hydra(flags, plain):
         for combination in combinations(words):
             checked(config.compose(combination))
     return hand_to_hydra(words)
@@ -113,7 +113,7 @@ def without_password(words: Sequence[str]) -> list[str]:
     for word in words:
         hidden = config.redact(word)
         if hidden != word and word.lstrip("+").startswith("tracking.uri="):
-            uri = _value(word)
+            uri = config.understood(word, "tracking.uri").value()
             if not isinstance(uri, str):
                 raise UserError(
                     f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "
@@ -125,20 +125,10 @@ def without_password(words: Sequence[str]) -> list[str]:
     return safe
 
 
-def _value(word: str) -> Any:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        return OverridesParser.create().parse_override(word).value()
-    except HydraException as error:
-        raise config.translated(error) from error
-
-
-def _has_own_flags(words: Sequence[str]) -> bool:
+def _asks_hydra(flags: Sequence[str], plain: Sequence[str]) -> bool:
     """Whether Hydra is asked for something that changes what composition means, or is no run."""
-    flags = [word for word in words if word.startswith("-") and word not in ("-m", "--multirun")]
-    return bool(flags) or any(word.startswith(("hydra/", "hydra.")) for word in words)
+    others = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    return bool(others) or any(word.startswith(("hydra/", "hydra.")) for word in plain)
 
 
 def combinations(words: Sequence[str]) -> Iterator[list[str]]:

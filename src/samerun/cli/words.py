@@ -14,7 +14,6 @@ _MAYBE_WITH_VALUE = {"--info", "-i"}
 _INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 _ONE_RUN = {"--cfg", "-c", "--info", "-i", "--run", "-r"}
 _MANY_RUNS = {"-m", "--multirun"}
-_OF_TRIALS = "trial"
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -34,9 +33,9 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, plain
 
 
-def is_multirun(words: Sequence[str]) -> bool:
+def is_multirun(flags: Sequence[str]) -> bool:
     """Whether several runs are asked for."""
-    return bool(_MANY_RUNS & set(parted(words)[0]))
+    return bool(_MANY_RUNS & set(flags))
 
 
 def only_looks(flags: Sequence[str]) -> bool:
@@ -81,9 +80,10 @@ def check_words(flags: Sequence[str], plain: Sequence[str]) -> None:
     for word in plain:
         override = config.understood(word, re.split(r"[=\s]", word.lstrip("+~"))[0])
         key = str(override.get_key_element()).lstrip("+~")
-        if _is_trial(key) and word != "trial=null":
+        setting = key.partition(".")[0]
+        if setting == "trial" and word != "trial=null":
             raise UserError(f"{key}: only a sweep says which trial a run is: leave it out.")
-        if key.partition(".")[0] == "sweep":
+        if setting == "sweep":
             config.check_one_value(word)
         before, does_vary = known.get(key, ("", False))
         if before and (key == "sweep" or does_vary or override.is_sweep_override()):
@@ -93,10 +93,6 @@ def check_words(flags: Sequence[str], plain: Sequence[str]) -> None:
             )
         known[key] = (word, override.is_sweep_override())
     _check_sweep(flags, plain)
-
-
-def _is_trial(key: str) -> bool:
-    return key == _OF_TRIALS or key.startswith(f"{_OF_TRIALS}.")
 
 
 def _check_sweep(flags: Sequence[str], plain: Sequence[str]) -> None:

@@ -101,7 +101,7 @@ def redacted(cfg: Config) -> Config:
     return dataclasses.replace(cfg, tracking=tracking)
 
 
-WITHOUT_MEANING = (
+_WITHOUT_MEANING = (
     "tracking",
     "checkpoint",
     "trial",
@@ -113,7 +113,7 @@ WITHOUT_MEANING = (
 
 def has_meaning(key: str) -> bool:
     """Whether a key, such as `model.dropout`, changes what is trained."""
-    return not any(key == part or key.startswith(f"{part}.") for part in WITHOUT_MEANING)
+    return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
 def fingerprint(cfg: Config) -> str:

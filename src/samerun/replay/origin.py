@@ -46,7 +46,7 @@ class Facts:
         processor: the model's name.
         instructions: its sets of vector instructions.
         gpus: models of the graphics cards.
-        num_cores: cores that the process may use.
+        num_cores: cores of the machine.
         data: SHA-256 of each split's content.
     """
 

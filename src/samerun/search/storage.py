@@ -85,7 +85,7 @@ def open_storage(url: str) -> "optuna.storages.BaseStorage":
     except UserError:
         raise
     except Exception as error:
-        raise _refused(url, _why(error)) from error
+        raise refused(url, error) from error
 
 
 @functools.lru_cache(maxsize=1)
@@ -201,10 +201,6 @@ def _words(error: BaseException) -> str:
 
 def refused(url: str, error: Exception) -> UserError:
     """Returns what to tell somebody whose storage raised this."""
-    return _refused(url, _why(error))
-
-
-def _why(error: Exception) -> str:
     words = f"{redact(str(error))} {_words(error)}"
     known = {
         "no longer compatible": "it was made by another version of Optuna: copy it, then run "
@@ -223,8 +219,12 @@ def _why(error: Exception) -> str:
         "malformed": "the file is damaged",
     }
     said = next((said for sign, said in known.items() if sign in words), None)
-    first = (_words(error).splitlines() or [type(error).__name__])[0][:200]
-    return said or f"it cannot be used ({first})"
+    return _refused(url, said or f"it cannot be used ({first_words(error)})")
+
+
+def first_words(error: BaseException) -> str:
+    """Returns the first line of what a store said, its address without a password."""
+    return (_words(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _refused(url: str, why: str) -> UserError:
