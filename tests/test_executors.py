@@ -1,6 +1,8 @@
 """Every executor keeps the same promises: in this process, in slots of this machine, with Dask."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -197,6 +199,17 @@ def test_closing_leaves_no_call_behind(executor, tmp_path):
     until((tmp_path / "pid").exists)
     executor.close()
     until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+
+
+def test_a_process_whose_end_another_thread_has_noted_is_no_error(environment, monkeypatch):
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    executor = Slots(1)
+    pid = executor.submit(worker_tasks.pid).result(SOON)
+    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):  # the pool's own thread was quicker
+        os.waitpid(pid, 0)
+    executor.close()
+    assert not psutil.pid_exists(pid)
 
 
 def test_in_this_process_a_call_is_done_at_once():

@@ -2,6 +2,7 @@
 
 import abc
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -198,7 +199,9 @@ def _signal(slot: _Slot, number: int) -> None:
     """Signals a slot's process; one that has not begun yet is ended by the pool itself."""
     for process in list((slot.pool._processes or {}).values()):  # `kill_workers` needs Python 3.14
         if process.pid is not None and process.is_alive():
-            os.kill(process.pid, number)
+            # Its end may be noted by the pool's thread in between, or be known to that alone.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
 
 
 @final
