@@ -56,9 +56,6 @@ def main() -> None:
             wait_for(f"http://127.0.0.1:{PORT}/health")
             page = f"http://127.0.0.1:{PORT}/#/experiments/{run.experiment_id}"
             photograph(f"{page}/runs", "runs.png", 700)
-            photograph(f"{page}/runs?compareRunsMode=CHART", "charts.png", 1000)
-            photograph(f"{page}/runs/{run.id}", "run.png", 1300)
-            photograph(f"{page}/runs/{run.id}/artifacts", "artifacts.png", 800)
         finally:
             server.terminate()
             server.wait()
