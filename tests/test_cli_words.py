@@ -31,6 +31,13 @@ BAD = {
     "a config of a sweep": (["-m", "sweep=regularisation", "--cfg=job"], "--cfg: received with -m"),
     "information on many runs": (["-m", "--info", "seed=1,2"], "--info: received with -m"),
     "resolve alone": (["--resolve"], "expected --cfg job with it"),
+    "a slip in a flag": (
+        ["--multirn", "seed=1,2"],
+        "--multirn: there is no such flag. Did you mean '--multirun'?",
+    ),
+    "a flag of nobody's": (["-x"], "-x: there is no such flag. `samerun train --hydra-help`"),
+    "a wrong value of a flag": (["--cfg", "jobb"], "--cfg/-c: invalid choice: 'jobb' (choose from"),
+    "a flag without its value": (["--cfg"], "--cfg/-c: expected one argument."),
     "a plot of many runs": (["-m", "seed=1,2", "--schedule-plot", "x.png"], "leave -m out"),
     "several values without -m": (["model.dropout=0.1,0.2"], "received several values"),
     "two options of a sweep": (

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
 from samerun import config
 from samerun.config import UserError
+from samerun.config.errors import nearest
 
 _WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -54,11 +56,31 @@ def value_of(flags: Sequence[str], *names: str) -> str | None:
 
 
 def check_flags(flags: Sequence[str]) -> None:
-    """Checks that Hydra's flags go together, which it says with a traceback.
+    """Checks that Hydra knows its flags and that they go together, by Hydra's own parser.
+
+    It would print its usage of 13 lines with the sentence, or a traceback.
 
     Raises:
-        UserError: they do not.
+        UserError: there is no such flag, its value is missing or wrong, or they do not go together.
     """
+    if not flags:
+        return
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        known = [name for action in parser._actions for name in action.option_strings]
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+        said = message.removeprefix("argument ")
+        if said.startswith("unrecognized"):
+            said = f"{unknown}: there is no such flag"
+        raise UserError(
+            f"{said}.{nearest(unknown, known) or ' `samerun train --hydra-help` explains all.'}"
+        )
+
+    parser.error = refuse
+    parser.parse_args(flags)
     names = [flag.partition("=")[0] for flag in flags]
     alone = [name for name in names if name in _ONE_RUN]
     several = [name for name in names if name in _MANY_RUNS]
