@@ -59,6 +59,9 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
+        words = ["experiment=digits_cnn", "sweep=regularisation", "sweep.n_trials=24"]
+        samerun("train", "-m", *words, "sweep.study=s")
+        shutil.copy("multirun/s/report/intermediate_values.png", DOCS / "sweep.png")
 
 
 def wait_for(url: str) -> None:

@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from conftest import PROGRAMS
 from samerun import config, tracking
@@ -18,6 +20,7 @@ from test_data_keras import batch, write_cifar
 
 ENTRIES = {entry.name: entry for entry in config.experiments()}
 EMBEDDED = {name: entry for name, entry in ENTRIES.items() if entry.is_embedded}
+SPACES = {space.name: space for space in gallery.search_spaces()}
 FOLDER = config.folder("experiments")
 DOWNLOADED = {"cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"}
 NO_NETWORK = {  # a port that nobody listens on: a download fails at once instead of after a while
@@ -43,18 +46,22 @@ def test_the_gallery_page_is_what_the_command_prints(samerun, tmp_path):
     written = (FOLDER / "README.md").read_text("utf-8")
     assert written == done.stdout, "run `make gallery`"
     assert all(f"| [`{name}`](experiment/{name}.yaml) |" in written for name in ENTRIES)
+    assert all(f"| [`{name}`](sweep/{name}.yaml) |" in written for name in SPACES)
 
 
 def test_the_list_has_one_line_for_every_file(samerun, tmp_path):
     done = samerun("experiments", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    lines, rest = done.stdout.split("\n\n")
+    lines, rest, spaces, last = done.stdout.split("\n\n")
     named = [line.split()[0] for line in lines.splitlines()]
     assert named == sorted(path.stem for path in (FOLDER / "experiment").rglob("*.yaml"))
+    named_spaces = [line.split()[0] for line in spaces.splitlines()]
+    assert named_spaces == sorted(path.stem for path in (FOLDER / "sweep").rglob("*.yaml"))
     assert all(
         ENTRIES[name].what in line for name, line in zip(named, lines.splitlines(), strict=True)
     )
     assert "samerun train experiment=" in rest
+    assert "samerun train -m experiment=digits_cnn sweep=" in last
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -70,6 +77,17 @@ def test_a_header_says_what_where_from_and_how(name):
     assert set(entry.runs.split()) <= set(ENTRIES)
     if entry.is_embedded:
         assert entry.score()[0].startswith(("test/", "validation/"))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_search_space_says_what_how_and_what_came_of_it(name):
+    space = SPACES[name]
+    head = (FOLDER / "sweep" / f"{name}.yaml").read_text("utf-8").splitlines()
+    assert f"# Command: {space.command}" in head
+    assert len(space.what) > 10
+    cfg = OmegaConf.load(FOLDER / "sweep" / f"{name}.yaml")
+    assert f"{cfg.n_trials} trials" in space.measured
+    assert re.search(r", \d+ s$", space.measured)
 
 
 @pytest.mark.parametrize("name", ENTRIES)

@@ -10,17 +10,20 @@ from samerun import config
 
 
 def experiments_command(chosen: argparse.Namespace) -> int:
-    """Lists the experiments, in a line each or as the gallery's page."""
+    """Lists experiments and search spaces, in a line each or as the gallery's page."""
     from samerun.config import gallery
 
-    found = config.experiments()
+    found, spaces = config.experiments(), gallery.search_spaces()
     if chosen.markdown:
-        print(gallery.as_markdown(found), end="")
+        print(gallery.as_markdown(found, spaces), end="")
         return 0
     for entry in found:
         state = entry.measured or entry.runs or f"download; see {entry.twin}"
         print(f"{entry.name:<28}{entry.what}  [{state}]")
-    print(f"\nRun one with: samerun train experiment={found[0].name}")
+    print(f"\nRun one with: {found[0].command}\n")
+    for space in spaces:
+        print(f"{space.name:<28}{space.what}  [{space.measured}]")
+    print(f"\nSearch one with: {spaces[0].command}")
     return 0
 
 

@@ -1,8 +1,9 @@
-"""The experiments that come with the project, as their files' headers describe them."""
+"""The experiments and search spaces that come with the project, as their headers describe them."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from samerun.config.errors import UserError
 from samerun.config.store import folder
@@ -56,6 +57,26 @@ class Experiment:
         return match[1], float(match[2])
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """One file of `experiments/sweep/`, by the comments at its top.
+
+    Args:
+        name: what `sweep=` takes.
+        what: one line about it.
+        measured: what its command found here, of how many trials, and the seconds of all of it.
+    """
+
+    name: str
+    what: str
+    measured: str
+
+    @property
+    def command(self) -> str:
+        """The command that searches it."""
+        return f"samerun train -m experiment=digits_cnn sweep={self.name}"
+
+
 _FIELDS = ("what", "source", "measured", "published", "twin", "runs")
 
 
@@ -76,24 +97,36 @@ def expanded(words: Sequence[str]) -> list[str]:
 
 def experiments() -> list[Experiment]:
     """Reads the headers of all experiments, in the order of their names."""
-    found = []
-    for path in sorted((folder("experiments") / "experiment").glob("*.yaml")):
-        fields: dict[str, str] = {}
-        last = ""
-        for line in path.read_text().splitlines():
-            match = re.match(r"# (\w+): (.*)", line)
-            if match and match[1].lower() in _FIELDS:
-                last = match[1].lower()
-                fields[last] = match[2].strip()
-            elif line.startswith("#   ") and last:
-                fields[last] += " " + line[1:].strip()
-            elif not line.startswith("#"):
-                break
-        missing = {"what", "source"} - set(fields)
-        if missing:
-            raise UserError(f"{path}: its header does not say {' and '.join(sorted(missing))}.")
-        found.append(Experiment(name=path.stem, **fields))
-    return found
+    return [
+        Experiment(name=path.stem, **_header(path, "what", "source"))
+        for path in sorted((folder("experiments") / "experiment").glob("*.yaml"))
+    ]
+
+
+def search_spaces() -> list[SearchSpace]:
+    """Reads the headers of all search spaces, in the order of their names."""
+    return [
+        SearchSpace(name=path.stem, **_header(path, "what", "measured"))
+        for path in sorted((folder("experiments") / "sweep").glob("*.yaml"))
+    ]
+
+
+def _header(path: Path, *wanted: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    last = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = re.match(r"# (\w+): (.*)", line)
+        if match and match[1].lower() in _FIELDS:
+            last = match[1].lower()
+            fields[last] = match[2].strip()
+        elif line.startswith("#   ") and last:
+            fields[last] += " " + line[1:].strip()
+        elif not line.startswith("#"):
+            break
+    missing = set(wanted) - set(fields)
+    if missing:
+        raise UserError(f"{path}: its header does not say {' and '.join(sorted(missing))}.")
+    return fields
 
 
 _INTRODUCTION = """\
@@ -106,11 +139,18 @@ included (2 cores of an AMD EPYC that other work shared, Python 3.11, 2026-11-21
 is the number of the tutorial the idea is from, theirs and not ours: its data has to be downloaded
 once. The *twin* shows the same on embedded data.
 
-This page is written by `make gallery` from the headers of the files in `experiment/`.
+This page is written by `make gallery` from the headers of the files in `experiment/` and `sweep/`.
+"""
+_SWEEPS = """## Search spaces
+
+Each is one command too, which tries many runs; with another experiment in it, it searches for that.
+*Measured* is the best value of the objective, never of the test set, and the seconds of the whole
+command (two trials at a time on the same machine). How to write one of your own stands in
+[the guide to sweeps](../docs/how-to/sweeps.md).
 """
 
 
-def as_markdown(entries: Sequence[Experiment]) -> str:
+def as_markdown(entries: Sequence[Experiment], spaces: Sequence[SearchSpace]) -> str:
     """Returns the gallery's page."""
     lines = [
         _INTRODUCTION,
@@ -123,4 +163,10 @@ def as_markdown(entries: Sequence[Experiment]) -> str:
         cells = [name, f"{entry.what} ({entry.source})", entry.measured or "–"]
         lines.append(f"| {' | '.join([*cells, entry.published or '–', twin])} |")
     lines += ["", "```", *(entry.command for entry in entries), "```", ""]
+    lines += [_SWEEPS, "| search space | what | measured |", "|---|---|---|"]
+    for space in spaces:
+        lines.append(
+            f"| [`{space.name}`](sweep/{space.name}.yaml) | {space.what} | {space.measured} |"
+        )
+    lines += ["", "```", *(space.command for space in spaces), "```", ""]
     return "\n".join(lines)
