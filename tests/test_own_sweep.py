@@ -28,6 +28,8 @@ BAD = {
         "sweep.objectives: received 'validation/accuracy', expected a list: [validation/accuracy]",
     ),
     "a list for a mapping": (f"{HEAD}params: [a, b]\n", "sweep/mine.yaml: received a list"),
+    "defaults that are no list": ("defaults: 3\n", "sweep/mine.yaml: defaults: expected a list"),
+    "a list for all": ("- optuna\n- _self_\n", "'mine', whose file lacks optuna in its defaults"),
     "a number for a key": (f"{SPACE}3: 4\n", "sweep.3: there is no such key"),
 }
 
@@ -43,6 +45,16 @@ def test_a_mistake_is_one_sentence_with_its_place(project, capsys, case):
     assert "Traceback" not in err
     assert len(err.splitlines()) == 1
     assert not (project / "optuna.db").exists()
+
+
+def test_an_experiment_of_a_sweep_whose_defaults_are_no_list_is_one_sentence(project, capsys):
+    (project / "own" / "experiment").mkdir(parents=True)
+    (project / "own" / "experiment" / "mine.yaml").write_text("defaults: 3\n")
+    words = ["--config-dir", "own", "experiment=mine", "sweep=regularisation"]
+    assert main(["train", "-m", *words]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("samerun: experiment/mine.yaml: defaults: expected a list")
+    assert len(err.splitlines()) == 1
 
 
 def test_a_file_that_lacks_optuna_is_no_plain_run(project, capsys):

@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,11 +203,21 @@ def hand_to_hydra(words: Sequence[str]) -> int:
         start()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise config.translated(error) from error
+    except ValueError as error:  # what Hydra raises for a file whose defaults are no list
+        if not _is_hydras(error):
+            raise
+        raise config.translated(error) from error
     finally:
         sys.argv = argv
     if len(results) > 1:
         _show_together(results)
     return codes[0] if codes else 0
+
+
+def _is_hydras(error: BaseException) -> bool:
+    """Whether it was raised while Hydra composed, and not by code of ours or the user's."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
 
 
 def _show_together(results: Sequence["Result"]) -> None:

@@ -144,7 +144,7 @@ def check_sweep_file(flags: Sequence[str], plain: Sequence[str]) -> None:
     """
     word = next(word for word in plain if word.lstrip("+").startswith("sweep="))
     name = word.partition("=")[2]
-    if name in config.options("sweep") or any(word.startswith("hydra") for word in plain):
+    if name == "optuna" or any(word.startswith("hydra") for word in plain):
         return
     if config.is_sweep(f"sweep={name}", _own_folder(flags)) is False:
         raise UserError(

@@ -354,6 +354,9 @@ def translated(error: Exception) -> UserError:
         key = str(error).split("'")[1].partition("=")[0]
         return UserError(f"{key}: received several values, expected -m with them, or one value.")
     first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()]
+    no_list = re.match(r"Invalid defaults list in '(.+)', defaults must be a list", first)
+    if no_list:
+        return UserError(f"{no_list[1]}.yaml: defaults: expected a list such as [optuna, _self_].")
     if "Could not override" in first and rest:
         key = first.split("'")[1]
         group = key.split("@")[0]
