@@ -286,6 +286,22 @@ def test_a_parameter_of_a_pruned_trial_only_does_not_keep_the_page_from_being_dr
     assert "model.dropout" in page
 
 
+def test_the_importance_of_a_parameter_that_few_trials_had_brings_no_warning(tmp_path):
+    study = optuna.create_study()
+    for number in range(6):
+        trial = study.ask()
+        trial.suggest_float("model.dropout", 0, 0.6)
+        if number == 0:
+            trial.suggest_float("optimizer.momentum", 0.5, 0.99)
+        study.tell(trial, number)
+    names = ["model.dropout", "optimizer.momentum"]
+    figures, missing = study_figures.draw(study, ["validation/loss"], names)
+    assert "importances" in figures
+    assert not [title for title in missing if "mportance" in title]
+    page = study_pages.page(study, ["validation/loss"], names, ["importances"], {})
+    assert "Importance of each parameter" in page
+
+
 def test_awkward_values_are_drawn(tmp_path):
     """One choice only, equal numbers, logarithms of whole numbers, infinity, long words."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

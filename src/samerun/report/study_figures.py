@@ -4,9 +4,10 @@ Optuna's own matplotlib plots change pyplot's style for the whole process, cut t
 parameters off and list every trial in a legend.
 """
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +95,19 @@ def signed(study: "optuna.Study", position: int) -> "Callable[[FrozenTrial], flo
     return lambda trial: sign * float(trial.values[position])
 
 
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keeps off the screen what Optuna warns of while it computes importances.
+
+    Low values are meant (see `signed`), and that a parameter of a branch with few trials tells
+    little is in the guide.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*low `target` values.*")
+        warnings.filterwarnings("ignore", message="Some regimes for parameter.*")
+        yield
+
+
 def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]) -> Figure:
     rows = len(objectives)
     figure, grid = style.panels(rows, 1, 8, 1.2 + 3.3 * rows)
@@ -138,8 +152,7 @@ def _importances(study: "optuna.Study", objectives: Sequence[str], names: Sequen
     columns = len(objectives)
     figure, grid = style.panels(1, columns, 3.2 + 4.8 * columns, 1.4 + 0.4 * len(names))
     for position, axes in enumerate(grid):
-        with warnings.catch_warnings():  # low values are meant: see `signed`
-            warnings.filterwarnings("ignore", message=".*low `target` values.*")
+        with without_warnings():
             found = get_param_importances(study, target=signed(study, position))
         shown = sorted(found.items(), key=lambda item: item[1])
         bars = axes.barh([name for name, _ in shown], [v for _, v in shown], color=style.BLUE)

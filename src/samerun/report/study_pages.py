@@ -5,12 +5,11 @@ without its neighbours, and a page has to open where there is no network.
 """
 
 import html
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samerun.report.study_axis import is_wide
-from samerun.report.study_figures import TITLES, signed
+from samerun.report.study_figures import TITLES, signed, without_warnings
 from samerun.report.study_trials import count_words, counts, trials_of
 
 if TYPE_CHECKING:
@@ -91,8 +90,7 @@ def _importances(study: "optuna.Study", objectives: Sequence[str], params: list[
     from optuna.visualization import plot_param_importances
 
     for position, name in enumerate(objectives):
-        with warnings.catch_warnings():  # low values are meant: see `signed`
-            warnings.filterwarnings("ignore", message=".*low `target` values.*")
+        with without_warnings():
             figure = plot_param_importances(study, target=signed(study, position), target_name=name)
         yield TITLES["importances"] + ("" if len(objectives) == 1 else f": {name}"), figure
 
