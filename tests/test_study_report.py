@@ -282,6 +282,10 @@ def test_a_parameter_of_a_pruned_trial_only_does_not_keep_the_page_from_being_dr
     study.tell(trial, state=TrialState.PRUNED)
     names = study_trials.parameters(study)
     assert "schedule.first_cycle_epochs" in names
+    slices = study_figures.draw(study, [METRIC], names)[0]["slices"]
+    drawn = [axes.get_xlabel() for axes in slices.axes if axes.get_visible()]
+    assert "model.dropout" in drawn
+    assert "schedule.first_cycle_epochs" not in drawn
     page = study_pages.page(study, [METRIC], names, list(study_figures.TITLES)[:4], {})
     assert "model.dropout" in page
 
@@ -340,6 +344,24 @@ def test_a_logarithmic_parameter_has_a_logarithmic_axis(night):
     assert [word for _, word in scale.ticks()] == ["1e-5", "0.0001", "0.001", "0.01", "0.1"]
     assert Scale.of([0.0, 1.0], None).position(0.25) == 0.25
     assert np.isnan(Scale.of([0.0, 1.0], None).position(math.nan))
+
+
+def test_a_value_alone_stands_in_the_middle_and_whole_numbers_are_marked_whole():
+    assert Scale.of([0.9, 0.9], None).position(0.9) == pytest.approx(0.5)
+    rates = optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True)
+    assert Scale.of([1e-3, 1e-3], rates).position(1e-3) == pytest.approx(0.5)
+    seeds = optuna.distributions.IntDistribution(0, 9)
+    assert [word for _, word in Scale.of([0, 9], seeds).ticks()] == ["0", "3", "6", "9"]
+
+
+def test_trials_at_one_point_of_the_front_share_a_label():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for values in ([0.9, 500.0], [0.9, 500.0], [0.99, 20000.0], [0.5, 20000.0]):
+        study.tell(study.ask(), values)
+    figures, _ = study_figures.draw(study, [METRIC, "num_parameters"], [])
+    axes = figures["pareto_front"].axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0, 1", "2"]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
 
 
 def test_the_page_of_plots_needs_no_network(night):

@@ -8,7 +8,7 @@ from typing import Any, final
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 _MOST_WORDS = 12
-_WIDE = 100  # times from the smallest value to the largest, from which an axis is logarithmic
+_WIDE = 30  # times from the smallest value to the largest, from which an axis is logarithmic
 
 
 @final
@@ -20,12 +20,14 @@ class Scale:
         low: the value at 0.
         high: the value at 1.
         is_log: equal steps are equal factors.
+        is_whole: only whole numbers are marked.
         choices: the words of a categorical parameter, from 0 to 1; empty for numbers.
     """
 
     low: float = 0.0
     high: float = 1.0
     is_log: bool = False
+    is_whole: bool = False
     choices: tuple[str, ...] = ()
 
     @classmethod
@@ -43,9 +45,11 @@ class Scale:
         finite = [float(value) for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
         is_log = is_wide(finite) if distribution is None else bool(getattr(distribution, "log", 0))
-        if low == high:
-            low, high = (low / 2, high * 2) if low > 0 else (low - 1, high + 1)
-        return cls(low=low, high=high, is_log=is_log and low > 0)
+        if low == high:  # one value stands in the middle
+            step = abs(low) / 2 or 1.0
+            low, high = (low / 2, high * 2) if is_log and low > 0 else (low - step, high + step)
+        is_whole = isinstance(getattr(distribution, "high", None), int)
+        return cls(low=low, high=high, is_log=is_log and low > 0, is_whole=is_whole)
 
     @property
     def has_long_words(self) -> bool:
@@ -77,7 +81,7 @@ class Scale:
 
     def _round_values(self) -> Sequence[float]:
         if not self.is_log:
-            return MaxNLocator(nbins=4).tick_values(self.low, self.high)
+            return MaxNLocator(4, integer=self.is_whole).tick_values(self.low, self.high)
         if self.high / self.low >= 100:
             return LogLocator(numticks=6).tick_values(self.low, self.high)
         return LogLocator(subs=(1.0, 2.0, 5.0), numticks=8).tick_values(self.low, self.high)

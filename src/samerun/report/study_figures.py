@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from samerun.plots import style
 from samerun.report.study_axis import logarithmic_if_wide
 from samerun.report.study_spaces import parallel_coordinates, slices
-from samerun.report.study_trials import best_trials, trials_of
+from samerun.report.study_trials import best_trials, completed, trials_of
 
 if TYPE_CHECKING:
     import optuna
@@ -44,13 +44,15 @@ def draw(
     Args:
         study: the study.
         objectives: names of the study's values.
-        names: the parameters, in the order in which they are shown.
+        names: the parameters, in the order in which they are shown; those that no completed trial
+            has are left out.
 
     Returns:
         Figures by name; and the titles of those left out, with the reason.
     """
     figures: dict[str, Figure] = {}
     missing: dict[str, str] = {}
+    names = completed(study, names)
     for name, function in _FIGURES.items():
         reason = _why_not(study, name, names)
         if reason is None:
@@ -182,12 +184,19 @@ def _pareto(study: "optuna.Study", objectives: Sequence[str], names: Sequence[st
             linewidth=1,
             label="Pareto front",
         )
-        for trial in front:
+        # Beyond a front there is nothing: labels lie towards that corner, aslant beside each other.
+        right, up = (study.directions[k].name == "MAXIMIZE" for k in (i, j))
+        for point in sorted(set(points)):
+            at = [str(t.number) for t in front if (t.values[i], t.values[j]) == point]
             axes.annotate(
-                str(trial.number),
-                (trial.values[i], trial.values[j]),
-                xytext=(4, 5),
+                ", ".join(at[:3]) + (" …" if len(at) > 3 else ""),
+                point,
+                xytext=(4 if right else -4, 4 if up else -4),
                 textcoords="offset points",
+                ha="left" if right else "right",
+                va="center",
+                rotation=60 if right == up else -60,
+                rotation_mode="anchor",
                 fontsize=8,
             )
         logarithmic_if_wide(axes.set_xscale, xs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from samerun.report.study_axis import is_wide
 from samerun.report.study_figures import TITLES, signed, without_warnings
-from samerun.report.study_trials import count_words, counts, trials_of
+from samerun.report.study_trials import completed, count_words, counts, trials_of
 
 if TYPE_CHECKING:
     import optuna
@@ -53,8 +53,7 @@ def page(
 
     title = html.escape(f"Study {study.study_name}")
     numbers = html.escape(count_words(counts(study)) or "No trial yet")
-    completed = {name for trial in trials_of(study, "COMPLETE") for name in trial.params}
-    drawable = [name for name in names if name in completed]  # Optuna refuses the others
+    drawable = completed(study, names)  # Optuna refuses the others
     parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
     for name in shown:
         for heading, figure in _DRAWERS[name](study, objectives, drawable):

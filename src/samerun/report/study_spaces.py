@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from samerun.plots import style
-from samerun.report.study_axis import Scale, logarithmic_if_wide
+from samerun.report.study_axis import Scale, is_wide, logarithmic_if_wide
 from samerun.report.study_trials import trials_of
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def _colours(values: Sequence[float], *, is_reversed: bool = False) -> ScalarMap
     """Returns the colours of values: from dark to light, or from light to dark."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     name = f"{_COLOURS}_r" if is_reversed else _COLOURS
-    return ScalarMappable(Normalize(min(finite), max(finite)), name)
+    norm = LogNorm if is_wide(finite) else Normalize
+    return ScalarMappable(norm(min(finite), max(finite)), name)
 
 
 def _distribution(study: "optuna.Study", name: str) -> Any:

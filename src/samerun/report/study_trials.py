@@ -58,6 +58,12 @@ def parameters(study: "optuna.Study", first: Iterable[str] = ()) -> list[str]:
     return list({name: None for name in [*first, *names] if name in names})
 
 
+def completed(study: "optuna.Study", names: Iterable[str]) -> list[str]:
+    """Returns those of the parameters that a completed trial has, which alone can be drawn."""
+    having = {name for trial in trials_of(study, "COMPLETE") for name in trial.params}
+    return [name for name in names if name in having]
+
+
 def seconds_of(trial: "FrozenTrial") -> float | None:
     """Returns how long a trial trained: what the worker said, else from its start to its end."""
     said = trial.user_attrs.get("samerun.seconds")
