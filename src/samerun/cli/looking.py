@@ -22,7 +22,7 @@ def experiments_command(chosen: argparse.Namespace) -> int:
         print(f"{entry.name:<28}{entry.what}  [{state}]")
     print(f"\nRun one with: {found[0].command}\n")
     for space in spaces:
-        print(f"{space.name:<28}{space.what}  [{space.measured}]")
+        print(f"{space.name:<28}{space.what}  [{space.measured or 'not measured'}]")
     print(f"\nSearch one with: {spaces[0].command}")
     return 0
 

@@ -64,12 +64,13 @@ class SearchSpace:
     Args:
         name: what `sweep=` takes.
         what: one line about it.
-        measured: what its command found here, of how many trials, and the seconds of all of it.
+        measured: what its command found here, of how many trials, and the seconds of all of it; or
+            empty.
     """
 
     name: str
     what: str
-    measured: str
+    measured: str = ""
 
     @property
     def command(self) -> str:
@@ -106,7 +107,7 @@ def experiments() -> list[Experiment]:
 def search_spaces() -> list[SearchSpace]:
     """Reads the headers of all search spaces, in the order of their names."""
     return [
-        SearchSpace(name=path.stem, **_header(path, "what", "measured"))
+        SearchSpace(name=path.stem, **_header(path, "what"))
         for path in sorted((folder("experiments") / "sweep").glob("*.yaml"))
     ]
 
@@ -165,8 +166,7 @@ def as_markdown(entries: Sequence[Experiment], spaces: Sequence[SearchSpace]) ->
     lines += ["", "```", *(entry.command for entry in entries), "```", ""]
     lines += [_SWEEPS, "| search space | what | measured |", "|---|---|---|"]
     for space in spaces:
-        lines.append(
-            f"| [`{space.name}`](sweep/{space.name}.yaml) | {space.what} | {space.measured} |"
-        )
+        name = f"[`{space.name}`](sweep/{space.name}.yaml)"
+        lines.append(f"| {name} | {space.what} | {space.measured or '–'} |")
     lines += ["", "```", *(space.command for space in spaces), "```", ""]
     return "\n".join(lines)
