@@ -9,7 +9,7 @@ train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
 
 test: $(READY) ## run the tests, without the slow ones
-	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal
+	$(BIN)/pytest -m "not slow" -n 2
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .
