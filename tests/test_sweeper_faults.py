@@ -222,7 +222,7 @@ def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
 @pytest.mark.slow
 def test_kills_at_many_moments_lose_and_double_nothing(project):
     # `python tests/programs/sweep_kill.py --parents 20 --workers 20` takes eight minutes.
-    killed(project, parents=3, workers=3, trials=4)
+    killed(project, parents=2, workers=2, trials=4)
 
 
 def killed(folder, *, parents, workers, trials):
