@@ -255,10 +255,9 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
     assert len([run for run in runs() if run["name"] == "s"]) == 1
 
 
-def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(
-    worker, project, monkeypatch
-):
+def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
     def written(order, outcome):
+        client.set_terminated(order.trial.run, "FINISHED")
         folder = project / "multirun" / "s" / str(order.number)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _workers.OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
@@ -272,6 +271,7 @@ def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(
     sweep()
     assert [order.number for order in worker.orders] == [0, 1, 2]
     assert states() == ["COMPLETE"] * 3
+    assert children()[0]["status"] == "FINISHED"
 
 
 FAULTS = {

@@ -106,6 +106,9 @@ def test_a_run_made_for_a_worker_is_opened_by_it_and_adopted_when_tried_again(cl
         )
         assert again == made != other
         assert client.get_run(made).info.status == "RUNNING"
+        client.set_terminated(made, "FINISHED")
+        tracking.create_child(cfg, parent.id, name="trial-3", tags=tags, is_over=True)
+        assert client.get_run(made).info.status == "FINISHED"
 
 
 def test_artifacts_and_histories_of_a_stored_run_are_read(client):

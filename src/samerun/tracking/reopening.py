@@ -138,6 +138,7 @@ def create_child(
     name: str,
     tags: Mapping[str, str],
     client: Any = None,
+    is_over: bool = False,
 ) -> str:
     """Makes a run under another one for a worker, who opens it later with `reopen_run`.
 
@@ -150,9 +151,10 @@ def create_child(
         name: what it is called.
         tags: set from the start, besides those of the config.
         client: an `MlflowClient`, if the caller has one already.
+        is_over: a run that is there already has ended, and keeps its status.
 
     Returns:
-        The ID of the run, which is RUNNING.
+        The ID of the run, which is RUNNING unless it is over.
 
     Raises:
         UserError: the run cannot be made.
@@ -174,7 +176,8 @@ def create_child(
         run_id = str(found[0].info.run_id)
         for key, value in safe.items():
             client.set_tag(run_id, key, value)
-        client.update_run(run_id, status="RUNNING")
+        if not is_over:
+            client.update_run(run_id, status="RUNNING")
     except UserError:
         raise
     except Exception as error:
