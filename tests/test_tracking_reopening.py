@@ -105,9 +105,9 @@ def test_a_run_made_for_a_worker_is_opened_by_it_and_adopted_when_tried_again(cl
             cfg, parent.id, name="trial-4", tags={**tags, "samerun.trial": "4"}
         )
         assert again == made != other
-        assert client.get_run(made).info.status == "RUNNING"
-        client.set_terminated(made, "FINISHED")
-        tracking.create_child(cfg, parent.id, name="trial-3", tags=tags, is_over=True)
+        assert client.get_run(made).info.status == "KILLED"
+        with tracking.reopen_run(Path("3"), run_id=made, take_over=True):
+            assert client.get_run(made).info.status == "RUNNING"
         assert client.get_run(made).info.status == "FINISHED"
 
 

@@ -272,7 +272,6 @@ class Loop:
             name=name,
             tags={"samerun.study": self._plan.name, "samerun.trial": str(trial.number)},
             client=self._client,
-            is_over=outcome is not None,
         )
         trial.set_user_attr("samerun.run", run_id)
         trial.set_user_attr("samerun.name", name)

@@ -138,12 +138,12 @@ def create_child(
     name: str,
     tags: Mapping[str, str],
     client: Any = None,
-    is_over: bool = False,
 ) -> str:
     """Makes a run under another one for a worker, who opens it later with `reopen_run`.
 
     A run under the same parent that has the same `samerun.study` and `samerun.trial` already is
-    taken instead, with its tags renewed: a trial that is tried again stays one run.
+    taken instead, with its tags renewed: a trial that is tried again stays one run. Its status
+    stays until it is opened, for it may have ended and only the study not know.
 
     Args:
         cfg: the config that names store and experiment.
@@ -151,10 +151,9 @@ def create_child(
         name: what it is called.
         tags: set from the start, besides those of the config.
         client: an `MlflowClient`, if the caller has one already.
-        is_over: a run that is there already has ended, and keeps its status.
 
     Returns:
-        The ID of the run, which is RUNNING unless it is over.
+        The ID of the run.
 
     Raises:
         UserError: the run cannot be made.
@@ -176,8 +175,6 @@ def create_child(
         run_id = str(found[0].info.run_id)
         for key, value in safe.items():
             client.set_tag(run_id, key, value)
-        if not is_over:
-            client.update_run(run_id, status="RUNNING")
     except UserError:
         raise
     except Exception as error:
