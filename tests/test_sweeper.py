@@ -255,12 +255,16 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
     assert len([run for run in runs() if run["name"] == "s"]) == 1
 
 
+def write_outcome(project, order, outcome):
+    folder = project / "multirun" / "s" / str(order.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _workers.OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
+
+
 def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
     def written(order, outcome):
         client.set_terminated(order.trial.run, "FINISHED")
-        folder = project / "multirun" / "s" / str(order.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _workers.OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
+        write_outcome(project, order, outcome)
         raise Killed
 
     worker.say = written
@@ -342,6 +346,17 @@ def test_a_lost_worker_costs_no_trial(worker, project):
     assert sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert [order.number for order in worker.orders] == [0, 1, 1, 2]
+
+
+def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
+    def ends_and_dies(order, outcome):
+        write_outcome(project, order, outcome)
+        raise ConnectionError
+
+    worker.say = ends_and_dies
+    assert sweep("sweep.faults.on_worker_death=fail", n=2) == 0
+    assert states() == ["COMPLETE"] * 2
+    assert [order.number for order in worker.orders] == [0, 1]
 
 
 def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(worker):

@@ -297,6 +297,8 @@ class Loop:
         elif not self._executor.is_lost(error):
             said = redact(f"{type(error).__name__}: {error}")
             self._settle(active, Outcome(state=State.error, reason=said))
+        elif (written := read_outcome(active.folder)) is not None:  # killed after its last word
+            self._settle(active, written)
         elif active.too_long:
             seconds = self._plan.sweep.trial_seconds
             reason = f"time limit of {seconds:g} s, inside an epoch: its worker was killed"
