@@ -67,7 +67,9 @@ def workers(parent: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
-def kill_parents(folder: Path, num: int, wanted: int, chance: random.Random) -> Counter:
+def kill_parents(
+    folder: Path, num: int, wanted: int, longest: float, chance: random.Random
+) -> Counter:
     """Kills the parent at random moments; returns how many kills met how many trials under way."""
     met: Counter = Counter()
     number = 0
@@ -79,7 +81,7 @@ def kill_parents(folder: Path, num: int, wanted: int, chance: random.Random) -> 
         while True:
             parent = start(folder, study, wanted)
             lives += 1
-            lived = chance.uniform(2.0, 16.0)
+            lived = chance.uniform(2.0, longest)
             end = time.monotonic() + lived
             while time.monotonic() < end and parent.poll() is None:
                 time.sleep(0.02)
@@ -179,13 +181,17 @@ def main() -> None:
     parser.add_argument("--parents", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--trials", type=int, default=4, help="of each study")
+    parser.add_argument(
+        "--longest", type=float, default=16.0, help="seconds before a parent is killed, at most"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path.cwd())
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began, chance = time.monotonic(), random.Random(chosen.seed)
-    met = kill_parents(chosen.folder.absolute(), chosen.parents, chosen.trials, chance)
-    killed = kill_workers(chosen.folder.absolute(), chosen.workers, chosen.trials, chance)
+    folder, wanted = chosen.folder.absolute(), chosen.trials
+    met = kill_parents(folder, chosen.parents, wanted, chosen.longest, chance)
+    killed = kill_workers(folder, chosen.workers, wanted, chance)
     under_way = met.total() - met[0]
     print(
         f"{met.total()} parents killed, {under_way} of them with trials under way; "
