@@ -156,7 +156,7 @@ def test_a_pruned_trial_is_killed_and_says_where(project):
 
 @pytest.mark.slow
 def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
-    words = [*MLP, "training.epochs=400", "sweep.n_trials=2", "sweep.workers=2"]
+    words = [*MLP, "training.epochs=150", "sweep.n_trials=2", "sweep.workers=2"]
     words += ["sweep.pruner=none"]
     process = started(project, *words)
     until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
@@ -182,7 +182,7 @@ def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
     for run in children(project).values():
         assert (run["status"], run["samerun.resumed"]) == ("FINISHED", "1")
         steps = [step for key, step, _ in metrics(project, run["id"]) if key == "train/loss"]
-        assert steps == list(range(1, 401))
+        assert steps == list(range(1, 151))
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ import pytest
 
 from samerun import tracking
 
-pytestmark = pytest.mark.slow
+# One process for all of them: runs and servers take 40 s to make.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
 CHROMIUM = shutil.which("chromium")
 
 
