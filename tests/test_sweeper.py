@@ -18,6 +18,7 @@ from pathlib import Path
 import optuna
 import pytest
 from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
 
 from conftest import until
@@ -718,6 +719,29 @@ def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, pro
     assert sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert len(worker.orders) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [("tracking.uri", "http://127.0.0.1:1"), ("trial.storage", "grpc://127.0.0.1:1")],
+)
+def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, project, key, address):
+    """A machine that is cut off for a moment, while the sweep's own reaches the stores."""
+    outcomes = []
+
+    def cut_off(order, outcome):
+        if order.number == 1 and len(worker.orders) < 4:
+            OmegaConf.update(order.node, key, address)
+            outcomes.append(_workers.run_trial(order))
+            return outcomes[-1]
+        return outcome
+
+    worker.say = cut_off
+    assert sweep("sweep.faults.on_error=fail") == 0
+    assert [order.number for order in worker.orders] == [0, 1, 1, 1, 2]
+    assert {outcome.state for outcome in outcomes} == {State.store_away}
+    assert "efused" in outcomes[0].reason or "nothing listens there" in outcomes[0].reason
+    assert states() == ["COMPLETE"] * 3
 
 
 def test_a_study_of_another_program_is_left_alone(worker, project, capsys):

@@ -318,7 +318,7 @@ class Loop:
             self._tell(active, outcome)
             return
         faults = self._plan.sweep.faults
-        if outcome.state is State.error and self._met_outage(active):
+        if outcome.state in (State.error, State.store_away) and self._met_outage(active):
             self._retry(active, outcome)
             return
         policy = policy_of(faults, outcome.state)

@@ -88,26 +88,41 @@ def _run_trial(composition: config.Composition, folder: Path) -> "Result":
 
     cfg = composition.config
     assert cfg.trial is not None
-    (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
-    afresh.give_up_if_asked(stored, uri=cfg.tracking.uri)
-    state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
-    again = tracking.reopen_run(
-        folder,
-        run_id=stored.id,
-        uri=cfg.tracking.uri,
-        tags={"samerun.resumed": str(stored.num_resumed + 1)} if state else {},
-        take_over=True,  # the sweep knows that nobody else works on it
-    )
-    with again as run:
+    with contextlib.ExitStack() as stack:
+        with _stores_may_be_away():
+            trial = search.current_trial(cfg.trial)
+            (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
+            afresh.give_up_if_asked(stored, uri=cfg.tracking.uri)
+            state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
+            again = tracking.reopen_run(
+                folder,
+                run_id=stored.id,
+                uri=cfg.tracking.uri,
+                tags={"samerun.resumed": str(stored.num_resumed + 1)} if state else {},
+                take_over=True,  # the sweep knows that nobody else works on it
+            )
+            run = stack.enter_context(again)
         with quiet():
             from samerun import logbook, screen, training
         out = screen.console()
         screen.show_config(cfg, out)
         logbook.describe_origin(run, composition, provenance.collect(_command(composition)))
-        trial = search.current_trial(cfg.trial)
         result = training.train(cfg, run, out, state=state, trial=trial)
     _show_end(composition, run, result, out)
     return result
+
+
+@contextlib.contextmanager
+def _stores_may_be_away() -> Iterator[None]:
+    """Tells a store that does not answer from the faults of a trial."""
+    from samerun import search
+
+    try:
+        yield
+    except Exception as error:
+        if not search.was_away(error):
+            raise
+        raise search.StoreAway(str(error)) from error
 
 
 def _earlier(cfg: config.Config) -> "Result | StoredRun | None":

@@ -18,6 +18,7 @@ from samerun.search.storage import (
     open_storage,
     refused,
     storage_url,
+    was_away,
 )
 from samerun.search.study import (
     Beginning,
@@ -32,4 +33,11 @@ from samerun.search.study import (
     tell_workers,
     token,
 )
-from samerun.search.trial import NO_TRIAL, CurrentTrial, SweepStopped, TimeLimit, current_trial
+from samerun.search.trial import (
+    NO_TRIAL,
+    CurrentTrial,
+    StoreAway,
+    SweepStopped,
+    TimeLimit,
+    current_trial,
+)

@@ -20,6 +20,8 @@ class State(StrEnum):
     out_of_memory = "out_of_memory"
     error = "error"
     """Any other exception."""
+    store_away = "store_away"
+    """A store did not answer when it began."""
     time_limit = "time_limit"
     worker_death = "worker_death"
     """Its process was killed."""
@@ -80,6 +82,8 @@ def outcome_of(error: BaseException) -> Outcome:
         return Outcome(state=State.nan, reason=first)
     if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
         return Outcome(state=State.out_of_memory, reason=f"out of memory: {first}".rstrip(": "))
+    if name == "StoreAway":
+        return Outcome(state=State.store_away, reason=first)
     if name == "TimeLimit":
         return Outcome(state=State.time_limit, reason=first)
     if name in ("Terminated", "SweepStopped", "KeyboardInterrupt"):
@@ -100,6 +104,7 @@ def policy_of(faults: Faults, state: State) -> Policy:
         State.nan: faults.on_nan,
         State.out_of_memory: faults.on_memory,
         State.error: faults.on_error,
+        State.store_away: Policy.retry,
         State.time_limit: faults.on_time_limit,
         # A worker that others told to stop is a dead worker, unless the sweep itself told it.
         State.worker_death: faults.on_worker_death,

@@ -181,14 +181,27 @@ def is_away(error: BaseException) -> bool:
 
     By the names of its classes, so that no database's package has to be imported to ask.
     """
-    stays = any(sign in _words(error) for sign in _STAYS)
-    return (is_broken(error) and not stays) or isinstance(error, ConnectionError | TimeoutError)
+    if is_broken(error):
+        return not any(sign in _words(error) for sign in _STAYS)
+    return _is_a(error, {"ConnectionError", "TimeoutError", "Timeout", "RetryError"})
+
+
+def was_away(error: BaseException) -> bool:
+    """Whether a store that is away is behind an error, whatever was made of it on the way."""
+    behind: BaseException | None = error
+    while behind is not None and not is_away(behind):
+        behind = behind.__cause__ or behind.__context__
+    return behind is not None
 
 
 def is_broken(error: BaseException) -> bool:
     """Whether this is what a storage raises that cannot be read or written."""
-    kinds = {"StorageInternalError", "OperationalError", "InterfaceError", "RpcError"}
-    return bool({kind.__name__ for kind in type(error).__mro__} & {*kinds, "DatabaseError"})
+    databases = {"OperationalError", "InterfaceError", "DatabaseError"}
+    return _is_a(error, {"StorageInternalError", "RpcError", *databases})
+
+
+def _is_a(error: BaseException, names: set[str]) -> bool:
+    return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 def _words(error: BaseException) -> str:

@@ -18,6 +18,10 @@ class TimeLimit(Exception):
     """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
 
 
+class StoreAway(Exception):
+    """A store did not answer when a trial began, which is no fault of the trial's."""
+
+
 class SweepStopped(BaseException):
     """The whole sweep was stopped: the trial goes on from its checkpoint when the sweep does."""
 
