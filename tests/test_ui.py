@@ -16,8 +16,7 @@ import pytest
 
 from samerun import tracking
 
-# One process for all of them: runs and servers take 40 s to make.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium")
 
 
@@ -38,7 +37,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module", params=["samerun ui", "mlflow ui"])
+@pytest.fixture(params=["samerun ui", "mlflow ui"])
 def address(request, runs):
     port = free_port()
     command = request.param.split()
@@ -72,26 +71,19 @@ def page(url):
     return re.sub(r"<[^>]+>", " ", done.stdout)
 
 
-def test_the_list_shows_the_runs(address, runs):
-    _, found = runs
-    text = page(f"{address}/#/experiments/{found[0].experiment_id}/runs")
-    for run in found:
-        assert run.name in text
-
-
-def test_a_run_shows_description_metrics_and_data(address, runs):
-    _, (run, *_) = runs
-    text = page(f"{address}/#/experiments/{run.experiment_id}/runs/{run.id}")
-    assert run.tags["samerun.result"] in text
-    assert "validation/accuracy" in text
-    assert "digits" in text
-
-
-def test_a_run_shows_its_artifacts(address, runs):
-    _, (run, *_) = runs
-    text = page(f"{address}/#/experiments/{run.experiment_id}/runs/{run.id}/artifacts")
+def test_pages_show_the_runs_and_each_its_description_metrics_data_and_artifacts(address, runs):
+    _, (run, other) = runs
+    experiment = f"{address}/#/experiments/{run.experiment_id}/runs"
+    listed = page(experiment)
+    assert run.name in listed
+    assert other.name in listed
+    overview = page(f"{experiment}/{run.id}")
+    assert run.tags["samerun.result"] in overview
+    assert "validation/accuracy" in overview
+    assert "digits" in overview
+    artifacts = page(f"{experiment}/{run.id}/artifacts")
     for name in ("plots", "config", "provenance", "history.csv"):
-        assert name in text
+        assert name in artifacts
 
 
 def test_tensorboard_shows_the_runs_that_are_named(runs):
