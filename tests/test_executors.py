@@ -148,15 +148,19 @@ def test_a_killed_worker_breaks_its_own_call_only_and_is_replaced(executor):
     assert len(after - before) == 1
 
 
-def test_a_process_is_replaced_after_so_many_trials(make_executor):
+def test_a_process_is_replaced_after_so_many_trials(make_executor, tmp_path):
     executor = make_executor(max_trials=1)
     before = pids_of_both(executor)
     assert pids_of_both(executor) == before  # those were no trials
     until(lambda: executor.free() == 2)
-    for future in [executor.submit(_workers.run_trial, "not an order") for _ in range(2)]:
-        assert isinstance(future.exception(SOON), AttributeError)
-    until(lambda: executor.free() == 2)
-    assert not pids_of_both(executor) & before
+    end = tmp_path / "end"
+    other = executor.submit(worker_tasks.once_there, str(end), "other")
+    trial = executor.submit(_workers.run_trial, "not an order")
+    assert isinstance(trial.exception(SOON), AttributeError)
+    until(lambda: executor.free() == 1)
+    assert executor.submit(worker_tasks.pid).result(SOON) not in before
+    end.touch()
+    assert other.result(SOON) == "other"
 
 
 def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
