@@ -140,6 +140,14 @@ def run_in(folder: Path) -> str | None:
     return str(facts["id"] or facts["uid"])
 
 
+def is_created(folder: Path) -> bool:
+    """Whether the store has created the run of a folder."""
+    try:
+        return read_run_file(folder)["id"] is not None
+    except UserError:
+        return False
+
+
 def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
     """Ends the runs of this machine that say RUNNING but whose process is gone.
 
