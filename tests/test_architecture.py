@@ -14,6 +14,7 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 LEVELS = {
     "config": 0,
     "provenance": 0,
+    "redaction": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
@@ -39,6 +40,8 @@ LEVELS = {
     "__init__": 6,
 }
 WITHIN_LEVEL = {
+    ("config", "redaction"),
+    ("provenance", "redaction"),
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),

@@ -25,6 +25,7 @@ from samerun.evaluation import (
 )
 from samerun.models import sample
 from samerun.provenance import Provenance
+from samerun.redaction import redact_mapping
 from samerun.tracking import Run
 
 
@@ -245,7 +246,7 @@ def _page(cfg: Config, result: Any, epochs: int, seconds: float) -> str:
         ("optimizer", cfg.optimizer.kind, "optimizer"),
         ("schedule", cfg.schedule.kind, "schedule"),
     ]
-    plain = as_dict(cfg)
+    plain = redact_mapping(as_dict(cfg))
     lines = [
         f"**{result.sentence}**",
         "",

@@ -27,10 +27,11 @@ from samerun.config.errors import UserError, listed, nearest
 from samerun.config.fields import check_ranges
 from samerun.config.models import MODELS
 from samerun.config.optimizers import OPTIMIZERS
-from samerun.config.root import Config, as_dict, redact, redacted
+from samerun.config.root import Config, as_dict
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.redaction import redact_mapping, redact_override, redact_value
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {
     "model": MODELS,
@@ -76,9 +77,9 @@ class Composition:
 
     Args:
         config: the parsed config.
-        composed: YAML of the config with its interpolations still in it.
-        resolved: YAML of the config as it was used.
-        overrides: the words of the command line.
+        composed: YAML of the config with its interpolations still in it, without secrets.
+        resolved: YAML of the config as it was used, without secrets.
+        overrides: the arguments of the command line, without secrets.
     """
 
     config: Config
@@ -157,10 +158,38 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     check_ranges(cfg)
     return Composition(
         config=cfg,
-        composed=redact(OmegaConf.to_yaml(_without_sweep(node))),
-        resolved=to_yaml(redacted(cfg)),
-        overrides=tuple(redact(word) for word in overrides),
+        composed=safe_yaml(_without_sweep(node)),
+        resolved=OmegaConf.to_yaml(OmegaConf.create(redact_mapping(as_dict(cfg)))),
+        overrides=tuple(redact_override(word) for word in overrides),
     )
+
+
+def safe_yaml(node: DictConfig) -> str:
+    """Returns a node as YAML, its interpolations still in it, with `***` for secrets.
+
+    Args:
+        node: any mapping that Hydra composed or wrote.
+    """
+    plain = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
+    assert isinstance(plain, dict)
+    safe = redact_mapping({str(key): value for key, value in plain.items()})
+    return OmegaConf.to_yaml(OmegaConf.create(safe))
+
+
+def hide_secrets(file: Path) -> None:
+    """Replaces the secrets in a YAML file of Hydra's by `***`; without any it stays as it is.
+
+    Args:
+        file: such as `.hydra/config.yaml`.
+    """
+    text = file.read_text(encoding="utf-8")
+    node = OmegaConf.create(text)
+    plain = OmegaConf.to_container(node, resolve=False)
+    safe = redact_value("", plain)
+    if safe != plain:
+        fresh = file.with_name(f"{file.name}.new")
+        fresh.write_text(OmegaConf.to_yaml(OmegaConf.create(safe)), encoding="utf-8")
+        os.replace(fresh, file)
 
 
 def parse_sweep(node: DictConfig) -> Sweep:
