@@ -15,6 +15,8 @@ LEVELS = {
     "config": 0,
     "provenance": 0,
     "redaction": 0,
+    "escaping": 0,
+    "uncommitted": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
@@ -42,6 +44,9 @@ LEVELS = {
 WITHIN_LEVEL = {
     ("config", "redaction"),
     ("provenance", "redaction"),
+    ("provenance", "uncommitted"),
+    ("uncommitted", "escaping"),
+    ("uncommitted", "redaction"),
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),
@@ -76,7 +81,7 @@ OWNERS = {
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"provenance", "replay"},
+    "subprocess": {"replay", "uncommitted"},
 }
 
 

@@ -31,7 +31,7 @@ def test_changed_and_new_files_stand_in_the_diff_and_apply_again(checkout, tmp_p
     (checkout / "data.bin").write_bytes(b"\0" * 1_100_000)
     code = provenance.collect("samerun train", checkout).code
     assert code.is_dirty
-    assert code.left_out == ("data.bin",)
+    assert code.left_out == {"data.bin": "is no source"}
     other = tmp_path_factory.mktemp("other") / "clone"
     git(checkout, "clone", "--quiet", ".", str(other))
     subprocess.run(["git", "apply", "-"], cwd=other, input=code.diff.encode(), check=True)

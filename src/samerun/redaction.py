@@ -113,7 +113,7 @@ def _known_secrets() -> list[str]:
     return sorted(_known | variables, key=len, reverse=True)
 
 
-_TOKENS = re.compile(
+TOKENS = re.compile(
     r"""(?<![A-Za-z0-9])(?:
         (?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}              # AWS
         |gh[pousr]_[A-Za-z0-9_]{36,}|github_pat_[A-Za-z0-9_]{22,}     # GitHub
@@ -128,6 +128,8 @@ _TOKENS = re.compile(
     )""",
     re.VERBOSE,
 )
+"""Tokens that are known by their form."""
+
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----).*?"
     r"(?:(-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----)|\Z)",
@@ -192,7 +194,7 @@ def redact(text: str) -> str:
     text = _YAML_LINE.sub(
         lambda m: f"{m[1]}{m[2]}{m[3]}'{HIDDEN}'" if _hides(m[2], m[4].strip("'\"")) else m[0], text
     )
-    return _TOKENS.sub(HIDDEN, text)
+    return TOKENS.sub(HIDDEN, text)
 
 
 def _without_password(match: re.Match[str]) -> str:

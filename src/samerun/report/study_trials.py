@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from samerun.escaping import spreadsheet_cell
+
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
@@ -114,7 +116,16 @@ def to_csv(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["number", "state", *objectives, *names, "run_id", "run_name", "seconds", "epochs"]
+        [
+            "number",
+            "state",
+            *map(_safe, objectives),
+            *map(_safe, names),
+            "run_id",
+            "run_name",
+            "seconds",
+            "epochs",
+        ]
         + ["reason"]
     )
     for trial in trials_of(study):
@@ -124,5 +135,11 @@ def to_csv(
         row += [trial.params.get(name, "") for name in names]
         row += children.get(trial.number, ("", ""))
         row += ["" if seconds is None else round(seconds, 3)]
-        writer.writerow([*row, epochs_of(trial), reason_of(trial)])
+        row = [*row, epochs_of(trial), reason_of(trial)]
+        writer.writerow([_safe(cell) for cell in row])
     return text.getvalue()
+
+
+def _safe(cell: Any) -> Any:
+    """Numbers stay as they are; a text must not be computed by a spreadsheet."""
+    return spreadsheet_cell(cell) if isinstance(cell, str) else cell
