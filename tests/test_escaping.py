@@ -1,4 +1,4 @@
-"""What data and stores bring is harmless where it is shown: in a spreadsheet, a page, a terminal."""
+"""What data and stores bring is harmless where it is shown: in a table, a page, a terminal."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def report():
     labels = np.array([0, 1, 0, 1])
     probabilities = np.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
     return classification.report_classification(
-        labels, probabilities, class_names=NAMES, worst_examples=2, threshold=None
+        labels, probabilities, class_names=NAMES, worst_examples=2
     )
 
 

@@ -5,6 +5,7 @@ detect-secrets finds one, is left out whole, since a patch with holes applies to
 """
 
 import functools
+import importlib
 import re
 import stat
 import subprocess
@@ -157,11 +158,18 @@ def holds_secret(name: str, lines: list[str]) -> bool:
     for line in lines:
         if len(line) > _LONGEST_LINE:
             return True  # cannot be looked through in reasonable time
+        if not _WORTH_A_LOOK.search(line):
+            continue
         plain = line.replace('\\"', '"') if name.endswith(".ipynb") else line
         if check(name, plain) or _has_token(plain, is_source):
             return True
     return False
 
+
+_WORTH_A_LOOK = re.compile(
+    r"(?i)key|pass|pwd|secret|token|contrase|credential|auth|://|begin|putty|[\w\-+/=.]{20,}"
+)
+# What no detector can find anything in is passed over: that makes it four times as fast.
 
 _QUOTED = re.compile(r"""([A-Za-z_][\w.\-]*)["']?\]?\s*[:=]\s*["']([^"'\s]{8,})["']""")
 _PLAIN = re.compile(
@@ -174,62 +182,46 @@ def _has_token(line: str, is_source: bool) -> bool:
     patterns = (_QUOTED,) if is_source else (_QUOTED, _PLAIN)
     for pattern in patterns:
         for match in pattern.finditer(line):
-            if is_secret_key(match[1]) and not match[2].isalpha() and "***" not in match[2]:
+            if is_secret_key(match[1]) and re.search(r"\d", match[2]):
                 return True
     return bool(TOKENS.search(line))
+
+
+_DETECTORS = {
+    "artifactory": "ArtifactoryDetector",
+    "aws": "AWSKeyDetector",
+    "azure_storage_key": "AzureStorageKeyDetector",
+    "basic_auth": "BasicAuthDetector",
+    "cloudant": "CloudantDetector",
+    "discord": "DiscordBotTokenDetector",
+    "github_token": "GitHubTokenDetector",
+    "gitlab_token": "GitLabTokenDetector",
+    "jwt": "JwtTokenDetector",
+    "keyword": "KeywordDetector",
+    "mailchimp": "MailchimpDetector",
+    "npm": "NpmDetector",
+    "openai": "OpenAIDetector",
+    "private_key": "PrivateKeyDetector",
+    "pypi_token": "PypiTokenDetector",
+    "sendgrid": "SendGridDetector",
+    "slack": "SlackDetector",
+    "square_oauth": "SquareOAuthDetector",
+    "stripe": "StripeDetector",
+    "telegram_token": "TelegramBotTokenDetector",
+    "twilio": "TwilioKeyDetector",
+}
+# Modules and classes of detect_secrets.plugins. Not the detectors of high entropy: they take every
+# quoted SHA-256 for a secret.
 
 
 @functools.cache
 def _scanner() -> Callable[[str, str], bool]:
     """Returns what asks detect-secrets's plugins about one line; they load in about 0.25 s."""
     from detect_secrets.filters import heuristic
-    from detect_secrets.plugins import (
-        artifactory,
-        aws,
-        azure_storage_key,
-        basic_auth,
-        cloudant,
-        discord,
-        github_token,
-        gitlab_token,
-        jwt,
-        keyword,
-        mailchimp,
-        npm,
-        openai,
-        private_key,
-        pypi_token,
-        sendgrid,
-        slack,
-        square_oauth,
-        stripe,
-        telegram_token,
-        twilio,
-    )
 
-    # Not the detectors of high entropy: they take every quoted SHA-256 for a secret.
     plugins = [
-        artifactory.ArtifactoryDetector(),
-        aws.AWSKeyDetector(),
-        azure_storage_key.AzureStorageKeyDetector(),
-        basic_auth.BasicAuthDetector(),
-        cloudant.CloudantDetector(),
-        discord.DiscordBotTokenDetector(),
-        github_token.GitHubTokenDetector(),
-        gitlab_token.GitLabTokenDetector(),
-        jwt.JwtTokenDetector(),
-        keyword.KeywordDetector(),
-        mailchimp.MailchimpDetector(),
-        npm.NpmDetector(),
-        openai.OpenAIDetector(),
-        private_key.PrivateKeyDetector(),
-        pypi_token.PypiTokenDetector(),
-        sendgrid.SendGridDetector(),
-        slack.SlackDetector(),
-        square_oauth.SquareOAuthDetector(),
-        stripe.StripeDetector(),
-        telegram_token.TelegramBotTokenDetector(),
-        twilio.TwilioKeyDetector(),
+        getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)()
+        for module, name in _DETECTORS.items()
     ]
     harmless = (
         heuristic.is_templated_secret,
@@ -243,11 +235,10 @@ def _scanner() -> Callable[[str, str], bool]:
         for plugin in plugins:
             for found in plugin.analyze_line(filename=name, line=line):
                 secret = found.secret_value or ""
-                if any(filter_(secret) for filter_ in harmless) or secret.startswith("***"):
+                if any(is_harmless(secret) for is_harmless in harmless) or secret.startswith("***"):
                     continue
-                if isinstance(plugin, keyword.KeywordDetector) and (
-                    heuristic.is_indirect_reference(line) or _is_code(secret)
-                ):
+                is_by_name = plugin.secret_type == "Secret Keyword"
+                if is_by_name and (heuristic.is_indirect_reference(line) or _is_code(secret)):
                     continue
                 return True
         return False

@@ -109,6 +109,7 @@ from samerun.config.store import (
     GROUPS,
     Composition,
     available_cores,
+    check_secrets_given,
     compose,
     folder,
     from_yaml,

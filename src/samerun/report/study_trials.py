@@ -115,19 +115,9 @@ def to_csv(
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "number",
-            "state",
-            *map(_safe, objectives),
-            *map(_safe, names),
-            "run_id",
-            "run_name",
-            "seconds",
-            "epochs",
-        ]
-        + ["reason"]
-    )
+    header = ["number", "state", *objectives, *names]
+    header += ["run_id", "run_name", "seconds", "epochs", "reason"]
+    writer.writerow([_safe(name) for name in header])
     for trial in trials_of(study):
         values = trial.values or [""] * len(objectives)
         seconds = seconds_of(trial)
