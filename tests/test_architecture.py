@@ -14,6 +14,9 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 LEVELS = {
     "config": 0,
     "provenance": 0,
+    "redaction": 0,
+    "escaping": 0,
+    "uncommitted": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
@@ -39,6 +42,11 @@ LEVELS = {
     "__init__": 6,
 }
 WITHIN_LEVEL = {
+    ("config", "redaction"),
+    ("provenance", "redaction"),
+    ("provenance", "uncommitted"),
+    ("uncommitted", "escaping"),
+    ("uncommitted", "redaction"),
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),
@@ -73,7 +81,7 @@ OWNERS = {
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"provenance", "replay"},
+    "subprocess": {"replay", "uncommitted"},
 }
 
 

@@ -19,7 +19,8 @@ class Request:
 
     Args:
         resolved: YAML of its whole config.
-        overrides: what was changed in it by words.
+        written: the same as it may be written down, without secrets.
+        overrides: what was changed in it, without secrets.
         name: what it is called.
         tags: its tags, besides those that every run has.
         folder: its own folder.
@@ -27,6 +28,7 @@ class Request:
     """
 
     resolved: str
+    written: str
     overrides: Sequence[str]
     name: str
     tags: dict[str, str]
@@ -52,8 +54,8 @@ def train(request: Request) -> str:
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
-        composed=request.resolved,
-        resolved=request.resolved,
+        composed=request.written,
+        resolved=request.written,
         overrides=tuple(request.overrides),
     )
     cfg, folder = composition.config, Path(request.folder)

@@ -10,6 +10,7 @@ from rich.console import Console
 from samerun import checkpoints, config, data, tracking
 from samerun.config import Config, CustomDataset, UserError
 from samerun.config.stored import changed
+from samerun.redaction import redact_override
 from samerun.replay import again, comparison, origin, verdict
 from samerun.replay.comparison import Row
 from samerun.replay.origin import Origin
@@ -95,6 +96,7 @@ def prepare(
     check_trusted(found.cfg, trusted)
     cfg = _replayed(found, overrides)
     check_trusted(cfg, trusted)
+    config.check_secrets_given(cfg)
     is_own = isinstance(cfg.dataset, CustomDataset)
     present = origin.facts_here(cfg, None)
     if not (recorded_code and is_own):  # else the function is only there when it is checked out
@@ -235,12 +237,14 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
 def _request(plan: Plan) -> again.Request:
     first = plan.origin.run
     num = len(tracking.find_by_tags(plan.cfg, {"samerun.reproduces": first.id}))
+    safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
         resolved=config.to_yaml(plan.cfg),
-        overrides=plan.overrides,
+        written=config.safe_yaml(config.to_yaml(plan.cfg)),
+        overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},
         folder=str(tracking.fresh_folder()),
-        command=["samerun", "reproduce", first.id, *plan.overrides, *flags],
+        command=["samerun", "reproduce", first.id, *safe, *flags],
     )

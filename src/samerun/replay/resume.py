@@ -93,6 +93,7 @@ def plan_resume(
         finished = _nothing_left(run, stored, cfg)
     folder, state, told = tracking.fresh_folder(), None, ""
     if finished is None:
+        config.check_secrets_given(cfg)
         config.check(cfg, data.describe(cfg.dataset))
         if not fork:
             _check_code(run, cfg, found.facts)

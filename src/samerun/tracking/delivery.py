@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from samerun.config import redact
+from samerun.redaction import redact
 from samerun.tracking.spool import Line, Point, Spool
 
 ARTIFACTS = "artifacts"

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from samerun import __version__, config
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
@@ -71,7 +72,7 @@ def open_run(
         close_dead_runs(client, [experiment])
         called = name or run_name(cfg)
         all_tags = {**own_tags(folder), **cfg.tracking.tags, **(tags or {})}
-        safe = {key: redact(str(value)) for key, value in all_tags.items()}
+        safe = {key: str(redact_value(key, str(value))) for key, value in all_tags.items()}
         try:
             made = client.create_run(experiment, run_name=called, tags=safe)
         except Exception as error:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.lookup import StoredRun, existing
 from samerun.tracking.spool import Point
@@ -155,4 +156,4 @@ def tag_run(run: StoredRun, tags: Mapping[str, str], *, uri: str | None = None) 
     """
     client = store.connect(existing(uri))
     for key, value in tags.items():
-        client.set_tag(run.id, key, redact(str(value)))
+        client.set_tag(run.id, key, str(redact_value(key, str(value))))
