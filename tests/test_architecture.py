@@ -14,6 +14,7 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 LEVELS = {
     "config": 0,
     "provenance": 0,
+    "archives": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
