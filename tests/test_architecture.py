@@ -17,6 +17,7 @@ LEVELS = {
     "redaction": 0,
     "escaping": 0,
     "uncommitted": 0,
+    "archives": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,

@@ -86,6 +86,7 @@ from samerun.config.optimizers import (
     RmsProp,
     Sgd,
 )
+from samerun.config.paths import paths
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config, as_dict, fingerprint, flatten, has_meaning
 from samerun.config.samplers import QmcType, Sampler

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import yaml
 
-from samerun import config, identity, provenance, tracking, uncommitted
+from samerun import archives, config, identity, provenance, tracking, uncommitted
 from samerun.config import Config, UserError
 from samerun.escaping import one_line
 from samerun.replay.trust import check_plain
@@ -194,12 +193,15 @@ def predictions(run: StoredRun, *, uri: str | None = None) -> dict[str, Any] | N
         return None
     content = _bytes(run, PREDICTIONS, uri)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except Exception as error:  # NumPy raises several kinds for a file that is none
+        return archives.arrays(io.BytesIO(content), most_bytes=_MOST_BYTES_OTHERWISE)
+    except archives.TooLarge as error:
+        raise UserError(
+            f"Run {run.id}: its {PREDICTIONS} is not read: {error}; it was not written by samerun."
+        ) from error
+    except ValueError as error:
         raise UserError(
             f"Run {run.id}: its {PREDICTIONS} holds something else than plain arrays, which is not "
-            "read: it was not written by samerun."
+            f"read: {clean(str(error))}; it was not written by samerun."
         ) from error
 
 
