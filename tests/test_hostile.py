@@ -149,7 +149,7 @@ def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_sa
     from mlflow import MlflowClient
     from mlflow.entities import FileInfo
 
-    run_id = store({"config/resolved.yaml": "a: " + 1_000_000 * "x"})
+    run_id = store({"config/resolved.yaml": "a: " + 200_000 * "x"})
     fetched = []
     fetch = MlflowClient.download_artifacts
 
@@ -162,7 +162,7 @@ def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_sa
         silent = [FileInfo("config/resolved.yaml", False, None)]
         monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: silent)
     said = refused(capsys, "reproduce", run_id)
-    assert "its config/resolved.yaml has 1000003 bytes, expected at most 1000000" in said
+    assert "its config/resolved.yaml has 200003 bytes, expected at most 200000" in said
     assert bool(fetched) is not is_said
 
 

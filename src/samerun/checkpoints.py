@@ -29,6 +29,10 @@ UPLOADED = ("a.npz", "b.npz")
 START = "start.npz"
 """What a forked run began with."""
 
+MOST_BYTES = 50_000_000_000
+"""What a checkpoint from a tracking store may have; the weights and the optimizer of 4 billion
+parameters do. A larger one is resumed from the run's own folder."""
+
 _VERSION = 1
 _META = "meta"
 _SEAL = b"\nsamerun sha256 %s\n"

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from samerun.config import yaml_limits
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS, Augmentation
 from samerun.config.errors import UserError, listed, nearest
@@ -58,6 +59,7 @@ def available_cores() -> int:
 @functools.cache  # making the classes anew was a fifth of every composition
 def register() -> None:
     """Makes the schemas and the resolvers known to Hydra; may be called again."""
+    yaml_limits.install()
     store = ConfigStore.instance()
     whole = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
     store.store(name="schema", node=whole)
@@ -380,6 +382,11 @@ def _of_yaml(error: YAMLError) -> UserError:
     if mark is None:
         return UserError(f"A YAML file cannot be read: {' '.join(str(error).split())}.")
     what = str(getattr(error, "problem", None) or "").replace("\t", "\\t")
+    if isinstance(error, yaml_limits.TooLarge):
+        return UserError(
+            f"{mark.name}, line {mark.line + 1}: received {what}, expected fewer: write out what "
+            "is needed."
+        )
     return UserError(
         f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: received no valid YAML "
         f"({what}), expected keys, each once, with spaces before them and closed brackets."

@@ -21,9 +21,15 @@ from samerun.tracking import StoredRun
 CONFIG = "config/resolved.yaml"
 PREDICTIONS = "evaluation/predictions.npz"
 _SPLITS = ("train", "validation", "test")
-_MOST_BYTES = {CONFIG: 1_000_000}
+_MOST_BYTES = {
+    CONFIG: 200_000,
+    "provenance/provenance.json": 5_000_000,
+    "provenance/files.json": 5_000_000,
+    "checkpoints/digests.csv": 20_000_000,
+}
 _MOST_BYTES_OTHERWISE = 200_000_000
-# A config has some kilobytes; predictions are a few numbers an example.
+# A config has some kilobytes, and YAML is read slowly; JSON takes ten times its size in memory;
+# predictions are a few numbers an example.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -217,9 +217,8 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
             f"Run {run.id} was forked from another one, and the store does not have what it began "
             f"with ({path}): reproduce {run.tags.get('samerun.forked_from')} instead."
         )
-    content = tracking.read_artifact(run, path)
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / path).write_bytes(content)
+    tracking.download_artifact(run, path, folder / path, most_bytes=checkpoints.MOST_BYTES)
 
 
 def _as_if(

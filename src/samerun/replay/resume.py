@@ -262,9 +262,11 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
         for name in checkpoints.UPLOADED:
             path = f"{CHECKPOINTS}/{name}"
             if path in there:
-                content = tracking.read_artifact(run, path, uri=uri)
-                if content:  # else it was given up, see `afresh`
-                    Path(folder, name).write_bytes(content)
+                file = Path(folder, name)
+                limit = checkpoints.MOST_BYTES
+                tracking.download_artifact(run, path, file, uri=uri, most_bytes=limit)
+                if not file.stat().st_size:  # it was given up, see `afresh`
+                    file.unlink()
         return checkpoints.latest(Path(folder))
 
 
