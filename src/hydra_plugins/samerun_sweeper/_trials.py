@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
+from samerun.redaction import redact_override
 
 THREADS = ("training.intra_op_threads", "training.inter_op_threads")
 _PLUGINS = ("hydra/sweeper", "hydra/launcher")
@@ -162,7 +163,7 @@ class Frozen:
     def words(self, values: Mapping[str, Any]) -> list[str]:
         """Returns the words that train a trial outside the sweep; they are written down."""
         fixed = [*self._space.fixed, *self._words[self._branch_of(values)]]
-        return [config.redact(word) for word in (*fixed, *self._space.overrides(values))]
+        return [redact_override(word) for word in (*fixed, *self._space.overrides(values))]
 
     def composition(self, values: Mapping[str, Any]) -> config.Composition:
         """Returns the parsed config of a trial with these values.

@@ -9,13 +9,18 @@ from samerun import __version__
 from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
+from samerun.cli.privacy import keep_private
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
 from samerun.cli.train_command import hand_to_hydra, train_command
+from samerun.redaction import guard_output, redact
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 failed, 2 not understood."""
+    if words is None:  # a process of its own, not a call from a program
+        guard_output()
+        keep_private()
     words = list(sys.argv[1:] if words is None else words)
     try:
         code = _run(words)
@@ -32,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
         ended = how_it_ended(error)
         if ended is None:
             raise
-        print("\n".join([f"samerun: {ended[1]}", *_notes(error)]), file=sys.stderr)
+        print(redact("\n".join([f"samerun: {ended[1]}", *_notes(error)])), file=sys.stderr)
         return ended[0]
 
 

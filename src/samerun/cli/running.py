@@ -159,7 +159,8 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
         return None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
-    return go_on(resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri))
+    plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)
+    return go_on(plan)
 
 
 def go_on(plan: "Plan") -> "Result":

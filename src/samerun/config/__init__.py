@@ -86,8 +86,9 @@ from samerun.config.optimizers import (
     RmsProp,
     Sgd,
 )
+from samerun.config.paths import paths
 from samerun.config.pruners import Pruner
-from samerun.config.root import Config, as_dict, fingerprint, flatten, has_meaning, redact
+from samerun.config.root import Config, as_dict, fingerprint, flatten, has_meaning
 from samerun.config.samplers import QmcType, Sampler
 from samerun.config.schedules import (
     SCHEDULES,
@@ -109,14 +110,17 @@ from samerun.config.store import (
     GROUPS,
     Composition,
     available_cores,
+    check_secrets_given,
     compose,
     folder,
     from_yaml,
+    hide_secrets,
     is_sweep,
     options,
     parse,
     parse_sweep,
     register,
+    safe_yaml,
     stored_sweep,
     to_yaml,
     translated,

@@ -89,6 +89,11 @@ def fraction() -> Any:
     return field(metadata={"range": Range(low=0.0, high=1.0, open_high=True)})
 
 
+def a_path() -> Any:
+    """A field for the path of a file or folder, or a dict that may hold some; see `paths`."""
+    return field(metadata={"path": True})
+
+
 def _numbers(key: str, value: object) -> Iterator[tuple[str, float]]:
     if isinstance(value, bool):
         return

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any
@@ -15,6 +14,7 @@ from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
 from samerun.config.schedules import Schedule
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.redaction import redact_mapping, without_secrets
 
 
 @config
@@ -76,29 +76,12 @@ def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
     A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`. The
-    trial of a sweep is no setting and left out.
+    trial of a sweep is no setting and left out; secrets are `***`.
     """
-    plain = as_dict(redacted(cfg))
+    plain = redact_mapping(as_dict(cfg))
     del plain["trial"]
     leaves = dict(_leaves(plain, ""))
     return {key.removesuffix(".kind"): value for key, value in leaves.items()}
-
-
-_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]+)@")
-
-
-def redact(text: str) -> str:
-    """Returns the text with the password of every URL in it replaced by `***`."""
-    return _PASSWORD.sub(r"\1:***@", text)
-
-
-def redacted(cfg: Config) -> Config:
-    """Returns the config without the password that a tracking URI may hold."""
-    uri = cfg.tracking.uri
-    if uri is None or redact(uri) == uri:
-        return cfg
-    tracking = dataclasses.replace(cfg.tracking, uri=redact(uri))
-    return dataclasses.replace(cfg, tracking=tracking)
 
 
 _WITHOUT_MEANING = (
@@ -123,7 +106,8 @@ def fingerprint(cfg: Config) -> str:
     looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
     are left out, and `training.steps_per_execution`, which only changes the speed.
     """
-    meaning = {part: values for part, values in as_dict(cfg).items() if has_meaning(part)}
+    plain = without_secrets(as_dict(cfg))  # a digest of a short secret would give it away
+    meaning = {part: values for part, values in plain.items() if has_meaning(part)}
     for key in [key for key in meaning["training"] if not has_meaning(f"training.{key}")]:
         del meaning["training"][key]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

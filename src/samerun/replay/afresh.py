@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from samerun import checkpoints, tracking
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact
 from samerun.replay.resume import CHECKPOINTS
 from samerun.tracking import StoredRun
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from samerun import checkpoints, config, data, tracking
 from samerun.config import Config, CustomDataset, UserError
 from samerun.config.stored import changed
-from samerun.replay import again, comparison, origin, verdict
+from samerun.redaction import redact_override
+from samerun.replay import again, comparison, foreign, origin, verdict
 from samerun.replay.comparison import Row
 from samerun.replay.origin import Origin
 from samerun.replay.surroundings import train_elsewhere
@@ -35,6 +36,8 @@ class Plan:
         recorded_packages: train in an environment with the recorded packages.
         trusted: what the person at the terminal trusts.
         missing: packages that the run needs and this environment has not got.
+        digests: what each split must be before anything of it is uploaded; `None`: any data may.
+        here: what each split of the recorded data set is here, where that is known.
     """
 
     origin: Origin
@@ -45,6 +48,8 @@ class Plan:
     recorded_packages: bool
     trusted: tuple[str, ...]
     missing: tuple[str, ...]
+    digests: Mapping[str, str] | None
+    here: Mapping[str, str] | None
 
     @property
     def causes(self) -> list[Row]:
@@ -85,7 +90,7 @@ def prepare(
         overrides: changes of its config, such as `training.intra_op_threads=1`; they are rows.
         recorded_code: as if the recorded code were checked out.
         recorded_packages: as if the recorded packages were installed.
-        trusted: modules that its config may import, and `recorded-code` and `recorded-packages`.
+        trusted: modules that its config may import, `data`, `recorded-code`, `recorded-packages`.
         download: also read data that Keras may have to download.
 
     Raises:
@@ -95,6 +100,9 @@ def prepare(
     check_trusted(found.cfg, trusted)
     cfg = _replayed(found, overrides)
     check_trusted(cfg, trusted)
+    config.check_secrets_given(cfg)
+    foreign.check_paths(run, cfg, overrides, trusted)
+    must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
     present = origin.facts_here(cfg, None)
     if not (recorded_code and is_own):  # else the function is only there when it is checked out
@@ -115,6 +123,8 @@ def prepare(
         recorded_packages=recorded_packages,
         trusted=tuple(trusted),
         missing=tuple(missing),
+        digests=foreign.recorded_digests(run) if must_match else None,
+        here=present.data if cfg.dataset == found.cfg.dataset else None,
     )
 
 
@@ -125,6 +135,18 @@ def check(plan: Plan) -> None:
         UserError: a package that it needs is missing.
     """
     comparison.check_packages(plan.missing)
+
+
+def check_data(plan: Plan) -> None:
+    """Checks that the data here may go to the tracking store.
+
+    With the recorded code the data is read, and so checked, by the process that trains.
+
+    Raises:
+        UserError: another machine recorded the run, and this is not its data.
+    """
+    if plan.digests is not None and not plan.recorded_code:
+        foreign.check_data(plan.origin.run, plan.origin.cfg, plan.here)
 
 
 def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
@@ -141,6 +163,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
         Diverged: the loss or a metric became NaN or infinite.
     """
     check(plan)
+    check_data(plan)
     first = plan.origin.run
     request = _request(plan)
     if first.tags.get("samerun.forked_at"):
@@ -194,9 +217,8 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
             f"Run {run.id} was forked from another one, and the store does not have what it began "
             f"with ({path}): reproduce {run.tags.get('samerun.forked_from')} instead."
         )
-    content = tracking.read_artifact(run, path)
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / path).write_bytes(content)
+    tracking.download_artifact(run, path, folder / path, most_bytes=checkpoints.MOST_BYTES)
 
 
 def _as_if(
@@ -235,12 +257,15 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
 def _request(plan: Plan) -> again.Request:
     first = plan.origin.run
     num = len(tracking.find_by_tags(plan.cfg, {"samerun.reproduces": first.id}))
+    safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
         resolved=config.to_yaml(plan.cfg),
-        overrides=plan.overrides,
+        written=config.safe_yaml(config.to_yaml(plan.cfg)),
+        overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},
         folder=str(tracking.fresh_folder()),
-        command=["samerun", "reproduce", first.id, *plan.overrides, *flags],
+        command=["samerun", "reproduce", first.id, *safe, *flags],
+        digests=plan.digests if plan.recorded_code else None,
     )

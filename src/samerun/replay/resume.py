@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from samerun import checkpoints, config, data, identity, provenance, tracking
 from samerun.config import Config, UserError, has_meaning, listed
 from samerun.config.stored import changed, differing_keys
-from samerun.replay import origin
+from samerun.replay import foreign, origin
 from samerun.replay.origin import clean
 from samerun.replay.trust import check_trusted
 
@@ -62,6 +62,7 @@ def plan_resume(
     trusted: Sequence[str] = (),
     take_over: bool = False,
     uri: str | None = None,
+    asked: Config | None = None,
 ) -> Plan:
     """Finds out how a run can go on; changes nothing in the store and does not load TensorFlow.
 
@@ -69,13 +70,15 @@ def plan_resume(
         run: the run.
         overrides: changes of its config, such as `training.epochs=20`.
         fork: go on as a new run; anything may change.
-        trusted: modules that the stored config may import.
+        trusted: modules that the stored config may import, and `data`.
         take_over: the run says it is RUNNING on another machine, which is gone.
         uri: the store, by default that of this folder.
+        asked: a config of the person's own that the stored one must equal in meaning; then its
+            data is the person's own too.
 
     Raises:
-        UserError: it is alive, a sweep's or one of its trials, its config or code changed, or
-            something of it is missing.
+        UserError: it is alive, a sweep's or one of its trials, its config or code changed,
+            something of it is missing, or what it would read is not to be trusted.
     """
     origin.check_trained(run)
     if not fork:
@@ -86,6 +89,10 @@ def plan_resume(
     stored, composition = found.cfg, changed(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
+    if asked is None:
+        foreign.check_paths(run, cfg, overrides, trusted)
+    else:
+        _check_equal(run, cfg, asked)
     keys = tuple(differing_keys(stored, cfg))
     finished = None
     if not fork:
@@ -93,7 +100,10 @@ def plan_resume(
         finished = _nothing_left(run, stored, cfg)
     folder, state, told = tracking.fresh_folder(), None, ""
     if finished is None:
+        config.check_secrets_given(cfg)
         config.check(cfg, data.describe(cfg.dataset))
+        if asked is None and foreign.must_match(run, cfg, overrides, trusted):
+            foreign.check_data(run, stored)
         if not fork:
             _check_code(run, cfg, found.facts)
         own = tracking.folder_of(run)
@@ -111,6 +121,15 @@ def plan_resume(
         take_over=take_over,
         nothing_left=finished,
     )
+
+
+def _check_equal(run: tracking.StoredRun, stored: Config, asked: Config) -> None:
+    """Refuses a run whose tags say that it is the one asked for, but whose config is another."""
+    if config.fingerprint(stored) != config.fingerprint(asked):
+        raise UserError(
+            f"Run {run.id} has the fingerprint of this run but another config, so samerun did not "
+            "write it: give tracking.if_exists=rerun to train in a run of your own."
+        )
 
 
 def _check_no_trial(run: tracking.StoredRun) -> None:
@@ -186,9 +205,7 @@ def check_data(plan: Plan) -> None:
     Raises:
         UserError: a split differs; it is named.
     """
-    prefix = "samerun.data."
-    tags = plan.run.tags.items()
-    then = {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
+    then = foreign.recorded_digests(plan.run)
     if plan.is_fork or not then:
         return
     now = data.digests(plan.composition.config.dataset)
@@ -245,9 +262,11 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
         for name in checkpoints.UPLOADED:
             path = f"{CHECKPOINTS}/{name}"
             if path in there:
-                content = tracking.read_artifact(run, path, uri=uri)
-                if content:  # else it was given up, see `afresh`
-                    Path(folder, name).write_bytes(content)
+                file = Path(folder, name)
+                limit = checkpoints.MOST_BYTES
+                tracking.download_artifact(run, path, file, uri=uri, most_bytes=limit)
+                if not file.stat().st_size:  # it was given up, see `afresh`
+                    file.unlink()
         return checkpoints.latest(Path(folder))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from samerun.config import Faults, Policy, redact
+from samerun.config import Faults, Policy
+from samerun.redaction import redact
 
 
 class State(StrEnum):

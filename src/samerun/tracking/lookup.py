@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samerun.config import Config, UserError, redact
+from samerun.config import Config, UserError
+from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
 
