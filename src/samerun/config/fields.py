@@ -88,6 +88,11 @@ def a_path() -> Any:
     return field(metadata={"path": True})
 
 
+def proper_fraction() -> Any:
+    """A field for a share of a whole that is neither 0 nor 1."""
+    return field(metadata={"range": Range(low=0.0, high=1.0, open_low=True, open_high=True)})
+
+
 def _numbers(key: str, value: object) -> Iterator[tuple[str, float]]:
     if isinstance(value, bool):
         return

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+_DIGESTS = ".digests.json"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -19,7 +21,6 @@ class Request:
 
     Args:
         resolved: YAML of its whole config.
-        written: the same as it may be written down, without secrets.
         overrides: what was changed in it, without secrets.
         name: what it is called.
         tags: its tags, besides those that every run has.
@@ -29,7 +30,6 @@ class Request:
     """
 
     resolved: str
-    written: str
     overrides: Sequence[str]
     name: str
     tags: dict[str, str]
@@ -37,9 +37,25 @@ class Request:
     command: Sequence[str]
     digests: Mapping[str, str] | None = None
 
-    def as_json(self) -> str:
-        """Returns the request as the program reads it."""
-        return json.dumps(asdict(self))
+    def write(self, file: Path) -> None:
+        """Writes the request for the program, which may be that of an earlier version.
+
+        Args:
+            file: gets the fields that version 0.1.0 knows, and no others; what later versions know
+                besides is written beside it.
+        """
+        fields = asdict(self)
+        digests = fields.pop("digests")
+        file.write_text(json.dumps(fields), encoding="utf-8")
+        if digests is not None:
+            file.with_suffix(_DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
+
+
+def _read(file: Path) -> Request:
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    beside = file.with_suffix(_DIGESTS)
+    digests = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else None
+    return Request(**fields, digests=digests)
 
 
 def train(request: Request) -> str:
@@ -55,10 +71,11 @@ def train(request: Request) -> str:
     from samerun import checkpoints, config, data, logbook, provenance, screen, tracking, training
     from samerun.replay import foreign
 
+    written = config.safe_yaml(request.resolved)
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
-        composed=request.written,
-        resolved=request.written,
+        composed=written,
+        resolved=written,
         overrides=tuple(request.overrides),
     )
     cfg, folder = composition.config, Path(request.folder)
@@ -80,7 +97,7 @@ def train(request: Request) -> str:
 
 def main(file: str) -> int:
     """Trains what a file asks for and writes the run's ID beside it."""
-    request = Request(**json.loads(Path(file).read_text(encoding="utf-8")))
+    request = _read(Path(file))
     _load_quietly()
     try:
         run_id = train(request)

@@ -86,6 +86,8 @@ def plan_resume(
         tracking.check_at_rest(run, take_over=take_over)
     found = origin.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
+    if fork:
+        overrides = [*_effective_batch(run), *overrides]
     stored, composition = found.cfg, changed(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
@@ -130,6 +132,15 @@ def _check_equal(run: tracking.StoredRun, stored: Config, asked: Config) -> None
             f"Run {run.id} has the fingerprint of this run but another config, so samerun did not "
             "write it: give tracking.if_exists=rerun to train in a run of your own."
         )
+
+
+def _effective_batch(run: tracking.StoredRun) -> list[str]:
+    """Returns the batch size that a run ended up with after it ran out of memory, as an override.
+
+    A run that is resumed finds it in its checkpoint; a fork is a run with another config.
+    """
+    size = run.tags.get("samerun.effective.batch_size", "")
+    return [f"dataset.batch_size={size}"] if size.isdecimal() else []
 
 
 def _check_no_trial(run: tracking.StoredRun) -> None:
