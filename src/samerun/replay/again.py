@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-_DIGESTS = ".digests.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -21,6 +19,7 @@ class Request:
 
     Args:
         resolved: YAML of its whole config.
+        written: the same as it may be written down, without secrets.
         overrides: what was changed in it, without secrets.
         name: what it is called.
         tags: its tags, besides those that every run has.
@@ -30,6 +29,7 @@ class Request:
     """
 
     resolved: str
+    written: str
     overrides: Sequence[str]
     name: str
     tags: dict[str, str]
@@ -37,25 +37,9 @@ class Request:
     command: Sequence[str]
     digests: Mapping[str, str] | None = None
 
-    def write(self, file: Path) -> None:
-        """Writes the request for the program, which may be that of an earlier version.
-
-        Args:
-            file: gets the fields that version 0.1.0 knows, and no others; what later versions know
-                besides is written beside it.
-        """
-        fields = asdict(self)
-        digests = fields.pop("digests")
-        file.write_text(json.dumps(fields), encoding="utf-8")
-        if digests is not None:
-            file.with_suffix(_DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
-
-
-def _read(file: Path) -> Request:
-    fields = json.loads(file.read_text(encoding="utf-8"))
-    beside = file.with_suffix(_DIGESTS)
-    digests = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else None
-    return Request(**fields, digests=digests)
+    def as_json(self) -> str:
+        """Returns the request as the program reads it."""
+        return json.dumps(asdict(self))
 
 
 def train(request: Request) -> str:
@@ -69,17 +53,17 @@ def train(request: Request) -> str:
         Diverged: the loss or a metric became NaN or infinite.
     """
     from samerun import checkpoints, config, data, logbook, provenance, screen, tracking, training
-    from samerun.replay import foreign
 
-    written = config.safe_yaml(request.resolved)
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
-        composed=written,
-        resolved=written,
+        composed=request.written,
+        resolved=request.written,
         overrides=tuple(request.overrides),
     )
     cfg, folder = composition.config, Path(request.folder)
     if request.digests is not None:
+        from samerun.replay import foreign
+
         first = request.tags["samerun.reproduces"]
         foreign.check_digests(first, request.digests, data.digests(cfg.dataset))
     with tracking.open_run(cfg, folder, name=request.name, tags=request.tags) as run:
@@ -97,7 +81,7 @@ def train(request: Request) -> str:
 
 def main(file: str) -> int:
     """Trains what a file asks for and writes the run's ID beside it."""
-    request = _read(Path(file))
+    request = Request(**json.loads(Path(file).read_text(encoding="utf-8")))
     _load_quietly()
     try:
         run_id = train(request)

@@ -274,6 +274,7 @@ def _request(plan: Plan) -> again.Request:
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
         resolved=as_written_then(config.to_yaml(plan.cfg), plan.origin.resolved),
+        written=as_written_then(config.safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
         overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},

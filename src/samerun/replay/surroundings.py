@@ -60,7 +60,7 @@ def train_elsewhere(
         if recorded_packages:
             python = _environment(origin, folder / "environment", trusted, out)
         file = folder / "request.json"
-        request.write(file)
+        file.write_text(request.as_json(), encoding="utf-8")
         source = [*here.source, _only_samerun(folder)]
         code = _run(python, file, here.folder, source)
         answer = file.with_suffix(".id")
