@@ -48,7 +48,16 @@ def train(request: Request) -> str:
         UserError: the store or the data is not what the config needs.
         Diverged: the loss or a metric became NaN or infinite.
     """
-    from samerun import checkpoints, config, logbook, provenance, screen, tracking, training
+    from samerun import (
+        checkpoints,
+        config,
+        logbook,
+        provenance,
+        retention,
+        screen,
+        tracking,
+        training,
+    )
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
@@ -67,6 +76,7 @@ def train(request: Request) -> str:
         if state is not None:
             run.log_file(start, "checkpoints")
         training.train(cfg, run, out, state=state)
+    retention.after_success(cfg, folder)
     return run.id
 
 
