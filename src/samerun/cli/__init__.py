@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from samerun import __version__
+from samerun.cli.collecting import add_parser as add_gc
 from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     board.set_defaults(run=tensorboard_command)
+    add_gc(commands)
     gallery = commands.add_parser("experiments", help="list the experiments that come with samerun")
     gallery.add_argument("--markdown", action="store_true", help="as the page of the gallery")
     gallery.set_defaults(run=experiments_command)
@@ -113,7 +115,7 @@ def _complete(words: list[str]) -> int:
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
         commands = ["train", "resume", "reproduce", "diff", "experiments", "ui", "tensorboard"]
-        commands += ["server", "completion"]
+        commands += ["server", "gc", "completion"]
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

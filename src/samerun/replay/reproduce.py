@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samerun import checkpoints, config, data, tracking
+from samerun import checkpoints, config, data, retention, tracking
 from samerun.config import Config, CustomDataset, UserError
 from samerun.config.older import as_written_then
 from samerun.config.stored import changed
@@ -180,6 +180,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
         )
     else:
         new_id = again.train(request)
+    retention.after_success(plan.cfg, Path(request.folder))
     second = tracking.find_runs([new_id])[0]
     if second.status != "FINISHED":
         raise UserError(

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact
 from samerun.tracking.database import check_database, database_file
 from samerun.tracking.store import DATABASES
 
