@@ -29,6 +29,7 @@ LEVELS = {
     "identity": 1,
     "tracking": 1,
     "throughput": 1,
+    "beginning": 2,
     "callbacks": 2,
     "events": 2,
     "plots": 2,
@@ -44,6 +45,7 @@ LEVELS = {
     "__init__": 6,
 }
 WITHIN_LEVEL = {
+    ("logbook", "beginning"),
     ("config", "redaction"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),

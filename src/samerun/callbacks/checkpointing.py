@@ -184,6 +184,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             state = states.with_epoch_start(state, self.good)
         best_epoch = self.made["early_stopping"].best_epoch
         folder = self.run.folder / "checkpoints"
+        # What was logged before a checkpoint is not logged again by a run that resumes from it.
+        self.run.sync_to_disk()
         checkpoints.write(
             folder,
             state,

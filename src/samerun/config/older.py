@@ -10,6 +10,7 @@ ADDED: dict[str, Any] = {
     "training.max_retries": 3,
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",
+    "tracking.patience_seconds": 30.0,
 }
 """Keys that version 0.1.0 did not have, and the values with which a run behaves as it did then.
 
