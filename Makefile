@@ -4,7 +4,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test lint lock gallery ui clean
+.PHONY: train test lint audit lock gallery ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -16,6 +16,9 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(READY) ## known vulnerabilities of what requirements.lock pins
+	$(BIN)/python .ci/audit.py
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all systems
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

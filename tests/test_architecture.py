@@ -35,6 +35,7 @@ LEVELS = {
     "plots": 2,
     "screen": 2,
     "logbook": 2,
+    "retention": 2,
     "training": 3,
     "replay": 4,
     "report": 4,

@@ -221,8 +221,8 @@ class Frozen:
 
 def _lasting(cfg: config.Config) -> dict[str, str]:
     """Returns what may not change while a study goes on; threads are the study's own."""
-    plain = config.flatten(cfg)
-    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in THREADS}
+    plain, left_out = config.flatten(cfg), {*THREADS, *config.idle_keys(cfg)}
+    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in left_out}
 
 
 def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:

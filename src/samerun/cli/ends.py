@@ -1,6 +1,6 @@
 """How a run can end without it being a bug of ours."""
 
-from samerun.config import UserError
+from samerun.config import UserError, is_out_of_memory
 
 USER_ERROR, FAILED, INTERRUPTED, READER_LEFT, TERMINATED = 2, 1, 130, 141, 143
 """Exit codes."""
@@ -27,10 +27,11 @@ def how_it_ended(error: BaseException) -> tuple[int, str] | None:
     if name == "Diverged":
         return FAILED, (
             f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "
-            "optimizer.clipnorm=1 often helps."
+            "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr."
         )
-    if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+    if is_out_of_memory(error):
         return FAILED, (
-            "out of memory. The run is marked FAILED; a smaller dataset.batch_size or model helps."
+            "out of memory. The run is marked FAILED; a smaller dataset.batch_size or model helps, "
+            "or training.on_memory=halve_batch."
         )
     return None

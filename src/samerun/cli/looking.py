@@ -38,12 +38,12 @@ def ui_command(chosen: argparse.Namespace) -> int:
     """Becomes MLflow's own server, in the foreground."""
     from samerun import tracking
 
-    command = tracking.ui_command(host=chosen.host, port=chosen.port)
+    command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
     print(
         f"The MLflow UI opens at http://{chosen.host}:{chosen.port} — Ctrl-C ends it.", flush=True
     )
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, [sys.executable, *command])
+    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.execve(sys.executable, [sys.executable, *command], environment)
 
 
 def tensorboard_command(chosen: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from samerun.config.fields import at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
 from samerun.config.schedules import Schedule
-from samerun.config.training import Evaluation, Tracking, Training
+from samerun.config.training import Evaluation, OnMemory, OnNan, Tracking, Training
 from samerun.redaction import redact_mapping, without_secrets
 
 
@@ -99,15 +99,33 @@ def has_meaning(key: str) -> bool:
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
+def idle_keys(cfg: Config) -> set[str]:
+    """Returns the keys of policies that are off, which do not change what is trained.
+
+    A run recorded before these keys existed keeps its fingerprint, and its study goes on.
+    """
+    training = cfg.training
+    nan_fails = training.on_nan is OnNan.fail
+    memory_fails = training.on_memory is OnMemory.fail
+    idle = {"training.on_nan", "training.retry_learning_rate_factor"} if nan_fails else set()
+    idle |= {"training.on_memory"} if memory_fails else set()
+    return idle | ({"training.max_retries"} if nan_fails and memory_fails else set())
+
+
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of the config's meaning, in hex.
 
     What a run is called, where and how often it is written down, who asked for it and what is
     looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
-    are left out, and `training.steps_per_execution`, which only changes the speed.
+    are left out, and `training.steps_per_execution`, which only changes the speed; so are policies
+    of `training` that are off.
     """
+    idle = idle_keys(cfg)
     plain = without_secrets(as_dict(cfg))  # a digest of a short secret would give it away
     meaning = {part: values for part, values in plain.items() if has_meaning(part)}
-    for key in [key for key in meaning["training"] if not has_meaning(f"training.{key}")]:
-        del meaning["training"][key]
+    meaning["training"] = {
+        key: value
+        for key, value in meaning["training"].items()
+        if has_meaning(f"training.{key}") and f"training.{key}" not in idle
+    }
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,7 @@ from samerun.config.datasets import DATASETS, Augmentation
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.fields import check_ranges
 from samerun.config.models import MODELS
+from samerun.config.older import completed
 from samerun.config.optimizers import OPTIMIZERS
 from samerun.config.root import Config, as_dict
 from samerun.config.schedules import SCHEDULES
@@ -291,7 +292,7 @@ def from_yaml(text: str) -> Config:
     node = OmegaConf.create(text)
     if not isinstance(node, DictConfig):
         raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
-    return parse(node).config
+    return parse(completed(node)).config
 
 
 def known_keys(key: str) -> list[str]:

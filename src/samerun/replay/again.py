@@ -53,7 +53,6 @@ def train(request: Request) -> str:
         Diverged: the loss or a metric became NaN or infinite.
     """
     from samerun import checkpoints, config, data, logbook, provenance, screen, tracking, training
-    from samerun.replay import foreign
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
@@ -63,6 +62,8 @@ def train(request: Request) -> str:
     )
     cfg, folder = composition.config, Path(request.folder)
     if request.digests is not None:
+        from samerun.replay import foreign
+
         first = request.tags["samerun.reproduces"]
         foreign.check_digests(first, request.digests, data.digests(cfg.dataset))
     with tracking.open_run(cfg, folder, name=request.name, tags=request.tags) as run:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samerun import checkpoints, config, data, tracking
+from samerun import checkpoints, config, data, retention, tracking
 from samerun.config import Config, CustomDataset, UserError
+from samerun.config.older import as_written_then
 from samerun.config.stored import changed
 from samerun.redaction import redact_override
 from samerun.replay import again, comparison, foreign, origin, verdict
@@ -179,6 +180,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
         )
     else:
         new_id = again.train(request)
+    retention.after_success(plan.cfg, Path(request.folder))
     second = tracking.find_runs([new_id])[0]
     if second.status != "FINISHED":
         raise UserError(
@@ -199,10 +201,18 @@ def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
     return comparison.in_order([*rows, *comparison.compare(one.facts, other.facts)])
 
 
+_EFFECTIVE = {
+    "training.steps_per_execution": "samerun.steps_per_execution",
+    "dataset.batch_size": "samerun.effective.batch_size",
+}
+"""Keys of which a run may use another value than the one it was given, and the tag with it."""
+
+
 def effective(cfg: Config, tags: Mapping[str, str]) -> dict[str, str]:
-    """Returns the flattened config with what was really used where it only says `auto`."""
-    leaves, key = config.flatten(cfg), "training.steps_per_execution"
-    return {**leaves, key: tags.get("samerun.steps_per_execution", leaves[key])}
+    """Returns the flattened config with what was really used: for `auto`, or after a retry."""
+    leaves = config.flatten(cfg)
+    used = {key: tags.get(tag, "") for key, tag in _EFFECTIVE.items()}
+    return leaves | {key: value for key, value in used.items() if value.isdecimal()}
 
 
 def _fetch_start(run: StoredRun, folder: Path) -> None:
@@ -243,14 +253,18 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
     here = tracking.resolve_uri(None)
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
-    steps = effective(cfg, found.run.tags)["training.steps_per_execution"]
-    if any(word.startswith("training.steps_per_execution=") for word in overrides):
-        steps = cfg.training.steps_per_execution
+    # From the start with what the run ended up with, where no override gives another value.
+    given = {word.partition("=")[0] for word in overrides}
+    kept = {key: value for key, value in _EFFECTIVE.items() if key not in given}
+    used = {key: effective(cfg, found.run.tags)[key] for key in kept}
+    steps = used.get("training.steps_per_execution", cfg.training.steps_per_execution)
+    batch = int(used.get("dataset.batch_size", cfg.dataset.batch_size))
     return dataclasses.replace(
         cfg,
         trial=None,
         tracking=dataclasses.replace(cfg.tracking, uri=uri if is_here else None),
         training=dataclasses.replace(cfg.training, steps_per_execution=steps),
+        dataset=dataclasses.replace(cfg.dataset, batch_size=batch),
     )
 
 
@@ -260,8 +274,8 @@ def _request(plan: Plan) -> again.Request:
     safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
-        resolved=config.to_yaml(plan.cfg),
-        written=config.safe_yaml(config.to_yaml(plan.cfg)),
+        resolved=as_written_then(config.to_yaml(plan.cfg), plan.origin.resolved),
+        written=as_written_then(config.safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
         overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},

@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import checkpoints, config, data, identity, provenance, tracking
+from samerun import checkpoints, config, data, identity, provenance, retention, tracking
 from samerun.config import Config, UserError, has_meaning, listed
 from samerun.config.stored import changed, differing_keys
 from samerun.replay import foreign, origin
 from samerun.replay.origin import clean
 from samerun.replay.trust import check_trusted
+from samerun.retention import CHECKPOINTS, DROPPED_TAG
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.training import Result
-
-CHECKPOINTS = "checkpoints"
-"""The folder of checkpoints, in a run's folder and among its artifacts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +84,8 @@ def plan_resume(
         tracking.check_at_rest(run, take_over=take_over)
     found = origin.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
+    if fork:
+        overrides = [*_effective_batch(run), *overrides]
     stored, composition = found.cfg, changed(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
@@ -109,6 +109,8 @@ def plan_resume(
         own = tracking.folder_of(run)
         folder = folder if fork or own is None else own
         state, told = _find_state(run, own, uri)
+        if state is None:
+            _check_not_dropped(run, stored, overrides)
     return Plan(
         run=run,
         composition=composition,
@@ -130,6 +132,15 @@ def _check_equal(run: tracking.StoredRun, stored: Config, asked: Config) -> None
             f"Run {run.id} has the fingerprint of this run but another config, so samerun did not "
             "write it: give tracking.if_exists=rerun to train in a run of your own."
         )
+
+
+def _effective_batch(run: tracking.StoredRun) -> list[str]:
+    """Returns the batch size that a run ended up with after it ran out of memory, as an override.
+
+    A run that is resumed finds it in its checkpoint; a fork is a run with another config.
+    """
+    size = run.tags.get("samerun.effective.batch_size", "")
+    return [f"dataset.batch_size={size}"] if size.isdecimal() else []
 
 
 def _check_no_trial(run: tracking.StoredRun) -> None:
@@ -180,6 +191,20 @@ def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str |
         return None
     result = run.tags.get("samerun.result", "")
     return clean(f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}", 400)
+
+
+def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Sequence[str]) -> None:
+    """Refuses a finished run whose checkpoints were dropped: all of it would be trained again."""
+    proof = run.tags.get(DROPPED_TAG)
+    why = f"samerun gc dropped them; {clean(proof)}" if proof else ""
+    if stored.checkpoint.after_success is not config.AfterSuccess.keep and not why:
+        why = f"checkpoint.after_success={stored.checkpoint.after_success}"
+    if run.status == "FINISHED" and why:
+        command = shlex.join(["samerun", "reproduce", run.id, *overrides])
+        raise UserError(
+            f"Run {run.id} has no checkpoints any more ({why}): `{command}` trains it again from "
+            "the beginning, as a new run."
+        )
 
 
 def _check_code(run: tracking.StoredRun, cfg: Config, recorded: origin.Facts) -> None:
@@ -286,9 +311,9 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
     place = provenance.collect(_command(plan))
     if plan.is_fork:
-        tracked = dataclasses.replace(cfg.tracking, uri=plan.uri)
+        tracked = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
         forked = tracking.open_run(
-            dataclasses.replace(cfg, tracking=tracked),
+            tracked,
             plan.folder,
             name=tracking.run_name(cfg, plan.composition.overrides),
             tags=_fork_tags(plan),
@@ -301,7 +326,9 @@ def go_on(plan: Plan, out: "Console") -> "Result":
                 # So that the fork too can be trained again.
                 start = checkpoints.write_start(run.folder / CHECKPOINTS, state)
                 run.log_file(start, CHECKPOINTS)
-            return training.train(cfg, run, out, state=state)
+            result = training.train(cfg, run, out, state=state)
+        retention.after_success(tracked, plan.folder)
+        return result
     number = plan.run.num_resumed + 1
     again = tracking.reopen_run(
         plan.folder,
@@ -317,7 +344,10 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
-        return training.train(cfg, run, out, state=plan.state)
+        result = training.train(cfg, run, out, state=plan.state)
+    at_store = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
+    retention.after_success(at_store, plan.folder)
+    return result
 
 
 def _fork_tags(plan: Plan) -> dict[str, str]:

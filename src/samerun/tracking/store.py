@@ -137,7 +137,7 @@ def _unreachable(uri: str, error: Exception) -> UserError:
         "Name or service not known": "there is no host of that name",
         "timed out": "it does not answer",
         "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted",
-        "error code 401": "it wants a user name and a password",
+        "error code 401": "it refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         "error code 403": "it refuses this user or this host name",
         "No module named": "the driver of that database is not installed",
     }
