@@ -9,10 +9,11 @@ from samerun import __version__
 from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
-from samerun.cli.privacy import keep_private
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
 from samerun.cli.train_command import hand_to_hydra, train_command
+from samerun.escaping import for_screen
+from samerun.privacy import keep_private
 from samerun.redaction import guard_output, redact
 
 
@@ -37,7 +38,8 @@ def main(words: Sequence[str] | None = None) -> int:
         ended = how_it_ended(error)
         if ended is None:
             raise
-        print(redact("\n".join([f"samerun: {ended[1]}", *_notes(error)])), file=sys.stderr)
+        message = "\n".join([f"samerun: {ended[1]}", *_notes(error)])
+        print(for_screen(redact(message)), file=sys.stderr)
         return ended[0]
 
 

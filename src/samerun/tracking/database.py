@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samerun.config import UserError
+from samerun.privacy import restrict
 
 _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
@@ -146,6 +147,7 @@ def _make_tables(file: Path) -> None:
     try:
         _initialize_tables(engine)
         engine.dispose()
+        restrict(fresh)
         os.replace(fresh, file)
     except Exception as error:
         raise UserError(
