@@ -1,6 +1,8 @@
 """One definition of what is secret: what is hidden, what stays, and what is put back."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
