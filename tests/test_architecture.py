@@ -14,6 +14,7 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 LEVELS = {
     "config": 0,
     "provenance": 0,
+    "privacy": 0,
     "redaction": 0,
     "escaping": 0,
     "uncommitted": 0,
@@ -49,6 +50,7 @@ WITHIN_LEVEL = {
     ("config", "redaction"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),
+    ("redaction", "escaping"),
     ("uncommitted", "escaping"),
     ("uncommitted", "redaction"),
     ("callbacks", "optim"),

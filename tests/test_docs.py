@@ -26,7 +26,7 @@ def test_links_to_files_resolve(page):
 def commands(text):
     for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            line = line.partition("  #")[0].strip()
+            line = line.partition("  #")[0].strip().removesuffix(" &")
             if line.startswith("samerun train ") and "…" not in line:
                 yield shlex.split(line)[2:]
 

@@ -368,7 +368,7 @@ def test_mistakes_are_a_table_with_what_the_texts_say():
         "| text | example | true | said | confidence |",
         "|---|---:|---:|---:|---:|",
     ]
-    assert lines[2] == r"| So \*good\*: a \| \`b\` \<br /> | 0 | good | bad\|sad | 0.90 |"
+    assert lines[2] == r"| So \*good\*: a \| \`b\` &lt;br /> | 0 | good | bad\|sad | 0.90 |"
     assert lines[3].startswith("| word word")
     assert "word… | 2 | bad" in lines[3]
     assert len(lines) == 4

@@ -1,6 +1,8 @@
 """One definition of what is secret: what is hidden, what stays, and what is put back."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -224,3 +226,22 @@ def test_an_address_is_recognised_by_what_was_written_down(address):
 def test_an_address_that_version_0_1_0_wrote_down_is_recognised():
     assert redaction.is_redacted_form("http://alice:***@ter2@h", "http://alice:hun@ter2@h")
     assert redaction.is_redacted_form("http://alice:***@h/", "http://alice:hunter2@h")
+
+
+def test_log_records_and_tracebacks_of_a_process_hold_no_secrets_and_no_control_characters():
+    program = """
+import logging, sys
+from samerun.redaction import guard_output
+guard_output()
+logging.warning("%s of %s", "http://alice:planted@h", "a\x1b[2Jb")
+try:
+    raise ValueError("password=planted")
+except ValueError:
+    logging.exception("it failed")
+raise RuntimeError("postgresql://alice:planted@h")
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "planted" not in answer.stderr.replace('"http://alice:planted@h"', "")
+    assert "http://alice:***@h of a�[2Jb" in answer.stderr
+    assert "RuntimeError: postgresql://alice:***@h" in answer.stderr
+    assert answer.returncode == 1

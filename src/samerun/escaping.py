@@ -22,6 +22,15 @@ def one_line(text: str, longest: int = 200) -> str:
     return shown + ("…" if len(text) > longest else "")
 
 
+def for_screen(text: str) -> str:
+    """Returns a text for a terminal that may have several lines, without control characters.
+
+    Args:
+        text: a message with names in it that came from a store or a file.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
 def spreadsheet_cell(text: str) -> str:
     """Returns a text for a CSV file, with a quote before what a spreadsheet would compute.
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from samerun.escaping import for_screen
+
 HIDDEN = "***"
 """What is written in place of a secret."""
 
@@ -336,6 +338,8 @@ def is_redacted_form(stored: str, address: str) -> bool:
 def guard_output() -> None:
     """Hides secrets in all log records and in the traceback of an error that nobody caught.
 
+    Control characters, which a terminal would obey, are replaced in log records as well.
+
     For processes of samerun's own, not for a program that only imports it.
     """
     make = logging.getLogRecordFactory()
@@ -344,8 +348,9 @@ def guard_output() -> None:
         record = make(*args, **kwargs)
         with contextlib.suppress(Exception):  # a wrong format is logging's to report
             message = record.getMessage()
-            if redact(message) != message:
-                record.msg, record.args = redact(message), None
+            safe_message = for_screen(redact(message))
+            if safe_message != message:
+                record.msg, record.args = safe_message, None
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
         return record

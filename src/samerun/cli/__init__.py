@@ -10,11 +10,12 @@ from samerun.cli.collecting import add_parser as add_gc
 from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
-from samerun.cli.privacy import keep_private
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
 from samerun.cli.server_command import add_server_parser
 from samerun.cli.train_command import hand_to_hydra, train_command
+from samerun.escaping import for_screen
+from samerun.privacy import keep_private
 from samerun.redaction import guard_output, redact
 
 
@@ -39,7 +40,8 @@ def main(words: Sequence[str] | None = None) -> int:
         ended = how_it_ended(error)
         if ended is None:
             raise
-        print(redact("\n".join([f"samerun: {ended[1]}", *_notes(error)])), file=sys.stderr)
+        message = "\n".join([f"samerun: {ended[1]}", *_notes(error)])
+        print(for_screen(redact(message)), file=sys.stderr)
         return ended[0]
 
 

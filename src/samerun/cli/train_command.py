@@ -22,6 +22,7 @@ from samerun.cli.words import (
     parted,
 )
 from samerun.config import UserError
+from samerun.escaping import for_screen
 from samerun.redaction import redact
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             if end is None:
                 raise
             codes.append(end[0])
-            print(f"samerun: {redact(end[1])}", file=sys.stderr)
+            print(for_screen(f"samerun: {redact(end[1])}"), file=sys.stderr)
             return math.nan
 
     config.register()

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samerun.config import UserError
+from samerun.privacy import restrict
 from samerun.tracking.faults import StoreUnavailable, is_locked
 
 _log = logging.getLogger(__name__)
@@ -189,6 +190,7 @@ def _make_tables(file: Path) -> None:
     try:
         _initialize_tables(engine)
         engine.dispose()
+        restrict(fresh)
         os.replace(fresh, file)
     except Exception as error:
         raise UserError(

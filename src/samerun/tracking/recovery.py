@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samerun.config import UserError
+from samerun.privacy import make_folder
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.delivery import Delivery
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 def held(folder: Path) -> Iterator[None]:
     """Holds the lock of a run's folder; the system frees it however the process ends."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = FileLock(folder / ALIVE_LOCK)
         lock.acquire(timeout=2)  # `close_dead_runs` of others may hold it for a moment
     except Timeout as error:
