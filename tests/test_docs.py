@@ -32,7 +32,8 @@ def commands(text):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_training_commands_compose(page):
+def test_training_commands_compose(page, monkeypatch):
+    monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
     from samerun.cli.train_command import combinations, taken
 
     for words in commands(page.read_text()):
