@@ -51,6 +51,9 @@ Every key stands with its explanation in {folder}/GROUP/OPTION.yaml.
 """
 
 
+_MOST_RUNS = 100_000
+
+
 def train_help() -> str:
     """Returns the help of `samerun train`, with every group and its options."""
     groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
@@ -154,13 +157,40 @@ def combinations(words: Sequence[str]) -> Iterator[list[str]]:
                 "expected sweep=optuna with it."
             )
     choices = [
-        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
-        if o.is_sweep_override()
-        else [str(o.input_line)]
-        for o in overrides
+        _choices(override) if override.is_sweep_override() else [str(override.input_line)]
+        for override in overrides
     ]
+    num_runs = math.prod(map(len, choices))
+    if num_runs > _MOST_RUNS:
+        raise UserError(
+            f"-m: received values for {num_runs} runs, expected at most {_MOST_RUNS}: give fewer "
+            "values, or search with sweep=optuna."
+        )
     for combination in itertools.product(*choices):
         yield list(combination)
+
+
+def _choices(override: Any) -> list[str]:
+    """Returns the words that one word of a multirun stands for.
+
+    Raises:
+        UserError: there are too many, or Hydra's grammar has them but Hydra cannot list them.
+    """
+    from hydra.core.override_parser.types import RangeSweep
+
+    word, value = override.input_line, override.value()
+    if isinstance(value, RangeSweep):
+        start, stop, step = (number or 0 for number in (value.start, value.stop, value.step))
+        if not step or (stop - start) / step > _MOST_RUNS:
+            raise UserError(
+                f"{word}: received more than {_MOST_RUNS} values, expected fewer, such as "
+                f"{override.get_key_element()}=range(1,10)."
+            )
+    try:
+        return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
+    except Exception as error:  # what Hydra cannot write down raises several kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"{word}: cannot be listed ({reason}), expected plain values.") from error
 
 
 def hand_to_hydra(words: Sequence[str]) -> int:

@@ -114,7 +114,10 @@ def compose(overrides: Sequence[str] = ()) -> Composition:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
-            node = hydra_compose("config", overrides=list(overrides))
+            try:
+                node = hydra_compose("config", overrides=list(overrides))
+            except (OSError, TypeError) as error:  # a name too long for a file, a number for one
+                raise translated(error) from error
         return parse(node, overrides)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise translated(error) from error
@@ -289,7 +292,13 @@ def from_yaml(text: str) -> Config:
     Raises:
         UserError: it is not such a config.
     """
-    node = OmegaConf.create(text)
+    try:
+        node = OmegaConf.create(text)
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise UserError(
+            f"The stored config is not valid ({reason}): expected what `to_yaml` writes."
+        ) from error
     if not isinstance(node, DictConfig):
         raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
     return parse(completed(node)).config
