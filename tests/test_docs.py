@@ -84,3 +84,10 @@ def test_each_dependency_says_who_needs_it():
     for line in lines:
         if re.match(r'    "[a-zA-Z][\w-]*(\[\w+\])?(>=|==)', line):
             assert "# " in line, line
+
+
+def test_every_test_that_the_security_page_names_exists():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) > 20
+    for file, name in named:
+        assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(), f"{file}::{name}"
