@@ -238,10 +238,12 @@ try:
     raise ValueError("password=planted")
 except ValueError:
     logging.exception("it failed")
+print("Error executing job with overrides: ['x.api_key=planted']", file=sys.stderr)
 raise RuntimeError("postgresql://alice:planted@h")
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "planted" not in answer.stderr.replace('"http://alice:planted@h"', "")
     assert "http://alice:***@h of a�[2Jb" in answer.stderr
+    assert "['x.api_key=***']" in answer.stderr
     assert "RuntimeError: postgresql://alice:***@h" in answer.stderr
     assert answer.returncode == 1

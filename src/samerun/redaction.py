@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast, final
 
 from samerun.escaping import for_screen
 
@@ -335,8 +335,27 @@ def is_redacted_form(stored: str, address: str) -> bool:
     return stored.rstrip("/") in {form.rstrip("/") for form in forms}
 
 
+@final
+class _SafeStream:
+    """Standard error without secrets: Hydra itself writes a failed run's overrides to it.
+
+    Args:
+        stream: where the text goes.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(redact(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def guard_output() -> None:
-    """Hides secrets in all log records and in the traceback of an error that nobody caught.
+    """Hides secrets in log records, uncaught errors and all that goes to standard error.
 
     Control characters, which a terminal would obey, are replaced in log records as well.
 
@@ -360,3 +379,4 @@ def guard_output() -> None:
 
     logging.setLogRecordFactory(safe)
     sys.excepthook = show
+    sys.stderr = cast("Any", _SafeStream(sys.stderr))
