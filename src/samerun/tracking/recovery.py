@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from filelock import FileLock, Timeout
 from samerun.config import UserError, redact
 from samerun.tracking import store
 from samerun.tracking.delivery import Delivery
-from samerun.tracking.lookup import StoredRun
+from samerun.tracking.folders import ALIVE_LOCK, RUN_FILE, check_openable, owned_folder, read_facts
+from samerun.tracking.lookup import StoredRun, as_stored
+from samerun.tracking.process import is_gone
 from samerun.tracking.run import Status
 from samerun.tracking.spool import Spool, now, write_whole
 from samerun.tracking.store import full_uri
 
-ALIVE_LOCK = "alive.lock"
-RUN_FILE = "run.json"
 DIED = "process died"
 
 _log = logging.getLogger(__name__)
@@ -81,18 +80,31 @@ def read_run_file(folder: Path) -> dict[str, str]:
     return facts
 
 
-def folder_of(run: StoredRun) -> Path | None:
-    """Returns the folder in which a run ran last, if it is on this machine and is that run's.
+def folder_of(
+    run: StoredRun, *, uri: str | None = None, named: Sequence[Path] = ()
+) -> Path | None:
+    """Returns the folder in which a run ran last, if it is here and is that run's.
 
-    What the store says is not believed: a folder that does not say so itself is not the run's.
+    What the store says is not believed: see `folders`.
+
+    Args:
+        run: the run.
+        uri: its store, by default that of this folder.
+        named: folders that the person named, besides the present working folder.
     """
-    return run.folder if run_in(run.folder) == run.id else None
+    return owned_folder(
+        run.tags.get("samerun.folder", ""),
+        run_id=run.id,
+        uid=run.tags.get("samerun.uid"),
+        uri=store.resolve_uri(uri),
+        named=named,
+    )
 
 
 def run_in(folder: Path) -> str | None:
     """Returns the ID of the run that a folder is of; `None` if it is of none."""
     try:
-        return read_run_file(folder).get("id")
+        return read_facts(folder).id
     except UserError:
         return None
 
@@ -101,7 +113,9 @@ def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
     """Ends the runs of this machine that say RUNNING but whose process is gone.
 
     What such a run left in its folder is delivered first; if it had written down its own end, that
-    is how it ends, otherwise KILLED. Nothing here raises: it must not cost a new run its start.
+    is how it ends, otherwise KILLED. A run whose folder is not below this working folder ends only
+    if it is certain that its process is gone; what its folder holds stays there for
+    `samerun sync`. Nothing here raises: it must not cost a new run its start.
 
     Returns:
         The identifiers of the runs that were ended.
@@ -114,22 +128,21 @@ def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
         _log.debug("No look for dead runs: %s", redact(str(error)))
         return []
     for run in found:
-        folder = Path(run.data.tags.get("samerun.folder", ""))
         try:
-            if _end_if_dead(client, run, folder):
+            if _end_if_dead(client, as_stored(run)):
                 ended.append(str(run.info.run_id))
         except Exception as error:
             _log.debug("Run %s could not be closed: %s", run.info.run_id, redact(str(error)))
     return ended
 
 
-def _end_if_dead(client: Any, run: Any, folder: Path) -> bool:
-    if not folder.is_dir():
-        pid = run.data.tags.get("samerun.pid", "")
-        if pid.isdecimal() and _process_exists(int(pid)):
+def _end_if_dead(client: Any, run: StoredRun) -> bool:
+    folder = folder_of(run, uri=client.tracking_uri)
+    if folder is None:
+        if not is_gone(run.tags):
             return False
-        client.set_tag(run.info.run_id, "samerun.reason", DIED)
-        client.set_terminated(run.info.run_id, str(Status.killed))
+        client.set_tag(run.id, "samerun.reason", DIED)
+        client.set_terminated(run.id, str(Status.killed))
         return True
     lock = FileLock(folder / ALIVE_LOCK)
     try:
@@ -138,21 +151,11 @@ def _end_if_dead(client: Any, run: Any, folder: Path) -> bool:
         return False
     try:
         # It may have ended between the search and the lock.
-        if client.get_run(run.info.run_id).info.status != "RUNNING":
+        if client.get_run(run.id).info.status != "RUNNING":
             return False
-        _deliver(client, folder, str(run.info.run_id), str(run.info.experiment_id))
+        _deliver(client, folder, run.id, run.experiment_id)
     finally:
         lock.release()
-    return True
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
     return True
 
 
@@ -181,6 +184,7 @@ def deliver(folder: Path, *, uri: str | None = None) -> int:
         UserError: there is no run, its process is alive, or its store cannot be used.
     """
     folder = folder.absolute()
+    check_openable(folder)
     facts = read_run_file(folder)
     full = full_uri(facts["uri"], uri)
     with held(folder):
