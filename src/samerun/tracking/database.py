@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from samerun.config import UserError
 
+_QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
 
@@ -21,7 +23,8 @@ def database_file(uri: str) -> Path:
     """Returns the absolute path of an SQLite URI.
 
     Raises:
-        UserError: the URI names no file.
+        UserError: the URI names no file, or one whose path cannot be part of a URI: SQLAlchemy and
+            MLflow would make the database, or the artifacts, in another folder.
     """
     name = uri.partition("?")[0].partition("://")[2].removeprefix("/")
     if not name or name == ":memory:":
@@ -29,7 +32,14 @@ def database_file(uri: str) -> Path:
             f"tracking.uri: received '{uri}', expected a file, such as sqlite:///mlflow.db: a "
             "database in memory would lose the run."
         )
-    return Path(name).absolute()
+    file = Path(name).absolute()
+    if "?" in str(file) or "\0" in str(file) or _QUOTED.search(str(file)):
+        raise UserError(
+            f"tracking.uri: {str(file)!r} cannot be the path of MLflow's database, in whose URI '?' "
+            "and '%' with two hex digits mean something else: rename the folder, or work in another "
+            "one."
+        )
+    return file
 
 
 def connect_file(uri: str) -> Any:
