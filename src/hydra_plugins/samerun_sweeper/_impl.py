@@ -24,8 +24,8 @@ from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
+from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
-from samerun.tracking.spool import write_whole
 
 if TYPE_CHECKING:
     import optuna

@@ -1,4 +1,4 @@
-"""`samerun sync`: delivers what tracking stores lack; and the line that says that something waits."""
+"""`samerun sync`: delivers what tracking stores lack; and the line that says that runs wait."""
 
 import argparse
 import sys
@@ -11,11 +11,11 @@ from samerun.config import UserError
 
 if TYPE_CHECKING:
     from samerun.tracking.completeness import Row
+    from samerun.tracking.lines import Line
     from samerun.tracking.sync import Synced
 
 SYNC_HELP = "deliver what runs have logged and the tracking store lacks"
 _MOST_NAMED = 10
-_PLURALS = {"end": "ends"}
 
 
 def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,13 +99,14 @@ def _told(one: "Synced") -> list[str]:
     if one.is_alive:
         return [f"{who}: is running in {one.folder}, left alone."]
     lines = [f"{who}: delivered {_counted(one.delivered)}."] if one.delivered else []
-    lines += [
-        f"{who}: refused {line.get('kind')} '{line.get('key')}': {line.get('reason')}"
-        for line in one.refused
-    ]
+    lines += [f"{who}: {_refusal(line)}" for line in one.refused]
     if one.problem and not one.is_unavailable:
         lines.append(f"{who}: not everything was delivered: {one.problem}")
     return lines
+
+
+def _refusal(line: "Line") -> str:
+    return f"refused: {line['kind']} '{line['key']}': {line['reason']}"
 
 
 def _counted(counts: "Counter[str]") -> str:
@@ -118,7 +119,7 @@ def _check(folders: Sequence[Path]) -> int:
     from samerun.tracking import sync
 
     code = 0
-    for one in sync.checked(folders):
+    for one in sync.check(folders):
         who = f"{one.facts.name} ({one.facts.shown_id[:8]})"
         if one.is_alive:
             print(f"{who}: is running in {one.folder}, left alone.")
@@ -129,8 +130,8 @@ def _check(folders: Sequence[Path]) -> int:
             is_equal = not any(row.differences for row in one.rows)
             print(f"{who}: {'equal' if is_equal else 'not equal'}")
             print("\n".join(_table(one.rows)), flush=True)
-            for reason in one.reasons:
-                print(f"  refused {reason}")
+            for line in one.refused:
+                print(f"  {_refusal(line)}")
             code = code if is_equal else max(code, 1)
     print(f"{len(folders)} {'run' if len(folders) == 1 else 'runs'} compared.")
     return code

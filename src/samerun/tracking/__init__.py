@@ -3,6 +3,7 @@
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """
 
+from samerun.tracking.faults import StoreUnavailable
 from samerun.tracking.lookup import (
     StoredRun,
     find_by_tags,

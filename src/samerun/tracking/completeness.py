@@ -13,7 +13,7 @@ from typing import Any
 
 from samerun.config import UserError
 from samerun.tracking.delivery import ARTIFACTS, UNDELIVERED_TAG
-from samerun.tracking.faults import first_line
+from samerun.tracking.faults import first_line, is_unavailable
 from samerun.tracking.folders import RunFacts
 from samerun.tracking.lines import Line, read_lines, storable
 from samerun.tracking.lookup import StoredRun, as_stored
@@ -69,43 +69,43 @@ def compare(folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool
         UserError: the run is not in the store.
     """
     log = _read_log(folder)
-    run = _stored(client, facts)
-    if run is None:
-        nothing = StoredRun(
-            id="", name="", experiment_id="", status="", params={}, metrics={}, tags={}
-        )
-        run = (nothing, set(), None)
-    stored, datasets, end_time = run
-    is_there = bool(stored.id)
-    points = points_of(client, stored.id) if is_there else []
-    sizes = artifact_sizes(client, stored) if is_there else {}
-    rows = [
+    stored, datasets, end_time = _stored(client, facts)
+    points = points_of(client, stored.id) if stored.id else []
+    sizes = artifact_sizes(client, stored) if stored.id else {}
+    return [
         _points(read_points(folder), points),
         _texts("params", log.params, stored.params),
         _texts("tags", log.tags, stored.tags),
         _artifacts(folder, log, stored, sizes, client if has_local_store else None),
         _of_names("datasets", (_dataset(line) for line in log.datasets), datasets),
-        _models(folder, log, client if is_there else None, stored),
+        _models(folder, log, client, stored),
         _end(log.end, stored.status, end_time),
     ]
-    return rows
 
 
-def reasons(folder: Path) -> list[str]:
-    """Returns what the store refused for good, and why."""
-    lines, _ = read_lines(folder / REFUSED_FILE, 0, lambda line: "key" in line)
-    return [f"{line.get('kind')} '{line['key']}': {line.get('reason')}" for line, _ in lines]
+def read_refused(folder: Path) -> list[Line]:
+    """Returns what the store refused for good; nothing is opened for writing."""
+    lines, _ = read_lines(
+        folder / REFUSED_FILE, 0, lambda line: {"kind", "key", "reason"} <= line.keys()
+    )
+    return [line for line, _ in lines]
 
 
-def _stored(client: Any, facts: RunFacts) -> tuple[StoredRun, set[str], int | None] | None:
-    """Returns the run in the store with its datasets and end; `None` if it is not created yet."""
+def _stored(client: Any, facts: RunFacts) -> tuple[StoredRun, set[str], int | None]:
+    """Returns the run in the store, its datasets and end; one without ID if it is not created."""
     if facts.id is None:
-        return None
+        name = facts.name
+        none = StoredRun(
+            id="", name=name, experiment_id="", status="", params={}, metrics={}, tags={}
+        )
+        return none, set(), None
     try:
         run = client.get_run(facts.id)
     except Exception as error:
+        if is_unavailable(error):
+            raise
         raise UserError(
-            f"Run {facts.id} ({facts.name}) cannot be read in {facts.uri}: {first_line(error)}"
+            f"Run {facts.id} cannot be read in {facts.uri}: {first_line(error)}"
         ) from error
     inputs = run.inputs.dataset_inputs if run.inputs else []
     datasets = {f"{one.dataset.name} {one.dataset.digest}" for one in inputs}
@@ -197,9 +197,7 @@ def _artifacts(
                 there = client.download_artifacts(run.id, path)
                 if not filecmp.cmp(there, files[path], shallow=False):
                     differences[path] = f"{path} differs"
-    return Row(
-        kind="artifacts", num_in_folder=len(files), differences=tuple(differences.values())
-    )
+    return Row(kind="artifacts", num_in_folder=len(files), differences=tuple(differences.values()))
 
 
 def _of_files(files: Mapping[str, Path], sizes: Mapping[str, int | None]) -> dict[str, str]:
@@ -213,7 +211,7 @@ def _of_files(files: Mapping[str, Path], sizes: Mapping[str, int | None]) -> dic
     return differences
 
 
-def _models(folder: Path, log: _Log, client: Any | None, run: StoredRun) -> Row:
+def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Row:
     try:
         known = json.loads((folder / POSITION_FILE).read_bytes())["models"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -222,7 +220,7 @@ def _models(folder: Path, log: _Log, client: Any | None, run: StoredRun) -> Row:
     paths = sorted(set(log.models))
     for path in paths:
         model_id = known.get(path) if isinstance(known, dict) else None
-        if client is None or model_id is None:
+        if not run.id or model_id is None:
             differences.append(f"{path} is missing")
             continue
         sizes, is_ready = model_sizes(client, run, str(model_id))
@@ -239,10 +237,10 @@ def _models(folder: Path, log: _Log, client: Any | None, run: StoredRun) -> Row:
 
 def _end(end: Line | None, status: str, end_time: int | None) -> Row:
     if end is None:
-        return Row(
-            kind="end", num_in_folder=0, differences=("the run's end was not written down",)
-        )
-    difference = () if (end["status"], end["timestamp"]) == (status, end_time) else (
-        f"the store says {status or 'nothing'}, not {end['status']}",
+        return Row(kind="end", num_in_folder=0, differences=("the run's end was not written down",))
+    difference = (
+        ()
+        if (end["status"], end["timestamp"]) == (status, end_time)
+        else (f"the store says {status or 'nothing'}, not {end['status']}",)
     )
     return Row(kind="end", num_in_folder=1, differences=difference)

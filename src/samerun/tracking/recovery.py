@@ -1,8 +1,9 @@
-"""Runs whose process is gone: found by their lock, told to the store as far as they got."""
+"""Runs whose process is gone: found by their lock, and delivered as far as they got."""
 
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,23 @@ from filelock import FileLock, Timeout
 
 from samerun.config import UserError, redact
 from samerun.tracking import store
+from samerun.tracking.database import database_file
 from samerun.tracking.delivery import Delivery
-from samerun.tracking.folders import ALIVE_LOCK, RUN_FILE, check_openable, owned_folder, read_facts
+from samerun.tracking.faults import first_line
+from samerun.tracking.folders import (
+    ALIVE_LOCK,
+    RUN_FILE,
+    RunFacts,
+    check_openable,
+    is_same_store,
+    owned_folder,
+    read_facts,
+)
+from samerun.tracking.lines import write_whole
 from samerun.tracking.lookup import StoredRun, as_stored
 from samerun.tracking.process import is_gone
 from samerun.tracking.run import Status
-from samerun.tracking.spool import Spool, now, write_whole
+from samerun.tracking.spool import Spool, now
 from samerun.tracking.store import full_uri
 
 DIED = "process died"
@@ -43,6 +55,21 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def held_if_free(folder: Path) -> Iterator[bool]:
+    """Holds the lock of a run's folder if no process does; tells whether that is so."""
+    lock = FileLock(folder / ALIVE_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def is_alive(folder: Path) -> bool:
     """Whether a process of this machine holds the lock of a run's folder."""
     if not (folder / ALIVE_LOCK).exists():
@@ -56,33 +83,42 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
-def write_run_file(folder: Path, run_id: str, name: str, uri: str, experiment: str) -> None:
-    """Writes down which run a folder belongs to; never a password."""
-    facts = {"id": run_id, "name": name, "uri": redact(uri), "experiment_id": experiment}
+def write_run_file(
+    folder: Path,
+    *,
+    run_id: str | None,
+    uid: str | None,
+    name: str,
+    uri: str,
+    experiment: str,
+    experiment_id: str | None,
+) -> None:
+    """Writes down which run a folder belongs to; never a password.
+
+    Args:
+        folder: the run's folder.
+        run_id: its ID in the store; `None` while the store has not created it.
+        uid: the ID that it had before; `None` for a run of version 0.1.0.
+        name: what people call it.
+        uri: the store.
+        experiment: name of its experiment.
+        experiment_id: ID of its experiment; `None` while the store has not been asked.
+    """
+    facts = {
+        "id": run_id,
+        "uid": uid,
+        "name": name,
+        "uri": redact(uri),
+        "experiment": experiment,
+        "experiment_id": experiment_id,
+    }
     try:
         write_whole(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
     except OSError as error:
         _log.warning("Cannot write %s: %s", folder / RUN_FILE, error)
 
 
-def read_run_file(folder: Path) -> dict[str, str]:
-    """Returns what `write_run_file` wrote.
-
-    Raises:
-        UserError: it is not the folder of a run.
-    """
-    try:
-        facts: dict[str, str] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder} holds no run: expected the folder of one, with {RUN_FILE} in it."
-        ) from error
-    return facts
-
-
-def folder_of(
-    run: StoredRun, *, uri: str | None = None, named: Sequence[Path] = ()
-) -> Path | None:
+def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] = ()) -> Path | None:
     """Returns the folder in which a run ran last, if it is here and is that run's.
 
     What the store says is not believed: see `folders`.
@@ -102,11 +138,40 @@ def folder_of(
 
 
 def run_in(folder: Path) -> str | None:
-    """Returns the ID of the run that a folder is of; `None` if it is of none."""
+    """Returns the ID of the run that a folder is of; `None` if it is of none.
+
+    While the store has not created the run, that is its uid.
+    """
     try:
-        return read_facts(folder).id
+        return read_facts(folder).shown_id
     except UserError:
         return None
+
+
+def store_of(facts: RunFacts, uri: str | None = None) -> str:
+    """Returns the whole address of the store that a run's folder names.
+
+    Args:
+        facts: what the folder says.
+        uri: the store's address, if it is known; by default that of the working folder is tried,
+            which has the password, or is where the project was moved to.
+
+    Raises:
+        UserError: its password is not known, or its database file is gone.
+    """
+    with contextlib.suppress(UserError):
+        present = store.resolve_uri(uri)
+        if is_same_store(facts.uri, present):
+            return present
+    full = store.resolve_uri(full_uri(facts.uri, uri))
+    if full.startswith("sqlite"):
+        file = database_file(full)
+        if not (file.exists() or (facts.id is None and file.parent.is_dir())):
+            raise UserError(
+                f"The tracking store of run {facts.shown_id}, {file}, does not exist: if the "
+                "project was moved, go to its folder; else restore the file."
+            )
+    return full
 
 
 def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
@@ -144,33 +209,75 @@ def _end_if_dead(client: Any, run: StoredRun) -> bool:
         client.set_tag(run.id, "samerun.reason", DIED)
         client.set_terminated(run.id, str(Status.killed))
         return True
-    lock = FileLock(folder / ALIVE_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        return False
-    try:
+    with held_if_free(folder) as is_held:
         # It may have ended between the search and the lock.
-        if client.get_run(run.id).info.status != "RUNNING":
+        if not is_held or client.get_run(run.id).info.status != "RUNNING":
             return False
-        _deliver(client, folder, run.id, run.experiment_id)
-    finally:
-        lock.release()
+        deliver_to(client, client.tracking_uri, folder, Counter())
     return True
 
 
-def _deliver(client: Any, folder: Path, run_id: str, experiment: str) -> int:
+def deliver_to(client: Any, uri: str, folder: Path, delivered: Counter[str]) -> None:
+    """Delivers what a folder holds; a run that did not write down its end is KILLED.
+
+    Args:
+        client: an `MlflowClient` of the run's store.
+        uri: the store.
+        folder: the run's own folder, whose lock the caller holds.
+        delivered: gets how many entries of each kind the store took, also where this raises.
+
+    Raises:
+        Exception: the store is unavailable, or not all artifacts were taken.
+    """
+    facts = check_openable(folder)
     spool = Spool(folder)
-    if not spool.has_ended():
-        spool.add("end", status=str(Status.killed), timestamp=now(), reason=DIED)
+
+    def created(run_id: str, experiment_id: str) -> None:
+        write_run_file(
+            folder,
+            run_id=run_id,
+            uid=facts.uid,
+            name=facts.name,
+            uri=uri,
+            experiment=facts.experiment or "",
+            experiment_id=experiment_id,
+        )
+
     try:
-        return Delivery(client, run_id, experiment, spool).deliver()
+        if not spool.has_ended():
+            spool.add("end", status=str(Status.killed), timestamp=now(), reason=DIED)
+        waited = _waiting(spool)
+        delivery = Delivery(
+            client,
+            facts.id,
+            facts.experiment_id,
+            spool,
+            uri=uri,
+            uid=facts.uid,
+            created=created,
+        )
+        try:
+            delivery.deliver()
+        finally:
+            delivered.update(waited - _waiting(spool))
     finally:
         spool.close()
 
 
+def _waiting(spool: Spool) -> Counter[str]:
+    """Counts what waits or was refused: what is neither any more was delivered."""
+    count = Counter(point=spool.num_points_waiting())
+    for line in [*(line for line, _ in spool.entries_waiting()), *spool.uploads()]:
+        values = line.get("values")
+        count[line["kind"].removesuffix("s")] += len(values) if isinstance(values, dict) else 1
+    for line in spool.refused():
+        count["point" if line["kind"] == "metric" else line["kind"]] += 1
+    del count["start"]
+    return count
+
+
 def deliver(folder: Path, *, uri: str | None = None) -> int:
-    """Sends what a dead or offline run left in its folder: points, artifacts and its end.
+    """Delivers what an ended run left in its folder: points, artifacts and its end.
 
     Args:
         folder: the run's folder.
@@ -178,22 +285,22 @@ def deliver(folder: Path, *, uri: str | None = None) -> int:
             `MLFLOW_TRACKING_URI`.
 
     Returns:
-        How many points and other lines were delivered.
+        How many points, parameters, tags, artifacts and others the store took.
 
     Raises:
         UserError: there is no run, its process is alive, or its store cannot be used.
     """
     folder = folder.absolute()
-    check_openable(folder)
-    facts = read_run_file(folder)
-    full = full_uri(facts["uri"], uri)
+    facts = check_openable(folder)
+    full = store_of(facts, uri)
+    delivered: Counter[str] = Counter()
     with held(folder):
         client = store.connect(full)
         try:
-            return _deliver(client, folder, facts["id"], facts["experiment_id"])
+            deliver_to(client, full, folder, delivered)
         except Exception as error:
-            words = redact(str(error)).splitlines() or [type(error).__name__]
             raise UserError(
-                f"The store {facts['uri']} did not take all of {folder} ({words[0][:200]}): try "
-                "again later, nothing is lost."
+                f"The store {facts.uri} did not take all of {folder} ({first_line(error)}): try "
+                f"again later with `samerun sync {facts.shown_id[:8]}`, nothing is lost."
             ) from error
+    return delivered.total()

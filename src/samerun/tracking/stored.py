@@ -62,9 +62,7 @@ def model_sizes(client: Any, run: StoredRun, model_id: str) -> tuple[dict[str, i
     return _sizes(run, listed, ""), is_ready
 
 
-def _sizes(
-    run: StoredRun, listed: Callable[[str], Any], folder: str
-) -> dict[str, int | None]:
+def _sizes(run: StoredRun, listed: Callable[[str], Any], folder: str) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     waiting = [folder]
     while waiting:

@@ -10,11 +10,12 @@ from typing import Any
 
 from samerun.config import UserError, listed
 from samerun.tracking import store
+from samerun.tracking.completeness import Row, compare, read_refused
 from samerun.tracking.faults import first_line, is_unavailable
 from samerun.tracking.folders import RunFacts, check_openable, read_facts, run_folders
-from samerun.tracking.lines import Line, read_lines
+from samerun.tracking.lines import Line
 from samerun.tracking.recovery import deliver_to, held_if_free, is_alive, store_of
-from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
+from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE
 
 PLACES = ("outputs", "multirun")
 """The folders in a working folder in which Hydra makes the folders of runs."""
@@ -135,15 +136,16 @@ def _named(word: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
     matching = [
         (folder, facts)
         for folder, facts in known
-        if word and (any(one and one.startswith(word) for one in (facts.id, facts.uid)))
+        if word
+        and (any(one and one.startswith(word) for one in (facts.id, facts.uid)))
         or facts.name == word
     ]
     if len({facts.id or facts.uid for _, facts in matching}) == 1:
         return [folder for folder, _ in matching]  # of a run that was resumed there are several
     number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {number} in {listed(PLACES)} of this folder: expected an ID, the beginning "
-        "of exactly one ID, a run's name, or the run's own folder."
+        f"'{word}' names {number} in {listed(PLACES)} of this folder: expected an ID, the "
+        "beginning of exactly one ID, a run's name, or the run's own folder."
     )
 
 
@@ -173,7 +175,7 @@ def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
     with held_if_free(folder) as is_held:
         if not is_held:
             return Synced(folder=folder, facts=facts, is_alive=True)
-        before = _refused(folder)
+        before = read_refused(folder)
         counts: Counter[str] = Counter()
         problem, unavailable = None, False
         try:
@@ -181,7 +183,7 @@ def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
             deliver_to(client, uri, folder, counts)
         except Exception as error:
             problem, unavailable = first_line(error), is_unavailable(error)
-        new = tuple(line for line in _refused(folder) if line not in before)
+        new = tuple(line for line in read_refused(folder) if line not in before)
         return Synced(
             folder=folder,
             facts=read_facts(folder),
@@ -207,6 +209,57 @@ def _connected(facts: RunFacts, clients: dict[str, Any]) -> tuple[Any, str]:
     return client, uri
 
 
-def _refused(folder: Path) -> list[Line]:
-    lines, _ = read_lines(folder / REFUSED_FILE, 0, lambda line: True)
-    return [line for line, _ in lines]
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What a comparison of a run's folder with its store found.
+
+    Args:
+        folder: the folder.
+        facts: which run it is of.
+        rows: what both hold, by kind.
+        refused: what the store refused for good.
+        is_alive: a process works on the run: nothing was compared.
+        problem: why it could not be compared.
+        is_unavailable: the store is to blame, and later it may work.
+    """
+
+    folder: Path
+    facts: RunFacts
+    rows: tuple[Row, ...] = ()
+    refused: tuple[Line, ...] = ()
+    is_alive: bool = False
+    problem: str | None = None
+    is_unavailable: bool = False
+
+
+def check(folders: Iterable[Path]) -> Iterator[Checked]:
+    """Compares folders of ended runs with their stores; changes nothing in either.
+
+    Args:
+        folders: folders of runs, which the person named or which lie below the working folder.
+
+    Yields:
+        What was found for each.
+    """
+    clients: dict[str, Any] = {}
+    for folder in folders:
+        try:
+            facts = check_openable(folder)
+        except UserError as error:
+            _log.warning("%s", error)
+            continue
+        if is_alive(folder):
+            yield Checked(folder=folder, facts=facts, is_alive=True)
+            continue
+        refused = tuple(read_refused(folder))
+        try:
+            client, uri = _connected(facts, clients)
+            rows = tuple(compare(folder, facts, client, has_local_store=uri.startswith("sqlite")))
+            yield Checked(folder=folder, facts=facts, rows=rows, refused=refused)
+        except Exception as error:
+            yield Checked(
+                folder=folder,
+                facts=facts,
+                problem=first_line(error),
+                is_unavailable=is_unavailable(error),
+            )
