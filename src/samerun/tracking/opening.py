@@ -81,38 +81,20 @@ def open_run(
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run already: give the new one a folder of its own.")
         client, experiment, problem = _reached(cfg, uri, needs_store=needs_store)
-        called = name or run_name(cfg)
         all_tags = {**own_tags(folder), **cfg.tracking.tags, **(tags or {})}
         write = functools.partial(
             write_run_file,
             folder,
             uid=uuid.uuid4().hex,
-            name=called,
+            name=name or run_name(cfg),
             uri=uri,
             experiment=cfg.tracking.experiment,
         )
-
-        def created(run_id: str, experiment_id: str) -> str | None:
-            write(run_id=run_id, experiment_id=experiment_id)
-            return store.run_url(uri, experiment_id, run_id)
-
-        run = MlflowRun(
-            client,
-            run_id=None,
-            name=called,
-            folder=folder,
-            experiment_id=experiment,
-            url=None,
-            uid=write.keywords["uid"],
-            uri=uri,
-            created=created,
-            patience=cfg.tracking.patience_seconds,
-            is_open=False,
-        )
+        run = _new_run(cfg, folder, client, experiment, write)
         with ended(run):
             run.begin(
                 {
-                    "name": called,
+                    "name": run.name,
                     "experiment": cfg.tracking.experiment,
                     "tags": {key: redact(str(value)) for key, value in all_tags.items()},
                     "start_time": now(),
@@ -124,6 +106,35 @@ def open_run(
             write(run_id=None, experiment_id=experiment)
             _create(run, problem, needs_store=needs_store)
             yield run
+
+
+def _new_run(
+    cfg: config.Config,
+    folder: Path,
+    client: Any | None,
+    experiment: str | None,
+    write: functools.partial[None],
+) -> MlflowRun:
+    """Returns a run that nobody knows of yet; `write` writes its `run.json`."""
+    facts = write.keywords
+
+    def created(run_id: str, experiment_id: str) -> str | None:
+        write(run_id=run_id, experiment_id=experiment_id)
+        return store.run_url(facts["uri"], experiment_id, run_id)
+
+    return MlflowRun(
+        client,
+        run_id=None,
+        name=facts["name"],
+        folder=folder,
+        experiment_id=experiment,
+        url=None,
+        uid=facts["uid"],
+        uri=facts["uri"],
+        created=created,
+        patience=cfg.tracking.patience_seconds,
+        is_open=False,
+    )
 
 
 def _reached(

@@ -148,6 +148,14 @@ def run_in(folder: Path) -> str | None:
         return None
 
 
+def is_created(folder: Path) -> bool:
+    """Whether the store has created the run of a folder."""
+    try:
+        return read_facts(folder).id is not None
+    except UserError:
+        return False
+
+
 def store_of(facts: RunFacts, uri: str | None = None) -> str:
     """Returns the whole address of the store that a run's folder names.
 
