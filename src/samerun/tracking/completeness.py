@@ -73,7 +73,7 @@ def compare(folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool
     points = points_of(client, stored.id) if stored.id else []
     sizes = artifact_sizes(client, stored) if stored.id else {}
     return [
-        _points(read_points(folder), points),
+        compare_points(read_points(folder), points),
         _texts("params", log.params, stored.params),
         _texts("tags", log.tags, stored.tags),
         _artifacts(folder, log, stored, sizes, client if has_local_store else None),
@@ -135,7 +135,16 @@ def _read_log(folder: Path) -> _Log:
     return _Log(log.params, log.tags, log.artifacts, log.datasets, log.models, end)
 
 
-def _points(here: Iterable[Point], there: Iterable[Point]) -> Row:
+def compare_points(here: Iterable[Point], there: Iterable[Point]) -> Row:
+    """Compares the points of a folder with those of a store, each by all that makes it out.
+
+    Args:
+        here: the points of the folder.
+        there: the points of the store.
+
+    Returns:
+        The row of points; a step that has several values in the store is a difference too.
+    """
     logged = {_as_stored(point) for point in here}
     stored = {_as_stored(point) for point in there}
     known = {point[:2] for point in logged}

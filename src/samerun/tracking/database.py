@@ -37,8 +37,9 @@ def database_file(uri: str) -> Path:
     file = Path(name).absolute()
     if "?" in str(file) or "\0" in str(file) or _QUOTED.search(str(file)):
         raise UserError(
-            f"tracking.uri: {str(file)!r} cannot be the path of MLflow's database, since '?' and '%' "
-            "with two hex digits have a meaning in URIs: rename the folder, or work in another one."
+            f"tracking.uri: {str(file)!r} cannot be the path of MLflow's database: '?', and '%' "
+            "with two hex digits, mean something else in a URI. Rename that folder, or work in "
+            "another one."
         )
     return file
 
