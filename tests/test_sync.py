@@ -1,8 +1,10 @@
 """`samerun sync`: what a store lacks is delivered from any process, and compared point by point."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -99,19 +101,23 @@ def test_a_whole_run_is_equal_in_folder_and_store(client, project, capsys):
         ("delete from inputs", "datasets: digits-train"),
         ("update runs set status = 'FAILED'", "the store says FAILED, not FINISHED"),
         ("update runs set end_time = 1", "end: the store says"),
-        ("rm mlruns/*/*/artifacts/notes/first.txt", "notes/first.txt is missing"),
-        ("echo more >> mlruns/*/*/artifacts/notes/first.txt", "first.txt has 15 bytes, not 10"),
-        ("echo 123456789 > mlruns/*/*/artifacts/notes/first.txt", "notes/first.txt differs"),
+        (None, "notes/first.txt is missing"),
+        ("more", "first.txt has 4 bytes, not 10"),
+        ("0123456789", "notes/first.txt differs"),
     ],
 )
 def test_every_difference_between_folder_and_store_is_named(spoil, difference, project, capsys):
     with tracking.open_run(composed(), Path("outputs/1")) as run:
         log_everything(run)
-    if spoil.startswith(("update", "delete")):
-        program = f"import sqlite3; d = sqlite3.connect('mlflow.db'); d.execute({spoil!r})"
-        subprocess.run([sys.executable, "-c", f"{program}; d.commit()"], check=True)
+    (stored,) = Path("mlruns").glob("*/*/artifacts/notes/first.txt")
+    if spoil is None:
+        stored.unlink()
+    elif " " not in spoil:
+        stored.write_text(spoil)
     else:
-        subprocess.run(spoil, shell=True, check=True)
+        with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+            database.execute(spoil)
+            database.commit()
     assert main(["sync", "--check"]) == 1
     assert difference in capsys.readouterr().out
 
@@ -156,9 +162,9 @@ def test_runs_below_any_folder_are_delivered_wherever_the_command_is_typed(proje
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["abc"], "'abc' names no run in outputs and multirun of this folder"),
+        (["abc"], "'abc' names no run in outputs/ and multirun/ of this folder"),
         (["--all", "none"], "received 'none', expected a folder"),
-        (["--all", "outputs", "abc"], "names|expected"),
+        (["--all", "outputs", "abc"], "expected one of the two"),
         (["empty"], "holds no run"),
         (["abc", "--all"], "expected one of the two"),
     ],
@@ -169,7 +175,7 @@ def test_what_names_no_run_is_refused_in_one_sentence(words, said, project, caps
     assert main(["sync", *words]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert any(part in told for part in said.split("|"))
+    assert said in told
 
 
 def test_a_name_of_two_runs_is_refused(project):

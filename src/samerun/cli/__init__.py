@@ -11,8 +11,10 @@ from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
-from samerun.cli.syncing import add_sync
+from samerun.cli.syncing import add_sync, mention_undelivered
 from samerun.cli.train_command import hand_to_hydra, train_command
+
+_OPENS_STORE = ("train", "resume", "reproduce", "diff", "ui", "tensorboard")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -55,6 +57,8 @@ def _run(words: list[str]) -> int:
     if words[:1] == ["-sc"] or any(word.startswith("--shell-completion") for word in words[:1]):
         return _complete(words)
     parser = _parser()
+    if words and words[0] in _OPENS_STORE and not {"-h", "--help"} & set(words):
+        mention_undelivered()
     if words[:1] == ["train"]:  # Hydra reads the rest
         return train_command(words[1:])
     if words[:1] == ["resume"]:

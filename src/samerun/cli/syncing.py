@@ -1,6 +1,7 @@
 """`samerun sync`: delivers what tracking stores lack; and the line that says that runs wait."""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -150,6 +151,8 @@ def _table(rows: "Sequence[Row]") -> list[str]:
 
 def mention_undelivered() -> None:
     """Says on the standard error if runs of this working folder wait for delivery."""
+    if not any(os.path.isdir(name) for name in ("outputs", "multirun")):
+        return
     from samerun.tracking import sync
 
     number = len(sync.undelivered(sync.project_folders()))

@@ -220,16 +220,18 @@ def _follow_move(file: Path) -> None:
     """Corrects where artifacts are, after the folder of a project was moved.
 
     MLflow stores absolute paths: after a move it would not find the artifacts of old runs, and
-    would make the old folder again for those of new ones. Only done where `mlruns` lies beside the
-    database and is gone from the old place, so nothing that can still be reached is touched.
+    would make the old folder again for those of new ones. Only done where `mlruns` is gone from the
+    old place and lies here, or that place is gone too, so nothing that can be reached is touched.
     """
     with contextlib.closing(sqlite3.connect(file, timeout=20)) as database:
         query = "select artifact_location from experiments where experiment_id = 0"
         row = database.execute(query).fetchone()
         old = Path(row[0].removesuffix("/0")) if row and row[0].endswith("/mlruns/0") else None
         new = file.parent / "mlruns"
-        if old is None or not old.is_absolute() or old == new or old.exists() or not new.is_dir():
+        if old is None or not old.is_absolute() or old == new or old.exists():
             return
+        if not new.is_dir() and old.parent.exists():
+            return  # there is no artifact yet, here or there
         for table, column in _PLACES:
             database.execute(
                 f"update {table} set {column} = ? || substr({column}, ?) "

@@ -167,11 +167,11 @@ def store_of(facts: RunFacts, uri: str | None = None) -> str:
     Raises:
         UserError: its password is not known, or its database file is gone.
     """
+    full = None
     with contextlib.suppress(UserError):
         present = store.resolve_uri(uri)
-        if is_same_store(facts.uri, present):
-            return present
-    full = store.resolve_uri(full_uri(facts.uri, uri))
+        full = present if is_same_store(facts.uri, present) else None
+    full = full or store.resolve_uri(full_uri(facts.uri, uri))
     if full.startswith("sqlite"):
         file = database_file(full)
         if not (file.exists() or (facts.id is None and file.parent.is_dir())):

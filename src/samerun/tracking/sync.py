@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError, listed
+from samerun.config import UserError
 from samerun.tracking import store
 from samerun.tracking.completeness import Row, compare, read_refused
 from samerun.tracking.faults import first_line, is_unavailable
@@ -144,7 +144,7 @@ def _named(word: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
         return [folder for folder, _ in matching]  # of a run that was resumed there are several
     number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {number} in {listed(PLACES)} of this folder: expected an ID, the "
+        f"'{word}' names {number} in outputs/ and multirun/ of this folder: expected an ID, the "
         "beginning of exactly one ID, a run's name, or the run's own folder."
     )
 
