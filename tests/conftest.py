@@ -87,6 +87,29 @@ def client(project):
     return tracking.connect(tracking.resolve_uri(None))
 
 
+@pytest.fixture
+def store(project):
+    """Makes runs that hold what they are told to; returns their ID."""
+    client = tracking.connect(tracking.resolve_uri(None))
+    experiment = tracking.experiment_id(client, "samerun")
+
+    def make(artifacts, name="stranger", **tags):
+        given = {"samerun.model": "mlp"} | {f"samerun.{key}": text for key, text in tags.items()}
+        run_id = client.create_run(experiment, run_name=name, tags=given).info.run_id
+        client.log_metric(run_id, "train/loss", 1.0, step=1)
+        for path, content in artifacts.items():
+            if isinstance(content, bytes):
+                file = project / path.rpartition("/")[2]
+                file.write_bytes(content)
+                client.log_artifact(run_id, str(file), path.rpartition("/")[0])
+            else:
+                client.log_text(run_id, content, path)
+        client.set_terminated(run_id)
+        return run_id
+
+    return make
+
+
 @functools.cache
 def composed(*words: str) -> config.Config:
     """Returns the config of a command line."""

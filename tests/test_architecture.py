@@ -14,6 +14,10 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 LEVELS = {
     "config": 0,
     "provenance": 0,
+    "redaction": 0,
+    "escaping": 0,
+    "uncommitted": 0,
+    "archives": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
@@ -31,6 +35,7 @@ LEVELS = {
     "plots": 2,
     "screen": 2,
     "logbook": 2,
+    "retention": 2,
     "training": 3,
     "replay": 4,
     "report": 4,
@@ -41,6 +46,11 @@ LEVELS = {
 }
 WITHIN_LEVEL = {
     ("logbook", "beginning"),
+    ("config", "redaction"),
+    ("provenance", "redaction"),
+    ("provenance", "uncommitted"),
+    ("uncommitted", "escaping"),
+    ("uncommitted", "redaction"),
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),
@@ -75,7 +85,7 @@ OWNERS = {
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"provenance", "replay"},
+    "subprocess": {"replay", "uncommitted"},
 }
 
 

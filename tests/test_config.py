@@ -8,6 +8,8 @@ import pytest
 
 from samerun import config
 from samerun.config import DataSpec, Layout, Task, UserError
+from samerun.config.older import as_written_then
+from samerun.config.stored import changed
 
 IMAGES = DataSpec(
     task=Task.multiclass,
@@ -185,3 +187,72 @@ def test_composing_a_config_leaves_heavy_libraries_alone():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# ---- keys that version 0.1.0 did not have
+
+SINCE = ("on_nan:", "on_memory:", "max_retries:", "retry_learning_rate_factor:", "after_success:")
+AS_THEN = ["model=mlp", "training.intra_op_threads=2", "training.inter_op_threads=2"]
+FINGERPRINT_THEN = "437627c02cdf27638b9481cd791442a4ba79bbf13815499cb7d2e2c90634d220"
+
+
+def of_version_0_1_0(text):
+    lines = [line for line in text.splitlines() if not line.strip().startswith(SINCE)]
+    assert len(lines) == len(text.splitlines()) - len(SINCE)
+    return "\n".join(lines) + "\n"
+
+
+def test_a_config_of_version_0_1_0_is_read_and_keeps_its_fingerprint():
+    made = config.compose(AS_THEN)
+    old = of_version_0_1_0(made.resolved)
+    assert config.from_yaml(old) == made.config
+    assert config.fingerprint(config.from_yaml(old)) == FINGERPRINT_THEN
+    assert changed(old, ["training.on_nan=restore_and_lower_lr"]).config.training.max_retries == 3
+
+
+def test_a_config_for_the_code_of_version_0_1_0_has_only_its_keys():
+    made = config.compose(AS_THEN)
+    old = of_version_0_1_0(made.resolved)
+    assert as_written_then(made.resolved, old) == old
+    assert as_written_then(made.resolved, made.resolved) == made.resolved
+    other = config.compose([*AS_THEN, "training.on_nan=restore_and_lower_lr"])
+    assert "on_nan: restore_and_lower_lr" in as_written_then(other.resolved, old)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["training.on_nan=restore_and_lower_lr"],
+        ["training.on_memory=halve_batch"],
+        ["training.on_memory=halve_batch", "training.max_retries=1"],
+    ],
+)
+def test_a_policy_that_is_on_is_another_run(words):
+    assert config.fingerprint(config.compose([*AS_THEN, *words]).config) != FINGERPRINT_THEN
+
+
+def test_options_of_policies_that_are_off_change_nothing():
+    words = ["training.max_retries=1", "training.retry_learning_rate_factor=0.1"]
+    cfg = config.compose([*AS_THEN, *words]).config
+    assert config.fingerprint(cfg) == FINGERPRINT_THEN
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("training.on_nan=retry", "expected one of fail, restore_and_lower_lr"),
+        ("training.on_memory=retry", "expected one of fail, halve_batch"),
+        ("training.max_retries=0", "received 0, expected a number above 0"),
+        ("training.retry_learning_rate_factor=1", "expected a number above 0 and below 1"),
+        ("checkpoint.after_success=last", "expected one of keep, best, none"),
+    ],
+)
+def test_a_policy_that_is_not_understood_is_refused(word, sentence):
+    with pytest.raises(UserError, match=sentence):
+        config.compose([word])
+
+
+def test_the_best_checkpoint_cannot_stay_where_none_is_kept():
+    cfg = config.compose(["checkpoint.after_success=best", "checkpoint.keep_best=false"]).config
+    with pytest.raises(UserError, match="keep_best=true"):
+        config.check(cfg, IMAGES)

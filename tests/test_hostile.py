@@ -27,29 +27,6 @@ class Evil:
         return os.system, (self.command,)
 
 
-@pytest.fixture
-def store(project):
-    """Makes runs that hold what they are told to; returns their ID."""
-    client = tracking.connect(tracking.resolve_uri(None))
-    experiment = tracking.experiment_id(client, "samerun")
-
-    def make(artifacts, name="stranger", **tags):
-        given = {"samerun.model": "mlp"} | {f"samerun.{key}": text for key, text in tags.items()}
-        run_id = client.create_run(experiment, run_name=name, tags=given).info.run_id
-        client.log_metric(run_id, "train/loss", 1.0, step=1)
-        for path, content in artifacts.items():
-            if isinstance(content, bytes):
-                file = project / path.rpartition("/")[2]
-                file.write_bytes(content)
-                client.log_artifact(run_id, str(file), path.rpartition("/")[0])
-            else:
-                client.log_text(run_id, content, path)
-        client.set_terminated(run_id)
-        return run_id
-
-    return make
-
-
 def resolved(*words):
     return config.compose([*PLAIN, *words]).resolved
 
@@ -172,7 +149,7 @@ def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_sa
     from mlflow import MlflowClient
     from mlflow.entities import FileInfo
 
-    run_id = store({"config/resolved.yaml": "a: " + 1_000_000 * "x"})
+    run_id = store({"config/resolved.yaml": "a: " + 200_000 * "x"})
     fetched = []
     fetch = MlflowClient.download_artifacts
 
@@ -185,7 +162,7 @@ def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_sa
         silent = [FileInfo("config/resolved.yaml", False, None)]
         monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: silent)
     said = refused(capsys, "reproduce", run_id)
-    assert "its config/resolved.yaml has 1000003 bytes, expected at most 1000000" in said
+    assert "its config/resolved.yaml has 200003 bytes, expected at most 200000" in said
     assert bool(fetched) is not is_said
 
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from conftest import PROGRAMS
 from resuming import (
@@ -150,10 +151,12 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch, name
 
 def test_every_callback_says_what_its_state_is(tmp_path):
     words = ["optimizer.use_ema=true", "schedule=reduce_on_plateau", "tracking.tensorboard=true"]
+    words.append("training.on_nan=restore_and_lower_lr")
     cfg = config.compose(words).config
+    run = run_in(tmp_path)
     made = callbacks.build(
         cfg,
-        run_in(tmp_path),
+        run,
         set_epoch=lambda _: None,
         num_train=1,
         steps_per_epoch=1,
@@ -161,6 +164,7 @@ def test_every_callback_says_what_its_state_is(tmp_path):
         start=None,
         stop=callbacks.StopRequest(),
         trial=Watched(last=1),
+        retries=callbacks.Retries(cfg, run, Console(), None),
     )
     assert set(callbacks.STATEFUL) | callbacks.STATELESS == set(made)
     assert list(made)[-1] == "checkpoints"

@@ -5,12 +5,13 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from conftest import PROGRAMS, composed, values
-from samerun import tracking
+from samerun import config, tracking
 from samerun.config import UserError
 from samerun.tracking import NullRun, Status, Terminated
 
@@ -322,6 +323,116 @@ def test_a_killed_run_is_closed_by_the_next_one_and_loses_nothing(client):
         assert stored.info.end_time
     assert values(client, run_id, "train/loss") == [(0, 1.0), (1, 0.5)]
     assert artifacts(client, run_id) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
+def test_a_run_that_ends_in_its_first_moment_is_killed_and_has_what_it_is_resumed_from(
+    client, name
+):
+    command = [sys.executable, PROGRAMS / "tracking_ends_early.py", "1", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert json.loads(Path("1/run.json").read_text())["uid"]
+    text = Path("1/artifacts/config/resolved.yaml").read_text()
+    assert config.from_yaml(text) == composed()
+    if name == "SIGKILL":
+        assert done.returncode == -9
+        tracking.deliver(Path("1"))
+    run_id = json.loads(Path("1/run.json").read_text())["id"]
+    stored = client.get_run(run_id)
+    assert stored.info.status == "KILLED"
+    assert artifacts(client, run_id, "config") == ["config/resolved.yaml"]
+    with tracking.reopen_run(Path("1")) as again:
+        assert again.id == run_id
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_database_that_is_locked_at_the_start_is_waited_for(client, caplog):
+    database = sqlite3.connect("mlflow.db", check_same_thread=False)
+    database.execute("begin exclusive")
+    threading.Timer(3, database.rollback).start()
+    with tracking.open_run(composed(), Path("1")) as run:
+        run.log_metrics({"loss": 1.0}, step=0)
+    assert client.get_run(run.id).info.status == "FINISHED"
+    assert "is locked by another process; waiting up to 30 s" in caplog.messages[0]
+    database.close()
+
+
+def test_a_database_that_stays_locked_does_not_keep_a_run_from_training(client, caplog):
+    database = sqlite3.connect("mlflow.db")
+    database.execute("begin exclusive")
+    with tracking.open_run(composed("tracking.patience_seconds=2"), Path("1")) as run:
+        run.log_metrics({"loss": 1.0}, step=0)
+    assert any("unavailable" in m and "locked by another process" in m for m in caplog.messages)
+    assert run.id == json.loads(Path("1/run.json").read_text())["uid"]
+    assert f"`samerun sync {run.id}`" in caplog.messages[-1]
+    database.close()
+    assert tracking.deliver(Path("1")) > 0
+    run_id = json.loads(Path("1/run.json").read_text())["id"]
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert values(client, run_id, "loss") == [(0, 1.0)]
+
+
+def test_a_name_that_is_not_utf8_reaches_the_store_readable(client, tmp_path):
+    file = tmp_path / "pi\udce4.txt"
+    file.write_text("x")
+    with tracking.open_run(composed(), Path("1"), tags={"file": str(file.name)}) as run:
+        run.log_params({"path": file.name})
+        run.log_file(file)
+        run.log_text(file.name, "name.txt")
+        run.describe(file.name)
+        run.log_metrics({"loss": 1.0}, step=0)
+    stored = client.get_run(run.id)
+    assert stored.data.tags["file"] == stored.data.params["path"] == "pi\ufffd.txt"
+    assert sorted(artifacts(client, run.id)) == ["name.txt", "pi\ufffd.txt"]
+    assert "samerun.undelivered" not in stored.data.tags
+
+
+def test_points_of_an_earlier_version_that_no_store_takes_do_not_block_the_rest(client):
+    line = {"key": "loss", "value": 1.0, "step": 2**70, "timestamp": 1_800_000_000_000}
+    with tracking.open_run(composed(), Path("1")) as run:
+        with Path("1/metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        run.log_metrics({"loss": 2.0}, step=1)
+        run.set_tags({"late": "1"})
+    stored = client.get_run(run.id)
+    assert values(client, run.id, "loss") == [(1, 2.0)]
+    assert (stored.info.status, stored.data.tags["late"]) == ("FINISHED", "1")
+    assert stored.data.tags["samerun.undelivered"] == "1 point"
+
+
+def test_a_run_that_was_deleted_while_it_ran_keeps_everything_in_its_folder(client):
+    with tracking.open_run(composed("tracking.patience_seconds=2"), Path("1")) as run:
+        assert run.flush()
+        client.delete_run(run.id)
+        run.log_metrics({"loss": 1.0}, step=0)
+    assert not Path("1/refused.jsonl").exists()
+    client.restore_run(run.id)
+    tracking.deliver(Path("1"))
+    assert values(client, run.id, "loss") == [(0, 1.0)]
+
+
+def test_an_artifact_of_a_spool_that_leads_out_of_the_run_is_not_sent(client, tmp_path):
+    (tmp_path / "secret.txt").write_text("secret")
+    with tracking.open_run(composed(), Path("1")) as run:
+        run.log_text("x", "a.txt")
+        lines = [{"kind": "artifact", "path": path} for path in ("../../secret.txt", "link")]
+        Path("1/artifacts/link").symlink_to(tmp_path / "secret.txt")
+        with Path("1/outbox.jsonl").open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    assert artifacts(client, run.id) == ["a.txt"]
+    assert client.get_run(run.id).data.tags["samerun.undelivered"] == "2 artifacts"
+
+
+def test_a_run_whose_position_is_lost_is_delivered_again_without_doubling(client):
+    with tracking.open_run(composed(), Path("1")) as run:
+        run.log_params({"a": "1"})
+        run.log_metrics({"loss": 1.0}, step=0)
+    for text in ("", "{", "[1]"):
+        Path("1/delivered.json").write_text(text)
+        assert tracking.deliver(Path("1")) > 2
+    assert values(client, run.id, "loss") == [(0, 1.0)]
+    assert len(client.search_runs([run.experiment_id])) == 1
 
 
 def test_a_full_disk_does_not_end_the_run_and_loses_no_point(client):

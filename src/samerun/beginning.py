@@ -5,12 +5,15 @@ That is enough to resume it, so it is on the disk before there is a run.
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 
-from samerun import identity
+from samerun import identity, uncommitted
 from samerun.config import Composition, fingerprint, flatten
 from samerun.provenance import Provenance
 from samerun.tracking import Run
+
+_log = logging.getLogger(__name__)
 
 
 def describe_origin(run: Run, composition: Composition, provenance: Provenance) -> None:
@@ -47,6 +50,9 @@ def describe_origin(run: Run, composition: Composition, provenance: Provenance) 
     run.log_text(_requirements(provenance.packages), "provenance/requirements.txt")
     if diff:
         run.log_text(diff, "provenance/uncommitted.diff")
+    missing = uncommitted.sentence(code.left_out)
+    if missing:
+        _log.warning(missing)
 
 
 def _requirements(packages: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from samerun import archives
 from samerun.config import UserError
 
 Array = NDArray[Any]
@@ -28,6 +28,10 @@ UPLOADED = ("a.npz", "b.npz")
 """Names in the tracking store, in turns: an upload that breaks off leaves the other one whole."""
 START = "start.npz"
 """What a forked run began with."""
+
+MOST_BYTES = 50_000_000_000
+"""What a checkpoint from a tracking store may have; the weights and the optimizer of 4 billion
+parameters do. A larger one is resumed from the run's own folder."""
 
 _VERSION = 1
 _META = "meta"
@@ -209,7 +213,7 @@ def read(path: Path) -> State:
         if meta.pop("version") != _VERSION:
             raise ValueError("written by another version of samerun")
         epoch, step = int(meta.pop("epoch")), int(meta.pop("step"))
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"checkpoint: {path} is damaged ({error}).") from error
     return State(epoch=epoch, step=step, arrays=arrays, meta=meta)
 
@@ -225,11 +229,8 @@ def _check_seal(file: BinaryIO) -> None:
 
 
 def _arrays(file: BinaryIO) -> dict[str, Array]:
-    loaded = np.load(file, allow_pickle=False)
-    if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise ValueError("it is no .npz")
-    with loaded:
-        return {name: loaded[name] for name in loaded.files}
+    # samerun does not pack what it writes, so the arrays take the size of the file and no more.
+    return archives.arrays(file, most_bytes=archives.size_of(file))
 
 
 def digest(arrays: Iterable[Array]) -> str:

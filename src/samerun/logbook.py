@@ -15,6 +15,7 @@ from samerun.beginning import (
 )
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.data import Data
+from samerun.escaping import markdown
 from samerun.evaluation import (
     ClassificationReport,
     LanguageModelReport,
@@ -26,6 +27,7 @@ from samerun.evaluation import (
     weight_samples,
 )
 from samerun.models import sample
+from samerun.redaction import redact_mapping
 from samerun.tracking import Run
 
 
@@ -159,7 +161,7 @@ def _samples(cfg: Config, dataset: Data, model: Any) -> str:
     vocabulary = dataset.vocabulary
     assert vocabulary is not None
     beginning = next(iter(dataset.validation or dataset.train))[0][0].numpy().tolist()
-    lines = [f"After: {vocabulary.decode(beginning)}", ""]
+    lines = ["After:", "", *_quoted(vocabulary.decode(beginning))]
     for temperature, top_k in ((0.5, 0), (1.0, 0), (1.0, 10)):
         ids = sample(
             model,
@@ -170,8 +172,13 @@ def _samples(cfg: Config, dataset: Data, model: Any) -> str:
             seed=cfg.seed,
         )
         lines += [f"### temperature {temperature}, top_k {top_k or 'all'}", ""]
-        lines += [vocabulary.decode(ids), ""]
+        lines += _quoted(vocabulary.decode(ids))
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> list[str]:
+    """What a model writes, as code of four blanks: nothing in it is Markdown or HTML."""
+    return [*(f"    {line}" for line in text.splitlines()), ""]
 
 
 def _texts(dataset: Data, split: str, report: Report) -> list[str]:
@@ -206,9 +213,9 @@ def _page(cfg: Config, result: Any, epochs: int, seconds: float) -> str:
         ("optimizer", cfg.optimizer.kind, "optimizer"),
         ("schedule", cfg.schedule.kind, "schedule"),
     ]
-    plain = as_dict(cfg)
+    plain = redact_mapping(as_dict(cfg))
     lines = [
-        f"**{result.sentence}**",
+        f"**{markdown(result.sentence)}**",
         "",
         f"{epochs} of {cfg.training.epochs} epochs in {seconds:.0f} s; weights of epoch "
         f"{result.best_epoch}; best {cfg.training.early_stopping.monitor} {result.objective:.4g}.",
@@ -222,6 +229,6 @@ def _page(cfg: Config, result: Any, epochs: int, seconds: float) -> str:
             for key, value in plain[group].items()
             if key != "kind" and value not in (None, False, [], {}) and not isinstance(value, dict)
         )
-        lines.append(f"| {name} | `{kind}` | {settings} |")
+        lines.append(f"| {name} | `{kind}` | {markdown(settings)} |")
     lines += ["", f"Seed {cfg.seed} · weights `{result.weights_digest[:16]}`", ""]
     return "\n".join(lines)

@@ -7,20 +7,20 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from samerun import uncommitted
+from samerun.redaction import redact
+from samerun.uncommitted import git
 
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONHASHSEED", "KERAS_BACKEND")
 _PREFIXES = tuple(f"TF_{word}" for word in ("ENABLE_", "DISABLE_", "XLA_", "NUM_", "GPU_"))
 _PREFIXES += ("TF_CUDNN_", "TF_DETERMINISTIC_", "TF_FORCE_", "TF_USE_", "ONEDNN_", "MKL_", "XLA_")
 # An allow-list: the whole environment would carry tokens and passwords into the store. All of `TF_`
 # would too: Terraform keeps its own in `TF_TOKEN_…` and `TF_VAR_…`.
-
-_UNTRACKED_BYTES = 1_000_000
-# A larger new file is data, not code: its name is recorded, its content is not.
 
 _INSTRUCTIONS = "sse4_2 avx avx2 fma avx_vnni avx512f avx512_vnni avx512_bf16 amx_tile asimd sve"
 # oneDNN and Eigen choose their kernels, and with them the order of sums, by these.
@@ -34,14 +34,14 @@ class Code:
         commit: hash of the checked-out commit, `None` outside a git checkout.
         branch: its branch, `None` where there is none.
         diff: patch from the commit to the working tree, new files included; empty when clean.
-        left_out: new files too large for the patch.
+        left_out: changed and new files that are not in the patch, and why.
         digest: SHA-256 over the paths and contents of the package's own source files.
     """
 
     commit: str | None
     branch: str | None
     diff: str
-    left_out: tuple[str, ...]
+    left_out: dict[str, str]
     digest: str
 
     @property
@@ -106,12 +106,14 @@ def collect(command: str, folder: Path | None = None) -> Provenance:
     """
     names = {name for name in os.environ if name.startswith(_PREFIXES)} | set(_ENVIRONMENT)
     return Provenance(
-        command=command,
+        command=redact(command),
         code=_code(folder or Path.cwd()),
         python=platform.python_version(),
         packages=packages(),
         tensorflow_build=_tensorflow_build(_installed()),
-        environment={name: os.environ[name] for name in sorted(names) if name in os.environ},
+        environment={
+            name: redact(os.environ[name]) for name in sorted(names) if name in os.environ
+        },
         machine=_machine(),
     )
 
@@ -225,44 +227,18 @@ def _tensorflow_build(installed: tuple[tuple[str, int], ...]) -> str | None:
 def _code(folder: Path) -> Code:
     package = Path(__file__).parent
     digest = digest_of_files(list(package.rglob("*.py")), package)
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = git(folder, "rev-parse", "HEAD")
     if commit is None:
-        return Code(commit=None, branch=None, diff="", left_out=(), digest=digest)
-    top = Path(_git(folder, "rev-parse", "--show-toplevel") or folder)
-    patch = _git(top, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff") or ""
-    new = (_git(top, "ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")
-    left_out, parts = [], [patch + "\n"] if patch else []
-    for name in filter(None, new):
-        if (top / name).stat().st_size > _UNTRACKED_BYTES:
-            left_out.append(name)
-        else:
-            parts.append(_git(top, "diff", "--no-index", "--binary", "/dev/null", name) or "")
-            parts.append("\n")
+        return Code(commit=None, branch=None, diff="", left_out={}, digest=digest)
+    top = Path(git(folder, "rev-parse", "--show-toplevel") or folder)
+    changes = uncommitted.collect(top)
     return Code(
         commit=commit,
-        branch=_git(folder, "symbolic-ref", "--short", "HEAD"),
-        diff="".join(parts),
-        left_out=tuple(left_out),
+        branch=git(folder, "symbolic-ref", "--short", "HEAD"),
+        diff=changes.patch,
+        left_out=changes.left_out,
         digest=digest,
     )
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """Returns what git prints, or `None` where git or the checkout is missing."""
-    try:
-        answer = subprocess.run(
-            ["git", "-c", "core.quotePath=false", *words],
-            cwd=folder,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    # `git diff --no-index` answers 1 when there is a difference.
-    if answer.returncode not in (0, 1) or (answer.returncode == 1 and not answer.stdout):
-        return None
-    return answer.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
 def _machine() -> Machine:

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from samerun.config import Config, as_dict
+from samerun.config import Config, as_dict, idle_keys
+from samerun.redaction import redact_mapping
 
 _SHORT = ("model", "dataset", "optimizer", "schedule", "training")
 # Tracking and evaluation do not change the result.
@@ -38,7 +39,9 @@ def _short(node: Mapping[str, Any]) -> str:
 def show_config(cfg: Config, out: Console) -> None:
     """Prints the config in one line a group."""
     table = Table.grid(padding=(0, 2))
-    plain = as_dict(cfg)
+    plain = redact_mapping(as_dict(cfg))
+    for key in idle_keys(cfg):
+        del plain["training"][key.removeprefix("training.")]
     for group in _SHORT:
         kind = plain[group].get("kind", "")
         table.add_row(

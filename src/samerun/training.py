@@ -22,7 +22,7 @@ from samerun import (
     throughput,
 )
 from samerun.checkpoints import State
-from samerun.config import Config, DataSpec, check
+from samerun.config import Config, DataSpec, OnNan, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.screen import ProgressBar
@@ -89,23 +89,15 @@ def train(
         Diverged: the loss or a metric became NaN or infinite.
     """
     began = time.perf_counter()
+    retries = callbacks.Retries(cfg, run, out, state)  # what on_nan and on_memory ask for
+    cfg = retries.effective(cfg)
     if state is not None:
         callbacks.check_fits(state, fingerprint(cfg))
     make_deterministic(cfg.training)
-    dataset = data.build(cfg.dataset, cfg.seed)
-    check(cfg, dataset.spec)
 
-    steps = throughput.steps_per_execution(
-        cfg.training,
-        dataset.train,
-        steps_per_epoch=dataset.steps_per_epoch,
-        compiled=partial(compiled, cfg, dataset.spec, dataset.steps_per_epoch),
-    )
-    model = compiled(cfg, dataset.spec, dataset.steps_per_epoch, steps)
-    logbook.describe_data(run, cfg, dataset)
-    logbook.describe_model(run, cfg, model, dataset.steps_per_epoch)
-
-    made = fit(model, cfg, dataset, run, out, state, trial)
+    fit_ = partial(build_and_fit, run=run, out=out, state=state, trial=trial, retries=retries)
+    dataset, model, made = retries.until_it_fits(cfg, fit_)
+    cfg = retries.effective(cfg)
     if made["nan_guard"].found:
         raise Diverged(f"diverged: {made['nan_guard'].found}")
     run.log_text(made["checkpoints"].digests_csv(), "checkpoints/digests.csv")
@@ -138,6 +130,30 @@ def train(
     return result
 
 
+def build_and_fit(
+    cfg: Config,
+    *,
+    run: Run,
+    out: Console,
+    state: State | None,
+    trial: CurrentTrial,
+    retries: callbacks.Retries,
+) -> tuple[data.Data, keras.Model, dict[str, Any]]:
+    """Builds data and model, describes them and fits; returns them and the callbacks by name."""
+    dataset = data.build(cfg.dataset, cfg.seed)
+    check(cfg, dataset.spec)
+    steps = throughput.steps_per_execution(
+        cfg.training,
+        dataset.train,
+        steps_per_epoch=dataset.steps_per_epoch,
+        compiled=partial(compiled, cfg, dataset.spec, dataset.steps_per_epoch),
+    )
+    model = compiled(cfg, dataset.spec, dataset.steps_per_epoch, steps)
+    logbook.describe_data(run, retries.asked, dataset)
+    logbook.describe_model(run, cfg, model, dataset.steps_per_epoch)
+    return dataset, model, fit(model, cfg, dataset, run, out, state, trial, retries)
+
+
 def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> keras.Model:
     """Builds a model from the seed, with its optimizer, loss and metrics.
 
@@ -150,7 +166,13 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
     start_afresh(cfg.seed)
     model = models.build(cfg.model, spec)
     model.compile(
-        optimizer=optim.build(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs),
+        optimizer=optim.build(
+            cfg.optimizer,
+            cfg.schedule,
+            steps_per_epoch,
+            cfg.training.epochs,
+            can_be_lowered=cfg.training.on_nan is OnNan.restore_and_lower_lr,
+        ),
         loss=objectives.loss(cfg, spec),
         metrics=objectives.metrics(cfg, spec),
         jit_compile=cfg.training.jit_compile,
@@ -169,8 +191,9 @@ def fit(
     out: Console,
     state: State | None,
     trial: CurrentTrial,
+    retries: callbacks.Retries,
 ) -> dict[str, Any]:
-    """Fits the model from the beginning, or on from a state, and returns its callbacks by name."""
+    """Fits the model from the beginning or from a state, and returns its callbacks by name."""
     made = callbacks.build(
         cfg,
         run,
@@ -181,6 +204,7 @@ def fit(
         start=state,
         stop=_STOP,
         trial=trial,
+        retries=retries,
     )
     bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
     listed = callbacks.OneTraining(
@@ -194,7 +218,12 @@ def fit(
             if state is not None:
                 _put_into(state, model, dataset)
             listed.begin()
-            _fit_epochs(model, cfg, dataset, listed, state)
+            while True:
+                try:
+                    _fit_epochs(model, cfg, dataset, listed, state)
+                    break
+                except callbacks.NotFinite as error:
+                    state = retries.restore(error, model, made)
             listed.end()
     finally:
         bar.close()
@@ -219,8 +248,8 @@ def _fit_epochs(
     )
     first = state.epoch if state else 0
     stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
+    listed.first_step = state.step if state else 0
     if state and state.step:
-        listed.first_step = state.step
         fit_(dataset.train_from(start=state.step), initial_epoch=first, epochs=first + 1)
         listed.first_step = 0
         first, stopped = first + 1, model.stop_training

@@ -16,7 +16,8 @@ from hydra_plugins.samerun_sweeper._cluster import Batch
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._remote import Facts, Luggage, Needs, WorkerLost
-from samerun.config import UserError, own_code, redact
+from samerun.config import UserError, own_code
+from samerun.redaction import redact
 
 LOOK_SECONDS = 1.0
 """How often the scheduler is asked which workers there are."""

@@ -5,7 +5,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from hydra_plugins.samerun_sweeper._plan import Plan
-from samerun import config, search, tracking
+from samerun import search, tracking
+from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
 from samerun.report.progress import Progress, console
 
@@ -35,7 +36,7 @@ def say_beginning(plan: Plan, study: "optuna.Study | None") -> None:
     side_by_side = "one" if plan.workers == 1 else str(plan.workers)
     say(
         f"sweep {plan.name}: {' and '.join(goods)}; {trials}, {side_by_side} at a time; "
-        f"study in {config.redact(plan.storage)}"
+        f"study in {redact(plan.storage)}"
     )
     if num_ended < plan.n_trials or states.get("RUNNING"):
         return
@@ -71,7 +72,7 @@ def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns what to type to train a trial outside the sweep."""
     from samerun.cli.running import program
 
-    words = [config.redact(word) for word in trial.user_attrs.get("samerun.words", [])]
+    words = [redact_override(word) for word in trial.user_attrs.get("samerun.words", [])]
     return f"{program()} {shlex.join(['train', *words])}"
 
 
@@ -100,7 +101,7 @@ def write_report(plan: Plan, study: "optuna.Study", run: tracking.Run) -> None:
             command=command,
         )
     except Exception as error:
-        _log.warning("The report was not written: %s", config.redact(repr(error)))
+        _log.warning("The report was not written: %s", redact(repr(error)))
 
 
 def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
@@ -108,7 +109,7 @@ def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
     try:
         best = [trial.user_attrs.get("samerun.run") for trial in study_report.best_trials(study)]
     except Exception as error:  # the storage is away: what ended the sweep is what counts
-        _log.warning("The best trial was not tagged: %s", config.redact(repr(error)))
+        _log.warning("The best trial was not tagged: %s", redact(repr(error)))
         return
     if best and best[0]:
         run.set_tags({"samerun.best": str(best[0])})

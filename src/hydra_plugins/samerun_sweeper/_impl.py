@@ -24,6 +24,7 @@ from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
+from samerun.redaction import redact
 from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
 
@@ -56,7 +57,7 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
     for note in [*space.notes, *search.sampler_notes(settings, space)]:
         _ending.say(note)
     plan = _plan(context, master, settings, space, compose)
-    if config.redact(plan.storage) != plan.storage:  # the workers' way to the password
+    if redact(plan.storage) != plan.storage:  # the workers' way to the password
         os.environ[search.STORAGE_VARIABLE] = plan.storage
     if settings.cluster is not None:
         plan.check_reach()
@@ -234,7 +235,7 @@ def _refuse_folder(plan: Plan, study: "optuna.Study | None") -> None:
     if study is None or file.read_text(encoding="utf-8") != search.token(study):
         raise UserError(
             f"sweep.study: {plan.folder} holds the trials of another study than the '{plan.name}' "
-            f"of {config.redact(plan.storage)}: choose another name, or move that folder away."
+            f"of {redact(plan.storage)}: choose another name, or move that folder away."
         )
 
 
@@ -316,7 +317,7 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     study.set_user_attr("samerun.folder", str(plan.folder))
     study.set_user_attr("samerun.sampler", sweep.sampler.value)
     study.set_user_attr("samerun.pruner", sweep.pruner.value)
-    text = config.redact(OmegaConf.to_yaml(master))
+    text = config.safe_yaml(master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
 

@@ -31,7 +31,8 @@ from hydra_plugins.samerun_sweeper._history import log_history
 from hydra_plugins.samerun_sweeper._launching import read_outcome
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
-from samerun.config import Policy, UserError, redact
+from samerun.config import Policy, UserError
+from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
 

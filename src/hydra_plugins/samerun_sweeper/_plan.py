@@ -10,6 +10,7 @@ from hydra.types import HydraContext
 from hydra_plugins.samerun_sweeper._trials import Aims, Frozen, Order
 from samerun import config, search, tracking
 from samerun.config import UserError
+from samerun.redaction import redact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class Plan:
         """
         if self.storage.partition("?")[0] == self.tracking_uri().partition("?")[0]:
             raise UserError(
-                f"sweep.storage: received {config.redact(self.storage)}, which keeps the runs: "
+                f"sweep.storage: received {redact(self.storage)}, which keeps the runs: "
                 "give the study a database of its own."
             )
 
@@ -76,13 +77,13 @@ class Plan:
         ):
             if urlsplit(address).scheme.partition("+")[0] in ("sqlite", "file"):
                 raise UserError(
-                    f"{key}: received {config.redact(address)} with a cluster, expected {instead}."
+                    f"{key}: received {redact(address)} with a cluster, expected {instead}."
                 )
 
     def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
         """Returns a trial as a worker gets it."""
         trial = config.Trial(
-            study=self.name, storage=config.redact(self.storage), number=number, run=run_id
+            study=self.name, storage=redact(self.storage), number=number, run=run_id
         )
         # Another machine has folders of its own: a trial is in the one that its worker chose.
         is_away = self.sweep.cluster is not None
@@ -90,7 +91,7 @@ class Plan:
         node = self.frozen.node(values, trial, folder)
         if is_away:
             uri = self.tracking_uri()
-            node.tracking.uri = uri if config.redact(uri) == uri else None  # from its environment
+            node.tracking.uri = uri if redact(uri) == uri else None  # from its environment
         return Order(
             number=number,
             node=node,

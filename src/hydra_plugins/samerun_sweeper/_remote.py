@@ -23,7 +23,8 @@ import samerun
 from hydra_plugins.samerun_sweeper import _workers
 from samerun import provenance, tracking
 from samerun.cli import stopping
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
 from samerun.tracking import Terminated
 from samerun.tracking.recovery import RUN_FILE
@@ -129,9 +130,9 @@ def _unreachable(needs: Needs) -> str:
     given = os.environ.get(STORAGE_VARIABLE, "")
     if needs.secret and needs.storage and redact(given) != needs.storage:
         return f"has no SAMERUN_STORAGE for {needs.storage}: set it before the worker starts"
-    if needs.tracking and "***@" in needs.tracking:
+    if needs.tracking and HIDDEN in needs.tracking:
         given = os.environ.get("MLFLOW_TRACKING_URI", "")
-        if redact(given).rstrip("/") != needs.tracking:
+        if not is_redacted_form(needs.tracking, given):
             return f"has no MLFLOW_TRACKING_URI for {needs.tracking}: set it before it starts"
     for address in filter(None, (needs.storage, needs.tracking)):
         parts = urlsplit(address)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
+from samerun.redaction import redact_override
 
 THREADS = ("training.intra_op_threads", "training.inter_op_threads")
 _PLUGINS = ("hydra/sweeper", "hydra/launcher")
@@ -162,7 +163,7 @@ class Frozen:
     def words(self, values: Mapping[str, Any]) -> list[str]:
         """Returns the words that train a trial outside the sweep; they are written down."""
         fixed = [*self._space.fixed, *self._words[self._branch_of(values)]]
-        return [config.redact(word) for word in (*fixed, *self._space.overrides(values))]
+        return [redact_override(word) for word in (*fixed, *self._space.overrides(values))]
 
     def composition(self, values: Mapping[str, Any]) -> config.Composition:
         """Returns the parsed config of a trial with these values.
@@ -220,8 +221,8 @@ class Frozen:
 
 def _lasting(cfg: config.Config) -> dict[str, str]:
     """Returns what may not change while a study goes on; threads are the study's own."""
-    plain = config.flatten(cfg)
-    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in THREADS}
+    plain, left_out = config.flatten(cfg), {*THREADS, *config.idle_keys(cfg)}
+    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in left_out}
 
 
 def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:

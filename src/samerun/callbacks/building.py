@@ -8,6 +8,7 @@ from samerun.callbacks.checkpointing import Checkpoints, StopRequest
 from samerun.callbacks.epochs import EpochKey, NanGuard, Plateau, Recorder
 from samerun.callbacks.naming import keras_name
 from samerun.callbacks.pruning import Pruning
+from samerun.callbacks.retries import Retries
 from samerun.checkpoints import State
 from samerun.config import Config, ReduceOnPlateau, should_rise
 from samerun.search import NO_TRIAL, CurrentTrial
@@ -47,6 +48,7 @@ def build(
     start: State | None,
     stop: StopRequest,
     trial: CurrentTrial,
+    retries: Retries,
 ) -> dict[str, keras.callbacks.Callback]:
     """Returns the callbacks of a run by name, in the order in which Keras has to call them.
 
@@ -60,18 +62,24 @@ def build(
         start: the state to go on from.
         stop: asks for the end of the training.
         trial: the trial of a sweep that the run is.
+        retries: what the run does when a value is not finite or memory runs out.
     """
     stopping, schedule = cfg.training.early_stopping, cfg.schedule
     made: dict[str, keras.callbacks.Callback] = {
         "epoch_key": EpochKey(set_epoch),
-        "nan_guard": NanGuard(),
+        "nan_guard": NanGuard(retries),
     }
+    if retries.is_on:
+        made["retries"] = retries
     if cfg.optimizer.use_ema:
         # Validation and the best weights are those of the average, as the final ones are.
         made["ema"] = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
     # Before the plateau, which changes the learning rate that the epoch was trained with.
     made["recorder"] = Recorder(
-        run, num_examples=num_train, log_every_steps=cfg.tracking.log_every_steps
+        run,
+        num_examples=num_train,
+        log_every_steps=cfg.tracking.log_every_steps,
+        log_step=retries.log_step if retries.is_on else None,
     )
     if isinstance(schedule, ReduceOnPlateau):
         made["plateau"] = Plateau(
@@ -91,5 +99,6 @@ def build(
         steps_per_epoch=steps_per_epoch,
         start=start,
         stop=stop,
+        keeps_good=retries.keeps_states,
     )
     return made

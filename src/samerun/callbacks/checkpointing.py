@@ -1,6 +1,7 @@
 """When the state of a run is written down."""
 
 import contextlib
+import copy
 import csv
 import io
 import time
@@ -8,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
 from samerun import checkpoints
 from samerun.callbacks import state as states
+from samerun.callbacks.epochs import has_finite_weights
 from samerun.checkpoints import State
 from samerun.config import Config
 from samerun.tracking import Run
@@ -71,7 +72,14 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         steps_per_epoch: of a whole epoch.
         start: the state to go on from.
         stop: asks for the end.
+        keeps_good: also keep the state after the last epoch in memory.
+
+    Attributes:
+        good: the state that a retry restores: after the last epoch, or at the beginning. Always
+            between two epochs, whatever the checkpoints are, so that retries can be reproduced.
     """
+
+    good: State
 
     def __init__(
         self,
@@ -83,8 +91,10 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         steps_per_epoch: int,
         start: State | None,
         stop: StopRequest,
+        keeps_good: bool,
     ) -> None:
         super().__init__()
+        self.keeps_good = keeps_good
         self.cfg, self.epochs, self.run, self.made = cfg.checkpoint, cfg.training.epochs, run, made
         self.fingerprint, self.steps_per_epoch, self.stop = fingerprint, steps_per_epoch, stop
         self.start = start
@@ -103,6 +113,14 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         """Puts the other callbacks into the state to go on from, after they reset themselves."""
         if self.start is not None:
             states.restore_callbacks(self.made, self.start)
+        if self.keeps_good:
+            start = self.start or self._state(0, 0)
+            self.good = states.epoch_start_in(start) or start
+
+    def restart(self, state: State) -> None:
+        """Puts the callbacks into a state of this training, from which it continues."""
+        self.start, self.digests = state, state.meta["digests"]
+        states.restore_callbacks(self.made, state)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Puts what begins anew with every epoch into the midst of it."""
@@ -134,6 +152,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         if not self.made["nan_guard"].found:
             steps = (epoch + 1) * self.steps_per_epoch
             self.digests.append([epoch + 1, steps, checkpoints.digest(self.model.get_weights())])
+            if self.keeps_good:
+                self.good = self._state(epoch + 1, 0)
             every = self.cfg.every_epochs
             self._is_due |= every is not None and (epoch + 1) % every == 0
             is_last = epoch + 1 == self.epochs or self.model.stop_training
@@ -145,34 +165,35 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         if self.stop.error is not None:
             raise self.stop.error
 
-    def _write(self, epoch: int, step: int) -> None:
+    def _state(self, epoch: int, step: int) -> State:
         arrays, meta = states.capture(self.model, self.made, in_epoch=step > 0)
-        self._is_due, self._written = False, time.monotonic()
-        if not self._is_finite():
-            return
         meta |= {
             "fingerprint": self.fingerprint,
             "digests": self.digests,
             "number": self._number,
             "steps_per_epoch": self.steps_per_epoch,
         }
+        return State(epoch=epoch, step=step, arrays=arrays, meta=copy.deepcopy(meta))
+
+    def _write(self, epoch: int, step: int) -> None:
+        self._is_due, self._written = False, time.monotonic()
+        if not has_finite_weights(self.model):
+            return
+        state = self._state(epoch, step)
+        if self.keeps_good and step:
+            state = states.with_epoch_start(state, self.good)
         best_epoch = self.made["early_stopping"].best_epoch
         folder = self.run.folder / "checkpoints"
         # What was logged before a checkpoint is not logged again by a run that resumes from it.
         self.run.sync_to_disk()
         checkpoints.write(
             folder,
-            State(epoch=epoch, step=step, arrays=arrays, meta=meta),
+            state,
             is_best=self.cfg.keep_best and not step and best_epoch + 1 == epoch,
         )
         if self.cfg.upload or (self.cfg.upload is None and self.run.url is not None):
             self.run.log_file(checkpoints.for_upload(folder, self._number), "checkpoints")
         self._number += 1
-
-    def _is_finite(self) -> bool:
-        """The loss of a step is that of the weights before it: they say more than it does."""
-        weights = self.model.trainable_variables
-        return all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in weights)
 
     def digests_csv(self) -> str:
         """Returns the SHA-256 of the weights after every epoch as a table."""

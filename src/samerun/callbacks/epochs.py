@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import psutil
 
 from samerun import optim
 from samerun.callbacks.naming import logged_name
+from samerun.callbacks.retries import NotFinite, Retries
 from samerun.config import ReduceOnPlateau
 from samerun.tracking import Run
 
@@ -26,14 +28,25 @@ class EpochKey(keras.callbacks.Callback):  # type: ignore[misc]
         self.set_epoch_of_data(epoch)
 
 
+def has_finite_weights(model: keras.Model) -> bool:
+    """Whether every trained weight is a number: the loss of a step is that of those before it."""
+    weights = model.trainable_variables
+    return all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in weights)
+
+
 class NanGuard(keras.callbacks.Callback):  # type: ignore[misc]
     """Stops training at the first value that is not finite, and remembers where it was.
 
-    Placed first, so that a NaN is known before any other callback takes it for a best value.
+    Placed first, so that a NaN is known before any other callback takes it for a best value. While
+    a retry is left it raises `NotFinite` instead, and no other callback learns of the epoch.
+
+    Args:
+        retries: what `training.on_nan` asks for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, retries: Retries) -> None:
         super().__init__()
+        self.retries = retries
         self.found: str | None = None
         self._epoch = 0
 
@@ -45,16 +58,21 @@ class NanGuard(keras.callbacks.Callback):  # type: ignore[misc]
         """Looks at the running loss."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            self._stop(f"train/loss is {loss:g} at epoch {self._epoch + 1}, step {batch + 1}")
+            found = f"train/loss is {loss:g} at epoch {self._epoch + 1}, step {batch + 1}"
+            self._stop(found, step=batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Looks at every metric of the epoch."""
         for name, value in (logs or {}).items():
             if not math.isfinite(float(value)):
                 self._stop(f"{logged_name(name)} is {float(value):g} at epoch {epoch + 1}")
+        if self.retries.can_restore and not has_finite_weights(self.model):
+            self._stop(f"a weight is not finite after epoch {epoch + 1}")
 
-    def _stop(self, found: str) -> None:
-        self.found = self.found or found
+    def _stop(self, found: str, *, step: int = 0) -> None:
+        if self.retries.can_restore:
+            raise NotFinite(found, epoch=self._epoch + 1, step=step)
+        self.found = self.found or f"{found}{self.retries.spent()}"
         self.model.stop_training = True
 
 
@@ -104,10 +122,19 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         run: where to write.
         num_examples: training examples an epoch, for the speed.
         log_every_steps: write the mean loss of so many steps, `None` for epochs only.
+        log_step: writes the points of single steps, if not the run itself.
     """
 
-    def __init__(self, run: Run, *, num_examples: int, log_every_steps: int | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        num_examples: int,
+        log_every_steps: int | None,
+        log_step: Callable[[Mapping[str, float], int], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._log_step = log_step or (lambda metrics, step: run.log_metrics(metrics, step=step))
         self.run, self.num_examples, self.log_every_steps = run, num_examples, log_every_steps
         self.history: dict[str, list[float]] = {}
         self.is_whole_epoch = True
@@ -130,7 +157,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         total = float((logs or {})["loss"]) * step
         mean = (total - self._last_sum) / (step - self._last_step)
         self._last_step, self._last_sum = step, total
-        self.run.log_metrics({"train/step_loss": mean}, step=self._steps_before + step)
+        self._log_step({"train/step_loss": mean}, self._steps_before + step)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the epoch's metrics, learning rate, speed, memory and CPU."""

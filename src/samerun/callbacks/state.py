@@ -1,5 +1,6 @@
 """What the rest of a training depends on: read off the model and its callbacks, and put back."""
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from samerun.config import UserError
 
 STATEFUL: dict[str, tuple[str, ...]] = {
     "nan_guard": ("found",),
+    "retries": ("events", "batch_size", "held"),
     "ema": ("_ema_weights_in_model",),
     "recorder": ("history", "_steps_before", "_last_step", "_last_sum"),
     "plateau": ("best", "wait", "cooldown", "factor"),
@@ -29,13 +31,12 @@ STATELESS = {"epoch_key", "tensorboard", "pruning", "checkpoints"}
 
 def _variables(model: keras.Model, *, in_epoch: bool) -> dict[str, list[Any]]:
     """The seeds of dropout and other layers are among the model's variables."""
-    factor = optim.plateau_factor(model.optimizer)
     seed = _global_seed(make=False)
     return {
         "model": list(model.variables),
         "optimizer": list(model.optimizer.variables),
         "metrics": list(model.metrics_variables) if in_epoch else [],
-        "schedule": [] if factor is None else [factor],
+        "schedule": optim.factors(model.optimizer),
         "seed": [] if seed is None else [seed],
     }
 
@@ -99,6 +100,34 @@ def _described(section: str, variables: Sequence[Any]) -> list[list[Any]]:
     ]
 
 
+EPOCH_START = "epoch_start"
+"""Where a state inside an epoch holds the one between epochs before it."""
+
+
+def with_epoch_start(state: State, before: State) -> State:
+    """Returns a state inside an epoch that also holds the one before it, for a retry."""
+    arrays = {f"{EPOCH_START}/{name}": array for name, array in before.arrays.items()}
+    held = {**before.meta, "epoch": before.epoch, "step": before.step}
+    return dataclasses.replace(
+        state, arrays={**state.arrays, **arrays}, meta={**state.meta, EPOCH_START: held}
+    )
+
+
+def epoch_start_in(state: State) -> State | None:
+    """Returns what `with_epoch_start` put into a state; `None` for another one."""
+    held = state.meta.get(EPOCH_START)
+    if held is None:
+        return None
+    prefix = f"{EPOCH_START}/"
+    arrays = {
+        name.removeprefix(prefix): array
+        for name, array in state.arrays.items()
+        if name.startswith(prefix)
+    }
+    meta = {key: value for key, value in held.items() if key not in ("epoch", "step")}
+    return State(epoch=int(held["epoch"]), step=int(held["step"]), arrays=arrays, meta=meta)
+
+
 def check_fits(state: State, fingerprint: str) -> None:
     """Checks that a state is one of this config.
 
@@ -139,12 +168,15 @@ def restore_variables(model: keras.Model, state: State) -> None:
     if state.meta["variables"]["seed"]:
         _global_seed(make=True)
     sections = _variables(model, in_epoch=False)
-    for section, variables in sections.items():
-        if section != "metrics":
-            _assign(section, variables, state)
     python, numpy = state.meta["random"]["python"], state.meta["random"]["numpy"]
     random.setstate((python[0], tuple(python[1]), python[2]))
     np.random.set_state((numpy[0], np.array(numpy[1], np.uint32), *numpy[2:]))
+    if sections["seed"] and not state.meta["variables"]["seed"]:
+        # Made by a step after the state: as at its first use, its seed is drawn from `random`.
+        sections["seed"].pop().assign(keras.random.SeedGenerator().state)
+    for section, variables in sections.items():
+        if section != "metrics":
+            _assign(section, variables, state)
 
 
 def restore_metrics(model: keras.Model, state: State) -> None:

@@ -6,19 +6,26 @@ import sys
 from collections.abc import Sequence
 
 from samerun import __version__
+from samerun.cli.collecting import add_parser as add_gc
 from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
+from samerun.cli.privacy import keep_private
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
+from samerun.cli.server_command import add_server_parser
 from samerun.cli.syncing import add_sync, mention_undelivered
 from samerun.cli.train_command import hand_to_hydra, train_command
+from samerun.redaction import guard_output, redact
 
 _OPENS_STORE = ("train", "resume", "reproduce", "diff", "ui", "tensorboard")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 1 failed, 2 not understood."""
+    if words is None:  # a process of its own, not a call from a program
+        guard_output()
+        keep_private()
     words = list(sys.argv[1:] if words is None else words)
     try:
         code = _run(words)
@@ -35,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
         ended = how_it_ended(error)
         if ended is None:
             raise
-        print("\n".join([f"samerun: {ended[1]}", *_notes(error)]), file=sys.stderr)
+        print(redact("\n".join([f"samerun: {ended[1]}", *_notes(error)])), file=sys.stderr)
         return ended[0]
 
 
@@ -88,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     ui.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
     ui.set_defaults(run=ui_command)
+    add_server_parser(commands)
     board = commands.add_parser("tensorboard", help="open TensorBoard on the runs named")
     board.add_argument(
         "ids", nargs="*", metavar="ID", help="run IDs, or their beginnings; or none for the latest"
@@ -95,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     board.set_defaults(run=tensorboard_command)
     add_sync(commands)
+    add_gc(commands)
     gallery = commands.add_parser("experiments", help="list the experiments that come with samerun")
     gallery.add_argument("--markdown", action="store_true", help="as the page of the gallery")
     gallery.set_defaults(run=experiments_command)
@@ -112,7 +121,7 @@ def _complete(words: list[str]) -> int:
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
         commands = ["train", "resume", "reproduce", "diff", "sync", "experiments", "ui"]
-        commands += ["tensorboard", "completion"]
+        commands += ["tensorboard", "server", "gc", "completion"]
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

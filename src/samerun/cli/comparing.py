@@ -34,7 +34,10 @@ def reproduce_command(words: list[str]) -> int:
     if chosen.check:
         return _answer(plan, out)
     reproduce.check(plan)
-    return 0 if chosen.dry_run else _train(plan, chosen, out)
+    if chosen.dry_run:
+        return 0
+    reproduce.check_data(plan)
+    return _train(plan, chosen, out)
 
 
 def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
@@ -157,7 +160,10 @@ def _reproduce_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="module of your own that the stored config may import; may be given several times",
+        help="module of your own that the stored config may import; or data, where a run that this "
+        "machine did not record names files outside of the working folder or was trained with "
+        "other data: texts and class names of it go to the tracking store; may be given several "
+        "times",
     )
     return parser
 

@@ -2,11 +2,18 @@
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from samerun import config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samerun.tracking import StoredRun
 
 
 def experiments_command(chosen: argparse.Namespace) -> int:
@@ -31,12 +38,12 @@ def ui_command(chosen: argparse.Namespace) -> int:
     """Becomes MLflow's own server, in the foreground."""
     from samerun import tracking
 
-    command = tracking.ui_command(host=chosen.host, port=chosen.port)
+    command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
     print(
         f"The MLflow UI opens at http://{chosen.host}:{chosen.port} — Ctrl-C ends it.", flush=True
     )
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, [sys.executable, *command])
+    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.execve(sys.executable, [sys.executable, *command], environment)
 
 
 def tensorboard_command(chosen: argparse.Namespace) -> int:
@@ -44,9 +51,13 @@ def tensorboard_command(chosen: argparse.Namespace) -> int:
     from samerun import tracking
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    runs = tracking.find_runs(chosen.ids)
     with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:
-        for run in tracking.find_runs(chosen.ids):
-            (Path(folder) / run.name).symlink_to(run.folder / "tensorboard")
+        if not _link_events(runs, Path(folder)):
+            raise config.UserError(
+                "TensorBoard has nothing to show: none of these runs has event files in a folder "
+                "of this machine: train with tracking.tensorboard=true, or look with `samerun ui`."
+            )
         print(f"TensorBoard opens at http://localhost:{chosen.port} — Ctrl-C ends it.", flush=True)
         return os.spawnv(
             os.P_WAIT,
@@ -61,3 +72,25 @@ def tensorboard_command(chosen: argparse.Namespace) -> int:
                 str(chosen.port),
             ],
         )
+
+
+def _link_events(runs: "Sequence[StoredRun]", folder: Path) -> int:
+    """Links the event files of each run that ran in a folder of this machine; returns how many.
+
+    Both the folder and the name come out of the store, where anybody may have written them.
+    """
+    from samerun import tracking
+    from samerun.replay.origin import clean
+
+    num_linked = 0
+    for run_id, run in {run.id: run for run in runs}.items():
+        own = tracking.folder_of(run)
+        events = None if own is None else own / "tensorboard"
+        if events is None or not events.is_dir():
+            reason = "is in no folder of this machine" if events is None else "has no event files"
+            print(f"Run {clean(run.name)} ({clean(run_id)}) {reason}: left out.", file=sys.stderr)
+            continue
+        name = re.sub(r"[^\w.=,+-]", "_", clean(run.name, 80)).lstrip(".") or "run"
+        (folder / f"{name}-{re.sub(r'[^0-9a-f]', '_', run_id)[:8]}").symlink_to(events.resolve())
+        num_linked += 1
+    return num_linked

@@ -42,7 +42,7 @@ def resume_command(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun resume",
-        usage="samerun resume ID [KEY=VALUE ...] [--fork] [--trust MODULE] [--take-over]",
+        usage="samerun resume ID [KEY=VALUE ...] [--fork] [--trust NAME] [--take-over]",
         description="Goes on with a run that was interrupted, or that shall have more epochs: in "
         "the same MLflow run, from its last checkpoint, bit for bit as if nothing had happened.",
         epilog="tracking.*, checkpoint.* and evaluation.* may change, and training.epochs may grow "
@@ -61,8 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         "--trust",
         action="append",
         default=[],
-        metavar="MODULE",
-        help="module of your own that the stored config may import; may be given several times",
+        metavar="NAME",
+        help="module of your own that the stored config may import; or data, where a run that this "
+        "machine did not record names files outside of the working folder or was trained with "
+        "other data: texts and class names of it go to the tracking store; may be given several "
+        "times",
     )
     parser.add_argument(
         "--take-over",

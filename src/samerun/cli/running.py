@@ -50,7 +50,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
     Returns:
         What it came to; or the run in the store, where nothing was trained.
     """
-    from samerun import provenance, tracking
+    from samerun import provenance, retention, tracking
     from samerun.beginning import describe_origin
     from samerun.cli.stopping import stopping_gently
 
@@ -72,6 +72,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
         )
         with _told_how_to_go_on(folder), opened as run:
             out, result = _trained(composition, run)
+        retention.after_success(cfg, folder)
         _show_end(composition, run, result, out)
         return result
 
@@ -87,7 +88,7 @@ def _trained(composition: config.Composition, run: "Run") -> "tuple[Console, Res
 
 def _run_trial(composition: config.Composition, folder: Path) -> "Result":
     """Goes on with the run that the sweep made for a trial, from its last checkpoint if any."""
-    from samerun import provenance, search, tracking
+    from samerun import provenance, retention, search, tracking
     from samerun.replay import afresh
     from samerun.replay.resume import find_state
 
@@ -114,6 +115,7 @@ def _run_trial(composition: config.Composition, folder: Path) -> "Result":
         screen.show_config(cfg, out)
         logbook.describe_origin(run, composition, provenance.collect(_command(composition)))
         result = training.train(cfg, run, out, state=state, trial=trial)
+    retention.after_success(cfg, folder)
     _show_end(composition, run, result, out)
     return result
 
@@ -159,7 +161,8 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
         return None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
-    return go_on(resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri))
+    plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)
+    return go_on(plan)
 
 
 def go_on(plan: "Plan") -> "Result":

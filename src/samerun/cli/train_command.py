@@ -23,6 +23,7 @@ from samerun.cli.words import (
     parted,
 )
 from samerun.config import UserError
+from samerun.redaction import redact
 
 if TYPE_CHECKING:
     from samerun.tracking import StoredRun
@@ -113,7 +114,7 @@ def without_password(words: Sequence[str]) -> list[str]:
     """
     safe = []
     for word in words:
-        hidden = config.redact(word)
+        hidden = redact(word)
         if hidden != word and word.lstrip("+").startswith("tracking.uri="):
             uri = config.understood(word, "tracking.uri").value()
             if not isinstance(uri, str):
@@ -190,7 +191,7 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             if end is None:
                 raise
             codes.append(end[0])
-            print(f"samerun: {end[1]}", file=sys.stderr)
+            print(f"samerun: {redact(end[1])}", file=sys.stderr)
             return math.nan
 
     config.register()
@@ -260,7 +261,7 @@ def run_task(node: Any) -> "Result | StoredRun":
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    _hide_passwords(
+    _hide_secrets(
         [
             Path(hydra_config.sweep.dir, "multirun.yaml"),
             *folder.joinpath(hydra_config.output_subdir or ".hydra").glob("*.yaml"),
@@ -270,12 +271,11 @@ def run_task(node: Any) -> "Result | StoredRun":
     return run_one(composition, folder)
 
 
-def _hide_passwords(files: Iterable[Path]) -> None:
-    """Takes passwords out of what Hydra wrote: they may stand in a config file of the user's."""
+def _hide_secrets(files: Iterable[Path]) -> None:
+    """Takes secrets out of what Hydra wrote: its YAML files hold config and overrides as given."""
     for file in files:
-        text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        if config.redact(text) != text:
-            file.write_text(config.redact(text), encoding="utf-8")
+        if file.is_file():
+            config.hide_secrets(file)
 
 
 def _plot_schedule(flags: Sequence[str], words: Sequence[str], path: Path) -> int:

@@ -7,6 +7,7 @@ from typing import NoReturn
 from samerun import config
 from samerun.config import UserError
 from samerun.config.errors import nearest
+from samerun.redaction import redact_override
 
 _WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -110,8 +111,8 @@ def check_words(flags: Sequence[str], plain: Sequence[str]) -> None:
         before, does_vary = known.get(key, ("", False))
         if before and (key == "sweep" or does_vary or override.is_sweep_override()):
             raise UserError(
-                f"{key}: received '{config.redact(before)}' and '{config.redact(word)}', expected "
-                "one of them."
+                f"{key}: received '{redact_override(before)}' and '{redact_override(word)}', "
+                "expected one of them."
             )
         known[key] = (word, override.is_sweep_override())
     _check_sweep(flags, plain)

@@ -8,7 +8,7 @@ from samerun.config.aims import (
     objectives_of,
 )
 from samerun.config.check import check, epoch_metrics, loss_of, metrics_of, should_rise
-from samerun.config.checkpoint import Checkpoint, Trial
+from samerun.config.checkpoint import AfterSuccess, Checkpoint, Trial
 from samerun.config.datasets import (
     DATASETS,
     Augmentation,
@@ -49,7 +49,7 @@ from samerun.config.datasets import (
     Texts,
     View,
 )
-from samerun.config.errors import UserError, listed, nearest
+from samerun.config.errors import UserError, is_out_of_memory, listed, nearest
 from samerun.config.gallery import Experiment, expanded, experiments
 from samerun.config.models import (
     MODELS,
@@ -86,8 +86,9 @@ from samerun.config.optimizers import (
     RmsProp,
     Sgd,
 )
+from samerun.config.paths import paths
 from samerun.config.pruners import Pruner
-from samerun.config.root import Config, as_dict, fingerprint, flatten, has_meaning, redact
+from samerun.config.root import Config, as_dict, fingerprint, flatten, has_meaning, idle_keys
 from samerun.config.samplers import QmcType, Sampler
 from samerun.config.schedules import (
     SCHEDULES,
@@ -109,14 +110,17 @@ from samerun.config.store import (
     GROUPS,
     Composition,
     available_cores,
+    check_secrets_given,
     compose,
     folder,
     from_yaml,
+    hide_secrets,
     is_sweep,
     options,
     parse,
     parse_sweep,
     register,
+    safe_yaml,
     stored_sweep,
     to_yaml,
     translated,
@@ -141,6 +145,8 @@ from samerun.config.training import (
     IfExists,
     Loss,
     Metric,
+    OnMemory,
+    OnNan,
     Precision,
     Tracking,
     Training,

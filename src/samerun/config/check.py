@@ -1,5 +1,6 @@
 """Checks that need more than one field: between the parts of a config, and against the data."""
 
+from samerun.config.checkpoint import AfterSuccess
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.models import MODELS
 from samerun.config.root import Config
@@ -57,6 +58,12 @@ def _check_itself(cfg: Config) -> None:
         raise UserError(
             f"schedule.warmup_epochs: received {cfg.schedule.warmup_epochs:g}, expected less than "
             f"training.epochs ({training.epochs})."
+        )
+    after = cfg.checkpoint.after_success
+    if after is AfterSuccess.best and not cfg.checkpoint.keep_best:
+        raise UserError(
+            "checkpoint.after_success: received best with checkpoint.keep_best=false, expected "
+            "checkpoint.keep_best=true with it: there is no checkpoint of the best epoch."
         )
     boundaries = getattr(cfg.schedule, "boundaries_epochs", [])
     if list(boundaries) != sorted(set(boundaries)):

@@ -1,6 +1,19 @@
 """Config classes of what lets a run go on, and of the trial of a sweep that a run is."""
 
+from enum import StrEnum
+
 from samerun.config.fields import above, at_least, config
+
+
+class AfterSuccess(StrEnum):
+    """Which checkpoints stay when a run has finished."""
+
+    keep = "keep"
+    """All: `samerun resume ID training.epochs=MORE` continues from the last epoch."""
+    best = "best"
+    """That of the best epoch: `samerun resume` continues from there."""
+    none = "none"
+    """None: the run can only be trained again from the beginning."""
 
 
 @config
@@ -14,6 +27,8 @@ class Checkpoint:
         keep_best: also keep the checkpoint of the best epoch.
         upload: send the last one to the tracking store, so that another machine can go on; `null`
             does so where the store is a server.
+        after_success: which checkpoints stay when the run has finished. A run that failed or was
+            interrupted keeps all of them, and metrics, predictions and the model always stay.
     """
 
     every_epochs: int | None = above(0)
@@ -21,6 +36,7 @@ class Checkpoint:
     every_seconds: float | None = above(0)
     keep_best: bool
     upload: bool | None
+    after_success: AfterSuccess
 
 
 @config

@@ -32,3 +32,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def listed(names: Iterable[str]) -> str:
     """Returns the names as `a, b, c` for use in a sentence."""
     return ", ".join(names)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception is Python's or TensorFlow's for memory that has run out.
+
+    TensorFlow's is known by its name, so that nothing has to be imported to ask.
+    """
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"

@@ -73,20 +73,24 @@ def above(low: float) -> Any:
     return field(metadata={"range": Range(low=low, open_low=True)})
 
 
-def between(low: float, high: float, *, default: Any = dataclasses.MISSING) -> Any:
-    """A field for numbers from `low` to `high`, both allowed.
-
-    Args:
-        low: the smallest.
-        high: the largest.
-        default: its value in configs that were stored before there was such a field.
-    """
-    return field(default=default, metadata={"range": Range(low=low, high=high)})
+def between(low: float, high: float) -> Any:
+    """A field for numbers from `low` to `high`, both allowed."""
+    return field(metadata={"range": Range(low=low, high=high)})
 
 
 def fraction() -> Any:
     """A field for a share of a whole: 0 or more and below 1."""
     return field(metadata={"range": Range(low=0.0, high=1.0, open_high=True)})
+
+
+def a_path() -> Any:
+    """A field for the path of a file or folder, or a dict that may hold some; see `paths`."""
+    return field(metadata={"path": True})
+
+
+def proper_fraction() -> Any:
+    """A field for a share of a whole that is neither 0 nor 1."""
+    return field(metadata={"range": Range(low=0.0, high=1.0, open_low=True, open_high=True)})
 
 
 def _numbers(key: str, value: object) -> Iterator[tuple[str, float]]:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any
@@ -14,7 +13,8 @@ from samerun.config.fields import at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
 from samerun.config.schedules import Schedule
-from samerun.config.training import Evaluation, Tracking, Training
+from samerun.config.training import Evaluation, OnMemory, OnNan, Tracking, Training
+from samerun.redaction import redact_mapping, without_secrets
 
 
 @config
@@ -76,29 +76,12 @@ def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
     A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`. The
-    trial of a sweep is no setting and left out.
+    trial of a sweep is no setting and left out; secrets are `***`.
     """
-    plain = as_dict(redacted(cfg))
+    plain = redact_mapping(as_dict(cfg))
     del plain["trial"]
     leaves = dict(_leaves(plain, ""))
     return {key.removesuffix(".kind"): value for key, value in leaves.items()}
-
-
-_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]+)@")
-
-
-def redact(text: str) -> str:
-    """Returns the text with the password of every URL in it replaced by `***`."""
-    return _PASSWORD.sub(r"\1:***@", text)
-
-
-def redacted(cfg: Config) -> Config:
-    """Returns the config without the password that a tracking URI may hold."""
-    uri = cfg.tracking.uri
-    if uri is None or redact(uri) == uri:
-        return cfg
-    tracking = dataclasses.replace(cfg.tracking, uri=redact(uri))
-    return dataclasses.replace(cfg, tracking=tracking)
 
 
 _WITHOUT_MEANING = (
@@ -116,14 +99,33 @@ def has_meaning(key: str) -> bool:
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
+def idle_keys(cfg: Config) -> set[str]:
+    """Returns the keys of policies that are off, which do not change what is trained.
+
+    A run recorded before these keys existed keeps its fingerprint, and its study goes on.
+    """
+    training = cfg.training
+    nan_fails = training.on_nan is OnNan.fail
+    memory_fails = training.on_memory is OnMemory.fail
+    idle = {"training.on_nan", "training.retry_learning_rate_factor"} if nan_fails else set()
+    idle |= {"training.on_memory"} if memory_fails else set()
+    return idle | ({"training.max_retries"} if nan_fails and memory_fails else set())
+
+
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of the config's meaning, in hex.
 
     What a run is called, where and how often it is written down, who asked for it and what is
     looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
-    are left out, and `training.steps_per_execution`, which only changes the speed.
+    are left out, and `training.steps_per_execution`, which only changes the speed; so are policies
+    of `training` that are off.
     """
-    meaning = {part: values for part, values in as_dict(cfg).items() if has_meaning(part)}
-    for key in [key for key in meaning["training"] if not has_meaning(f"training.{key}")]:
-        del meaning["training"][key]
+    idle = idle_keys(cfg)
+    plain = without_secrets(as_dict(cfg))  # a digest of a short secret would give it away
+    meaning = {part: values for part, values in plain.items() if has_meaning(part)}
+    meaning["training"] = {
+        key: value
+        for key, value in meaning["training"].items()
+        if has_meaning(f"training.{key}") and f"training.{key}" not in idle
+    }
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

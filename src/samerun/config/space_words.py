@@ -22,8 +22,8 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from samerun.config.errors import UserError, listed, nearest
-from samerun.config.root import redact
 from samerun.config.space import Choices, Numbers, Value, exact
+from samerun.redaction import redact_override, redact_value
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -58,15 +58,15 @@ def understood(word: str, where: str) -> Override:
     key, equals, text = word.partition("=")
     if not key or not (equals or key.startswith("~")):
         raise UserError(
-            f"{where or word}: received '{redact(word)}', expected KEY=VALUE, with no space at the "
-            "equals sign."
+            f"{where or word}: received '{redact_override(word)}', expected KEY=VALUE, with "
+            "no space at the equals sign."
         )
     try:
         return OverridesParser.create().parse_override(word)
     except (HydraException, ValueError) as error:
         raise UserError(
-            f"{where}: received '{redact(text)}', expected a value, or a space such as a,b or "
-            "choice(a,b) or interval(0,0.6) or tag(log,interval(1e-5,1e-1)) or range(2,6)"
+            f"{where}: received '{redact_value(key, text)}', expected a value, or a space such as "
+            "a,b or choice(a,b) or interval(0,0.6) or tag(log,interval(1e-5,1e-1)) or range(2,6)"
             f"{_slip(text)}."
         ) from error
 

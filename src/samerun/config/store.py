@@ -21,16 +21,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from samerun.config import yaml_limits
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS, Augmentation
 from samerun.config.errors import UserError, listed, nearest
 from samerun.config.fields import check_ranges
 from samerun.config.models import MODELS
+from samerun.config.older import completed
 from samerun.config.optimizers import OPTIMIZERS
-from samerun.config.root import Config, as_dict, redact, redacted
+from samerun.config.root import Config, as_dict
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.redaction import hidden_keys, redact_mapping, redact_override, redact_value
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {
     "model": MODELS,
@@ -57,6 +60,7 @@ def available_cores() -> int:
 @functools.cache  # making the classes anew was a fifth of every composition
 def register() -> None:
     """Makes the schemas and the resolvers known to Hydra; may be called again."""
+    yaml_limits.install()
     store = ConfigStore.instance()
     whole = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
     store.store(name="schema", node=whole)
@@ -76,9 +80,9 @@ class Composition:
 
     Args:
         config: the parsed config.
-        composed: YAML of the config with its interpolations still in it.
-        resolved: YAML of the config as it was used.
-        overrides: the words of the command line.
+        composed: YAML of the config with its interpolations still in it, without secrets.
+        resolved: YAML of the config as it was used, without secrets.
+        overrides: the arguments of the command line, without secrets.
     """
 
     config: Config
@@ -157,10 +161,62 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     check_ranges(cfg)
     return Composition(
         config=cfg,
-        composed=redact(OmegaConf.to_yaml(_without_sweep(node))),
-        resolved=to_yaml(redacted(cfg)),
-        overrides=tuple(redact(word) for word in overrides),
+        composed=safe_yaml(_without_sweep(node)),
+        resolved=OmegaConf.to_yaml(OmegaConf.create(redact_mapping(as_dict(cfg)))),
+        overrides=tuple(redact_override(word) for word in overrides),
     )
+
+
+def safe_yaml(node: DictConfig | str) -> str:
+    """Returns a mapping as YAML, its interpolations still in it, with `***` for secrets.
+
+    Args:
+        node: any mapping that Hydra composed or wrote, or its YAML.
+    """
+    whole = OmegaConf.create(node) if isinstance(node, str) else node
+    plain = OmegaConf.to_container(whole, resolve=False, enum_to_str=True)
+    assert isinstance(plain, dict)
+    safe = redact_mapping({str(key): value for key, value in plain.items()})
+    return OmegaConf.to_yaml(OmegaConf.create(safe))
+
+
+def check_secrets_given(cfg: Config) -> None:
+    """Checks that no secret is missing that was not written down and that training needs.
+
+    Tags and the store's address are not looked at: nothing is trained by them.
+
+    Args:
+        cfg: the config of a stored run, with what the command line changes in it.
+
+    Raises:
+        UserError: names the key and what to type.
+    """
+    plain = as_dict(cfg)
+    for part in ("tracking", "trial"):
+        del plain[part]
+    missing = hidden_keys(plain)
+    if missing:
+        raise UserError(
+            f"{missing[0]}: is a secret, and secrets are not recorded: give it again, as "
+            f"{missing[0]}=VALUE, or as {missing[0]}='${{oc.env:NAME}}' from a variable of the "
+            "environment."
+        )
+
+
+def hide_secrets(file: Path) -> None:
+    """Replaces the secrets in a YAML file of Hydra's by `***`; without any it stays as it is.
+
+    Args:
+        file: such as `.hydra/config.yaml`.
+    """
+    text = file.read_text(encoding="utf-8")
+    node = OmegaConf.create(text)
+    plain = OmegaConf.to_container(node, resolve=False)
+    safe = redact_value("", plain)
+    if safe != plain:
+        fresh = file.with_name(f"{file.name}.new")
+        fresh.write_text(OmegaConf.to_yaml(OmegaConf.create(safe)), encoding="utf-8")
+        os.replace(fresh, file)
 
 
 def parse_sweep(node: DictConfig) -> Sweep:
@@ -236,7 +292,7 @@ def from_yaml(text: str) -> Config:
     node = OmegaConf.create(text)
     if not isinstance(node, DictConfig):
         raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
-    return parse(node).config
+    return parse(completed(node)).config
 
 
 def known_keys(key: str) -> list[str]:
@@ -327,6 +383,11 @@ def _of_yaml(error: YAMLError) -> UserError:
     if mark is None:
         return UserError(f"A YAML file cannot be read: {' '.join(str(error).split())}.")
     what = str(getattr(error, "problem", None) or "").replace("\t", "\\t")
+    if isinstance(error, yaml_limits.TooLarge):
+        return UserError(
+            f"{mark.name}, line {mark.line + 1}: received {what}, expected fewer: write out what "
+            "is needed."
+        )
     return UserError(
         f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: received no valid YAML "
         f"({what}), expected keys, each once, with spaces before them and closed brackets."

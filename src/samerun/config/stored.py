@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun.config.errors import UserError, nearest
+from samerun.config.older import completed
 from samerun.config.root import Config, as_dict, flatten
 from samerun.config.store import Composition, compose, options, parse, translated
 
@@ -30,6 +31,7 @@ def changed(stored: str, words: Sequence[str] = ()) -> Composition:
         node = OmegaConf.create(stored)
         if not isinstance(node, DictConfig):
             raise UserError("The stored config is not a mapping: expected what samerun writes.")
+        node = completed(node)
         for override in OverridesParser.create().parse_overrides(list(words)):
             _change(node, override)
     except (HydraException, OmegaConfBaseException, ValueError) as error:

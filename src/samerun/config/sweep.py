@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from samerun.config.fields import above, at_least, config
+from samerun.config.fields import a_path, above, at_least, config
 from samerun.config.pruners import (
     Hyperband,
     Median,
@@ -115,9 +115,9 @@ class Dask:
         setup: shell lines before the worker starts, such as `source venv/bin/activate`.
     """
 
-    tls_ca: str | None
-    tls_certificate: str | None
-    tls_key: str | None
+    tls_ca: str | None = a_path()
+    tls_certificate: str | None = a_path()
+    tls_key: str | None = a_path()
     connect_seconds: float = above(0)
     gpus: int = at_least(0)
     cores: int = above(0)

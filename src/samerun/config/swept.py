@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from samerun.config import store
 from samerun.config.branches import Branches, Compose, path_of, together
 from samerun.config.errors import UserError, listed, nearest
-from samerun.config.root import redact
 from samerun.config.space import Choices, Entry
 from samerun.config.space_words import Wanted, entry_space, known_option, parsed
+from samerun.redaction import redact_override
 
 Options = Callable[[str], Sequence[str]]
 _OWN = ("sweep", "hydra", "trial")  # about the sweep itself
@@ -102,9 +102,10 @@ def check_one_value(word: str) -> None:
     """
     override = parsed(word, word.partition("=")[0])
     if override.is_sweep_override():
+        given = redact_override(word).partition("=")[2]
         raise UserError(
-            f"{override.key_or_group}: received '{redact(word.partition('=')[2])}', but this is a "
-            "setting of the sweep: give one value, or a list in brackets where it takes several."
+            f"{override.key_or_group}: received '{given}', but this is a setting of the sweep: "
+            "give one value, or a list in brackets where it takes several."
         )
 
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.fields import above, at_least, between, config, fraction
+from samerun.config.fields import above, at_least, between, config, fraction, proper_fraction
 from samerun.config.spec import Task
 
 
@@ -67,6 +67,24 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 """The metrics that fit a task, the default one first."""
 
 
+class OnNan(StrEnum):
+    """What a run does when the loss or a metric is NaN or infinite."""
+
+    fail = "fail"
+    """It ends and is marked FAILED."""
+    restore_and_lower_lr = "restore_and_lower_lr"
+    """It restores the state after the last good epoch and lowers the learning rate."""
+
+
+class OnMemory(StrEnum):
+    """What a run does when memory runs out."""
+
+    fail = "fail"
+    """It ends and is marked FAILED."""
+    halve_batch = "halve_batch"
+    """In its first epoch it starts again with half the batch size; later it fails."""
+
+
 @config
 class EarlyStopping:
     """When to stop, and which epoch's weights to keep.
@@ -105,6 +123,11 @@ class Training:
             gradients are summed in another order with another number.
         inter_op_threads: operations run side by side.
         early_stopping: when to stop, and which epoch's weights to keep.
+        on_nan: what happens when the loss or a metric is NaN or infinite.
+        on_memory: what happens when memory runs out in the first epoch.
+        max_retries: retries of a run at most, of each of the two kinds; after them it fails.
+        retry_learning_rate_factor: each retry of `restore_and_lower_lr` multiplies the learning
+            rate by it, whatever the schedule.
     """
 
     epochs: int = above(0)
@@ -120,6 +143,10 @@ class Training:
     intra_op_threads: int = above(0)
     inter_op_threads: int = above(0)
     early_stopping: EarlyStopping
+    on_nan: OnNan
+    on_memory: OnMemory
+    max_retries: int = above(0)
+    retry_learning_rate_factor: float = proper_fraction()
 
 
 @config
@@ -181,4 +208,4 @@ class Tracking:
     tensorboard: bool
     if_exists: IfExists
     profile_steps: list[int] = above(0)
-    patience_seconds: float = between(0, 86_400, default=30.0)
+    patience_seconds: float = between(0, 86_400)

@@ -2,20 +2,28 @@
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from samerun.config import UserError, listed, nearest
+
+MOST_BYTES = 2_000_000_000
+"""Largest text file: in memory its cells take many times as much."""
+MOST_COLUMNS = 20_000
+"""Most columns of a CSV file."""
+_NAMED_COLUMNS = 30  # in a sentence
 
 
 def read_text(path: Path) -> str:
     """Returns the text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        UserError: it is not there, or not UTF-8; names the byte.
+        UserError: it is not there, is no file, is too large, or not UTF-8; names the byte.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return _content(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: byte {error.start} (0x{error.object[error.start]:02x}) is not UTF-8: save "
@@ -26,6 +34,20 @@ def read_text(path: Path) -> str:
             f"dataset.path: received '{path}', which cannot be read ({error.strerror}): expected "
             "a file."
         ) from error
+
+
+def _content(path: Path) -> bytes:
+    """Reads a file, but no device or pipe, which may never end."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"dataset.path: received '{path}', which is no file: expected a file.")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1) if path.stat().st_size <= MOST_BYTES else None
+    if content is None or len(content) > MOST_BYTES:
+        raise UserError(
+            f"{path}: has {path.stat().st_size} bytes, expected at most {MOST_BYTES}: divide it, "
+            "or write its numbers with numpy.savez and give dataset=npz."
+        )
+    return content
 
 
 @dataclass(frozen=True)
@@ -54,13 +76,19 @@ class Table:
         Raises:
             UserError: there is no such column.
         """
-        if name not in self.columns:
+        place = self._places.get(name)
+        if place is None:
+            known = self.columns[:_NAMED_COLUMNS]
+            num_more = len(self.columns) - len(known)
             raise UserError(
-                f"{key}: received '{name}', expected a column of {self.path}: "
-                f"{listed(self.columns)}.{nearest(name, self.columns)}"
+                f"{key}: received '{name}', expected a column of {self.path}: {listed(known)}"
+                f"{f' and {num_more} more' if num_more else ''}.{nearest(name, self.columns)}"
             )
-        place = self.columns.index(name)
         return [row[place] for row in self.rows]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.columns)}
 
 
 def read_csv(name: str) -> Table:
@@ -78,6 +106,7 @@ def read_csv(name: str) -> Table:
     lines: list[int] = []
     try:
         columns = [cell.strip() for cell in next(reader, [])]
+        _check_columns(path, columns)
         for row in reader:
             if not row:
                 continue
@@ -92,7 +121,15 @@ def read_csv(name: str) -> Table:
         raise UserError(f"{path}: line {reader.line_num} is no CSV: {error}.") from error
     if not rows:
         raise UserError(f"{path}: has no line of data, expected names in the first and data below.")
-    doubled = sorted({column for column in columns if columns.count(column) > 1})
+    return Table(path, columns, rows, lines)
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    if len(columns) > MOST_COLUMNS:
+        raise UserError(
+            f"{path}: has {len(columns)} columns, expected at most {MOST_COLUMNS}: leave some out, "
+            "or write the numbers with numpy.savez and give dataset=npz."
+        )
+    doubled = sorted(name for name, number in Counter(columns).items() if number > 1)
     if doubled:
         raise UserError(f"{path}: two columns are named '{doubled[0]}', expected different names.")
-    return Table(path, columns, rows, lines)

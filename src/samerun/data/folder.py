@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from samerun.config import ImageFolder, Layout, Normalization, Task, UserError, listed
-from samerun.data.image_files import NUM_MAGIC_BYTES, damage, is_picture
+from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
 from samerun.data.outline import Array, Outline, Source, Split, Stream
 from samerun.data.preprocessing import Preprocessing, scaling_by
 from samerun.data.splits import check_can_stratify, split_sizes
@@ -73,6 +73,8 @@ def _pictures(folder: str, root: Path) -> Iterator[str]:
                 f"expected nothing but {listed(ENDINGS)} files in the folder of a class: move it "
                 "away or convert it.",
             )
+        if not entry.is_file():  # to open a pipe would wait for ever
+            raise _wrong(entry.path, "is no file, expected a picture: remove it.")
         try:
             with open(entry.path, "rb", buffering=0) as file:
                 beginning = file.read(NUM_MAGIC_BYTES)
@@ -190,6 +192,8 @@ def _digest(root: Path, name: bytes) -> bytes:
     """Reads a whole file once, which also shows most kinds of damage before training."""
     path = root / os.fsdecode(name)
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise _wrong(path, f"has {size} bytes, expected at most {MOST_BYTES}: make it smaller.")
         content = path.read_bytes()
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}.") from error

@@ -9,6 +9,10 @@ import zlib
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 NUM_MAGIC_BYTES = len(PNG)
+MOST_BYTES = 500_000_000
+"""Largest picture file."""
+MOST_PIXELS = 89_478_485
+"""Largest picture, as in Pillow: 0.3 GB in three bytes a pixel, and 1 GB while it is resized."""
 
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of a frame: the size of the picture
@@ -25,7 +29,7 @@ def damage(content: bytes) -> str | None:
 
     A PNG file has a checksum for each part, and all are checked. A JPEG file has none: its parts
     must follow each other and it must have an end; other values in the midst of its picture are
-    another picture.
+    another picture. The size is read first: 12 MB of PNG may be 3 GB of pixels.
     """
     if not content:
         return "is empty"
@@ -36,7 +40,15 @@ def damage(content: bytes) -> str | None:
     return "is neither a JPEG nor a PNG file"
 
 
+def _too_large(width: int, height: int) -> str | None:
+    if width * height <= MOST_PIXELS:
+        return None
+    return f"has {width} x {height} pixels, expected at most {MOST_PIXELS} in all"
+
+
 def _damage_of_png(content: bytes) -> str | None:
+    if len(content) >= 24 and (wrong := _too_large(*struct.unpack_from(">II", content, 16))):
+        return wrong
     place = len(PNG)
     while place + 12 <= len(content):
         length, name = struct.unpack_from(">I4s", content, place)
@@ -61,7 +73,11 @@ def _damage_of_jpeg(content: bytes) -> str | None:
         if marker == 0xFF or marker in _STANDALONE:  # filling, or a marker without content
             place += 1 if marker == 0xFF else 2
             continue
-        has_size |= marker in _FRAMES
+        if marker in _FRAMES and place + 9 <= len(content):
+            has_size = True
+            height, width = struct.unpack_from(">HH", content, place + 5)
+            if wrong := _too_large(width, height):
+                return wrong
         place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
         if marker == _SCAN:
             if not has_size:

@@ -1,30 +1,19 @@
 """A user's own arrays in one `.npz` file; nothing in it is ever unpickled."""
 
-import math
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-import numpy as np
-from numpy.lib import format as npy
-
+from samerun import archives
 from samerun.config import Npz, UserError
 from samerun.data import arrays
 from samerun.data.arrays import Header
 from samerun.data.outline import Array, Outline, Source
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    RuntimeError,  # encrypted, or an unknown compression
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_SMALL_FILE_BYTES = 1 << 30
+_PACKED_TIMES = 20
+"""What a packed file may unpack to: 1 GiB, or 20 times its size. Data is packed 2 to 10 times, and
+what is packed 100 times is made to fill a memory."""
 
 
 def _where(path: Path) -> str:
@@ -35,11 +24,21 @@ def _where(path: Path) -> str:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except _UNREADABLE as error:
+    except archives.TooLarge as error:
         raise UserError(
-            f"{_where(path)}: is not a whole .npz file ({type(error).__name__}: "
-            f"{str(error).rstrip('.')}): write it again with numpy.savez."
+            f"{_where(path)}: {error}, which is 1 GiB or {_PACKED_TIMES} times the size of the "
+            "file: write it with numpy.savez, which does not pack, if it is meant."
         ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{_where(path)}: is not a whole .npz file ({_reason(error)}): write it again with "
+            "numpy.savez."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)[:300]
 
 
 def _path(cfg: Npz) -> Path:
@@ -52,37 +51,22 @@ def _path(cfg: Npz) -> Path:
     return path
 
 
-def _read_header(name: str, member: IO[bytes]) -> Header:
-    version = npy.read_magic(member)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(member)
-    return Header(name, shape, dtype)
-
-
-def _check_size(header: Header, num_bytes: int) -> None:
-    """Refuses an array that says it is larger than it is, before memory is taken for it."""
-    promised = math.prod(header.shape) * header.dtype.itemsize
-    if not header.dtype.hasobject and promised > num_bytes:
-        raise EOFError(f"{header} needs {promised} bytes and there are {num_bytes}")
-
-
 def _headers(path: Path) -> list[Header]:
     """Reads names, shapes and types of the arrays that are used, and nothing else."""
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        found = {name.removesuffix(".npy"): name for name in archive.namelist()}
-        headers = []
-        for name in arrays.names_of(_where(path), set(found)):
-            with archive.open(found[name]) as member:
-                headers.append(_read_header(name, member))
-            _check_size(headers[-1], archive.getinfo(found[name]).file_size)
-    return headers
+    with _reading(path):
+        names = arrays.names_of(_where(path), archives.names(path))
+        found = archives.headers(path, names)
+        limit = archives.unpacked_limit(path, at_least=_SMALL_FILE_BYTES, times=_PACKED_TIMES)
+        archives.check_size(found, limit)
+    return [Header(name, header.shape, header.dtype) for name, header in found.items()]
 
 
 def _arrays(path: Path, names: Sequence[str]) -> list[Array]:
-    with _reading(path), np.load(path, allow_pickle=False) as archive:
-        found = [archive[name] for name in names]
+    with _reading(path):
+        limit = archives.unpacked_limit(path, at_least=_SMALL_FILE_BYTES, times=_PACKED_TIMES)
+        found = archives.arrays(path, names, most_bytes=limit)
     # TensorFlow takes this machine's byte order only.
-    return [a.astype(a.dtype.newbyteorder("="), copy=False) for a in found]
+    return [a.astype(a.dtype.newbyteorder("="), copy=False) for a in found.values()]
 
 
 def outline_npz(cfg: Npz) -> Outline:

@@ -156,7 +156,7 @@ def _dates(table: Table, name: str) -> Array:
     for line, cell in zip(table.lines, table.column(name, "dataset.date_column"), strict=True):
         try:
             moment = _moment(cell)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # the first hours of year 1, elsewhere
             raise UserError(
                 f"{table.path}: line {line}: column '{name}' holds '{cell}', expected an ISO date "
                 "or time such as 2024-12-31 or 2024-12-31T18:00."

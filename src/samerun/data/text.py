@@ -147,7 +147,8 @@ def _cells(cfg: TextCsv) -> tuple[list[str], list[int], list[str]]:
                     f"{table.path}: line {line}: column '{column}' is empty, expected a text and "
                     "its class: fill it or leave the line out."
                 )
-    are_numbers = all(word.isdecimal() for word in words)
+    # Python refuses to make a number of more than 4,300 digits.
+    are_numbers = all(word.isdecimal() and len(word) < 20 for word in words)
     names = sorted(set(words), key=lambda word: (int(word) if are_numbers else 0, word))
     places = {name: place for place, name in enumerate(names)}
     labels = [places[word] for word in words]

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Sequence
 
+from samerun.escaping import markdown, spreadsheet_cell
 from samerun.evaluation.classification import ClassificationReport
 from samerun.evaluation.language import LanguageModelReport
 from samerun.evaluation.regression import RegressionReport
@@ -71,7 +72,7 @@ def mistakes_markdown(report: Report, texts: Sequence[str] = ()) -> str:
 
 def _worst(report: Report) -> tuple[list[str], list[list[str]]]:
     if isinstance(report, ClassificationReport):
-        names = [_escaped(name) for name in report.class_names]
+        names = [markdown(name) for name in report.class_names]
         return ["example", "true", "said", "confidence"], [
             [str(m.index), names[m.label], names[m.predicted], f"{m.confidence:.2f}"]
             for m in report.worst
@@ -97,13 +98,7 @@ def excerpt(text: str, longest: int = _LONGEST_EXCERPT) -> str:
     """
     line = " ".join(text[: 4 * longest].split())
     cut = line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-    return _escaped(cut)
-
-
-def _escaped(text: str) -> str:
-    for mark in "\\`*_[<|":
-        text = text.replace(mark, "\\" + mark)
-    return text
+    return markdown(cut)
 
 
 def as_markdown_table(report: Report) -> str:
@@ -116,7 +111,7 @@ def as_markdown_table(report: Report) -> str:
         return ""
     header = ["class", *(name.replace("_", " ") for name in _COLUMNS)]
     rows = [
-        [_escaped(score.name), *(_cell(getattr(score, column)) for column in _COLUMNS)]
+        [markdown(score.name), *(_cell(getattr(score, column)) for column in _COLUMNS)]
         for score in report.per_class
     ]
     return _markdown(header, rows, num_texts=1)
@@ -141,5 +136,10 @@ def to_csv(report: Report) -> str:
     rows.writerow(["class", *_COLUMNS])
     for score in report.per_class:
         values = [getattr(score, column) for column in _COLUMNS]
-        rows.writerow([score.name, *("" if math.isnan(value) else value for value in values)])
+        rows.writerow(
+            [
+                spreadsheet_cell(score.name),
+                *("" if math.isnan(value) else value for value in values),
+            ]
+        )
     return text.getvalue()

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from samerun import config
 from samerun.optim.schedules import SHAPES, CosineCycle, Rate, Scaled, WarmUp, at, schedule
 
+PLATEAU_FACTOR, RETRY_FACTOR = "plateau_factor", "retry_factor"
+"""Names of the variables that multiply a schedule."""
+
 OPTIMIZERS: dict[type[config.Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
     config.Adam: keras.optimizers.Adam,
     config.AdamW: keras.optimizers.AdamW,
@@ -37,7 +40,12 @@ def _arguments(cfg: config.Optimizer) -> dict[str, Any]:
 
 
 def build(
-    optimizer: config.Optimizer, schedule_cfg: config.Schedule, steps_per_epoch: int, epochs: int
+    optimizer: config.Optimizer,
+    schedule_cfg: config.Schedule,
+    steps_per_epoch: int,
+    epochs: int,
+    *,
+    can_be_lowered: bool = False,
 ) -> keras.optimizers.Optimizer:
     """Returns a Keras optimizer whose learning rate follows a schedule.
 
@@ -46,8 +54,11 @@ def build(
         schedule_cfg: config of the schedule.
         steps_per_epoch: training steps of one epoch; the schedule's epochs are multiplied by it.
         epochs: epochs of the whole training, where schedules of open length end.
+        can_be_lowered: multiply the schedule by `retry_factor`, a variable that begins with 1.
     """
     rate = schedule(schedule_cfg, optimizer.learning_rate, steps_per_epoch, epochs)
+    if can_be_lowered:
+        rate = Scaled(rate, name=RETRY_FACTOR)
     made = OPTIMIZERS[type(optimizer)]
     return made(learning_rate=rate, name=optimizer.kind, **_arguments(optimizer))
 
@@ -57,10 +68,23 @@ def _rate_of(optimizer: keras.optimizers.Optimizer) -> Rate:
     return getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
 
 
+def factors(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Returns the variables that multiply the schedule: the plateau's, then that of retries."""
+    rate, found = _rate_of(optimizer), []
+    while isinstance(rate, Scaled):
+        found.append(rate.factor)
+        rate = rate.shape
+    return found[::-1]
+
+
 def plateau_factor(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
     """Returns what `reduce_on_plateau` multiplies the rate by, to be assigned; else `None`."""
-    rate = _rate_of(optimizer)
-    return rate.factor if isinstance(rate, Scaled) else None
+    return next((factor for factor in factors(optimizer) if factor.name == PLATEAU_FACTOR), None)
+
+
+def retry_factor(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Returns what retries multiply the rate by, to be assigned; else `None`."""
+    return next((factor for factor in factors(optimizer) if factor.name == RETRY_FACTOR), None)
 
 
 def learning_rate(optimizer: keras.optimizers.Optimizer, step: int) -> float:

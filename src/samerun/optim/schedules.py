@@ -121,14 +121,13 @@ class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
         shape: the schedule, or a constant rate.
         factor: where the factor begins. The attribute `factor` is a float32 variable outside the
             optimizer's own: whoever changes it also writes it into the checkpoint.
+        name: of the variable.
     """
 
-    def __init__(self, shape: Rate, factor: float = 1.0) -> None:
+    def __init__(self, shape: Rate, factor: float = 1.0, name: str = "plateau_factor") -> None:
         super().__init__()
         self.shape = shape
-        self.factor = keras.Variable(
-            factor, trainable=False, dtype="float32", name="plateau_factor"
-        )
+        self.factor = keras.Variable(factor, trainable=False, dtype="float32", name=name)
 
     def __call__(self, step: Any) -> Any:
         """Returns the learning rate at a step."""
@@ -139,12 +138,13 @@ class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
         return {
             "shape": _serialized(self.shape),
             "factor": float(keras.ops.convert_to_numpy(self.factor)),
+            "name": self.factor.name,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Scaled":
         """Returns the schedule that `get_config` described."""
-        return cls(_deserialized(config["shape"]), config["factor"])
+        return cls(_deserialized(config["shape"]), config["factor"], config["name"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,11 @@
 """A run that is to begin again: its checkpoints are given up, wherever they are."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from samerun import checkpoints, tracking
-from samerun.config import UserError, redact
-from samerun.replay.resume import CHECKPOINTS
+from samerun import retention, tracking
+from samerun.config import UserError
+from samerun.redaction import redact
+from samerun.retention import CHECKPOINTS
 from samerun.tracking import StoredRun
 
 _TAG = "samerun.begins_afresh"
@@ -49,11 +48,5 @@ def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
         for folder in (own / CHECKPOINTS, own / "artifacts" / CHECKPOINTS):
             for file in folder.glob("*.npz"):
                 file.unlink()
-    client = tracking.connect(tracking.resolve_uri(uri))
-    there = tracking.list_artifacts(run, CHECKPOINTS, uri=uri)
-    with tempfile.TemporaryDirectory(prefix="samerun-") as empty:
-        for name in checkpoints.UPLOADED:
-            if f"{CHECKPOINTS}/{name}" in there:
-                Path(empty, name).touch()
-                client.log_artifact(run.id, str(Path(empty, name)), CHECKPOINTS)
+    retention.empty_uploads(run, own, uri=uri)
     tracking.tag_run(run, {_TAG: ""}, uri=uri)

@@ -8,7 +8,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,19 +19,23 @@ class Request:
 
     Args:
         resolved: YAML of its whole config.
-        overrides: what was changed in it by words.
+        written: the same as it may be written down, without secrets.
+        overrides: what was changed in it, without secrets.
         name: what it is called.
         tags: its tags, besides those that every run has.
         folder: its own folder.
         command: the words that asked for it.
+        digests: what each split must be before anything of it is uploaded; `None`: any data may.
     """
 
     resolved: str
+    written: str
     overrides: Sequence[str]
     name: str
     tags: dict[str, str]
     folder: str
     command: Sequence[str]
+    digests: Mapping[str, str] | None = None
 
     def as_json(self) -> str:
         """Returns the request as the program reads it."""
@@ -48,15 +52,20 @@ def train(request: Request) -> str:
         UserError: the store or the data is not what the config needs.
         Diverged: the loss or a metric became NaN or infinite.
     """
-    from samerun import checkpoints, config, logbook, provenance, screen, tracking, training
+    from samerun import checkpoints, config, data, logbook, provenance, screen, tracking, training
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
-        composed=request.resolved,
-        resolved=request.resolved,
+        composed=request.written,
+        resolved=request.written,
         overrides=tuple(request.overrides),
     )
     cfg, folder = composition.config, Path(request.folder)
+    if request.digests is not None:
+        from samerun.replay import foreign
+
+        first = request.tags["samerun.reproduces"]
+        foreign.check_digests(first, request.digests, data.digests(cfg.dataset))
     with tracking.open_run(cfg, folder, name=request.name, tags=request.tags) as run:
         out = screen.console()
         screen.show_config(cfg, out)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from samerun.config import UserError
+from samerun.escaping import markdown
 from samerun.identity import PACKAGE
 from samerun.provenance import normalized, requirements
 from samerun.replay.origin import Facts, clean
@@ -172,7 +173,7 @@ def as_markdown(
     for row in rows:
         state = f"**{row.state}**" if row.is_cause else str(row.state)
         what = f"{row.what}: {row.detail}" if row.detail else row.what
-        shown = [_escaped(cell) for cell in (row.part, what, row.first, row.second)]
+        shown = [markdown(cell) for cell in (row.part, what, row.first, row.second)]
         lines.append(f"| {' | '.join(shown)} | {state} |")
     return lines
 
@@ -368,7 +369,3 @@ def _needed(side: Facts) -> set[str]:
     except PackageNotFoundError:  # a checkout that is not installed
         names = set()
     return {normalized(name) for name in (*names, *side.own_packages, *_CORE)}
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "\\<").replace("`", "\\`")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from samerun import optim
+from samerun.callbacks import EPOCH_START
 from samerun.checkpoints import Array, State
-from samerun.config import Config, ReduceOnPlateau
+from samerun.config import Config, OnMemory, OnNan, ReduceOnPlateau
 
 Entry = tuple[list[Any], Array]
 """A variable as a checkpoint holds it: its path, shape and dtype, and its value."""
@@ -27,20 +28,36 @@ def with_rate_of(state: State, cfg: Config) -> State:
     entries = {section: _entries(state, section) for section in state.meta["variables"]}
     callbacks = dict(state.meta["callbacks"])
     entries["optimizer"] = _with_rate(entries["optimizer"], cfg)
+    lowers = cfg.training.on_nan is OnNan.restore_and_lower_lr
+    factors = {entry[0][0]: entry for entry in entries["schedule"]}
+    entries["schedule"] = []
     if not isinstance(cfg.schedule, ReduceOnPlateau):
-        entries["schedule"] = []
         callbacks.pop("plateau", None)
-    elif not entries["schedule"]:
-        entries["schedule"] = [(["plateau_factor", [], "float32"], np.asarray(1.0, np.float32))]
-        callbacks["plateau"] = {"best": -math.inf, "wait": 0, "cooldown": 0, "factor": 1.0}
+    else:
+        entries["schedule"].append(factors.get(optim.PLATEAU_FACTOR, _one(optim.PLATEAU_FACTOR)))
+        fresh = {"best": -math.inf, "wait": 0, "cooldown": 0, "factor": 1.0}
+        callbacks.setdefault("plateau", fresh)
+    if lowers:
+        entries["schedule"].append(_one(optim.RETRY_FACTOR))
+    # The retries of the run that is forked were its own: the fork has all of its before it.
+    callbacks.pop("retries", None)
+    if lowers or cfg.training.on_memory is not OnMemory.fail:
+        callbacks["retries"] = {"events": [], "batch_size": None, "held": []}
     arrays = {
-        name: value for name, value in state.arrays.items() if name.partition("/")[0] not in entries
+        name: value
+        for name, value in state.arrays.items()
+        if name.partition("/")[0] not in (*entries, EPOCH_START)
     }
     for section, listed in entries.items():
         arrays |= {f"{section}/{number}": value for number, (_, value) in enumerate(listed)}
     variables = {section: [words for words, _ in listed] for section, listed in entries.items()}
     meta = {**state.meta, "variables": variables, "callbacks": callbacks}
+    meta.pop(EPOCH_START, None)
     return dataclasses.replace(state, arrays=arrays, meta=meta)
+
+
+def _one(name: str) -> Entry:
+    return [name, [], "float32"], np.asarray(1.0, np.float32)
 
 
 def _entries(state: State, section: str) -> list[Entry]:
@@ -52,7 +69,7 @@ def _with_rate(entries: list[Entry], cfg: Config) -> list[Entry]:
     """Keras lists the rate behind the number of steps, and only if it is no schedule."""
     kept = [entry for entry in entries if not entry[0][0].endswith("/learning_rate")]
     rate = optim.schedule(cfg.schedule, cfg.optimizer.learning_rate, 1, cfg.training.epochs)
-    if callable(rate):
+    if callable(rate) or cfg.training.on_nan is OnNan.restore_and_lower_lr:
         return kept
     paths = [entry[0][0] for entry in kept]
     counter = next(path for path in paths if path.endswith("/iteration"))

@@ -7,23 +7,29 @@ are read without pickles, and a config that would look into this machine's envir
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import yaml
 
-from samerun import config, identity, provenance, tracking
+from samerun import archives, config, identity, provenance, tracking, uncommitted
 from samerun.config import Config, UserError
+from samerun.escaping import one_line
 from samerun.replay.trust import check_plain
 from samerun.tracking import StoredRun
 
 CONFIG = "config/resolved.yaml"
 PREDICTIONS = "evaluation/predictions.npz"
 _SPLITS = ("train", "validation", "test")
-_MOST_BYTES = {CONFIG: 1_000_000}
+_MOST_BYTES = {
+    CONFIG: 200_000,
+    "provenance/provenance.json": 5_000_000,
+    "provenance/files.json": 5_000_000,
+    "checkpoints/digests.csv": 20_000_000,
+}
 _MOST_BYTES_OTHERWISE = 200_000_000
-# A config has some kilobytes; predictions are a few numbers an example.
+# A config has some kilobytes, and YAML is read slowly; JSON takes ten times its size in memory;
+# predictions are a few numbers an example.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +42,7 @@ class Facts:
     Args:
         commit: the checkout's commit.
         patch: what was not committed, as `git diff` has it.
-        left_out: uncommitted files that are too large, or not text, for the patch.
+        left_out: uncommitted files that are not in the patch, and why.
         files: SHA-256 of each source file, by path.
         python: version of the interpreter.
         packages: versions of all installed distributions.
@@ -52,7 +58,7 @@ class Facts:
 
     commit: str | None = None
     patch: str | None = None
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] | None = None
     python: str | None = None
     packages: Mapping[str, str] | None = None
@@ -142,7 +148,7 @@ def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:
     return Facts(
         commit=commit,
         patch=_text(run, diff, uri) if diff in there else ("" if code else None),
-        left_out=_words(code.get("left_out")) or (),
+        left_out=_left_out(code.get("left_out")),
         files=_texts(files),
         python=_str(plain.get("python")),
         packages=_texts(plain.get("packages")),
@@ -193,12 +199,15 @@ def predictions(run: StoredRun, *, uri: str | None = None) -> dict[str, Any] | N
         return None
     content = _bytes(run, PREDICTIONS, uri)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except Exception as error:  # NumPy raises several kinds for a file that is none
+        return archives.arrays(io.BytesIO(content), most_bytes=_MOST_BYTES_OTHERWISE)
+    except archives.TooLarge as error:
+        raise UserError(
+            f"Run {run.id}: its {PREDICTIONS} is not read: {error}; it was not written by samerun."
+        ) from error
+    except ValueError as error:
         raise UserError(
             f"Run {run.id}: its {PREDICTIONS} holds something else than plain arrays, which is not "
-            "read: it was not written by samerun."
+            f"read: {clean(str(error))}; it was not written by samerun."
         ) from error
 
 
@@ -246,8 +255,7 @@ def check_values_only(text: str) -> None:
 
 def clean(text: str, longest: int = 200) -> str:
     """Returns a text of a stranger's as one harmless line: a terminal obeys control characters."""
-    shown = "".join(letter if letter.isprintable() else "�" for letter in text[:longest])
-    return shown + ("…" if len(text) > longest else "")
+    return one_line(text, longest)
 
 
 def _leaves(node: Any) -> Iterator[str]:
@@ -290,6 +298,12 @@ def _str(value: Any) -> str | None:
 
 def _words(value: Any) -> tuple[str, ...] | None:
     return tuple(str(word) for word in value) if isinstance(value, list) else None
+
+
+def _left_out(value: Any) -> dict[str, str]:
+    """Version 0.1.0 wrote a list: only too large files were left out."""
+    old = dict.fromkeys(_words(value) or (), uncommitted.TOO_LARGE)
+    return _texts(value) or old
 
 
 def _texts(value: Any) -> dict[str, str] | None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samerun import checkpoints, config, data, tracking
+from samerun import checkpoints, config, data, retention, tracking
 from samerun.config import Config, CustomDataset, UserError
+from samerun.config.older import as_written_then
 from samerun.config.stored import changed
-from samerun.replay import again, comparison, origin, verdict
+from samerun.redaction import redact_override
+from samerun.replay import again, comparison, foreign, origin, verdict
 from samerun.replay.comparison import Row
 from samerun.replay.origin import Origin
 from samerun.replay.surroundings import train_elsewhere
@@ -35,6 +37,8 @@ class Plan:
         recorded_packages: train in an environment with the recorded packages.
         trusted: what the person at the terminal trusts.
         missing: packages that the run needs and this environment has not got.
+        digests: what each split must be before anything of it is uploaded; `None`: any data may.
+        here: what each split of the recorded data set is here, where that is known.
     """
 
     origin: Origin
@@ -45,6 +49,8 @@ class Plan:
     recorded_packages: bool
     trusted: tuple[str, ...]
     missing: tuple[str, ...]
+    digests: Mapping[str, str] | None
+    here: Mapping[str, str] | None
 
     @property
     def causes(self) -> list[Row]:
@@ -85,7 +91,7 @@ def prepare(
         overrides: changes of its config, such as `training.intra_op_threads=1`; they are rows.
         recorded_code: as if the recorded code were checked out.
         recorded_packages: as if the recorded packages were installed.
-        trusted: modules that its config may import, and `recorded-code` and `recorded-packages`.
+        trusted: modules that its config may import, `data`, `recorded-code`, `recorded-packages`.
         download: also read data that Keras may have to download.
 
     Raises:
@@ -95,6 +101,9 @@ def prepare(
     check_trusted(found.cfg, trusted)
     cfg = _replayed(found, overrides)
     check_trusted(cfg, trusted)
+    config.check_secrets_given(cfg)
+    foreign.check_paths(run, cfg, overrides, trusted)
+    must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
     present = origin.facts_here(cfg, None)
     if not (recorded_code and is_own):  # else the function is only there when it is checked out
@@ -115,6 +124,8 @@ def prepare(
         recorded_packages=recorded_packages,
         trusted=tuple(trusted),
         missing=tuple(missing),
+        digests=foreign.recorded_digests(run) if must_match else None,
+        here=present.data if cfg.dataset == found.cfg.dataset else None,
     )
 
 
@@ -125,6 +136,18 @@ def check(plan: Plan) -> None:
         UserError: a package that it needs is missing.
     """
     comparison.check_packages(plan.missing)
+
+
+def check_data(plan: Plan) -> None:
+    """Checks that the data here may go to the tracking store.
+
+    With the recorded code the data is read, and so checked, by the process that trains.
+
+    Raises:
+        UserError: another machine recorded the run, and this is not its data.
+    """
+    if plan.digests is not None and not plan.recorded_code:
+        foreign.check_data(plan.origin.run, plan.origin.cfg, plan.here)
 
 
 def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
@@ -141,6 +164,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
         Diverged: the loss or a metric became NaN or infinite.
     """
     check(plan)
+    check_data(plan)
     first = plan.origin.run
     request = _request(plan)
     if first.tags.get("samerun.forked_at"):
@@ -156,6 +180,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
         )
     else:
         new_id = again.train(request)
+    retention.after_success(plan.cfg, Path(request.folder))
     second = tracking.find_runs([new_id])[0]
     if second.status != "FINISHED":
         raise UserError(
@@ -176,10 +201,18 @@ def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
     return comparison.in_order([*rows, *comparison.compare(one.facts, other.facts)])
 
 
+_EFFECTIVE = {
+    "training.steps_per_execution": "samerun.steps_per_execution",
+    "dataset.batch_size": "samerun.effective.batch_size",
+}
+"""Keys of which a run may use another value than the one it was given, and the tag with it."""
+
+
 def effective(cfg: Config, tags: Mapping[str, str]) -> dict[str, str]:
-    """Returns the flattened config with what was really used where it only says `auto`."""
-    leaves, key = config.flatten(cfg), "training.steps_per_execution"
-    return {**leaves, key: tags.get("samerun.steps_per_execution", leaves[key])}
+    """Returns the flattened config with what was really used: for `auto`, or after a retry."""
+    leaves = config.flatten(cfg)
+    used = {key: tags.get(tag, "") for key, tag in _EFFECTIVE.items()}
+    return leaves | {key: value for key, value in used.items() if value.isdecimal()}
 
 
 def _fetch_start(run: StoredRun, folder: Path) -> None:
@@ -194,9 +227,8 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
             f"Run {run.id} was forked from another one, and the store does not have what it began "
             f"with ({path}): reproduce {run.tags.get('samerun.forked_from')} instead."
         )
-    content = tracking.read_artifact(run, path)
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / path).write_bytes(content)
+    tracking.download_artifact(run, path, folder / path, most_bytes=checkpoints.MOST_BYTES)
 
 
 def _as_if(
@@ -221,26 +253,33 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
     here = tracking.resolve_uri(None)
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
-    steps = effective(cfg, found.run.tags)["training.steps_per_execution"]
-    if any(word.startswith("training.steps_per_execution=") for word in overrides):
-        steps = cfg.training.steps_per_execution
+    # From the start with what the run ended up with, where no override gives another value.
+    given = {word.partition("=")[0] for word in overrides}
+    kept = {key: value for key, value in _EFFECTIVE.items() if key not in given}
+    used = {key: effective(cfg, found.run.tags)[key] for key in kept}
+    steps = used.get("training.steps_per_execution", cfg.training.steps_per_execution)
+    batch = int(used.get("dataset.batch_size", cfg.dataset.batch_size))
     return dataclasses.replace(
         cfg,
         trial=None,
         tracking=dataclasses.replace(cfg.tracking, uri=uri if is_here else None),
         training=dataclasses.replace(cfg.training, steps_per_execution=steps),
+        dataset=dataclasses.replace(cfg.dataset, batch_size=batch),
     )
 
 
 def _request(plan: Plan) -> again.Request:
     first = plan.origin.run
     num = len(tracking.find_by_tags(plan.cfg, {"samerun.reproduces": first.id}))
+    safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
-        resolved=config.to_yaml(plan.cfg),
-        overrides=plan.overrides,
+        resolved=as_written_then(config.to_yaml(plan.cfg), plan.origin.resolved),
+        written=as_written_then(config.safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
+        overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={"samerun.reproduces": first.id},
         folder=str(tracking.fresh_folder()),
-        command=["samerun", "reproduce", first.id, *plan.overrides, *flags],
+        command=["samerun", "reproduce", first.id, *safe, *flags],
+        digests=plan.digests if plan.recorded_code else None,
     )

@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import checkpoints, config, data, identity, provenance, tracking
+from samerun import checkpoints, config, data, identity, provenance, retention, tracking
 from samerun.config import Config, UserError, has_meaning, listed
 from samerun.config.stored import changed, differing_keys
-from samerun.replay import origin
+from samerun.replay import foreign, origin
 from samerun.replay.origin import clean
 from samerun.replay.trust import check_trusted
+from samerun.retention import CHECKPOINTS, DROPPED_TAG
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.training import Result
-
-CHECKPOINTS = "checkpoints"
-"""The folder of checkpoints, in a run's folder and among its artifacts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +60,7 @@ def plan_resume(
     trusted: Sequence[str] = (),
     take_over: bool = False,
     uri: str | None = None,
+    asked: Config | None = None,
 ) -> Plan:
     """Finds out how a run can go on; changes nothing in the store and does not load TensorFlow.
 
@@ -69,13 +68,15 @@ def plan_resume(
         run: the run.
         overrides: changes of its config, such as `training.epochs=20`.
         fork: go on as a new run; anything may change.
-        trusted: modules that the stored config may import.
+        trusted: modules that the stored config may import, and `data`.
         take_over: the run says it is RUNNING on another machine, which is gone.
         uri: the store, by default that of this folder.
+        asked: a config of the person's own that the stored one must equal in meaning; then its
+            data is the person's own too.
 
     Raises:
-        UserError: it is alive, a sweep's or one of its trials, its config or code changed, or
-            something of it is missing.
+        UserError: it is alive, a sweep's or one of its trials, its config or code changed,
+            something of it is missing, or what it would read is not to be trusted.
     """
     origin.check_trained(run)
     if not fork:
@@ -83,9 +84,15 @@ def plan_resume(
         tracking.check_at_rest(run, uri=uri, take_over=take_over)
     found = origin.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
+    if fork:
+        overrides = [*_effective_batch(run), *overrides]
     stored, composition = found.cfg, changed(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
+    if asked is None:
+        foreign.check_paths(run, cfg, overrides, trusted)
+    else:
+        _check_equal(run, cfg, asked)
     keys = tuple(differing_keys(stored, cfg))
     finished = None
     if not fork:
@@ -93,12 +100,17 @@ def plan_resume(
         finished = _nothing_left(run, stored, cfg)
     folder, state, told = tracking.fresh_folder(), None, ""
     if finished is None:
+        config.check_secrets_given(cfg)
         config.check(cfg, data.describe(cfg.dataset))
+        if asked is None and foreign.must_match(run, cfg, overrides, trusted):
+            foreign.check_data(run, stored)
         if not fork:
             _check_code(run, cfg, found.facts)
         own = tracking.folder_of(run, uri=uri)
         folder = folder if fork or own is None else own
         state, told = _find_state(run, own, uri)
+        if state is None:
+            _check_not_dropped(run, stored, overrides)
     return Plan(
         run=run,
         composition=composition,
@@ -111,6 +123,24 @@ def plan_resume(
         take_over=take_over,
         nothing_left=finished,
     )
+
+
+def _check_equal(run: tracking.StoredRun, stored: Config, asked: Config) -> None:
+    """Refuses a run whose tags say that it is the one asked for, but whose config is another."""
+    if config.fingerprint(stored) != config.fingerprint(asked):
+        raise UserError(
+            f"Run {run.id} has the fingerprint of this run but another config, so samerun did not "
+            "write it: give tracking.if_exists=rerun to train in a run of your own."
+        )
+
+
+def _effective_batch(run: tracking.StoredRun) -> list[str]:
+    """Returns the batch size that a run ended up with after it ran out of memory, as an override.
+
+    A run that is resumed finds it in its checkpoint; a fork is a run with another config.
+    """
+    size = run.tags.get("samerun.effective.batch_size", "")
+    return [f"dataset.batch_size={size}"] if size.isdecimal() else []
 
 
 def _check_no_trial(run: tracking.StoredRun) -> None:
@@ -163,6 +193,20 @@ def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str |
     return clean(f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}", 400)
 
 
+def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Sequence[str]) -> None:
+    """Refuses a finished run whose checkpoints were dropped: all of it would be trained again."""
+    proof = run.tags.get(DROPPED_TAG)
+    why = f"samerun gc dropped them; {clean(proof)}" if proof else ""
+    if stored.checkpoint.after_success is not config.AfterSuccess.keep and not why:
+        why = f"checkpoint.after_success={stored.checkpoint.after_success}"
+    if run.status == "FINISHED" and why:
+        command = shlex.join(["samerun", "reproduce", run.id, *overrides])
+        raise UserError(
+            f"Run {run.id} has no checkpoints any more ({why}): `{command}` trains it again from "
+            "the beginning, as a new run."
+        )
+
+
 def _check_code(run: tracking.StoredRun, cfg: Config, recorded: origin.Facts) -> None:
     then, now = recorded.files, identity.code_files(cfg)
     if then is None:
@@ -186,9 +230,7 @@ def check_data(plan: Plan) -> None:
     Raises:
         UserError: a split differs; it is named.
     """
-    prefix = "samerun.data."
-    tags = plan.run.tags.items()
-    then = {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
+    then = foreign.recorded_digests(plan.run)
     if plan.is_fork or not then:
         return
     now = data.digests(plan.composition.config.dataset)
@@ -245,9 +287,11 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
         for name in checkpoints.UPLOADED:
             path = f"{CHECKPOINTS}/{name}"
             if path in there:
-                content = tracking.read_artifact(run, path, uri=uri)
-                if content:  # else it was given up, see `afresh`
-                    Path(folder, name).write_bytes(content)
+                file = Path(folder, name)
+                limit = checkpoints.MOST_BYTES
+                tracking.download_artifact(run, path, file, uri=uri, most_bytes=limit)
+                if not file.stat().st_size:  # it was given up, see `afresh`
+                    file.unlink()
         return checkpoints.latest(Path(folder))
 
 
@@ -267,9 +311,9 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
     place = provenance.collect(_command(plan))
     if plan.is_fork:
-        tracked = dataclasses.replace(cfg.tracking, uri=plan.uri)
+        tracked = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
         forked = tracking.open_run(
-            dataclasses.replace(cfg, tracking=tracked),
+            tracked,
             plan.folder,
             name=tracking.run_name(cfg, plan.composition.overrides),
             tags=_fork_tags(plan),
@@ -282,7 +326,9 @@ def go_on(plan: Plan, out: "Console") -> "Result":
                 # So that the fork too can be trained again.
                 start = checkpoints.write_start(run.folder / CHECKPOINTS, state)
                 run.log_file(start, CHECKPOINTS)
-            return training.train(cfg, run, out, state=state)
+            result = training.train(cfg, run, out, state=state)
+        retention.after_success(tracked, plan.folder)
+        return result
     number = plan.run.num_resumed + 1
     again = tracking.reopen_run(
         plan.folder,
@@ -298,7 +344,10 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
-        return training.train(cfg, run, out, state=plan.state)
+        result = training.train(cfg, run, out, state=plan.state)
+    at_store = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
+    retention.after_success(at_store, plan.folder)
+    return result
 
 
 def _fork_tags(plan: Plan) -> dict[str, str]:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from samerun.config import Config, UserError, own_code
 
+DATA = "data"
+"""What `--trust` takes for the paths and the data of a run that this machine did not record."""
+
 
 def check_plain(text: str) -> None:
     """Checks that a stored config holds values only.
@@ -32,16 +35,19 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
 
     Args:
         cfg: the stored config.
-        trusted: names of modules or packages; a package trusts what is below it.
+        trusted: names of modules or packages, or whole targets; a package trusts what is below it.
+            `data` stands for the data of the run and is no module here.
 
     Raises:
         UserError: it would import something else.
     """
     for key, target in own_code.targets(cfg).items():
         module = target.partition(":")[0]
-        if not any(module == name or module.startswith(f"{name}.") for name in trusted):
-            raise UserError(
-                f"{key}: the stored run names {target!r}, which would be imported and run: give "
-                f"--trust {module.partition('.')[0] or 'MODULE'} if that code is yours or you have "
-                "read it."
-            )
+        names = [name for name in trusted if name != DATA]
+        if target in names or any(f"{module}.".startswith(f"{name}.") for name in names):
+            continue
+        top = module.partition(".")[0] or "MODULE"
+        raise UserError(
+            f"{key}: the stored run names {target!r}, which would be imported and run: give "
+            f"--trust {target if top == DATA else top} if that code is yours or you have read it."
+        )

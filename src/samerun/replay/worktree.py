@@ -1,5 +1,6 @@
 """The code of a recorded run in a folder of its own: its commit, and what was not committed."""
 
+import logging
 import os
 import re
 import shutil
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from samerun import uncommitted
 from samerun.config import UserError, as_dict
 from samerun.replay.origin import Facts, Origin, clean
 from samerun.tracking import StoredRun, folder_of
 
+_log = logging.getLogger(__name__)
 _PATCH = "provenance/uncommitted.diff"
 _LINK, _SUBMODULE = "120000", "160000"
 
@@ -61,6 +64,9 @@ def checked_out(origin: Origin, trusted: Sequence[str]) -> Iterator[Checkout]:
         folder = tree / below if (tree / below).is_dir() else tree
         _link_data(_strings(as_dict(origin.cfg.dataset)), Path.cwd(), folder)
         _link_data(origin.facts.left_out, top, tree)
+        missing = uncommitted.sentence(origin.facts.left_out)
+        if missing:
+            _log.warning("%s. Those that exist in this checkout are used as they are now.", missing)
         own = [tree / "src"] if (tree / "src").is_dir() else []
         moved = [_moved(entry, top, tree) for entry in python_path()]
         yield Checkout(folder=folder, source=(*own, *moved))

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from samerun.escaping import fence, markdown
 from samerun.replay import comparison, hunks, origin
 from samerun.replay.comparison import Row, State
 from samerun.replay.reproduce import effective
@@ -103,20 +104,20 @@ def show(found: Differences, out: Console) -> None:
 
 def as_markdown(found: Differences) -> str:
     """Returns the page in Markdown."""
-    lines = [f"# {origin.clean(found.first.name)} and {origin.clean(found.second.name)}", ""]
+    lines = [f"# {markdown(found.first.name)} and {markdown(found.second.name)}", ""]
     for part, title in _TITLES.items():
         rows = found.of(part)
         if rows:
             lines += [f"## {title}", "", *comparison.as_markdown(rows, "first", "second"), ""]
         if rows and part == "code" and found.code:
-            fence = "`" * 6  # longer than any fence that code is likely to hold
-            lines += [f"{fence}diff", found.code, fence, ""]
+            marks = fence(found.code)
+            lines += [f"{marks}diff", found.code, marks, ""]
     if len(lines) == 2:
         lines += ["Nothing that is known differs but the metrics below.", ""]
     lines += ["## Metrics", "", _summary(found), ""]
     if found.different_metrics:
         lines += ["| metric | first | second | difference |", "|---|---:|---:|---:|"]
-        lines += [f"| {' | '.join(cells)} |" for cells in _cells(found)]
+        lines += [f"| {' | '.join(map(markdown, cells))} |" for cells in _cells(found)]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from samerun import tracking
+from samerun.escaping import markdown
 from samerun.replay import comparison, verdict
 from samerun.replay.origin import clean
 from samerun.replay.reproduce import Reproduction
@@ -17,7 +18,7 @@ def as_markdown(found: Reproduction) -> str:
     """Returns the page in Markdown."""
     first, second = found.first, found.second
     lines = [
-        f"# Reproduction of {clean(first.name)}",
+        f"# Reproduction of {markdown(first.name)}",
         "",
         *verdict.as_lines(found.verdict),
         "",

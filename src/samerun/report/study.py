@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samerun.escaping import code_span, fence, markdown
 from samerun.report.study_trials import (
     best_trials,
     count_words,
@@ -91,7 +92,7 @@ def write(
     notes = [f"{name}: {reason}" for name, reason in missing.items()]
     if notes:
         text += "\n".join(
-            ["### Plots that are not there", "", *(f"- {line}" for line in notes), ""]
+            ["### Plots that are not there", "", *(f"- {markdown(line)}" for line in notes), ""]
         )
     run.log_text(text, "study.md")
     return notes
@@ -149,7 +150,7 @@ def words(
     lines += _best(study, best, children, command)
     lines += _table_of_trials(study, best, objectives, children)
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
-    lines += [f"| `{key}` | `{_cell(text)}` |" for key, text in space_words.items()]
+    lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in space_words.items()]
     lines += ["", f"Sampler {_part(study, 'sampler')}, pruner {_part(study, 'pruner')}.", ""]
     lines += _failures(study)
     return "\n".join([*lines, ""])
@@ -227,7 +228,8 @@ def _best(
         lines.append(f"samerun reproduce {children[trial.number][0]}")
     if not lines:
         return []
-    return [f"Trial {trial.number}, the {which}, again:", "", "```", *lines, "```", ""]
+    marks = fence("\n".join(lines))
+    return [f"Trial {trial.number}, the {which}, again:", "", marks, *lines, marks, ""]
 
 
 def _table_of_trials(
@@ -242,7 +244,11 @@ def _table_of_trials(
     is_front = len(study.directions) > 1
     shown = best if is_front else best[:_TOP]
     title = "Pareto front" if is_front else f"Best {len(shown)}" if len(shown) > 1 else "Best"
-    lines = [f"### {title}", "", f"| trial | {' | '.join(objectives)} | with | epochs | s | run |"]
+    lines = [
+        f"### {title}",
+        "",
+        f"| trial | {' | '.join(map(markdown, objectives))} | with | epochs | s | run |",
+    ]
     lines.append("|---|" + "---|" * (len(objectives) + 4))
     for trial in shown:
         seconds, run = seconds_of(trial), children.get(trial.number, ("", ""))
@@ -260,7 +266,9 @@ def _failures(study: "optuna.Study") -> list[str]:
     lines = ["### Failed", ""]
     for trial in failed[:_MOST_FAILURES]:
         reason = reason_of(trial) or "no reason written down"
-        lines.append(f"- trial {trial.number}: {reason} (`{param_words(trial.params)}`)")
+        lines.append(
+            f"- trial {trial.number}: {markdown(reason)} (`{_cell(param_words(trial.params))}`)"
+        )
     if len(failed) > _MOST_FAILURES:
         lines.append(f"- and {len(failed) - _MOST_FAILURES} more in `trials.csv`")
     return [*lines, ""]
@@ -273,9 +281,10 @@ def _values_words(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
 
 def _part(study: "optuna.Study", name: str) -> str:
     """The sampler or pruner as the config names it, which no storage knows, else its class."""
-    return f"`{study.user_attrs.get(f'samerun.{name}', type(getattr(study, name)).__name__)}`"
+    named = study.user_attrs.get(f"samerun.{name}", type(getattr(study, name)).__name__)
+    return f"`{code_span(str(named))}`"
 
 
 def _cell(text: str) -> str:
-    """A table's cell: a bar would end it."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    """What stands between backticks in a table: a bar would end the cell, a backtick the code."""
+    return code_span(text)

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from samerun.escaping import spreadsheet_cell
+
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
@@ -113,10 +115,9 @@ def to_csv(
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["number", "state", *objectives, *names, "run_id", "run_name", "seconds", "epochs"]
-        + ["reason"]
-    )
+    header = ["number", "state", *objectives, *names]
+    header += ["run_id", "run_name", "seconds", "epochs", "reason"]
+    writer.writerow([_safe(name) for name in header])
     for trial in trials_of(study):
         values = trial.values or [""] * len(objectives)
         seconds = seconds_of(trial)
@@ -124,5 +125,11 @@ def to_csv(
         row += [trial.params.get(name, "") for name in names]
         row += children.get(trial.number, ("", ""))
         row += ["" if seconds is None else round(seconds, 3)]
-        writer.writerow([*row, epochs_of(trial), reason_of(trial)])
+        row = [*row, epochs_of(trial), reason_of(trial)]
+        writer.writerow([_safe(cell) for cell in row])
     return text.getvalue()
+
+
+def _safe(cell: Any) -> Any:
+    """Numbers stay as they are; a text must not be computed by a spreadsheet."""
+    return spreadsheet_cell(cell) if isinstance(cell, str) else cell

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from samerun.config import Faults, Policy, redact
+from samerun.config import Faults, Policy, is_out_of_memory
+from samerun.redaction import redact
 
 
 class State(StrEnum):
@@ -80,7 +81,7 @@ def outcome_of(error: BaseException) -> Outcome:
         return Outcome(state=State.pruned, reason=f"pruned {first}".strip())
     if name == "Diverged":
         return Outcome(state=State.nan, reason=first)
-    if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+    if is_out_of_memory(error):
         return Outcome(state=State.out_of_memory, reason=f"out of memory: {first}".rstrip(": "))
     if name == "StoreAway":
         return Outcome(state=State.store_away, reason=first)

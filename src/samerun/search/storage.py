@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import HIDDEN, is_redacted_form, redact
 
 if TYPE_CHECKING:
     import optuna
@@ -30,7 +31,9 @@ _TABLES = {"studies", "trials", "version_info"}
 def full_url(url: str) -> str:
     """Puts the password back that is never written down."""
     given = os.environ.get(STORAGE_VARIABLE, "")
-    has_own = urlsplit(url).password not in (None, "***")
+    if given and HIDDEN in url and is_redacted_form(url, given):
+        return given
+    has_own = urlsplit(url).password not in (None, HIDDEN)
     return given if given and not has_own and _bare(given) == _bare(url) else url
 
 

@@ -6,7 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING, final
 
-from samerun.config import Trial, UserError, redact, stored_sweep
+from samerun.config import Trial, UserError, stored_sweep
+from samerun.redaction import redact
 
 if TYPE_CHECKING:
     import optuna

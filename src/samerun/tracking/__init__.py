@@ -19,4 +19,10 @@ from samerun.tracking.reopening import check_at_rest, create_child, reopen_run
 from samerun.tracking.run import NullRun, Run, Status, Terminated
 from samerun.tracking.spool import Point, read_points
 from samerun.tracking.store import answers, connect, experiment_id, host, resolve_uri
-from samerun.tracking.stored import list_artifacts, metric_histories, read_artifact, tag_run
+from samerun.tracking.stored import (
+    download_artifact,
+    list_artifacts,
+    metric_histories,
+    read_artifact,
+    tag_run,
+)

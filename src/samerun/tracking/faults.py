@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact
 
 _STATUS = re.compile(r"failed with error code (\d{3})")
 _NETWORK = (

@@ -1,13 +1,15 @@
 """Runs that are in the store already: found by ID, by the beginning of it, or by name."""
 
 import contextlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samerun.config import Config, UserError, redact
+from samerun.config import Config, UserError
+from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
 
@@ -117,8 +119,10 @@ def existing(uri: str | None = None) -> str:
     return full
 
 
-def ui_command(*, host: str, port: int, uri: str | None = None) -> list[str]:
-    """Returns the words after `python` that open MLflow's UI on the store.
+def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[str], dict[str, str]]:
+    """Returns the words after `python` that open MLflow's UI on the store, and its environment.
+
+    The store's URI may hold a password, and every user of a machine can read command lines.
 
     Raises:
         UserError: there is no database in this folder, or the store has a server of its own.
@@ -126,8 +130,8 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> list[str]:
     full = existing(uri)
     if full.startswith("http"):
         raise UserError(f"The runs are on a server that has its own UI: open {redact(full)}.")
-    words = ["-m", "mlflow", "ui", "--backend-store-uri", full, "--host", host]
-    return [*words, "--port", str(port)]
+    words = ["-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    return words, {**os.environ, "MLFLOW_BACKEND_STORE_URI": full}
 
 
 def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, final
 
-from samerun.config import redact
+from samerun.redaction import redact, redact_value
 from samerun.tracking.courier import Courier
 from samerun.tracking.delivery import ARTIFACTS, Delivery
 from samerun.tracking.lines import storable
@@ -146,7 +146,7 @@ class MlflowRun(Run):
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Writes down parameters; the whole of a very long one goes into an artifact."""
-        values = {key: storable(redact(str(value))) for key, value in params.items()}
+        values = {key: storable(str(redact_value(key, str(v)))) for key, v in params.items()}
         long = {key: value for key, value in values.items() if len(value) > _LONGEST_PARAM}
         if long:
             self._long_params |= long
@@ -158,7 +158,7 @@ class MlflowRun(Run):
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets tags; what is longer than MLflow takes is cut."""
-        values = {key: redact(str(value)) for key, value in tags.items()}
+        values = {key: str(redact_value(key, str(value))) for key, value in tags.items()}
         if values:
             self._say("tags", values={k: v[:_LONGEST_TAG] for k, v in values.items()})
 

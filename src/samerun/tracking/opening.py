@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from samerun import __version__, config
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact_value
 from samerun.tracking import store
 from samerun.tracking.faults import first_line, is_unavailable
 from samerun.tracking.mlflow_run import MlflowRun
@@ -96,7 +97,7 @@ def open_run(
                 {
                     "name": run.name,
                     "experiment": cfg.tracking.experiment,
-                    "tags": {key: redact(str(value)) for key, value in all_tags.items()},
+                    "tags": {key: str(redact_value(key, str(v))) for key, v in all_tags.items()},
                     "start_time": now(),
                 }
             )

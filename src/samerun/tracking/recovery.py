@@ -10,7 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
 from samerun.tracking.delivery import Delivery

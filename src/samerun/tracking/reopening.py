@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from samerun import config
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.creation import UID_TAG
 from samerun.tracking.folders import RUN_FILE, RunFacts, check_openable
@@ -188,7 +189,7 @@ def create_child(
     client = client or store.connect(store.uri_of(cfg))
     own = {key: value for key, value in own_tags(Path()).items() if key.startswith("mlflow.")}
     everything = {**own, **cfg.tracking.tags, **tags, "mlflow.parentRunId": parent_id}
-    safe = {key: redact(str(value)) for key, value in everything.items()}
+    safe = {key: str(redact_value(key, str(value))) for key, value in everything.items()}
     same = ("mlflow.parentRunId", "samerun.study", "samerun.trial")
     try:
         found = []

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from samerun import config
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.tracking.database import connect_file, database_file
 from samerun.tracking.faults import StoreUnavailable, is_unavailable
 
@@ -63,10 +64,10 @@ def full_uri(stored: str, given: str | None) -> str:
     Raises:
         UserError: its password is not known.
     """
-    if "***@" not in stored:
+    if HIDDEN not in stored:
         return stored
     for uri in (given, os.environ.get("MLFLOW_TRACKING_URI")):
-        if uri and "***@" not in uri and redact(uri).rstrip("/") == stored.rstrip("/"):
+        if uri and HIDDEN not in uri and is_redacted_form(stored, uri):
             return uri.rstrip("/")
     raise UserError(
         f"The store {stored} needs its password: set MLFLOW_TRACKING_URI to its whole address."
@@ -136,7 +137,7 @@ def _unreachable(uri: str, error: Exception) -> UserError:
         "Name or service not known": "there is no host of that name",
         "timed out": "it does not answer",
         "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted",
-        "error code 401": "it wants a user name and a password",
+        "error code 401": "it refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         "error code 403": "it refuses this user or this host name",
         "No module named": "the driver of that database is not installed",
     }

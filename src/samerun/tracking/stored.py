@@ -5,13 +5,15 @@ nothing here runs or unpickles what it reads.
 """
 
 import math
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samerun.config import UserError, redact
+from samerun.config import UserError
+from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.lookup import StoredRun, existing
 from samerun.tracking.spool import Point
@@ -98,6 +100,32 @@ def read_artifact(
         UserError: there is no such artifact, it is too large, or the path leads out of the run's
             artifacts.
     """
+    with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
+        target = Path(folder, "content")
+        download_artifact(run, path, target, uri=uri, most_bytes=most_bytes)
+        return target.read_bytes()
+
+
+def download_artifact(
+    run: StoredRun,
+    path: str,
+    target: Path,
+    *,
+    uri: str | None = None,
+    most_bytes: int | None = None,
+) -> None:
+    """Copies one of a run's artifacts to a file, without having it in memory.
+
+    Args:
+        run: the run.
+        path: such as `checkpoints/a.npz`.
+        target: the file; its folder exists.
+        uri: the store, by default that of this folder.
+        most_bytes: as for `read_artifact`.
+
+    Raises:
+        UserError: as `read_artifact`.
+    """
     inside = _inside(run, path)
     client = store.connect(existing(uri))
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
@@ -109,7 +137,7 @@ def read_artifact(
                 raise FileNotFoundError(f"{inside} is no file")
             if most_bytes is not None:
                 _check_size(run, inside, got.stat().st_size, most_bytes)
-            return got.read_bytes()
+            shutil.move(got, target)
         except Exception as error:
             raise _unreadable(run, inside, error) from error
 
@@ -192,4 +220,4 @@ def tag_run(run: StoredRun, tags: Mapping[str, str], *, uri: str | None = None) 
     """
     client = store.connect(existing(uri))
     for key, value in tags.items():
-        client.set_tag(run.id, key, redact(str(value)))
+        client.set_tag(run.id, key, str(redact_value(key, str(value))))

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from samerun.config.datasets.base import Dataset, HeldOut, Pictures, RandomSplit, Scaled
-from samerun.config.fields import above, at_least, config
+from samerun.config.fields import a_path, above, at_least, config
 
 
 class View(StrEnum):
@@ -113,7 +113,7 @@ class ImageFolder(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
     """
 
     kind: str = "image_folder"
-    path: str
+    path: str = a_path()
     height: int = above(0)
     width: int = above(0)
     channels: int = above(0)
@@ -128,7 +128,7 @@ class Npz(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
     """
 
     kind: str = "npz"
-    path: str
+    path: str = a_path()
 
 
 @config
@@ -142,7 +142,7 @@ class CustomDataset(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
 
     kind: str = "custom"
     target: str
-    params: dict[str, Any]
+    params: dict[str, Any] = a_path()
 
 
 KINDS: tuple[type[Dataset], ...] = (

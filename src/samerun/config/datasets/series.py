@@ -1,7 +1,7 @@
 """Data sets of time series; the values live in `conf/dataset/`."""
 
 from samerun.config.datasets.base import Dataset, HeldOut, Scaled, ScaledTarget
-from samerun.config.fields import above, at_least, config
+from samerun.config.fields import a_path, above, at_least, config
 
 
 @config
@@ -44,7 +44,7 @@ class SeriesCsv(Series):
     """
 
     kind: str = "series_csv"
-    path: str
+    path: str = a_path()
     date_column: str | None
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from samerun.config.datasets.base import Dataset, HeldOut, RandomSplit, Scaled, ScaledTarget
-from samerun.config.fields import config
+from samerun.config.fields import a_path, config
 
 
 class Missing(StrEnum):
@@ -53,7 +53,7 @@ class TableCsv(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget):
     """
 
     kind: str = "table_csv"
-    path: str
+    path: str = a_path()
     target: str
     target_type: TargetType
     numeric: list[str]

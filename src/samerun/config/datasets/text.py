@@ -8,7 +8,7 @@ from samerun.config.datasets.base import (
     RandomSplit,
     Texts,
 )
-from samerun.config.fields import above, at_least, config
+from samerun.config.fields import a_path, above, at_least, config
 
 
 @config
@@ -69,7 +69,7 @@ class TextFolder(Dataset, RandomSplit, HeldOut, LearntWords):
     """
 
     kind: str = "text_folder"
-    path: str
+    path: str = a_path()
 
 
 @config
@@ -83,7 +83,7 @@ class TextCsv(Dataset, RandomSplit, HeldOut, LearntWords):
     """
 
     kind: str = "text_csv"
-    path: str
+    path: str = a_path()
     text_column: str
     label_column: str
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from samerun.config.fields import config
+from samerun.config.fields import a_path, config
 from samerun.config.models.base import Model
 from samerun.config.spec import Task
 
@@ -23,7 +23,7 @@ class CustomModel(Model):
 
     kind: str = "custom"
     target: str
-    params: dict[str, Any]
+    params: dict[str, Any] = a_path()
 
 
 KINDS: tuple[type[Model], ...] = (CustomModel,)

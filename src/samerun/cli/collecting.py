@@ -1,0 +1,110 @@
+"""`samerun gc`: the disk space of checkpoints that can be made again."""
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from samerun.config import UserError
+
+if TYPE_CHECKING:
+    from samerun.replay.garbage import Entry
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "gc",
+        help="drop checkpoints of finished runs that were reproduced exactly",
+        description="Lists the runs of this machine that have checkpoints, and drops those of "
+        "FINISHED runs which `samerun reproduce` has trained again with the verdict EXACT. All "
+        "other checkpoints, and all metrics, predictions, models and configs, are kept.",
+    )
+    parser.add_argument(
+        "--older-than",
+        default="0s",
+        metavar="AGE",
+        help="only of runs that ended so long ago, such as 30d, 12h or 2w",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be dropped")
+    parser.set_defaults(run=gc_command)
+
+
+def gc_command(chosen: argparse.Namespace) -> int:
+    """Lists checkpoints and drops those that can be made again."""
+    oldest = seconds(chosen.older_than)
+    from samerun.replay import garbage
+
+    entries = garbage.survey(older_than_seconds=oldest)
+    if not entries:
+        print("No run of this machine has checkpoints: there is nothing to drop.")
+        return 0
+    _show(entries, dry_run=chosen.dry_run)
+    going = [entry for entry in entries if entry.kept_because is None]
+    kept = sum(entry.checkpoint_bytes for entry in entries if entry.kept_because is not None)
+    if chosen.dry_run:
+        freed = sum(entry.checkpoint_bytes for entry in going)
+        print(f"\nWould free {size(freed)} of {_runs(len(going))}; {size(kept)} are kept.")
+        return 0
+    freed = sum(garbage.collect(entry) for entry in going)
+    print(f"\nFreed {size(freed)} of {_runs(len(going))}; {size(kept)} are kept.")
+    return 0
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
+
+
+def _show(entries: "list[Entry]", *, dry_run: bool) -> None:
+    from samerun.replay.origin import clean
+
+    rows = [("run", "ID", "age", "status", "checkpoints", "other", "")]
+    for entry in entries:
+        drops = f"{'would drop' if dry_run else 'drop'}: EXACT reproduction {entry.proof}"
+        rows.append(
+            (
+                clean(entry.run.name, 60),
+                entry.run.id[:8],
+                age(entry.age_seconds),
+                entry.run.status,
+                size(entry.checkpoint_bytes),
+                size(entry.other_bytes),
+                clean(f"keep: {entry.kept_because}" if entry.kept_because else drops),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+
+
+def seconds(text: str) -> float:
+    """Returns an age such as `30d`, `12h` or `2w` in seconds.
+
+    Raises:
+        UserError: it is no such age.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhdw])", text)
+    if found is None:
+        raise UserError(
+            f"--older-than: received '{text}', expected a number and its unit (s, m, h, d or w), "
+            "such as 30d, 12h or 2w."
+        )
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def age(elapsed: float) -> str:
+    """Returns an age in its largest unit but weeks, such as `3d`."""
+    unit = max((u for u in "smhd" if elapsed >= _UNITS[u]), key=lambda u: _UNITS[u], default="s")
+    return f"{elapsed / _UNITS[unit]:.0f}{unit}"
+
+
+def size(number: float) -> str:
+    """Returns a number of bytes with three digits, such as `1.23 MB`."""
+    place = 0
+    while number >= 1000 and place < len(_SIZES) - 1:
+        number, place = number / 1000, place + 1
+    return f"{number:.3g} {_SIZES[place]}"

@@ -1,0 +1,50 @@
+"""Stored configs of earlier versions: the keys that they lack, with the values that they meant."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+ADDED: dict[str, Any] = {
+    "training.on_nan": "fail",
+    "training.on_memory": "fail",
+    "training.max_retries": 3,
+    "training.retry_learning_rate_factor": 0.5,
+    "checkpoint.after_success": "keep",
+    "tracking.patience_seconds": 30.0,
+}
+"""Keys that version 0.1.0 did not have, and the values with which a run behaves as it did then.
+
+They need not be the defaults of today, which stand in `conf/`."""
+
+
+def completed(node: DictConfig) -> DictConfig:
+    """Returns a stored config with the keys that did not exist when it was written.
+
+    Args:
+        node: what was stored; it is not changed.
+    """
+    whole = node.copy()
+    for key, value in ADDED.items():
+        group = key.partition(".")[0]
+        if OmegaConf.is_dict(node.get(group)) and key.partition(".")[2] not in node[group]:
+            OmegaConf.update(whole, key, value, force_add=True)
+    return whole
+
+
+def as_written_then(text: str, stored: str) -> str:
+    """Returns a config without the keys that code of another version may not know.
+
+    Args:
+        text: YAML of a config that is to be trained with the code of a stored run.
+        stored: YAML of that run's config; a key that it lacks is left out where it has the value
+            with which everything is as it was.
+    """
+    node, then = OmegaConf.create(text), OmegaConf.create(stored)
+    assert isinstance(node, DictConfig)
+    assert isinstance(then, DictConfig)
+    for key, value in ADDED.items():
+        group, _, name = key.partition(".")
+        part = node.get(group)
+        if name not in then.get(group, {}) and part is not None and part.get(name) == value:
+            del part[name]
+    return OmegaConf.to_yaml(node)

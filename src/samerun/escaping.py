@@ -1,0 +1,64 @@
+"""Text from data, stores and files, made harmless for where it is shown.
+
+A class name, a run's name or a text of a data set may be anything. A spreadsheet would compute it,
+a browser or MLflow's page would obey it as HTML, and a terminal its control characters.
+"""
+
+import re
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
+_MARKS = re.compile(r"([\\`*_\[\]|~#!])")
+
+
+def one_line(text: str, longest: int = 200) -> str:
+    """Returns a text as one harmless line for a terminal or a log.
+
+    Args:
+        text: any text.
+        longest: characters that are kept.
+    """
+    shown = "".join(letter if letter.isprintable() else "�" for letter in text[:longest])
+    return shown + ("…" if len(text) > longest else "")
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Returns a text for a CSV file, with a quote before what a spreadsheet would compute.
+
+    Args:
+        text: any text; one that is a number stays as it is.
+    """
+    is_formula = text.lstrip(" \n").startswith(_FORMULA) and not _NUMBER.match(text)
+    return f"'{text}" if is_formula else text
+
+
+def markdown(text: str) -> str:
+    """Returns a text that Markdown shows as it is: no HTML, link, picture, table or heading.
+
+    Args:
+        text: any text; line breaks and control characters become blanks.
+    """
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = line.replace("&", "&amp;").replace("<", "&lt;")
+    safe = _MARKS.sub(r"\\\1", line)
+    return re.sub(r"(?i)\b(https?|ftp|mailto|javascript|data):", r"\1\\:", safe)
+
+
+def code_span(text: str) -> str:
+    """Returns a text for the inside of a Markdown code span in a table.
+
+    Args:
+        text: any text.
+    """
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line.replace("`", "'").replace("|", "\\|")
+
+
+def fence(text: str) -> str:
+    """Returns the backticks that begin and end a Markdown code block with this text in it.
+
+    Args:
+        text: what stands in the block.
+    """
+    longest = max((len(found) for found in re.findall("`+", text)), default=0)
+    return "`" * max(3, longest + 1)

@@ -1,0 +1,137 @@
+"""What the config of a run may read here, if another machine recorded the run.
+
+Whoever can write to the store can write such a config. It may name any file of this machine, and
+what is trained on a file goes to the store: its vocabulary, its class names, its worst mistakes in
+full. So a path must stay inside the working folder, and the data must be the data that the run was
+trained with, unless the person at the terminal named it or gave `--trust data`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from samerun import config, data, tracking
+from samerun.config import Config, CustomDataset, UserError, listed
+from samerun.replay.origin import clean
+from samerun.replay.trust import DATA
+from samerun.tracking import StoredRun
+
+
+def check_paths(
+    run: StoredRun, cfg: Config, overrides: Sequence[str], trusted: Sequence[str]
+) -> None:
+    """Checks that the paths of a stored config stay inside the working folder.
+
+    Args:
+        run: the stored run.
+        cfg: its config with the changes of the command line.
+        overrides: these changes; a path that they name is the person's own.
+        trusted: what the person at the terminal trusts.
+
+    Raises:
+        UserError: another machine recorded the run, and a path leads outside.
+    """
+    if _is_trusted(run, trusted):
+        return
+    for key, value in config.paths(cfg).items():
+        reason = None if _is_named(key, overrides) else _why_outside(value)
+        if reason:
+            raise UserError(
+                f"{key}: run {run.id}, which this machine did not record, names "
+                f"'{clean(value)}', {reason}, and what is trained on it goes to the tracking "
+                f"store: give {key}=… with a path of your own, or --trust {DATA} if it may."
+            )
+
+
+def must_match(
+    run: StoredRun, cfg: Config, overrides: Sequence[str], trusted: Sequence[str]
+) -> bool:
+    """Whether the data here has to be, byte for byte, the data that a run was trained with.
+
+    Embedded and published data sets hold nothing of this machine.
+
+    Args:
+        run: the stored run.
+        cfg: its config with the changes of the command line.
+        overrides: these changes; data that they name is the person's own.
+        trusted: what the person at the terminal trusts.
+    """
+    if _is_trusted(run, trusted):
+        return False
+    keys = [f"dataset.{key}" for key in config.paths(cfg.dataset)]
+    if isinstance(cfg.dataset, CustomDataset):
+        keys = ["dataset.target"]
+    return bool(keys) and not any(_is_named(key, overrides) for key in keys)
+
+
+def check_data(run: StoredRun, stored: Config, here: Mapping[str, str] | None = None) -> None:
+    """Checks that the data here is the data that a run was trained with.
+
+    Args:
+        run: the stored run.
+        stored: its config, as it was recorded.
+        here: digests of the data, if they are known already.
+
+    Raises:
+        UserError: the run does not say which data it was, or it is another.
+    """
+    now = data.digests(stored.dataset) if here is None else here
+    check_digests(run.id, recorded_digests(run), now)
+
+
+def recorded_digests(run: StoredRun) -> dict[str, str]:
+    """Returns the digest of each split as the store has it."""
+    prefix = "samerun.data."
+    tags = run.tags.items()
+    return {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
+
+
+def check_digests(run_id: str, recorded: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Checks digests of splits that must be equal.
+
+    Args:
+        run_id: of the run.
+        recorded: as the store has them.
+        here: as they are here.
+
+    Raises:
+        UserError: they differ, or none were recorded.
+    """
+    differing = sorted(
+        split for split in {*recorded, *here} if recorded.get(split) != here.get(split)
+    )
+    if not differing:
+        return
+    reason = (
+        f"another than the run was trained with ({clean(listed(differing))})"
+        if recorded
+        else "not known to be the run's, which recorded no digest"
+    )
+    raise UserError(
+        f"dataset: run {run_id} was not recorded by this machine, and the data here is {reason}; "
+        "nothing was uploaded: give dataset.path=… with data of your own, or "
+        f"--trust {DATA} if this data may go to the tracking store."
+    )
+
+
+def _is_trusted(run: StoredRun, trusted: Sequence[str]) -> bool:
+    """Whether the person trusts the run's data, or this machine recorded it: its folder says so."""
+    return DATA in trusted or tracking.folder_of(run) is not None
+
+
+def _is_named(key: str, overrides: Sequence[str]) -> bool:
+    """Whether the command line gives this key, or a part of the config that holds it."""
+    typed = (word.lstrip("+").partition("=")[0].replace("/", ".") for word in overrides)
+    return any(re.match(rf"{re.escape(name)}([.\[]|$)", key) for name in typed)
+
+
+def _why_outside(value: str) -> str | None:
+    """Returns why a path does not stay inside the working folder, `None` where it does."""
+    if "://" in value:
+        return "an address"
+    here = Path.cwd()
+    try:
+        real = here.joinpath(Path(value).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, no such user, a NUL
+        return "which is no path"
+    return None if real.is_relative_to(here.resolve()) else "outside of the working folder"

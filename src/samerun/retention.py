@@ -1,0 +1,165 @@
+"""Which checkpoints of a finished run stay: `checkpoint.after_success`, and how others are dropped.
+
+Only checkpoints are ever removed: files of known names in a run's own folder, and their copies in
+the store. Metrics, predictions, models and configs are not looked at. Removing is safe to repeat.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from samerun import checkpoints, tracking
+from samerun.config import AfterSuccess, Config
+from samerun.redaction import redact
+from samerun.tracking import Status, StoredRun
+from samerun.tracking.recovery import ALIVE_LOCK
+from samerun.tracking.spool import OUTBOX_FILE, Spool
+
+CHECKPOINTS = "checkpoints"
+"""The folder of checkpoints, in a run's folder and among its artifacts."""
+DROPPED_TAG = "samerun.checkpoints_dropped"
+"""Tag of a run whose checkpoints `samerun gc` has removed; says which run proves that it may."""
+
+_FILES = (checkpoints.LAST, checkpoints.PREVIOUS, checkpoints.BEST, *checkpoints.UPLOADED)
+# Never `start.npz`: without what a fork began with it could not be reproduced.
+
+_log = logging.getLogger(__name__)
+
+
+def after_success(cfg: Config, folder: Path) -> None:
+    """Removes the checkpoints that a finished run is not to keep; never raises.
+
+    Called after the end of the run was written down. A run that did not finish keeps everything,
+    and so does one whose process is alive.
+
+    Args:
+        cfg: its config.
+        folder: its own folder.
+    """
+    policy = cfg.checkpoint.after_success
+    if policy is AfterSuccess.keep:
+        return
+    try:
+        with held(folder) as is_ours:
+            if not is_ours or end_of(folder)[0] != Status.finished:
+                return
+            kept = [checkpoints.BEST] if policy is AfterSuccess.best else []
+            if kept and not (folder / CHECKPOINTS / checkpoints.BEST).exists():
+                kept = [checkpoints.LAST]  # no checkpoint was due at the end of the best epoch
+            remove(folder, kept)
+            if has_uploads(folder) and is_delivered(folder):
+                run_id = tracking.run_in(folder)
+                (run,) = tracking.find_runs([run_id or ""], uri=cfg.tracking.uri)
+                empty_uploads(run, folder, uri=cfg.tracking.uri)
+    except Exception as error:
+        _log.warning(
+            "Not all checkpoints in %s could be removed: %s", folder, redact(str(error))[:200]
+        )
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Holds the lock of a run's folder; gives False where the run's process holds it."""
+    lock = FileLock(folder / ALIVE_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def end_of(folder: Path) -> tuple[str | None, int]:
+    """Returns how a run ended by its own folder, and when: a status, milliseconds since 1970.
+
+    `None` and 0 where the last thing written down is not its end.
+    """
+    try:
+        lines = (folder / OUTBOX_FILE).read_text(encoding="utf-8").splitlines()
+        last = json.loads(lines[-1])
+        if last["kind"] == "end":
+            return str(last["status"]), int(last["timestamp"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return None, 0
+
+
+def is_delivered(folder: Path) -> bool:
+    """Whether the store has everything of a run whose lock the caller holds."""
+    spool = Spool(folder)
+    try:
+        return spool.is_empty()
+    finally:
+        spool.close()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Returns the checkpoints in a run's folder, and halves of them that a kill left behind."""
+    own = folder / CHECKPOINTS
+    if own.is_symlink():  # samerun makes no such link: what is behind it is not the run's
+        return []
+    names = [name for file in _FILES for name in (file, f"{file}.new")]
+    return [own / name for name in names if (own / name).is_file()]
+
+
+def copies_in(folder: Path) -> list[Path]:
+    """Returns the copies in a run's folder from which checkpoints are uploaded."""
+    own = folder / "artifacts" / CHECKPOINTS
+    if own.is_symlink() or own.parent.is_symlink():
+        return []
+    return [own / name for name in checkpoints.UPLOADED if (own / name).is_file()]
+
+
+def has_uploads(folder: Path) -> bool:
+    """Whether a checkpoint was, or is to be, sent to the store."""
+    return bool(copies_in(folder))
+
+
+def size_of(files: Iterable[Path]) -> int:
+    """Returns the bytes of files on the disk; a file with several names counts once."""
+    sizes = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = os.lstat(file)
+            sizes[status.st_dev, status.st_ino] = status.st_size
+    return sum(sizes.values())
+
+
+def remove(folder: Path, kept: Collection[str] = ()) -> None:
+    """Removes the checkpoints in a run's folder, but not those that the store still waits for.
+
+    Args:
+        folder: the run's folder, whose lock the caller holds.
+        kept: names of checkpoints that stay.
+    """
+    for file in files_in(folder):
+        if file.name not in kept:
+            file.unlink(missing_ok=True)
+
+
+def empty_uploads(run: StoredRun, folder: Path | None, *, uri: str | None = None) -> None:
+    """Replaces a run's checkpoints in the store by empty files: not every store can delete one.
+
+    Args:
+        run: the run, which nobody else works on.
+        folder: its folder, whose copies go too.
+        uri: the store, by default that of this folder.
+    """
+    client = tracking.connect(tracking.resolve_uri(uri))
+    there = tracking.list_artifacts(run, CHECKPOINTS, uri=uri)
+    with tempfile.TemporaryDirectory(prefix="samerun-") as empty:
+        for name in checkpoints.UPLOADED:
+            if f"{CHECKPOINTS}/{name}" in there:
+                Path(empty, name).touch()
+                client.log_artifact(run.id, str(Path(empty, name)), CHECKPOINTS)
+    for file in copies_in(folder) if folder is not None else ():
+        file.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""`samerun tensorboard`: links to event files of this machine's own runs, and to nothing else."""
+
+import json
+import os
+
+import pytest
+
+from samerun import cli, tracking
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The links that TensorBoard would be given; it is not started."""
+    links = {}
+
+    def look(_, __, words):
+        folder = words[words.index("--logdir") + 1]
+        links.update({name: os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)})
+        return 0
+
+    monkeypatch.setattr(os, "spawnv", look)
+    return links
+
+
+@pytest.fixture
+def recorded(store, project):
+    """Makes a run that this machine recorded, with event files in its folder; returns its ID."""
+
+    def make(name, has_events=True):
+        folder = project / "outputs" / str(len(list(project.glob("outputs/*"))))
+        (folder / "tensorboard").mkdir(parents=True) if has_events else folder.mkdir(parents=True)
+        run_id = store({}, name=name, folder=str(folder))
+        facts = {"id": run_id, "name": "n", "uri": tracking.resolve_uri(None), "experiment_id": "1"}
+        (folder / "run.json").write_text(json.dumps(facts))
+        return run_id, folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "name", ["{out}/LINK", "../../LINK", "..", ".", "a/b", "\x1b]0;owned\x07", "x" * 500, "ü= 1"]
+)
+def test_a_run_is_shown_under_a_name_that_leads_nowhere(
+    recorded, shown, tmp_path_factory, capsys, name
+):
+    out = tmp_path_factory.mktemp("out")
+    run_id, folder = recorded(name.format(out=out))
+    assert cli.main(["tensorboard", run_id]) == 0
+    ((link, target),) = shown.items()
+    assert target == str(folder / "tensorboard")
+    assert link.endswith(f"-{run_id[:8]}")
+    assert not os.listdir(out)
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
+def test_two_runs_of_one_name_are_two(recorded, shown):
+    first, second = recorded("same")[0], recorded("same")[0]
+    assert cli.main(["tensorboard", first, second, first[:12]]) == 0
+    assert sorted(shown) == sorted(f"same-{run_id[:8]}" for run_id in (first, second))
+
+
+def test_a_folder_that_only_the_store_names_is_not_shown(
+    store, recorded, shown, tmp_path_factory, capsys
+):
+    theirs = tmp_path_factory.mktemp("theirs")
+    (theirs / "tensorboard").mkdir()
+    stranger = store({}, name="\x1b[2Jstranger", folder=str(theirs))
+    assert cli.main(["tensorboard", stranger]) == 2
+    said = capsys.readouterr().err
+    assert "TensorBoard has nothing to show" in said
+    assert "\x1b" not in said
+    run_id, _ = recorded("mine")
+    assert cli.main(["tensorboard", stranger, run_id]) == 0
+    assert list(shown) == [f"mine-{run_id[:8]}"]
+    assert "is in no folder of this machine: left out" in capsys.readouterr().err
+
+
+def test_a_run_without_event_files_is_named(recorded, shown, capsys):
+    run_id, _ = recorded("bare", has_events=False)
+    assert cli.main(["tensorboard", run_id]) == 2
+    assert "has no event files" in capsys.readouterr().err

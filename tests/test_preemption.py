@@ -1,0 +1,106 @@
+"""A scheduler takes the machine away: the same command again continues the same run."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from samerun import tracking
+from samerun.cli.ends import TERMINATED
+
+WORDS = (
+    "model=mlp",
+    "model.units=[16]",
+    "model.dropout=0.3",
+    "dataset.batch_size=2",
+    "training.epochs=6",
+    "tracking.log_figures=false",
+    "tracking.tensorboard=false",
+    "tracking.log_model=false",
+    "tracking.if_exists=resume",
+    "checkpoint.every_steps=50",
+)
+
+
+def started(folder):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "samerun", "train", *WORDS],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def after_epochs(process, number):
+    """Waits until the process has trained so many epochs more; returns what it printed."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        number -= line.startswith("epoch ")
+        if not number:
+            break
+    return "".join(lines)
+
+
+def came_to(folder):
+    """The one run of the folder: exact values of every metric, one a step, and its weights."""
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    (run,) = tracking.find_runs(uri=uri)
+    client, points = tracking.connect(uri), {}
+    for key in run.metrics:
+        for point in client.get_metric_history(run.id, key):
+            assert (key, point.step) not in points
+            if key.startswith(("train/", "validation/", "test/", "learning_rate")):
+                points[key, point.step] = point.value.hex()
+    return run, points
+
+
+@pytest.mark.slow
+def test_the_same_command_again_ends_as_if_nobody_had_taken_the_machine(project, tmp_path_factory):
+    # 1. SIGTERM, as a scheduler sends it: a checkpoint, exit code 143, KILLED.
+    first = started(project)
+    after_epochs(first, 1)
+    first.terminate()
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == TERMINATED, said
+    (run,) = tracking.find_runs()
+    assert run.status == "KILLED"
+    # 2. Queued again: the same run; then SIGTERM and, before it has ended, SIGTERM again.
+    second = started(project)
+    said = after_epochs(second, 1)
+    assert f"Going on with {run.name} after epoch" in said
+    second.terminate()
+    second.terminate()
+    said, _ = second.communicate(timeout=120)
+    assert second.returncode in (TERMINATED, -signal.SIGTERM), said
+    # 3. Again; the machine is gone before the end of the grace period.
+    third = started(project)
+    after_epochs(third, 1)
+    third.terminate()
+    third.kill()
+    third.wait(timeout=120)
+    # 4. Undisturbed, and once more when there is nothing left to do.
+    last = started(project)
+    said, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, said
+    again = started(project)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert "The same run has finished" in said
+    resumed, points = came_to(project)
+    assert (resumed.id, resumed.status) == (run.id, "FINISHED")
+    assert resumed.num_resumed == 3
+    assert "samerun.resume_differs" not in resumed.tags
+    # Bit for bit a run in one piece.
+    elsewhere = tmp_path_factory.mktemp("whole")
+    whole = started(elsewhere)
+    said, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, said
+    expected, its_points = came_to(elsewhere)
+    assert resumed.tags["samerun.weights"] == expected.tags["samerun.weights"]
+    assert points == its_points
