@@ -334,3 +334,15 @@ def test_a_trial_hears_every_epoch_and_goes_on_if_it_is_let(whole, tmp_path):
     resumed = train(BROKEN, run_in(tmp_path), state=state_in(tmp_path), trial=on)
     assert result_of(resumed) == result_of(result)
     assert on.told == {3: values[2]}
+
+
+def test_what_was_logged_is_on_the_disk_before_each_checkpoint(tmp_path, monkeypatch):
+    run, order = run_in(tmp_path), []
+    monkeypatch.setattr(run, "sync_to_disk", lambda: order.append("flush"))
+    write = checkpoints.write
+    monkeypatch.setattr(
+        checkpoints, "write", lambda *w, **o: order.append("checkpoint") or write(*w, **o)
+    )
+    train([*BROKEN, "training.epochs=2"], run)
+    assert len(order) >= 4
+    assert order == ["flush", "checkpoint"] * (len(order) // 2)

@@ -9,6 +9,7 @@ import pytest
 import faulty
 from faulty import Fault
 from samerun import config, tracking
+from samerun.cli import main
 from samerun.config import UserError
 from test_tracking_server import Server
 
@@ -210,3 +211,40 @@ def test_the_end_of_a_run_waits_no_longer_than_its_patience(proxy, direct, caplo
     stored = direct.get_run(run.id)
     assert stored.info.status == "FINISHED"
     assert not stored.data.tags.get("samerun.undelivered")
+
+
+def test_training_without_a_server_ends_well_and_is_delivered_whole_later(
+    proxy, direct, capsys, caplog
+):
+    cfg = configured(proxy)
+    proxy.fault = lambda method, where, body: Fault(is_lost=True)
+    words = ["model=mlp", "debug=fast", f"tracking.uri={proxy.uri}", "hydra.run.dir=run"]
+    words += [f"tracking.experiment={cfg.tracking.experiment}", "tracking.patience_seconds=3"]
+    assert main(["train", *words]) == 0
+    uid = facts("run")["uid"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"sync {uid}" in shown
+    for asked in ("skip", "resume"):
+        assert main(["train", *words, f"tracking.if_exists={asked}"]) == 2
+        assert "cannot be answered while the tracking store is unavailable" in (
+            " ".join(capsys.readouterr().err.split())
+        )
+    proxy.fault = lambda method, where, body: None
+    tracking.deliver(Path("run"))
+    (stored,) = runs_in(direct, cfg)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.tags["samerun.weights"]
+    wanted = {(p.key, p.step, p.value) for p in tracking.read_points(Path("run"))}
+    got = {
+        (key, p.step, p.value)
+        for key in stored.data.metrics
+        for p in direct.get_metric_history(stored.info.run_id, key)
+    }
+    assert got == wanted
+    (found,) = tracking.find_runs([stored.info.run_id[:12]], uri=proxy.uri)
+    root = Path("run/artifacts")
+    here = sorted(str(f.relative_to(root)) for f in root.rglob("*") if f.is_file())
+    assert tracking.list_artifacts(found, uri=proxy.uri) == here
+    direct.set_tag(stored.info.run_id, "samerun.undelivered", "1 point")
+    assert main(["train", *words[:-1], "tracking.if_exists=skip"]) == 2
+    assert f"samerun sync {stored.info.run_id}" in " ".join(capsys.readouterr().err.split())

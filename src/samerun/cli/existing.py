@@ -36,8 +36,27 @@ def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
 
 
 def finished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
-    """Returns the latest run that has finished."""
-    return next((run for run in runs if run.status == "FINISHED"), None)
+    """Returns the latest run that has finished and is all in the store."""
+    return next((r for r in runs if r.status == "FINISHED" and not _undelivered(r)), None)
+
+
+def _undelivered(run: tracking.StoredRun) -> str:
+    return run.tags.get("samerun.undelivered", "")
+
+
+def check_delivered(runs: list[tracking.StoredRun]) -> None:
+    """Checks that no finished run has something left that the store lacks.
+
+    Raises:
+        UserError: there is one; neither can it be skipped nor is there anything to resume.
+    """
+    for run in runs:
+        if run.status == "FINISHED" and _undelivered(run):
+            raise config.UserError(
+                f"The same run has finished ({run.id}), but the tracking store does not have all "
+                f"of it: deliver it with `samerun sync {run.id}`, or train it again with "
+                "tracking.if_exists=rerun."
+            )
 
 
 def unfinished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:

@@ -157,6 +157,7 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
         result = done.tags.get("samerun.result", "no result")
         print(clean(f"The same run has finished: {done.name} ({done.id}): {result}", 400))
         return done
+    existing.check_delivered(runs)
     going_on = existing.unfinished(runs)
     if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
         return None
@@ -217,11 +218,18 @@ def _show_end(
         [
             ("score", result.sentence),
             ("run", f"{run.name}  {run.id}"),
-            ("look", run.url or f"{program()} ui"),
+            _look(run),
             ("again", _command(composition).replace("samerun", program(), 1)),
         ],
         out,
     )
+
+
+def _look(run: "Run") -> tuple[str, str]:
+    """Returns where to look at a run, or what has to be done before."""
+    if run.undelivered:
+        return "sync", f"{program()} sync {run.id}  (the store does not have {run.undelivered})"
+    return "look", run.url or f"{program()} ui"
 
 
 @contextlib.contextmanager

@@ -250,13 +250,13 @@ class MlflowRun(Run):
         self._spool.add("end", status=str(status), timestamp=now(), reason=text)
         self._spool.sync_to_disk()
         delivered = self._courier.finish(self._patience)
-        missing = self._spool.missing()
-        if missing or not delivered:
+        self.undelivered = self._spool.missing() or ("" if delivered else "its end")
+        if self.undelivered:
             _log.warning(
                 "The tracking store does not have all of run %s: %s. It is kept in %s; deliver it "
                 "with `samerun sync %s`.",
                 self.name,
-                missing or "its end is missing",
+                self.undelivered,
                 self.folder,
                 self.id,
             )

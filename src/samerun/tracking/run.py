@@ -34,6 +34,7 @@ class Run(abc.ABC):
         folder: the run's own folder on disk, which holds everything that the store gets.
         url: address of the run in MLflow's pages, or `None` if no server is known.
         experiment_id: the experiment it belongs to; empty while the store has not been asked.
+        undelivered: after the end, what the store does not have, such as `3 artifacts`; else empty.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Run(abc.ABC):
     folder: Path
     url: str | None
     experiment_id: str
+    undelivered: str = ""
 
     @abc.abstractmethod
     def log_params(self, params: Mapping[str, str]) -> None:
