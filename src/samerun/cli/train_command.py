@@ -76,8 +76,11 @@ def train_command(words: list[str]) -> int:
     if any(word.lstrip("+").startswith("sweep=") for word in plain):
         return _sweep(flags, plain)
     if not _asks_hydra(flags, plain):
+        from samerun import tracking
+
         for combination in combinations(words):
-            checked(config.compose(combination))
+            composition = checked(config.compose(combination))
+            tracking.resolve_uri(composition.config.tracking.uri)  # before a folder is made
     return hand_to_hydra(words)
 
 
