@@ -13,10 +13,13 @@ from samerun.cli.looking import experiments_command, tensorboard_command, ui_com
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
 from samerun.cli.server_command import add_server_parser
+from samerun.cli.syncing import add_sync, mention_undelivered
 from samerun.cli.train_command import hand_to_hydra, train_command
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private
 from samerun.redaction import guard_output, redact
+
+_OPENS_STORE = ("train", "resume", "reproduce", "diff", "ui", "tensorboard")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -63,6 +66,8 @@ def _run(words: list[str]) -> int:
     if words[:1] == ["-sc"] or any(word.startswith("--shell-completion") for word in words[:1]):
         return _complete(words)
     parser = _parser()
+    if words and words[0] in _OPENS_STORE and not {"-h", "--help"} & set(words):
+        mention_undelivered()
     if words[:1] == ["train"]:  # Hydra reads the rest
         return train_command(words[1:])
     if words[:1] == ["resume"]:
@@ -99,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     board.set_defaults(run=tensorboard_command)
+    add_sync(commands)
     add_gc(commands)
     gallery = commands.add_parser("experiments", help="list the experiments that come with samerun")
     gallery.add_argument("--markdown", action="store_true", help="as the page of the gallery")
@@ -116,8 +122,8 @@ def _complete(words: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
-        commands = ["train", "resume", "reproduce", "diff", "experiments", "ui", "tensorboard"]
-        commands += ["server", "gc", "completion"]
+        commands = ["train", "resume", "reproduce", "diff", "sync", "experiments", "ui"]
+        commands += ["tensorboard", "server", "gc", "completion"]
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

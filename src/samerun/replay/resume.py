@@ -81,7 +81,7 @@ def plan_resume(
     origin.check_trained(run)
     if not fork:
         _check_no_trial(run)
-        tracking.check_at_rest(run, take_over=take_over)
+        tracking.check_at_rest(run, uri=uri, take_over=take_over)
     found = origin.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
     if fork:
@@ -106,7 +106,7 @@ def plan_resume(
             foreign.check_data(run, stored)
         if not fork:
             _check_code(run, cfg, found.facts)
-        own = tracking.folder_of(run)
+        own = tracking.folder_of(run, uri=uri)
         folder = folder if fork or own is None else own
         state, told = _find_state(run, own, uri)
         if state is None:
@@ -255,7 +255,7 @@ def find_state(
     Raises:
         UserError: the code changed since.
     """
-    state, _ = _find_state(run, tracking.folder_of(run), uri)
+    state, _ = _find_state(run, tracking.folder_of(run, uri=uri), uri)
     if state is not None:
         _check_code(run, cfg, origin.facts_of(run, uri=uri))
     return state
