@@ -25,6 +25,7 @@ LEVELS = {
     "identity": 1,
     "tracking": 1,
     "throughput": 1,
+    "beginning": 2,
     "callbacks": 2,
     "events": 2,
     "plots": 2,
@@ -39,6 +40,7 @@ LEVELS = {
     "__init__": 6,
 }
 WITHIN_LEVEL = {
+    ("logbook", "beginning"),
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),

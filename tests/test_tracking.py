@@ -100,10 +100,19 @@ def test_what_mlflow_refuses_does_not_keep_back_the_rest(client, caplog):
     assert stored.data.params == {"a": "1", "b": "3"}
     assert stored.data.metrics == {"loss": 1.0}
     assert stored.info.status == "FINISHED"
-    assert sorted(message.split(",")[0] for message in caplog.messages) == [
-        "MLflow refused metric 'a*name;it?refuses'",
-        "MLflow refused param 'a'",
+    assert stored.data.tags["samerun.undelivered"] == "1 param, 1 point"
+    assert sorted(message.split(";")[0] for message in caplog.messages[:2]) == [
+        "The tracking store refused metric 'a*name",
+        "The tracking store refused param 'a'",
     ]
+    assert f"`samerun sync {run.id}`" in caplog.messages[2]
+    refused = [json.loads(line) for line in Path("1/refused.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["key"]) for line in refused] == [
+        ("metric", "a*name;it?refuses"),
+        ("param", "a"),
+    ]
+    assert refused[1]["reason"].startswith("Changing param values is not allowed")
+    assert refused[1]["entry"]["value"] == "2"
 
 
 def test_artifacts_are_kept_in_the_folder_and_in_the_store(client, tmp_path):
@@ -224,8 +233,8 @@ def test_what_waits_at_the_end_is_delivered_later_exactly_once(client, caplog):
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_text("late", "notes.txt")
     assert client.get_run(run.id).info.status == "RUNNING"
-    assert "1 metric points wait in" in caplog.messages[-1]
-    assert "metrics.jsonl" in caplog.messages[-1]
+    assert "1 artifact, 1 point. It is kept in" in caplog.messages[-1]
+    assert f"`samerun sync {run.id}`" in caplog.messages[-1]
     with pytest.raises(UserError, match="nothing is lost"):
         tracking.deliver(Path("1"))
     change_tables("alter table away rename to metrics")

@@ -29,7 +29,10 @@ def taken(spool: Spool) -> list[Point]:
 
 def entries(spool: Spool) -> list[Line]:
     lines: list[Line] = []
-    spool.deliver_entries(spool.entries_waiting(), lines.append)
+    for entry in spool.entries_waiting():
+        if not spool.is_outdated(entry):
+            lines.append(entry[0])
+        spool.entries_delivered([entry])
     return lines
 
 

@@ -1,7 +1,6 @@
 """What a run writes down about itself: parameters, data, model, results, and a page in words."""
 
 import csv
-import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from samerun import events, identity, optim, plots
-from samerun.config import Composition, Config, Layout, Task, as_dict, fingerprint, flatten
+from samerun.beginning import (
+    describe_origin as describe_origin,  # callers of version 0.1.0 find it here
+)
+from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.data import Data
 from samerun.evaluation import (
     ClassificationReport,
@@ -24,44 +26,7 @@ from samerun.evaluation import (
     weight_samples,
 )
 from samerun.models import sample
-from samerun.provenance import Provenance
 from samerun.tracking import Run
-
-
-def describe_origin(run: Run, composition: Composition, provenance: Provenance) -> None:
-    """Writes the config and where the run comes from, before anything heavy begins.
-
-    Args:
-        run: where to write.
-        composition: the config and how it was composed.
-        provenance: code, environment, machine.
-    """
-    cfg, code = composition.config, provenance.code
-    run.log_params(flatten(cfg))
-    tags = {
-        "samerun.model": cfg.model.kind,
-        "samerun.dataset": cfg.dataset.kind,
-        "samerun.fingerprint.config": fingerprint(cfg),
-        "samerun.fingerprint.code": code.digest,
-        "samerun.command": provenance.command,
-    }
-    if code.commit:  # outside a git checkout nothing is known of either
-        tags |= {"mlflow.source.git.commit": code.commit, "samerun.commit": code.commit}
-        tags["samerun.dirty"] = str(code.is_dirty).lower()
-    if code.branch:
-        tags["mlflow.source.git.branch"] = code.branch
-    run.set_tags(tags)
-    run.log_text(composition.resolved, "config/resolved.yaml")
-    run.log_text(composition.composed, "config/composed.yaml")
-    run.log_text("\n".join(composition.overrides) + "\n", "config/overrides.txt")
-    files = identity.code_files(cfg)
-    run.log_text(json.dumps(files, indent=1), "provenance/files.json")
-    plain = dataclasses.asdict(provenance) | {"own_packages": identity.own_packages(cfg)}
-    diff = plain["code"].pop("diff")
-    run.log_text(json.dumps(plain, indent=2), "provenance/provenance.json")
-    run.log_text(_requirements(provenance.packages), "provenance/requirements.txt")
-    if diff:
-        run.log_text(diff, "provenance/uncommitted.diff")
 
 
 def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
@@ -231,10 +196,6 @@ def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
         writer.writerow([epoch, *(repr(value) for value in values)])
     return text.getvalue()
-
-
-def _requirements(packages: Mapping[str, str]) -> str:
-    return "".join(f"{name}=={version}\n" for name, version in packages.items())
 
 
 def _page(cfg: Config, result: Any, epochs: int, seconds: float) -> str:

@@ -24,8 +24,8 @@ from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
+from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
-from samerun.tracking.spool import write_whole
 
 if TYPE_CHECKING:
     import optuna
@@ -355,7 +355,13 @@ def _parent_run(plan: Plan, study: "optuna.Study") -> Iterator[tracking.Run]:
     elif known:  # the study is ours: whoever ran it elsewhere is silent
         opened = tracking.reopen_run(plan.folder, run_id=known, uri=uri, tags=tags, take_over=True)
     else:
-        opened = tracking.open_run(plan.base, plan.folder, name=plan.name, tags=tags)
+        opened = tracking.open_run(
+            plan.base,
+            plan.folder,
+            name=plan.name,
+            tags=tags,
+            needs_store=True,  # trials are created under it
+        )
     with opened as run:
         if not known:
             run.log_params({**config.flatten(plan.base), **_params(plan)})

@@ -158,6 +158,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         }
         best_epoch = self.made["early_stopping"].best_epoch
         folder = self.run.folder / "checkpoints"
+        # What was logged before a checkpoint is not logged again by a run that resumes from it.
+        self.run.sync_to_disk()
         checkpoints.write(
             folder,
             State(epoch=epoch, step=step, arrays=arrays, meta=meta),

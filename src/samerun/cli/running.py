@@ -50,7 +50,8 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
     Returns:
         What it came to; or the run in the store, where nothing was trained.
     """
-    from samerun import tracking
+    from samerun import provenance, tracking
+    from samerun.beginning import describe_origin
     from samerun.cli.stopping import stopping_gently
 
     cfg = composition.config
@@ -62,7 +63,14 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
             if earlier is not None:
                 return earlier
         name = tracking.run_name(cfg, composition.overrides)
-        with _told_how_to_go_on(folder), tracking.open_run(cfg, folder, name=name) as run:
+        found = provenance.collect(_command(composition))
+        opened = tracking.open_run(
+            cfg,
+            folder,
+            name=name,
+            describe=lambda run: describe_origin(run, composition, found),
+        )
+        with _told_how_to_go_on(folder), opened as run:
             out, result = _trained(composition, run)
         _show_end(composition, run, result, out)
         return result
@@ -70,13 +78,10 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
 
 def _trained(composition: config.Composition, run: "Run") -> "tuple[Console, Result]":
     """Trains from the beginning."""
-    from samerun import provenance
-
     with quiet():
-        from samerun import logbook, screen, training
+        from samerun import screen, training
     out = screen.console()
     screen.show_config(composition.config, out)
-    logbook.describe_origin(run, composition, provenance.collect(_command(composition)))
     return out, training.train(composition.config, run, out)
 
 
@@ -100,6 +105,7 @@ def _run_trial(composition: config.Composition, folder: Path) -> "Result":
                 uri=cfg.tracking.uri,
                 tags={"samerun.resumed": str(stored.num_resumed + 1)} if state else {},
                 take_over=True,  # the sweep knows that nobody else works on it
+                patience=cfg.tracking.patience_seconds,
             )
             run = stack.enter_context(again)
         with quiet():
@@ -127,12 +133,23 @@ def _stores_may_be_away() -> Iterator[None]:
 
 def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     """Does what `tracking.if_exists` says with the same run, if there is one."""
+    from samerun import tracking
     from samerun.cli import existing
     from samerun.config.own_code import targets
     from samerun.replay import resume
     from samerun.replay.origin import clean
 
-    runs = existing.same_runs(cfg)
+    try:
+        runs = existing.same_runs(cfg)
+    except Exception as error:
+        if not tracking.is_unavailable(error):
+            raise
+        raise config.UserError(
+            f"tracking.if_exists: received '{cfg.tracking.if_exists}', but whether the same run "
+            f"exists cannot be answered while the tracking store is unavailable "
+            f"({tracking.first_line(error)}): start the store, or train without looking with "
+            "tracking.if_exists=rerun."
+        ) from error
     done = existing.finished(runs)
     if done is not None:
         result = done.tags.get("samerun.result", "no result")
@@ -151,7 +168,6 @@ def go_on(plan: "Plan") -> "Result":
     Args:
         plan: how.
     """
-    from samerun import tracking
     from samerun.cli.stopping import stopping_gently
     from samerun.replay import resume
     from samerun.replay.origin import clean
@@ -168,12 +184,21 @@ def go_on(plan: "Plan") -> "Result":
     lines = [
         ("score", result.sentence),
         ("run", f"{result.run_name}  {result.run_id}"),
-        ("look", tracking.url_of(result.run_id, uri=plan.uri) or f"{program()} ui"),
+        ("look", _address(result.run_id, plan.uri) or f"{program()} ui"),
     ]
     if not plan.is_fork:
         lines.append(("again", f"{program()} reproduce {result.run_id[:8]}"))
     screen.show_lines(lines, out)
     return result
+
+
+def _address(run_id: str, uri: str) -> str | None:
+    """Returns where to look at a run; a store that is unavailable by now keeps its end as it is."""
+    from samerun import tracking
+
+    with contextlib.suppress(Exception):
+        return tracking.url_of(run_id, uri=uri)
+    return None
 
 
 def _command(composition: config.Composition) -> str:
@@ -198,14 +223,16 @@ def _show_end(
 
 @contextlib.contextmanager
 def _told_how_to_go_on(folder: Path) -> Iterator[None]:
-    """Notes on an interruption how the run goes on, if a checkpoint was written."""
-    from samerun.tracking import Terminated, run_in
+    """Notes on an interruption how the run is resumed, if a checkpoint was written."""
+    from samerun.tracking import Terminated, is_created, run_in
 
     try:
         yield
     except (KeyboardInterrupt, Terminated) as error:
         run_id = run_in(folder)
         if run_id is not None and (folder / "checkpoints" / "last.npz").exists():
+            if not is_created(folder):
+                error.add_note(f"First deliver it with: {program()} sync {run_id}")
             error.add_note(f"It goes on with: {program()} resume {run_id}")
         raise
 

@@ -73,9 +73,15 @@ def above(low: float) -> Any:
     return field(metadata={"range": Range(low=low, open_low=True)})
 
 
-def between(low: float, high: float) -> Any:
-    """A field for numbers from `low` to `high`, both allowed."""
-    return field(metadata={"range": Range(low=low, high=high)})
+def between(low: float, high: float, *, default: Any = dataclasses.MISSING) -> Any:
+    """A field for numbers from `low` to `high`, both allowed.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+        default: its value in configs that were stored before there was such a field.
+    """
+    return field(default=default, metadata={"range": Range(low=low, high=high)})
 
 
 def fraction() -> Any:

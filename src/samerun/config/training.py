@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.fields import above, at_least, config, fraction
+from samerun.config.fields import above, at_least, between, config, fraction
 from samerun.config.spec import Task
 
 
@@ -166,6 +166,9 @@ class Tracking:
         if_exists: what to do when the same run is in the store already.
         profile_steps: first and last training step to trace for TensorBoard's profiler; empty for
             none.
+        patience_seconds: how long the end of a run waits for the tracking store at most, and its
+            beginning for a locked database; what is not delivered by then stays in the run's folder
+            for `samerun sync`.
     """
 
     uri: str | None
@@ -178,3 +181,4 @@ class Tracking:
     tensorboard: bool
     if_exists: IfExists
     profile_steps: list[int] = above(0)
+    patience_seconds: float = between(0, 86_400, default=30.0)

@@ -273,9 +273,9 @@ def go_on(plan: Plan, out: "Console") -> "Result":
             plan.folder,
             name=tracking.run_name(cfg, plan.composition.overrides),
             tags=_fork_tags(plan),
+            describe=lambda run: logbook.describe_origin(run, plan.composition, place),
         )
         with forked as run:
-            logbook.describe_origin(run, plan.composition, place)
             state = plan.state
             if state is not None:
                 state = training.forked(fork.with_rate_of(state, cfg), cfg)
@@ -290,6 +290,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         uri=plan.uri,
         tags={"samerun.resumed": str(number), **_changed_tags(plan)},
         take_over=plan.take_over,
+        patience=cfg.tracking.patience_seconds,
     )
     with again as run:
         # MLflow's parameters stay as they were; the config that is reproduced later is this one.

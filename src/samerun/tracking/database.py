@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samerun.config import UserError
+from samerun.tracking.faults import StoreUnavailable, is_locked
 
 _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
@@ -32,12 +34,22 @@ def database_file(uri: str) -> Path:
     return Path(name).absolute()
 
 
-def connect_file(uri: str) -> Any:
-    """Opens an SQLite store; one process at a time, since four at once break a fresh one."""
+def connect_file(uri: str, *, patience: float = 30.0) -> Any:
+    """Opens an SQLite store; one process at a time, since four at once break a fresh one.
+
+    Args:
+        uri: the address of a file.
+        patience: seconds to wait while another process holds the database locked.
+
+    Raises:
+        StoreUnavailable: it is still locked after that.
+        UserError: it cannot be used.
+    """
     from mlflow import MlflowClient
 
     file = database_file(uri)
     with _database_lock(file):
+        _wait_until_free(file, patience)
         check_database(file)
         if _tables(file):
             _follow_move(file)
@@ -47,11 +59,40 @@ def connect_file(uri: str) -> Any:
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
         except Exception as error:
+            if is_locked(error):
+                raise _locked(file, 0) from error
             raise UserError(
                 f"tracking.uri: received '{uri}', which cannot be used as MLflow's database "
                 f"({str(error).splitlines()[0][:200]}): move the file away or name another one."
             ) from error
     return client
+
+
+def _wait_until_free(file: Path, patience: float) -> None:
+    """Waits while another process holds a database locked, as a backup or a long migration does."""
+    deadline, has_warned = time.monotonic() + patience, False
+    while file.is_file():
+        try:
+            with contextlib.closing(sqlite3.connect(file, timeout=1)) as database:
+                database.execute("begin immediate")
+            return
+        except sqlite3.DatabaseError as error:
+            if not is_locked(error):
+                return  # what it is instead is said by `check_database`
+            if time.monotonic() >= deadline:
+                raise _locked(file, patience) from error
+        if not has_warned:
+            _log.warning("%s is locked by another process; waiting up to %g s.", file, patience)
+        has_warned = True
+
+
+def _locked(file: Path, seconds: float) -> StoreUnavailable:
+    waited = f" for {seconds:g} s" if seconds else ""
+    return StoreUnavailable(
+        f"tracking.uri: {file} has been locked by another process{waited}: end that process (a "
+        "backup, a database browser), then try again.",
+        reason=f"{file}: locked by another process",
+    )
 
 
 @contextlib.contextmanager
@@ -103,6 +144,8 @@ def check_database(file: Path) -> None:
     try:
         tables = _tables(file)
     except sqlite3.DatabaseError as error:
+        if is_locked(error):
+            raise _locked(file, 0) from error
         raise UserError(
             f"tracking.uri: {file} is not an SQLite database ({error}): name another file."
         ) from error

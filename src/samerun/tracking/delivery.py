@@ -1,146 +1,238 @@
-"""From a run's spool to MLflow: what each line means there, and a thread that keeps at it."""
+"""From a run's spool to MLflow: what each line means there."""
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from samerun.config import redact
-from samerun.tracking.spool import Line, Point, Spool
+from samerun.config import UserError
+from samerun.tracking import creation, store
+from samerun.tracking.faults import Gone, first_line, is_refusal
+from samerun.tracking.lines import Line, Waiting, storable
+from samerun.tracking.spool import Point, Spool
 
 ARTIFACTS = "artifacts"
-_GATHER_SECONDS = 0.2  # points of quick steps go together: one batch takes 5 ms, 500 do too
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE")
-
+UNDELIVERED_TAG = "samerun.undelivered"
+_MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
 _UPLOADS = ("artifact", "dataset", "model")  # in no order, and each may fail by itself
 
 _log = logging.getLogger(__name__)
 
 
+class OutOfTime(Exception):
+    """What waits was not all tried: time is up, or a more urgent delivery is asked for."""
+
+
 @final
 class Delivery:
-    """Tells MLflow what waits in the spool of one run.
+    """Sends what waits in the spool of one run, and creates the run where the store lacks it.
 
-    What MLflow refuses for good, such as a parameter that has another value already, is left out
-    with a warning; anything else it raises means the store is away, and the line waits.
+    What the store refuses for good, such as a parameter that has another value already, is set
+    aside with the reason; anything else that it raises means that the line waits. Not to be used by
+    two threads at once.
 
     Args:
-        client: an `MlflowClient`.
-        run_id: the run.
-        experiment_id: its experiment.
-        spool: what it has to say.
+        client: an `MlflowClient`; `None` connects when there is something to deliver.
+        run_id: the run; `None` if the store may not have created it.
+        experiment_id: its experiment, where known.
+        spool: what waits.
+        uri: the store, needed where `client` is `None`.
+        uid: the tag `samerun.uid`, by which the run is found.
+        created: called with the IDs of run and experiment when a run without an ID has one.
     """
 
-    def __init__(self, client: Any, run_id: str, experiment_id: str, spool: Spool) -> None:
+    def __init__(
+        self,
+        client: Any | None,
+        run_id: str | None,
+        experiment_id: str | None,
+        spool: Spool,
+        *,
+        uri: str | None = None,
+        uid: str | None = None,
+        created: Callable[[str, str], None] | None = None,
+    ) -> None:
         self.spool = spool
-        self._client = client
+        self.stop: Callable[[], bool] = _never
+        """Asked before each request; `True` ends the delivery with `OutOfTime`."""
+        self._known_client = client
         self._run_id = run_id
         self._experiment_id = experiment_id
-        self._turn = threading.Lock()
+        self._uri, self._uid, self._created = uri, uid, created
         self._upload_error: Exception | None = None
+        self._takes_writes = False
+
+    @property
+    def _client(self) -> Any:
+        if self.stop():
+            raise OutOfTime
+        if self._known_client is None:
+            if self._uri is None:
+                raise UserError("The run has no tracking store.")
+            self._known_client = store.connect(self._uri, patience=2)
+        return self._known_client
+
+    def create(self) -> str:
+        """Returns the run's ID, after finding it in the store by its uid or creating it.
+
+        Raises:
+            Exception: the store is unavailable, or refuses to create it.
+        """
+        if self._run_id is None:
+            assert self._uid is not None
+            start = self.spool.start()
+            if start is None:
+                raise UserError(
+                    f"{self.spool.folder} does not say what its run is created with: outbox.jsonl "
+                    "has lost its first line."
+                )
+            made = creation.find_or_create(self._client, self._uri or "", self._uid, start)
+            self._run_id, self._experiment_id = made
+            if self._created is not None:
+                self._created(*made)
+        return self._run_id
 
     def deliver(self) -> int:
         """Delivers all that waits, the end of the run last; returns how many lines that were.
 
         Raises:
-            Exception: the store is away.
+            Exception: the store is unavailable, or not all artifacts were taken.
+            OutOfTime: `stop` said so.
         """
-        with self._turn:
-            entries = (
-                self.spool.entries_waiting()
-            )  # looked at first: the end comes after all points
-            num_points = self.spool.deliver_points(self._send_points)
-            self.spool.deliver_entries(entries, self._send_entry)
-            self._upload()
-            if self._upload_error is not None:
-                raise self._upload_error
-            return num_points + len(entries)
+        self._takes_writes = False
+        entries = self.spool.entries_waiting()  # looked at first: the end comes after all points
+        if self.spool.is_empty():
+            return 0
+        self.create()
+        num_points = self.spool.deliver_points(self._send_points)
+        for group in _grouped(entries):
+            line = group[0][0]
+            if line["kind"] in ("params", "tags"):
+                self._send_values([line for line, _ in group])
+            elif not self.spool.is_outdated(group[0]):
+                self._send_entry(line)
+            self.spool.entries_delivered(group)
+        self._upload()
+        if self._upload_error is not None:
+            raise self._upload_error
+        self._correct_tag()
+        return num_points + len(entries)
 
     def _upload(self) -> None:
-        """Sends artifacts until one fails, which goes to the end of the line.
-
-        So one that the store will never take does not keep back the others, nor the run's end.
-        """
+        """Tries every artifact that waits; one that fails keeps neither others nor the end back."""
         self._upload_error = None
         for line in self.spool.uploads():
             try:
                 self._take(line)
+            except OutOfTime:
+                raise
             except Exception as error:
                 self.spool.upload_failed(line)
-                self._client.get_run(self._run_id)  # raises if the store itself is away
+                self._client.get_run(self._run_id)  # raises if the store itself is unavailable
                 self._upload_error = error
-                return
+                continue
             self.spool.uploaded(line)
 
     def _send_points(self, points: list[Point]) -> None:
         from mlflow.entities import Metric
 
-        metrics = [Metric(p.key, p.value, p.timestamp, p.step) for p in points]
-        self._in_halves("metrics", metrics)
+        fitting = []
+        for p in points:
+            if p.fits:
+                fitting.append(Metric(storable(p.key), p.value, p.timestamp, p.step))
+            else:
+                self._refuse("metric", p.key, "step or timestamp beyond 64 bits", _plain(p))
+        self._in_halves(fitting)
 
-    def _in_halves(self, what: str, items: Sequence[Any]) -> None:
-        """Sends items together; if MLflow refuses one of them, finds it and sends the others."""
-        from mlflow.exceptions import MlflowException
+    def _send_values(self, lines: list[Line]) -> None:
+        from mlflow.entities import Param, RunTag
 
+        values: dict[str, dict[str, str]] = {"params": {}, "tags": {}}
+        for line in lines:
+            if isinstance(line.get("values"), dict):
+                values[line["kind"]] |= storable(line["values"])
+        params = [Param(str(key), str(value)) for key, value in values["params"].items()]
+        tags = [RunTag(str(key), str(value)) for key, value in values["tags"].items()]
+        for start in range(0, max(len(params), len(tags)), _MOST_IN_BATCH):
+            end = start + _MOST_IN_BATCH
+            self._in_halves([*params[start:end], *tags[start:end]])
+
+    def _in_halves(self, items: Sequence[Any]) -> None:
+        """Sends items together; if the store refuses that, finds which, and sends the others."""
+        if not items:
+            return
+        batch: dict[str, list[Any]] = {"metrics": [], "params": [], "tags": []}
+        for item in items:
+            batch[_kind(item) + "s"].append(item)
         try:
-            self._client.log_batch(self._run_id, **{what: items})
-        except MlflowException as error:
-            if error.error_code not in _REFUSALS:
+            self._client.log_batch(self._run_id, **batch)
+        except OutOfTime:
+            raise
+        except Exception as error:
+            if not is_refusal(error):
                 raise
             if len(items) == 1:
-                _warn_refused(f"{what[:-1]} '{items[0].key}'", error)
+                (item,) = items
+                self._check_writes(error)
+                self._refuse(_kind(item), item.key, first_line(error), dict(item))
                 return
+            self._check_writes(error)
             middle = len(items) // 2
-            self._in_halves(what, items[:middle])
-            self._in_halves(what, items[middle:])
+            self._in_halves(items[:middle])
+            self._in_halves(items[middle:])
+
+    def _check_writes(self, error: Exception) -> None:
+        """Raises an error again if the store refuses everything, as of a run that was deleted."""
+        if not self._takes_writes:
+            try:
+                self._client.set_tag(self._run_id, "samerun.uid", self._uid or self._run_id)
+            except OutOfTime:
+                raise
+            except Exception:
+                raise error from None
+        self._takes_writes = True
+
+    def _refuse(self, kind: str, key: str, reason: str, entry: Any) -> None:
+        self.spool.refuse(kind, key, reason, entry)
+        _log.warning("The tracking store refused %s '%s'; it is left out: %s", kind, key, reason)
 
     def _send_entry(self, line: Line) -> None:
         if line["kind"] in _UPLOADS:
             self.spool.upload_later(line)
-            return
-        if line["kind"] == "end":
+        elif line["kind"] == "end":
             self._upload()
-        self._take(line)
+            self._send_end(line)
 
     def _take(self, line: Line) -> None:
-        from mlflow.exceptions import MlflowException
-
         content = {key: value for key, value in line.items() if key != "kind"}
-        send: Callable[..., None] = getattr(self, f"_send_{line['kind']}")
+        senders: dict[str, Callable[..., None]] = {
+            "artifact": self._send_artifact,
+            "dataset": self._send_dataset,
+            "model": self._send_model,
+        }
         try:
-            send(**content)
-        except FileNotFoundError as error:
-            _log.warning("Left out of the run's artifacts: %s", error)
-        except MlflowException as error:
-            if error.error_code not in _REFUSALS:
+            senders[line["kind"]](**content)
+        except OutOfTime:
+            raise
+        except Exception as error:
+            if not is_refusal(error):
                 raise
-            _warn_refused(line["kind"], error)
-
-    def _send_params(self, values: dict[str, str]) -> None:
-        from mlflow.entities import Param
-
-        params = [Param(key, value) for key, value in values.items()]
-        for start in range(0, len(params), 100):  # MLflow takes 100 a batch
-            self._in_halves("params", params[start : start + 100])
-
-    def _send_tags(self, values: dict[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(key, value) for key, value in values.items()]
-        for start in range(0, len(tags), 100):
-            self._in_halves("tags", tags[start : start + 100])
+            if not isinstance(error, Gone):
+                self._check_writes(error)
+            key = str(line.get("path", line.get("name")))
+            self._refuse(line["kind"], key, first_line(error), line)
 
     def _send_artifact(self, path: str) -> None:
-        source = self.spool.folder / ARTIFACTS / path
+        root = self.spool.folder / ARTIFACTS
+        source = root / path
+        if not source.resolve().is_relative_to(root.resolve()):
+            raise ValueError(f"{path} leads out of the run's artifacts")
+        if not source.exists():
+            raise Gone(f"{source} is gone")
         if source.is_dir():
             self._client.log_artifacts(self._run_id, str(source), artifact_path=path)
             return
-        if not source.exists():
-            raise FileNotFoundError(f"{source} is gone")
         folder = str(Path(path).parent.as_posix())
         self._client.log_artifact(self._run_id, str(source), None if folder == "." else folder)
 
@@ -171,92 +263,66 @@ class Delivery:
     def _send_model(self, path: str) -> None:
         from samerun.tracking.model import upload
 
-        folder = self.spool.folder / ARTIFACTS / path
-        known = self.spool.model_id(path)
+        assert self._run_id is not None
         upload(
             self._client,
-            folder,
+            self.spool.folder / ARTIFACTS / Path(path).name,
             run_id=self._run_id,
-            experiment_id=self._experiment_id,
-            model_id=known,
+            experiment_id=str(self._experiment_id),
+            model_id=self.spool.model_id(path),
             made=lambda model_id: self.spool.remember_model(path, model_id),
         )
 
-    def _send_end(self, status: str, timestamp: int, reason: str | None) -> None:
-        if reason:
-            self._client.set_tag(self._run_id, "samerun.reason", reason)
-        self._client.set_terminated(self._run_id, status, end_time=timestamp)
+    def _send_end(self, line: Line) -> None:
+        from mlflow.entities import RunTag
+
+        # This line is the last that waits: what else is missing was tried and stays behind.
+        missing = self.spool.missing()
+        tags = [RunTag("samerun.reason", line["reason"])] if line.get("reason") else []
+        if missing or self.spool.undelivered_tag:
+            tags.append(RunTag(UNDELIVERED_TAG, missing))
+        if tags:
+            self._client.log_batch(self._run_id, tags=tags)
+        self._client.set_terminated(self._run_id, line["status"], end_time=line["timestamp"])
+        if missing != self.spool.undelivered_tag:
+            self.spool.remember_tag(missing)
+
+    def _correct_tag(self) -> None:
+        """Says in the store what is still missing of a run whose end it has."""
+        missing = self.spool.missing()
+        if self.spool.undelivered_tag and self.spool.undelivered_tag != missing:
+            self._client.set_tag(self._run_id, UNDELIVERED_TAG, missing)
+            self.spool.remember_tag(missing)
 
 
-def _warn_refused(what: str, error: Exception) -> None:
-    _log.warning("MLflow refused %s, it is left out: %s", what, redact(str(error)).splitlines()[0])
+def _grouped(entries: list[Waiting]) -> list[list[Waiting]]:
+    """Puts params and tags that follow each other together, as far as one request takes them."""
+    groups: list[list[Waiting]] = []
+    room: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        kind, values = entry[0]["kind"], entry[0].get("values")
+        if kind not in ("params", "tags") or not isinstance(values, dict):
+            groups.append([entry])
+            room = {}
+            continue
+        known = room.get(kind, {})
+        differs = kind == "params" and any(known.get(k, v) != v for k, v in values.items())
+        if not room or differs or len(known | values) > _MOST_IN_BATCH:
+            groups.append([])
+            room, known = {}, {}
+        groups[-1].append(entry)
+        room[kind] = known | values
+    return groups
 
 
-@final
-class Courier:
-    """A thread that delivers while the run goes on, so that no step ever waits for the store.
+def _kind(item: Any) -> str:
+    """Returns the kind of one of MLflow's entities: `metric`, `param` or `tag`."""
+    return {"Metric": "metric", "Param": "param"}.get(type(item).__name__, "tag")
 
-    Args:
-        delivery: what it does again and again.
-    """
 
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery = delivery
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._is_away = False
-        self._noting = threading.Lock()
-        self._thread = threading.Thread(target=self._keep_at_it, name="samerun-spool", daemon=True)
-        self._thread.start()
+def _never() -> bool:
+    return False
 
-    def notify(self) -> None:
-        """Says that something waits."""
-        self._wake.set()
 
-    def flush(self) -> bool:
-        """Delivers now, in the calling thread; returns whether nothing waits any more."""
-        return self._attempt() and self._delivery.spool.is_empty()
-
-    def stop(self) -> None:
-        """Ends the thread, after the attempt it may be in: at most two requests' time."""
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout=30)
-
-    def _keep_at_it(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            self._wake.wait()
-            self._stopping.wait(_GATHER_SECONDS)
-            if self._stopping.is_set():
-                return
-            self._wake.clear()
-            if self._attempt():
-                pause = _FIRST_PAUSE_SECONDS
-                continue
-            self._stopping.wait(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            self._wake.set()
-
-    def _attempt(self) -> bool:
-        try:
-            self._delivery.deliver()
-        except Exception as error:  # whatever it is: the run goes on, the line waits
-            if not self._becomes(away=True):
-                words = redact(str(error)).splitlines() or [type(error).__name__]
-                _log.warning(
-                    "The tracking store does not take everything (%s). The run goes on; what it "
-                    "says waits in %s and is sent later.",
-                    words[0][:200],
-                    self._delivery.spool.folder,
-                )
-            return False
-        if self._becomes(away=False):
-            _log.warning("The tracking store has everything again.")
-        return True
-
-    def _becomes(self, *, away: bool) -> bool:
-        """Notes whether the store is away; returns what was noted before, to one thread only."""
-        with self._noting:
-            before, self._is_away = self._is_away, away
-        return before
+def _plain(point: Point) -> dict[str, Any]:
+    return {"key": point.key, "value": str(point.value), "step": str(point.step)}

@@ -3,21 +3,23 @@
 import json
 import logging
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 from samerun.config import redact
-from samerun.tracking.delivery import ARTIFACTS, Courier, Delivery
+from samerun.tracking.courier import Courier
+from samerun.tracking.delivery import ARTIFACTS, Delivery
+from samerun.tracking.lines import storable
 from samerun.tracking.run import Run, Status
-from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, Point, Spool, now
+from samerun.tracking.spool import Point, Spool, now
 
 LONG_PARAMETERS = "config/long_parameters.json"
+PATIENCE_SECONDS = 30.0
+"""Of a run that is opened without a config."""
 _LONGEST_PARAM = 6000  # MLflow 3.17's limits, in characters
 _LONGEST_TAG = 8000
 _RESULTS = ("train/", "validation/", "test/")  # what an exact resume repeats; speed is not
-_QUICK_SECONDS = 2.0  # a store that fails this quickly is asked once more at the end
 
 _log = logging.getLogger(__name__)
 
@@ -35,35 +37,94 @@ class MlflowRun(Run):
     """A run in an MLflow store. Made by `open_run`.
 
     Args:
-        client: an `MlflowClient`.
-        run_id: the run's identifier in the store.
+        client: an `MlflowClient`; `None` where the store is unavailable.
+        run_id: the run's identifier in the store; `None` while it is not created there.
         name: what people call it.
         folder: the run's own folder.
-        experiment_id: its experiment.
+        experiment_id: its experiment; `None` while the store has not been asked.
         url: its address in MLflow's pages, if there is a server.
         known: the points that the store has, if the run was begun by another process.
+        uid: the run's own identifier, its tag `samerun.uid`.
+        uri: the store.
+        created: called with the IDs of run and experiment when the store has created the run;
+            returns its address in MLflow's pages.
+        patience: seconds that the end of the run waits for the store at most.
+        is_open: deliver from now on; else `start` begins with that.
     """
 
     def __init__(
         self,
-        client: Any,
+        client: Any | None,
         *,
-        run_id: str,
+        run_id: str | None,
         name: str,
         folder: Path,
-        experiment_id: str,
+        experiment_id: str | None,
         url: str | None,
         known: Sequence[Point] | None = None,
+        uid: str | None = None,
+        uri: str | None = None,
+        created: Callable[[str, str], str | None] | None = None,
+        patience: float = PATIENCE_SECONDS,
+        is_open: bool = True,
     ) -> None:
-        self.id = run_id
+        self.id = run_id or uid or ""
         self.name = name
         self.folder = folder
         self.url = url
-        self.experiment_id = experiment_id
+        self.experiment_id = experiment_id or ""
+        self._tell_created = created
         self._spool = Spool(folder, continues=known is not None, known=known or ())
-        self._courier = Courier(Delivery(client, run_id, experiment_id, self._spool))
+        delivery = Delivery(
+            client, run_id, experiment_id, self._spool, uri=uri, uid=uid, created=self._created
+        )
+        self._courier = Courier(delivery)
+        self._patience = patience
         self._long_params: dict[str, str] = {}
         self._differs = False
+        self.is_abandoned = False
+        if is_open:
+            self._courier.start()
+
+    def _created(self, run_id: str, experiment_id: str) -> None:
+        if self._tell_created is not None:
+            self.url = self._tell_created(run_id, experiment_id)
+        self.id, self.experiment_id = run_id, experiment_id
+
+    def begin(self, start: Mapping[str, Any]) -> None:
+        """Writes down what the run is created with in the store, whenever that will be.
+
+        Args:
+            start: `name`, `experiment` (its name), `tags` and `start_time`.
+        """
+        self._spool.add("start", **start)
+
+    def create(self) -> None:
+        """Creates the run in the store, and delivers from now on.
+
+        Raises:
+            TimeoutError: the store has not answered within the run's patience.
+            Exception: the store is unavailable, or refuses.
+        """
+        self._courier.start()
+        self._courier.create(self._patience)
+
+    def create_later(self, error: BaseException) -> None:
+        """Lets the run be created when the store is available, and says so.
+
+        Args:
+            error: why it is not created now.
+        """
+        self._courier.start()
+        self._courier.warn_unavailable(error)
+        self._courier.notify()
+
+    def abandon(self) -> None:
+        """Removes what was written down of a run that the store refuses to create."""
+        self.is_abandoned = True
+        self._courier.close()
+        self._spool.abandon()
+        shutil.rmtree(self.folder / ARTIFACTS, ignore_errors=True)
 
     def _say(self, kind: str, **content: Any) -> None:
         self._spool.add(kind, **content)
@@ -85,7 +146,7 @@ class MlflowRun(Run):
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Writes down parameters; the whole of a very long one goes into an artifact."""
-        values = {key: redact(str(value)) for key, value in params.items()}
+        values = {key: storable(redact(str(value))) for key, value in params.items()}
         long = {key: value for key, value in values.items() if len(value) > _LONGEST_PARAM}
         if long:
             self._long_params |= long
@@ -114,25 +175,23 @@ class MlflowRun(Run):
 
     def log_text(self, text: str, path: str) -> None:
         """Stores a text as an artifact."""
-        if self._keep(path, lambda target: target.write_text(redact(text), encoding="utf-8")):
+        path = storable(path)
+        content = storable(redact(text))
+        if self._keep(path, lambda target: target.write_text(content, encoding="utf-8")):
             self._say("artifact", path=path)
 
     def log_file(self, source: Path, folder: str = "") -> None:
         """Stores a copy of a file as an artifact."""
-        path = str(PurePosixPath(folder) / source.name)
+        path = storable(str(PurePosixPath(folder) / source.name))
         if self._keep(path, lambda target: _copy(source, target)):
             self._say("artifact", path=path)
 
     def log_folder(self, source: Path, folder: str = "") -> None:
-        """Stores copies of all files below `source` as artifacts."""
-        path = str(PurePosixPath(folder or source.name))
-
-        def copy(target: Path) -> None:
-            if source.resolve() != target.resolve():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-
-        if self._keep(path, copy):
-            self._say("artifact", path=path)
+        """Stores copies of all files below `source` as artifacts, each for itself."""
+        files = [file for file in sorted(source.rglob("*")) if file.is_file()]
+        for file in files:
+            inside = file.relative_to(source).parent
+            self.log_file(file, str(PurePosixPath(folder or source.name) / inside))
 
     def log_dataset(
         self,
@@ -177,29 +236,29 @@ class MlflowRun(Run):
             self.log_text(text, "description.md")
         self.set_tags({"mlflow.note.content": _cut(text, _LONGEST_TAG, "description.md")})
 
+    def sync_to_disk(self) -> None:
+        """Returns when all that was logged so far is on the disk, safe from a power failure."""
+        self._spool.sync_to_disk()
+
     def flush(self) -> bool:
         """Delivers what waits; returns whether nothing waits any more."""
-        return self._courier.flush()
+        return self._courier.flush(self._patience)
 
     def end(self, status: Status, reason: str | None = None) -> None:
-        """Writes down how the run ended and delivers all that waits, within bounded time."""
+        """Writes down how the run ended, and delivers what waits as long as its patience lasts."""
         text = redact(reason)[:_LONGEST_TAG] if reason else None
         self._spool.add("end", status=str(status), timestamp=now(), reason=text)
-        self._courier.stop()
-        started = time.monotonic()
-        delivered = self._courier.flush()
-        if not delivered and time.monotonic() - started < _QUICK_SECONDS:
-            time.sleep(_QUICK_SECONDS)
-            delivered = self._courier.flush()
-        if not delivered:
+        self._spool.sync_to_disk()
+        delivered = self._courier.finish(self._patience)
+        missing = self._spool.missing()
+        if missing or not delivered:
             _log.warning(
-                "The tracking store does not have all of run %s: %d metric points wait in %s and "
-                "%d other things in %s. `samerun.tracking.deliver` sends them.",
+                "The tracking store does not have all of run %s: %s. It is kept in %s; deliver it "
+                "with `samerun sync %s`.",
                 self.name,
-                self._spool.num_points_waiting(),
-                self.folder / METRICS_FILE,
-                self._spool.num_others_waiting(),
-                OUTBOX_FILE,
+                missing or "its end is missing",
+                self.folder,
+                self.id,
             )
         self._spool.close()
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from samerun.tracking.faults import Gone
+
 NAME = "model"
 _NUM_EXAMPLES = 5  # the example is for reading; a batch of images as JSON would be megabytes
 
@@ -84,15 +86,14 @@ def upload(
     from mlflow.models import Model
 
     if not (folder / "MLmodel").exists():
-        raise FileNotFoundError(f"{folder} is gone")
+        raise Gone(f"{folder} is gone")
     if model_id is None:
-        params = client.get_run(run_id).data.params
-        entry = client.create_logged_model(
-            experiment_id, name=NAME, source_run_id=run_id, params=params, model_type="keras"
-        )
-        model_id = str(entry.model_id)
+        model_id = _find_or_create(client, run_id, experiment_id)
         made(model_id)
     description = Model.load(str(folder))
+    description.run_id = (
+        run_id  # a run that the store did not know had another ID when it was saved
+    )
     description.model_id = model_id
     description.model_uuid = model_id
     description.artifact_path = client.get_logged_model(model_id).artifact_location
@@ -102,3 +103,24 @@ def upload(
         client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])  # fails the second time
     client.log_model_artifacts(model_id, str(folder))
     client.finalize_logged_model(model_id, "READY")
+
+
+def _find_or_create(client: Any, run_id: str, experiment_id: str) -> str:
+    """Returns the ID of the run's model, created once even if answers or positions were lost."""
+    condition = f"source_run_id = '{run_id}' AND name = '{NAME}'"
+
+    def found() -> list[str]:
+        models = client.search_logged_models([experiment_id], filter_string=condition)
+        return sorted(str(entry.model_id) for entry in models)
+
+    known = found()
+    if not known:
+        params = client.get_run(run_id).data.params
+        client.create_logged_model(
+            experiment_id, name=NAME, source_run_id=run_id, params=params, model_type="keras"
+        )
+        known = found()
+    kept, *doubled = known
+    for model_id in doubled:  # MLflow's client sends a request again whose answer was lost
+        client.delete_logged_model(model_id)
+    return kept

@@ -1,15 +1,19 @@
 """A run from its first to its last moment: opened, and ended whatever happens."""
 
 import contextlib
+import functools
 import getpass
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from samerun import __version__, config
 from samerun.config import UserError, redact
 from samerun.tracking import store
+from samerun.tracking.faults import first_line, is_unavailable
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
 from samerun.tracking.recovery import (
@@ -19,6 +23,7 @@ from samerun.tracking.recovery import (
     write_run_file,
 )
 from samerun.tracking.run import Run, Status, Terminated
+from samerun.tracking.spool import now
 
 _log = logging.getLogger(__name__)
 
@@ -49,45 +54,119 @@ def open_run(
     *,
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
+    describe: Callable[[Run], None] | None = None,
+    needs_store: bool = False,
 ) -> Iterator[Run]:
-    """Opens a new run in the store the config names, and ends it however the block is left.
+    """Opens a new run in the store that the config names, and ends it however the block is left.
+
+    If the store is unavailable, the run begins all the same. It has its uid as its ID until the
+    store is available, and its start time then is that of this call.
 
     Args:
         cfg: the run's config.
         folder: the run's own folder; made if it is not there.
         name: what the run is called; by default `run_name(cfg)`.
         tags: set from the start, besides those of the config.
+        describe: logs what the run can be resumed and reproduced from. That is on the disk before
+            there is a run, so that one that is killed in its first moment can be resumed.
+        needs_store: raise `StoreUnavailable` instead of beginning without the store.
 
     Raises:
-        UserError: the store cannot be used, or the folder belongs to another run.
+        UserError: the store can never be used like this, or the folder belongs to another run.
     """
     uri = store.uri_of(cfg)
     folder = folder.absolute()
     with held(folder):
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run already: give the new one a folder of its own.")
-        client = store.connect(uri)
-        experiment = store.experiment_id(client, cfg.tracking.experiment)
-        close_dead_runs(client, [experiment])
-        called = name or run_name(cfg)
+        client, experiment, problem = _reached(cfg, uri, needs_store=needs_store)
         all_tags = {**own_tags(folder), **cfg.tracking.tags, **(tags or {})}
-        safe = {key: redact(str(value)) for key, value in all_tags.items()}
-        try:
-            made = client.create_run(experiment, run_name=called, tags=safe)
-        except Exception as error:
-            raise UserError(f"tracking: the run cannot be made: {redact(str(error))}") from error
-        run_id = str(made.info.run_id)
-        write_run_file(folder, run_id, called, uri, experiment)
-        run = MlflowRun(
-            client,
-            run_id=run_id,
-            name=called,
-            folder=folder,
-            experiment_id=experiment,
-            url=store.run_url(uri, experiment, run_id),
+        write = functools.partial(
+            write_run_file,
+            folder,
+            uid=uuid.uuid4().hex,
+            name=name or run_name(cfg),
+            uri=uri,
+            experiment=cfg.tracking.experiment,
         )
+        run = _new_run(cfg, folder, client, experiment, write)
         with ended(run):
+            run.begin(
+                {
+                    "name": run.name,
+                    "experiment": cfg.tracking.experiment,
+                    "tags": {key: redact(str(value)) for key, value in all_tags.items()},
+                    "start_time": now(),
+                }
+            )
+            if describe is not None:
+                describe(run)
+            run.sync_to_disk()
+            write(run_id=None, experiment_id=experiment)
+            _create(run, problem, needs_store=needs_store)
             yield run
+
+
+def _new_run(
+    cfg: config.Config,
+    folder: Path,
+    client: Any | None,
+    experiment: str | None,
+    write: functools.partial[None],
+) -> MlflowRun:
+    """Returns a run that nobody knows of yet; `write` writes its `run.json`."""
+    facts = write.keywords
+
+    def created(run_id: str, experiment_id: str) -> str | None:
+        write(run_id=run_id, experiment_id=experiment_id)
+        return store.run_url(facts["uri"], experiment_id, run_id)
+
+    return MlflowRun(
+        client,
+        run_id=None,
+        name=facts["name"],
+        folder=folder,
+        experiment_id=experiment,
+        url=None,
+        uid=facts["uid"],
+        uri=facts["uri"],
+        created=created,
+        patience=cfg.tracking.patience_seconds,
+        is_open=False,
+    )
+
+
+def _reached(
+    cfg: config.Config, uri: str, *, needs_store: bool
+) -> tuple[Any | None, str | None, Exception | None]:
+    """Returns client and experiment ID, or why the store is unavailable."""
+    try:
+        client = store.connect(uri, patience=cfg.tracking.patience_seconds)
+        experiment = store.experiment_id(client, cfg.tracking.experiment)
+    except Exception as error:
+        if needs_store or not is_unavailable(error):
+            raise
+        return None, None, error
+    close_dead_runs(client, [experiment])
+    return client, experiment, None
+
+
+def _create(run: MlflowRun, problem: Exception | None, *, needs_store: bool) -> None:
+    """Creates a run in the store, now or when that is available."""
+    if problem is None:
+        try:
+            run.create()
+            return
+        except Exception as error:
+            is_late = isinstance(error, TimeoutError) or is_unavailable(error)
+            if needs_store or not is_late:
+                run.abandon()
+                (run.folder / RUN_FILE).unlink(missing_ok=True)
+                raise UserError(
+                    f"tracking: the run cannot be created: {first_line(error)}"
+                ) from error
+            problem = error
+    run.create_later(problem)
 
 
 @contextlib.contextmanager
@@ -96,6 +175,8 @@ def ended(run: MlflowRun) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if run.is_abandoned:
+            raise
         status, reason = ending(error)
         try:
             run.end(status, reason)

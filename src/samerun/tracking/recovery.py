@@ -13,9 +13,11 @@ from filelock import FileLock, Timeout
 from samerun.config import UserError, redact
 from samerun.tracking import store
 from samerun.tracking.delivery import Delivery
+from samerun.tracking.faults import first_line
+from samerun.tracking.lines import write_whole
 from samerun.tracking.lookup import StoredRun
 from samerun.tracking.run import Status
-from samerun.tracking.spool import Spool, now, write_whole
+from samerun.tracking.spool import Spool, now
 from samerun.tracking.store import full_uri
 
 ALIVE_LOCK = "alive.lock"
@@ -57,28 +59,59 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
-def write_run_file(folder: Path, run_id: str, name: str, uri: str, experiment: str) -> None:
-    """Writes down which run a folder belongs to; never a password."""
-    facts = {"id": run_id, "name": name, "uri": redact(uri), "experiment_id": experiment}
+def write_run_file(
+    folder: Path,
+    *,
+    run_id: str | None,
+    uid: str | None,
+    name: str,
+    uri: str,
+    experiment: str,
+    experiment_id: str | None,
+) -> None:
+    """Writes down which run a folder belongs to; never a password.
+
+    Args:
+        folder: the run's folder.
+        run_id: its ID in the store; `None` while the store has not created it.
+        uid: the ID that it had before; `None` for a run of version 0.1.0.
+        name: what people call it.
+        uri: the store.
+        experiment: name of its experiment.
+        experiment_id: ID of its experiment; `None` while the store has not been asked.
+    """
+    facts = {
+        "id": run_id,
+        "uid": uid,
+        "name": name,
+        "uri": redact(uri),
+        "experiment": experiment,
+        "experiment_id": experiment_id,
+    }
     try:
         write_whole(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
     except OSError as error:
         _log.warning("Cannot write %s: %s", folder / RUN_FILE, error)
 
 
-def read_run_file(folder: Path) -> dict[str, str]:
-    """Returns what `write_run_file` wrote.
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """Returns what `write_run_file` wrote; in a folder of version 0.1.0, `uid` is `None`.
 
     Raises:
         UserError: it is not the folder of a run.
     """
     try:
-        facts: dict[str, str] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        known = {"id": None, "uid": None, "experiment": "", "experiment_id": None, **facts}
+        optional = [known[key] for key in ("id", "uid", "experiment_id") if known[key] is not None]
+        texts = [known["name"], known["uri"], known["experiment"], *optional]
+        if not all(isinstance(text, str) for text in texts) or not (known["id"] or known["uid"]):
+            raise ValueError("not what samerun writes")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{folder} holds no run: expected the folder of one, with {RUN_FILE} in it."
         ) from error
-    return facts
+    return known
 
 
 def folder_of(run: StoredRun) -> Path | None:
@@ -86,15 +119,33 @@ def folder_of(run: StoredRun) -> Path | None:
 
     What the store says is not believed: a folder that does not say so itself is not the run's.
     """
-    return run.folder if run_in(run.folder) == run.id else None
+    try:
+        facts = read_run_file(run.folder)
+    except UserError:
+        return None
+    uid = run.tags.get("samerun.uid")
+    is_same = facts["id"] == run.id or (facts["id"] is None and uid and facts["uid"] == uid)
+    return run.folder if is_same else None
 
 
 def run_in(folder: Path) -> str | None:
-    """Returns the ID of the run that a folder is of; `None` if it is of none."""
+    """Returns the ID of the run that a folder is of; `None` if it is of none.
+
+    While the store has not created the run, that is its uid.
+    """
     try:
-        return read_run_file(folder).get("id")
+        facts = read_run_file(folder)
     except UserError:
         return None
+    return str(facts["id"] or facts["uid"])
+
+
+def is_created(folder: Path) -> bool:
+    """Whether the store has created the run of a folder."""
+    try:
+        return read_run_file(folder)["id"] is not None
+    except UserError:
+        return False
 
 
 def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
@@ -140,7 +191,9 @@ def _end_if_dead(client: Any, run: Any, folder: Path) -> bool:
         # It may have ended between the search and the lock.
         if client.get_run(run.info.run_id).info.status != "RUNNING":
             return False
-        _deliver(client, folder, str(run.info.run_id), str(run.info.experiment_id))
+        facts = read_run_file(folder)
+        known = {"id": str(run.info.run_id), "experiment_id": str(run.info.experiment_id)}
+        _deliver(client, folder, facts["uri"], {**facts, **known})
     finally:
         lock.release()
     return True
@@ -156,12 +209,28 @@ def _process_exists(pid: int) -> bool:
     return True
 
 
-def _deliver(client: Any, folder: Path, run_id: str, experiment: str) -> int:
+def _deliver(client: Any, folder: Path, uri: str, facts: dict[str, Any]) -> int:
+    """Delivers what a folder holds, whose lock the caller holds; `facts` are its run file's."""
     spool = Spool(folder)
     if not spool.has_ended():
         spool.add("end", status=str(Status.killed), timestamp=now(), reason=DIED)
+
+    def created(run_id: str, experiment_id: str) -> None:
+        keys = ("uid", "name", "uri", "experiment")
+        known = {key: facts[key] for key in keys}
+        write_run_file(folder, run_id=run_id, experiment_id=experiment_id, **known)
+
+    delivery = Delivery(
+        client,
+        facts["id"],
+        facts["experiment_id"],
+        spool,
+        uri=uri,
+        uid=facts["uid"],
+        created=created,
+    )
     try:
-        return Delivery(client, run_id, experiment, spool).deliver()
+        return delivery.deliver()
     finally:
         spool.close()
 
@@ -186,10 +255,9 @@ def deliver(folder: Path, *, uri: str | None = None) -> int:
     with held(folder):
         client = store.connect(full)
         try:
-            return _deliver(client, folder, facts["id"], facts["experiment_id"])
+            return _deliver(client, folder, full, facts)
         except Exception as error:
-            words = redact(str(error)).splitlines() or [type(error).__name__]
             raise UserError(
-                f"The store {facts['uri']} did not take all of {folder} ({words[0][:200]}): try "
+                f"The store {facts['uri']} did not take all of {folder} ({first_line(error)}): try "
                 "again later, nothing is lost."
             ) from error

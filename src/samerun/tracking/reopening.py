@@ -8,8 +8,9 @@ from typing import Any
 from samerun import config
 from samerun.config import UserError, redact
 from samerun.tracking import store
+from samerun.tracking.creation import UID_TAG
 from samerun.tracking.lookup import StoredRun, as_stored, search
-from samerun.tracking.mlflow_run import MlflowRun
+from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
 from samerun.tracking.opening import ended, own_tags
 from samerun.tracking.recovery import (
     RUN_FILE,
@@ -34,6 +35,7 @@ def reopen_run(
     uri: str | None = None,
     tags: Mapping[str, str] | None = None,
     take_over: bool = False,
+    patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Run]:
     """Goes on with a run: the same run in the store, RUNNING again.
 
@@ -47,6 +49,7 @@ def reopen_run(
             in `MLFLOW_TRACKING_URI`.
         tags: set from the start.
         take_over: the run says it is RUNNING on another machine, and that machine is gone.
+        patience: seconds that the end of the run waits for the store at most.
 
     Raises:
         UserError: there is no run, its process is alive, or its store cannot be used.
@@ -55,11 +58,14 @@ def reopen_run(
     facts = None
     if run_id is None or (folder / RUN_FILE).exists():
         facts = read_run_file(folder)
+        if facts["id"] is None:  # the store was unavailable when the run began
+            deliver(folder, uri=uri)
+            facts = read_run_file(folder)
         if run_id not in (None, facts["id"]):
             raise UserError(f"{folder} holds run {facts['id']}: give {run_id} an empty folder.")
     full = full_uri(facts["uri"], uri) if facts else store.resolve_uri(uri)
     with held(folder):
-        client = store.connect(full)
+        client = store.connect(full, patience=patience)
         wanted = str(facts["id"] if facts else run_id)
         stored = as_stored(_stored(client, wanted, full, folder))
         check_at_rest(stored, folder=folder, take_over=take_over)
@@ -68,7 +74,15 @@ def reopen_run(
         points = points_of(client, wanted)
         name, experiment = stored.name, stored.experiment_id
         if facts is None:
-            write_run_file(folder, wanted, name, full, experiment)
+            write_run_file(
+                folder,
+                run_id=wanted,
+                uid=stored.tags.get(UID_TAG),
+                name=name,
+                uri=full,
+                experiment=str(client.get_experiment(experiment).name),
+                experiment_id=experiment,
+            )
             write_known(folder, points)
         run = MlflowRun(
             client,
@@ -78,6 +92,8 @@ def reopen_run(
             experiment_id=experiment,
             url=store.run_url(full, experiment, wanted),
             known=points,
+            uid=stored.tags.get(UID_TAG),
+            patience=patience,
         )
         client.update_run(wanted, status="RUNNING")
         run.set_tags({"samerun.reason": "", **own_tags(folder), **(tags or {})})

@@ -25,15 +25,15 @@ class Terminated(BaseException):
 class Run(abc.ABC):
     """A run that is being written down.
 
-    No method raises because the store is away or the disk is full: training goes on, and what could
-    not be delivered waits in the run's folder.
+    No method raises because the store is unavailable or the disk is full: training continues, and
+    what could not be delivered waits in the run's folder.
 
     Attributes:
-        id: the run's identifier in the store.
+        id: the run's identifier in the store; its uid while the store has not created it.
         name: what people call it; unique.
-        folder: the run's own folder on disk, which holds everything the store is told.
+        folder: the run's own folder on disk, which holds everything that the store gets.
         url: address of the run in MLflow's pages, or `None` if no server is known.
-        experiment_id: the experiment it belongs to.
+        experiment_id: the experiment it belongs to; empty while the store has not been asked.
     """
 
     id: str
@@ -103,6 +103,10 @@ class Run(abc.ABC):
         """Sets the text that stands above the run in MLflow's pages."""
 
     @abc.abstractmethod
+    def sync_to_disk(self) -> None:
+        """Returns when all that was logged so far is on the disk, safe from a power failure."""
+
+    @abc.abstractmethod
     def flush(self) -> bool:
         """Delivers what waits; returns whether nothing waits any more."""
 
@@ -158,6 +162,9 @@ class NullRun(Run):
         """Does nothing."""
 
     def describe(self, markdown: str) -> None:
+        """Does nothing."""
+
+    def sync_to_disk(self) -> None:
         """Does nothing."""
 
     def flush(self) -> bool:

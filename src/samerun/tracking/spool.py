@@ -1,29 +1,33 @@
-"""What a run has to say, in files of its own folder, and how much of it the store already knows.
+"""What a run logs, in files of its own folder, and how much of it the store has.
 
     metrics.jsonl     one metric point a line: key, value, step, timestamp in milliseconds
-    outbox.jsonl      everything else, one line each, in order: params, tags, artifacts, the end
+    outbox.jsonl      everything else, one line each, in order: start, params, tags, artifacts, end
     delivered.json    how many bytes of the two the store has, and which artifacts it lacks
+    refused.jsonl     what the store refused for good, with the reason: kind, key, reason, entry
 
-Both lists only grow, and each line is written before the store hears of it. Delivering a line twice
-changes nothing (metric points keep their timestamps), so a position that is a little old is safe.
+The lists only grow, and each line is written before anything is sent. Delivering a line twice
+changes nothing (metric points keep their timestamps), so a position that is too low is safe.
 """
 
-import errno
 import json
 import logging
 import math
-import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Any, BinaryIO, final
+from typing import Any, final
+
+from samerun.tracking.lines import Line, Lines, Waiting, read_lines, storable, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 OUTBOX_FILE = "outbox.jsonl"
 POSITION_FILE = "delivered.json"
+REFUSED_FILE = "refused.jsonl"
+KINDS = ("start", "params", "tags", "artifact", "dataset", "model", "end")
 POINTS_A_BATCH = 1000  # what MLflow takes in one request
+_LONGEST_INTEGER = 2**63 - 1  # what MLflow stores steps and timestamps in
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +48,10 @@ class Point:
     step: int
     timestamp: int
 
-
-Line = dict[str, Any]
+    @property
+    def fits(self) -> bool:
+        """Whether step and timestamp are numbers that MLflow can store."""
+        return all(abs(number) <= _LONGEST_INTEGER for number in (self.step, self.timestamp))
 
 
 def now() -> int:
@@ -53,16 +59,10 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a small file so that a reader, or a crash, never meets half of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def read_points(folder: Path) -> list[Point]:
     """Returns every metric point written down in a run's folder."""
-    return [_point(line) for line, _ in _read(folder / METRICS_FILE, 0)]
+    lines, _ = read_lines(folder / METRICS_FILE, 0, _is_point)
+    return [_point(line) for line, _ in lines]
 
 
 def write_known(folder: Path, points: Sequence[Point]) -> None:
@@ -82,97 +82,26 @@ def _point(line: Line) -> Point:
     return Point(line["key"], float(line["value"]), line["step"], line["timestamp"])
 
 
-def _read(path: Path, start: int) -> list[tuple[Line, int]]:
-    """Returns the whole lines from byte `start` on, each with the byte where it ends."""
+def _is_point(line: Any) -> bool:
     try:
-        with path.open("rb") as file:
-            file.seek(start)
-            text = file.read()
-    except FileNotFoundError:
-        return []
-    lines = []
-    end = start
-    for raw in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
-        end += len(raw)
-        try:
-            lines.append((json.loads(raw), end))
-        except ValueError:
-            _log.warning("%s holds a line that cannot be read; it is left out.", path)
-    return lines
+        point = _point(line)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    numbers = (point.step, point.timestamp)
+    return isinstance(point.key, str) and all(type(number) is int for number in numbers)
 
 
-Waiting = tuple[Line, int | None]
-"""A line, and where it ends in its file; `None` if the disk had no room for it."""
+def _is_entry(line: Any) -> bool:
+    return line.get("kind") in KINDS
 
 
-@final
-class Lines:
-    """One of the two files: appended to line by line, read on from where delivery stopped.
-
-    A line that the disk has no room for is kept in memory, so that the store still hears of it.
-
-    Args:
-        path: the file.
-        position: how many of its bytes were delivered.
-    """
-
-    def __init__(self, path: Path, position: int) -> None:
-        self.position = position
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._unwritten: list[Line] = []
-        self._warned = False
-        self._lock = Lock()
-        self._cut_torn_tail()
-
-    def _cut_torn_tail(self) -> None:
-        if self._path.exists() and (text := self._path.read_bytes()) and text[-1:] != b"\n":
-            os.truncate(self._path, text.rfind(b"\n") + 1)
-
-    def append(self, lines: list[Line]) -> None:
-        """Writes lines at the end; warns once if that fails."""
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        with self._lock:
-            try:
-                self._write(text.encode())
-            except OSError as error:
-                self._unwritten += lines
-                if not self._warned:
-                    _log.warning("Cannot write %s: %s. The run goes on.", self._path, error)
-                self._warned = True
-
-    def _write(self, text: bytes) -> None:
-        if self._file is None:
-            self._file = self._path.open("ab", buffering=0)
-        before = self._file.seek(0, os.SEEK_END)
-        if self._file.write(text) != len(text):
-            os.truncate(self._path, before)  # a disk that runs full takes half a line
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def waiting(self) -> list[Waiting]:
-        """Returns the lines that were not delivered yet."""
-        with self._lock:
-            written: list[Waiting] = list(_read(self._path, self.position))
-            return written + [(line, None) for line in self._unwritten]
-
-    def delivered(self, batch: list[Waiting]) -> None:
-        """Takes the first lines of `waiting()` as delivered."""
-        with self._lock:
-            ends = [end for _, end in batch if end is not None]
-            self.position = max([self.position, *ends])
-            del self._unwritten[: len(batch) - len(ends)]
-
-    def close(self) -> None:
-        """Closes the file; the next line opens it again."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+def _is_refusal(line: Any) -> bool:
+    return all(isinstance(line.get(key), str) for key in ("kind", "key", "reason"))
 
 
 @final
 class Spool:
-    """The two lists of a run's folder, and the position of delivery in them.
+    """What a run's folder holds for the store, and how much of it was delivered.
 
     Args:
         folder: the run's folder.
@@ -186,13 +115,18 @@ class Spool:
         self, folder: Path, *, continues: bool = False, known: Sequence[Point] = ()
     ) -> None:
         self.folder = folder
-        stored: dict[str, Any] = {}
-        if (folder / POSITION_FILE).exists():
-            stored = json.loads((folder / POSITION_FILE).read_text(encoding="utf-8"))
-        self._metrics = Lines(folder / METRICS_FILE, stored.get(METRICS_FILE, 0))
-        self._outbox = Lines(folder / OUTBOX_FILE, stored.get(OUTBOX_FILE, 0))
-        self._models: dict[str, str] = stored.get("models", {})
-        self._uploads: list[Line] = stored.get("uploads", [])
+        stored = _read_position(folder / POSITION_FILE)
+        self._metrics = Lines(folder / METRICS_FILE, stored[METRICS_FILE], _is_point)
+        self._outbox = Lines(folder / OUTBOX_FILE, stored[OUTBOX_FILE], _is_entry)
+        self._models: dict[str, str] = stored["models"]
+        self._uploads: list[Line] = stored["uploads"]
+        self.undelivered_tag: str = stored["undelivered"]
+        self._refused: Lines | None = None
+        if self._metrics.starts_over or self._outbox.starts_over:
+            _log.warning(
+                "%s was cut off, as a power failure does: all of it is delivered again.", folder
+            )
+            self._save()  # before the files grow beyond the old position
         here = read_points(folder) if continues else []
         self._known = {(p.key, p.step): str(p.value) for p in [*here, *known]}
         outbox = folder / OUTBOX_FILE
@@ -205,7 +139,17 @@ class Spool:
             The points that were not written since their step has another value already.
         """
         timestamp = now()
-        points = [Point(key, float(value), step, timestamp) for key, value in metrics.items()]
+        points = [
+            Point(storable(key), float(value), int(step), timestamp)
+            for key, value in metrics.items()
+        ]
+        if points and not points[0].fits:
+            _log.warning(
+                "Metrics of step %s are left out (%s): expected a step of at most 64 bits.",
+                f"{step:.3g}" if isinstance(step, float) else hex(step),
+                ", ".join(sorted(metrics)[:3]),
+            )
+            return []
         fresh = [point for point in points if (point.key, step) not in self._known]
         if fresh:
             self._metrics.append([_line(point) for point in fresh])
@@ -213,8 +157,21 @@ class Spool:
         return [point for point in old if self._known[point.key, step] != str(point.value)]
 
     def add(self, kind: str, **content: Any) -> None:
-        """Writes down something else the store has to be told."""
-        self._outbox.append([{"kind": kind, **content}])
+        """Writes down something else that the store has to get."""
+        self._outbox.append([{"kind": kind, **storable(content)}])
+
+    def start(self) -> Line | None:
+        """Returns the line that says what the run is made with in the store, if it is there."""
+        lines = [
+            *(line for line, _ in self._outbox.read()),
+            *(e for e, _ in self._outbox.waiting()),
+        ]
+        return next((line for line in lines if line["kind"] == "start"), None)
+
+    def sync_to_disk(self) -> None:
+        """Returns when everything that was logged is on the disk."""
+        self._metrics.sync_to_disk()
+        self._outbox.sync_to_disk()
 
     def deliver_points(self, send: Callable[[list[Point]], None]) -> int:
         """Hands the waiting points to `send` in batches; returns how many were taken."""
@@ -226,15 +183,17 @@ class Spool:
             self._save()
         return len(waiting)
 
-    def deliver_entries(self, waiting: list[Waiting], send: Callable[[Line], None]) -> None:
-        """Hands lines that `entries_waiting` returned to `send`, one by one."""
-        for entry in waiting:
-            if not self._is_earlier_end(entry):
-                send(entry[0])
-            self._outbox.delivered([entry])
-            self._save()
+    def entries_waiting(self) -> list[Waiting]:
+        """Returns the other lines that the store does not have."""
+        return self._outbox.waiting()
 
-    def _is_earlier_end(self, entry: Waiting) -> bool:
+    def entries_delivered(self, batch: list[Waiting]) -> None:
+        """Takes the first lines of `entries_waiting` as delivered."""
+        self._outbox.delivered(batch)
+        self._save()
+
+    def is_outdated(self, entry: Waiting) -> bool:
+        """Whether an entry is the end of an earlier process, after which the run was resumed."""
         line, end = entry
         return line["kind"] == "end" and end is not None and end <= self._earlier
 
@@ -246,7 +205,6 @@ class Spool:
         """Takes an artifact out of the order of `outbox.jsonl`; once, if it is there already."""
         if line not in self._uploads:
             self._uploads.append(line)
-        self._save()
 
     def upload_failed(self, line: Line) -> None:
         """Puts an artifact behind the others."""
@@ -259,6 +217,28 @@ class Spool:
         self._uploads.remove(line)
         self._save()
 
+    def refuse(self, kind: str, key: str, reason: str, entry: Any) -> None:
+        """Sets aside what the store refuses for good, so that the rest can be delivered.
+
+        Args:
+            kind: `metric`, `param`, `tag`, `artifact`, `dataset`, `model` or another kind of entry.
+            key: its name or path.
+            reason: why, in one line.
+            entry: all of it.
+        """
+        line = {"kind": kind, "key": key, "reason": reason, "entry": storable(entry)}
+        known = [(old["kind"], old["key"], old.get("entry")) for old in self.refused()]
+        if (line["kind"], line["key"], line["entry"]) not in known:
+            self._refused = self._refused or Lines(self.folder / REFUSED_FILE, 0, _is_refusal)
+            self._refused.append([line])
+            self._refused.sync_to_disk()
+
+    def refused(self) -> list[Line]:
+        """Returns what was set aside."""
+        if self._refused is not None:
+            return [line for line, _ in self._refused.waiting()]
+        return [line for line, _ in read_lines(self.folder / REFUSED_FILE, 0, _is_refusal)[0]]
+
     def model_id(self, path: str) -> str | None:
         """Returns the identifier the store gave the model at `path`, if it has it already."""
         return self._models.get(path)
@@ -268,40 +248,93 @@ class Spool:
         self._models[path] = model_id
         self._save()
 
+    def remember_tag(self, text: str) -> None:
+        """Remembers what the store's tag says is missing of the run."""
+        self.undelivered_tag = text
+        self._save()
+
     def _save(self) -> None:
         state = {
             METRICS_FILE: self._metrics.position,
             OUTBOX_FILE: self._outbox.position,
             "uploads": self._uploads,
             "models": self._models,
+            "undelivered": self.undelivered_tag,
         }
         try:
-            write_whole(self.folder / POSITION_FILE, json.dumps(state))
+            # Not flushed to the disk: one that is lost costs a second delivery, which is harmless.
+            write_whole(self.folder / POSITION_FILE, json.dumps(state), lasting=False)
         except OSError as error:
-            _log.debug("Cannot write %s: %s", POSITION_FILE, error)  # delivered twice at worst
+            _log.debug("Cannot write %s: %s", POSITION_FILE, error)
 
     def num_points_waiting(self) -> int:
         """Returns how many metric points the store does not have."""
         return len(self._metrics.waiting())
 
-    def num_others_waiting(self) -> int:
-        """Returns how many other lines, artifacts among them, the store does not have."""
-        return len(self.entries_waiting()) + len(self._uploads)
+    def missing(self) -> str:
+        """Returns what the store does not have, waiting or refused, such as `3 artifacts`.
 
-    def entries_waiting(self) -> list[Waiting]:
-        """Returns the other lines that the store does not have."""
-        return self._outbox.waiting()
+        The end of the run itself is not counted.
+        """
+        count: Counter[str] = Counter()
+        count["point"] += self.num_points_waiting()
+        for line in [*(line for line, _ in self.entries_waiting()), *self._uploads]:
+            values = line.get("values")
+            count[line["kind"]] += len(values) if isinstance(values, dict) else 1
+        for line in self.refused():
+            count["point" if line["kind"] == "metric" else line["kind"]] += 1
+        count["param"] += count.pop("params", 0)
+        count["tag"] += count.pop("tags", 0)
+        parts = [
+            f"{number} {kind}{'s' if number > 1 else ''}"
+            for kind, number in sorted(count.items())
+            if number and kind not in ("start", "end")
+        ]
+        return ", ".join(parts)
 
     def has_ended(self) -> bool:
         """Whether the last thing written down is how the run ended."""
-        lines = _read(self.folder / OUTBOX_FILE, 0)
+        lines = self._outbox.read()
         return bool(lines) and lines[-1][0]["kind"] == "end"
 
     def is_empty(self) -> bool:
-        """Whether the store has everything."""
-        return not (self.num_points_waiting() or self.num_others_waiting())
+        """Whether nothing waits for delivery."""
+        return not (self.num_points_waiting() or self.entries_waiting() or self._uploads)
+
+    def abandon(self) -> None:
+        """Removes the files: there is no run."""
+        self.close()
+        for name in (METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE):
+            (self.folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Closes the files."""
-        self._metrics.close()
-        self._outbox.close()
+        for lines in (self._metrics, self._outbox, self._refused):
+            if lines is not None:
+                lines.close()
+
+
+def _read_position(file: Path) -> dict[str, Any]:
+    """Returns what is in `delivered.json`; where it cannot be used, that nothing was delivered."""
+    kinds = {METRICS_FILE: int, OUTBOX_FILE: int, "models": dict, "uploads": list}
+    nothing: dict[str, Any] = {**{key: kind() for key, kind in kinds.items()}, "undelivered": ""}
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return nothing
+    except (OSError, ValueError, RecursionError):
+        stored = None
+    if isinstance(stored, dict) and _is_position({**nothing, **stored}, kinds):
+        return {key: stored.get(key, value) for key, value in nothing.items()}
+    _log.warning("%s cannot be read: all of the run is delivered again.", file)
+    return nothing
+
+
+def _is_position(stored: dict[str, Any], kinds: Mapping[str, type]) -> bool:
+    return (
+        all(type(stored[key]) is kind for key, kind in kinds.items())
+        and all(
+            isinstance(text, str) for text in [stored["undelivered"], *stored["models"].values()]
+        )
+        and all(isinstance(line, dict) and _is_entry(line) for line in stored["uploads"])
+    )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from samerun import config
 from samerun.config import UserError, redact
 from samerun.tracking.database import connect_file, database_file
+from samerun.tracking.faults import StoreUnavailable, is_unavailable
 
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -20,10 +21,12 @@ def prepare_environment() -> None:
 
     By MLflow's own defaults one request to a closed port takes 247 s (seven retries); a server that
     accepts and never answers takes 20 minutes. Our spool tries again on its own, so one retry does.
+    A `Retry-After` of ten minutes would hold a request, and with it the end of a run, for as long.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it calls home at import
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -70,27 +73,29 @@ def full_uri(stored: str, given: str | None) -> str:
     )
 
 
-def connect(uri: str) -> Any:
+def connect(uri: str, *, patience: float = 30.0) -> Any:
     """Returns an `MlflowClient` on a store that is there and has MLflow's tables.
 
     Args:
         uri: what `resolve_uri` returned.
+        patience: seconds to wait for a database that another process has locked.
 
     Raises:
-        UserError: the store does not answer, cannot be written, or belongs to something else.
+        StoreUnavailable: it does not answer at present.
+        UserError: it cannot be written, or belongs to something else.
     """
     prepare_environment()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's mappers use what SQLAlchemy 2.1 deprecates
-        return _connect(uri)
+        return _connect(uri, patience)
 
 
-def _connect(uri: str) -> Any:
+def _connect(uri: str, patience: float) -> Any:
     from mlflow import MlflowClient
 
     _quieten()
     if uri.startswith("sqlite:"):
-        return connect_file(uri)
+        return connect_file(uri, patience=patience)
     try:
         if urlsplit(uri).scheme.partition("+")[0] in DATABASES:
             _try_database(uri)
@@ -138,10 +143,13 @@ def _unreachable(uri: str, error: Exception) -> UserError:
     reason = next((said for sign, said in known.items() if sign in words), None)
     if reason is None:
         reason = f"it does not answer as MLflow 3.17 does ({words.splitlines()[0][:200]})"
-    return UserError(
+    message = (
         f"tracking.uri: received '{redact(uri)}', but {reason}: start the server, correct the "
         "address, or leave tracking.uri out to use sqlite:///mlflow.db."
     )
+    if is_unavailable(error):
+        return StoreUnavailable(message, reason=f"{redact(uri)}: {reason}")
+    return UserError(message)
 
 
 def _quieten() -> None:
@@ -177,10 +185,13 @@ def experiment_id(client: Any, name: str) -> str:
             kind = {"mlflow.experimentKind": "custom_model_development"}
             return str(client.create_experiment(name, tags=kind))
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was quicker
-                raise UserError(
-                    f"tracking.experiment: '{name}' cannot be made: {redact(str(error))}"
-                ) from error
+            if error.error_code == "RESOURCE_ALREADY_EXISTS":
+                continue  # another process was quicker
+            if is_unavailable(error):
+                raise
+            raise UserError(
+                f"tracking.experiment: '{name}' cannot be made: {redact(str(error))}"
+            ) from error
     raise UserError(f"tracking.experiment: '{name}' is made and deleted by others right now.")
 
 
