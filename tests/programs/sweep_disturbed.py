@@ -48,6 +48,8 @@ def start(folder, wanted, clock):
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",  # older versions of libfaketime
+            "NO_FAKE_STAT": "1",  # of files: its own `utimensat` fails now and then
+            "FAKE_UTIME": "0",
         }
     command = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.n_trials={wanted}"]
     with (folder / "sweep.log").open("w") as log:
