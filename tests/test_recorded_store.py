@@ -43,7 +43,7 @@ def checkout(tmp_path):
 
 def test_the_runs_of_version_0_1_0_are_found_by_name_and_by_the_beginning_of_an_id(recorded):
     runs = {run.name: run for run in tracking.find_runs()}
-    assert NAMES <= set(runs)
+    assert set(runs) >= NAMES
     assert sum("samerun.trial" in run.tags for run in runs.values()) == 3
     assert runs["failed"].status == "FAILED"
     (again,) = tracking.find_runs([runs["finished"].id[:8]])

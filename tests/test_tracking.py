@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -324,27 +322,6 @@ def test_a_killed_run_is_closed_by_the_next_one_and_loses_nothing(client):
         assert stored.info.end_time
     assert values(client, run_id, "train/loss") == [(0, 1.0), (1, 0.5)]
     assert artifacts(client, run_id) == ["notes.txt"]
-
-
-@pytest.mark.parametrize(
-    ("host", "is_alive", "status"),
-    [
-        pytest.param("", False, "KILLED", id="process-gone"),
-        pytest.param("", True, "RUNNING", id="process-alive"),
-        pytest.param("elsewhere", False, "RUNNING", id="another-machine"),
-    ],
-)
-def test_a_run_whose_folder_was_deleted_goes_by_its_process(client, host, is_alive, status):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    tags = {
-        "samerun.host": host or socket.gethostname(),
-        "samerun.folder": "/no/such/folder",
-        "samerun.pid": str(os.getpid() if is_alive else gone.pid),
-    }
-    made = client.create_run(tracking.experiment_id(client, "e"), tags=tags)
-    tracking.close_dead_runs(client, [made.info.experiment_id])
-    assert client.get_run(made.info.run_id).info.status == status
 
 
 def test_a_full_disk_does_not_end_the_run_and_loses_no_point(client):

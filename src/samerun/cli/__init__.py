@@ -11,7 +11,10 @@ from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
+from samerun.cli.syncing import add_sync, mention_undelivered
 from samerun.cli.train_command import hand_to_hydra, train_command
+
+_OPENS_STORE = ("train", "resume", "reproduce", "diff", "ui", "tensorboard")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -54,6 +57,8 @@ def _run(words: list[str]) -> int:
     if words[:1] == ["-sc"] or any(word.startswith("--shell-completion") for word in words[:1]):
         return _complete(words)
     parser = _parser()
+    if words and words[0] in _OPENS_STORE and not {"-h", "--help"} & set(words):
+        mention_undelivered()
     if words[:1] == ["train"]:  # Hydra reads the rest
         return train_command(words[1:])
     if words[:1] == ["resume"]:
@@ -89,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     board.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     board.set_defaults(run=tensorboard_command)
+    add_sync(commands)
     gallery = commands.add_parser("experiments", help="list the experiments that come with samerun")
     gallery.add_argument("--markdown", action="store_true", help="as the page of the gallery")
     gallery.set_defaults(run=experiments_command)
@@ -105,8 +111,8 @@ def _complete(words: list[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     if not line.startswith("samerun train "):
         typed = line.removeprefix("samerun").strip()
-        commands = ["train", "resume", "reproduce", "diff", "experiments", "ui", "tensorboard"]
-        commands.append("completion")
+        commands = ["train", "resume", "reproduce", "diff", "sync", "experiments", "ui"]
+        commands += ["tensorboard", "completion"]
         print(" ".join(name for name in commands if name.startswith(typed)))
         return 0
     point = int(os.environ.get("COMP_POINT", len(line)))

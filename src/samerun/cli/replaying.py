@@ -19,7 +19,7 @@ def resume_command(words: list[str]) -> int:
         raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
     uri = next((w.partition("=")[2] for w in changes if w.startswith("tracking.uri=")), None)
     (run,) = tracking.find_runs(ids, uri=uri)
-    own = tracking.folder_of(run)
+    own = tracking.folder_of(run, uri=uri)
     if run.status == "RUNNING" and own is not None:
         # Its process may have been killed before the store had what it is resumed from.
         tracking.deliver(own, uri=uri)

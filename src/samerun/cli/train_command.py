@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,14 +172,13 @@ def hand_to_hydra(words: Sequence[str]) -> int:
         The exit code of the first failure, or 0.
     """
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     codes: list[int] = []
     results: list[Any] = []
+    began: list[bool] = []
 
     def task(node: Any) -> float:
+        began.append(True)
         try:
             result = run_task(node)
             if not hasattr(result, "objective"):
@@ -200,18 +200,38 @@ def hand_to_hydra(words: Sequence[str]) -> int:
     argv, sys.argv = sys.argv, ["samerun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
     try:
-        start()
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise config.translated(error) from error
-    except ValueError as error:  # what Hydra raises for a file whose defaults are no list
-        if not _is_hydras(error):
-            raise
-        raise config.translated(error) from error
+        with _hydras_errors(began):
+            start()
     finally:
         sys.argv = argv
     if len(results) > 1:
         _show_together(results)
     return codes[0] if codes else 0
+
+
+@contextmanager
+def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
+    """Translates what Hydra raises; `began` is empty while no run has begun."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise config.translated(error) from error
+    except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
+        if began or error.filename is None:
+            raise
+        raise UserError(
+            f"The folder of the run cannot be made ({Path(error.filename).absolute()}: "
+            f"{error.strerror}): work in a folder that you may write to, or name one with "
+            "hydra.run.dir=FOLDER, of a multirun hydra.sweep.dir=FOLDER."
+        ) from error
+    except ValueError as error:  # what Hydra raises for a file whose defaults are no list
+        if not _is_hydras(error):
+            raise
+        raise config.translated(error) from error
 
 
 def _is_hydras(error: BaseException) -> bool:

@@ -43,7 +43,7 @@ def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
     """
     if run.tags.get(_TAG) != "true":
         return
-    own = tracking.folder_of(run)
+    own = tracking.folder_of(run, uri=uri)
     if own is not None:
         # Of what was not uploaded yet, the copies that wait for it too.
         for folder in (own / CHECKPOINTS, own / "artifacts" / CHECKPOINTS):

@@ -80,7 +80,7 @@ def plan_resume(
     origin.check_trained(run)
     if not fork:
         _check_no_trial(run)
-        tracking.check_at_rest(run, take_over=take_over)
+        tracking.check_at_rest(run, uri=uri, take_over=take_over)
     found = origin.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
     stored, composition = found.cfg, changed(found.resolved, overrides)
@@ -96,7 +96,7 @@ def plan_resume(
         config.check(cfg, data.describe(cfg.dataset))
         if not fork:
             _check_code(run, cfg, found.facts)
-        own = tracking.folder_of(run)
+        own = tracking.folder_of(run, uri=uri)
         folder = folder if fork or own is None else own
         state, told = _find_state(run, own, uri)
     return Plan(
@@ -213,7 +213,7 @@ def find_state(
     Raises:
         UserError: the code changed since.
     """
-    state, _ = _find_state(run, tracking.folder_of(run), uri)
+    state, _ = _find_state(run, tracking.folder_of(run, uri=uri), uri)
     if state is not None:
         _check_code(run, cfg, origin.facts_of(run, uri=uri))
     return state

@@ -13,8 +13,7 @@ from typing import Any
 
 from samerun.config import UserError, as_dict
 from samerun.replay.origin import Facts, Origin, clean
-from samerun.tracking import StoredRun
-from samerun.tracking.recovery import read_run_file
+from samerun.tracking import StoredRun, folder_of
 
 _PATCH = "provenance/uncommitted.diff"
 _LINK, _SUBMODULE = "120000", "160000"
@@ -114,15 +113,16 @@ def check_recorded_here(
 
 def _own_copy(run: StoredRun, path: str) -> str | None:
     """What the run's folder here holds, if it is that run's and belongs to this user."""
-    folder = run.folder
+    folder = folder_of(run)
+    if folder is None:
+        return None
     file = folder / "artifacts" / path
     try:
-        facts = read_run_file(folder)
         owners = {file.stat().st_uid, folder.stat().st_uid}
-        if facts.get("id") != run.id or (hasattr(os, "getuid") and owners != {os.getuid()}):
+        if hasattr(os, "getuid") and owners != {os.getuid()}:
             return None
         return file.read_text(encoding="utf-8", errors="replace")
-    except (OSError, UserError):
+    except OSError:
         return None
 
 

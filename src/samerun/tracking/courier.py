@@ -1,5 +1,6 @@
 """A thread that delivers a run's spool while training continues, so that no step waits for it."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -9,6 +10,7 @@ from typing import final
 
 from samerun.tracking.delivery import Delivery, OutOfTime
 from samerun.tracking.faults import first_line, is_unavailable
+from samerun.tracking.process import HEARTBEAT_SECONDS
 
 _GATHER_SECONDS = 0.2  # points of quick steps go together: one batch takes 5 ms, 500 do too
 _FIRST_PAUSE_SECONDS = 1.0
@@ -120,7 +122,10 @@ class Courier:
     def _keep_at_it(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            self._wake.wait()
+            is_woken = self._wake.wait(HEARTBEAT_SECONDS)
+            self._beat()
+            if not is_woken:
+                continue
             self._urgent.wait(_GATHER_SECONDS)
             self._wake.clear()
             if self._do_tasks():
@@ -133,6 +138,12 @@ class Courier:
             self._urgent.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._wake.set()
+
+    def _beat(self) -> None:
+        """Lets others see that the run is alive, if the store seems to be available."""
+        if not (self._is_away or self._closing):
+            with contextlib.suppress(Exception):
+                self._delivery.beat()
 
     def _do_tasks(self) -> bool:
         """Does what somebody waits for; returns whether there was something."""

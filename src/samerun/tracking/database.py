@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 from samerun.config import UserError
 from samerun.tracking.faults import StoreUnavailable, is_locked
 
+_QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
 
@@ -23,7 +25,8 @@ def database_file(uri: str) -> Path:
     """Returns the absolute path of an SQLite URI.
 
     Raises:
-        UserError: the URI names no file.
+        UserError: the URI names no file, or one whose path cannot be part of a URI: SQLAlchemy and
+            MLflow would make the database, or the artifacts, in another folder.
     """
     name = uri.partition("?")[0].partition("://")[2].removeprefix("/")
     if not name or name == ":memory:":
@@ -31,7 +34,14 @@ def database_file(uri: str) -> Path:
             f"tracking.uri: received '{uri}', expected a file, such as sqlite:///mlflow.db: a "
             "database in memory would lose the run."
         )
-    return Path(name).absolute()
+    file = Path(name).absolute()
+    if "?" in str(file) or "\0" in str(file) or _QUOTED.search(str(file)):
+        raise UserError(
+            f"tracking.uri: {str(file)!r} cannot be the path of MLflow's database: '?', and '%' "
+            "with two hex digits, mean something else in a URI. Rename that folder, or work in "
+            "another one."
+        )
+    return file
 
 
 def connect_file(uri: str, *, patience: float = 30.0) -> Any:
@@ -210,16 +220,18 @@ def _follow_move(file: Path) -> None:
     """Corrects where artifacts are, after the folder of a project was moved.
 
     MLflow stores absolute paths: after a move it would not find the artifacts of old runs, and
-    would make the old folder again for those of new ones. Only done where `mlruns` lies beside the
-    database and is gone from the old place, so nothing that can still be reached is touched.
+    would make the old folder again for those of new ones. Only done where `mlruns` is gone from the
+    old place and lies here, or that place is gone too, so nothing that can be reached is touched.
     """
     with contextlib.closing(sqlite3.connect(file, timeout=20)) as database:
         query = "select artifact_location from experiments where experiment_id = 0"
         row = database.execute(query).fetchone()
         old = Path(row[0].removesuffix("/0")) if row and row[0].endswith("/mlruns/0") else None
         new = file.parent / "mlruns"
-        if old is None or not old.is_absolute() or old == new or old.exists() or not new.is_dir():
+        if old is None or not old.is_absolute() or old == new or old.exists():
             return
+        if not new.is_dir() and old.parent.exists():
+            return  # there is no artifact yet, here or there
         for table, column in _PLACES:
             database.execute(
                 f"update {table} set {column} = ? || substr({column}, ?) "

@@ -10,6 +10,7 @@ from samerun.config import UserError
 from samerun.tracking import creation, store
 from samerun.tracking.faults import Gone, first_line, is_refusal
 from samerun.tracking.lines import Line, Waiting, storable
+from samerun.tracking.process import Heartbeat
 from samerun.tracking.spool import Point, Spool
 
 ARTIFACTS = "artifacts"
@@ -62,6 +63,9 @@ class Delivery:
         self._uri, self._uid, self._created = uri, uid, created
         self._upload_error: Exception | None = None
         self._takes_writes = False
+        self._heartbeat = Heartbeat(
+            lambda key, value: self._client.set_tag(self._run_id, key, value)
+        )
 
     @property
     def _client(self) -> Any:
@@ -72,6 +76,15 @@ class Delivery:
                 raise UserError("The run has no tracking store.")
             self._known_client = store.connect(self._uri, patience=2)
         return self._known_client
+
+    def beat(self) -> None:
+        """Sets the run's heartbeat tag if it is due; see `process`.
+
+        Raises:
+            Exception: the store is unavailable.
+        """
+        if self._run_id is not None and self._known_client is not None:
+            self._heartbeat.beat()
 
     def create(self) -> str:
         """Returns the run's ID, after finding it in the store by its uid or creating it.

@@ -58,7 +58,8 @@ def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
     """Returns the runs that the words name, or the latest ten.
 
     Args:
-        words: IDs, beginnings of IDs, or names.
+        words: IDs, their beginnings, or names; the ID that a run had before the store created it
+            (its tag `samerun.uid`) is one too.
         uri: the store, by default that of this folder.
 
     Raises:
@@ -138,9 +139,7 @@ def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> Stored
     token, matching = None, []
     while True:
         page = client.search_runs(experiments, max_results=1000, page_token=token)
-        matching += [
-            run for run in page if run.info.run_id.startswith(word) or run.info.run_name == word
-        ]
+        matching += [run for run in page if _is_named(run, word)]
         token = page.token
         if not token:
             break
@@ -151,6 +150,11 @@ def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> Stored
         f"'{word}' names {number} in {redact(uri)}: expected an ID, the beginning of exactly one "
         "ID, or a run's name."
     )
+
+
+def _is_named(run: Any, word: str) -> bool:
+    ids = [run.info.run_id, run.data.tags.get("samerun.uid", "")]
+    return run.info.run_name == word or any(one.startswith(word) for one in ids)
 
 
 def as_stored(run: Any) -> StoredRun:

@@ -16,6 +16,7 @@ from samerun.tracking import store
 from samerun.tracking.faults import first_line, is_unavailable
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
+from samerun.tracking.process import process_tags
 from samerun.tracking.recovery import (
     RUN_FILE,
     close_dead_runs,
@@ -193,8 +194,7 @@ def own_tags(folder: Path) -> dict[str, str]:
     except (KeyError, OSError):  # a container may run as a user without a name
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return {
-        "samerun.host": store.host(),
-        "samerun.pid": str(os.getpid()),
+        **process_tags(),
         "samerun.folder": str(folder),
         "samerun.version": __version__,
         "mlflow.user": user,

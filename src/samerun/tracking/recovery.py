@@ -1,9 +1,9 @@
-"""Runs whose process is gone: found by their lock, told to the store as far as they got."""
+"""Runs whose process is gone: found by their lock, and delivered as far as they got."""
 
 import contextlib
 import json
 import logging
-import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,25 @@ from filelock import FileLock, Timeout
 
 from samerun.config import UserError, redact
 from samerun.tracking import store
+from samerun.tracking.database import database_file
 from samerun.tracking.delivery import Delivery
 from samerun.tracking.faults import first_line
+from samerun.tracking.folders import (
+    ALIVE_LOCK,
+    RUN_FILE,
+    RunFacts,
+    check_openable,
+    is_same_store,
+    owned_folder,
+    read_facts,
+)
 from samerun.tracking.lines import write_whole
-from samerun.tracking.lookup import StoredRun
+from samerun.tracking.lookup import StoredRun, as_stored
+from samerun.tracking.process import is_gone
 from samerun.tracking.run import Status
 from samerun.tracking.spool import Spool, now
 from samerun.tracking.store import full_uri
 
-ALIVE_LOCK = "alive.lock"
-RUN_FILE = "run.json"
 DIED = "process died"
 
 _log = logging.getLogger(__name__)
@@ -42,6 +51,21 @@ def held(folder: Path) -> Iterator[None]:
         ) from error
     try:
         yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def held_if_free(folder: Path) -> Iterator[bool]:
+    """Holds the lock of a run's folder if no process does; tells whether that is so."""
+    lock = FileLock(folder / ALIVE_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
     finally:
         lock.release()
 
@@ -94,38 +118,23 @@ def write_run_file(
         _log.warning("Cannot write %s: %s", folder / RUN_FILE, error)
 
 
-def read_run_file(folder: Path) -> dict[str, Any]:
-    """Returns what `write_run_file` wrote; in a folder of version 0.1.0, `uid` is `None`.
+def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] = ()) -> Path | None:
+    """Returns the folder in which a run ran last, if it is here and is that run's.
 
-    Raises:
-        UserError: it is not the folder of a run.
+    What the store says is not believed: see `folders`.
+
+    Args:
+        run: the run.
+        uri: its store, by default that of this folder.
+        named: folders that the person named, besides the present working folder.
     """
-    try:
-        facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        known = {"id": None, "uid": None, "experiment": "", "experiment_id": None, **facts}
-        optional = [known[key] for key in ("id", "uid", "experiment_id") if known[key] is not None]
-        texts = [known["name"], known["uri"], known["experiment"], *optional]
-        if not all(isinstance(text, str) for text in texts) or not (known["id"] or known["uid"]):
-            raise ValueError("not what samerun writes")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(
-            f"{folder} holds no run: expected the folder of one, with {RUN_FILE} in it."
-        ) from error
-    return known
-
-
-def folder_of(run: StoredRun) -> Path | None:
-    """Returns the folder in which a run ran last, if it is on this machine and is that run's.
-
-    What the store says is not believed: a folder that does not say so itself is not the run's.
-    """
-    try:
-        facts = read_run_file(run.folder)
-    except UserError:
-        return None
-    uid = run.tags.get("samerun.uid")
-    is_same = facts["id"] == run.id or (facts["id"] is None and uid and facts["uid"] == uid)
-    return run.folder if is_same else None
+    return owned_folder(
+        run.tags.get("samerun.folder", ""),
+        run_id=run.id,
+        uid=run.tags.get("samerun.uid"),
+        uri=store.resolve_uri(uri),
+        named=named,
+    )
 
 
 def run_in(folder: Path) -> str | None:
@@ -134,25 +143,52 @@ def run_in(folder: Path) -> str | None:
     While the store has not created the run, that is its uid.
     """
     try:
-        facts = read_run_file(folder)
+        return read_facts(folder).shown_id
     except UserError:
         return None
-    return str(facts["id"] or facts["uid"])
 
 
 def is_created(folder: Path) -> bool:
     """Whether the store has created the run of a folder."""
     try:
-        return read_run_file(folder)["id"] is not None
+        return read_facts(folder).id is not None
     except UserError:
         return False
+
+
+def store_of(facts: RunFacts, uri: str | None = None) -> str:
+    """Returns the whole address of the store that a run's folder names.
+
+    Args:
+        facts: what the folder says.
+        uri: the store's address, if it is known; by default that of the working folder is tried,
+            which has the password, or is where the project was moved to.
+
+    Raises:
+        UserError: its password is not known, or its database file is gone.
+    """
+    full = None
+    with contextlib.suppress(UserError):
+        present = store.resolve_uri(uri)
+        full = present if is_same_store(facts.uri, present) else None
+    full = full or store.resolve_uri(full_uri(facts.uri, uri))
+    if full.startswith("sqlite"):
+        file = database_file(full)
+        if not (file.exists() or (facts.id is None and file.parent.is_dir())):
+            raise UserError(
+                f"The tracking store of run {facts.shown_id}, {file}, does not exist: if the "
+                "project was moved, go to its folder; else restore the file."
+            )
+    return full
 
 
 def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
     """Ends the runs of this machine that say RUNNING but whose process is gone.
 
     What such a run left in its folder is delivered first; if it had written down its own end, that
-    is how it ends, otherwise KILLED. Nothing here raises: it must not cost a new run its start.
+    is how it ends, otherwise KILLED. A run whose folder is not below this working folder ends only
+    if it is certain that its process is gone; what its folder holds stays there for
+    `samerun sync`. Nothing here raises: it must not cost a new run its start.
 
     Returns:
         The identifiers of the runs that were ended.
@@ -165,78 +201,91 @@ def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
         _log.debug("No look for dead runs: %s", redact(str(error)))
         return []
     for run in found:
-        folder = Path(run.data.tags.get("samerun.folder", ""))
         try:
-            if _end_if_dead(client, run, folder):
+            if _end_if_dead(client, as_stored(run)):
                 ended.append(str(run.info.run_id))
         except Exception as error:
             _log.debug("Run %s could not be closed: %s", run.info.run_id, redact(str(error)))
     return ended
 
 
-def _end_if_dead(client: Any, run: Any, folder: Path) -> bool:
-    if not folder.is_dir():
-        pid = run.data.tags.get("samerun.pid", "")
-        if pid.isdecimal() and _process_exists(int(pid)):
+def _end_if_dead(client: Any, run: StoredRun) -> bool:
+    folder = folder_of(run, uri=client.tracking_uri)
+    if folder is None:
+        if not is_gone(run.tags):
             return False
-        client.set_tag(run.info.run_id, "samerun.reason", DIED)
-        client.set_terminated(run.info.run_id, str(Status.killed))
+        client.set_tag(run.id, "samerun.reason", DIED)
+        client.set_terminated(run.id, str(Status.killed))
         return True
-    lock = FileLock(folder / ALIVE_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        return False
-    try:
+    with held_if_free(folder) as is_held:
         # It may have ended between the search and the lock.
-        if client.get_run(run.info.run_id).info.status != "RUNNING":
+        if not is_held or client.get_run(run.id).info.status != "RUNNING":
             return False
-        facts = read_run_file(folder)
-        known = {"id": str(run.info.run_id), "experiment_id": str(run.info.experiment_id)}
-        _deliver(client, folder, facts["uri"], {**facts, **known})
-    finally:
-        lock.release()
+        deliver_to(client, client.tracking_uri, folder, Counter())
     return True
 
 
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def deliver_to(client: Any, uri: str, folder: Path, delivered: Counter[str]) -> None:
+    """Delivers what a folder holds; a run that did not write down its end is KILLED.
 
+    Args:
+        client: an `MlflowClient` of the run's store.
+        uri: the store.
+        folder: the run's own folder, whose lock the caller holds.
+        delivered: gets how many entries of each kind the store took, also where this raises.
 
-def _deliver(client: Any, folder: Path, uri: str, facts: dict[str, Any]) -> int:
-    """Delivers what a folder holds, whose lock the caller holds; `facts` are its run file's."""
+    Raises:
+        Exception: the store is unavailable, or not all artifacts were taken.
+    """
+    facts = check_openable(folder)
     spool = Spool(folder)
-    if not spool.has_ended():
-        spool.add("end", status=str(Status.killed), timestamp=now(), reason=DIED)
 
     def created(run_id: str, experiment_id: str) -> None:
-        keys = ("uid", "name", "uri", "experiment")
-        known = {key: facts[key] for key in keys}
-        write_run_file(folder, run_id=run_id, experiment_id=experiment_id, **known)
+        write_run_file(
+            folder,
+            run_id=run_id,
+            uid=facts.uid,
+            name=facts.name,
+            uri=uri,
+            experiment=facts.experiment or "",
+            experiment_id=experiment_id,
+        )
 
-    delivery = Delivery(
-        client,
-        facts["id"],
-        facts["experiment_id"],
-        spool,
-        uri=uri,
-        uid=facts["uid"],
-        created=created,
-    )
     try:
-        return delivery.deliver()
+        if not spool.has_ended():
+            spool.add("end", status=str(Status.killed), timestamp=now(), reason=DIED)
+        waited = _waiting(spool)
+        delivery = Delivery(
+            client,
+            facts.id,
+            facts.experiment_id,
+            spool,
+            uri=uri,
+            uid=facts.uid,
+            created=created,
+        )
+        try:
+            delivery.deliver()
+        finally:
+            delivered.update(waited - _waiting(spool))
     finally:
         spool.close()
 
 
+def _waiting(spool: Spool) -> Counter[str]:
+    """Counts what waits or was refused: what is neither any more was delivered."""
+    count = Counter(point=spool.num_points_waiting())
+    for line in [*(line for line, _ in spool.entries_waiting()), *spool.uploads()]:
+        values = line.get("values")
+        count[line["kind"].removesuffix("s")] += len(values) if isinstance(values, dict) else 1
+    for line in spool.refused():
+        count["point" if line["kind"] == "metric" else line["kind"]] += 1
+    del count["start"]
+    return count
+
+
 def deliver(folder: Path, *, uri: str | None = None) -> int:
-    """Sends what a dead or offline run left in its folder: points, artifacts and its end.
+    """Delivers what an ended run left in its folder: points, artifacts and its end.
 
     Args:
         folder: the run's folder.
@@ -244,20 +293,22 @@ def deliver(folder: Path, *, uri: str | None = None) -> int:
             `MLFLOW_TRACKING_URI`.
 
     Returns:
-        How many points and other lines were delivered.
+        How many points, parameters, tags, artifacts and others the store took.
 
     Raises:
         UserError: there is no run, its process is alive, or its store cannot be used.
     """
     folder = folder.absolute()
-    facts = read_run_file(folder)
-    full = full_uri(facts["uri"], uri)
+    facts = check_openable(folder)
+    full = store_of(facts, uri)
+    delivered: Counter[str] = Counter()
     with held(folder):
         client = store.connect(full)
         try:
-            return _deliver(client, folder, full, facts)
+            deliver_to(client, full, folder, delivered)
         except Exception as error:
             raise UserError(
-                f"The store {facts['uri']} did not take all of {folder} ({first_line(error)}): try "
-                "again later, nothing is lost."
+                f"The store {facts.uri} did not take all of {folder} ({first_line(error)}): try "
+                f"again later with `samerun sync {facts.shown_id[:8]}`, nothing is lost."
             ) from error
+    return delivered.total()

@@ -9,17 +9,17 @@ from samerun import config
 from samerun.config import UserError, redact
 from samerun.tracking import store
 from samerun.tracking.creation import UID_TAG
+from samerun.tracking.folders import RUN_FILE, RunFacts, check_openable
 from samerun.tracking.lookup import StoredRun, as_stored, search
 from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
 from samerun.tracking.opening import ended, own_tags
+from samerun.tracking.process import is_gone, last_heard_of
 from samerun.tracking.recovery import (
-    RUN_FILE,
     deliver,
     folder_of,
-    full_uri,
     held,
     is_alive,
-    read_run_file,
+    store_of,
     write_run_file,
 )
 from samerun.tracking.run import Run
@@ -55,20 +55,20 @@ def reopen_run(
         UserError: there is no run, its process is alive, or its store cannot be used.
     """
     folder = folder.absolute()
-    facts = None
+    facts: RunFacts | None = None
     if run_id is None or (folder / RUN_FILE).exists():
-        facts = read_run_file(folder)
-        if facts["id"] is None:  # the store was unavailable when the run began
+        facts = check_openable(folder)
+        if facts.id is None:  # the store was unavailable when the run began
             deliver(folder, uri=uri)
-            facts = read_run_file(folder)
-        if run_id not in (None, facts["id"]):
-            raise UserError(f"{folder} holds run {facts['id']}: give {run_id} an empty folder.")
-    full = full_uri(facts["uri"], uri) if facts else store.resolve_uri(uri)
+            facts = check_openable(folder)
+        if run_id not in (None, facts.id):
+            raise UserError(f"{folder} holds run {facts.id}: give {run_id} an empty folder.")
+    full = store_of(facts, uri) if facts else store.resolve_uri(uri)
     with held(folder):
         client = store.connect(full, patience=patience)
-        wanted = str(facts["id"] if facts else run_id)
+        wanted = str(facts.id if facts else run_id)
         stored = as_stored(_stored(client, wanted, full, folder))
-        check_at_rest(stored, folder=folder, take_over=take_over)
+        check_at_rest(stored, uri=full, folder=folder, take_over=take_over)
         if facts is None:
             _deliver_from_before(stored, full)
         points = points_of(client, wanted)
@@ -103,7 +103,7 @@ def reopen_run(
 
 def _deliver_from_before(run: StoredRun, uri: str) -> None:
     """Sends what a folder of this machine still holds of a run that goes on in another one."""
-    before = folder_of(run)
+    before = folder_of(run, uri=uri)
     if before is not None:
         deliver(before, uri=uri)
 
@@ -123,13 +123,20 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
     return found
 
 
-def check_at_rest(run: StoredRun, *, folder: Path | None = None, take_over: bool = False) -> None:
+def check_at_rest(
+    run: StoredRun,
+    *,
+    uri: str | None = None,
+    folder: Path | None = None,
+    take_over: bool = False,
+) -> None:
     """Refuses a run that a process may be working on.
 
     Args:
         run: the run.
-        folder: a folder whose lock the caller holds himself.
-        take_over: if it says that it is RUNNING on another machine, that machine is gone.
+        uri: its store, by default that of this folder.
+        folder: a folder whose lock the caller holds.
+        take_over: it says that it is RUNNING where this cannot be checked, and that is not true.
 
     Raises:
         UserError: it is alive, or nobody here can know.
@@ -137,13 +144,16 @@ def check_at_rest(run: StoredRun, *, folder: Path | None = None, take_over: bool
     host = run.tags.get("samerun.host")
     if not host or "samerun.folder" not in run.tags:
         return  # made for a worker that did not begin yet
-    if host == store.host():
-        if run.folder != folder and is_alive(run.folder):
-            raise UserError(f"Run {run.id} is alive in {run.folder}: wait for its end.")
-    elif run.status == "RUNNING" and not take_over:
+    own = folder_of(run, uri=uri, named=[folder] if folder else [])
+    if own is not None and own != folder and is_alive(own):
+        raise UserError(f"Run {run.id} is alive in {own}: wait for its end.")
+    if run.status != "RUNNING" or take_over:
+        return
+    if not (host == store.host() and own is not None) and not is_gone(run.tags):
+        heard = last_heard_of(run.tags)
         raise UserError(
-            f"Run {run.id} says it is RUNNING on {host}, which cannot be asked from here: wait for "
-            "its end, or give --take-over if that machine is gone."
+            f"Run {run.id} says it is RUNNING on {host}{heard}, which cannot be checked from here: "
+            "wait for its end, or give --take-over if its process is gone."
         )
 
 

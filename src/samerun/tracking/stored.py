@@ -7,7 +7,7 @@ nothing here runs or unpickles what it reads.
 import math
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,21 +28,58 @@ def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) 
     Raises:
         UserError: the store cannot be read, or a name leads out of the run's artifacts.
     """
-    client = store.connect(existing(uri))
-    found: list[str] = []
+    return sorted(artifact_sizes(store.connect(existing(uri)), run, folder))
+
+
+def artifact_sizes(client: Any, run: StoredRun, folder: str = "") -> dict[str, int | None]:
+    """Returns the sizes of all files among a run's artifacts; `None` where a store tells none.
+
+    Args:
+        client: an `MlflowClient`.
+        run: the run.
+        folder: only those below it.
+
+    Raises:
+        UserError: the store cannot be read, or a name leads out of the run's artifacts.
+    """
+    return _sizes(run, lambda here: client.list_artifacts(run.id, here or None), folder)
+
+
+def model_sizes(client: Any, run: StoredRun, model_id: str) -> tuple[dict[str, int | None], bool]:
+    """Returns the sizes of a stored model's files, and whether the store says it is complete.
+
+    Raises:
+        UserError: the store cannot be read, or a name leads out of the model.
+    """
+    try:
+        is_ready = str(client.get_logged_model(model_id).status).rpartition(".")[2] == "READY"
+    except Exception as error:
+        raise _unreadable(run, model_id, error) from error
+
+    def listed(here: str) -> Any:
+        return client.list_logged_model_artifacts(model_id, here or None)
+
+    return _sizes(run, listed, ""), is_ready
+
+
+def _sizes(run: StoredRun, listed: Callable[[str], Any], folder: str) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
     waiting = [folder]
     while waiting:
         here = waiting.pop()
         try:
-            entries = client.list_artifacts(run.id, here or None)
+            entries = listed(here)
         except Exception as error:
             raise _unreadable(run, here, error) from error
         for entry in entries:
             path = _inside(run, str(entry.path))
             if here and not path.startswith(f"{here.rstrip('/')}/"):
                 raise _climbs(run, path)
-            (waiting if entry.is_dir else found).append(path)
-    return sorted(found)
+            if entry.is_dir:
+                waiting.append(path)
+            else:
+                found[path] = entry.file_size if isinstance(entry.file_size, int) else None
+    return found
 
 
 def read_artifact(

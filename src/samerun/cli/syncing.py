@@ -1,0 +1,164 @@
+"""`samerun sync`: delivers what tracking stores lack; and the line that says that runs wait."""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samerun.config import UserError
+
+if TYPE_CHECKING:
+    from samerun.tracking.completeness import Row
+    from samerun.tracking.lines import Line
+    from samerun.tracking.sync import Synced
+
+SYNC_HELP = "deliver what runs have logged and the tracking store lacks"
+_MOST_NAMED = 10
+
+
+def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `samerun sync` to the commands."""
+    parser = commands.add_parser(
+        "sync",
+        help=SYNC_HELP,
+        description="Delivers what the folders of ended runs hold and their tracking store lacks. "
+        "By default of all runs of this working folder (outputs/ and multirun/).",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        metavar="ID|FOLDER",
+        help="run IDs, their beginnings, names, or run folders",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="compare folders and store, deliver nothing"
+    )
+    parser.add_argument(
+        "--all",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="all runs of this working folder, or all below FOLDER",
+    )
+    parser.set_defaults(run=sync_command)
+
+
+def sync_command(chosen: argparse.Namespace) -> int:
+    """Delivers, or compares; 0: the stores have everything, 1: not, 2: one is unavailable."""
+    folders = _folders(chosen.runs, chosen.all)
+    return _check(folders) if chosen.check else _sync(folders, is_named=bool(chosen.runs))
+
+
+def _folders(runs: Sequence[str], whole: str | None) -> list[Path]:
+    from samerun.tracking import folders, sync
+
+    if runs and whole is not None:
+        raise UserError("--all: received with runs, expected one of the two.")
+    if runs:
+        return sync.find_folders(runs)
+    if not whole:
+        return list(sync.project_folders())
+    if not Path(whole).is_dir():
+        raise UserError(f"--all: received '{whole}', expected a folder with runs in it.")
+    return list(folders.run_folders(Path(whole).absolute()))
+
+
+def _sync(folders: Sequence[Path], *, is_named: bool) -> int:
+    from samerun.tracking import sync
+
+    total: Counter[str] = Counter()
+    results = []
+    for one in sync.sync(folders):
+        results.append(one)
+        total += one.delivered
+        for line in _told(one):
+            print(line, flush=True)
+    alive = sum(one.is_alive for one in results)
+    incomplete = [one for one in results if one.problem or one.refused]
+    words = [f"{len(folders)} {'run' if len(folders) == 1 else 'runs'}"]
+    words.append(f"delivered {_counted(total)}" if total else "nothing to deliver")
+    if alive:
+        words.append(f"{alive} running")
+    if incomplete:
+        words.append(f"{len(incomplete)} incomplete")
+    print(f"{words[0]}: {', '.join(words[1:])}.")
+    lost = {one.facts.uri: one.problem for one in results if one.is_unavailable}
+    for uri, problem in lost.items():
+        print(
+            f"samerun: the tracking store {uri} is unavailable ({problem}): start it and run "
+            "`samerun sync` again; nothing is lost.",
+            file=sys.stderr,
+        )
+    return 2 if lost else int(bool(incomplete))
+
+
+def _told(one: "Synced") -> list[str]:
+    who = f"{one.facts.name} ({one.facts.shown_id[:8]})"
+    if one.is_alive:
+        return [f"{who}: is running in {one.folder}, left alone."]
+    lines = [f"{who}: delivered {_counted(one.delivered)}."] if one.delivered else []
+    lines += [f"{who}: {_refusal(line)}" for line in one.refused]
+    if one.problem and not one.is_unavailable:
+        lines.append(f"{who}: not everything was delivered: {one.problem}")
+    return lines
+
+
+def _refusal(line: "Line") -> str:
+    return f"refused: {line['kind']} '{line['key']}': {line['reason']}"
+
+
+def _counted(counts: "Counter[str]") -> str:
+    return ", ".join(
+        f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(counts.items())
+    )
+
+
+def _check(folders: Sequence[Path]) -> int:
+    from samerun.tracking import sync
+
+    code = 0
+    for one in sync.check(folders):
+        who = f"{one.facts.name} ({one.facts.shown_id[:8]})"
+        if one.is_alive:
+            print(f"{who}: is running in {one.folder}, left alone.")
+        elif one.problem:
+            print(f"samerun: {who}: {one.problem}", file=sys.stderr)
+            code = max(code, 2 if one.is_unavailable else 1)
+        else:
+            is_equal = not any(row.differences for row in one.rows)
+            print(f"{who}: {'equal' if is_equal else 'not equal'}")
+            print("\n".join(_table(one.rows)), flush=True)
+            for line in one.refused:
+                print(f"  {_refusal(line)}")
+            code = code if is_equal else max(code, 1)
+    print(f"{len(folders)} {'run' if len(folders) == 1 else 'runs'} compared.")
+    return code
+
+
+def _table(rows: "Sequence[Row]") -> list[str]:
+    lines = [f"  {'':<10}{'in folder':>10}{'not in store':>14}"]
+    for row in rows:
+        lines.append(f"  {row.kind:<10}{row.num_in_folder:>10}{len(row.differences):>14}")
+    for row in rows:
+        lines += [f"  {row.kind}: {text}" for text in row.differences[:_MOST_NAMED]]
+        if len(row.differences) > _MOST_NAMED:
+            lines.append(f"  {row.kind}: and {len(row.differences) - _MOST_NAMED} more")
+    return lines
+
+
+def mention_undelivered() -> None:
+    """Says on the standard error if runs of this working folder wait for delivery."""
+    if not any(os.path.isdir(name) for name in ("outputs", "multirun")):
+        return
+    from samerun.tracking import sync
+
+    number = len(sync.undelivered(sync.project_folders()))
+    if number:
+        runs = "1 run is" if number == 1 else f"{number} runs are"
+        print(
+            f"{runs} not completely in the tracking store: run `samerun sync --all`.",
+            file=sys.stderr,
+        )
