@@ -44,6 +44,9 @@ FAULTS = {
 }
 _REASONS = {"500": "Internal Server Error", "502": "Bad Gateway", "503": "Service Unavailable"}
 _REASONS |= {"413": "Content Too Large", "403": "Forbidden", "429": "Too Many Requests"}
+REFUSALS = ("413", "403")
+LOGGING = ("log-batch", "log-inputs", "set-tag", "mlflow-artifacts", "logged-models", "outputs")
+"""What may be refused. A client whose run is refused as a whole rightly does not start."""
 _NOT_FORWARDED = ("connection", "transfer-encoding", "keep-alive", "content-length", "server")
 _NOT_FORWARDED += ("date",)
 
@@ -74,13 +77,19 @@ class Plan:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
-    def next_fault(self):
-        """Returns the fault of the next request, or `None`, and a random number in [0, 1)."""
+    def next_fault(self, is_refusable):
+        """Returns the fault of the next request, or `None`, and a random number in [0, 1).
+
+        Args:
+            is_refusable: the request may be refused for what it holds.
+        """
         with self._lock:
             self.num_requests += 1
             is_faulty = self._random.random() < self.share
             kind = self._random.choice(self.kinds)
             size = self._random.random()
+            if kind in REFUSALS and not is_refusable:
+                kind = "503"
             if not is_faulty or self.num_requests <= self.start:
                 return None, size
             self.counts[kind] += 1
@@ -112,7 +121,8 @@ class Handler(BaseHTTPRequestHandler):
             self._control(body)
             return
         plan = self.server.plan
-        kind, size = plan.next_fault()
+        is_refusable = any(sign in self.path for sign in LOGGING)
+        kind, size = plan.next_fault(is_refusable)
         if kind == "drop_before":
             self._reset()
         elif kind == "hang":
