@@ -83,3 +83,12 @@ def test_each_dependency_says_who_needs_it():
     for line in lines:
         if re.match(r'    "[a-zA-Z][\w-]*(\[\w+\])?(>=|==)', line):
             assert "# " in line, line
+
+
+def test_every_test_and_program_that_the_promises_name_exists():
+    text = (ROOT / "docs/reliability.md").read_text()
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ")][1:]
+    for row in rows:
+        named = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", row[2])
+        assert named, row[1]
+        assert [name for name in named if not (ROOT / name).is_file()] == []
