@@ -91,3 +91,12 @@ def test_every_test_that_the_security_page_names_exists():
     assert len(named) > 20
     for file, name in named:
         assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(), f"{file}::{name}"
+
+
+def test_every_test_and_program_that_the_promises_name_exists():
+    text = (ROOT / "docs/reliability.md").read_text()
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ")][1:]
+    for row in rows:
+        named = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", row[2])
+        assert named, row[1]
+        assert [name for name in named if not (ROOT / name).is_file()] == []

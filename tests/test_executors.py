@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from conftest import PROGRAMS, until
 from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
 from hydra_plugins.samerun_sweeper._dask import DaskExecutor
-from hydra_plugins.samerun_sweeper._executors import Inline, Slots
+from hydra_plugins.samerun_sweeper._executors import Inline, Slots, graphics_cards
 from samerun import config
 from samerun.config import UserError
 
@@ -171,6 +171,25 @@ def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
         until(lambda: len(children()) == 2)
         begun = children()
         assert pids_of_both(slots) == begun
+    finally:
+        slots.close()
+
+
+def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkeypatch, environment):
+    """Set before the process imports anything, and shared out where there are fewer cards."""
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-5f,-1")
+    cards = graphics_cards()
+    slots = Slots(3, gpus=cards)
+    try:
+        for _ in range(2):
+            asked = [slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0)]
+            asked += [
+                slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0) for _ in "ab"
+            ]
+            assert [future.result(SOON) for future in asked] == ["0", "GPU-5f", "0"]
+            dying = slots.submit(worker_tasks.die)
+            assert slots.is_lost(dying.exception(SOON))
     finally:
         slots.close()
 

@@ -539,7 +539,9 @@ def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker
     assert states() == ["COMPLETE"]
 
 
-def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(worker, project, capsys):
+def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(
+    worker, project, monkeypatch, capsys
+):
     def holds(order, outcome):
         said = study().user_attrs["samerun.holder"]
         assert said["pid"] == os.getpid()
@@ -554,6 +556,7 @@ def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(worker, projec
     assert states() == ["COMPLETE"]
     long_ago = {"host": "elsewhere", "pid": 7, "at": time.time() - 61}
     study().set_user_attr("samerun.holder", long_ago)
+    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
     assert sweep(n=2) == 0
     assert states() == ["COMPLETE", "COMPLETE"]
 

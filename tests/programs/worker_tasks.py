@@ -23,6 +23,11 @@ def pid(seconds=0.0):
     return os.getpid()
 
 
+def variable(name, seconds):
+    time.sleep(seconds)
+    return os.environ.get(name)
+
+
 def fail():
     raise ValueError("on purpose")
 

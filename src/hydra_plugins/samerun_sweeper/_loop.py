@@ -103,6 +103,7 @@ class Loop:
         self._stopped_at: float | None = None
         self._end: Exception | None = None
         self._why = ""
+        self._file = search.file_identity(plan.storage)
         self._began = time.monotonic()
         self._seconds = float(study.user_attrs.get("samerun.seconds", 0.0))
 
@@ -148,6 +149,7 @@ class Loop:
 
     def _step(self) -> bool:
         """Begins what can begin, and tells what has ended; returns whether there is more."""
+        self._check_file()
         self._why = self._submit_all() or self._why
         self._executor.begin()
         if not self._pending:
@@ -158,6 +160,16 @@ class Loop:
             del self._pending[future]  # it was told
         self._look_at_limits()
         return True
+
+    def _check_file(self) -> None:
+        """Ends the sweep in good order if its study's file was deleted, or is another one now."""
+        if self._end is None and search.file_identity(self._plan.storage) != self._file:
+            self._end = UserError(
+                f"sweep.storage: {redact(self._plan.storage)} was deleted or replaced while "
+                f"the sweep ran. Its runs are whole in {self._plan.folder} and in the tracking "
+                "store, its study is lost: put the file back, or start a new study with "
+                "sweep.study=NAME."
+            )
 
     def _wait_for_store(self, error: Exception) -> None:
         """Waits for a moment; after too many, or while stopping, what has ended is told later."""

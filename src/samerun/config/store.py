@@ -43,6 +43,7 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
 }
 """The groups with a choice of classes, told apart by their `kind`."""
 _A_LIST = "a list such as [32,64]"
+_INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
 def folder(name: str) -> Path:
@@ -235,7 +236,7 @@ def parse_sweep(node: DictConfig) -> Sweep:
     if part is None:
         raise UserError("sweep: received nothing, expected a search space: give sweep=optuna.")
     try:
-        plain = OmegaConf.to_container(part, resolve=True, enum_to_str=True)
+        plain = literal(OmegaConf.to_container(part, resolve=True, enum_to_str=True))
         assert isinstance(plain, dict)
         typed = OmegaConf.merge(OmegaConf.structured({"sweep": Sweep}).sweep, _held("sweep", plain))
         sweep = OmegaConf.to_object(typed)
@@ -257,8 +258,10 @@ def stored_sweep(text: str) -> Sweep:
 
 
 def _typed_groups(node: DictConfig) -> DictConfig:
-    plain = OmegaConf.to_container(
-        _without_sweep(node), resolve=True, throw_on_missing=False, enum_to_str=True
+    plain = literal(
+        OmegaConf.to_container(
+            _without_sweep(node), resolve=True, throw_on_missing=False, enum_to_str=True
+        )
     )
     assert isinstance(plain, dict)
     typed: dict[str, Any] = {}
@@ -293,7 +296,7 @@ def from_yaml(text: str) -> Config:
         UserError: it is not such a config.
     """
     try:
-        node = OmegaConf.create(text)
+        node = stored_node(text)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise UserError(
@@ -302,6 +305,26 @@ def from_yaml(text: str) -> Config:
     if not isinstance(node, DictConfig):
         raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
     return parse(completed(node)).config
+
+
+def stored_node(text: str) -> Any:
+    """Returns the YAML of a stored config as a node in which nothing is an interpolation.
+
+    Every value in it is final. A `${oc.env:NAME}` in a config from elsewhere would otherwise
+    publish a variable of this machine's environment.
+    """
+    return OmegaConf.create(literal(OmegaConf.to_container(OmegaConf.create(text), resolve=False)))
+
+
+def literal(value: Any) -> Any:
+    """Returns plain values in which OmegaConf reads every `${` as these two characters."""
+    if isinstance(value, dict):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    if isinstance(value, str):
+        return _INTERPOLATION.sub(lambda found: found[1] * 2 + r"\${", value)
+    return value
 
 
 def known_keys(key: str) -> list[str]:

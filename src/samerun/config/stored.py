@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from samerun.config.errors import UserError, nearest
 from samerun.config.older import completed
 from samerun.config.root import Config, as_dict, flatten
-from samerun.config.store import Composition, compose, options, parse, translated
+from samerun.config.store import Composition, compose, options, parse, stored_node, translated
 
 _WHOLES = ("experiment", "sweep", "debug")
 
@@ -28,7 +28,7 @@ def changed(stored: str, words: Sequence[str] = ()) -> Composition:
         UserError: a word that is not understood, or a config that is none.
     """
     try:
-        node = OmegaConf.create(stored)
+        node = stored_node(stored)
         if not isinstance(node, DictConfig):
             raise UserError("The stored config is not a mapping: expected what samerun writes.")
         node = completed(node)

@@ -20,6 +20,15 @@ from samerun.tracking import StoredRun, folder_of
 _log = logging.getLogger(__name__)
 _PATCH = "provenance/uncommitted.diff"
 _LINK, _SUBMODULE = "120000", "160000"
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.symlinks=true",
+    "submodule.recurse=false",
+    "protocol.ext.allow=never",
+)
+"""Against everything that a commit or a clone's configuration could make git run."""
+_LFS = ("git-lfs ", "git lfs ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,10 +233,12 @@ def _strings(node: Any) -> Iterator[str]:
 def _git(
     folder: Path, *words: str, check: bool = True, given: str | None = None
 ) -> "subprocess.CompletedProcess[bytes]":
+    settings = [*_SETTINGS, *([] if words[0] == "config" else _no_filters(folder))]
     answer = subprocess.run(
-        ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=true", *words],
+        ["git", *(part for setting in settings for part in ("-c", setting)), *words],
         cwd=folder,
         input=None if given is None else given.encode("utf-8", "surrogateescape"),
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
         capture_output=True,
         check=False,
     )
@@ -235,3 +246,18 @@ def _git(
         said = clean(answer.stderr.decode(errors="replace").strip())
         raise UserError(f"--code: git {words[0]} failed: {said}")
     return answer
+
+
+def _no_filters(folder: Path) -> list[str]:
+    """Returns settings that switch off every filter but Git LFS's own.
+
+    Which files a filter gets is for the commit to say, in its `.gitattributes`.
+    """
+    key = r"^filter\..*\.(clean|smudge|process)$"
+    answer = _git(folder, "config", "--null", "--get-regexp", key, check=False)
+    off: list[str] = []
+    for entry in filter(None, os.fsdecode(answer.stdout).split("\0")):
+        name, _, command = entry.partition("\n")
+        if not command.startswith(_LFS):
+            off += [f"{name}=", f"{name.rpartition('.')[0]}.required=false"]
+    return off

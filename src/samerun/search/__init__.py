@@ -12,6 +12,7 @@ from samerun.search.samplers import (
 from samerun.search.space import Space, distribution, parse_space
 from samerun.search.storage import (
     STORAGE_VARIABLE,
+    file_identity,
     first_words,
     is_away,
     is_broken,

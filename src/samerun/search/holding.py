@@ -19,7 +19,7 @@ _HOLDER = "samerun.holder"
 RENEWED_SECONDS = 15.0
 """How often a sweep says that it still runs."""
 STALE_SECONDS = 60.0
-"""After how long a silent sweep counts as dead; clocks may differ by what is left."""
+"""After how long a silent sweep counts as dead, if it then stays silent: clocks differ and jump."""
 
 
 @final
@@ -67,13 +67,25 @@ def held(study: "optuna.Study") -> Iterator[Hold]:
 def _refuse(study: "optuna.Study", host: Any) -> None:
     found = study.user_attrs.get(_HOLDER) or {}
     silent = time.time() - float(found.get("at", 0.0))
-    if found.get("host", host) == host or silent > STALE_SECONDS:
+    if found.get("host", host) == host:
+        return
+    if not -RENEWED_SECONDS < silent < STALE_SECONDS and not _is_renewed(study, found):
         return
     raise UserError(
         f"sweep.study: '{study.study_name}' is running on {found['host']} (process "
         f"{found.get('pid')}, heard of {max(0.0, silent):.0f} s ago): stop it there, or wait "
         f"{STALE_SECONDS:.0f} s if it is dead."
     )
+
+
+def _is_renewed(study: "optuna.Study", found: dict[str, Any]) -> bool:
+    """Whether a sweep whose last word is not of the last minute says it again, by our own clock."""
+    end = time.monotonic() + 2 * RENEWED_SECONDS
+    while time.monotonic() < end:
+        if study.user_attrs.get(_HOLDER) != found:
+            return bool(study.user_attrs.get(_HOLDER))
+        time.sleep(min(1.0, RENEWED_SECONDS / 4))
+    return False
 
 
 def _say(study: "optuna.Study", own: dict[str, Any]) -> None:

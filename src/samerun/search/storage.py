@@ -107,6 +107,20 @@ def worker_storage(url: str) -> "optuna.storages.BaseStorage":
     )
 
 
+def file_identity(url: str) -> tuple[int, int] | None:
+    """Returns what tells a storage's file from another one of its name; `None` of a server.
+
+    SQLite keeps writing into a file that was deleted, and nobody finds what it wrote.
+    """
+    if not url.startswith("sqlite:"):
+        return None
+    try:
+        found = _file(url).stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return found.st_dev, found.st_ino
+
+
 def _proxy(url: str) -> "optuna.storages.BaseStorage":
     import optuna
 

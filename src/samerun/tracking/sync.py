@@ -13,13 +13,14 @@ from samerun.tracking import store
 from samerun.tracking.completeness import Row, compare, read_refused
 from samerun.tracking.faults import first_line, is_unavailable
 from samerun.tracking.folders import RunFacts, check_openable, read_facts, run_folders
-from samerun.tracking.lines import Line
+from samerun.tracking.lines import Line, write_whole
 from samerun.tracking.recovery import deliver_to, held_if_free, is_alive, store_of
-from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE
+from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
 
 PLACES = ("outputs", "multirun")
 """The folders in a working folder in which Hydra makes the folders of runs."""
 
+_UPLOADS = ("artifact", "dataset", "model")
 _LONGEST_END = 40_000  # bytes of the line that says how a run ended: a reason and four numbers
 _log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def sync(folders: Iterable[Path]) -> Iterator[Synced]:
         except UserError as error:
             _log.warning("%s", error)
             continue
-        if does_wait(folder):
+        if does_wait(folder) or read_refused(folder):
             yield _synced(folder, facts, clients)
 
 
@@ -180,18 +181,39 @@ def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
         problem, unavailable = None, False
         try:
             client, uri = _connected(facts, clients)
+            _offer_refused(folder, before)
             deliver_to(client, uri, folder, counts)
         except Exception as error:
             problem, unavailable = first_line(error), is_unavailable(error)
-        new = tuple(line for line in read_refused(folder) if line not in before)
+        refused = tuple(read_refused(folder))
         return Synced(
             folder=folder,
             facts=read_facts(folder),
             delivered=counts,
-            refused=new,
+            refused=refused,
             problem=problem,
             is_unavailable=unavailable,
         )
+
+
+def _offer_refused(folder: Path, refused: Sequence[Line]) -> None:
+    """Lets what a store refused wait again: a limit or a right may be another one by now.
+
+    Metrics, params and tags are delivered from the beginning, which adds nothing twice.
+    """
+    if not refused:
+        return
+    state = _position(folder)
+    uploads = [line for line in state.get("uploads", []) if isinstance(line, dict)]
+    kinds = {line.get("kind") for line in refused}
+    own = [line["entry"] for line in refused if line.get("kind") in _UPLOADS and "entry" in line]
+    state["uploads"] = uploads + [entry for entry in own if entry not in uploads]
+    if "metric" in kinds:
+        state[METRICS_FILE] = 0
+    if kinds - {"metric", *_UPLOADS}:
+        state[OUTBOX_FILE] = 0
+    write_whole(folder / POSITION_FILE, json.dumps(state))
+    (folder / REFUSED_FILE).unlink(missing_ok=True)
 
 
 def _connected(facts: RunFacts, clients: dict[str, Any]) -> tuple[Any, str]:

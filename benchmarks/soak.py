@@ -1,0 +1,104 @@
+"""Trains short runs in one process for a while: do memory, file handles or threads grow?
+
+    python benchmarks/soak.py [--minutes 30] [--runs 0]
+
+Every run is one of several kinds (other models, a schedule, figures, the stored model), trained and
+recorded as `samerun train` does, in a temporary folder, one after the other in the same process, as
+in a worker of a sweep. Prints the slope of each quantity per run, by least squares over all runs
+after the first ten, with the number of runs, the machine and the date. Exits with 1 if a slope is
+above its limit, or if runs with equal words do not have equal weights.
+"""
+
+import argparse
+import contextlib
+import datetime
+import gc
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+WARM_UP = 10
+LIMITS = {"memory, MB": 0.5, "file handles": 0.02, "threads": 0.02, "seconds": 0.05}
+"""The largest slope, in each quantity's own unit for one run."""
+WORDS = ("debug=fast", "dataset.limit=200", "evaluation.bootstrap_samples=100")
+KINDS = (
+    ("model=mlp", "tracking.log_model=false", "tracking.log_figures=false"),
+    ("model=cnn", "tracking.log_model=false", "tracking.log_figures=false"),
+    ("model=mlp", "schedule=cosine", "tracking.log_model=false"),
+    ("model=mlp", "optimizer=sgd", "tracking.log_figures=false"),
+)
+
+
+def handles(process: psutil.Process) -> int:
+    """Returns how many files, sockets and pipes a process has open."""
+    return process.num_fds() if hasattr(process, "num_fds") else len(process.open_files())
+
+
+def measured(process: psutil.Process, seconds: float) -> tuple[float, ...]:
+    """Returns the quantities of `LIMITS`."""
+    gc.collect()
+    memory = process.memory_info().rss / 1e6
+    return memory, float(handles(process)), float(threading.active_count()), seconds
+
+
+def soak(minutes: float, most: int) -> tuple[np.ndarray, set[str]]:
+    """Trains runs until the time is over; returns a row for each and the kinds that differed."""
+    import samerun
+
+    process = psutil.Process()
+    rows, weights, differing = [], {}, set()
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end and (not most or len(rows) < most):
+        words = (*WORDS, *KINDS[len(rows) % len(KINDS)])
+        began = time.monotonic()
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            result = samerun.train(list(words))
+        rows.append(measured(process, time.monotonic() - began))
+        digest = b"".join(part.tobytes() for part in result.model.get_weights())
+        if weights.setdefault(words, digest) != digest:
+            differing.add(" ".join(words))
+        del result
+        if len(rows) % 20 == 0:
+            print(f"{len(rows)} runs: {rows[-1][0]:.0f} MB", file=sys.stderr, flush=True)
+    return np.array(rows), differing
+
+
+def main() -> None:
+    """Soaks, prints the table, exits with 1 where something grows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--runs", type=int, default=0, help="at most so many; 0: no limit")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        began = time.monotonic()
+        rows, differing = soak(asked.minutes, asked.runs)
+        minutes = (time.monotonic() - began) / 60
+        os.chdir("/")
+    if len(rows) < WARM_UP + 10:
+        raise SystemExit(f"{len(rows)} runs are too few for a slope: give more --minutes.")
+    print(f"{len(rows)} runs in {minutes:.1f} minutes in one process, {os.cpu_count()} cores,")
+    print(f"{platform.machine()}, Python {platform.python_version()}, {datetime.date.today()}\n")
+    print("| quantity | after 10 runs | at the end | slope per run | limit |")
+    print("|---|---|---|---|---|")
+    is_growing = False
+    later = rows[WARM_UP:]
+    for index, (name, limit) in enumerate(LIMITS.items()):
+        slope = float(np.polyfit(np.arange(len(later)), later[:, index], 1)[0])
+        is_growing |= slope > limit
+        first, last = later[0, index], later[-1, index]
+        print(f"| {name} | {first:.1f} | {last:.1f} | {slope:+.4f} | {limit:g} |")
+    print(f"\nruns with equal words and other weights: {', '.join(sorted(differing)) or 'none'}")
+    sys.exit(is_growing or bool(differing))
+
+
+if __name__ == "__main__":
+    main()
