@@ -11,7 +11,7 @@ from conftest import PROGRAMS
 @pytest.mark.slow
 def test_runs_behind_a_faulty_proxy_are_whole_after_sync(tmp_path):
     """`python tests/programs/proxy_seeds.py --seeds 50` does it with more seeds."""
-    program = [sys.executable, PROGRAMS / "proxy_seeds.py", "--seeds", "4", "--first", "3"]
+    program = [sys.executable, PROGRAMS / "proxy_seeds.py", "--seeds", "4"]
     done = subprocess.run(
         program, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )

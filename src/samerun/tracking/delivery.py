@@ -294,6 +294,8 @@ class Delivery:
         tags = [RunTag("samerun.reason", line["reason"])] if line.get("reason") else []
         if missing or self.spool.undelivered_tag:
             tags.append(RunTag(UNDELIVERED_TAG, missing))
+        if missing:
+            self.spool.remember_tag(missing)  # before: the answer to the next request may be lost
         if tags:
             self._client.log_batch(self._run_id, tags=tags)
         self._client.set_terminated(self._run_id, line["status"], end_time=line["timestamp"])

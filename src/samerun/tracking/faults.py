@@ -15,6 +15,8 @@ _NETWORK = (
     "failed with timeout exception",
     "not in a valid JSON format",
 )
+_CUT_OFF = re.compile(r"failed with error code \d{3} != 200\. Response body: '\s*\{")
+# An answer that begins as JSON: MLflow shows the body only where it is not JSON as a whole.
 _WAIT_FOR = (401, 404, 407, 408, 425, 429)  # 404: the run, or what stands before the server
 _STARTING = (
     "connection refused",
@@ -60,6 +62,8 @@ def first_line(error: BaseException) -> str:
 
 def status_of(error: BaseException) -> int | None:
     """Returns the HTTP status that an error of MLflow stands for; `None` if it has none."""
+    if _CUT_OFF.search(str(error)):
+        return None
     for cause in _causes(error):
         response = getattr(cause, "response", None)
         status = getattr(response, "status_code", None)
@@ -101,6 +105,8 @@ def is_unavailable(error: BaseException) -> bool:
     if status is not None and not _is_of_database(error):
         return status >= 500 or status in (408, 425, 429)
     text = str(error)
+    if _CUT_OFF.search(text):
+        return True
     if any(sign in text for sign in ("CERTIFICATE_VERIFY_FAILED", "Name or service not known")):
         return False
     if any(sign in text for sign in _NETWORK) or isinstance(error, ConnectionError | TimeoutError):
