@@ -27,7 +27,7 @@ def clone(tmp_path, monkeypatch):
 
 def checked_out(clone):
     """Checks the clone's last commit out as `samerun reproduce --code` does; returns its files."""
-    facts = SimpleNamespace(commit=git(clone.top, "rev-parse", "HEAD"), patch=None, left_out=())
+    facts = SimpleNamespace(commit=git(clone.top, "rev-parse", "HEAD"), patch=None, left_out={})
     run = SimpleNamespace(id="0" * 32, folder=clone.top)
     origin = SimpleNamespace(facts=facts, run=run, cfg=compose([]).config)
     clone.mark.unlink(missing_ok=True)  # the commands that made the commit may have run it

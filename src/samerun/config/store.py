@@ -117,7 +117,7 @@ def compose(overrides: Sequence[str] = ()) -> Composition:
         with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
             try:
                 node = hydra_compose("config", overrides=list(overrides))
-            except (OSError, TypeError) as error:  # a name too long for a file, a number for one
+            except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
                 raise translated(error) from error
         return parse(node, overrides)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -446,7 +446,8 @@ def translated(error: Exception) -> UserError:
     if str(error).startswith("Ambiguous value for argument '"):
         key = str(error).split("'")[1].partition("=")[0]
         return UserError(f"{key}: received several values, expected -m with them, or one value.")
-    first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = str(error).strip() or type(error).__name__
+    first, *rest = [line.strip() for line in said.splitlines() if line.strip()]
     no_list = re.match(r"Invalid defaults list in '(.+)', defaults must be a list", first)
     if no_list:
         return UserError(f"{no_list[1]}.yaml: defaults: expected a list such as [optuna, _self_].")

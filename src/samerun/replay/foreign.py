@@ -18,7 +18,12 @@ from samerun.tracking import StoredRun
 
 
 def check_paths(
-    run: StoredRun, cfg: Config, overrides: Sequence[str], trusted: Sequence[str]
+    run: StoredRun,
+    cfg: Config,
+    overrides: Sequence[str],
+    trusted: Sequence[str],
+    *,
+    uri: str | None = None,
 ) -> None:
     """Checks that the paths of a stored config stay inside the working folder.
 
@@ -27,11 +32,12 @@ def check_paths(
         cfg: its config with the changes of the command line.
         overrides: these changes; a path that they name is the person's own.
         trusted: what the person at the terminal trusts.
+        uri: the store, by default that of this folder.
 
     Raises:
         UserError: another machine recorded the run, and a path leads outside.
     """
-    if _is_trusted(run, trusted):
+    if _is_trusted(run, trusted, uri):
         return
     for key, value in config.paths(cfg).items():
         reason = None if _is_named(key, overrides) else _why_outside(value)
@@ -44,7 +50,12 @@ def check_paths(
 
 
 def must_match(
-    run: StoredRun, cfg: Config, overrides: Sequence[str], trusted: Sequence[str]
+    run: StoredRun,
+    cfg: Config,
+    overrides: Sequence[str],
+    trusted: Sequence[str],
+    *,
+    uri: str | None = None,
 ) -> bool:
     """Whether the data here has to be, byte for byte, the data that a run was trained with.
 
@@ -55,8 +66,9 @@ def must_match(
         cfg: its config with the changes of the command line.
         overrides: these changes; data that they name is the person's own.
         trusted: what the person at the terminal trusts.
+        uri: the store, by default that of this folder.
     """
-    if _is_trusted(run, trusted):
+    if _is_trusted(run, trusted, uri):
         return False
     keys = [f"dataset.{key}" for key in config.paths(cfg.dataset)]
     if isinstance(cfg.dataset, CustomDataset):
@@ -114,9 +126,9 @@ def check_digests(run_id: str, recorded: Mapping[str, str], here: Mapping[str, s
     )
 
 
-def _is_trusted(run: StoredRun, trusted: Sequence[str]) -> bool:
+def _is_trusted(run: StoredRun, trusted: Sequence[str], uri: str | None) -> bool:
     """Whether the person trusts the run's data, or this machine recorded it: its folder says so."""
-    return DATA in trusted or tracking.folder_of(run) is not None
+    return DATA in trusted or tracking.folder_of(run, uri=uri) is not None
 
 
 def _is_named(key: str, overrides: Sequence[str]) -> bool:

@@ -90,7 +90,7 @@ def plan_resume(
     cfg = composition.config
     check_trusted(cfg, trusted)
     if asked is None:
-        foreign.check_paths(run, cfg, overrides, trusted)
+        foreign.check_paths(run, cfg, overrides, trusted, uri=uri)
     else:
         _check_equal(run, cfg, asked)
     keys = tuple(differing_keys(stored, cfg))
@@ -102,7 +102,7 @@ def plan_resume(
     if finished is None:
         config.check_secrets_given(cfg)
         config.check(cfg, data.describe(cfg.dataset))
-        if asked is None and foreign.must_match(run, cfg, overrides, trusted):
+        if asked is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
             foreign.check_data(run, stored)
         if not fork:
             _check_code(run, cfg, found.facts)
