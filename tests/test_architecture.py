@@ -17,6 +17,7 @@ LEVELS = {
     "privacy": 0,
     "redaction": 0,
     "escaping": 0,
+    "git": 0,
     "uncommitted": 0,
     "archives": 0,
     "determinism": 1,
@@ -48,10 +49,12 @@ LEVELS = {
 WITHIN_LEVEL = {
     ("logbook", "beginning"),
     ("config", "redaction"),
+    ("provenance", "git"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),
     ("redaction", "escaping"),
     ("uncommitted", "escaping"),
+    ("uncommitted", "git"),
     ("uncommitted", "redaction"),
     ("callbacks", "optim"),
     ("logbook", "events"),
@@ -87,7 +90,7 @@ OWNERS = {
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"replay", "uncommitted"},
+    "subprocess": {"git", "replay"},
 }
 
 

@@ -1,12 +1,14 @@
-"""A commit or a clone whose git settings would run programs: none of them runs under `--code`."""
+"""A commit or a clone whose git settings would run programs: samerun runs none of them."""
 
 from types import SimpleNamespace
 
 import pytest
 
 from conftest import git
+from samerun import provenance
 from samerun.config import compose
-from samerun.replay import worktree
+from samerun.replay import hunks, worktree
+from samerun.replay.origin import Facts
 
 MARK = "program-ran"
 
@@ -88,3 +90,59 @@ def test_a_submodule_is_not_fetched(clone):
     assert found["src/model.py"] == "x = 1\n"
     assert not [name for name in found if name.startswith("lib")]
     assert not clone.mark.exists()
+
+
+@pytest.fixture
+def changed(clone):
+    """The clone with a change and a new file that are not committed; returns where it is."""
+    commit(clone)
+    (clone.top / "src" / "model.py").write_text("x = 2\n")
+    (clone.top / "new.py").write_text("y = 1\n")
+    return clone
+
+
+def armed(clone, setting):
+    """Sets the program under a git setting, or as a hook, of the clone."""
+    if "." in setting:
+        git(clone.top, "config", setting, str(clone.program))
+    else:
+        hooks = clone.top / ".git" / "hooks"
+        hooks.mkdir(exist_ok=True)
+        clone.program.rename(hooks / setting)
+    clone.mark.unlink(missing_ok=True)
+
+
+PROGRAMS = ["core.fsmonitor", "diff.external", "post-index-change"]
+
+
+@pytest.mark.parametrize("setting", PROGRAMS)
+def test_recording_the_code_of_a_run_runs_no_program_of_the_clone(changed, setting):
+    armed(changed, setting)
+    code = provenance.collect("samerun train", changed.top).code
+    assert "+x = 2" in code.diff
+    assert "+y = 1" in code.diff
+    assert not changed.mark.exists()
+
+
+def test_recording_the_code_of_a_run_runs_no_program_of_a_submodule(changed, tmp_path):
+    git(changed.top, "clone", "--quiet", ".", "lib")
+    linked = git(changed.top, "rev-parse", "HEAD")
+    git(changed.top, "update-index", "--add", "--cacheinfo", f"160000,{linked},lib")
+    (changed.top / ".gitmodules").write_text('[submodule "lib"]\n\tpath = lib\n\turl = ./lib\n')
+    commit(changed)
+    git(changed.top / "lib", "config", "core.fsmonitor", str(changed.program))
+    (changed.top / "lib" / "src" / "model.py").write_text("x = 3\n")
+    changed.mark.unlink(missing_ok=True)
+    assert "lib" in provenance.collect("samerun train", changed.top).code.diff
+    assert not changed.mark.exists()
+
+
+@pytest.mark.parametrize("setting", PROGRAMS)
+def test_comparing_two_recorded_states_runs_no_program_of_the_clone(changed, setting):
+    first = Facts(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
+    git(changed.top, "add", "-A")
+    git(changed.top, "commit", "--quiet", "-m", "second")
+    second = Facts(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
+    armed(changed, setting)
+    assert "+x = 2" in hunks.between(first, second, None)
+    assert not changed.mark.exists()

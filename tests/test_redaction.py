@@ -1,6 +1,7 @@
 """One definition of what is secret: what is hidden, what stays, and what is put back."""
 
 import dataclasses
+import importlib.metadata
 import subprocess
 import sys
 
@@ -72,10 +73,18 @@ def test_an_address_is_hidden_in_a_sentence_as_well(text):
         "it is a basic assumption of linear-regression that",
         "api_key: ${oc.env:API_KEY}",
         "a@b.example and c@d.example",
+        "-python-jwt==4.1.0\n+python-jwt==4.2.0rc1",
+        f"detect-secrets=={importlib.metadata.version('detect-secrets')}",
+        f'{{"detect-secrets": "{importlib.metadata.version("detect-secrets")}"}}',
     ],
 )
 def test_what_is_no_secret_stays(text):
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("text", ["jwt==hunter2", "password==1.0+hunter2", '{"jwt": "1.2.3"}'])
+def test_what_only_resembles_a_pinned_package_is_hidden(text):
+    assert "***" in redact(text)
 
 
 TOKENS = [

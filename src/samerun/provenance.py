@@ -12,9 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samerun import uncommitted
+from samerun import git, uncommitted
 from samerun.redaction import redact
-from samerun.uncommitted import git
 
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONHASHSEED", "KERAS_BACKEND")
 _PREFIXES = tuple(f"TF_{word}" for word in ("ENABLE_", "DISABLE_", "XLA_", "NUM_", "GPU_"))
@@ -227,14 +226,14 @@ def _tensorflow_build(installed: tuple[tuple[str, int], ...]) -> str | None:
 def _code(folder: Path) -> Code:
     package = Path(__file__).parent
     digest = digest_of_files(list(package.rglob("*.py")), package)
-    commit = git(folder, "rev-parse", "HEAD")
+    commit = git.output(folder, "rev-parse", "HEAD")
     if commit is None:
         return Code(commit=None, branch=None, diff="", left_out={}, digest=digest)
-    top = Path(git(folder, "rev-parse", "--show-toplevel") or folder)
+    top = Path(git.output(folder, "rev-parse", "--show-toplevel") or folder)
     changes = uncommitted.collect(top)
     return Code(
         commit=commit,
-        branch=git(folder, "symbolic-ref", "--short", "HEAD"),
+        branch=git.output(folder, "symbolic-ref", "--short", "HEAD"),
         diff=changes.patch,
         left_out=changes.left_out,
         digest=digest,

@@ -7,6 +7,7 @@ already met it under such a name, in its environment or in the config of a run.
 
 import contextlib
 import functools
+import importlib.metadata
 import logging
 import os
 import re
@@ -211,7 +212,13 @@ def _without_password(match: re.Match[str]) -> str:
 
 def _without_value(match: re.Match[str]) -> str:
     name, sign, value = match.groups()
+    if _PINNED.fullmatch(sign + value):
+        return match[0]
     return f"{name}{sign}{HIDDEN}" if _hides(name, value) else match[0]
+
+
+_PINNED = re.compile(r"==\d+(\.\d+)+(\.?(a|b|rc|post|dev)\d+)*")
+# `python-jwt==4.1.0` is a requirement: a diff of a list of requirements stays as it is.
 
 
 def _hides(key: str, value: object) -> bool:
@@ -220,7 +227,18 @@ def _hides(key: str, value: object) -> bool:
         return False
     if isinstance(value, str) and re.fullmatch(r"\$\{[^,{}]*\}|\?\?\?", value):
         return False  # ${oc.env:API_TOKEN} says where the secret is, not what it is
-    return is_secret_key(key)
+    if not is_secret_key(key):
+        return False
+    return not isinstance(value, str) or value.removeprefix("=") != _installed_version(key)
+
+
+@functools.lru_cache(maxsize=1024)
+def _installed_version(name: str) -> str | None:
+    """Returns the version of a distribution, such as `SecretStorage`, `None` if it is not one."""
+    try:
+        return importlib.metadata.version(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
 
 
 def redact_value(key: str, value: Any) -> Any:

@@ -8,12 +8,12 @@ import functools
 import importlib
 import re
 import stat
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from samerun import git
 from samerun.escaping import one_line
 from samerun.redaction import TOKENS, is_secret_key
 
@@ -35,6 +35,8 @@ _PRIVATE = (
     *(".git-credentials", ".htpasswd", ".dockercfg", "kubeconfig*", "*.kubeconfig", ".ssh", ".aws"),
     *(".azure", ".kube", ".gnupg", "credentials*", "secrets*", "service_account*", "*.tfstate*"),
 )
+
+_NEW_FILE = ("diff", "--no-index", "--no-color", "--no-ext-diff", "--no-textconv")
 
 MAY_HOLD_SECRETS = "may hold secrets"
 HOLDS_SECRETS = "seems to hold a secret"
@@ -62,7 +64,7 @@ def collect(top: Path) -> Uncommitted:
     """
     left_out: dict[str, str] = {}
     parts = list(_changed(top, left_out))
-    names = git(top, "ls-files", "--others", "--exclude-standard", "-z") or ""
+    names = git.output(top, "ls-files", "--others", "--exclude-standard", "-z") or ""
     recorded: list[str] = []
     size = sum(map(len, parts))
     for name in filter(None, names.split("\0")):
@@ -70,7 +72,7 @@ def collect(top: Path) -> Uncommitted:
         if reason is None and (len(recorded) >= _MOST_NEW_FILES or size > _MOST_BYTES):
             reason = TOO_LARGE
         if reason is None:
-            part = git(top, "diff", "--no-index", "--no-textconv", "/dev/null", name) or ""
+            part = git.output(top, *_NEW_FILE, "/dev/null", name) or ""
             reason = _why_not(name, part)
             if reason is None:
                 parts += [part, "\n"]
@@ -83,7 +85,7 @@ def collect(top: Path) -> Uncommitted:
 
 def _changed(top: Path, left_out: dict[str, str]) -> Iterator[str]:
     words = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-    patch = git(top, "diff", "HEAD", *words, "--src-prefix=a/", "--dst-prefix=b/") or ""
+    patch = git.output(top, "diff", "HEAD", *words, "--src-prefix=a/", "--dst-prefix=b/") or ""
     for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
         if not part.startswith("diff --git "):
             continue
@@ -286,26 +288,3 @@ def sentence(left_out: Mapping[str, str]) -> str:
     named = [f"{name} ({reason})" for name, reason in first[:5]]
     more = f" and {len(first) - 5} more" if len(first) > 5 else ""
     return f"Left out of the recorded changes: {', '.join(named)}{more}"
-
-
-def git(folder: Path, *words: str) -> str | None:
-    """Returns what git prints, or `None` where git or the checkout is missing.
-
-    Args:
-        folder: where to run it.
-        words: its arguments.
-    """
-    try:
-        answer = subprocess.run(
-            ["git", "-c", "core.quotePath=false", *words],
-            cwd=folder,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    # `git diff --no-index` answers 1 when there is a difference.
-    if answer.returncode not in (0, 1) or (answer.returncode == 1 and not answer.stdout):
-        return None
-    return answer.stdout.decode(errors="surrogateescape").removesuffix("\n")

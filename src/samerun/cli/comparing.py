@@ -144,8 +144,9 @@ def _reproduce_parser() -> argparse.ArgumentParser:
     add(
         "--env",
         action="store_true",
-        help="with the recorded packages, in a fresh virtual environment (minutes); a list that "
-        "this machine did not record itself needs --trust recorded-packages",
+        help="with the recorded packages, in a fresh virtual environment; uv installs them where "
+        "it is found, else pip, which takes minutes; a list that this machine did not record "
+        "itself needs --trust recorded-packages",
     )
     add("--exact", action="store_true", help="exit code 1 for CLOSE too")
     add(

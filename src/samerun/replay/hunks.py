@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from samerun import git
 from samerun.config import UserError
 from samerun.replay.origin import Facts
 from samerun.replay.worktree import check_patch
@@ -26,16 +27,16 @@ def between(first: Facts, second: Facts, paths: Sequence[str] | None) -> str | N
         paths: ends of the paths that matter, such as `samerun/models/cnn.py`; `None` for all.
     """
     with tempfile.TemporaryDirectory(prefix="samerun-diff-") as place:
-        git = _Git(Path(place))
-        trees = [git.tree(side) for side in (first, second)]
+        clone = _Git(Path(place))
+        trees = [clone.tree(side) for side in (first, second)]
         if None in trees:
             return None
         words = ["--no-ext-diff", "--no-textconv", "--no-color", *map(str, trees)]
-        named = (git.output("diff", "--name-only", "-z", *words) or "").split("\0")
+        named = (clone.output("diff", "--name-only", "-z", *words) or "").split("\0")
         chosen = [name for name in named if name and (paths is None or _is_one_of(name, paths))]
         if not chosen:
             return None
-        return (git.output("diff", *words, "--", *chosen) or "")[:_MOST_CHARACTERS]
+        return (clone.output("diff", *words, "--", *chosen) or "")[:_MOST_CHARACTERS]
 
 
 def _is_one_of(name: str, paths: Sequence[str]) -> bool:
@@ -63,7 +64,7 @@ class _Git:
         top = getattr(self, "top", None)
         try:
             answer = subprocess.run(
-                ["git", "-c", "core.quotePath=false", *words],
+                git.command(*words),
                 cwd=top or Path.cwd(),
                 env=self._environment,
                 input=given.encode("utf-8", "surrogateescape"),

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rich.console import Console
 
 import samerun
 from samerun.config import UserError
-from samerun.replay import again, worktree
+from samerun.replay import again, environment, worktree
 from samerun.replay.again import Request
 from samerun.replay.origin import Origin, clean
 from samerun.replay.worktree import Checkout
@@ -73,13 +72,13 @@ def train_elsewhere(
 
 def _run(python: Path, file: Path, folder: Path, source: Sequence[Path]) -> int:
     """Runs the program; it is stopped with this one, and its output goes where this one's goes."""
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, source))
-    environment["MLFLOW_TRACKING_URI"] = resolve_uri(None)  # it may be relative to this folder
-    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    variables = dict(os.environ)
+    variables["PYTHONPATH"] = os.pathsep.join(map(str, source))
+    variables["MLFLOW_TRACKING_URI"] = resolve_uri(None)  # it may be relative to this folder
+    variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # -P: the folder of the program is no place to look for modules in.
     words = [str(python), "-P", str(Path(again.__file__)), str(file)]
-    process = subprocess.Popen(words, cwd=folder, env=environment)
+    process = subprocess.Popen(words, cwd=folder, env=variables)
     try:
         return process.wait()
     except BaseException:
@@ -101,24 +100,7 @@ def _environment(origin: Origin, folder: Path, trusted: Sequence[str], out: Cons
     content = read_artifact(origin.run, _REQUIREMENTS, most_bytes=_MOST_BYTES)
     text = content.decode("utf-8", "replace")
     worktree.check_recorded_here(origin.run, _REQUIREMENTS, text, trusted, word="recorded-packages")
-    file = folder.with_suffix(".txt")
-    lines = pinned(text)
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    began = time.monotonic()
-    out.print(f"Installing {len(lines)} packages into a new environment; that takes minutes.")
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    # No dependencies: the list is whole. No sources, since building one runs its code; but for
-    # what OmegaConf reads its grammar with, of which there is nothing else.
-    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    install += ["--no-binary", "antlr4-python3-runtime", "-r"]
-    for words in ([sys.executable, "-m", "venv", str(folder)], [str(python), *install, str(file)]):
-        answer = subprocess.run(words, capture_output=True, check=False)
-        if answer.returncode:
-            lines = answer.stderr.decode(errors="replace").strip().splitlines() or ["?"]
-            said = next((line for line in lines if line.startswith("ERROR")), lines[-1])
-            raise UserError(f"--env: the recorded packages cannot be installed: {clean(said)}")
-    out.print(f"The environment was ready after {time.monotonic() - began:.0f} s.")
-    return python
+    return environment.make(folder, pinned(text), out)
 
 
 def pinned(text: str) -> list[str]:

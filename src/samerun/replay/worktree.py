@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samerun import uncommitted
+from samerun import git, uncommitted
 from samerun.config import UserError, as_dict
 from samerun.replay.origin import Facts, Origin, clean
 from samerun.tracking import StoredRun, folder_of
@@ -20,14 +20,6 @@ from samerun.tracking import StoredRun, folder_of
 _log = logging.getLogger(__name__)
 _PATCH = "provenance/uncommitted.diff"
 _LINK, _SUBMODULE = "120000", "160000"
-_SETTINGS = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.symlinks=true",
-    "submodule.recurse=false",
-    "protocol.ext.allow=never",
-)
-"""Against everything that a commit or a clone's configuration could make git run."""
 _LFS = ("git-lfs ", "git lfs ")
 
 
@@ -233,9 +225,9 @@ def _strings(node: Any) -> Iterator[str]:
 def _git(
     folder: Path, *words: str, check: bool = True, given: str | None = None
 ) -> "subprocess.CompletedProcess[bytes]":
-    settings = [*_SETTINGS, *([] if words[0] == "config" else _no_filters(folder))]
+    filters = [] if words[0] == "config" else _no_filters(folder)
     answer = subprocess.run(
-        ["git", *(part for setting in settings for part in ("-c", setting)), *words],
+        git.command(*words, settings=["core.symlinks=true", *filters]),
         cwd=folder,
         input=None if given is None else given.encode("utf-8", "surrogateescape"),
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},

@@ -1,0 +1,45 @@
+"""git, started so that it runs no program which a clone's configuration or its hooks name."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+_SAFE = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "submodule.recurse=false",
+    "protocol.ext.allow=never",
+    "core.quotePath=false",
+)
+# They also hold for the git that git starts in a submodule.
+
+
+def command(*words: str, settings: Sequence[str] = ()) -> list[str]:
+    """Returns a git command line that runs no hook and no file system monitor.
+
+    Filters and external diff programs are not covered: see `--no-ext-diff`, `--no-textconv`.
+
+    Args:
+        words: the arguments of git.
+        settings: more settings, such as `core.symlinks=true`.
+    """
+    return ["git", *(part for value in (*_SAFE, *settings) for part in ("-c", value)), *words]
+
+
+def output(folder: Path, *words: str) -> str | None:
+    """Returns what git prints, or `None` where git or the checkout is missing.
+
+    Args:
+        folder: where to run it.
+        words: its arguments.
+    """
+    try:
+        answer = subprocess.run(
+            command(*words), cwd=folder, capture_output=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    # `git diff --no-index` answers 1 when there is a difference.
+    if answer.returncode not in (0, 1) or (answer.returncode == 1 and not answer.stdout):
+        return None
+    return answer.stdout.decode(errors="surrogateescape").removesuffix("\n")
