@@ -23,7 +23,9 @@ class TooLarge(yaml.composer.ComposerError):
 @functools.cache
 def install() -> None:
     """Makes OmegaConf, and so Hydra, refuse such files whenever it reads one."""
-    make_loader = omegaconf_yaml.get_yaml_loader
+    make_loader = getattr(omegaconf_yaml, "get_yaml_loader", None)
+    if make_loader is None:
+        return  # OmegaConf 2.4, which has a limit of its own
 
     def get_yaml_loader() -> Any:
         return type("LimitedLoader", (_Limits, make_loader()), {})
