@@ -74,7 +74,7 @@ def main() -> None:
     """Soaks, prints the table, exits with 1 where something grows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--runs", type=int, default=0, help="at most so many; 0: no limit")
+    parser.add_argument("--runs", type=int, default=0, help="at most this number; 0: no limit")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own: in a temporary folder, on a loopback port, run by nobody."""
+"""A PostgreSQL of a test's own: in a temporary folder, on a loopback port, of the user nobody."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ def missing_postgres() -> str | None:
 
 
 def free_port() -> int:
-    """Returns a port of the loopback address that nobody uses."""
+    """Returns a port of the loopback address that is free."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

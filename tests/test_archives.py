@@ -1,4 +1,4 @@
-"""Arrays out of files that somebody else wrote: all come back equal, none takes memory."""
+"""Arrays out of files that another person wrote: all come back equal, none takes memory."""
 
 import io
 import struct

@@ -71,7 +71,7 @@ def test_paths_are_found_at_any_depth():
 
 @pytest.fixture
 def outside(tmp_path_factory):
-    """A private file of this machine, outside of the folder in which somebody works."""
+    """A private file of this machine, outside of the folder in which the person works."""
     file = tmp_path_factory.mktemp("home") / "patients.csv"
     file.write_text(LINES)
     return file

@@ -38,7 +38,7 @@ def started(folder):
 
 
 def after_epochs(process, number):
-    """Waits until the process has trained so many epochs more; returns what it printed."""
+    """Waits until the process has trained this number of epochs; returns what it printed."""
     lines = []
     for line in process.stdout:
         lines.append(line)

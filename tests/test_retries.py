@@ -91,7 +91,7 @@ HALVE = ("training.on_memory=halve_batch",)
 
 @pytest.fixture
 def room(tmp_path, monkeypatch):
-    """A model of one's own that has room for so many examples at once."""
+    """A model of one's own that has room for a limited number of examples at once."""
 
     def make(most):
         (tmp_path / f"room_{most}.py").write_text(MEMORY.format(most=most))

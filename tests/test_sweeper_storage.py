@@ -35,7 +35,7 @@ def replace():
 def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
     worker, project, capsys, loss
 ):
-    """SQLite would keep writing into a file that nobody finds any more, and exit with 0."""
+    """SQLite would keep writing into a file that has no name any more, and exit with 0."""
 
     def lose(order, outcome):
         if order.number == 1:

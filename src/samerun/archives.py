@@ -186,7 +186,7 @@ def _header(name: str, beginning: bytes) -> Header:
                 raise ValueError(f"received version {version}, expected 1.0, 2.0 or 3.0")
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, is_fortran, dtype = read(file)
-    # The header is a Python literal, and what one of those can raise nobody has written down.
+    # The header is a Python literal, and what one of those can raise is documented nowhere.
     except Exception as error:
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ValueError(f"the header of its array {name[:100]!r} is none: {said}") from error

@@ -20,7 +20,7 @@ def is_shared(folder: Path) -> bool:
 
 
 def keep_private() -> None:
-    """Lets this process, and what it starts, make files that nobody else can read.
+    """Lets this process, and what it starts, make files that only its user can read.
 
     For processes of samerun's own, not for a program that only imports it. A stricter umask stays
     as it is, and in a working folder that a group shares the group keeps its access.

@@ -150,7 +150,7 @@ def empty_uploads(run: StoredRun, folder: Path | None, *, uri: str | None = None
     """Replaces a run's checkpoints in the store by empty files: not every store can delete one.
 
     Args:
-        run: the run, which nobody else works on.
+        run: the run, which no other process works on.
         folder: its folder, whose copies go too.
         uri: the store, by default that of this folder.
     """

@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             status, headers, answer = self._ask(body)
         except OSError:
-            self._answer(502, [], b"Bad Gateway: the server is away\n")
+            self._answer(502, [], b"Bad Gateway: the server is unavailable\n")
             return
         short = answer[: int(size * len(answer))]
         if kind == "drop_after":

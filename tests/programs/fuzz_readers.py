@@ -1,4 +1,4 @@
-"""Gives the readers files and command lines that nobody would write; prints what came of them.
+"""Gives the readers files and command lines that are unlikely or broken; prints what came of them.
 
 Every case has to give a value or a `UserError`; any other exception is a fault of ours. Nothing
 here imports TensorFlow.
@@ -218,7 +218,7 @@ PICTURES = pictures()
 
 
 def main(num: int, seed: int) -> int:
-    """Runs so many cases, a share of each kind, and prints a table; returns the exit code."""
+    """Runs a number of cases, equally many of each kind; prints a table, returns the exit code."""
     stored = config.compose(["model=mlp"]).resolved
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     seconds: Counter[str] = Counter()

@@ -3,8 +3,8 @@
     python tests/programs/sweep_disturbed.py locked --seconds 75
     python tests/programs/sweep_disturbed.py clock --days -1
 
-locked: another process holds the study's database, as a backup does, for so many seconds.
-clock: the machine's clock jumps by so many days (libfaketime; monotonic clocks do not jump).
+locked: another process holds the study's database, as a backup does, for some seconds.
+clock: the machine's clock jumps by some days (libfaketime; monotonic clocks do not jump).
 """
 
 import argparse

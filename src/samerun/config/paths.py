@@ -9,7 +9,7 @@ def paths(node: object) -> dict[str, str]:
     """Returns every path in a config object, by its key, such as `dataset.path`.
 
     A field that was declared with `a_path` is one. A mapping declared so may hold paths: every text
-    in it counts, since nobody knows which of the arguments of a user's own function are files.
+    in it counts, since it is not known which of the arguments of a user's own function are files.
 
     Args:
         node: a `Config`, or a part of one.

@@ -102,7 +102,7 @@ def has_meaning(key: str) -> bool:
 def idle_keys(cfg: Config) -> set[str]:
     """Returns the keys of policies that are off, which do not change what is trained.
 
-    A run recorded before these keys existed keeps its fingerprint, and its study goes on.
+    A run recorded before these keys existed keeps its fingerprint, and its study continues.
     """
     training = cfg.training
     nan_fails = training.on_nan is OnNan.fail

@@ -37,7 +37,7 @@ def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
     tag goes last: cut off before, all of it is done again.
 
     Args:
-        run: the run, which nobody else works on.
+        run: the run, which no other process works on.
         uri: the store, by default that of this folder.
     """
     if run.tags.get(_TAG) != "true":

@@ -290,7 +290,7 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
                 file = Path(folder, name)
                 limit = checkpoints.MOST_BYTES
                 tracking.download_artifact(run, path, file, uri=uri, most_bytes=limit)
-                if not file.stat().st_size:  # it was given up, see `afresh`
+                if not file.stat().st_size:  # it was discarded, see `afresh`
                     file.unlink()
         return checkpoints.latest(Path(folder))
 

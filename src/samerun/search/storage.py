@@ -110,7 +110,7 @@ def worker_storage(url: str) -> "optuna.storages.BaseStorage":
 def file_identity(url: str) -> tuple[int, int] | None:
     """Returns what tells a storage's file from another one of its name; `None` of a server.
 
-    SQLite keeps writing into a file that was deleted, and nobody finds what it wrote.
+    SQLite keeps writing into a file that was deleted, and what it writes is lost.
     """
     if not url.startswith("sqlite:"):
         return None

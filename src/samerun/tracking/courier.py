@@ -114,7 +114,7 @@ class Courier:
         future.result(timeout=patience)
 
     def _is_interrupted(self) -> bool:
-        """Whether the delivery under way should stop: time is up, or somebody waits for another."""
+        """Whether the delivery under way should stop: time is up, or another delivery waits."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
         return self._urgent.is_set()
@@ -146,7 +146,7 @@ class Courier:
                 self._delivery.beat()
 
     def _do_tasks(self) -> bool:
-        """Does what somebody waits for; returns whether there was something."""
+        """Does what another thread waits for; returns whether there was something."""
         with self._lock:
             tasks, self._tasks = self._tasks, []
             self._urgent.clear()

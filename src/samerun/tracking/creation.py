@@ -1,7 +1,7 @@
 """A run in the store, created once: whatever becomes of requests and answers on the way.
 
 MLflow gives out run IDs itself, so a request to create a run whose answer is lost leaves a run that
-nobody knows of; MLflow's own client would repeat that request, and leave two. Here a run has a uid
+no client knows; MLflow's own client would repeat that request, and leave two. Here a run has a uid
 before the store hears of it. It is a tag of the run, by which it is looked for before and after.
 """
 

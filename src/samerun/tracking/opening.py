@@ -116,7 +116,7 @@ def _new_run(
     experiment: str | None,
     write: functools.partial[None],
 ) -> MlflowRun:
-    """Returns a run that nobody knows of yet; `write` writes its `run.json`."""
+    """Returns a run that no store knows yet; `write` writes its `run.json`."""
     facts = write.keywords
 
     def created(run_id: str, experiment_id: str) -> str | None:

@@ -98,7 +98,7 @@ def _start_of(pid: int) -> str | None:
     except psutil.NoSuchProcess:
         return None
     except psutil.Error:
-        return ""  # it exists, and is somebody else's
+        return ""  # it exists, and belongs to another user
 
 
 def _now() -> str:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 # Language-model features: proxies to providers, jobs, an assistant with a shell, demo data; and
-# webhooks, which make the server send requests to addresses of somebody's choice.
+# webhooks, which make the server send requests to addresses of an account's choice.
 _CLOSED = re.compile(
     r"/gateway/|/(ajax-api|api)/[\d.]+/(jobs\b|mlflow/("
     r"assistant|demo|gateway|genai|issues|jobs|mcp-servers|promptlab|runs/create-promptlab-run|"
