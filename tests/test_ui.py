@@ -104,7 +104,7 @@ def test_tensorboard_shows_the_runs_that_are_named(runs):
                 continue
             if len(names) >= 6:
                 break
-        expected = {f"{run.name}/{part}" for run in (first, second) for part in SPLITS}
+        expected = {f"{run.name}-{run.id[:8]}/{part}" for run in (first, second) for part in SPLITS}
         assert expected <= names
     finally:
         os.killpg(process.pid, signal.SIGTERM)
