@@ -131,15 +131,15 @@ def test_uv_looks_where_pip_looks_and_passwords_are_not_on_its_command_line(
     )
     monkeypatch.setattr(environment, "find_uv", lambda: fake)
     monkeypatch.delenv("PIP_NO_INDEX")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://me:password@index.invalid/simple")
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://more.invalid/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:password@index.invalid/packages")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://more.invalid/packages")
     environment.make(tmp_path / "environment", ["tiny-thing==1.2"], Console(file=io.StringIO()))
     folder, words, *variables = (tmp_path / "ran").read_text().splitlines()
     assert folder == tmp_path.anchor
     assert "password" not in words
     assert "--no-index" not in words
-    assert "UV_INDEX_URL=https://me:password@index.invalid/simple" in variables
-    assert "UV_EXTRA_INDEX_URL=https://more.invalid/simple" in variables
+    assert "UV_INDEX_URL=https://me:password@index.invalid/packages" in variables
+    assert "UV_EXTRA_INDEX_URL=https://more.invalid/packages" in variables
     assert f"UV_FIND_LINKS={wheels}" in variables
 
 
