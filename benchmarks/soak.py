@@ -25,8 +25,9 @@ import numpy as np
 import psutil
 
 WARM_UP = 10
-LIMITS = {"memory, MB": 0.5, "file handles": 0.02, "threads": 0.02, "seconds": 0.05}
-"""The largest slope, in each quantity's own unit for one run."""
+LIMITS = {"memory, MB": 0.5, "file handles": 0.02, "threads": 0.02, "CPU seconds": 0.05}
+"""The largest slope, in each quantity's own unit for one run. Seconds are those of the processor:
+unlike the clock's, they do not grow because something else runs on the machine."""
 WORDS = ("debug=fast", "dataset.limit=200", "evaluation.bootstrap_samples=100")
 KINDS = (
     ("model=mlp", "tracking.log_model=false", "tracking.log_figures=false"),
@@ -57,10 +58,10 @@ def soak(minutes: float, most: int) -> tuple[np.ndarray, set[str]]:
     end = time.monotonic() + 60 * minutes
     while time.monotonic() < end and (not most or len(rows) < most):
         words = (*WORDS, *KINDS[len(rows) % len(KINDS)])
-        began = time.monotonic()
+        began = time.process_time()
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             result = samerun.train(list(words))
-        rows.append(measured(process, time.monotonic() - began))
+        rows.append(measured(process, time.process_time() - began))
         digest = b"".join(part.tobytes() for part in result.model.get_weights())
         if weights.setdefault(words, digest) != digest:
             differing.add(" ".join(words))
