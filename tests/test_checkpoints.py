@@ -14,7 +14,7 @@ from resuming import (
 )
 from samerun import checkpoints
 from samerun.checkpoints import State, latest, write
-from samerun.config import UserError
+from samerun.errors import UserError
 
 # ---- the file
 

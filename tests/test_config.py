@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from samerun import config
-from samerun.config import DataSpec, Layout, Task, UserError
+from samerun.config import DataSpec, Layout, Task
 from samerun.config.older import as_written_then
 from samerun.config.stored import changed
+from samerun.errors import UserError
 
 IMAGES = DataSpec(
     task=Task.multiclass,

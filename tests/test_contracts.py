@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from samerun import config, models, objectives
-from samerun.config import DataSpec, Layout, Task, UserError
+from samerun.config import DataSpec, Layout, Task
+from samerun.errors import UserError
 from test_contracts_datasets import SMALL
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}

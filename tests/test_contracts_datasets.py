@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from samerun import config, data
-from samerun.config import Task, UserError
+from samerun.config import Task
+from samerun.errors import UserError
 
 SMALL = {
     "mlp": ["model.units=[4]"],

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import (
-    DATASETS,
-    Dataset,
-    Layout,
-    Normalization,
-    Task,
-    UserError,
-    compose,
-)
+from samerun.config import DATASETS, Dataset, Layout, Normalization, Task, compose
 from samerun.data.splits import check_can_stratify, split_indices
+from samerun.errors import UserError
 
 
 @cache

@@ -23,7 +23,7 @@ from keras.src.utils import file_utils
 
 from conftest import PROGRAMS
 from samerun import data
-from samerun.config import UserError, compose
+from samerun.config import compose
 from samerun.data import cache, images
 from samerun.data.images import (
     CIFAR10_FILE,
@@ -34,6 +34,7 @@ from samerun.data.images import (
     MNIST_SHA256,
 )
 from samerun.data.keras_text import IMDB, REUTERS
+from samerun.errors import UserError
 
 NUM, NUM_TEST = 200, 30
 

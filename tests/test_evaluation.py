@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from samerun import config, evaluation
+from samerun.errors import UserError
 from samerun.evaluation.calibration import calibrate, expected_calibration_error
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.regression import report_regression
@@ -385,7 +386,7 @@ def test_what_cannot_be_evaluated_is_one_clear_sentence(
     outputs, labels, task, num_outputs, message
 ):
     spec = spec_of(config.Task(task), num_outputs)
-    with pytest.raises(config.UserError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         evaluate(np.asarray(outputs, float), np.asarray(labels), spec)
     assert "\n" not in str(caught.value)
 

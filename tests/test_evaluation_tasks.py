@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from samerun import config, evaluation
+from samerun.errors import UserError
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.language import report_language_model, token_losses, unigram_losses
 from samerun.evaluation.regression import report_regression
@@ -169,13 +170,13 @@ def test_a_text_of_padding_only_has_no_error_and_is_never_the_worst():
     ],
 )
 def test_what_is_no_language_model_is_one_clear_sentence(logits, targets, message):
-    with pytest.raises(config.UserError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         report_language_model(Echo(), [(logits, targets)], 0)
     assert "\n" not in str(caught.value)
 
 
 def test_a_split_without_texts_is_one_clear_sentence():
-    with pytest.raises(config.UserError, match="no tokens"):
+    with pytest.raises(UserError, match="no tokens"):
         report_language_model(Echo(), [], 0)
 
 
@@ -253,7 +254,7 @@ def test_numbers_are_measured_in_their_units():
 
 
 def test_too_many_numbers_are_refused_before_units_are_asked_for():
-    with pytest.raises(config.UserError, match="gives 2 numbers an example, expected 1"):
+    with pytest.raises(UserError, match="gives 2 numbers an example, expected 1"):
         evaluation.evaluate(
             Fixed(np.zeros((3, 2))),
             [(np.zeros(3), np.zeros((3, 1)))],

@@ -18,7 +18,7 @@ from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
 from hydra_plugins.samerun_sweeper._dask import DaskExecutor
 from hydra_plugins.samerun_sweeper._executors import Inline, Slots, graphics_cards
 from samerun import config
-from samerun.config import UserError
+from samerun.errors import UserError
 
 sys.path.append(str(PROGRAMS))
 import worker_tasks

@@ -17,6 +17,7 @@ from samerun import config, tracking
 from samerun.cli import main
 from samerun.config import gallery
 from samerun.data.images import CIFAR10_FILE, MNIST_SHA256
+from samerun.errors import UserError
 from test_data_keras import batch, write_cifar
 
 ENTRIES = {entry.name: entry for entry in config.experiments()}
@@ -122,7 +123,7 @@ def test_the_tour_stands_for_a_multirun_of_its_three(words, expected):
 
 def test_a_score_that_cannot_be_read_is_refused():
     entry = gallery.Experiment(name="mine", what="a", source="b", measured="98 %")
-    with pytest.raises(config.UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
+    with pytest.raises(UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
         entry.score()
 
 

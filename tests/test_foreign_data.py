@@ -8,7 +8,8 @@ import pytest
 
 from conftest import composed
 from samerun import cli, config, data, tracking
-from samerun.config import UserError, fields
+from samerun.config import fields
+from samerun.errors import UserError
 from samerun.replay import again, foreign, reproduce, resume
 
 NO_PATHS = {

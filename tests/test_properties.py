@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config import Sampler, UserError
+from samerun.config import Sampler
 from samerun.config.space import Choices, Numbers
 from samerun.config.space_words import Wanted, entry_space, understood
 from samerun.config.store import GROUPS
 from samerun.config.stored import changed as changed_stored
+from samerun.errors import UserError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 settings.register_profile(

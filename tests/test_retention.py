@@ -16,7 +16,7 @@ from conftest import composed
 from samerun import checkpoints, retention, tracking
 from samerun.checkpoints import State
 from samerun.cli import collecting, main
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import garbage, resume
 
 STATE = State(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})

@@ -20,7 +20,7 @@ from resuming import (
 )
 from samerun import checkpoints, config, optim, tracking
 from samerun.cli import main
-from samerun.training import Diverged
+from samerun.errors import Diverged, is_out_of_memory
 
 SMALL = (
     "model=mlp",
@@ -239,7 +239,7 @@ def test_memory_that_runs_out_halves_the_batch_until_it_fits(tmp_path, room):
 def test_memory_that_runs_out_ends_the_run_where_nothing_is_left_to_try(tmp_path, room, most, more):
     with pytest.raises(Exception, match="no room for the activations") as error:
         train([*ROOM, room(most), *HALVE, *more], run_in(tmp_path / "run"))
-    assert config.is_out_of_memory(error.value)
+    assert is_out_of_memory(error.value)
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config import UserError
 from samerun.config.space import Numbers
+from samerun.errors import UserError
 
 compose = functools.cache(lambda words: config.compose(list(words)).config)
 

@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config import Pruner, Sampler, UserError
+from samerun.config import Pruner, Sampler
+from samerun.errors import UserError
 
 NEEDS_TORCH = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"

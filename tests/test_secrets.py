@@ -16,6 +16,7 @@ import pytest
 from conftest import git
 from samerun import config
 from samerun.cli import main
+from samerun.errors import UserError
 from samerun.privacy import keep_private
 from test_tracking_server import Server
 
@@ -207,7 +208,7 @@ def test_a_stored_config_says_which_secret_has_to_be_given_again(tmp_path):
     assert "hunter2" not in str(config.flatten(made.config))
     stored = config.from_yaml(made.resolved)
     assert config.fingerprint(stored) == config.fingerprint(made.config)
-    with pytest.raises(config.UserError, match=r"model\.params\.api_key=VALUE"):
+    with pytest.raises(UserError, match=r"model\.params\.api_key=VALUE"):
         config.check_secrets_given(stored)
     config.check_secrets_given(made.config)
 

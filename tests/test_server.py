@@ -19,7 +19,7 @@ import pytest
 from conftest import PROGRAMS
 from databases import command_lines, free_port, missing_postgres, postgres
 from samerun import cli, tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking import server as own_server
 from samerun.tracking.server_rules import is_read, refusal
 

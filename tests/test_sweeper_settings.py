@@ -6,7 +6,7 @@ import pytest
 
 from hydra_plugins.samerun_sweeper import _loop
 from samerun import search
-from samerun.config import UserError
+from samerun.errors import UserError
 from test_sweeper import Killed, answering, runs, states, study, sweep
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")

@@ -12,8 +12,8 @@ import pytest
 
 from conftest import PROGRAMS, composed, values
 from samerun import config, tracking
-from samerun.config import UserError
-from samerun.tracking import NullRun, Status, Terminated
+from samerun.errors import Terminated, UserError
+from samerun.tracking import NullRun, Status
 
 
 def artifacts(client, run_id, path=None):

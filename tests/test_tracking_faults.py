@@ -10,7 +10,7 @@ import faulty
 from faulty import Fault
 from samerun import config, tracking
 from samerun.cli import main
-from samerun.config import UserError
+from samerun.errors import UserError
 from test_tracking_server import Server
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import PROGRAMS, composed, values
 from samerun import tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking import folders, process
 
 TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import composed, values
 from samerun import tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 
 
 def killed(folder, points):

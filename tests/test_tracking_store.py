@@ -14,7 +14,7 @@ import pytest
 
 from conftest import PROGRAMS
 from samerun import config, tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking.naming import run_name
 from samerun.tracking.store import run_url
 

@@ -14,7 +14,7 @@ import pytest
 import samerun as package
 from conftest import values
 from samerun import config, data, tracking
-from samerun.training import Diverged
+from samerun.errors import Diverged
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
 PLAIN = ("tracking.log_figures=false", "tracking.log_model=false", "tracking.tensorboard=false")

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from samerun import cli, config
-from samerun.config import UserError, yaml_limits
+from samerun.config import yaml_limits
+from samerun.errors import UserError
 
 START = "# @package _global_\n# What: x\n# Source: y\n"
 

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from samerun.config import Training, UserError, available_cores
+from samerun.config import Training, available_cores
+from samerun.errors import UserError
 
 
 def start_afresh(seed: int) -> None:

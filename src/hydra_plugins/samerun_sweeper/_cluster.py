@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.samerun_sweeper._remote import Facts
-from samerun.config import Dask, UserError, listed, own_code
+from samerun.config import Dask, own_code
+from samerun.errors import UserError, listed
 
 SCHEDULER_SECONDS = 5.0
 """A scheduler that is there answers in milliseconds; a wrong address should not cost a minute."""

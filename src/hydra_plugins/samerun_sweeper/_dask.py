@@ -15,8 +15,9 @@ from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
 from hydra_plugins.samerun_sweeper._cluster import Batch
 from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper._plan import Plan
-from hydra_plugins.samerun_sweeper._remote import Facts, Luggage, Needs, WorkerLost
-from samerun.config import UserError, own_code
+from hydra_plugins.samerun_sweeper._remote import Facts, Luggage, Needs
+from samerun.config import own_code
+from samerun.errors import UserError, WorkerLost
 from samerun.redaction import redact
 
 LOOK_SECONDS = 1.0

@@ -23,7 +23,7 @@ from hydra_plugins.samerun_sweeper._loop import Loop
 from hydra_plugins.samerun_sweeper._plan import Plan
 from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
-from samerun.config import UserError
+from samerun.errors import Terminated, UserError
 from samerun.redaction import redact
 from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
@@ -289,7 +289,7 @@ def _run(
         why = ""
         try:
             why = Loop(plan, study, run, executor, progress, client, hold).run()
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             progress.close()
             _ending.say_how_to_go_on(plan)
             raise

@@ -20,16 +20,13 @@ from hydra_plugins.samerun_sweeper import _workers
 from hydra_plugins.samerun_sweeper._executors import Executor, Slots
 from hydra_plugins.samerun_sweeper._trials import Aims, Order
 from samerun import config
+from samerun.errors import WorkerLost
 from samerun.search.outcome import Outcome, from_json
 
 ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 _log = logging.getLogger(__name__)
-
-
-class JobLostError(Exception):
-    """The launcher came back without a word from a job."""
 
 
 def is_chosen(master: DictConfig) -> bool:
@@ -91,7 +88,7 @@ class Launched(Executor):
             if outcome is not None:
                 future.set_result(outcome)
             else:
-                future.set_exception(JobLostError(str(error or "no outcome was written")))
+                future.set_exception(WorkerLost(str(error or "no outcome was written")))
 
     def seconds(self, future: "Future[Any]") -> float:
         """Returns nothing: when somebody can ask, it has ended."""
@@ -105,7 +102,7 @@ class Launched(Executor):
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether a job ended without a word."""
-        return isinstance(error, JobLostError)
+        return isinstance(error, WorkerLost)
 
     def close(self) -> None:
         """Does nothing: launchers end their own jobs."""

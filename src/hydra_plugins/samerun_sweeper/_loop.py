@@ -31,7 +31,8 @@ from hydra_plugins.samerun_sweeper._history import log_history
 from hydra_plugins.samerun_sweeper._launching import read_outcome
 from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
-from samerun.config import Policy, UserError
+from samerun.config import Policy
+from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
@@ -48,10 +49,6 @@ STOP_SECONDS = 60.0
 """How long trials may take to write a checkpoint after Ctrl-C."""
 
 _log = logging.getLogger(__name__)
-
-
-class SweepFailed(Exception):
-    """The sweep ended because of failed trials, as its settings say."""
 
 
 @dataclass
@@ -124,7 +121,7 @@ class Loop:
             with self._signals():
                 while self._patient_step():
                     pass
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             self._drop()
             raise
         if self._signal is not None:
@@ -444,4 +441,4 @@ class Loop:
 
 
 def _raised_by(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else tracking.Terminated()
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated()

@@ -9,7 +9,7 @@ from hydra.types import HydraContext
 
 from hydra_plugins.samerun_sweeper._trials import Aims, Frozen, Order
 from samerun import config, search, tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.redaction import redact
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra_plugins.samerun_sweeper._trials import Frozen
 from samerun import config, data, search
-from samerun.config import UserError
+from samerun.errors import UserError
 
 _MOST_MODELS = 24
 """Models that are built at most: each takes about 0.2 s."""

@@ -198,7 +198,7 @@ def _stopped_by_signal() -> Iterator[None]:
 
 def _stop(number: int, frame: Any) -> None:
     from samerun.cli.stopping import request_stop
-    from samerun.tracking import Terminated
+    from samerun.errors import Terminated
 
     if not request_stop(Terminated):
         raise Terminated

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from samerun import config
 from samerun.cli.quietness import quiet
+from samerun.errors import StoreUnavailable, UserError, first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,7 +131,7 @@ def _stores_may_be_away() -> Iterator[None]:
     except Exception as error:
         if not search.was_away(error):
             raise
-        raise search.StoreAway(str(error)) from error
+        raise StoreUnavailable(str(error), reason=first_line(error)) from error
 
 
 def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
@@ -146,10 +147,10 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     except Exception as error:
         if not tracking.is_unavailable(error):
             raise
-        raise config.UserError(
+        raise UserError(
             f"tracking.if_exists: received '{cfg.tracking.if_exists}', but whether the same run "
             f"exists cannot be answered while the tracking store is unavailable "
-            f"({tracking.first_line(error)}): start the store, or train without looking with "
+            f"({first_line(error)}): start the store, or train without looking with "
             "tracking.if_exists=rerun."
         ) from error
     done = existing.finished(runs)
@@ -235,7 +236,8 @@ def _look(run: "Run") -> tuple[str, str]:
 @contextlib.contextmanager
 def _told_how_to_go_on(folder: Path) -> Iterator[None]:
     """Notes on an interruption how the run is resumed, if a checkpoint was written."""
-    from samerun.tracking import Terminated, is_created, run_in
+    from samerun.errors import Terminated
+    from samerun.tracking import is_created, run_in
 
     try:
         yield

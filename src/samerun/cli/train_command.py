@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samerun import config
-from samerun.cli.ends import how_it_ended
+from samerun import config, errors
 from samerun.cli.quietness import quiet
 from samerun.cli.running import checked, run_one
 from samerun.cli.words import (
@@ -22,8 +21,7 @@ from samerun.cli.words import (
     only_looks,
     parted,
 )
-from samerun.config import UserError
-from samerun.escaping import for_screen
+from samerun.errors import UserError, first_line
 from samerun.redaction import redact
 
 if TYPE_CHECKING:
@@ -193,7 +191,7 @@ def _choices(override: Any) -> list[str]:
     try:
         return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
     except Exception as error:  # what Hydra cannot write down raises several kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise UserError(f"{word}: cannot be listed ({reason}), expected plain values.") from error
 
 
@@ -221,11 +219,11 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             results.append(result)
             return float(result.objective)
         except Exception as error:
-            end = how_it_ended(error)
-            if end is None:
+            code = errors.exit_code(error)
+            if code is None:
                 raise
-            codes.append(end[0])
-            print(for_screen(f"samerun: {redact(end[1])}"), file=sys.stderr)
+            codes.append(code)
+            print(f"samerun: {redact(errors.message(error))}", file=sys.stderr)
             return math.nan
 
     config.register()

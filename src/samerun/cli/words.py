@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from samerun import config
-from samerun.config import UserError
-from samerun.config.errors import nearest
+from samerun.errors import UserError, nearest
 from samerun.redaction import redact_override
 
 _WITH_VALUE = {

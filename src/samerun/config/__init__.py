@@ -49,7 +49,6 @@ from samerun.config.datasets import (
     Texts,
     View,
 )
-from samerun.config.errors import UserError, is_out_of_memory, listed, nearest
 from samerun.config.gallery import Experiment, expanded, experiments
 from samerun.config.models import (
     MODELS,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from samerun.config.errors import UserError
+from samerun.errors import UserError
 
 
 @contextmanager

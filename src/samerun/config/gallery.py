@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samerun.config.errors import UserError
 from samerun.config.store import folder
+from samerun.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from samerun.config.errors import UserError, listed, nearest
 from samerun.config.space import Choices, Numbers, Value, exact
+from samerun.errors import UserError, listed, nearest
 from samerun.redaction import redact_override, redact_value
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from yaml import YAMLError
 from samerun.config import yaml_limits
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS, Augmentation
-from samerun.config.errors import UserError, listed, nearest
 from samerun.config.fields import check_ranges
 from samerun.config.models import MODELS
 from samerun.config.older import completed
@@ -33,6 +32,7 @@ from samerun.config.root import Config, as_dict
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.errors import UserError, listed, nearest
 from samerun.redaction import hidden_keys, redact_mapping, redact_override, redact_value
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {

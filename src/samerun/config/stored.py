@@ -9,10 +9,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from samerun.config.errors import UserError, nearest
 from samerun.config.older import completed
 from samerun.config.root import Config, as_dict, flatten
 from samerun.config.store import Composition, compose, options, parse, stored_node, translated
+from samerun.errors import UserError, nearest
 
 _WHOLES = ("experiment", "sweep", "debug")
 

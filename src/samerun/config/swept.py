@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from samerun.config import store
 from samerun.config.branches import Branches, Compose, path_of, together
-from samerun.config.errors import UserError, listed, nearest
 from samerun.config.space import Choices, Entry
 from samerun.config.space_words import Wanted, entry_space, known_option, parsed
+from samerun.errors import UserError, listed, nearest
 from samerun.redaction import redact_override
 
 Options = Callable[[str], Sequence[str]]

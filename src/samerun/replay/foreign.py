@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from samerun import config, data, tracking
-from samerun.config import Config, CustomDataset, UserError, listed
+from samerun.config import Config, CustomDataset
+from samerun.errors import UserError, listed
 from samerun.replay.origin import clean
 from samerun.replay.trust import DATA
 from samerun.tracking import StoredRun

@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from samerun import checkpoints, config, data, retention, tracking
-from samerun.config import Config, CustomDataset, UserError
+from samerun.config import Config, CustomDataset
 from samerun.config.older import as_written_then
 from samerun.config.stored import changed
+from samerun.errors import UserError
 from samerun.redaction import redact_override
 from samerun.replay import again, comparison, foreign, origin, verdict
 from samerun.replay.comparison import Row

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import checkpoints, config, data, identity, provenance, retention, tracking
-from samerun.config import Config, UserError, has_meaning, listed
+from samerun.config import Config, has_meaning
 from samerun.config.stored import changed, differing_keys
+from samerun.errors import UserError, listed
 from samerun.replay import foreign, origin
 from samerun.replay.origin import clean
 from samerun.replay.trust import check_trusted

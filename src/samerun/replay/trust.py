@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from samerun.config import Config, UserError, own_code
+from samerun.config import Config, own_code
+from samerun.errors import UserError
 
 DATA = "data"
 """What `--trust` takes for the paths and the data of a run that this machine did not record."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     import optuna

@@ -4,7 +4,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from samerun.config import Pruner, Sweep, UserError
+from samerun.config import Pruner, Sweep
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     import optuna

@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Choices, Sampler, Sweep, UserError, listed
+from samerun.config import Choices, Sampler, Sweep
+from samerun.errors import UserError, listed
 
 if TYPE_CHECKING:
     import optuna

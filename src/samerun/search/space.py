@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Choices, Config, Entry, Numbers, UserError, listed, nearest, read_space
+from samerun.config import Choices, Config, Entry, Numbers, read_space
+from samerun.errors import UserError, listed, nearest
 
 if TYPE_CHECKING:
     import optuna

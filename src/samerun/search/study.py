@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samerun import __version__
-from samerun.config import Sweep, Trial, UserError, as_dict, listed, stored_sweep
+from samerun.config import Sweep, Trial, as_dict, stored_sweep
+from samerun.errors import UserError, listed
 from samerun.redaction import redact
 from samerun.search import storage
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.tracking.delivery import ARTIFACTS, UNDELIVERED_TAG
-from samerun.tracking.faults import first_line, is_unavailable
+from samerun.tracking.faults import is_unavailable
 from samerun.tracking.folders import RunFacts
 from samerun.tracking.lines import Line, read_lines, storable
 from samerun.tracking.lookup import StoredRun, as_stored

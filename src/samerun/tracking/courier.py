@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import final
 
+from samerun.errors import first_line
 from samerun.tracking.delivery import Delivery, OutOfTime
-from samerun.tracking.faults import first_line, is_unavailable
+from samerun.tracking.faults import is_unavailable
 from samerun.tracking.process import HEARTBEAT_SECONDS
 
 _GATHER_SECONDS = 0.2  # points of quick steps go together: one batch takes 5 ms, 500 do too

@@ -9,7 +9,7 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking import store
 from samerun.tracking.faults import is_refusal
 from samerun.tracking.lines import Line

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from samerun.config import UserError
+from samerun.errors import FileGone, OutOfTime, UserError, first_line
 from samerun.tracking import creation, store
-from samerun.tracking.faults import Gone, first_line, is_refusal
+from samerun.tracking.faults import is_refusal
 from samerun.tracking.lines import Line, Waiting, storable
 from samerun.tracking.process import Heartbeat
 from samerun.tracking.spool import Point, Spool
@@ -19,10 +19,6 @@ _MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
 _UPLOADS = ("artifact", "dataset", "model")  # in no order, and each may fail by itself
 
 _log = logging.getLogger(__name__)
-
-
-class OutOfTime(Exception):
-    """What waits was not all tried: time is up, or a more urgent delivery is asked for."""
 
 
 @final
@@ -231,7 +227,7 @@ class Delivery:
         except Exception as error:
             if not is_refusal(error):
                 raise
-            if not isinstance(error, Gone):
+            if not isinstance(error, FileGone):
                 self._check_writes(error)
             key = str(line.get("path", line.get("name")))
             self._refuse(line["kind"], key, first_line(error), line)
@@ -242,7 +238,7 @@ class Delivery:
         if not source.resolve().is_relative_to(root.resolve()):
             raise ValueError(f"{path} leads out of the run's artifacts")
         if not source.exists():
-            raise Gone(f"{source} is gone")
+            raise FileGone(f"{source} is gone")
         if source.is_dir():
             self._client.log_artifacts(self._run_id, str(source), artifact_path=path)
             return

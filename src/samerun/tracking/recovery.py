@@ -10,13 +10,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.privacy import make_folder
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
 from samerun.tracking.delivery import Delivery
-from samerun.tracking.faults import first_line
 from samerun.tracking.folders import (
     ALIVE_LOCK,
     RUN_FILE,

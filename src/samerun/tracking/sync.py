@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.tracking import store
 from samerun.tracking.completeness import Row, compare, read_refused
-from samerun.tracking.faults import first_line, is_unavailable
+from samerun.tracking.faults import is_unavailable
 from samerun.tracking.folders import RunFacts, check_openable, read_facts, run_folders
 from samerun.tracking.lines import Line, write_whole
 from samerun.tracking.recovery import deliver_to, held_if_free, is_alive, store_of
