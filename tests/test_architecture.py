@@ -64,8 +64,8 @@ WITHIN_LEVEL = {
 }
 
 OWNERS = {
-    "hydra": {"config", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "cli", "hydra_plugins"},
+    "hydra": {"config", "search", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "search", "cli", "hydra_plugins"},
     "mlflow": {"tracking", "hydra_plugins"},  # there to be imported before a trial's clock runs
     "optuna": {"search", "report", "hydra_plugins"},
     "distributed": {"hydra_plugins"},

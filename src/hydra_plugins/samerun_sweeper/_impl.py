@@ -25,6 +25,7 @@ from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
 from samerun.redaction import redact
+from samerun.search.objectives import directions_of, objectives_of
 from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
 
@@ -112,7 +113,7 @@ def _plan(
         threads = settings.dask.cores  # the same on every machine, as they are part of a run
     frozen = Frozen(compose, space, threads)
     base = frozen.base()
-    objectives = config.objectives_of(settings, base)
+    objectives = objectives_of(settings, base)
     search.check_sampler(settings, space, len(objectives))
     name = settings.study or _name(master, base)
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
@@ -131,7 +132,7 @@ def _plan(
         folder=_folder(master, name),
         storage=search.storage_url(settings.storage),
         objectives=objectives,
-        directions=config.directions_of(settings, objectives),
+        directions=directions_of(settings, objectives),
         n_trials=search.num_trials(settings, space),
         workers=workers,
     )
