@@ -41,7 +41,7 @@ LEVELS = {
     "training": 3,
     "replay": 4,
     "report": 4,
-    "sweep": 5,
+    "sweeper": 5,
     "cli": 6,
     "hydra_plugins": 7,
     "__main__": 7,
@@ -61,15 +61,15 @@ WITHIN_LEVEL = {
     ("logbook", "events"),
     ("logbook", "plots"),
     ("report", "replay"),
-    ("sweep", "cli"),
+    ("sweeper", "cli"),
 }
 
 OWNERS = {
-    "hydra": {"config", "sweep", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "sweep", "cli", "hydra_plugins"},
-    "mlflow": {"tracking", "sweep"},  # there to be imported before a trial's clock runs
-    "optuna": {"search", "report", "sweep"},
-    "distributed": {"sweep"},
+    "hydra": {"config", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "sweeper", "cli", "hydra_plugins"},
+    "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
+    "optuna": {"search", "report", "sweeper"},
+    "distributed": {"sweeper"},
     "plotly": {"report"},
     "tensorflow": {
         "data",
@@ -86,7 +86,7 @@ OWNERS = {
         "screen",
         "determinism",
         "data",  # the loaders of keras.datasets
-        "sweep",  # a worker's fresh state between two trials
+        "sweeper",  # a worker's fresh state between two trials
     },
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from samerun.sweep.executors import dask, dask_remote
-from samerun.sweep.executors.dask import DaskExecutor
-from samerun.sweep.worker import run_trial, warm_up
+from samerun.sweeper.executors import dask, dask_remote
+from samerun.sweeper.executors.dask import DaskExecutor
+from samerun.sweeper.worker import run_trial, warm_up
 
 ADDRESS = "tcp://10.0.0.2:40000"
 

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import values
 from samerun import config, search, tracking
-from samerun.sweep import loop
+from samerun.sweeper import loop
 from test_sweeper import answering, sweep
 
 

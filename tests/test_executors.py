@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from conftest import PROGRAMS, until
 from samerun import config
 from samerun.config import UserError
-from samerun.sweep.executors import dask, dask_cluster, dask_remote, local
-from samerun.sweep.executors.dask import DaskExecutor
-from samerun.sweep.executors.inline import Inline
-from samerun.sweep.executors.local import Slots, graphics_cards
-from samerun.sweep.worker import run_trial
+from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
+from samerun.sweeper.executors.dask import DaskExecutor
+from samerun.sweeper.executors.inline import Inline
+from samerun.sweeper.executors.local import Slots, graphics_cards
+from samerun.sweeper.worker import run_trial
 
 sys.path.append(str(PROGRAMS))
 import worker_tasks

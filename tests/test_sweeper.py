@@ -27,10 +27,10 @@ from samerun import config, tracking
 from samerun.cli import main
 from samerun.search import holding
 from samerun.search.outcome import Outcome, State
-from samerun.sweep import loop
-from samerun.sweep import run as sweep_run
-from samerun.sweep.executors.base import Executor
-from samerun.sweep.worker import OUTCOME_FILE, build_models, run_trial
+from samerun.sweeper import loop
+from samerun.sweeper import run as sweep_run
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.worker import OUTCOME_FILE, build_models, run_trial
 
 SPACE = ("model.dropout=interval(0,0.6)",)
 GROUPS = (*SPACE, "schedule=constant,cosine")

@@ -6,7 +6,7 @@ import pytest
 
 from samerun import search
 from samerun.config import UserError
-from samerun.sweep import loop
+from samerun.sweeper import loop
 from test_sweeper import Killed, answering, runs, states, study, sweep
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")

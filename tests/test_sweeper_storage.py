@@ -11,7 +11,7 @@ import pytest
 
 from conftest import until
 from samerun.search import holding, storage
-from samerun.sweep import loop
+from samerun.sweeper import loop
 from test_sweeper import answering, children, states, study, sweep
 
 

@@ -10,7 +10,7 @@ from hydra.types import HydraContext
 from samerun import config, search, tracking
 from samerun.config import UserError
 from samerun.redaction import redact
-from samerun.sweep.trial_configs import Aims, Frozen, Order
+from samerun.sweeper.trial_configs import Aims, Frozen, Order
 
 
 @dataclass(frozen=True, kw_only=True)

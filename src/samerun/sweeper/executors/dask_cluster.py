@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun.config import Dask, UserError, listed, own_code
-from samerun.sweep.executors.dask_remote import Facts
+from samerun.sweeper.executors.dask_remote import Facts
 
 SCHEDULER_SECONDS = 5.0
 """A scheduler that is there answers in milliseconds; a wrong address should not cost a minute."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, final
 
-from samerun.sweep.executors.base import Executor
+from samerun.sweeper.executors.base import Executor
 
 
 @final

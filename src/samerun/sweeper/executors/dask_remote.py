@@ -25,7 +25,7 @@ from samerun.cli import stopping
 from samerun.config import UserError
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
-from samerun.sweep import worker as training
+from samerun.sweeper import worker as training
 from samerun.tracking import Terminated
 from samerun.tracking.recovery import RUN_FILE
 

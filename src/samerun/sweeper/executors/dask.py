@@ -13,12 +13,12 @@ from typing import Any, final
 
 from samerun.config import UserError, own_code
 from samerun.redaction import redact
-from samerun.sweep.executors import dask_cluster, dask_remote
-from samerun.sweep.executors.base import Executor
-from samerun.sweep.executors.dask_cluster import Batch
-from samerun.sweep.executors.dask_remote import Facts, Luggage, Needs, WorkerLost
-from samerun.sweep.plan import Plan
-from samerun.sweep.worker import run_trial, warm_up
+from samerun.sweeper.executors import dask_cluster, dask_remote
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.executors.dask_cluster import Batch
+from samerun.sweeper.executors.dask_remote import Facts, Luggage, Needs, WorkerLost
+from samerun.sweeper.plan import Plan
+from samerun.sweeper.worker import run_trial, warm_up
 
 LOOK_SECONDS = 1.0
 """How often the scheduler is asked which workers there are."""

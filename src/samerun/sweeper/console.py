@@ -8,7 +8,7 @@ from samerun import search, tracking
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
 from samerun.report.progress import Progress, console
-from samerun.sweep.plan import Plan
+from samerun.sweeper.plan import Plan
 
 if TYPE_CHECKING:
     import optuna

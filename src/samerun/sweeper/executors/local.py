@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, final
 
 from samerun import config
-from samerun.sweep.executors.base import Executor
-from samerun.sweep.trial_configs import Order
-from samerun.sweep.worker import kind_of_process, run_trial, start_worker, warm_up
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.trial_configs import Order
+from samerun.sweeper.worker import kind_of_process, run_trial, start_worker, warm_up
 
 
 @dataclass

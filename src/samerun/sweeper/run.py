@@ -19,16 +19,16 @@ from omegaconf import DictConfig, OmegaConf
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
 from samerun.redaction import redact
-from samerun.sweep import console, preflight
-from samerun.sweep.executors import hydra_launcher
-from samerun.sweep.executors.base import Executor
-from samerun.sweep.executors.inline import Inline
-from samerun.sweep.executors.local import Slots, graphics_cards
-from samerun.sweep.history import log_history
-from samerun.sweep.loop import Loop
-from samerun.sweep.plan import Plan
-from samerun.sweep.trial_configs import Frozen, composed, parsed
-from samerun.sweep.worker import build_models
+from samerun.sweeper import console, preflight
+from samerun.sweeper.executors import hydra_launcher
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.executors.inline import Inline
+from samerun.sweeper.executors.local import Slots, graphics_cards
+from samerun.sweeper.history import log_history
+from samerun.sweeper.loop import Loop
+from samerun.sweeper.plan import Plan
+from samerun.sweeper.trial_configs import Frozen, composed, parsed
+from samerun.sweeper.worker import build_models
 from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
 
@@ -247,7 +247,7 @@ def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
     """Returns where trials run, and how many can run side by side."""
     settings = plan.sweep
     if settings.cluster is not None:
-        from samerun.sweep.executors import dask
+        from samerun.sweeper.executors import dask
 
         executor = dask.open_executor(plan)
         return executor, executor.num_workers()

@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 
 from samerun import config
 from samerun.search.outcome import Outcome, from_json
-from samerun.sweep.executors.base import Executor
-from samerun.sweep.executors.local import Slots
-from samerun.sweep.trial_configs import Aims, Order
-from samerun.sweep.worker import OUTCOME_FILE, concluded, results, run_trial
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.executors.local import Slots
+from samerun.sweeper.trial_configs import Aims, Order
+from samerun.sweeper.worker import OUTCOME_FILE, concluded, results, run_trial
 
 ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"

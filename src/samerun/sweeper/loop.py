@@ -30,12 +30,12 @@ from samerun.config import Policy, UserError
 from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
-from samerun.sweep.executors.base import Executor
-from samerun.sweep.executors.hydra_launcher import read_outcome
-from samerun.sweep.history import log_history
-from samerun.sweep.limits import reached
-from samerun.sweep.plan import Plan
-from samerun.sweep.worker import OUTCOME_FILE, run_trial
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.executors.hydra_launcher import read_outcome
+from samerun.sweeper.history import log_history
+from samerun.sweeper.limits import reached
+from samerun.sweeper.plan import Plan
+from samerun.sweeper.worker import OUTCOME_FILE, run_trial
 
 LOOK_SECONDS = 0.5
 """How often limits and signals are looked at while trials run."""

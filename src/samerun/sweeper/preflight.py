@@ -5,7 +5,7 @@ from typing import Any
 
 from samerun import config, data, search
 from samerun.config import UserError
-from samerun.sweep.trial_configs import Frozen
+from samerun.sweeper.trial_configs import Frozen
 
 _MOST_MODELS = 24
 """Models that are built at most: each takes about 0.2 s."""
