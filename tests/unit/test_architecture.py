@@ -41,10 +41,11 @@ LEVELS = {
     "training": 3,
     "replay": 4,
     "report": 4,
-    "cli": 5,
-    "hydra_plugins": 5,
-    "__main__": 6,
-    "__init__": 6,
+    "sweeper": 5,
+    "cli": 6,
+    "hydra_plugins": 7,
+    "__main__": 7,
+    "__init__": 7,
 }
 WITHIN_LEVEL = {
     ("logbook", "beginning"),
@@ -60,15 +61,15 @@ WITHIN_LEVEL = {
     ("logbook", "events"),
     ("logbook", "plots"),
     ("report", "replay"),
-    ("hydra_plugins", "cli"),
+    ("sweeper", "cli"),
 }
 
 OWNERS = {
-    "hydra": {"config", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "cli", "hydra_plugins"},
-    "mlflow": {"tracking", "hydra_plugins"},  # there to be imported before a trial's clock runs
-    "optuna": {"search", "report", "hydra_plugins"},
-    "distributed": {"hydra_plugins"},
+    "hydra": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
+    "optuna": {"search", "report", "sweeper"},
+    "distributed": {"sweeper"},
     "plotly": {"report"},
     "tensorflow": {
         "data",
@@ -85,7 +86,7 @@ OWNERS = {
         "screen",
         "determinism",
         "data",  # the loaders of keras.datasets
-        "hydra_plugins",  # a worker's fresh state between two trials
+        "sweeper",  # a worker's fresh state between two trials
     },
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra_plugins.samerun_sweeper._trials import Frozen
 from samerun import config, data, search
 from samerun.config import UserError
+from samerun.search.objectives import check_sweep
+from samerun.sweeper.trial_configs import Frozen
 
 _MOST_MODELS = 24
 """Models that are built at most: each takes about 0.2 s."""
@@ -30,7 +31,7 @@ def check_branches(
         cfg = frozen.composition(values).config
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
-        config.check_sweep(sweep, cfg, spec)
+        check_sweep(sweep, cfg, spec)
         label = _label(values, cfg)
         key = repr((cfg.model, cfg.dataset))
         found.setdefault(key, (label, cfg))
