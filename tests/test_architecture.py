@@ -42,10 +42,11 @@ LEVELS = {
     "training": 3,
     "replay": 4,
     "report": 4,
-    "cli": 5,
-    "hydra_plugins": 5,
-    "__main__": 6,
-    "__init__": 6,
+    "sweep": 5,
+    "cli": 6,
+    "hydra_plugins": 7,
+    "__main__": 7,
+    "__init__": 7,
 }
 WITHIN_LEVEL = {
     ("logbook", "beginning"),
@@ -61,15 +62,15 @@ WITHIN_LEVEL = {
     ("logbook", "events"),
     ("logbook", "plots"),
     ("report", "replay"),
-    ("hydra_plugins", "cli"),
+    ("sweep", "cli"),
 }
 
 OWNERS = {
-    "hydra": {"config", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "cli", "hydra_plugins"},
-    "mlflow": {"tracking", "hydra_plugins"},  # there to be imported before a trial's clock runs
-    "optuna": {"search", "report", "hydra_plugins"},
-    "distributed": {"hydra_plugins"},
+    "hydra": {"config", "sweep", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "sweep", "cli", "hydra_plugins"},
+    "mlflow": {"tracking", "sweep"},  # there to be imported before a trial's clock runs
+    "optuna": {"search", "report", "sweep"},
+    "distributed": {"sweep"},
     "plotly": {"report"},
     "tensorflow": {
         "data",
@@ -86,7 +87,7 @@ OWNERS = {
         "screen",
         "determinism",
         "data",  # the loaders of keras.datasets
-        "hydra_plugins",  # a worker's fresh state between two trials
+        "sweep",  # a worker's fresh state between two trials
     },
     "matplotlib": {"plots", "report"},
     "tensorboard": {"events"},

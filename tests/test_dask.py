@@ -6,8 +6,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from hydra_plugins.samerun_sweeper import _dask, _remote, _workers
-from hydra_plugins.samerun_sweeper._dask import DaskExecutor
+from samerun.sweep.executors import dask, dask_remote
+from samerun.sweep.executors.dask import DaskExecutor
+from samerun.sweep.worker import run_trial, warm_up
 
 ADDRESS = "tcp://10.0.0.2:40000"
 
@@ -31,9 +32,9 @@ class Client:
 
     def run(self, function, *arguments, workers, on_error):
         self.asked += 1
-        own = _remote.facts(_remote.Needs())
+        own = dask_remote.facts(dask_remote.Needs())
         fields = {**vars(own), "token": str(self.process)}
-        return dict.fromkeys(workers, _remote.Facts(**fields))
+        return dict.fromkeys(workers, dask_remote.Facts(**fields))
 
     def submit(self, function, luggage, inner, *arguments, **options):
         call = Remote(luggage, inner)
@@ -47,7 +48,7 @@ class Client:
         return dict.fromkeys(workers, "OK")
 
     def trials(self):
-        return [call for call in self.calls if call.inner is _remote.run_trial]
+        return [call for call in self.calls if call.inner is dask_remote.run_trial]
 
 
 class Remote(Future):
@@ -71,7 +72,7 @@ def client():
 @pytest.fixture
 def executor(client):
     """It has looked once: its only worker is warm."""
-    made = DaskExecutor(client, needs=_remote.Needs(), folder="study", modules={}, max_trials=1)
+    made = DaskExecutor(client, needs=dask_remote.Needs(), folder="study", modules={}, max_trials=1)
     look(made, client)
     assert made.free() == 1
     return made
@@ -81,7 +82,7 @@ def look(executor, client):
     """Has the executor look at the workers; warming one up takes no time."""
     executor._look()
     for call in client.calls:
-        if call.inner is _workers.warm_up and not call.done():
+        if call.inner is warm_up and not call.done():
             call.set_result(1)
     executor._dispatch()
 
@@ -95,7 +96,7 @@ def until(is_true):
 
 def use_up(executor, client):
     """Trains the one trial that the worker's process may train."""
-    done = executor.submit(_workers.run_trial, "an order")
+    done = executor.submit(run_trial, "an order")
     client.trials()[-1].set_result("an outcome")
     assert done.result(1) == "an outcome"
 
@@ -104,7 +105,7 @@ def test_the_scheduler_is_heard_while_a_worker_is_slow_to_come_back(executor, cl
     use_up(executor, client)
     look(executor, client)
     until(lambda: client.restarts == 1)
-    monkeypatch.setattr(_dask, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(dask, "GONE_SECONDS", 0.2)
     time.sleep(0.3)
     look(executor, client)
     assert executor.free() == 1  # a call would wait for the next worker
@@ -112,11 +113,11 @@ def test_the_scheduler_is_heard_while_a_worker_is_slow_to_come_back(executor, cl
 
 
 def test_a_process_that_is_used_up_is_given_no_further_trial(executor, client):
-    executor.submit(_workers.run_trial, "an order")
+    executor.submit(run_trial, "an order")
     ends = client.trials()[0]
     # The trial ends while the scheduler says that its worker is there.
     client.before_answer = lambda: ends.done() or ends.set_result("an outcome")
-    executor.submit(_workers.run_trial, "the next order")
+    executor.submit(run_trial, "the next order")
     for _ in range(3):
         look(executor, client)
     until(lambda: client.restarts == 1)
@@ -128,7 +129,7 @@ def test_a_process_that_is_used_up_is_given_no_further_trial(executor, client):
 
 
 def test_a_restart_that_failed_is_tried_again(executor, client, monkeypatch):
-    monkeypatch.setattr(_dask, "END_SECONDS", 0.0)
+    monkeypatch.setattr(dask, "END_SECONDS", 0.0)
     restart, answers = client.restart_workers, [OSError("away"), {ADDRESS: "timed out"}]
 
     def fail(workers, **options):
@@ -148,8 +149,8 @@ def test_a_restart_that_failed_is_tried_again(executor, client, monkeypatch):
 
 
 def test_a_process_that_hangs_is_not_asked_before_its_nanny_ended_it(executor, client, monkeypatch):
-    monkeypatch.setattr(_dask, "END_SECONDS", 0.2)
-    future = executor.submit(_workers.run_trial, "an order")
+    monkeypatch.setattr(dask, "END_SECONDS", 0.2)
+    future = executor.submit(run_trial, "an order")
     monkeypatch.setattr(client, "loop", Loop(), raising=False)
     executor.kill(future)
     assert executor.is_lost(future.exception(1))

@@ -14,11 +14,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from conftest import PROGRAMS, until
-from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
-from hydra_plugins.samerun_sweeper._dask import DaskExecutor
-from hydra_plugins.samerun_sweeper._executors import Inline, Slots, graphics_cards
 from samerun import config
 from samerun.config import UserError
+from samerun.sweep.executors import dask, dask_cluster, dask_remote, local
+from samerun.sweep.executors.dask import DaskExecutor
+from samerun.sweep.executors.inline import Inline
+from samerun.sweep.executors.local import Slots, graphics_cards
+from samerun.sweep.worker import run_trial
 
 sys.path.append(str(PROGRAMS))
 import worker_tasks
@@ -29,7 +31,8 @@ SOON = 60  # seconds in which a process starts or ends on a busy machine
 @pytest.fixture(autouse=True)
 def cold(monkeypatch):
     """Workers do without TensorFlow, which these tests do not need."""
-    monkeypatch.setattr(_workers, "warm_up", worker_tasks.pid)
+    for module in (local, dask):
+        monkeypatch.setattr(module, "warm_up", worker_tasks.pid)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +78,8 @@ def options(**changed):
 
 
 def on_dask(scheduler, modules=None, max_trials=None):
-    client, batch = _cluster.connect(scheduler, options(), 2, Path())
-    needs = _remote.Needs()
+    client, batch = dask_cluster.connect(scheduler, options(), 2, Path())
+    needs = dask_remote.Needs()
     executor = DaskExecutor(
         client,
         batch,
@@ -155,7 +158,7 @@ def test_a_process_is_replaced_after_so_many_trials(make_executor, tmp_path):
     until(lambda: executor.free() == 2)
     end = tmp_path / "end"
     other = executor.submit(worker_tasks.once_there, str(end), "other")
-    trial = executor.submit(_workers.run_trial, "not an order")
+    trial = executor.submit(run_trial, "not an order")
     assert isinstance(trial.exception(SOON), AttributeError)
     until(lambda: executor.free() == 1)
     assert executor.submit(worker_tasks.pid).result(SOON) not in before
@@ -251,7 +254,7 @@ def test_a_users_module_travels_and_another_sweeps_version_is_forgotten(schedule
         (tmp_path / "my_code.py").write_text(
             "import layers\ndef build():\n    return layers.TEXT\n"
         )
-        executor = on_dask(scheduler, _cluster.modules_of(["my_code:build"], tmp_path))
+        executor = on_dask(scheduler, dask_cluster.modules_of(["my_code:build"], tmp_path))
         said, folder = executor.submit(worker_tasks.own, "my_code:build").result(SOON)
         executor.close()
         assert said == text
@@ -273,14 +276,14 @@ def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tm
 
 
 def test_a_worker_with_other_versions_is_told_the_difference():
-    mine = _remote.facts(_remote.Needs())
-    assert _cluster.difference(mine, mine) == ""
+    mine = dask_remote.facts(dask_remote.Needs())
+    assert dask_cluster.difference(mine, mine) == ""
     assert {"keras", "numpy", "distributed", "samerun", "ml-dtypes"} <= set(mine.packages)
     assert "ruff" not in mine.packages  # a worker may lack what no run needs
     packages = {**mine.packages, "keras": "3.0.0"}
     del packages["mlflow"]
-    theirs = _remote.Facts(token="", python="3.9.0", code="", packages=packages, unreachable="")
-    said = _cluster.difference(mine, theirs)
+    theirs = dask_remote.Facts(token="", python="3.9.0", code="", packages=packages, unreachable="")
+    said = dask_cluster.difference(mine, theirs)
     assert said == (
         f"Python 3.9.0 instead of {mine.python}, keras 3.0.0 instead of {mine.packages['keras']}, "
         f"no mlflow {mine.packages['mlflow']}, other source files of samerun"
@@ -298,7 +301,7 @@ def test_a_worker_with_other_versions_is_told_the_difference():
 def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
     storage, tracking, secret = needs
-    facts = _remote.facts(_remote.Needs(storage=storage, tracking=tracking, secret=secret))
+    facts = dask_remote.facts(dask_remote.Needs(storage=storage, tracking=tracking, secret=secret))
     assert facts.unreachable.startswith(said)
 
 
@@ -324,7 +327,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
     monkeypatch.setenv("PATH", "")
     began = time.monotonic()
     with pytest.raises(UserError, match=said):
-        _cluster.connect(address, options(**changed), 2, Path())
+        dask_cluster.connect(address, options(**changed), 2, Path())
     assert time.monotonic() - began < 30
 
 
@@ -334,20 +337,20 @@ def test_a_port_that_says_nothing_is_no_scheduler():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         with pytest.raises(UserError, match="no scheduler answers at"):
-            _cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
+            dask_cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
         assert time.monotonic() - began < 30
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install 'samerun\[cluster\]'"):
-        _cluster.connect("tcp://127.0.0.1:1", options(), 2, Path())
+        dask_cluster.connect("tcp://127.0.0.1:1", options(), 2, Path())
 
 
 def test_a_batch_system_runs_one_trial_in_each_job_with_all_its_cores():
     jobqueue = pytest.importorskip("dask_jobqueue")
     wanted = options(cores=4, memory="8GB", queue="long", gpus=1, extra=["--gres=gpu:1"])
-    told = _cluster.batch_options("slurm", wanted)
+    told = dask_cluster.batch_options("slurm", wanted)
     job = jobqueue.SLURMCluster.job_cls("tcp://head:8786", name="one", **without_cluster(told))
     script = job.job_script()
     for line in ("-p long", "--cpus-per-task=4", "--mem=8G", "-t 04:00:00", "--gres=gpu:1"):
@@ -363,4 +366,4 @@ def without_cluster(told):
 def test_modules_are_not_taken_from_a_folder_that_somebody_else_made(tmp_path):
     (tmp_path / f"samerun-sweeps-{os.getuid()}").symlink_to(tmp_path)
     with pytest.raises(PermissionError, match="belongs to somebody else"):
-        _remote._own_folder(tmp_path)
+        dask_remote._own_folder(tmp_path)

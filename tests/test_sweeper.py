@@ -22,13 +22,15 @@ from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
 
 from conftest import until
-from hydra_plugins.samerun_sweeper import _impl, _loop, _workers
-from hydra_plugins.samerun_sweeper._executors import Executor
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, tracking
 from samerun.cli import main
 from samerun.search import holding
 from samerun.search.outcome import Outcome, State
+from samerun.sweep import loop
+from samerun.sweep import run as sweep_run
+from samerun.sweep.executors.base import Executor
+from samerun.sweep.worker import OUTCOME_FILE, build_models, run_trial
 
 SPACE = ("model.dropout=interval(0,0.6)",)
 GROUPS = (*SPACE, "schedule=constant,cosine")
@@ -51,7 +53,7 @@ class Answers(Executor):
 
     def submit(self, function, *arguments):
         future = Future()
-        if function is _workers.build_models:
+        if function is build_models:
             future.set_result([(10, 1000) for _ in arguments[0]])
             return future
         (order,) = arguments
@@ -88,8 +90,8 @@ def answering(monkeypatch):
         answers.max_trials = max_trials
         return answers
 
-    monkeypatch.setattr(_impl, "Slots", slots)
-    monkeypatch.setattr(_impl._ending, "write_report", lambda plan, study, run: None)
+    monkeypatch.setattr(sweep_run, "Slots", slots)
+    monkeypatch.setattr(sweep_run.console, "write_report", lambda plan, study, run: None)
     return answers
 
 
@@ -222,10 +224,10 @@ def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or
 
 
 GAPS = {
-    "after the study was asked": (_loop.tracking, "create_child"),
-    "before the trial is handed over": (_loop.Loop, "_submit"),
+    "after the study was asked": (loop.tracking, "create_child"),
+    "before the trial is handed over": (loop.Loop, "_submit"),
     "before the study is told": (optuna.Study, "tell"),
-    "after the study was told": (_loop, "log_history"),
+    "after the study was told": (loop, "log_history"),
 }
 
 
@@ -259,7 +261,7 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
 def write_outcome(project, order, outcome):
     folder = project / "multirun" / "s" / str(order.number)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _workers.OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
+    (folder / OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
 
 
 def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
@@ -573,7 +575,7 @@ def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypat
 
 def test_a_study_whose_code_changed_is_refused_with_the_file(worker, project, monkeypatch, capsys):
     files = {"mine.py": "1", "samerun/training.py": "1"}
-    monkeypatch.setattr(_impl.identity, "code_files", lambda cfg: files)
+    monkeypatch.setattr(sweep_run.identity, "code_files", lambda cfg: files)
     assert sweep(n=1) == 0
     files["mine.py"] = "2"
     assert sweep(n=2) == 2
@@ -639,7 +641,7 @@ def test_workers_get_the_storages_password_before_they_start(worker, project, mo
     monkeypatch.delenv("SAMERUN_STORAGE", raising=False)
     address = "postgresql://me:geheim@127.0.0.1:1/optuna"
     kept = optuna.storages.RDBStorage("sqlite:///optuna.db")
-    monkeypatch.setattr(_impl.search, "open_storage", lambda url: kept)
+    monkeypatch.setattr(sweep_run.search, "open_storage", lambda url: kept)
     found = []
     worker.warm_up = lambda num: found.append(os.environ.get("SAMERUN_STORAGE"))
     assert sweep(f"sweep.storage={address}", n=1) == 0
@@ -661,10 +663,10 @@ def times_out(times, error, function):
 
 
 OUTAGES = {
-    "the run of a trial cannot be made": (_loop.tracking, "create_child", ConnectionError("gone")),
+    "the run of a trial cannot be made": (loop.tracking, "create_child", ConnectionError("gone")),
     "the study cannot be asked": (optuna.Study, "ask", StorageInternalError("gone")),
     "the study cannot be told": (optuna.Study, "tell", StorageInternalError("gone")),
-    "a run cannot be tagged": (_loop.Loop, "_tag", ConnectionError("gone")),
+    "a run cannot be tagged": (loop.Loop, "_tag", ConnectionError("gone")),
     "a value cannot be chosen": (optuna.Trial, "suggest_float", StorageInternalError("gone")),
 }
 
@@ -680,7 +682,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
     outage, worker, project, monkeypatch, capsys
 ):
     owner, name, error = OUTAGES[outage]
-    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(owner, name, times_out(3, error, getattr(owner, name)))
     assert sweep() == 0
     assert states() == ["COMPLETE"] * 3
@@ -695,8 +697,8 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
 def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
     worker, project, monkeypatch, capsys
 ):
-    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(_loop, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(loop, "AWAY_SECONDS", 0.1)
     with monkeypatch.context() as patch:
         away = times_out(10**6, StorageInternalError("gone"), None)
         patch.setattr(optuna.Study, "tell", away)
@@ -709,9 +711,9 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
 
 
 def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, project, monkeypatch):
-    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
     answers = iter([False, False])
-    monkeypatch.setattr(_loop.tracking, "answers", lambda client: next(answers, True))
+    monkeypatch.setattr(loop.tracking, "answers", lambda client: next(answers, True))
 
     def fail_first(order, outcome):
         if len(worker.orders) == 1:
@@ -735,7 +737,7 @@ def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, projec
     def cut_off(order, outcome):
         if order.number == 1 and len(worker.orders) < 4:
             OmegaConf.update(order.node, key, address)
-            outcomes.append(_workers.run_trial(order))
+            outcomes.append(run_trial(order))
             return outcomes[-1]
         return outcome
 

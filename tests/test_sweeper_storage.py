@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from conftest import until
-from hydra_plugins.samerun_sweeper import _loop
 from samerun.search import holding, storage
+from samerun.sweep import loop
 from test_sweeper import answering, children, states, study, sweep
 
 
@@ -57,7 +57,7 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
 def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, monkeypatch, capsys):
     """`tests/programs/sweep_locked.py --seconds 75` does it with the real times."""
     monkeypatch.setattr(storage, "_BUSY_SECONDS", 0.2)
-    monkeypatch.setattr(_loop, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.1)
     locked, release = threading.Event(), threading.Event()
 
     def hold():

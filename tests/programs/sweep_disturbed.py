@@ -19,6 +19,11 @@ from pathlib import Path
 import optuna
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+# With monotonic clocks left alone, `clock_nanosleep` of libfaketime 0.9.10 fails with EINVAL each
+# time it is called, and Python's `time.sleep` with it. `select` works.
+SLEEP = """import select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+"""
 WORDS = [
     "sweep=optuna",
     "sweep.study=s",
@@ -42,14 +47,15 @@ def start(folder, wanted, clock):
     environment = dict(os.environ)
     if clock is not None:
         clock.write_text("+0")
+        (folder / "sitecustomize.py").write_text(SLEEP)
         environment |= {
             "LD_PRELOAD": FAKETIME,
             "FAKETIME_TIMESTAMP_FILE": str(clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",  # older versions of libfaketime
-            "NO_FAKE_STAT": "1",  # of files: its own `utimensat` fails now and then
-            "FAKE_UTIME": "0",
+            "NO_FAKE_STAT": "1",  # the times of files stay true
+            "PYTHONPATH": str(folder),
         }
     command = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.n_trials={wanted}"]
     with (folder / "sweep.log").open("w") as log:

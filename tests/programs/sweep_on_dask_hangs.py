@@ -4,14 +4,14 @@ import sys
 
 import worker_tasks
 
-from hydra_plugins.samerun_sweeper import _remote, _workers
-from hydra_plugins.samerun_sweeper._dask import DaskExecutor
+from samerun.sweep.executors import dask, dask_remote
+from samerun.sweep.executors.dask import DaskExecutor
 
 if __name__ == "__main__":
     import distributed
 
-    _workers.warm_up = worker_tasks.pid
+    dask.warm_up = worker_tasks.pid
     client = distributed.Client(sys.argv[1], timeout=10, set_as_default=False)
-    executor = DaskExecutor(client, needs=_remote.Needs(), folder="study", modules={})
+    executor = DaskExecutor(client, needs=dask_remote.Needs(), folder="study", modules={})
     executor.start(60)
     executor.submit(worker_tasks.write_until_stopped, sys.argv[2]).result()

@@ -41,8 +41,8 @@ class SamerunSweeper(Sweeper):  # type: ignore[misc]
         Args:
             arguments: the words of the command line, without those for Hydra itself.
         """
-        from hydra_plugins.samerun_sweeper._impl import sweep
+        from samerun.sweep.run import run_sweep
 
         assert self.hydra_context is not None
         assert self.config is not None
-        return sweep(self.hydra_context, self.config, arguments)
+        return run_sweep(self.hydra_context, self.config, arguments)

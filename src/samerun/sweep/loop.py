@@ -25,17 +25,18 @@ from typing import Any, final
 import optuna
 from optuna.trial import TrialState
 
-from hydra_plugins.samerun_sweeper import _budget, _workers
-from hydra_plugins.samerun_sweeper._executors import Executor
-from hydra_plugins.samerun_sweeper._history import log_history
-from hydra_plugins.samerun_sweeper._launching import read_outcome
-from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
 from samerun import tags as tag
 from samerun.config import Policy, UserError
 from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
+from samerun.sweep.executors.base import Executor
+from samerun.sweep.executors.hydra_launcher import read_outcome
+from samerun.sweep.history import log_history
+from samerun.sweep.limits import reached
+from samerun.sweep.plan import Plan
+from samerun.sweep.worker import OUTCOME_FILE, run_trial
 
 LOOK_SECONDS = 0.5
 """How often limits and signals are looked at while trials run."""
@@ -257,7 +258,7 @@ class Loop:
         if len(begun) >= self._plan.n_trials:
             return ""
         seconds = self._seconds + time.monotonic() - self._began
-        reason = _budget.reached(self._plan.sweep.budget, self._study, seconds)
+        reason = reached(self._plan.sweep.budget, self._study, seconds)
         if reason is None:
             waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
             self._study.sampler = self._sampler(min(waiting, default=len(trials)))
@@ -302,7 +303,7 @@ class Loop:
         active.too_long = active.met_outage = False
         order = self._plan.order(active.trial.number, active.values, active.run_id)
         self._progress.started(active.trial.number, active.name)
-        self._pending[self._executor.submit(_workers.run_trial, order)] = active
+        self._pending[self._executor.submit(run_trial, order)] = active
 
     def _ended(self, active: _Active, future: "Future[Outcome]") -> None:
         error = future.exception()
@@ -365,7 +366,7 @@ class Loop:
     def _retry(self, active: _Active, outcome: Outcome) -> None:
         """Tries again with the same values, in the same run, from the checkpoint if it is sound."""
         _log.warning("Trial %d is tried again: %s.", active.trial.number, outcome.reason)
-        (active.folder / _workers.OUTCOME_FILE).unlink(missing_ok=True)
+        (active.folder / OUTCOME_FILE).unlink(missing_ok=True)
         if outcome.state is State.nan:
             afresh.ask(self._client, active.run_id)
         self._progress.left(active.trial.number)

@@ -20,7 +20,7 @@ from samerun import config
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:
-    from hydra_plugins.samerun_sweeper._trials import Aims, Order
+    from samerun.sweep.trial_configs import Aims, Order
     from samerun.training import Result
 
 OUTCOME_FILE = "outcome.json"

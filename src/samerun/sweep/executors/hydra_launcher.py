@@ -16,11 +16,12 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from hydra_plugins.samerun_sweeper import _workers
-from hydra_plugins.samerun_sweeper._executors import Executor, Slots
-from hydra_plugins.samerun_sweeper._trials import Aims, Order
 from samerun import config
 from samerun.search.outcome import Outcome, from_json
+from samerun.sweep.executors.base import Executor
+from samerun.sweep.executors.local import Slots
+from samerun.sweep.trial_configs import Aims, Order
+from samerun.sweep.worker import OUTCOME_FILE, concluded, results, run_trial
 
 ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -63,7 +64,7 @@ class Launched(Executor):
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Puts a trial into the next batch; anything else runs at once, in a process of its own."""
-        if function is not _workers.run_trial:
+        if function is not run_trial:
             slots = Slots(1)
             done = slots.submit(function, *arguments)
             done.exception()  # waits
@@ -123,7 +124,7 @@ def _words(order: Order) -> list[str]:
 def _write_order(order: Order) -> None:
     folder = Path(order.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _workers.OUTCOME_FILE).unlink(missing_ok=True)
+    (folder / OUTCOME_FILE).unlink(missing_ok=True)
     plain = {"trial": config.as_dict(order.trial), "aims": dataclasses.asdict(order.aims)}
     (folder / ORDER_FILE).write_text(json.dumps(plain), encoding="utf-8")
 
@@ -131,7 +132,7 @@ def _write_order(order: Order) -> None:
 def read_outcome(folder: Path) -> Outcome | None:
     """Returns what a trial wrote into its folder, `None` if it has not ended."""
     try:
-        return from_json((folder / _workers.OUTCOME_FILE).read_text(encoding="utf-8"))
+        return from_json((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -149,9 +150,9 @@ def launched_task(node: DictConfig) -> float:
 
     def train() -> Outcome:
         result: Any = run_task(node)  # of a trial always a `Result`
-        return _workers.results(aims, result)
+        return results(aims, result)
 
-    outcome = _workers.concluded(folder, train)
+    outcome = concluded(folder, train)
     return outcome.values.get(aims.objectives[0], float("nan"))
 
 

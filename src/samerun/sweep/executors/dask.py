@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from hydra_plugins.samerun_sweeper import _cluster, _remote, _workers
-from hydra_plugins.samerun_sweeper._cluster import Batch
-from hydra_plugins.samerun_sweeper._executors import Executor
-from hydra_plugins.samerun_sweeper._plan import Plan
-from hydra_plugins.samerun_sweeper._remote import Facts, Luggage, Needs, WorkerLost
 from samerun.config import UserError, own_code
 from samerun.redaction import redact
+from samerun.sweep.executors import dask_cluster, dask_remote
+from samerun.sweep.executors.base import Executor
+from samerun.sweep.executors.dask_cluster import Batch
+from samerun.sweep.executors.dask_remote import Facts, Luggage, Needs, WorkerLost
+from samerun.sweep.plan import Plan
+from samerun.sweep.worker import run_trial, warm_up
 
 LOOK_SECONDS = 1.0
 """How often the scheduler is asked which workers there are."""
@@ -64,7 +65,7 @@ class DaskExecutor(Executor):
         batch: the jobs of a batch system that are its workers, and end with it.
         needs: what workers have to reach.
         folder: name of the study's folder on each worker.
-        modules: the user's own modules, see `_cluster.modules_of`.
+        modules: the user's own modules, see `dask_cluster.modules_of`.
         most: how many workers take part at most; `None` for all.
         max_trials: trials after which a worker's nanny starts its process again; `None`: never.
     """
@@ -87,7 +88,7 @@ class DaskExecutor(Executor):
         self._modules = dict(modules)
         self._most = most
         self._max_trials = max_trials
-        self._own = _remote.facts(Needs())
+        self._own = dask_remote.facts(Needs())
         self._lock = threading.RLock()
         self._workers: dict[str, _Worker] = {}
         # Whose process is to end: their addresses are not taken in again before it has.
@@ -147,14 +148,14 @@ class DaskExecutor(Executor):
             )
         with self._lock:
             tasks = [worker.task for worker in self._workers.values()]
-            under_way = any(task and task.function is not _workers.warm_up for task in tasks)
+            under_way = any(task and task.function is not warm_up for task in tasks)
             least = 0 if self._queue or under_way else 1
             return max(tasks.count(None) - len(self._queue), least)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Calls a function on a free worker, or on the next one that is."""
-        is_trial = function is _workers.run_trial
-        task = _Task(_remote.run_trial if is_trial else function, arguments)
+        is_trial = function is run_trial
+        task = _Task(dask_remote.run_trial if is_trial else function, arguments)
         with self._lock:
             self._queue.append(task)
         self._dispatch()
@@ -173,7 +174,7 @@ class DaskExecutor(Executor):
         if busy:
             with contextlib.suppress(Exception):
                 self._client.run(
-                    _remote.request_stop, self._folder, workers=busy, on_error="ignore"
+                    dask_remote.request_stop, self._folder, workers=busy, on_error="ignore"
                 )
 
     def kill(self, future: Future[Any]) -> None:
@@ -244,7 +245,9 @@ class DaskExecutor(Executor):
         if self._most is not None:
             new = new[: max(self._most - len(self._workers), 0)]
         if new:
-            answers = self._client.run(_remote.facts, self._needs, workers=new, on_error="return")
+            answers = self._client.run(
+                dask_remote.facts, self._needs, workers=new, on_error="return"
+            )
             for address, answer in answers.items():
                 if isinstance(answer, OSError | TimeoutError):  # it ends just now
                     continue
@@ -253,7 +256,7 @@ class DaskExecutor(Executor):
     def _take_in(
         self, address: str, answer: Facts | BaseException, info: Mapping[str, Any]
     ) -> None:
-        why = _cluster.why_not(self._own, answer, info["nthreads"])
+        why = dask_cluster.why_not(self._own, answer, info["nthreads"])
         if why:
             self._refuse(address, why)
             return
@@ -263,7 +266,7 @@ class DaskExecutor(Executor):
         with self._lock:
             self._workers[address] = worker
             # Importing TensorFlow, which takes 4 to 8 s, belongs to no trial's time.
-            self._hand_over(_Task(_workers.warm_up, ()), worker)
+            self._hand_over(_Task(warm_up, ()), worker)
 
     def _refuse(self, address: str, why: str) -> None:
         self._refused[address] = f"worker {address} {why}."
@@ -331,7 +334,7 @@ class DaskExecutor(Executor):
         worker.task = task
         task.since = time.monotonic()
         task.remote = self._client.submit(
-            _remote.call,
+            dask_remote.call,
             luggage,
             task.function,
             *task.arguments,
@@ -361,12 +364,12 @@ class DaskExecutor(Executor):
                 self._forget(worker)
             elif worker.task is task:
                 worker.task = None
-                worker.trials += task.function is _remote.run_trial
+                worker.trials += task.function is dask_remote.run_trial
                 if worker.has_nanny and worker.trials == self._max_trials:
                     is_used_up = self._forget(worker)
                 if is_used_up:
                     self._leaving[worker.address] = worker
-                if error is not None and task.function is _workers.warm_up:
+                if error is not None and task.function is warm_up:
                     self._forget(worker)
                     self._refuse(worker.address, f"cannot import TensorFlow ({error})")
             if not task.future.done():
@@ -391,8 +394,10 @@ def open_executor(plan: Plan) -> DaskExecutor:
     assert settings.cluster is not None
     configs = plan.frozen.configs()
     targets = sorted({name for cfg in configs for name in own_code.targets(cfg).values()})
-    modules = _cluster.modules_of(targets, Path.cwd())
-    client, batch = _cluster.connect(settings.cluster, settings.dask, settings.workers, plan.folder)
+    modules = dask_cluster.modules_of(targets, Path.cwd())
+    client, batch = dask_cluster.connect(
+        settings.cluster, settings.dask, settings.workers, plan.folder
+    )
     storage, tracking_uri = redact(plan.storage), redact(plan.tracking_uri())
     needs = Needs(storage=storage, tracking=tracking_uri, secret=storage != plan.storage)
     executor = DaskExecutor(

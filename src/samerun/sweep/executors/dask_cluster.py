@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra_plugins.samerun_sweeper._remote import Facts
 from samerun.config import Dask, UserError, listed, own_code
+from samerun.sweep.executors.dask_remote import Facts
 
 SCHEDULER_SECONDS = 5.0
 """A scheduler that is there answers in milliseconds; a wrong address should not cost a minute."""

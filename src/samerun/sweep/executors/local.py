@@ -1,6 +1,5 @@
 """Where trials run: one narrow interface, and two ways on one machine."""
 
-import abc
 import concurrent.futures
 import contextlib
 import multiprocessing
@@ -14,47 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from hydra_plugins.samerun_sweeper import _workers
-from hydra_plugins.samerun_sweeper._trials import Order
 from samerun import config
-
-
-class Executor(abc.ABC):
-    """Runs functions on workers, as `concurrent.futures` does, and can end one of them."""
-
-    @abc.abstractmethod
-    def free(self) -> int:
-        """Returns how many more functions can begin at once."""
-
-    @abc.abstractmethod
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Runs a function on a free worker."""
-
-    def warm_up(self, num: int) -> None:  # noqa: B027 - most executors have nothing to prepare
-        """Starts up to so many workers that functions will need soon."""
-
-    def begin(self) -> None:  # noqa: B027 - most executors begin in `submit`
-        """Begins what was submitted, where that is done together."""
-
-    @abc.abstractmethod
-    def seconds(self, future: "Future[Any]") -> float:
-        """Returns for how long a function has run, without the worker's own start."""
-
-    @abc.abstractmethod
-    def stop(self) -> None:
-        """Asks all functions under way to write down where they are and to return."""
-
-    @abc.abstractmethod
-    def kill(self, future: "Future[Any]") -> None:
-        """Ends a function at once, by ending its worker; the future raises."""
-
-    @abc.abstractmethod
-    def is_lost(self, error: BaseException) -> bool:
-        """Whether a future raised this because its worker died."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Ends all workers."""
+from samerun.sweep.executors.base import Executor
+from samerun.sweep.trial_configs import Order
+from samerun.sweep.worker import kind_of_process, run_trial, start_worker, warm_up
 
 
 @dataclass
@@ -95,10 +57,10 @@ class Slots(Executor):
         pool = ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_workers.start_worker,
+            initializer=start_worker,
             initargs=(self._environments[index],),
         )
-        slot = _Slot(pool, pool.submit(_workers.warm_up))
+        slot = _Slot(pool, pool.submit(warm_up))
         slot.ready.add_done_callback(lambda _: setattr(slot, "ready_at", time.monotonic()))
         return slot
 
@@ -126,7 +88,7 @@ class Slots(Executor):
             slot = self._replace(index)
             slot.kind = kind
             slot.busy = slot.pool.submit(function, *arguments)
-        slot.trials += function is _workers.run_trial
+        slot.trials += function is run_trial
         return slot.busy
 
     def _is_used_up(self, slot: _Slot, kind: tuple[Any, ...] | None) -> bool:
@@ -180,9 +142,9 @@ def _kind(arguments: Sequence[Any]) -> tuple[Any, ...] | None:
     """Returns the kind of process that a trial, or the building of models, needs."""
     first = arguments[0] if arguments else None
     if isinstance(first, Order):
-        return _workers.kind_of_process(first.node.training)
+        return kind_of_process(first.node.training)
     if isinstance(first, list) and first and isinstance(first[0], config.Config):
-        return _workers.kind_of_process(first[0].training)
+        return kind_of_process(first[0].training)
     return None
 
 
@@ -202,45 +164,6 @@ def _signal(slot: _Slot, number: int) -> None:
             # Its end may be noted by the pool's thread in between, or be known to that alone.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
-
-
-@final
-class Inline(Executor):
-    """Runs functions in this process, one after the other; for debugging."""
-
-    def free(self) -> int:
-        """Returns one: a function is done when `submit` returns."""
-        return 1
-
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Runs the function and returns its finished future."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def seconds(self, future: "Future[Any]") -> float:
-        """Returns nothing: it has ended."""
-        return 0.0
-
-    def stop(self) -> None:
-        """Asks the training under way; called by a signal's handler, while `submit` runs."""
-        from samerun.cli.stopping import request_stop
-        from samerun.tracking import Terminated
-
-        request_stop(Terminated)
-
-    def kill(self, future: "Future[Any]") -> None:
-        """Does nothing: it has ended."""
-
-    def is_lost(self, error: BaseException) -> bool:
-        """Returns `False`: the worker is this process."""
-        return False
-
-    def close(self) -> None:
-        """Does nothing."""
 
 
 def graphics_cards() -> list[str]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra_plugins.samerun_sweeper._trials import Frozen
 from samerun import config, data, search
 from samerun.config import UserError
+from samerun.sweep.trial_configs import Frozen
 
 _MOST_MODELS = 24
 """Models that are built at most: each takes about 0.2 s."""

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from hydra.types import HydraContext
 
-from hydra_plugins.samerun_sweeper._trials import Aims, Frozen, Order
 from samerun import config, search, tracking
 from samerun.config import UserError
 from samerun.redaction import redact
+from samerun.sweep.trial_configs import Aims, Frozen, Order
 
 
 @dataclass(frozen=True, kw_only=True)

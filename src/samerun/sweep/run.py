@@ -16,16 +16,20 @@ from filelock import FileLock, Timeout
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.samerun_sweeper import _ending, _launching, _preflight, _workers
-from hydra_plugins.samerun_sweeper._executors import Executor, Inline, Slots, graphics_cards
-from hydra_plugins.samerun_sweeper._history import log_history
-from hydra_plugins.samerun_sweeper._loop import Loop
-from hydra_plugins.samerun_sweeper._plan import Plan
-from hydra_plugins.samerun_sweeper._trials import Frozen, composed, parsed
 from samerun import config, data, identity, search, tracking
 from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact
+from samerun.sweep import console, preflight
+from samerun.sweep.executors import hydra_launcher
+from samerun.sweep.executors.base import Executor
+from samerun.sweep.executors.inline import Inline
+from samerun.sweep.executors.local import Slots, graphics_cards
+from samerun.sweep.history import log_history
+from samerun.sweep.loop import Loop
+from samerun.sweep.plan import Plan
+from samerun.sweep.trial_configs import Frozen, composed, parsed
+from samerun.sweep.worker import build_models
 from samerun.tracking.lines import write_whole
 from samerun.tracking.recovery import RUN_FILE
 
@@ -36,7 +40,7 @@ _LOCK_FILE = "sweep.lock"
 _STUDY_FILE = "study.token"
 
 
-def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> None:
+def run_sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> None:
     """Runs a sweep from Hydra's composition and the words of the command line.
 
     Raises:
@@ -56,13 +60,13 @@ def sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -
         options=context.config_loader.get_group_options,
     )
     for note in [*space.notes, *search.sampler_notes(settings, space)]:
-        _ending.say(note)
+        console.say(note)
     plan = _plan(context, master, settings, space, compose)
     if redact(plan.storage) != plan.storage:  # the workers' way to the password
         os.environ[search.STORAGE_VARIABLE] = plan.storage
     if settings.cluster is not None:
         plan.check_reach()
-    models = _preflight.check_branches(settings, plan.frozen, space)
+    models = preflight.check_branches(settings, plan.frozen, space)
     plan.check_places()
     search.check_options(settings, plan.directions, plan.frozen.max_epochs())
     client = tracking.connect(plan.tracking_uri())
@@ -88,7 +92,7 @@ def _open(
         executor, workers = _executor(plan, master)
         plan = replace(plan, workers=workers)
         try:
-            _ending.say_beginning(plan, found)
+            console.say_beginning(plan, found)
             if found is None:
                 executor.warm_up(plan.n_trials)
                 _build(models, executor)
@@ -195,7 +199,7 @@ def _as_begun(plan: Plan, study: "optuna.Study | None") -> Plan:
         plan = replace(plan, folder=folder)
     changes = [*plan.space.difference(before.space), *search.differences(before, _beginning(plan))]
     if changes and plan.sweep.extend:
-        _preflight.check_values(study, plan.space)
+        preflight.check_values(study, plan.space)
     elif changes:
         search.refuse_changes(plan.name, changes)
     return plan
@@ -244,12 +248,12 @@ def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
     """Returns where trials run, and how many can run side by side."""
     settings = plan.sweep
     if settings.cluster is not None:
-        from hydra_plugins.samerun_sweeper import _dask
+        from samerun.sweep.executors import dask
 
-        executor = _dask.open_executor(plan)
+        executor = dask.open_executor(plan)
         return executor, executor.num_workers()
-    if _launching.is_chosen(master):
-        return _launching.Launched(plan.context, master, plan.workers), plan.workers
+    if hydra_launcher.is_chosen(master):
+        return hydra_launcher.Launched(plan.context, master, plan.workers), plan.workers
     if settings.executor is config.Executor.inline:
         return Inline(), plan.workers
     slots = Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
@@ -258,9 +262,9 @@ def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
 
 def _build(models: Sequence[tuple[str, config.Config]], executor: Executor) -> None:
     """Builds every model once, in a worker, and says how large it is."""
-    from samerun.report.progress import console
+    from samerun.report import progress
 
-    future = executor.submit(_workers.build_models, [cfg for _, cfg in models])
+    future = executor.submit(build_models, [cfg for _, cfg in models])
     try:
         built = future.result()
     except Exception as error:
@@ -270,8 +274,8 @@ def _build(models: Sequence[tuple[str, config.Config]], executor: Executor) -> N
                 "machine's memory, or try sweep.executor=inline."
             ) from error
         raise
-    for line in _preflight.model_lines([label for label, _ in models], built):
-        console().print(line, style="dim")
+    for line in preflight.model_lines([label for label, _ in models], built):
+        progress.console().print(line, style="dim")
 
 
 def _run(
@@ -286,19 +290,19 @@ def _run(
     with _parent_run(plan, study) as run:
         study.set_user_attr(tag.STUDY_RUN, run.id)
         log_history(study, run)
-        progress = _ending.progress(plan, study)
+        progress = console.progress(plan, study)
         why = ""
         try:
             why = Loop(plan, study, run, executor, progress, client, hold).run()
         except (KeyboardInterrupt, tracking.Terminated):
             progress.close()
-            _ending.say_how_to_go_on(plan)
+            console.say_how_to_go_on(plan)
             raise
         finally:
             progress.close()
-            _ending.write_report(plan, study, run)
-            _ending.tag_best(study, run)
-        _ending.say_best(progress, plan, study, run, why)
+            console.write_report(plan, study, run)
+            console.tag_best(study, run)
+        console.say_best(progress, plan, study, run, why)
 
 
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
@@ -335,7 +339,7 @@ def _first(plan: Plan) -> tuple[dict[str, Any], ...]:
             points.append(plan.space.point(run.params))
             search.check_point(plan.sweep, plan.space, points[-1])
         else:
-            points.append(_preflight.enqueued(plan.sweep, plan.space, entry))
+            points.append(preflight.enqueued(plan.sweep, plan.space, entry))
     return tuple(points)
 
 

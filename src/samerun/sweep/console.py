@@ -4,12 +4,12 @@ import logging
 import shlex
 from typing import TYPE_CHECKING
 
-from hydra_plugins.samerun_sweeper._plan import Plan
 from samerun import search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
 from samerun.report.progress import Progress, console
+from samerun.sweep.plan import Plan
 
 if TYPE_CHECKING:
     import optuna

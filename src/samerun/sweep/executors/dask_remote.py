@@ -20,12 +20,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import samerun
-from hydra_plugins.samerun_sweeper import _workers
 from samerun import provenance, tracking
 from samerun.cli import stopping
 from samerun.config import UserError
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
+from samerun.sweep import worker as training
 from samerun.tracking import Terminated
 from samerun.tracking.recovery import RUN_FILE
 
@@ -178,7 +178,7 @@ def run_trial(order: Any) -> Any:
     What the network kept from the store would otherwise stay in a folder of this machine, where the
     sweep cannot see it: a trial that ends while the cable is cut waits for the end of that.
     """
-    outcome = _workers.run_trial(order)
+    outcome = training.run_trial(order)
     end = time.monotonic() + DELIVERY_SECONDS
     while not _is_delivered(Path(order.folder)) and time.monotonic() < end:
         time.sleep(5)

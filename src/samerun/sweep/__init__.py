@@ -1,0 +1,1 @@
+"""Hyperparameter sweeps: a loop that asks Optuna and tells it, and workers that train trials."""
