@@ -226,7 +226,7 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
     if path not in tracking.list_artifacts(run, "checkpoints"):
         raise UserError(
             f"Run {run.id} was forked from another one, and the store does not have what it began "
-            f"with ({path}): reproduce {run.tags.get('samerun.forked_from')} instead."
+            f"with ({path}): reproduce {run.tags.get(tag.FORKED_FROM)} instead."
         )
     (folder / "checkpoints").mkdir(parents=True)
     tracking.download_artifact(run, path, folder / path, most_bytes=checkpoints.MOST_BYTES)

@@ -69,9 +69,6 @@ def reopen_run(
         client = store.connect(full, patience=patience)
         wanted = str(facts.id if facts else run_id)
         stored = as_stored(_stored(client, wanted, full, folder))
-        newer = tag.newer_schema(stored.tags)
-        if newer:
-            raise UserError(f"Run {wanted} was {newer}")
         check_at_rest(stored, uri=full, folder=folder, take_over=take_over)
         if facts is None:
             _deliver_from_before(stored, full)
@@ -124,6 +121,9 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
         raise UserError(
             f"Run {run_id} was deleted: restore it with `mlflow runs restore --run-id {run_id}`."
         )
+    newer = tag.newer_schema(found.data.tags)
+    if newer:
+        raise UserError(f"Run {run_id} was {newer}")
     return found
 
 
