@@ -4,8 +4,8 @@ import sys
 
 import worker_tasks
 
-from samerun.sweep.executors import dask, dask_remote
-from samerun.sweep.executors.dask import DaskExecutor
+from samerun.sweeper.executors import dask, dask_remote
+from samerun.sweeper.executors.dask import DaskExecutor
 
 if __name__ == "__main__":
     import distributed

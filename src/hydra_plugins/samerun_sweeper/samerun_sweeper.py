@@ -41,7 +41,7 @@ class SamerunSweeper(Sweeper):  # type: ignore[misc]
         Args:
             arguments: the words of the command line, without those for Hydra itself.
         """
-        from samerun.sweep.run import run_sweep
+        from samerun.sweeper.run import run_sweep
 
         assert self.hydra_context is not None
         assert self.config is not None

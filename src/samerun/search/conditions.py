@@ -1,0 +1,103 @@
+"""Which keys a config has in which branch of a sweep, and what each takes there."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from samerun.config import store
+from samerun.config.root import Config
+from samerun.search.grammar import FieldType
+
+Compose = Callable[[Sequence[str]], Config]
+
+
+class Branches:
+    """Which config class a group has in which branch, asked of a composed config where needed.
+
+    Args:
+        compose: makes a config out of words.
+        fixed: the words that all branches share.
+        groups: the groups that vary, with the options that each may have.
+    """
+
+    def __init__(
+        self, compose: Compose, fixed: Sequence[str], groups: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        self._compose = compose
+        self._fixed = list(fixed)
+        self._groups = groups
+        self._known: dict[tuple[str, ...], Config] = {}
+
+    def config(self, *words: str) -> Config:
+        """Returns the config of a branch."""
+        if words not in self._known:
+            self._known[words] = self._compose([*self._fixed, *words])
+        return self._known[words]
+
+    def chooser(self, key: str) -> str | None:
+        """Returns the varied group that decides whether the key exists."""
+        top = path_of(key)[0]
+        if top in self._groups and key != top:
+            return top
+        return "experiment" if "experiment" in self._groups and top != "experiment" else None
+
+    def wanted(self, key: str) -> dict[str, FieldType | None]:
+        """Returns what the key takes under each option of its chooser, `None` where it is not."""
+        chooser, path = self.chooser(key), path_of(key)
+        if path[0] not in store.GROUPS or len(path) == 1:
+            return {"": _wanted(Config, path)}
+        kinds = {kind.kind: kind for kind in store.GROUPS[path[0]]}
+        found = {}
+        for option in self._groups[chooser] if chooser else ("",):
+            if chooser == path[0] and option in kinds:
+                kind = kinds[option]
+            else:
+                words = (f"{chooser}={option}",) if chooser else ()
+                kind = type(getattr(self.config(*words), path[0]))
+            found[option] = _wanted(kind, path[1:])
+        return found
+
+    def in_force(self, group: str) -> str | None:
+        """Returns the option of a group that does not vary, if that can be told."""
+        for word in reversed(self._fixed):
+            if word.startswith(f"{group}="):
+                return word.partition("=")[2]
+        node = getattr(self.config(), group, None)
+        return getattr(node, "kind", None)
+
+
+def path_of(key: str) -> list[str]:
+    """Returns the parts of a key or of the name of a group."""
+    return key.partition("@")[0].replace("/", ".").split(".")
+
+
+def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
+    """Returns what the field at the end of the path takes, `None` if there is no such field."""
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    if path[0] not in fields:
+        return None
+    allowed = fields[path[0]].metadata.get("range")
+    inner, rest = fields[path[0]].type, path[1:]
+    if isinstance(inner, types.UnionType):
+        inner = next(part for part in typing.get_args(inner) if part is not types.NoneType)
+    if dataclasses.is_dataclass(inner):
+        return _wanted(inner, rest) if rest else FieldType(kind="word")
+    if rest and typing.get_origin(inner) is dict:
+        return FieldType(kind="any")
+    if rest and typing.get_origin(inner) is list and rest[0].isdecimal():
+        inner, rest = typing.get_args(inner)[0], rest[1:]
+    if rest:
+        return None
+    names: dict[Any, str] = {int: "whole", float: "real", Any: "any"}
+    return FieldType(kind=names.get(inner, "word"), allowed=allowed)
+
+
+def together(wanted: Iterable[FieldType]) -> FieldType:
+    """Returns what a key takes that takes all of these in one branch or another."""
+    several = list(wanted)
+    kinds = {one.kind for one in several}
+    if len(kinds) == 1:
+        return several[0]
+    return FieldType(kind="whole" if kinds == {"whole", "real"} else "any")

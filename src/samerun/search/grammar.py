@@ -1,0 +1,227 @@
+"""From the command line's words to the space of a key.
+
+`range(a,b,step)` leaves its end out, as Hydra does; `interval(a,b)` holds both ends.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+    Sweep,
+)
+from hydra.errors import HydraException
+
+from samerun.config.errors import UserError, listed, nearest
+from samerun.redaction import redact_override, redact_value
+from samerun.search.domains import Categorical, Numeric, Value, exact
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+_ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
+_TAGS = {"log", "int", "float"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldType:
+    """What kind of value a key takes, as far as a search space has to know.
+
+    Args:
+        kind: `whole`, `real`, `word` (and all else that is no number) or `any`.
+        allowed: numbers that the key takes; `None`: all.
+    """
+
+    kind: str
+    allowed: Any = None
+
+
+def understood(word: str, where: str) -> Override:
+    """Returns a word of the command line as Hydra understands it.
+
+    Args:
+        word: such as `model.dropout=0.1,0.2`.
+        where: what to call it in a message.
+
+    Raises:
+        UserError: it does not.
+    """
+    key, equals, text = word.partition("=")
+    if not key or not (equals or key.startswith("~")):
+        raise UserError(
+            f"{where or word}: received '{redact_override(word)}', expected KEY=VALUE, with "
+            "no space at the equals sign."
+        )
+    try:
+        return OverridesParser.create().parse_override(word)
+    except (HydraException, ValueError) as error:
+        raise UserError(
+            f"{where}: received '{redact_value(key, text)}', expected a value, or a space such as "
+            "a,b or choice(a,b) or interval(0,0.6) or tag(log,interval(1e-5,1e-1)) or range(2,6)"
+            f"{_slip(text)}."
+        ) from error
+
+
+def _slip(text: str) -> str:
+    """Returns what to do about the two slips of typing that break a word."""
+    if any(quote in text for quote in "‘’‚‛“”„‟"):
+        return ", in straight quotes"
+    if text.rstrip().endswith(",") or text.count("(") > text.count(")"):
+        return ", with no space after a comma"
+    return ""
+
+
+def parsed(word: str, where: str) -> Override:
+    """Returns a word that a sampler is to choose from as Hydra understands it.
+
+    Raises:
+        UserError: it does not, or an order is asked for.
+    """
+    if _ORDERED.search(word.partition("=")[2]):
+        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
+    return understood(word, where)
+
+
+def entry_space(
+    override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
+) -> Categorical | Numeric:
+    """Returns what a key may be.
+
+    Args:
+        override: a word that sweeps.
+        where: what to call it in a message.
+        wanted: what kind of value the key takes.
+        options: names the options of a group.
+
+    Raises:
+        UserError: there is no value in it, or none that the key takes.
+    """
+    value = override.value()
+    tags = value.tags if isinstance(value, Sweep) else set()
+    if tags - _TAGS:
+        unknown = listed(sorted(map(str, tags - _TAGS)))
+        raise UserError(f"{where}: received tag {unknown}, expected log, int or float.")
+    if isinstance(value, ChoiceSweep | Glob):
+        if tags:
+            raise UserError(f"{where}: {listed(sorted(tags))} is for numbers, not for choices.")
+        return _choices(override, where, wanted, options)
+    if wanted.kind == "word":
+        raise UserError(f"{where}: this key takes no number; name its values, as in a,b,c.")
+    assert isinstance(value, RangeSweep | IntervalSweep)
+    if isinstance(value, RangeSweep):
+        return _as_wanted(_range(value, where), tags, where, wanted)
+    if isinstance(value.start, int):  # int(interval(1,5)): Hydra's own are float
+        tags = tags | {"int"}
+    return _as_wanted(_interval(value, where), tags, where, wanted)
+
+
+def _choices(
+    override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
+) -> Categorical:
+    value = override.value()
+    if isinstance(value, Glob):
+        values: list[Value] = [*value.filter(list(options(override.key_or_group)))]
+        words = [str(name) for name in values]
+        if not words:
+            raise UserError(f"{where}: no option of {override.key_or_group} fits the pattern.")
+    else:
+        assert isinstance(value, ChoiceSweep)
+        found = override.sweep_string_iterator()
+        words = [{"True": "true", "False": "false"}.get(word, word) for word in found]
+        values = [_value(item, word) for item, word in zip(value.list, words, strict=True)]
+        words = [
+            w.lower() if isinstance(v, bool) else w for v, w in zip(values, words, strict=True)
+        ]
+    if wanted.kind == "real":
+        values = [float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
+    doubled = [word for word, item in zip(words, values, strict=True) if values.count(item) > 1]
+    if doubled:
+        raise UserError(f"{where}: received {doubled[0]} twice.")
+    for item in values:
+        _check_allowed(item, where, wanted)
+    return Categorical(tuple(values), tuple(words))
+
+
+def _value(item: Any, word: str) -> Value:
+    if isinstance(item, QuotedString):
+        return str(item.text)
+    return item if item is None or isinstance(item, bool | int | float | str) else word
+
+
+def _check_allowed(value: Value, where: str, wanted: FieldType) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and wanted.allowed is not None and value not in wanted.allowed:
+        raise UserError(f"{where}: the space holds {value:g}, expected {wanted.allowed}.")
+
+
+def _interval(value: IntervalSweep, where: str) -> Numeric:
+    low, high = value.start, value.end
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"{where}: received interval({low},{high}), expected two finite ends.")
+    if low > high:
+        raise UserError(
+            f"{where}: received interval({low:g},{high:g}), expected the smaller end first: "
+            f"interval({high:g},{low:g})."
+        )
+    return Numeric(low=low, high=high)
+
+
+def _range(value: RangeSweep, where: str) -> Numeric:
+    assert value.start is not None
+    assert value.stop is not None
+    given = (value.start, value.stop, value.step)
+    shown = ",".join(f"{number:g}" for number in given)
+    if not all(math.isfinite(number) for number in given) or not value.step:
+        raise UserError(f"{where}: received range({shown}), expected a step other than 0.")
+    start, stop, step = map(exact, given)
+    count = math.ceil((stop - start) / step)
+    if count < 1:
+        raise UserError(f"{where}: received range({shown}), which holds no value.")
+    ends = sorted([start, start + (count - 1) * step])
+    is_int = all(isinstance(number, int) for number in given)
+    kind: Callable[[Decimal], float] = int if is_int else float
+    return Numeric(low=kind(ends[0]), high=kind(ends[1]), step=kind(abs(step)), is_int=is_int)
+
+
+def _as_wanted(space: Numeric, tags: set[str], where: str, wanted: FieldType) -> Numeric:
+    """A whole number for a key that takes no other, any number for one that does."""
+    is_int = "int" in tags or wanted.kind == "whole" or (space.is_int and wanted.kind == "any")
+    low, high, step = space.low, space.high, space.step
+    if is_int:
+        if "float" in tags or any(end != int(end) for end in (low, high, step or 1)):
+            raise UserError(f"{where}: received {space}, expected whole numbers.")
+        low, high, step = int(low), int(high), int(step or 1)
+    else:
+        low, high = float(low), float(high)
+        step = None if step is None else float(step)
+    is_log = "log" in tags
+    if is_log and low <= 0:
+        raise UserError(f"{where}: received a logarithm from {low:g}, expected an end above 0.")
+    if is_log and step is not None and not (is_int and step == 1):
+        raise UserError(f"{where}: received log with a step, expected one of them.")
+    for end in (low, high):
+        _check_allowed(end, where, wanted)
+    return Numeric(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
+
+
+def known_option(name: str, group: str, where: str, options: Callable[[str], Sequence[str]]) -> str:
+    """Returns the name if the group has such an option.
+
+    Raises:
+        UserError: it has not.
+    """
+    known = options(group)
+    if name not in known:
+        raise UserError(
+            f"{where}: received '{name}', expected one of {listed(known)}.{nearest(name, known)}"
+        )
+    return name

@@ -1,0 +1,266 @@
+"""The keys of a sweep: which vary, what each takes, and in which branches each exists."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from samerun.config import store
+from samerun.config.errors import UserError, listed, nearest
+from samerun.redaction import redact_override
+from samerun.search.conditions import Branches, Compose, path_of, together
+from samerun.search.domains import Categorical, Dimension
+from samerun.search.grammar import FieldType, entry_space, known_option, parsed
+
+Options = Callable[[str], Sequence[str]]
+_OWN = ("sweep", "hydra", "trial")  # about the sweep itself
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What a sweep varies and what it leaves as it is.
+
+    Args:
+        entries: the keys that vary: groups first, each after those that it depends on.
+        fixed: all other words, without those about the sweep itself.
+        notes: what was decided for the user, one sentence each.
+    """
+
+    entries: tuple[Dimension, ...]
+    fixed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Given:
+    """A key as the user gave it, with the options under which it is tried."""
+
+    override: Override
+    where: str
+    when: Mapping[str, tuple[str, ...]]
+
+    @property
+    def key(self) -> str:
+        return str(self.override.get_key_element()).lstrip("+~")
+
+    @property
+    def is_swept(self) -> bool:
+        return bool(self.override.is_sweep_override())
+
+    def is_group(self, options: Options) -> bool:
+        return "/" in self.key or ("." not in self.key and bool(options(self.key)))
+
+
+def read_space(
+    words: Sequence[str],
+    params: Mapping[str, Any],
+    *,
+    compose: Compose | None = None,
+    options: Options | None = None,
+) -> Swept:
+    """Reads what a sweep varies.
+
+    Args:
+        words: the command line's, those that vary something and those that do not.
+        params: `sweep.params`. A word replaces the space of the same key here, not its condition.
+        compose: makes a config out of words; `None`: from the project's own folders.
+        options: names the options of a group; `None`: those of the project's own folders.
+
+    Raises:
+        UserError: nothing varies, or a key, space or condition is not understood.
+    """
+    options = options or store.options
+    compose = compose or (lambda some: store.compose(some).config)
+    given = _given(words, params, options)
+    fixed = [str(one.override.input_line) for one in given if not one.is_swept]
+    swept = [one for one in given if one.is_swept]
+    if not swept:
+        raise UserError(
+            "sweep: received nothing to vary, expected a search space: give one such as "
+            "model.dropout='interval(0,0.6)' or sweep=regularisation."
+        )
+    notes: list[str] = []
+    groups = {one.key: _group(one, options) for one in swept if one.is_group(options)}
+    branches = Branches(compose, fixed, groups)
+    entries = []
+    for one in swept:
+        when = _conditions(one, branches, groups, notes)
+        if when is not None:
+            entries.append(_entry(one, when, branches, options, notes))
+    if not entries:
+        raise UserError(f"sweep: nothing varies any more: {' '.join(notes)}")
+    return Swept(entries=tuple(_ordered(entries)), fixed=tuple(fixed), notes=tuple(notes))
+
+
+def check_one_value(word: str) -> None:
+    """Checks a word about the sweep itself, of which Hydra would take no notice if it varied.
+
+    Raises:
+        UserError: it has several values.
+    """
+    override = parsed(word, word.partition("=")[0])
+    if override.is_sweep_override():
+        given = redact_override(word).partition("=")[2]
+        raise UserError(
+            f"{override.key_or_group}: received '{given}', but this is a setting of the sweep: "
+            "give one value, or a list in brackets where it takes several."
+        )
+
+
+def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) -> list[_Given]:
+    """Returns every key once: the command line's, and those of `params` that it does not name."""
+    by_key: dict[str, _Given] = {}
+    for key, node in params.items():
+        where = f"sweep.params.{key}"
+        text, when = _param(node, where)
+        override = parsed(f"{key}={text}", where)
+        if when is not None and not override.is_sweep_override():  # one value, in some branches
+            override = parsed(f"{key}=choice({text})", where)
+        one = _Given(override=override, where=where, when=_when(when, where, options))
+        by_key[one.key] = one
+    for word in words:
+        override = parsed(word, word.partition("=")[0])
+        key = str(override.key_or_group)
+        if key.replace("/", ".").split(".")[0] in _OWN:
+            check_one_value(word)
+            continue
+        one = _Given(override=override, where=key, when={})
+        before = by_key.pop(one.key, None)
+        by_key[one.key] = dataclasses.replace(one, when=before.when if before else {})
+    return list(by_key.values())
+
+
+def _param(node: Any, where: str) -> tuple[str, Any]:
+    """Takes an entry of `sweep.params` apart: its space in words, and its condition."""
+    plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    when = None
+    if isinstance(plain, Mapping):
+        if set(plain) != {"when", "space"}:
+            raise UserError(
+                f"{where}: received {listed(map(str, plain))}, expected a space, or when and space."
+            )
+        plain, when = plain["space"], plain["when"]
+    if isinstance(plain, list | dict):
+        raise UserError(f"{where}: received {plain}, expected text such as 'a,b,c'.")
+    if isinstance(plain, bool) or plain is None:
+        return {True: "true", False: "false", None: "null"}[plain], when
+    return str(plain), when
+
+
+def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]:
+    if when is None:
+        return {}
+    if not isinstance(when, Mapping) or not when:
+        raise UserError(f"{where}.when: received {when}, expected {{GROUP: OPTION}}.")
+    conditions = {}
+    for group, names in when.items():
+        if not options(group):
+            raise UserError(f"{where}.when: received '{group}', which is no config group.")
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list) or not names:
+            raise UserError(
+                f"{where}.when.{group}: received {'null' if names is None else names}, expected an "
+                f"option of {group}, or several in brackets."
+            )
+        conditions[str(group)] = tuple(
+            known_option(str(name), str(group), f"{where}.when.{group}", options) for name in names
+        )
+    return conditions
+
+
+def _group(one: _Given, options: Options) -> tuple[str, ...]:
+    space = entry_space(one.override, one.where, FieldType(kind="word"), options)
+    assert isinstance(space, Categorical)
+    return tuple(known_option(word, one.key, one.where, options) for word in space.words)
+
+
+def _conditions(
+    one: _Given,
+    branches: Branches,
+    groups: Mapping[str, tuple[str, ...]],
+    notes: list[str],
+) -> dict[str, tuple[str, ...]] | None:
+    """Returns the user's conditions as far as they can differ; `None` if they never hold."""
+    when = {}
+    for group, wanted in one.when.items():
+        if group in groups:
+            left = tuple(name for name in groups[group] if name in wanted)
+        else:
+            left = tuple(name for name in wanted if name == branches.in_force(group))
+        if not left:
+            notes.append(f"{one.key} is not tried, since it needs {group}={','.join(wanted)}.")
+            return None
+        if group in groups:
+            when[group] = left
+    return when
+
+
+def _entry(
+    one: _Given,
+    when: dict[str, tuple[str, ...]],
+    branches: Branches,
+    options: Options,
+    notes: list[str],
+) -> Dimension:
+    prefix = "++" if one.override.is_force_add() else "+" * one.override.is_add()
+    if one.is_group(options):
+        names = _group(one, options)
+        when = _where_it_exists(one, when, branches, notes)[0] if "/" in one.key else when
+        space = Categorical(names, names)
+        return Dimension(key=one.key, space=space, is_group=True, prefix=prefix, when=when)
+    when, wanted = _where_it_exists(one, when, branches, notes)
+    return Dimension(
+        key=one.key,
+        space=entry_space(one.override, one.where, wanted, options),
+        prefix=prefix,
+        when=when,
+    )
+
+
+def _where_it_exists(
+    one: _Given, when: dict[str, tuple[str, ...]], branches: Branches, notes: list[str]
+) -> tuple[dict[str, tuple[str, ...]], FieldType]:
+    """Narrows the conditions to the branches that have the key, and says what it takes there."""
+    found, chooser = branches.wanted(one.key), branches.chooser(one.key)
+    if chooser in when:
+        found = {name: found[name] for name in when[chooser]}
+    has = {name: wanted for name, wanted in found.items() if wanted is not None}
+    hasnt = [name for name in found if name not in has]
+    if not has:
+        top = path_of(one.key)[0]
+        options = found if chooser == top else [branches.in_force(top)]
+        place = f" with {top}={','.join(map(str, options))}" if top in store.GROUPS else ""
+        hint = nearest(one.key, [known for known in store.known_keys(one.key) if known != one.key])
+        raise UserError(f"{one.where}: there is no such key{place}.{hint}")
+    if path_of(one.key)[-1] == "kind":
+        raise UserError(f"{one.where}: vary the group itself, as in {path_of(one.key)[0]}=a,b.")
+    if hasnt:
+        assert chooser is not None
+        if chooser in when:
+            raise UserError(f"{one.where}.when: {chooser}={hasnt[0]} has no such key.")
+        when = {**when, chooser: tuple(has)}
+        verb = "has" if len(hasnt) == 1 else "have"
+        notes.append(
+            f"{one.key} is tried with {chooser}={','.join(has)} only: {listed(hasnt)} {verb} no "
+            "such key."
+        )
+    return when, together(has.values())
+
+
+def _ordered(entries: Sequence[Dimension]) -> list[Dimension]:
+    """Groups first, and every entry after the groups that it depends on."""
+    done = [entry for entry in entries if entry.is_group and not entry.when]
+    known = {entry.key for entry in done}
+    rest = [entry for entry in entries if entry.is_group and entry.when]
+    while rest:
+        ready = [entry for entry in rest if set(entry.when) <= known]
+        if not ready:
+            names = listed(entry.key for entry in rest)
+            raise UserError(f"sweep.params: the conditions of {names} lead in a circle.")
+        done += ready
+        known |= {entry.key for entry in ready}
+        rest = [entry for entry in rest if entry not in ready]
+    values = sorted((e for e in entries if not e.is_group), key=lambda entry: bool(entry.when))
+    return done + values

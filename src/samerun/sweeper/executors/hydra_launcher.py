@@ -1,0 +1,160 @@
+"""Trials through another Hydra launcher, in batches: each waits for the slowest of the one before.
+
+A launcher takes words only and returns when all of its jobs have ended. What a trial has to know
+besides lies in its folder, which the machines have to share.
+"""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, final
+
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from samerun import config
+from samerun.search.outcome import Outcome, from_json
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.executors.local import Slots
+from samerun.sweeper.trial_configs import Aims, Order
+from samerun.sweeper.worker import OUTCOME_FILE, concluded, results, run_trial
+
+ORDER_FILE = "order.json"
+_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+_log = logging.getLogger(__name__)
+
+
+class JobLostError(Exception):
+    """The launcher came back without a word from a job."""
+
+
+def is_chosen(master: DictConfig) -> bool:
+    """Whether another launcher than Hydra's own basic one is chosen."""
+    return str(master.hydra.launcher.get("_target_")) != _BASIC
+
+
+@final
+class Launched(Executor):
+    """Runs trials through `hydra/launcher`, so many at a time.
+
+    Args:
+        context: Hydra's loader and callbacks.
+        master: what Hydra composed for the sweep itself.
+        num: trials in a batch.
+    """
+
+    def __init__(self, context: HydraContext, master: DictConfig, num: int) -> None:
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=launched_task, config=master
+        )
+        self._num = num
+        self._launched = 0
+        self._waiting: list[tuple[Future[Any], Order]] = []
+        name = master.hydra.runtime.choices.get("hydra/launcher")
+        _log.warning("hydra/launcher=%s runs trials in batches of %d.", name, num)
+
+    def free(self) -> int:
+        """Counts what is missing in the next batch."""
+        return self._num - len(self._waiting)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Puts a trial into the next batch; anything else runs at once, in a process of its own."""
+        if function is not run_trial:
+            slots = Slots(1)
+            done = slots.submit(function, *arguments)
+            done.exception()  # waits
+            slots.close()
+            return done
+        future: Future[Any] = Future()
+        self._waiting.append((future, arguments[0]))
+        return future
+
+    def begin(self) -> None:
+        """Launches the batch and waits for all of it."""
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            return
+        for _, order in batch:
+            _write_order(order)
+        error: BaseException | None = None
+        try:
+            self._launcher.launch([_words(order) for _, order in batch], self._launched)
+        except Exception as raised:  # one lost job ends the batch of most launchers
+            error = raised
+        self._launched += len(batch)
+        for future, order in batch:
+            outcome = read_outcome(Path(order.folder))
+            if outcome is not None:
+                future.set_result(outcome)
+            else:
+                future.set_exception(JobLostError(str(error or "no outcome was written")))
+
+    def seconds(self, future: "Future[Any]") -> float:
+        """Returns nothing: when somebody can ask, it has ended."""
+        return 0.0
+
+    def stop(self) -> None:
+        """Does nothing: nothing is under way."""
+
+    def kill(self, future: "Future[Any]") -> None:
+        """Does nothing: it has ended."""
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether a job ended without a word."""
+        return isinstance(error, JobLostError)
+
+    def close(self) -> None:
+        """Does nothing: launchers end their own jobs."""
+
+
+def _words(order: Order) -> list[str]:
+    folder = Path(order.folder)
+    return [
+        *order.words,
+        f"hydra.sweep.dir={json.dumps(str(folder.parent))}",
+        f"hydra.sweep.subdir={folder.name}",
+    ]
+
+
+def _write_order(order: Order) -> None:
+    folder = Path(order.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / OUTCOME_FILE).unlink(missing_ok=True)
+    plain = {"trial": config.as_dict(order.trial), "aims": dataclasses.asdict(order.aims)}
+    (folder / ORDER_FILE).write_text(json.dumps(plain), encoding="utf-8")
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """Returns what a trial wrote into its folder, `None` if it has not ended."""
+    try:
+        return from_json((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def launched_task(node: DictConfig) -> float:
+    """Trains a trial in a job of a launcher; its outcome goes into its folder."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from samerun.cli.train_command import run_task
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
+    aims = Aims(**{key: _tuple(value) for key, value in plain["aims"].items()})
+    node.trial = config.Trial(**plain["trial"])
+
+    def train() -> Outcome:
+        result: Any = run_task(node)  # of a trial always a `Result`
+        return results(aims, result)
+
+    outcome = concluded(folder, train)
+    return outcome.values.get(aims.objectives[0], float("nan"))
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
