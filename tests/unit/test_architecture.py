@@ -23,6 +23,7 @@ LEVELS = {
     "git": 0,
     "uncommitted": 0,
     "archives": 0,
+    "tags": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
