@@ -22,6 +22,7 @@ LEVELS = {
     "uncommitted": 0,
     "archives": 0,
     "experiments": 1,
+    "tags": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
