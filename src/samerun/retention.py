@@ -23,8 +23,6 @@ from samerun.tracking.spool import OUTBOX_FILE, Spool
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints, in a run's folder and among its artifacts."""
-DROPPED_TAG = "samerun.checkpoints_dropped"
-"""Tag of a run whose checkpoints `samerun gc` has removed; says which run proves that it may."""
 
 _FILES = (checkpoints.LAST, checkpoints.PREVIOUS, checkpoints.BEST, *checkpoints.UPLOADED)
 # Never `start.npz`: without what a fork began with it could not be reproduced.

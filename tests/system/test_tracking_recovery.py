@@ -234,8 +234,8 @@ def test_a_file_that_is_no_run_file_makes_no_run_folder(text, tmp_path):
         ({"samerun.pid": "gone", "samerun.process_started": None}, False),
         ({"samerun.pid": "-1"}, False),
         ({"samerun.pid": "9" * 30}, False),
-        ({"samerun.pid": "gone", process.HEARTBEAT: "1"}, True),
-        ({process.HEARTBEAT: "1"}, False),  # old: its store may have been unavailable since
+        ({"samerun.pid": "gone", "samerun.heartbeat": "1"}, True),
+        ({"samerun.heartbeat": "1"}, False),  # old: its store may have been unavailable since
     ],
 )
 def test_a_run_whose_folder_is_not_here_ends_only_if_its_process_is_gone_for_certain(
@@ -268,9 +268,9 @@ def test_the_heartbeat_is_sent_once_a_minute_and_says_when_a_run_was_heard_of(mo
     heartbeat = process.Heartbeat(lambda *tag: sent.append(tag))
     for clock[0] in (1, 59, 60, 61, 119, 120):
         heartbeat.beat()
-    assert [key for key, _ in sent] == [process.HEARTBEAT] * 2
+    assert [key for key, _ in sent] == ["samerun.heartbeat"] * 2
     assert process.last_heard_of(dict(sent)).startswith(" (last heard of 0:00:0")
-    for nonsense in ({}, {process.HEARTBEAT: "soon"}, {process.HEARTBEAT: "9" * 20}):
+    for nonsense in ({}, {"samerun.heartbeat": "soon"}, {"samerun.heartbeat": "9" * 20}):
         assert process.last_heard_of(nonsense) == ""
 
 

@@ -155,7 +155,7 @@ def test_only_runs_that_were_reproduced_exactly_lose_their_checkpoints(project, 
     assert "Freed 3" in said
     assert "of 2 runs" in said
     (run,) = tracking.find_runs([first])
-    assert run.tags[retention.DROPPED_TAG] == f"EXACT reproduction {second}"
+    assert run.tags["samerun.checkpoints_dropped"] == f"EXACT reproduction {second}"
     assert tracking.read_artifact(run, "evaluation/predictions.csv") == b"predictions"
     assert run.metrics == {"train/loss": 1.0}
     assert main(["gc"]) == 0
@@ -170,7 +170,7 @@ def test_a_dry_run_drops_nothing(project, capsys):
     assert "would drop: EXACT reproduction" in capsys.readouterr().out
     assert sorted(path for path in project.rglob("*") if path.is_file()) == before
     (run,) = tracking.find_runs([first])
-    assert retention.DROPPED_TAG not in run.tags
+    assert "samerun.checkpoints_dropped" not in run.tags
 
 
 def test_uploaded_checkpoints_are_dropped_too(project):

@@ -9,12 +9,11 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.tracking import store
 from samerun.tracking.faults import is_refusal
 from samerun.tracking.lines import Line
-
-UID_TAG = "samerun.uid"
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def find_or_create(client: Any, uri: str, uid: str, start: Line) -> tuple[str, s
     found = _find(client, experiment, uid)
     if not found:
         try:
-            found = [_create(client, uri, experiment, {**start["tags"], UID_TAG: uid}, start)]
+            found = [_create(client, uri, experiment, {**start["tags"], tag.UID: uid}, start)]
         except Exception as error:
             if is_refusal(error):
                 raise
@@ -66,9 +65,9 @@ def _check(start: Line) -> None:
 
 def _find(client: Any, experiment: str, uid: str) -> list[str]:
     if not uid.isalnum():
-        raise UserError(f"samerun.uid: received '{uid}', expected 32 hex digits.")
-    found = client.search_runs([experiment], f"tags.`{UID_TAG}` = '{uid}'", max_results=100)
-    return [str(run.info.run_id) for run in found if run.data.tags.get(UID_TAG) == uid]
+        raise UserError(f"{tag.UID}: received '{uid}', expected 32 hex digits.")
+    found = client.search_runs([experiment], f"tags.`{tag.UID}` = '{uid}'", max_results=100)
+    return [str(run.info.run_id) for run in found if run.data.tags.get(tag.UID) == uid]
 
 
 def _create(client: Any, uri: str, experiment: str, tags: dict[str, str], start: Line) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.tracking import creation, store
 from samerun.tracking.faults import Gone, first_line, is_refusal
@@ -14,7 +15,6 @@ from samerun.tracking.process import Heartbeat
 from samerun.tracking.spool import Point, Spool
 
 ARTIFACTS = "artifacts"
-UNDELIVERED_TAG = "samerun.undelivered"
 _MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
 _UPLOADS = ("artifact", "dataset", "model")  # in no order, and each may fail by itself
 
@@ -199,7 +199,7 @@ class Delivery:
         """Raises an error again if the store refuses everything, as of a run that was deleted."""
         if not self._takes_writes:
             try:
-                self._client.set_tag(self._run_id, "samerun.uid", self._uid or self._run_id)
+                self._client.set_tag(self._run_id, tag.UID, self._uid or self._run_id)
             except OutOfTime:
                 raise
             except Exception:
@@ -291,9 +291,9 @@ class Delivery:
 
         # This line is the last that waits: what else is missing was tried and stays behind.
         missing = self.spool.missing()
-        tags = [RunTag("samerun.reason", line["reason"])] if line.get("reason") else []
+        tags = [RunTag(tag.REASON, line["reason"])] if line.get("reason") else []
         if missing or self.spool.undelivered_tag:
-            tags.append(RunTag(UNDELIVERED_TAG, missing))
+            tags.append(RunTag(tag.UNDELIVERED, missing))
         if missing:
             self.spool.remember_tag(missing)  # before: the answer to the next request may be lost
         if tags:
@@ -306,7 +306,7 @@ class Delivery:
         """Says in the store what is still missing of a run whose end it has."""
         missing = self.spool.missing()
         if self.spool.undelivered_tag and self.spool.undelivered_tag != missing:
-            self._client.set_tag(self._run_id, UNDELIVERED_TAG, missing)
+            self._client.set_tag(self._run_id, tag.UNDELIVERED, missing)
             self.spool.remember_tag(missing)
 
 

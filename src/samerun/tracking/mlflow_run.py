@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, final
 
+from samerun import tags as tag
 from samerun.redaction import redact, redact_value
 from samerun.tracking.courier import Courier
 from samerun.tracking.delivery import ARTIFACTS, Delivery
@@ -170,7 +171,7 @@ class MlflowRun(Run):
             self._differs = True
             first = f"{results[0].key} at step {step}"
             _log.warning("%s is not what it was before the interruption; that is kept.", first)
-            self.set_tags({"samerun.resume_differs": first})
+            self.set_tags({tag.RESUME_DIFFERS: first})
         self._courier.notify()
 
     def log_text(self, text: str, path: str) -> None:
@@ -213,7 +214,7 @@ class MlflowRun(Run):
             schema=dict(schema),
             source=redact(source),
         )
-        self.set_tags({f"samerun.data.{split}": digest})
+        self.set_tags({tag.DATA + split: digest})
 
     def log_model(self, model: Any, example: Any) -> None:
         """Stores a Keras model in MLflow's format; `runs:/ID/model` loads it."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun import __version__, config
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact_value
 from samerun.tracking import store
@@ -196,8 +197,9 @@ def own_tags(folder: Path) -> dict[str, str]:
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return {
         **process_tags(),
-        "samerun.folder": str(folder),
-        "samerun.version": __version__,
+        tag.FOLDER: str(folder),
+        tag.VERSION: __version__,
+        tag.SCHEMA: str(tag.SCHEMA_VERSION),
         "mlflow.user": user,
         "mlflow.source.name": "samerun",
         "mlflow.source.type": "LOCAL",

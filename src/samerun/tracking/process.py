@@ -16,7 +16,8 @@ from typing import final
 
 import psutil
 
-HEARTBEAT = "samerun.heartbeat"
+from samerun import tags as tag
+
 HEARTBEAT_SECONDS = 60.0
 
 _PROC = Path("/proc")
@@ -29,9 +30,9 @@ def process_tags() -> dict[str, str]:
     """
     return {
         **_surroundings(),
-        "samerun.pid": str(os.getpid()),
-        "samerun.process_started": _start_of(os.getpid()) or "",
-        HEARTBEAT: _now(),
+        tag.PID: str(os.getpid()),
+        tag.PROCESS_STARTED: _start_of(os.getpid()) or "",
+        tag.HEARTBEAT: _now(),
     }
 
 
@@ -45,7 +46,7 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     here = _surroundings()
     if any(tags.get(key, "") != value for key, value in here.items()):
         return False
-    pid, started = tags.get("samerun.pid", ""), tags.get("samerun.process_started", "")
+    pid, started = tags.get(tag.PID, ""), tags.get(tag.PROCESS_STARTED, "")
     if not (pid.isascii() and pid.isdecimal() and len(pid) < 10 and started):
         return False
     return _start_of(int(pid)) != started
@@ -53,7 +54,7 @@ def is_gone(tags: Mapping[str, str]) -> bool:
 
 def last_heard_of(tags: Mapping[str, str]) -> str:
     """Returns ` (last heard of 0:02:10 ago)`, by the clocks of both machines; or an empty text."""
-    stated = tags.get(HEARTBEAT, "")
+    stated = tags.get(tag.HEARTBEAT, "")
     if not (stated.isascii() and stated.isdecimal() and len(stated) < 16):
         return ""
     seconds = max(round(time.time() - int(stated) / 1000), 0)
@@ -63,9 +64,9 @@ def last_heard_of(tags: Mapping[str, str]) -> str:
 def _surroundings() -> dict[str, str]:
     """Returns what has to be equal for process IDs to mean the same; "" where it is not known."""
     return {
-        "samerun.host": socket.gethostname(),
-        "samerun.boot": _boot(),
-        "samerun.pid_namespace": _pid_namespace(),
+        tag.HOST: socket.gethostname(),
+        tag.BOOT: _boot(),
+        tag.PID_NAMESPACE: _pid_namespace(),
     }
 
 
@@ -128,4 +129,4 @@ class Heartbeat:
             if time.monotonic() < self._next:
                 return
             self._next = time.monotonic() + HEARTBEAT_SECONDS
-        self._set_tag(HEARTBEAT, _now())
+        self._set_tag(tag.HEARTBEAT, _now())

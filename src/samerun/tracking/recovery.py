@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.privacy import make_folder
 from samerun.redaction import redact
@@ -131,9 +132,9 @@ def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] =
         named: folders that the person named, besides the present working folder.
     """
     return owned_folder(
-        run.tags.get("samerun.folder", ""),
+        run.tags.get(tag.FOLDER, ""),
         run_id=run.id,
-        uid=run.tags.get("samerun.uid"),
+        uid=run.tags.get(tag.UID),
         uri=store.resolve_uri(uri),
         named=named,
     )
@@ -195,7 +196,7 @@ def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
     Returns:
         The identifiers of the runs that were ended.
     """
-    condition = f"attributes.status = 'RUNNING' and tags.`samerun.host` = '{store.host()}'"
+    condition = f"attributes.status = 'RUNNING' and tags.`{tag.HOST}` = '{store.host()}'"
     ended = []
     try:
         found = client.search_runs(list(experiment_ids), condition, max_results=1000)
@@ -216,7 +217,7 @@ def _end_if_dead(client: Any, run: StoredRun) -> bool:
     if folder is None:
         if not is_gone(run.tags):
             return False
-        client.set_tag(run.id, "samerun.reason", DIED)
+        client.set_tag(run.id, tag.REASON, DIED)
         client.set_terminated(run.id, str(Status.killed))
         return True
     with held_if_free(folder) as is_held:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from samerun import config
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
-from samerun.tracking.creation import UID_TAG
 from samerun.tracking.folders import RUN_FILE, RunFacts, check_openable
 from samerun.tracking.lookup import StoredRun, as_stored, search
 from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
@@ -78,7 +78,7 @@ def reopen_run(
             write_run_file(
                 folder,
                 run_id=wanted,
-                uid=stored.tags.get(UID_TAG),
+                uid=stored.tags.get(tag.UID),
                 name=name,
                 uri=full,
                 experiment=str(client.get_experiment(experiment).name),
@@ -93,11 +93,11 @@ def reopen_run(
             experiment_id=experiment,
             url=store.run_url(full, experiment, wanted),
             known=points,
-            uid=stored.tags.get(UID_TAG),
+            uid=stored.tags.get(tag.UID),
             patience=patience,
         )
         client.update_run(wanted, status="RUNNING")
-        run.set_tags({"samerun.reason": "", **own_tags(folder), **(tags or {})})
+        run.set_tags({tag.REASON: "", **own_tags(folder), **(tags or {})})
         with ended(run):
             yield run
 
@@ -121,6 +121,9 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
         raise UserError(
             f"Run {run_id} was deleted: restore it with `mlflow runs restore --run-id {run_id}`."
         )
+    newer = tag.newer_schema(found.data.tags)
+    if newer:
+        raise UserError(f"Run {run_id} was {newer}")
     return found
 
 
@@ -142,8 +145,8 @@ def check_at_rest(
     Raises:
         UserError: it is alive, or nobody here can know.
     """
-    host = run.tags.get("samerun.host")
-    if not host or "samerun.folder" not in run.tags:
+    host = run.tags.get(tag.HOST)
+    if not host or tag.FOLDER not in run.tags:
         return  # made for a worker that did not begin yet
     own = folder_of(run, uri=uri, named=[folder] if folder else [])
     if own is not None and own != folder and is_alive(own):
@@ -190,7 +193,7 @@ def create_child(
     own = {key: value for key, value in own_tags(Path()).items() if key.startswith("mlflow.")}
     everything = {**own, **cfg.tracking.tags, **tags, "mlflow.parentRunId": parent_id}
     safe = {key: str(redact_value(key, str(value))) for key, value in everything.items()}
-    same = ("mlflow.parentRunId", "samerun.study", "samerun.trial")
+    same = ("mlflow.parentRunId", tag.STUDY, tag.TRIAL)
     try:
         found = []
         experiment = store.experiment_id(client, cfg.tracking.experiment)
