@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from samerun import config, search
 from samerun.config import Sampler
-from samerun.config.store import GROUPS
+from samerun.config.schema import GROUPS
 from samerun.config.stored import changed as changed_stored
 from samerun.errors import UserError
 from samerun.search.domains import Categorical, Dimension, Numeric, exact
