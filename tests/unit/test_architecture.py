@@ -61,6 +61,7 @@ WITHIN_LEVEL = {
     ("logbook", "beginning"),
     ("config", "redaction"),
     ("user_code", "config"),
+    ("user_code", "errors"),
     ("provenance", "git"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),
