@@ -8,11 +8,12 @@ from typing import Any, final
 
 from samerun import tags as tag
 from samerun.config import UserError
-from samerun.tracking import creation, store
-from samerun.tracking.faults import Gone, first_line, is_refusal
-from samerun.tracking.lines import Line, Waiting, storable
-from samerun.tracking.process import Heartbeat
-from samerun.tracking.spool import Point, Spool
+from samerun.tracking import store
+from samerun.tracking.delivery import creation
+from samerun.tracking.delivery.faults import Gone, first_line, is_refusal
+from samerun.tracking.delivery.lines import Line, Waiting, storable
+from samerun.tracking.delivery.spool import Point, Spool
+from samerun.tracking.recovery.process import Heartbeat
 
 ARTIFACTS = "artifacts"
 _MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
@@ -26,7 +27,7 @@ class OutOfTime(Exception):
 
 
 @final
-class Delivery:
+class Sender:
     """Sends what waits in the spool of one run, and creates the run where the store lacks it.
 
     What the store refuses for good, such as a parameter that has another value already, is set
