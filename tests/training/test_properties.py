@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 
 from samerun import config, search
 from samerun.config import Sampler, UserError
-from samerun.config.store import GROUPS
+from samerun.config.schema import GROUPS
 from samerun.config.stored import changed as changed_stored
 from samerun.search.domains import Categorical, Dimension, Numeric, exact
 from samerun.search.grammar import FieldType, entry_space, understood

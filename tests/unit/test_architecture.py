@@ -14,12 +14,14 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 LEVELS = {
     "config": 0,
     "provenance": 0,
+    "user_code": 0,
     "privacy": 0,
     "redaction": 0,
     "escaping": 0,
     "git": 0,
     "uncommitted": 0,
     "archives": 0,
+    "experiments": 1,
     "tags": 0,
     "determinism": 1,
     "checkpoints": 1,
@@ -51,6 +53,7 @@ LEVELS = {
 WITHIN_LEVEL = {
     ("logbook", "beginning"),
     ("config", "redaction"),
+    ("user_code", "config"),
     ("provenance", "git"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),

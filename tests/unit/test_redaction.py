@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from samerun import config, redaction
-from samerun.config.store import GROUPS
+from samerun.config.schema import GROUPS
 from samerun.redaction import redact, redact_mapping, redact_override
 
 ADDRESSES = {

@@ -138,9 +138,9 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     """Does what `tracking.if_exists` says with the same run, if there is one."""
     from samerun import tracking
     from samerun.cli import existing
-    from samerun.config.own_code import targets
     from samerun.replay import resume
     from samerun.replay.origin import clean
+    from samerun.user_code import targets
 
     try:
         runs = existing.same_runs(cfg)

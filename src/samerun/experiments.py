@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samerun.config.errors import UserError
-from samerun.config.store import folder
+from samerun.config.schema import folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +81,14 @@ class SearchSpace:
 _FIELDS = ("what", "source", "measured", "published", "twin", "runs")
 
 
-def expanded(words: Sequence[str]) -> list[str]:
+def expand(words: Sequence[str]) -> list[str]:
     """Puts the experiments that one stands for in its place: a multirun of them.
 
     Args:
         words: of the command line.
     """
     given = [word for word in words if word.startswith("experiment=")]
-    several = {f"experiment={entry.name}": entry.runs for entry in experiments() if entry.runs}
+    several = {f"experiment={entry.name}": entry.runs for entry in load_experiments() if entry.runs}
     if len(given) != 1 or given[0] not in several:
         return list(words)
     runs = ",".join(several[given[0]].split())
@@ -96,7 +96,7 @@ def expanded(words: Sequence[str]) -> list[str]:
     return ["-m", f"experiment={runs}", *rest]
 
 
-def experiments() -> list[Experiment]:
+def load_experiments() -> list[Experiment]:
     """Reads the headers of all experiments, in the order of their names."""
     return [
         Experiment(name=path.stem, **_header(path, "what", "source"))
@@ -104,7 +104,7 @@ def experiments() -> list[Experiment]:
     ]
 
 
-def search_spaces() -> list[SearchSpace]:
+def load_search_spaces() -> list[SearchSpace]:
     """Reads the headers of all search spaces, in the order of their names."""
     return [
         SearchSpace(name=path.stem, **_header(path, "what"))
