@@ -17,7 +17,7 @@ from programs.sync_after_kill import kill_and_sync
 from samerun import tracking
 from samerun.cli import main
 from samerun.errors import UserError
-from samerun.tracking import completeness, folders, sync
+from samerun.tracking.recovery import completeness, folders, sync
 from support.project import PROGRAMS, composed, values
 
 NOWHERE = "http://127.0.0.1:9"

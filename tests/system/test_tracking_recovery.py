@@ -12,7 +12,7 @@ import pytest
 
 from samerun import tracking
 from samerun.errors import UserError
-from samerun.tracking import folders, process
+from samerun.tracking.recovery import folders, process
 from support.project import PROGRAMS, composed, values
 
 TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'

@@ -31,8 +31,8 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
 from samerun.sweeper.worker import build_models
-from samerun.tracking.lines import write_whole
-from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.delivery.lines import write_whole
+from samerun.tracking.recovery.dead_runs import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna

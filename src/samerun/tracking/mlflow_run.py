@@ -9,11 +9,11 @@ from typing import Any, final
 
 from samerun import tags as tag
 from samerun.redaction import redact, redact_value
-from samerun.tracking.courier import Courier
-from samerun.tracking.delivery import ARTIFACTS, Delivery
-from samerun.tracking.lines import storable
+from samerun.tracking.delivery.courier import Courier
+from samerun.tracking.delivery.lines import storable
+from samerun.tracking.delivery.sender import ARTIFACTS, Sender
+from samerun.tracking.delivery.spool import Point, Spool, now
 from samerun.tracking.run import Run, Status
-from samerun.tracking.spool import Point, Spool, now
 
 LONG_PARAMETERS = "config/long_parameters.json"
 PATIENCE_SECONDS = 30.0
@@ -76,7 +76,7 @@ class MlflowRun(Run):
         self.experiment_id = experiment_id or ""
         self._tell_created = created
         self._spool = Spool(folder, continues=known is not None, known=known or ())
-        delivery = Delivery(
+        delivery = Sender(
             client, run_id, experiment_id, self._spool, uri=uri, uid=uid, created=self._created
         )
         self._courier = Courier(delivery)

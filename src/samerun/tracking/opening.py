@@ -15,18 +15,18 @@ from samerun import tags as tag
 from samerun.errors import Cause, UserError, classify, first_line
 from samerun.redaction import redact_value
 from samerun.tracking import store
-from samerun.tracking.faults import is_unavailable
+from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.spool import now
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
-from samerun.tracking.process import process_tags
-from samerun.tracking.recovery import (
+from samerun.tracking.recovery.dead_runs import (
     RUN_FILE,
     close_dead_runs,
     held,
     write_run_file,
 )
+from samerun.tracking.recovery.process import process_tags
 from samerun.tracking.run import Run, Status
-from samerun.tracking.spool import now
 
 _log = logging.getLogger(__name__)
 

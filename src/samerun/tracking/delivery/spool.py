@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from samerun.tracking.lines import Line, Lines, Waiting, read_lines, storable, write_whole
+from samerun.tracking.delivery.lines import Line, Lines, Waiting, read_lines, storable, write_whole
 
 METRICS_FILE = "metrics.jsonl"
 OUTBOX_FILE = "outbox.jsonl"

@@ -10,12 +10,12 @@ from typing import Any
 
 from samerun.errors import UserError, first_line
 from samerun.tracking import store
-from samerun.tracking.completeness import Row, compare, read_refused
-from samerun.tracking.faults import is_unavailable
-from samerun.tracking.folders import RunFacts, check_openable, read_facts, run_folders
-from samerun.tracking.lines import Line, write_whole
-from samerun.tracking.recovery import deliver_to, held_if_free, is_alive, store_of
-from samerun.tracking.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
+from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.lines import Line, write_whole
+from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
+from samerun.tracking.recovery.completeness import Row, compare, read_refused
+from samerun.tracking.recovery.dead_runs import deliver_to, held_if_free, is_alive, store_of
+from samerun.tracking.recovery.folders import RunFacts, check_openable, read_facts, run_folders
 
 PLACES = ("outputs", "multirun")
 """The folders in a working folder in which Hydra makes the folders of runs."""

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from samerun import tags as tag
 from samerun.errors import UserError
 from samerun.tracking import store
-from samerun.tracking.faults import is_refusal
-from samerun.tracking.lines import Line
+from samerun.tracking.delivery.faults import is_refusal
+from samerun.tracking.delivery.lines import Line
 
 _log = logging.getLogger(__name__)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, final
 
 from samerun import tags as tag
-from samerun.errors import FileGone, OutOfTime, UserError, first_line
-from samerun.tracking import creation, store
-from samerun.tracking.faults import is_refusal
-from samerun.tracking.lines import Line, Waiting, storable
-from samerun.tracking.process import Heartbeat
-from samerun.tracking.spool import Point, Spool
+from samerun.errors import FileGone, OutOfTime, UserError
+from samerun.tracking import store
+from samerun.tracking.delivery import creation
+from samerun.tracking.delivery.faults import first_line, is_refusal
+from samerun.tracking.delivery.lines import Line, Waiting, storable
+from samerun.tracking.delivery.spool import Point, Spool
+from samerun.tracking.recovery.process import Heartbeat
 
 ARTIFACTS = "artifacts"
 _MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @final
-class Delivery:
+class Sender:
     """Sends what waits in the spool of one run, and creates the run where the store lacks it.
 
     What the store refuses for good, such as a parameter that has another value already, is set

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import final
 
-from samerun.errors import first_line
-from samerun.tracking.delivery import Delivery, OutOfTime
-from samerun.tracking.faults import is_unavailable
-from samerun.tracking.process import HEARTBEAT_SECONDS
+from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.sender import OutOfTime, Sender
+from samerun.tracking.recovery.process import HEARTBEAT_SECONDS
 
 _GATHER_SECONDS = 0.2  # points of quick steps go together: one batch takes 5 ms, 500 do too
 _FIRST_PAUSE_SECONDS = 1.0
@@ -31,7 +30,7 @@ class Courier:
         delivery: what it does again and again.
     """
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Sender) -> None:
         self._delivery = delivery
         self._delivery.stop = self._is_interrupted
         self._wake = threading.Event()

@@ -16,8 +16,12 @@ from samerun.privacy import make_folder
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
-from samerun.tracking.delivery import Delivery
-from samerun.tracking.folders import (
+from samerun.tracking.delivery.faults import first_line
+from samerun.tracking.delivery.lines import write_whole
+from samerun.tracking.delivery.sender import Sender
+from samerun.tracking.delivery.spool import Spool, now
+from samerun.tracking.lookup import StoredRun, as_stored
+from samerun.tracking.recovery.folders import (
     ALIVE_LOCK,
     RUN_FILE,
     RunFacts,
@@ -26,11 +30,8 @@ from samerun.tracking.folders import (
     owned_folder,
     read_facts,
 )
-from samerun.tracking.lines import write_whole
-from samerun.tracking.lookup import StoredRun, as_stored
-from samerun.tracking.process import is_gone
+from samerun.tracking.recovery.process import is_gone
 from samerun.tracking.run import Status
-from samerun.tracking.spool import Spool, now
 from samerun.tracking.store import full_uri
 
 DIED = "process died"
@@ -257,7 +258,7 @@ def deliver_to(client: Any, uri: str, folder: Path, delivered: Counter[str]) -> 
         if not spool.has_ended():
             spool.add("end", status=str(Status.killed), timestamp=now(), reason=DIED)
         waited = _waiting(spool)
-        delivery = Delivery(
+        delivery = Sender(
             client,
             facts.id,
             facts.experiment_id,

@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from samerun import tags as tag
-from samerun.errors import UserError, first_line
-from samerun.tracking.delivery import ARTIFACTS
-from samerun.tracking.faults import is_unavailable
-from samerun.tracking.folders import RunFacts
-from samerun.tracking.lines import Line, read_lines, storable
+from samerun.errors import UserError
+from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.lines import Line, read_lines, storable
+from samerun.tracking.delivery.sender import ARTIFACTS
+from samerun.tracking.delivery.spool import (
+    OUTBOX_FILE,
+    POSITION_FILE,
+    REFUSED_FILE,
+    Point,
+    read_points,
+)
 from samerun.tracking.lookup import StoredRun, as_stored
-from samerun.tracking.spool import OUTBOX_FILE, POSITION_FILE, REFUSED_FILE, Point, read_points
+from samerun.tracking.recovery.folders import RunFacts
 from samerun.tracking.stored import artifact_sizes, model_sizes, points_of
 
 # Set in the store by others than the run too: a sweep, a later delivery, another working folder.

@@ -10,12 +10,11 @@ from samerun import tags as tag
 from samerun.errors import UserError, first_line
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
-from samerun.tracking.folders import RUN_FILE, RunFacts, check_openable
+from samerun.tracking.delivery.spool import write_known
 from samerun.tracking.lookup import StoredRun, as_stored, search
 from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
 from samerun.tracking.opening import ended, own_tags
-from samerun.tracking.process import is_gone, last_heard_of
-from samerun.tracking.recovery import (
+from samerun.tracking.recovery.dead_runs import (
     deliver,
     folder_of,
     held,
@@ -23,8 +22,9 @@ from samerun.tracking.recovery import (
     store_of,
     write_run_file,
 )
+from samerun.tracking.recovery.folders import RUN_FILE, RunFacts, check_openable
+from samerun.tracking.recovery.process import is_gone, last_heard_of
 from samerun.tracking.run import Run
-from samerun.tracking.spool import write_known
 from samerun.tracking.stored import points_of
 
 

@@ -37,7 +37,7 @@ _AUTH_CONFIG = """\
 default_permission = NO_PERMISSIONS
 database_uri = {database}
 admin_username = admin
-authorization_function = samerun.tracking.server_rules:authenticate
+authorization_function = samerun.tracking.server.rules:authenticate
 # Without a cache each request pays about 0.1 s, several times, for the hash of its password.
 auth_cache_ttl_seconds = 60
 """
