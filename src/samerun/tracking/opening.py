@@ -15,7 +15,7 @@ from samerun import tags as tag
 from samerun.errors import Cause, UserError, classify, first_line
 from samerun.redaction import redact_value
 from samerun.tracking import store
-from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import now
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, final
 
 from samerun import tags as tag
-from samerun.errors import FileGone, OutOfTime, UserError
+from samerun.errors import FileGone, OutOfTime, UserError, first_line
 from samerun.tracking import store
 from samerun.tracking.delivery import creation
-from samerun.tracking.delivery.faults import first_line, is_refusal
+from samerun.tracking.delivery.faults import is_refusal
 from samerun.tracking.delivery.lines import Line, Waiting, storable
 from samerun.tracking.delivery.spool import Point, Spool
 from samerun.tracking.recovery.process import Heartbeat
