@@ -22,8 +22,9 @@ from samerun import (
     throughput,
 )
 from samerun.checkpoints import State
-from samerun.config import Config, DataSpec, OnNan, check
+from samerun.config import Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
+from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.errors import Diverged, NotFinite
 from samerun.screen import ProgressBar

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from samerun import config
 from samerun import tags as tag
 from samerun.cli.quietness import quiet
+from samerun.config.training import IfExists
 from samerun.errors import StoreUnavailable, UserError, first_line
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
     if cfg.trial is not None:
         return _run_trial(composition, folder)  # what signals do is the sweep's to say
     with stopping_gently():
-        if cfg.tracking.if_exists is not config.IfExists.rerun:
+        if cfg.tracking.if_exists is not IfExists.rerun:
             earlier = _earlier(cfg)
             if earlier is not None:
                 return earlier
@@ -161,7 +162,7 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
         return done
     existing.check_delivered(runs)
     going_on = existing.unfinished(runs)
-    if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
+    if cfg.tracking.if_exists is IfExists.skip or going_on is None:
         return None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
     plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)
