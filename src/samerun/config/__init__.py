@@ -5,10 +5,12 @@ from samerun.config.checkpoint import AfterSuccess, Checkpoint, Trial
 from samerun.config.composition import (
     Composition,
     compose,
+    compose_with_hydra,
     is_sweep,
     parse,
     parse_sweep,
     stored_sweep,
+    without_hydra,
 )
 from samerun.config.datasets import (
     DATASETS,
