@@ -77,8 +77,8 @@ WITHIN_LEVEL = {
 }
 
 OWNERS = {
-    "hydra": {"config", "search", "sweeper", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "hydra": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
     "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
     "optuna": {"search", "report", "sweeper"},
     "distributed": {"sweeper"},
