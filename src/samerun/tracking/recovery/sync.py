@@ -14,8 +14,10 @@ from samerun.tracking.delivery.faults import first_line, is_unavailable
 from samerun.tracking.delivery.lines import Line, write_whole
 from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
 from samerun.tracking.recovery.completeness import Row, compare, read_refused
-from samerun.tracking.recovery.dead_runs import deliver_to, held_if_free, is_alive, store_of
+from samerun.tracking.recovery.dead_runs import deliver_to
 from samerun.tracking.recovery.folders import RunFacts, check_openable, read_facts, run_folders
+from samerun.tracking.recovery.lock import is_alive, try_lock_folder
+from samerun.tracking.recovery.ownership import store_of
 
 PLACES = ("outputs", "multirun")
 """The folders in a working folder in which Hydra makes the folders of runs."""
@@ -173,7 +175,7 @@ def sync(folders: Iterable[Path]) -> Iterator[Synced]:
 
 
 def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
-    with held_if_free(folder) as is_held:
+    with try_lock_folder(folder) as is_held:
         if not is_held:
             return Synced(folder=folder, facts=facts, is_alive=True)
         before = read_refused(folder)
