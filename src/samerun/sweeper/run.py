@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from samerun import config, data, identity, search, tracking
 from samerun import tags as tag
 from samerun.config import UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight
@@ -31,7 +32,6 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
 from samerun.sweeper.worker import build_models
-from samerun.tracking.delivery.lines import write_whole
 from samerun.tracking.recovery.folders import RUN_FILE
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _open(
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
             with search.held(study) as hold:
-                write_whole(plan.folder / _STUDY_FILE, search.token(study))
+                write_atomic(plan.folder / _STUDY_FILE, search.token(study))
                 _run(plan, study, executor, master, hold, client)
         finally:
             executor.close()

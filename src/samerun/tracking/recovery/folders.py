@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from samerun.config import UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
-from samerun.tracking.delivery.lines import write_whole
 
 RUN_FILE = "run.json"
 ALIVE_LOCK = "alive.lock"
@@ -183,6 +183,6 @@ def write_run_file(
         "experiment_id": experiment_id,
     }
     try:
-        write_whole(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
+        write_atomic(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
     except OSError as error:
         _log.warning("Cannot write %s: %s", folder / RUN_FILE, error)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from samerun.config import UserError
+from samerun.files import write_atomic
 from samerun.tracking import store
 from samerun.tracking.delivery.faults import first_line, is_unavailable
-from samerun.tracking.delivery.lines import Line, write_whole
+from samerun.tracking.delivery.lines import Line
 from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
 from samerun.tracking.recovery.completeness import Row, compare, read_refused
 from samerun.tracking.recovery.dead_runs import deliver_to
@@ -214,7 +215,7 @@ def _offer_refused(folder: Path, refused: Sequence[Line]) -> None:
         state[METRICS_FILE] = 0
     if kinds - {"metric", *_UPLOADS}:
         state[OUTBOX_FILE] = 0
-    write_whole(folder / POSITION_FILE, json.dumps(state))
+    write_atomic(folder / POSITION_FILE, json.dumps(state))
     (folder / REFUSED_FILE).unlink(missing_ok=True)
 
 
