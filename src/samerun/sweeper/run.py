@@ -17,6 +17,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, data, identity, search, tracking
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
@@ -30,8 +31,8 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
 from samerun.sweeper.worker import build_models
-from samerun.tracking.lines import write_whole
-from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.delivery.lines import write_whole
+from samerun.tracking.recovery.dead_runs import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -194,7 +195,7 @@ def _as_begun(plan: Plan, study: "optuna.Study | None") -> Plan:
     if before.threads != plan.frozen.threads:
         frozen = plan.frozen.with_threads(before.threads)
         plan = replace(plan, frozen=frozen, base=frozen.base())
-    folder = Path(study.user_attrs.get("samerun.folder", plan.folder))
+    folder = Path(study.user_attrs.get(tag.STUDY_FOLDER, plan.folder))
     if folder.is_dir():
         plan = replace(plan, folder=folder)
     changes = [*plan.space.difference(before.space), *search.differences(before, _beginning(plan))]
@@ -288,7 +289,7 @@ def _run(
 ) -> None:
     _remember(plan, study, master)
     with _parent_run(plan, study) as run:
-        study.set_user_attr("samerun.run", run.id)
+        study.set_user_attr(tag.STUDY_RUN, run.id)
         log_history(study, run)
         progress = console.progress(plan, study)
         why = ""
@@ -319,9 +320,9 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     study.pruner = search.build_pruner(sweep, plan.directions[0], epochs)
     for values in plan.first:
         study.enqueue_trial(values, skip_if_exists=True)
-    study.set_user_attr("samerun.folder", str(plan.folder))
-    study.set_user_attr("samerun.sampler", sweep.sampler.value)
-    study.set_user_attr("samerun.pruner", sweep.pruner.value)
+    study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
+    study.set_user_attr(tag.SAMPLER, sweep.sampler.value)
+    study.set_user_attr(tag.PRUNER, sweep.pruner.value)
     text = config.safe_yaml(master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
@@ -348,14 +349,14 @@ def _parent_run(plan: Plan, study: "optuna.Study") -> Iterator[tracking.Run]:
     """Opens the sweep's own run, or goes on with it: its ID is in its folder and in the study."""
     sweep = plan.sweep
     tags = {
-        "samerun.study": plan.name,
-        "samerun.sampler": sweep.sampler.value,
-        "samerun.pruner": sweep.pruner.value,
-        "samerun.n_trials": str(plan.n_trials),
-        "samerun.objectives": ", ".join(plan.objectives),
+        tag.STUDY: plan.name,
+        tag.SAMPLER: sweep.sampler.value,
+        tag.PRUNER: sweep.pruner.value,
+        tag.N_TRIALS: str(plan.n_trials),
+        tag.OBJECTIVES: ", ".join(plan.objectives),
     }
     uri = plan.base.tracking.uri
-    known = study.user_attrs.get("samerun.run")
+    known = study.user_attrs.get(tag.STUDY_RUN)
     if (plan.folder / RUN_FILE).exists():
         opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags, take_over=True)
     elif known:  # the study is ours: whoever ran it elsewhere is silent
