@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import archives
-from samerun.config import UserError
+from samerun.errors import UserError
 
 Array = NDArray[Any]
 

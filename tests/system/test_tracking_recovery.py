@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from samerun import tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking.recovery import folders, process
 from support.project import PROGRAMS, composed, values
 

@@ -10,6 +10,7 @@ from test_configs import composed_sweep
 
 import samerun
 from samerun import config, search
+from samerun.config.schema import GROUPS, options
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
@@ -54,8 +55,8 @@ def assert_sweep(words):
 
 
 def test_readme_names_every_option_of_every_group():
-    for group in config.GROUPS:
-        for option in config.options(group):
+    for group in GROUPS:
+        for option in options(group):
             assert f"`{option}`" in README, f"README does not name {group}={option}"
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from samerun.config.errors import UserError
 from samerun.config.root import Config, as_dict
+from samerun.errors import UserError
 from samerun.redaction import hidden_keys, redact_mapping, redact_value
 
 

@@ -11,12 +11,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.privacy import make_folder
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
-from samerun.tracking.delivery.faults import first_line
 from samerun.tracking.delivery.lines import write_whole
 from samerun.tracking.delivery.sender import Sender
 from samerun.tracking.delivery.spool import Spool, now

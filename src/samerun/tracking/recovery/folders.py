@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.tracking.database import database_file
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.tracking import store
-from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.lines import Line, write_whole
 from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
 from samerun.tracking.recovery.completeness import Row, compare, read_refused
