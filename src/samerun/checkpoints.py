@@ -19,8 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import archives
+<<<<<<< HEAD
 from samerun.config import UserError
 from samerun.files import replacing, sync_folder
+=======
+from samerun.errors import UserError
+>>>>>>> main
 
 Array = NDArray[Any]
 

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from samerun import checkpoints, tracking
-from samerun.config import AfterSuccess, Config
+from samerun.config import Config
+from samerun.config.checkpoint import AfterSuccess
 from samerun.redaction import redact
 from samerun.tracking import Status, StoredRun
 from samerun.tracking.delivery.spool import OUTBOX_FILE, Spool

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from samerun.config.datasets import CustomDataset
-from samerun.config.errors import UserError
 from samerun.config.models import CustomModel
 from samerun.config.root import Config
+from samerun.errors import UserError
 
 _CUSTOM = (CustomModel, CustomDataset)
 

@@ -15,13 +15,15 @@ from test_data_keras import batch, write_cifar
 
 from samerun import config, experiments, tracking
 from samerun.cli import main
+from samerun.config.schema import package_folder
 from samerun.data.images import CIFAR10_FILE, MNIST_SHA256
+from samerun.errors import UserError
 from support.project import PROGRAMS
 
 ENTRIES = {entry.name: entry for entry in experiments.load_experiments()}
 EMBEDDED = {name: entry for name, entry in ENTRIES.items() if entry.is_embedded}
 SPACES = {space.name: space for space in experiments.load_search_spaces()}
-FOLDER = config.folder("experiments")
+FOLDER = package_folder("experiments")
 DOWNLOADED = {"cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"}
 NO_NETWORK = {  # a port that nobody listens on: a download fails at once instead of after a while
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://[::1]:9"),
@@ -121,7 +123,7 @@ def test_the_tour_stands_for_a_multirun_of_its_three(words, expected):
 
 def test_a_score_that_cannot_be_read_is_refused():
     entry = experiments.Experiment(name="mine", what="a", source="b", measured="98 %")
-    with pytest.raises(config.UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
+    with pytest.raises(UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
         entry.score()
 
 

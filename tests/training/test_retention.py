@@ -15,7 +15,7 @@ import samerun as package
 from samerun import checkpoints, retention, tracking
 from samerun.checkpoints import State
 from samerun.cli import collecting, main
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import garbage, resume
 from samerun.tracking.recovery.lock import try_lock_folder
 from support.project import composed

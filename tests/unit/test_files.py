@@ -23,9 +23,14 @@ def test_text_and_bytes_replace_what_was_there(tmp_path):
 def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.json"
     target.write_text("old")
-    with pytest.raises(OSError, match="full"), replacing(target) as new:
-        new.write_text("half")
-        raise OSError("full")
+
+    def fail():
+        with replacing(target) as new:
+            new.write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert target.read_text() == "old"
     assert names(tmp_path) == ["a.json"]
 

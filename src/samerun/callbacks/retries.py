@@ -15,27 +15,15 @@ from samerun import optim
 from samerun import tags as tag
 from samerun.callbacks import state as states
 from samerun.checkpoints import State
-from samerun.config import Config, OnMemory, OnNan, is_out_of_memory
+from samerun.config import Config
+from samerun.config.training import OnMemory, OnNan
+from samerun.errors import NotFinite, is_out_of_memory
 from samerun.tracking import Run
 
 T = TypeVar("T")
 
 EVENTS_FILE = "retries.csv"
 _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "after")
-
-
-class NotFinite(Exception):
-    """Leaves `fit` in the epoch that is discarded; the training catches it and continues.
-
-    Args:
-        found: the value that is not finite, and where.
-        epoch: from 1.
-        step: from 1; 0 at the end of the epoch.
-    """
-
-    def __init__(self, found: str, *, epoch: int, step: int) -> None:
-        super().__init__(found)
-        self.epoch, self.step = epoch, step
 
 
 class Retries(keras.callbacks.Callback):  # type: ignore[misc]

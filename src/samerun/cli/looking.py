@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import config
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def tensorboard_command(chosen: argparse.Namespace) -> int:
     runs = tracking.find_runs(chosen.ids)
     with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:
         if not _link_events(runs, Path(folder)):
-            raise config.UserError(
+            raise UserError(
                 "TensorBoard has nothing to show: none of these runs has event files in a folder "
                 "of this machine: train with tracking.tensorboard=true, or look with `samerun ui`."
             )

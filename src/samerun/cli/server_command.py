@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 _URI = "MLFLOW_BACKEND_STORE_URI"
 _PASSWORD = "MLFLOW_AUTH_ADMIN_PASSWORD"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from samerun.tracking.delivery.lines import Line

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config.errors import UserError, listed
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translated
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, folder, register
+from samerun.config.schema import GROUPS, package_folder, register
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import Sweep
+from samerun.errors import UserError, listed
 from samerun.redaction import redact_mapping, redact_override
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
@@ -53,7 +53,9 @@ def compose(overrides: Sequence[str] = ()) -> Composition:
     register()
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
             try:
                 node = hydra_compose("config", overrides=list(overrides))
             except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
@@ -72,10 +74,12 @@ def is_sweep(word: str, place: str | None) -> bool | None:
     """
     register()
     GlobalHydra.instance().clear()
-    places = [folder("experiments"), *([Path(place).absolute()] if place else [])]
+    places = [package_folder("experiments"), *([Path(place).absolute()] if place else [])]
     path = json.dumps([f"file://{one}" for one in places])
     try:
-        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
             words = [f"hydra.searchpath={path}", word]
             node = hydra_compose("config", overrides=words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError):

@@ -11,11 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config.composition import Composition, compose, literal, parse
-from samerun.config.errors import UserError, nearest
 from samerun.config.messages import translated
 from samerun.config.older import completed
 from samerun.config.root import Config, as_dict, flatten
 from samerun.config.schema import options
+from samerun.errors import UserError, nearest
 
 _WHOLES = ("experiment", "sweep", "debug")
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from samerun.config import CustomDataset, UserError
+from samerun.config.datasets import CustomDataset
 from samerun.data import arrays
 from samerun.data.outline import Array, Outline, Source
+from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from samerun.config import schema
 from samerun.config.composition import compose as compose_config
-from samerun.config.errors import UserError, listed, nearest
+from samerun.errors import UserError, listed, nearest
 from samerun.redaction import redact_override
 from samerun.search.conditions import Branches, Compose, path_of, together
 from samerun.search.domains import Categorical, Dimension

@@ -27,7 +27,8 @@ from optuna.trial import TrialState
 
 from samerun import search, tracking
 from samerun import tags as tag
-from samerun.config import Policy, UserError
+from samerun.config.sweep import Policy
+from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
@@ -50,10 +51,6 @@ STOP_SECONDS = 60.0
 """How long trials may take to write a checkpoint after Ctrl-C."""
 
 _log = logging.getLogger(__name__)
-
-
-class SweepFailed(Exception):
-    """The sweep ended because of failed trials, as its settings say."""
 
 
 @dataclass
@@ -126,7 +123,7 @@ class Loop:
             with self._signals():
                 while self._patient_step():
                     pass
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             self._drop()
             raise
         if self._signal is not None:
@@ -446,4 +443,4 @@ class Loop:
 
 
 def _raised_by(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else tracking.Terminated()
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated()

@@ -18,8 +18,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, data, identity, search, tracking
 from samerun import tags as tag
+<<<<<<< HEAD
 from samerun.config import UserError
 from samerun.files import write_atomic
+=======
+from samerun.config.check import epoch_metrics
+from samerun.config.composition import parse_sweep
+from samerun.config.schema import available_cores
+from samerun.config.secrets import safe_yaml
+from samerun.config.sweep import ExecutorKind, Sweep
+from samerun.errors import Terminated, UserError
+>>>>>>> main
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight
@@ -48,7 +57,7 @@ def run_sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str
         UserError: something is not understood or does not fit; nothing was begun.
         SweepFailed: failed trials ended it, as its settings say.
     """
-    settings = config.parse_sweep(master)
+    settings = parse_sweep(master)
 
     @functools.cache
     def compose(words: tuple[str, ...]) -> DictConfig:
@@ -108,12 +117,12 @@ def _open(
 def _plan(
     context: HydraContext,
     master: DictConfig,
-    settings: config.Sweep,
+    settings: Sweep,
     space: search.Space,
     compose: Callable[[tuple[str, ...]], DictConfig],
 ) -> Plan:
     workers = _num_workers(settings)
-    threads = max(1, config.available_cores() // workers)
+    threads = max(1, available_cores() // workers)
     if settings.cluster is not None:
         threads = settings.dask.cores  # the same on every machine, as they are part of a run
     frozen = Frozen(compose, space, threads)
@@ -143,10 +152,10 @@ def _plan(
     )
 
 
-def _num_workers(settings: config.Sweep) -> int:
-    if settings.executor is config.Executor.inline:
+def _num_workers(settings: Sweep) -> int:
+    if settings.executor is ExecutorKind.inline:
         return 1
-    return settings.workers or len(graphics_cards()) or config.available_cores()
+    return settings.workers or len(graphics_cards()) or available_cores()
 
 
 def _name(master: DictConfig, base: config.Config) -> str:
@@ -255,7 +264,7 @@ def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
         return executor, executor.num_workers()
     if hydra_launcher.is_chosen(master):
         return hydra_launcher.Launched(plan.context, master, plan.workers), plan.workers
-    if settings.executor is config.Executor.inline:
+    if settings.executor is ExecutorKind.inline:
         return Inline(), plan.workers
     slots = Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
     return slots, plan.workers
@@ -295,7 +304,7 @@ def _run(
         why = ""
         try:
             why = Loop(plan, study, run, executor, progress, client, hold).run()
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             progress.close()
             console.say_how_to_go_on(plan)
             raise
@@ -309,7 +318,7 @@ def _run(
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     """Writes down what workers and whoever looks at the study later need to know."""
     sweep, epochs = plan.sweep, plan.frozen.max_epochs()
-    each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
+    each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
     is_reported = len(plan.objectives) == 1 and plan.objectives[0] in each_epoch
     settings = search.TrialSettings(
         metric=plan.objectives[0] if is_reported else None,
@@ -323,7 +332,7 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
     study.set_user_attr(tag.SAMPLER, sweep.sampler.value)
     study.set_user_attr(tag.PRUNER, sweep.pruner.value)
-    text = config.safe_yaml(master)
+    text = safe_yaml(master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
 

@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config
+<<<<<<< HEAD
 from samerun.files import write_atomic
+=======
+from samerun.config.schema import register
+>>>>>>> main
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:
@@ -67,7 +71,7 @@ def _train(order: "Order") -> "Result":
 
     from samerun.cli.train_command import run_task
 
-    config.register()
+    register()
     setup_globals()
     JobRuntime.instance().set("name", order.job_name)
     done = run_job(
@@ -193,7 +197,7 @@ def _stopped_by_signal() -> Iterator[None]:
 
 def _stop(number: int, frame: Any) -> None:
     from samerun.cli.stopping import request_stop
-    from samerun.tracking import Terminated
+    from samerun.errors import Terminated
 
     if not request_stop(Terminated):
         raise Terminated

@@ -13,10 +13,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+<<<<<<< HEAD
 from samerun.config import UserError
 from samerun.files import replacing
+=======
+from samerun.errors import StoreUnavailable, UserError
+>>>>>>> main
 from samerun.privacy import restrict
-from samerun.tracking.delivery.faults import StoreUnavailable, is_locked
+from samerun.tracking.delivery.faults import is_locked
 
 _QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)

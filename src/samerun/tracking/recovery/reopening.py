@@ -7,7 +7,7 @@ from typing import Any
 
 from samerun import config
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import write_known
@@ -108,9 +108,8 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
     try:
         found = client.get_run(run_id)
     except Exception as error:
-        said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"Run {run_id} of {folder} is not in the store {redact(uri)}: {said}"
+            f"Run {run_id} of {folder} is not in the store {redact(uri)}: {first_line(error)}"
         ) from error
     if found.info.lifecycle_stage != "active":
         raise UserError(
