@@ -19,12 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import archives
-<<<<<<< HEAD
-from samerun.config import UserError
-from samerun.files import replacing, sync_folder
-=======
 from samerun.errors import UserError
->>>>>>> main
+from samerun.files import replacing, sync_folder
 
 Array = NDArray[Any]
 

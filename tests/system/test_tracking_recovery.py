@@ -11,13 +11,8 @@ from pathlib import Path
 import pytest
 
 from samerun import tracking
-<<<<<<< HEAD
-from samerun.config import UserError
-from samerun.tracking.recovery import folders, ownership, process
-=======
 from samerun.errors import UserError
-from samerun.tracking.recovery import folders, process
->>>>>>> main
+from samerun.tracking.recovery import folders, ownership, process
 from support.project import PROGRAMS, composed, values
 
 TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'

@@ -5,11 +5,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from samerun.config.root import Config, as_dict
-<<<<<<< HEAD
-from samerun.files import write_atomic
-=======
 from samerun.errors import UserError
->>>>>>> main
+from samerun.files import write_atomic
 from samerun.redaction import hidden_keys, redact_mapping, redact_value
 
 

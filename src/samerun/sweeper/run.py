@@ -18,17 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, data, identity, search, tracking
 from samerun import tags as tag
-<<<<<<< HEAD
-from samerun.config import UserError
-from samerun.files import write_atomic
-=======
 from samerun.config.check import epoch_metrics
 from samerun.config.composition import parse_sweep
 from samerun.config.schema import available_cores
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import Terminated, UserError
->>>>>>> main
+from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight

@@ -17,11 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config
-<<<<<<< HEAD
-from samerun.files import write_atomic
-=======
 from samerun.config.schema import register
->>>>>>> main
+from samerun.files import write_atomic
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:

@@ -13,12 +13,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-<<<<<<< HEAD
-from samerun.config import UserError
-from samerun.files import replacing
-=======
 from samerun.errors import StoreUnavailable, UserError
->>>>>>> main
+from samerun.files import replacing
 from samerun.privacy import restrict
 from samerun.tracking.delivery.faults import is_locked
 

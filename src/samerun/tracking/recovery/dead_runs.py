@@ -7,19 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from samerun import tags as tag
-<<<<<<< HEAD
-from samerun.config import UserError
-from samerun.redaction import redact
-from samerun.tracking import store
-from samerun.tracking.delivery.faults import first_line
-=======
 from samerun.errors import UserError, first_line
-from samerun.privacy import make_folder
 from samerun.redaction import redact
 from samerun.tracking import store
-from samerun.tracking.database import database_file
-from samerun.tracking.delivery.lines import write_whole
->>>>>>> main
 from samerun.tracking.delivery.sender import Sender
 from samerun.tracking.delivery.spool import Spool, now
 from samerun.tracking.lookup import StoredRun, as_stored

@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-<<<<<<< HEAD
-from samerun.config import UserError
-from samerun.files import write_atomic
-=======
 from samerun.errors import UserError
->>>>>>> main
+from samerun.files import write_atomic
 from samerun.redaction import redact
 
 RUN_FILE = "run.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.privacy import make_folder
 from samerun.tracking.recovery.folders import ALIVE_LOCK
 

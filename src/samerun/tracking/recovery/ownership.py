@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file

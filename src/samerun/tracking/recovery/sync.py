@@ -8,18 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.files import write_atomic
 from samerun.tracking import store
-from samerun.tracking.delivery.faults import first_line, is_unavailable
-from samerun.tracking.delivery.lines import Line
-=======
-from samerun.errors import UserError, first_line
-from samerun.tracking import store
 from samerun.tracking.delivery.faults import is_unavailable
-from samerun.tracking.delivery.lines import Line, write_whole
->>>>>>> main
+from samerun.tracking.delivery.lines import Line
 from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
 from samerun.tracking.recovery.completeness import Row, compare, read_refused
 from samerun.tracking.recovery.dead_runs import deliver_to
