@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
 
         return train
     if name == "UserError":
-        from samerun.config import UserError
+        from samerun.errors import UserError
 
         return UserError
     raise AttributeError(f"module 'samerun' has no attribute '{name}'")

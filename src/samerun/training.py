@@ -22,18 +22,16 @@ from samerun import (
     throughput,
 )
 from samerun.checkpoints import State
-from samerun.config import Config, DataSpec, OnNan, check
+from samerun.config import Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
+from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
+from samerun.errors import Diverged, NotFinite
 from samerun.screen import ProgressBar
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 
 _STOP = callbacks.StopRequest()
-
-
-class Diverged(RuntimeError):
-    """Training met a value that is not finite; the run is worth nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +220,7 @@ def fit(
                 try:
                     _fit_epochs(model, cfg, dataset, listed, state)
                     break
-                except callbacks.NotFinite as error:
+                except NotFinite as error:
                     state = retries.restore(error, model, made)
             listed.end()
     finally:

@@ -26,9 +26,9 @@ from samerun import config, data
 from samerun.checkpoints import read
 from samerun.cli.train_command import combinations
 from samerun.cli.words import check_flags, check_words, parted
-from samerun.config import UserError
 from samerun.config.stored import changed
 from samerun.data.image_files import PNG, damage
+from samerun.errors import UserError
 from samerun.replay import origin
 
 KEYS = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from samerun import config, tracking
 from samerun.cli.stopping import stopping_gently
+from samerun.errors import Terminated
 from samerun.tracking import opening
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
@@ -22,7 +23,7 @@ def write_and_end(*words, **facts):
 
 opening.write_run_file = write_and_end
 cfg = config.compose([]).config
-ends = (KeyboardInterrupt, tracking.Terminated)
+ends = (KeyboardInterrupt, Terminated)
 with (
     contextlib.suppress(*ends),
     stopping_gently(),

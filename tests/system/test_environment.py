@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import environment
 
 RULES = ["--no-deps", "--only-binary", ":all:", "--no-binary", "antlr4-python3-runtime"]

@@ -9,7 +9,7 @@ import pytest
 
 import samerun as package
 from samerun import tracking
-from samerun.cli.ends import TERMINATED
+from samerun.errors import TERMINATED
 
 WORDS = (
     "model=mlp",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from samerun import tracking
-from samerun.config import UserError
-from samerun.tracking import folders, process
+from samerun.errors import UserError
+from samerun.tracking.recovery import folders, ownership, process
 from support.project import PROGRAMS, composed, values
 
 TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'
@@ -98,7 +98,7 @@ def test_a_hostile_run_with_the_id_of_a_private_one_gets_nothing(client, project
     before = content(private)
     known = tracking.run_in(own)
     for roots in ([], [private]):
-        found = folders.owned_folder(
+        found = ownership.owned_folder(
             str(own), run_id=known, uri=tracking.resolve_uri(None), named=roots
         )
         assert found is None
@@ -181,8 +181,8 @@ def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(client
     shutil.copy(private / "mlflow.db", project / "mlflow.db")
     (private / "mlflow.db").unlink()
     uri = f"sqlite:///{project / 'mlflow.db'}"
-    assert folders.owned_folder(str(elsewhere), run_id=run_id, uri=uri) is None
-    assert folders.owned_folder(str(elsewhere), run_id=run_id, uri=uri, named=[elsewhere])
+    assert ownership.owned_folder(str(elsewhere), run_id=run_id, uri=uri) is None
+    assert ownership.owned_folder(str(elsewhere), run_id=run_id, uri=uri, named=[elsewhere])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(client
 def test_two_addresses_of_one_store_are_recognised(written, present, is_same, project):
     (project / "second").mkdir()
     shutil.copy("mlflow.db", "second/mlflow.db")
-    assert folders.is_same_store(written, present) is is_same
+    assert ownership.is_same_store(written, present) is is_same
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_a_file_that_is_no_run_file_makes_no_run_folder(text, tmp_path):
         ({"samerun.pid": "gone", "samerun.process_started": None}, False),
         ({"samerun.pid": "-1"}, False),
         ({"samerun.pid": "9" * 30}, False),
-        ({"samerun.pid": "gone", process.HEARTBEAT: "1"}, True),
-        ({process.HEARTBEAT: "1"}, False),  # old: its store may have been unavailable since
+        ({"samerun.pid": "gone", "samerun.heartbeat": "1"}, True),
+        ({"samerun.heartbeat": "1"}, False),  # old: its store may have been unavailable since
     ],
 )
 def test_a_run_whose_folder_is_not_here_ends_only_if_its_process_is_gone_for_certain(
@@ -268,9 +268,9 @@ def test_the_heartbeat_is_sent_once_a_minute_and_says_when_a_run_was_heard_of(mo
     heartbeat = process.Heartbeat(lambda *tag: sent.append(tag))
     for clock[0] in (1, 59, 60, 61, 119, 120):
         heartbeat.beat()
-    assert [key for key, _ in sent] == [process.HEARTBEAT] * 2
+    assert [key for key, _ in sent] == ["samerun.heartbeat"] * 2
     assert process.last_heard_of(dict(sent)).startswith(" (last heard of 0:00:0")
-    for nonsense in ({}, {process.HEARTBEAT: "soon"}, {process.HEARTBEAT: "9" * 20}):
+    for nonsense in ({}, {"samerun.heartbeat": "soon"}, {"samerun.heartbeat": "9" * 20}):
         assert process.last_heard_of(nonsense) == ""
 
 

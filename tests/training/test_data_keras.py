@@ -17,7 +17,7 @@ from keras.src.backend import config as keras_config
 from keras.src.utils import file_utils
 
 from samerun import data
-from samerun.config import UserError, compose
+from samerun.config import compose
 from samerun.data import cache, images
 from samerun.data.images import (
     CIFAR10_FILE,
@@ -28,6 +28,7 @@ from samerun.data.images import (
     MNIST_SHA256,
 )
 from samerun.data.keras_text import IMDB, REUTERS
+from samerun.errors import UserError
 from support.official_files import batch, write_cifar, write_idx
 from support.project import PROGRAMS
 

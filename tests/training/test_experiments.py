@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from samerun import config, tracking
+from samerun import config, experiments, tracking
 from samerun.cli import main
-from samerun.config import gallery
+from samerun.config.schema import package_folder
 from samerun.data.images import MNIST_SHA256
+from samerun.errors import UserError
 from support import official_files, resuming
 from support.project import PROGRAMS
 from support.resuming import run_in
 
-ENTRIES = {entry.name: entry for entry in config.experiments()}
+ENTRIES = {entry.name: entry for entry in experiments.load_experiments()}
 EMBEDDED = {name: entry for name, entry in ENTRIES.items() if entry.is_embedded}
-SPACES = {space.name: space for space in gallery.search_spaces()}
-FOLDER = config.folder("experiments")
+SPACES = {space.name: space for space in experiments.load_search_spaces()}
+FOLDER = package_folder("experiments")
 DOWNLOADED = {"cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"}
 NO_NETWORK = {  # a port that nobody listens on: a download fails at once instead of after a while
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://[::1]:9"),
@@ -116,12 +117,12 @@ def test_what_needs_a_download_names_a_twin_that_does_not(name):
 def test_the_tour_stands_for_a_multirun_of_its_three(words, expected):
     tour = "experiment=digits_cnn,digits_lstm_rows,docstrings_simple_rnn"
     assert ENTRIES["tour"].runs.replace(" ", ",") == tour.partition("=")[2]
-    assert config.expanded(words) == [word.format(tour=tour) for word in expected]
+    assert experiments.expand(words) == [word.format(tour=tour) for word in expected]
 
 
 def test_a_score_that_cannot_be_read_is_refused():
-    entry = gallery.Experiment(name="mine", what="a", source="b", measured="98 %")
-    with pytest.raises(config.UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
+    entry = experiments.Experiment(name="mine", what="a", source="b", measured="98 %")
+    with pytest.raises(UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
         entry.score()
 
 

@@ -15,12 +15,11 @@ from samerun import config, data, identity, tracking
 from samerun.checkpoints import State
 from samerun.cli import main
 from samerun.cli.running import train
-from samerun.config import UserError
 from samerun.config.stored import changed, differing_keys
+from samerun.errors import Terminated, UserError
 from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
-from samerun.tracking import Terminated
 from samerun.tracking.mlflow_run import MlflowRun
 from support.project import PROGRAMS
 

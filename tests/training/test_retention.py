@@ -15,8 +15,9 @@ import samerun as package
 from samerun import checkpoints, retention, tracking
 from samerun.checkpoints import State
 from samerun.cli import collecting, main
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import garbage, resume
+from samerun.tracking.recovery.lock import try_lock_folder
 from support.project import composed
 
 STATE = State(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
@@ -153,7 +154,7 @@ def test_only_runs_that_were_reproduced_exactly_lose_their_checkpoints(project, 
     assert "Freed 3" in said
     assert "of 2 runs" in said
     (run,) = tracking.find_runs([first])
-    assert run.tags[retention.DROPPED_TAG] == f"EXACT reproduction {second}"
+    assert run.tags["samerun.checkpoints_dropped"] == f"EXACT reproduction {second}"
     assert tracking.read_artifact(run, "evaluation/predictions.csv") == b"predictions"
     assert run.metrics == {"train/loss": 1.0}
     assert main(["gc"]) == 0
@@ -168,7 +169,7 @@ def test_a_dry_run_drops_nothing(project, capsys):
     assert "would drop: EXACT reproduction" in capsys.readouterr().out
     assert sorted(path for path in project.rglob("*") if path.is_file()) == before
     (run,) = tracking.find_runs([first])
-    assert retention.DROPPED_TAG not in run.tags
+    assert "samerun.checkpoints_dropped" not in run.tags
 
 
 def test_uploaded_checkpoints_are_dropped_too(project):
@@ -193,7 +194,7 @@ def test_a_failed_run_is_kept_whatever_a_tag_says(project):
 
 def test_a_run_whose_process_is_alive_is_kept(project):
     proven(project, "run")
-    with retention.held(project / "outputs/run") as is_held:
+    with try_lock_folder(project / "outputs/run") as is_held:
         assert is_held
         assert entries()["run"].kept_because == "its process is alive"
 

@@ -6,7 +6,7 @@ import pytest
 from test_sweeper import Killed, answering, runs, states, study, sweep
 
 from samerun import search
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.sweeper import loop
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")

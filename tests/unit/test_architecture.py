@@ -1,25 +1,32 @@
 """The level table of the package: imports only downward, one owner for each heavy library."""
 
 import ast
+import builtins
 from pathlib import Path
 
 import pytest
 
 import hydra_plugins.samerun_sweeper
 import samerun
+from samerun import errors
 
 ROOT = Path(samerun.__file__).parent
 PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 
 LEVELS = {
+    "errors": 0,
     "config": 0,
     "provenance": 0,
+    "user_code": 0,
     "privacy": 0,
     "redaction": 0,
     "escaping": 0,
     "git": 0,
     "uncommitted": 0,
     "archives": 0,
+    "experiments": 1,
+    "tags": 0,
+    "files": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
@@ -48,8 +55,15 @@ LEVELS = {
     "__init__": 7,
 }
 WITHIN_LEVEL = {
+    ("archives", "errors"),
+    ("config", "errors"),
+    ("errors", "escaping"),
+    ("errors", "redaction"),
     ("logbook", "beginning"),
     ("config", "redaction"),
+    ("user_code", "config"),
+    ("config", "files"),
+    ("user_code", "errors"),
     ("provenance", "git"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),
@@ -134,6 +148,20 @@ def test_each_heavy_library_has_its_owners(path):
     used = {name.split(".")[0] for name in imports(path)}
     for library, owners in OWNERS.items():
         assert library not in used or module_of(path) in owners, f"{path.name} imports {library}"
+
+
+def test_every_exception_stands_in_one_file():
+    classes = {**vars(builtins), **vars(errors)}
+    known = {name for name, value in classes.items() if is_exception(value)}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and path.name != "errors.py":
+                bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+                assert not bases & known, f"{path.name}: {node.name} belongs into errors.py"
+
+
+def is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def test_every_module_has_a_level():

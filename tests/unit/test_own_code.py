@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from samerun import config
-from samerun.config.own_code import files_of, imports_of, targets
 from samerun.provenance import distributions_of
+from samerun.user_code import files_of, imports_of, targets
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samerun.tracking.spool import Line, Point, Spool, read_points
+from samerun.tracking.delivery.spool import Line, Point, Spool, read_points
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from samerun.callbacks.epochs import EpochKey, NanGuard, Plateau, Recorder
 from samerun.callbacks.naming import keras_name, logged_name
 from samerun.callbacks.one_training import OneTraining
 from samerun.callbacks.pruning import Pruning
-from samerun.callbacks.retries import NotFinite, Retries
+from samerun.callbacks.retries import Retries
 from samerun.callbacks.state import (
     EPOCH_START,
     STATEFUL,

@@ -12,29 +12,18 @@ import keras
 from rich.console import Console
 
 from samerun import optim
+from samerun import tags as tag
 from samerun.callbacks import state as states
 from samerun.checkpoints import State
-from samerun.config import Config, OnMemory, OnNan, is_out_of_memory
+from samerun.config import Config
+from samerun.config.training import OnMemory, OnNan
+from samerun.errors import NotFinite, is_out_of_memory
 from samerun.tracking import Run
 
 T = TypeVar("T")
 
 EVENTS_FILE = "retries.csv"
 _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "after")
-
-
-class NotFinite(Exception):
-    """Leaves `fit` in the epoch that is discarded; the training catches it and continues.
-
-    Args:
-        found: the value that is not finite, and where.
-        epoch: from 1.
-        step: from 1; 0 at the end of the epoch.
-    """
-
-    def __init__(self, found: str, *, epoch: int, step: int) -> None:
-        super().__init__(found)
-        self.epoch, self.step = epoch, step
 
 
 class Retries(keras.callbacks.Callback):  # type: ignore[misc]
@@ -172,7 +161,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         if self._number_of(policy) >= self.policy.max_retries:
             return False
         self.batch_size, self.held = size // 2, []
-        self.run.set_tags({"samerun.effective.batch_size": str(self.batch_size)})
+        self.run.set_tags({tag.BATCH_SIZE: str(self.batch_size)})
         self._note(
             policy,
             "out of memory",
@@ -198,6 +187,6 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         writer.writeheader()
         writer.writerows(self.events)
         self.run.log_text(text.getvalue(), EVENTS_FILE)
-        self.run.set_tags({"samerun.retries": str(len(self.events))})
+        self.run.set_tags({tag.RETRIES: str(len(self.events))})
         line = f"{reason}: {consequence} (retry {number} of {self.policy.max_retries})"
         self.out.print(line, markup=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from samerun import optim
 from samerun.checkpoints import Array, State
-from samerun.config import UserError
+from samerun.errors import UserError
 
 STATEFUL: dict[str, tuple[str, ...]] = {
     "nan_guard": ("found",),

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from samerun import __version__
 from samerun.cli.collecting import add_parser as add_gc
 from samerun.cli.comparing import diff_command, reproduce_command
-from samerun.cli.ends import INTERRUPTED, READER_LEFT, how_it_ended
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.replaying import resume_command
 from samerun.cli.running import run_one, train
 from samerun.cli.server_command import add_server_parser
 from samerun.cli.syncing import add_sync, mention_undelivered
 from samerun.cli.train_command import hand_to_hydra, train_command
+from samerun.errors import READER_LEFT, exit_code, message
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private
 from samerun.redaction import guard_output, redact
@@ -36,16 +36,13 @@ def main(words: Sequence[str] | None = None) -> int:
         if not _reader_has_left():
             raise
         return READER_LEFT
-    except KeyboardInterrupt as error:
-        print("\n".join(["samerun: interrupted.", *_notes(error)]), file=sys.stderr)
-        return INTERRUPTED
     except BaseException as error:
-        ended = how_it_ended(error)
-        if ended is None:
+        failure = exit_code(error)
+        if failure is None:
             raise
-        message = "\n".join([f"samerun: {ended[1]}", *_notes(error)])
-        print(for_screen(redact(message)), file=sys.stderr)
-        return ended[0]
+        text = "\n".join([f"samerun: {message(error)}", *_notes(error)])
+        print(for_screen(redact(text)), file=sys.stderr)
+        return failure
 
 
 def _reader_has_left() -> bool:

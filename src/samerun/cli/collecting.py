@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from samerun.replay.garbage import Entry

@@ -4,8 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from samerun.cli.ends import FAILED
-from samerun.config import UserError
+from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console

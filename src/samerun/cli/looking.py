@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import config
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def experiments_command(chosen: argparse.Namespace) -> int:
     """Lists experiments and search spaces, in a line each or as the gallery's page."""
-    from samerun.config import gallery
+    from samerun import experiments
 
-    found, spaces = config.experiments(), gallery.search_spaces()
+    found, spaces = experiments.load_experiments(), experiments.load_search_spaces()
     if chosen.markdown:
-        print(gallery.as_markdown(found, spaces), end="")
+        print(experiments.as_markdown(found, spaces), end="")
         return 0
     for entry in found:
         state = entry.measured or entry.runs or f"download; see {entry.twin}"
@@ -54,7 +54,7 @@ def tensorboard_command(chosen: argparse.Namespace) -> int:
     runs = tracking.find_runs(chosen.ids)
     with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:
         if not _link_events(runs, Path(folder)):
-            raise config.UserError(
+            raise UserError(
                 "TensorBoard has nothing to show: none of these runs has event files in a folder "
                 "of this machine: train with tracking.tensorboard=true, or look with `samerun ui`."
             )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 
 def resume_command(words: list[str]) -> int:

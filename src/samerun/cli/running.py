@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import config
+from samerun import tags as tag
 from samerun.cli.quietness import quiet
+from samerun.config.training import IfExists
+from samerun.errors import StoreUnavailable, UserError, first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +61,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
     if cfg.trial is not None:
         return _run_trial(composition, folder)  # what signals do is the sweep's to say
     with stopping_gently():
-        if cfg.tracking.if_exists is not config.IfExists.rerun:
+        if cfg.tracking.if_exists is not IfExists.rerun:
             earlier = _earlier(cfg)
             if earlier is not None:
                 return earlier
@@ -104,7 +107,7 @@ def _run_trial(composition: config.Composition, folder: Path) -> "Result":
                 folder,
                 run_id=stored.id,
                 uri=cfg.tracking.uri,
-                tags={"samerun.resumed": str(stored.num_resumed + 1)} if state else {},
+                tags={tag.RESUMED: str(stored.num_resumed + 1)} if state else {},
                 take_over=True,  # the sweep knows that nobody else works on it
                 patience=cfg.tracking.patience_seconds,
             )
@@ -130,36 +133,36 @@ def _stores_may_be_away() -> Iterator[None]:
     except Exception as error:
         if not search.was_away(error):
             raise
-        raise search.StoreAway(str(error)) from error
+        raise StoreUnavailable(str(error), reason=first_line(error)) from error
 
 
 def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     """Does what `tracking.if_exists` says with the same run, if there is one."""
     from samerun import tracking
     from samerun.cli import existing
-    from samerun.config.own_code import targets
     from samerun.replay import resume
     from samerun.replay.origin import clean
+    from samerun.user_code import targets
 
     try:
         runs = existing.same_runs(cfg)
     except Exception as error:
         if not tracking.is_unavailable(error):
             raise
-        raise config.UserError(
+        raise UserError(
             f"tracking.if_exists: received '{cfg.tracking.if_exists}', but whether the same run "
             f"exists cannot be answered while the tracking store is unavailable "
-            f"({tracking.first_line(error)}): start the store, or train without looking with "
+            f"({first_line(error)}): start the store, or train without looking with "
             "tracking.if_exists=rerun."
         ) from error
     done = existing.finished(runs)
     if done is not None:
-        result = done.tags.get("samerun.result", "no result")
+        result = done.tags.get(tag.RESULT, "no result")
         print(clean(f"The same run has finished: {done.name} ({done.id}): {result}", 400))
         return done
     existing.check_delivered(runs)
     going_on = existing.unfinished(runs)
-    if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
+    if cfg.tracking.if_exists is IfExists.skip or going_on is None:
         return None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
     plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)
@@ -235,7 +238,8 @@ def _look(run: "Run") -> tuple[str, str]:
 @contextlib.contextmanager
 def _told_how_to_go_on(folder: Path) -> Iterator[None]:
     """Notes on an interruption how the run is resumed, if a checkpoint was written."""
-    from samerun.tracking import Terminated, is_created, run_in
+    from samerun.errors import Terminated
+    from samerun.tracking import is_created, run_in
 
     try:
         yield

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from samerun.tracking import Terminated
+from samerun.errors import Terminated
 
 _ENDS: dict[int, type[BaseException]] = {
     signal.SIGINT: KeyboardInterrupt,

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samerun import config
-from samerun.cli.ends import how_it_ended
+from samerun import config, errors
 from samerun.cli.quietness import quiet
 from samerun.cli.running import checked, run_one
 from samerun.cli.words import (
@@ -22,8 +21,11 @@ from samerun.cli.words import (
     only_looks,
     parted,
 )
-from samerun.config import UserError
-from samerun.escaping import for_screen
+from samerun.config.messages import translated
+from samerun.config.schema import GROUPS, options, package_folder, register
+from samerun.config.secrets import hide_secrets
+from samerun.errors import UserError, first_line
+from samerun.experiments import expand
 from samerun.redaction import redact
 from samerun.search.grammar import understood
 
@@ -58,10 +60,10 @@ _MOST_RUNS = 100_000
 
 def train_help() -> str:
     """Returns the help of `samerun train`, with every group and its options."""
-    groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
-    rows = [(group, config.options(group)) for group in groups]
+    groups = [*GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
+    rows = [(group, options(group)) for group in groups]
     lines = [f"  {group:<22}{' '.join(names)}" for group, names in rows if names]
-    return TRAIN_HELP.format(groups="\n".join(lines), folder=config.folder("conf"))
+    return TRAIN_HELP.format(groups="\n".join(lines), folder=package_folder("conf"))
 
 
 def train_command(words: list[str]) -> int:
@@ -71,7 +73,7 @@ def train_command(words: list[str]) -> int:
         return 0
     if "--hydra-help" in words:
         return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
-    words, plot = taken(without_password(config.expanded(words)), "--schedule-plot")
+    words, plot = taken(without_password(expand(words)), "--schedule-plot")
     flags, plain = parted(words)
     check_words(flags, plain)
     if plot is not None:
@@ -154,7 +156,7 @@ def combinations(words: Sequence[str]) -> Iterator[list[str]]:
     try:
         overrides = OverridesParser.create().parse_overrides(plain)
     except HydraException as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise UserError(
@@ -194,7 +196,7 @@ def _choices(override: Any) -> list[str]:
     try:
         return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
     except Exception as error:  # what Hydra cannot write down raises several kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise UserError(f"{word}: cannot be listed ({reason}), expected plain values.") from error
 
 
@@ -222,16 +224,16 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             results.append(result)
             return float(result.objective)
         except Exception as error:
-            end = how_it_ended(error)
-            if end is None:
+            code = errors.exit_code(error)
+            if code is None:
                 raise
-            codes.append(end[0])
-            print(for_screen(f"samerun: {redact(end[1])}"), file=sys.stderr)
+            codes.append(code)
+            print(f"samerun: {redact(errors.message(error))}", file=sys.stderr)
             return math.nan
 
-    config.register()
+    register()
     start = hydra.main(
-        version_base="1.3", config_path=str(config.folder("conf")), config_name="config"
+        version_base="1.3", config_path=str(package_folder("conf")), config_name="config"
     )(task)
     argv, sys.argv = sys.argv, ["samerun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
@@ -255,7 +257,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
         if began or error.filename is None:
             raise
@@ -267,7 +269,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_hydras(error):
             raise
-        raise config.translated(error) from error
+        raise translated(error) from error
 
 
 def _is_hydras(error: BaseException) -> bool:
@@ -310,7 +312,7 @@ def _hide_secrets(files: Iterable[Path]) -> None:
     """Takes secrets out of what Hydra wrote: its YAML files hold config and overrides as given."""
     for file in files:
         if file.is_file():
-            config.hide_secrets(file)
+            hide_secrets(file)
 
 
 def _plot_schedule(flags: Sequence[str], words: Sequence[str], path: Path) -> int:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from samerun import config
-from samerun.config import UserError
-from samerun.config.errors import nearest
+from samerun.config.composition import is_sweep
+from samerun.config.messages import without_sweep
+from samerun.errors import UserError, nearest
 from samerun.redaction import redact_override
 from samerun.search.grammar import understood
 from samerun.search.parse_space import check_one_value
@@ -131,8 +131,8 @@ def _check_sweep(flags: Sequence[str], plain: Sequence[str]) -> None:
         return
     experiments = [value.split(",")[0] for key, _, value in given if key == "experiment"]
     words = [f"experiment={name}" for name in experiments]
-    if all(config.is_sweep(word, _own_folder(flags)) is False for word in words):
-        raise config.without_sweep(settings[0])
+    if all(is_sweep(word, _own_folder(flags)) is False for word in words):
+        raise without_sweep(settings[0])
 
 
 def _own_folder(flags: Sequence[str]) -> str | None:
@@ -149,7 +149,7 @@ def check_sweep_file(flags: Sequence[str], plain: Sequence[str]) -> None:
     name = word.partition("=")[2]
     if name == "optuna" or any(word.startswith("hydra") for word in plain):
         return
-    if config.is_sweep(f"sweep={name}", _own_folder(flags)) is False:
+    if is_sweep(f"sweep={name}", _own_folder(flags)) is False:
         raise UserError(
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
             "begin with defaults: [optuna, _self_]."

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from samerun.config import Imdb, Layout, Level, Reuters, Side, Task, Texts, UserError
+from samerun.config import Layout, Task
+from samerun.config.datasets import Imdb, Level, Reuters, Side, Texts
 from samerun.data import cache
 from samerun.data.cache import Download
 from samerun.data.outline import Array, Outline, Source, Split
 from samerun.data.preprocessing import Tokenization
 from samerun.data.vocabulary import Vocabulary, padded
+from samerun.errors import UserError
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SPECIAL = ("[padding]", "[start]", "[unknown]", "[unused]")

@@ -6,21 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from samerun.config import (
-    Layout,
-    Level,
-    PythonDocstrings,
-    Task,
-    TextCsv,
-    TextFolder,
-    UserError,
-)
+from samerun.config import Layout, Task
+from samerun.config.datasets import Level, PythonDocstrings, TextCsv, TextFolder
 from samerun.data.csv_file import read_csv, read_text
 from samerun.data.docstrings import docstrings, packages
 from samerun.data.outline import Array, Outline, Source, Split
 from samerun.data.preprocessing import Tokenization
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.data.vocabulary import check_has_words, learn, tokenize
+from samerun.errors import UserError
 
 OwnWords = PythonDocstrings | TextFolder | TextCsv
 """The kinds whose vocabulary is learnt."""

@@ -10,8 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from samerun import config, data, tracking
-from samerun.config import Config, CustomDataset, UserError, listed
+from samerun import data, tracking
+from samerun import tags as tag
+from samerun.config import Config
+from samerun.config.datasets import CustomDataset
+from samerun.config.paths import paths
+from samerun.errors import UserError, listed
 from samerun.replay.origin import clean
 from samerun.replay.trust import DATA
 from samerun.tracking import StoredRun
@@ -39,7 +43,7 @@ def check_paths(
     """
     if _is_trusted(run, trusted, uri):
         return
-    for key, value in config.paths(cfg).items():
+    for key, value in paths(cfg).items():
         reason = None if _is_named(key, overrides) else _why_outside(value)
         if reason:
             raise UserError(
@@ -70,7 +74,7 @@ def must_match(
     """
     if _is_trusted(run, trusted, uri):
         return False
-    keys = [f"dataset.{key}" for key in config.paths(cfg.dataset)]
+    keys = [f"dataset.{key}" for key in paths(cfg.dataset)]
     if isinstance(cfg.dataset, CustomDataset):
         keys = ["dataset.target"]
     return bool(keys) and not any(_is_named(key, overrides) for key in keys)
@@ -93,7 +97,7 @@ def check_data(run: StoredRun, stored: Config, here: Mapping[str, str] | None = 
 
 def recorded_digests(run: StoredRun) -> dict[str, str]:
     """Returns the digest of each split as the store has it."""
-    prefix = "samerun.data."
+    prefix = tag.DATA
     tags = run.tags.items()
     return {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
 

@@ -34,11 +34,4 @@ from samerun.search.study import (
     tell_workers,
     token,
 )
-from samerun.search.trial import (
-    NO_TRIAL,
-    CurrentTrial,
-    StoreAway,
-    SweepStopped,
-    TimeLimit,
-    current_trial,
-)
+from samerun.search.trial import NO_TRIAL, CurrentTrial, current_trial

@@ -21,7 +21,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from samerun.config.errors import UserError, listed, nearest
+from samerun.errors import UserError, listed, nearest
 from samerun.redaction import redact_override, redact_value
 from samerun.search.domains import Categorical, Numeric, Value, exact
 

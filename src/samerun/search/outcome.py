@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from samerun.config import Faults, Policy, is_out_of_memory
-from samerun.redaction import redact
+from samerun.config.sweep import Faults, Policy
+from samerun.errors import Cause, classify
 
 
 class State(StrEnum):
@@ -70,33 +69,24 @@ def from_json(text: str) -> Outcome:
     return Outcome(**{**plain, "state": State(str(plain.get("state")))})
 
 
+_STATES = {
+    Cause.pruned: State.pruned,
+    Cause.diverged: State.nan,
+    Cause.out_of_memory: State.out_of_memory,
+    Cause.store_unavailable: State.store_away,
+    Cause.time_limit: State.time_limit,
+    Cause.interrupted: State.stopped,
+    Cause.terminated: State.stopped,
+    Cause.sweep_stopped: State.stopped,
+}
+
+
 def outcome_of(error: BaseException) -> Outcome:
-    """Returns the outcome of a trial that an exception left, by the exception's name.
-
-    By name, so that neither TensorFlow nor Optuna has to be imported to ask.
-    """
-    name = type(error).__name__
-    first = redact(_first_line(str(error)))
-    if name == "TrialPruned":
-        return Outcome(state=State.pruned, reason=f"pruned {first}".strip())
-    if name == "Diverged":
-        return Outcome(state=State.nan, reason=first)
-    if is_out_of_memory(error):
-        return Outcome(state=State.out_of_memory, reason=f"out of memory: {first}".rstrip(": "))
-    if name == "StoreAway":
-        return Outcome(state=State.store_away, reason=first)
-    if name == "TimeLimit":
-        return Outcome(state=State.time_limit, reason=first)
-    if name in ("Terminated", "SweepStopped", "KeyboardInterrupt"):
-        return Outcome(state=State.stopped, reason="the sweep was stopped")
-    return Outcome(state=State.error, reason=f"{name}: {first}".rstrip(": "))
-
-
-def _first_line(text: str) -> str:
-    """Returns what was raised inside a graph: TensorFlow itself says `Graph execution error`."""
-    lines = text.strip().splitlines() or [""]
-    inner = [line for line in lines if re.match(r"\w*(Error|Exception): ", line)]
-    return inner[-1] if inner and lines[0].startswith("Graph execution error") else lines[0]
+    """Returns the outcome of a trial that an exception left."""
+    ended = classify(error)
+    state = _STATES.get(ended.cause, State.error)
+    reason = "the sweep was stopped" if state is State.stopped else ended.reason
+    return Outcome(state=state, reason=reason)
 
 
 def policy_of(faults: Faults, state: State) -> Policy:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Config, UserError, listed, nearest
+from samerun.config import Config
+from samerun.errors import UserError, listed, nearest
 from samerun.search.domains import Categorical, Dimension, Numeric
 from samerun.search.parse_space import read_space
 

@@ -6,25 +6,16 @@ import math
 import time
 from typing import TYPE_CHECKING, final
 
-from samerun.config import Trial, UserError, stored_sweep
+from samerun import tags as tag
+from samerun.config.checkpoint import Trial
+from samerun.config.composition import stored_sweep
+from samerun.errors import SweepStopped, TimeLimit, UserError
 from samerun.redaction import redact
 
 if TYPE_CHECKING:
     import optuna
 
 _log = logging.getLogger(__name__)
-
-
-class TimeLimit(Exception):
-    """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
-
-
-class StoreAway(Exception):
-    """A store did not answer when a trial began, which is no fault of the trial's."""
-
-
-class SweepStopped(BaseException):
-    """The whole sweep was stopped: the trial goes on from its checkpoint when the sweep does."""
 
 
 class CurrentTrial(abc.ABC):
@@ -120,7 +111,7 @@ class StudyTrial(CurrentTrial):
         if self._seconds is not None and time.monotonic() - self._began > self._seconds:
             return TimeLimit(f"time limit of {self._seconds:g} s reached at epoch {self._epoch}")
         try:
-            if self._study.user_attrs.get("samerun.stopped"):
+            if self._study.user_attrs.get(tag.STUDY_STOPPED):
                 return SweepStopped()
             if self.metric is not None and self._known and self._trial.should_prune():
                 return optuna.TrialPruned(f"at epoch {self._epoch}")

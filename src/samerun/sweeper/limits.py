@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from samerun.config import Budget
+from samerun import tags as tag
+from samerun.config.sweep import Budget
 
 if TYPE_CHECKING:
     import optuna
@@ -41,4 +42,4 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
 
 
 def _epochs(trial: "optuna.trial.FrozenTrial") -> int:
-    return int(trial.user_attrs.get("samerun.epochs") or trial.last_step or 0)
+    return int(trial.user_attrs.get(tag.TRIAL_EPOCHS) or trial.last_step or 0)

@@ -26,7 +26,9 @@ import optuna
 from optuna.trial import TrialState
 
 from samerun import search, tracking
-from samerun.config import Policy, UserError
+from samerun import tags as tag
+from samerun.config.sweep import Policy
+from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.outcome import Outcome, State, policy_of
@@ -49,10 +51,6 @@ STOP_SECONDS = 60.0
 """How long trials may take to write a checkpoint after Ctrl-C."""
 
 _log = logging.getLogger(__name__)
-
-
-class SweepFailed(Exception):
-    """The sweep ended because of failed trials, as its settings say."""
 
 
 @dataclass
@@ -106,7 +104,7 @@ class Loop:
         self._why = ""
         self._file = search.file_identity(plan.storage)
         self._began = time.monotonic()
-        self._seconds = float(study.user_attrs.get("samerun.seconds", 0.0))
+        self._seconds = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
 
     def run(self) -> str:
         """Runs trials until all are there, the budget is used up or the sweep is stopped.
@@ -120,12 +118,12 @@ class Loop:
             KeyboardInterrupt: Ctrl-C.
             samerun.tracking.Terminated: SIGTERM.
         """
-        self._study.set_user_attr("samerun.stopped", False)
+        self._study.set_user_attr(tag.STUDY_STOPPED, False)
         try:
             with self._signals():
                 while self._patient_step():
                     pass
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             self._drop()
             raise
         if self._signal is not None:
@@ -284,12 +282,12 @@ class Loop:
             self._plan.base,
             self._run.id,
             name=name,
-            tags={"samerun.study": self._plan.name, "samerun.trial": str(trial.number)},
+            tags={tag.STUDY: self._plan.name, tag.TRIAL: str(trial.number)},
             client=self._client,
         )
-        trial.set_user_attr("samerun.run", run_id)
-        trial.set_user_attr("samerun.name", name)
-        trial.set_user_attr("samerun.words", self._plan.frozen.words(values))
+        trial.set_user_attr(tag.TRIAL_RUN, run_id)
+        trial.set_user_attr(tag.TRIAL_NAME, name)
+        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.frozen.words(values))
         folder = self._plan.folder / str(trial.number)
         active = _Active(trial, values, run_id, name, folder)
         if outcome is None:
@@ -336,10 +334,10 @@ class Loop:
             self._retry(active, outcome)
             return
         policy = policy_of(faults, outcome.state)
-        tried = int(active.trial.user_attrs.get("samerun.retries", 0))
+        tried = int(active.trial.user_attrs.get(tag.TRIAL_RETRIES, 0))
         if policy is Policy.retry and tried < faults.max_retries:
-            active.trial.set_user_attr("samerun.last_reason", outcome.reason)
-            active.trial.set_user_attr("samerun.retries", tried + 1)
+            active.trial.set_user_attr(tag.TRIAL_LAST_REASON, outcome.reason)
+            active.trial.set_user_attr(tag.TRIAL_RETRIES, tried + 1)
             self._retry(active, outcome)
             return
         self._tell(active, outcome)
@@ -376,12 +374,12 @@ class Loop:
         self._tag(active, outcome)
         trial, number = active.trial, active.trial.number
         for key, value in (
-            ("samerun.state", outcome.state.value),
-            ("samerun.reason", outcome.reason),
-            ("samerun.seconds", round(outcome.seconds, 3)),
-            ("samerun.epochs", outcome.epochs),
-            ("samerun.memory_bytes", outcome.memory_bytes),
-            ("samerun.pid", outcome.pid),
+            (tag.STATE, outcome.state.value),
+            (tag.REASON, outcome.reason),
+            (tag.TRIAL_SECONDS, round(outcome.seconds, 3)),
+            (tag.TRIAL_EPOCHS, outcome.epochs),
+            (tag.TRIAL_MEMORY, outcome.memory_bytes),
+            (tag.PID, outcome.pid),
         ):
             if value not in (None, ""):
                 trial.set_user_attr(key, value)
@@ -392,7 +390,7 @@ class Loop:
         told = values if state is TrialState.COMPLETE else None
         self._study.tell(number, told, state, skip_if_finished=True)
         used = self._seconds + time.monotonic() - self._began
-        self._study.set_user_attr("samerun.seconds", used)
+        self._study.set_user_attr(tag.STUDY_SECONDS, used)
         self._progress.ended(number, state.name, values or None, outcome.seconds, outcome.reason)
         log_history(self._study, self._run, only_last=True)
 
@@ -401,9 +399,9 @@ class Loop:
         try:
             if outcome.state in (State.worker_death, State.time_limit):
                 tracking.close_dead_runs(self._client, [self._run.experiment_id])
-            tags = {"samerun.state": outcome.state.value}
+            tags = {tag.STATE: outcome.state.value}
             if outcome.reason:
-                tags["samerun.reason"] = outcome.reason
+                tags[tag.REASON] = outcome.reason
             for key, value in tags.items():
                 self._client.set_tag(active.run_id, key, value[:5000])
             ended = outcome.state in (State.complete, State.pruned)  # by itself, or later by spool
@@ -425,7 +423,7 @@ class Loop:
         if self._is_stopping() and self._stopped_at is None:
             self._stopped_at = time.monotonic()
             self._executor.stop()
-            self._study.set_user_attr("samerun.stopped", True)  # for workers no signal reaches
+            self._study.set_user_attr(tag.STUDY_STOPPED, True)  # for workers no signal reaches
         late = self._stopped_at is not None and time.monotonic() > self._stopped_at + STOP_SECONDS
         limit = self._plan.sweep.trial_seconds
         for future, active in self._pending.items():
@@ -445,4 +443,4 @@ class Loop:
 
 
 def _raised_by(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else tracking.Terminated()
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated()

@@ -17,7 +17,14 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, data, identity, search, tracking
-from samerun.config import UserError
+from samerun import tags as tag
+from samerun.config.check import epoch_metrics
+from samerun.config.composition import parse_sweep
+from samerun.config.schema import available_cores
+from samerun.config.secrets import safe_yaml
+from samerun.config.sweep import ExecutorKind, Sweep
+from samerun.errors import Terminated, UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight
@@ -30,8 +37,7 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
 from samerun.sweeper.worker import build_models
-from samerun.tracking.lines import write_whole
-from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +53,7 @@ def run_sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str
         UserError: something is not understood or does not fit; nothing was begun.
         SweepFailed: failed trials ended it, as its settings say.
     """
-    settings = config.parse_sweep(master)
+    settings = parse_sweep(master)
 
     @functools.cache
     def compose(words: tuple[str, ...]) -> DictConfig:
@@ -98,7 +104,7 @@ def _open(
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
             with search.held(study) as hold:
-                write_whole(plan.folder / _STUDY_FILE, search.token(study))
+                write_atomic(plan.folder / _STUDY_FILE, search.token(study))
                 _run(plan, study, executor, master, hold, client)
         finally:
             executor.close()
@@ -107,12 +113,12 @@ def _open(
 def _plan(
     context: HydraContext,
     master: DictConfig,
-    settings: config.Sweep,
+    settings: Sweep,
     space: search.Space,
     compose: Callable[[tuple[str, ...]], DictConfig],
 ) -> Plan:
     workers = _num_workers(settings)
-    threads = max(1, config.available_cores() // workers)
+    threads = max(1, available_cores() // workers)
     if settings.cluster is not None:
         threads = settings.dask.cores  # the same on every machine, as they are part of a run
     frozen = Frozen(compose, space, threads)
@@ -142,10 +148,10 @@ def _plan(
     )
 
 
-def _num_workers(settings: config.Sweep) -> int:
-    if settings.executor is config.Executor.inline:
+def _num_workers(settings: Sweep) -> int:
+    if settings.executor is ExecutorKind.inline:
         return 1
-    return settings.workers or len(graphics_cards()) or config.available_cores()
+    return settings.workers or len(graphics_cards()) or available_cores()
 
 
 def _name(master: DictConfig, base: config.Config) -> str:
@@ -194,7 +200,7 @@ def _as_begun(plan: Plan, study: "optuna.Study | None") -> Plan:
     if before.threads != plan.frozen.threads:
         frozen = plan.frozen.with_threads(before.threads)
         plan = replace(plan, frozen=frozen, base=frozen.base())
-    folder = Path(study.user_attrs.get("samerun.folder", plan.folder))
+    folder = Path(study.user_attrs.get(tag.STUDY_FOLDER, plan.folder))
     if folder.is_dir():
         plan = replace(plan, folder=folder)
     changes = [*plan.space.difference(before.space), *search.differences(before, _beginning(plan))]
@@ -254,7 +260,7 @@ def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
         return executor, executor.num_workers()
     if hydra_launcher.is_chosen(master):
         return hydra_launcher.Launched(plan.context, master, plan.workers), plan.workers
-    if settings.executor is config.Executor.inline:
+    if settings.executor is ExecutorKind.inline:
         return Inline(), plan.workers
     slots = Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
     return slots, plan.workers
@@ -288,13 +294,13 @@ def _run(
 ) -> None:
     _remember(plan, study, master)
     with _parent_run(plan, study) as run:
-        study.set_user_attr("samerun.run", run.id)
+        study.set_user_attr(tag.STUDY_RUN, run.id)
         log_history(study, run)
         progress = console.progress(plan, study)
         why = ""
         try:
             why = Loop(plan, study, run, executor, progress, client, hold).run()
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             progress.close()
             console.say_how_to_go_on(plan)
             raise
@@ -308,7 +314,7 @@ def _run(
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     """Writes down what workers and whoever looks at the study later need to know."""
     sweep, epochs = plan.sweep, plan.frozen.max_epochs()
-    each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
+    each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
     is_reported = len(plan.objectives) == 1 and plan.objectives[0] in each_epoch
     settings = search.TrialSettings(
         metric=plan.objectives[0] if is_reported else None,
@@ -319,10 +325,10 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     study.pruner = search.build_pruner(sweep, plan.directions[0], epochs)
     for values in plan.first:
         study.enqueue_trial(values, skip_if_exists=True)
-    study.set_user_attr("samerun.folder", str(plan.folder))
-    study.set_user_attr("samerun.sampler", sweep.sampler.value)
-    study.set_user_attr("samerun.pruner", sweep.pruner.value)
-    text = config.safe_yaml(master)
+    study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
+    study.set_user_attr(tag.SAMPLER, sweep.sampler.value)
+    study.set_user_attr(tag.PRUNER, sweep.pruner.value)
+    text = safe_yaml(master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
 
@@ -348,14 +354,14 @@ def _parent_run(plan: Plan, study: "optuna.Study") -> Iterator[tracking.Run]:
     """Opens the sweep's own run, or goes on with it: its ID is in its folder and in the study."""
     sweep = plan.sweep
     tags = {
-        "samerun.study": plan.name,
-        "samerun.sampler": sweep.sampler.value,
-        "samerun.pruner": sweep.pruner.value,
-        "samerun.n_trials": str(plan.n_trials),
-        "samerun.objectives": ", ".join(plan.objectives),
+        tag.STUDY: plan.name,
+        tag.SAMPLER: sweep.sampler.value,
+        tag.PRUNER: sweep.pruner.value,
+        tag.N_TRIALS: str(plan.n_trials),
+        tag.OBJECTIVES: ", ".join(plan.objectives),
     }
     uri = plan.base.tracking.uri
-    known = study.user_attrs.get("samerun.run")
+    known = study.user_attrs.get(tag.STUDY_RUN)
     if (plan.folder / RUN_FILE).exists():
         opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags, take_over=True)
     elif known:  # the study is ours: whoever ran it elsewhere is silent

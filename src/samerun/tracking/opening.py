@@ -11,42 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from samerun import __version__, config
-from samerun.config import UserError
+from samerun import tags as tag
+from samerun.errors import Cause, UserError, classify, first_line
 from samerun.redaction import redact_value
 from samerun.tracking import store
-from samerun.tracking.faults import first_line, is_unavailable
+from samerun.tracking.delivery.faults import is_unavailable
+from samerun.tracking.delivery.spool import now
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
-from samerun.tracking.process import process_tags
-from samerun.tracking.recovery import (
-    RUN_FILE,
-    close_dead_runs,
-    held,
-    write_run_file,
-)
-from samerun.tracking.run import Run, Status, Terminated
-from samerun.tracking.spool import now
+from samerun.tracking.recovery.dead_runs import close_dead_runs
+from samerun.tracking.recovery.folders import RUN_FILE, write_run_file
+from samerun.tracking.recovery.lock import lock_folder
+from samerun.tracking.recovery.process import process_tags
+from samerun.tracking.run import Run, Status
 
 _log = logging.getLogger(__name__)
+
+
+_KILLED = (Cause.interrupted, Cause.terminated, Cause.pruned, Cause.time_limit, Cause.sweep_stopped)
 
 
 def ending(error: BaseException | None) -> tuple[Status, str | None]:
     """Returns how a run ended, and why, by the exception that left it."""
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return Status.finished, None
-    if isinstance(error, KeyboardInterrupt):
-        return Status.killed, "interrupted (Ctrl-C)"
-    if isinstance(error, Terminated):
-        return Status.killed, "terminated (SIGTERM)"
-    kind = type(error).__name__
-    first = (str(error).strip().splitlines() or [""])[0]
-    if kind == "TrialPruned":
-        return Status.killed, f"pruned: {first}".rstrip(": ")
-    if kind in ("TimeLimit", "SweepStopped"):
-        return Status.killed, first or "the sweep was stopped"
-    if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
-        return Status.failed, f"out of memory: {first}".rstrip(": ")
-    return Status.failed, f"{kind}: {first}".rstrip(": ")
+    ended = classify(error)
+    return Status.killed if ended.cause in _KILLED else Status.failed, ended.reason
 
 
 @contextlib.contextmanager
@@ -78,7 +68,7 @@ def open_run(
     """
     uri = store.uri_of(cfg)
     folder = folder.absolute()
-    with held(folder):
+    with lock_folder(folder):
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run already: give the new one a folder of its own.")
         client, experiment, problem = _reached(cfg, uri, needs_store=needs_store)
@@ -196,8 +186,9 @@ def own_tags(folder: Path) -> dict[str, str]:
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return {
         **process_tags(),
-        "samerun.folder": str(folder),
-        "samerun.version": __version__,
+        tag.FOLDER: str(folder),
+        tag.VERSION: __version__,
+        tag.SCHEMA: str(tag.SCHEMA_VERSION),
         "mlflow.user": user,
         "mlflow.source.name": "samerun",
         "mlflow.source.type": "LOCAL",

@@ -13,7 +13,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ from urllib.parse import urlsplit
 import samerun
 from samerun import provenance, tracking
 from samerun.cli import stopping
-from samerun.config import UserError
+from samerun.errors import Terminated, UserError, WorkerLost
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
 from samerun.sweeper import worker as training
-from samerun.tracking import Terminated
-from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
 """Names this process: a worker that comes back at the same address is another one."""
@@ -45,10 +43,6 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "grpc": 1
 _log = logging.getLogger(__name__)
 _sent: dict[str, str] = {}
 _stops: set[str] = set()
-
-
-class WorkerLost(BrokenExecutor):
-    """The process that ran a trial is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from samerun import config
+from samerun.config.checkpoint import Trial
+from samerun.errors import WorkerLost
 from samerun.search.outcome import Outcome, from_json
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.local import Slots
@@ -27,10 +29,6 @@ ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 _log = logging.getLogger(__name__)
-
-
-class JobLostError(Exception):
-    """The launcher came back without a word from a job."""
 
 
 def is_chosen(master: DictConfig) -> bool:
@@ -92,7 +90,7 @@ class Launched(Executor):
             if outcome is not None:
                 future.set_result(outcome)
             else:
-                future.set_exception(JobLostError(str(error or "no outcome was written")))
+                future.set_exception(WorkerLost(str(error or "no outcome was written")))
 
     def seconds(self, future: "Future[Any]") -> float:
         """Returns nothing: when somebody can ask, it has ended."""
@@ -106,7 +104,7 @@ class Launched(Executor):
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether a job ended without a word."""
-        return isinstance(error, JobLostError)
+        return isinstance(error, WorkerLost)
 
     def close(self) -> None:
         """Does nothing: launchers end their own jobs."""
@@ -146,7 +144,7 @@ def launched_task(node: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
     aims = Aims(**{key: _tuple(value) for key, value in plain["aims"].items()})
-    node.trial = config.Trial(**plain["trial"])
+    node.trial = Trial(**plain["trial"])
 
     def train() -> Outcome:
         result: Any = run_task(node)  # of a trial always a `Result`

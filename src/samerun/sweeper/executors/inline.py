@@ -31,7 +31,7 @@ class Inline(Executor):
     def stop(self) -> None:
         """Asks the training under way; called by a signal's handler, while `submit` runs."""
         from samerun.cli.stopping import request_stop
-        from samerun.tracking import Terminated
+        from samerun.errors import Terminated
 
         request_stop(Terminated)
 
