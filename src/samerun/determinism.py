@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from samerun.config import Training, available_cores
+from samerun.config.schema import available_cores
+from samerun.config.training import Training
 from samerun.errors import UserError
 
 

@@ -24,8 +24,9 @@ from samerun import (
     throughput,
 )
 from samerun.checkpoints import State
-from samerun.config import Composition, Config, DataSpec, OnNan, check
+from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
+from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.errors import Diverged, NotFinite
 from samerun.search import NO_TRIAL, CurrentTrial

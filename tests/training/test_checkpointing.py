@@ -8,6 +8,7 @@ import pytest
 
 from samerun import callbacks, checkpoints, config, data, training
 from samerun.checkpoints import latest
+from samerun.config.schema import options
 from samerun.errors import Diverged, UserError
 from support.resuming import (
     Ended,
@@ -48,7 +49,7 @@ def float32_afterwards():
     "optimizer",
     [
         pytest.param(name, marks=[] if name == "nadam" else [pytest.mark.slow])
-        for name in config.options("optimizer")
+        for name in options("optimizer")
     ],
 )
 def test_every_optimizer_has_the_same_variables_before_its_first_step(optimizer, precision):

@@ -10,6 +10,17 @@ from test_contracts_datasets import SMALL
 
 from samerun import config, models, objectives
 from samerun.config import DataSpec, Layout, Task
+from samerun.config.models import (
+    MODELS,
+    Activation,
+    CustomModel,
+    Forecaster,
+    Gru,
+    Initializer,
+    LanguageModel,
+    Lstm,
+    SimpleRnn,
+)
 from samerun.errors import UserError
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
@@ -43,7 +54,7 @@ SPECS = [
     if (task is not Task.language_model or layout is Layout.tokens)
     and (task is not Task.forecast or layout is Layout.sequence)
 ]
-KINDS = [kind for kind in config.MODELS if kind is not config.CustomModel]
+KINDS = [kind for kind in MODELS if kind is not CustomModel]
 
 
 def pairs():
@@ -164,9 +175,9 @@ def test_shared_settings_have_their_effect(kind):
     dropped.set_weights(plain.get_weights())  # dropout takes a seed, so the draws are others
     np.testing.assert_array_equal(dropped(x, training=False), plain(x, training=False))
     assert not np.array_equal(dropped(x, training=True), dropped(x, training=True))
-    other = built(kind, spec, activation=config.Activation.sigmoid)
+    other = built(kind, spec, activation=Activation.sigmoid)
     assert not np.array_equal(other(x, training=False), plain(x, training=False))
-    drawn = built(kind, spec, initializer=config.Initializer.random_normal)
+    drawn = built(kind, spec, initializer=Initializer.random_normal)
     assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
 
 
@@ -200,7 +211,7 @@ def test_every_data_has_a_model():
 
 def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
     spec = dataclasses.replace(spec_of(Layout.sequence, Task.forecast), num_outputs=4)
-    model, (x, y) = built(config.Forecaster, spec), batch(spec)
+    model, (x, y) = built(Forecaster, spec), batch(spec)
     other = y.copy()
     other[:, 1] += 5.0
     first, second = (model.teaching([x, target]).numpy() for target in (y, other))
@@ -214,7 +225,7 @@ def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
 
 def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
     spec = spec_of(Layout.tokens, Task.language_model)
-    model = built(config.LanguageModel, spec)
+    model = built(LanguageModel, spec)
     options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}
     first, again, other = (
         models.sample(model, [2, 3, 4, 5, 6, 7, 8], seed=seed, **options) for seed in (0, 0, 1)
@@ -225,9 +236,7 @@ def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
     assert greedy == models.sample(model, [2] * 7, seed=4, num_tokens=5, temperature=9.0, top_k=1)
 
 
-@pytest.mark.parametrize(
-    "kind", [config.SimpleRnn, config.Lstm, config.Gru], ids=lambda kind: kind.kind
-)
+@pytest.mark.parametrize("kind", [SimpleRnn, Lstm, Gru], ids=lambda kind: kind.kind)
 def test_padding_is_left_out_of_the_recurrence_on_request(kind):
     """Padding in front, behind and in between then makes no difference; a text may be empty."""
     spec = spec_of(Layout.tokens, Task.multiclass)
@@ -245,7 +254,7 @@ def test_padding_is_left_out_of_the_recurrence_on_request(kind):
 
 def test_a_short_beginning_is_read_as_the_model_would_inside_a_longer_text():
     spec = spec_of(Layout.tokens, Task.language_model)
-    model = built(config.LanguageModel, spec)
+    model = built(LanguageModel, spec)
     logits = model.predict(np.array([[5, 6, 7, 2, 2, 2, 2]], np.int32), verbose=0)[0, 2, 2:]
     options = {"num_tokens": 1, "temperature": 1.0, "top_k": 1}
     assert models.sample(model, [5, 6, 7], seed=0, **options) == [int(logits.argmax()) + 2]
@@ -438,7 +447,7 @@ def test_a_users_model_ends_in_what_the_loss_takes(
     (tmp_path / "my_model.py").write_text(CODE)
     keras.utils.set_random_seed(0)
     params = {"activation": activation, "policy": policy}
-    cfg = config.CustomModel(target="my_model:ends_in", params=params)
+    cfg = CustomModel(target="my_model:ends_in", params=params)
     if not sentence:
         assert models.build(cfg, spec_of(layout, task)).built
         return
@@ -454,7 +463,7 @@ def test_a_users_model_of_inputs_that_the_check_cannot_know_passes(name, tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
     (tmp_path / "my_model.py").write_text(CODE)
-    cfg = config.CustomModel(target=f"my_model:{name}", params={})
+    cfg = CustomModel(target=f"my_model:{name}", params={})
     assert models.build(cfg, spec_of(Layout.table, Task.multiclass)).built
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from samerun import config, data
 from samerun.config import Task
+from samerun.config.datasets import DATASETS
+from samerun.config.models import MODELS, CustomModel
 from samerun.errors import UserError
 
 SMALL = {
@@ -90,7 +92,7 @@ DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"
 PAIRS = [
     pytest.param(name, kind, id=f"{name}-{kind.kind}")
     for name, example in EXAMPLES.items()
-    for kind in config.MODELS
+    for kind in MODELS
     if kind.kind in example.fitting and example.kind not in DOWNLOADED
 ]
 OWN_CODE = """
@@ -175,7 +177,7 @@ def dataset_of(name):
 @functools.cache
 def model_of(kind):
     words = [f"model={kind.kind}", *SMALL[kind.kind]]
-    if kind is not config.CustomModel:
+    if kind is not CustomModel:
         words.append("model.activation=tanh")  # of so few ReLUs all may be dead from the start
     return config.compose(words).config
 
@@ -185,16 +187,14 @@ def config_of(name, kind):
 
 
 def test_every_kind_of_data_set_is_in_the_table():
-    assert {example.kind for example in EXAMPLES.values()} == {
-        kind.kind for kind in config.DATASETS
-    }
+    assert {example.kind for example in EXAMPLES.values()} == {kind.kind for kind in DATASETS}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_model_takes_a_data_set_or_is_refused_with_those_that_do(name, here):
     fitting = EXAMPLES[name].fitting
     spec = data.describe(dataset_of(name))
-    for kind in config.MODELS:
+    for kind in MODELS:
         cfg = config_of(name, kind)
         if kind.kind in fitting:
             config.check(cfg, spec)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import DATASETS, Dataset, Layout, Normalization, Task, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import DATASETS, Dataset, Normalization
 from samerun.data.splits import check_can_stratify, split_indices
 from samerun.errors import UserError
 

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from samerun import data
-from samerun.config import Layout, Normalization, Task, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import Normalization
 from samerun.data.image_files import damage
 from samerun.errors import UserError
 

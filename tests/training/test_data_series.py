@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, Normalization, Task, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import Normalization
 from samerun.data import series
 from samerun.data.splits import contiguous, window_starts
 from samerun.errors import UserError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, Missing, Normalization, TargetType, Task, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import Missing, Normalization, TargetType
 from samerun.data.content import num_leaked
 from samerun.data.encoding import Columns, measure
 from samerun.data.outline import Split

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, Level, Side, Task, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import Level, Side
 from samerun.data import corpus, docstrings
 from samerun.data.preprocessing import Scaling, Tokenization, from_dict
 from samerun.data.splits import split_indices

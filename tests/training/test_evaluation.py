@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from samerun import config, evaluation
+from samerun.config.training import Evaluation
 from samerun.errors import UserError
 from samerun.evaluation.calibration import calibrate, expected_calibration_error
 from samerun.evaluation.classification import report_classification
@@ -57,7 +58,7 @@ def batches(labels, size=2):
 
 
 def evaluate(outputs, labels, spec, worst_examples=5, **options):
-    cfg = config.Evaluation(sample_tokens=0, worst_examples=worst_examples, bootstrap_samples=1000)
+    cfg = Evaluation(sample_tokens=0, worst_examples=worst_examples, bootstrap_samples=1000)
     return evaluation.evaluate(Fixed(outputs), batches(labels), spec, cfg, **options)
 
 
@@ -426,7 +427,7 @@ def test_a_keras_model_is_evaluated_on_a_tensorflow_data_set():
         model,
         dataset,
         spec,
-        config.Evaluation(sample_tokens=0, worst_examples=3, bootstrap_samples=1000),
+        Evaluation(sample_tokens=0, worst_examples=3, bootstrap_samples=1000),
     )
     kernel, bias = (variable.numpy() for variable in model.trainable_variables)
     scores = np.exp(features @ kernel + bias)

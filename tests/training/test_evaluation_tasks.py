@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from samerun import config, evaluation
+from samerun.config.check import should_rise
+from samerun.config.training import Evaluation
 from samerun.errors import UserError
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.language import report_language_model, token_losses, unigram_losses
@@ -188,7 +190,7 @@ def test_the_task_chooses_the_report_and_the_config_how_often_is_drawn():
             Echo(),
             batches(logits, targets),
             spec,
-            config.Evaluation(sample_tokens=0, worst_examples=2, bootstrap_samples=number),
+            Evaluation(sample_tokens=0, worst_examples=2, bootstrap_samples=number),
             baseline_labels=targets,
         )
         for number in (100, 1000)
@@ -212,7 +214,7 @@ def test_a_keras_language_model_is_evaluated_on_a_tensorflow_data_set():
     model.compile(loss="mse", steps_per_execution=3)
     dataset = tf.data.Dataset.from_tensor_slices((tokens[:, :-1], tokens[:, 1:])).batch(8)
     spec = spec_of(config.Task.language_model)
-    cfg = config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100)
+    cfg = Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100)
     report = evaluation.evaluate(model, dataset, spec, cfg)
     logits = np.asarray(model(tokens[:, :-1]))
     expected = reference_losses(logits, tokens[:, 1:]).mean()
@@ -241,7 +243,7 @@ def test_numbers_are_measured_in_their_units():
         Fixed(said),
         [(np.zeros(30), truth)],
         spec_of(config.Task.regression, 2),
-        config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
+        Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
         baseline_labels=training,
         to_units=to_units,
     )
@@ -259,7 +261,7 @@ def test_too_many_numbers_are_refused_before_units_are_asked_for():
             Fixed(np.zeros((3, 2))),
             [(np.zeros(3), np.zeros((3, 1)))],
             spec_of(config.Task.regression),
-            config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
+            Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
             to_units=lambda values: values.reshape(3, 1),
         )
 
@@ -277,7 +279,7 @@ def test_each_step_ahead_has_its_error_beside_the_baseline():
     report = report_regression(truth, said, 0, is_forecast=True, baseline_predictions=today)
     names = [f"step_{step:02}_mean_absolute_error" for step in range(1, 13)]
     assert [report.metrics[name] for name in names] == pytest.approx(list(range(12)))
-    assert not any(config.should_rise(name) for name in names)
+    assert not any(should_rise(name) for name in names)
     simple = np.abs(truth - today).mean(axis=0)
     assert [report.metrics[f"baseline_{name}"] for name in names] == pytest.approx(simple.tolist())
     assert report.metrics["mean_absolute_error"] == pytest.approx(np.mean(range(12)))

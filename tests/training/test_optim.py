@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from samerun import config, optim
-from samerun.config import OPTIMIZERS, SCHEDULES, compose
+from samerun import optim
+from samerun.config import compose
+from samerun.config.optimizers import OPTIMIZERS, Optimizer
+from samerun.config.schedules import SCHEDULES, Schedule
 
 RATE = 0.4
 STEPS_PER_EPOCH = 8
@@ -20,19 +22,19 @@ def default_of(group: str, kind: str) -> object:
     return getattr(compose([f"{group}={kind}"]).config, group)
 
 
-def schedule_of(kind: str, **fields: object) -> config.Schedule:
+def schedule_of(kind: str, **fields: object) -> Schedule:
     return dataclasses.replace(default_of("schedule", kind), **fields)
 
 
-def optimizer_of(kind: str, **fields: object) -> config.Optimizer:
+def optimizer_of(kind: str, **fields: object) -> Optimizer:
     return dataclasses.replace(default_of("optimizer", kind), **fields)
 
 
-def sgd(**fields: object) -> config.Optimizer:
+def sgd(**fields: object) -> Optimizer:
     return optimizer_of("sgd", learning_rate=RATE, **fields)
 
 
-def rate_at(epoch: float, schedule: config.Schedule) -> float:
+def rate_at(epoch: float, schedule: Schedule) -> float:
     rate = optim.schedule(schedule, RATE, STEPS_PER_EPOCH, EPOCHS)
     value = rate(epoch * STEPS_PER_EPOCH) if callable(rate) else rate
     return float(value)

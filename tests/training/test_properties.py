@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config import Sampler
-from samerun.config.schema import GROUPS
+from samerun.config.composition import parse_sweep
+from samerun.config.samplers import Sampler
+from samerun.config.schema import GROUPS, package_folder
 from samerun.config.stored import changed as changed_stored
 from samerun.errors import UserError
 from samerun.search.domains import Categorical, Dimension, Numeric, exact
@@ -261,11 +262,9 @@ def spaces(draw):
 
 
 def sweep(sampler):
-    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml")
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
     del plain["defaults"]
-    return config.parse_sweep(
-        OmegaConf.create({"sweep": OmegaConf.merge(plain, {"sampler": sampler})})
-    )
+    return parse_sweep(OmegaConf.create({"sweep": OmegaConf.merge(plain, {"sampler": sampler})}))
 
 
 CONFIGS = {sampler: sweep(sampler) for sampler in Sampler if sampler is not Sampler.gp}

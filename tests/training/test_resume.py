@@ -30,9 +30,7 @@ SMALL = (
     "dataset.limit=200",
     "training.epochs=4",
     "schedule=constant",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
 )
 MEASURED = ("train/", "validation/", "test/", "learning_rate")
 

@@ -9,6 +9,7 @@ import pytest
 import samerun as package
 from samerun import checkpoints, config, optim, tracking
 from samerun.cli import main
+from samerun.config import schema
 from samerun.errors import Diverged, is_out_of_memory
 from support.project import values
 from support.resuming import (
@@ -190,7 +191,7 @@ def test_an_interrupted_run_retries_as_one_that_was_not(tmp_path, monkeypatch, n
     assert steps.items() <= (points | last.points).items()
 
 
-SCHEDULES = [f"schedule={name}" for name in config.options("schedule")]
+SCHEDULES = [f"schedule={name}" for name in schema.options("schedule")]
 
 
 @pytest.mark.parametrize("word", SCHEDULES)
@@ -255,9 +256,7 @@ def test_a_run_with_a_halved_batch_is_resumed_with_it(tmp_path, room):
 # ---- stored runs
 
 STORED = (
-    "tracking.log_figures=false",
-    "tracking.log_model=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
     "evaluation.bootstrap_samples=100",
 )
 

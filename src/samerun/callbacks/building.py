@@ -10,7 +10,9 @@ from samerun.callbacks.naming import keras_name
 from samerun.callbacks.pruning import Pruning
 from samerun.callbacks.retries import Retries
 from samerun.checkpoints import State
-from samerun.config import Config, ReduceOnPlateau, should_rise
+from samerun.config import Config
+from samerun.config.check import should_rise
+from samerun.config.schedules import ReduceOnPlateau
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 

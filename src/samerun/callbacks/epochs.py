@@ -12,7 +12,7 @@ import psutil
 from samerun import optim
 from samerun.callbacks.naming import logged_name
 from samerun.callbacks.retries import Retries
-from samerun.config import ReduceOnPlateau
+from samerun.config.schedules import ReduceOnPlateau
 from samerun.errors import NotFinite
 from samerun.tracking import Run
 

@@ -15,7 +15,8 @@ from samerun import optim
 from samerun import tags as tag
 from samerun.callbacks import state as states
 from samerun.checkpoints import State
-from samerun.config import Config, OnMemory, OnNan
+from samerun.config import Config
+from samerun.config.training import OnMemory, OnNan
 from samerun.errors import NotFinite, is_out_of_memory
 from samerun.tracking import Run
 

@@ -19,6 +19,8 @@ from samerun.cli.words import (
     own_folder,
     parted,
 )
+from samerun.config.messages import translated
+from samerun.config.schema import GROUPS, options, package_folder, register
 from samerun.errors import UserError, first_line
 from samerun.experiments import expand
 from samerun.launch.job import no_folder
@@ -57,10 +59,10 @@ _MOST_RUNS = 100_000
 
 def train_help() -> str:
     """Returns the help of `samerun train`, with every group and its options."""
-    groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
-    rows = [(group, config.options(group)) for group in groups]
+    groups = [*GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
+    rows = [(group, options(group)) for group in groups]
     lines = [f"  {group:<22}{' '.join(names)}" for group, names in rows if names]
-    return TRAIN_HELP.format(groups="\n".join(lines), folder=config.folder("conf"))
+    return TRAIN_HELP.format(groups="\n".join(lines), folder=package_folder("conf"))
 
 
 def train_command(words: list[str]) -> int:
@@ -161,7 +163,7 @@ def combinations(words: Sequence[str]) -> Iterator[list[str]]:
     try:
         overrides = OverridesParser.create().parse_overrides(plain)
     except HydraException as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     for override in overrides:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise UserError(
@@ -236,9 +238,9 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             print(f"samerun: {redact(errors.message(error))}", file=sys.stderr)
             return math.nan
 
-    config.register()
+    register()
     start = hydra.main(
-        version_base="1.3", config_path=str(config.folder("conf")), config_name="config"
+        version_base="1.3", config_path=str(package_folder("conf")), config_name="config"
     )(task)
     argv, sys.argv = sys.argv, ["samerun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
@@ -262,7 +264,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
         if began or error.filename is None:
             raise
@@ -270,7 +272,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_hydras(error):
             raise
-        raise config.translated(error) from error
+        raise translated(error) from error
 
 
 def _is_hydras(error: BaseException) -> bool:

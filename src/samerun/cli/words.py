@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NoReturn
 
-from samerun import config
+from samerun.config.composition import is_sweep
 from samerun.errors import UserError, nearest
 
 _WITH_VALUE = {
@@ -106,7 +106,7 @@ def check_sweep_file(flags: Sequence[str], plain: Sequence[str]) -> None:
     name = word.partition("=")[2]
     if name == "optuna" or any(word.startswith("hydra") for word in plain):
         return
-    if config.is_sweep(f"sweep={name}", own_folder(flags)) is False:
+    if is_sweep(f"sweep={name}", own_folder(flags)) is False:
         raise UserError(
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
             "begin with defaults: [optuna, _self_]."

@@ -18,7 +18,7 @@ from yaml import YAMLError
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translated
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, folder, register
+from samerun.config.schema import GROUPS, package_folder, register
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed
@@ -62,7 +62,9 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
     register()
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
             try:
                 node = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
             except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
@@ -81,10 +83,12 @@ def is_sweep(word: str, place: str | None) -> bool | None:
     """
     register()
     GlobalHydra.instance().clear()
-    places = [folder("experiments"), *([Path(place).absolute()] if place else [])]
+    places = [package_folder("experiments"), *([Path(place).absolute()] if place else [])]
     path = json.dumps([f"file://{one}" for one in places])
     try:
-        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
             words = [f"hydra.searchpath={path}", word]
             node = hydra_compose("config", overrides=words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError):

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import Dataset, Layout, Task
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
 from samerun.data.outline import Array, Outline, Source, Split
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed

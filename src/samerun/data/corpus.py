@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samerun.config import Layout, PythonDocs, Task
+from samerun.config import Layout, Task
+from samerun.config.datasets import PythonDocs
 from samerun.data.outline import Outline, Source, Split, Windows
 from samerun.data.preprocessing import Tokenization
 from samerun.data.splits import Sizes, contiguous, window_starts

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from samerun.config import CustomDataset
+from samerun.config.datasets import CustomDataset
 from samerun.data import arrays
 from samerun.data.outline import Array, Outline, Source
 from samerun.errors import UserError

@@ -1,6 +1,6 @@
 """The fingerprints of a data set's splits without its pipelines, and so without TensorFlow."""
 
-from samerun.config import Dataset
+from samerun.config.datasets import Dataset
 from samerun.data.assembly import split_source
 from samerun.data.content import fingerprint
 from samerun.data.sources import DOWNLOADS, load

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import ImageFolder, Layout, Normalization, Task
+from samerun.config import Layout, Task
+from samerun.config.datasets import ImageFolder, Normalization
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
 from samerun.data.outline import Array, Outline, Source, Split, Stream
 from samerun.data.preprocessing import Preprocessing, scaling_by

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import (
+from samerun.config import Layout, Task
+from samerun.config.datasets import (
     Cifar10,
     Cifar100,
     Cifar100Label,
     Digits,
     FashionMnist,
-    Layout,
     Mnist,
-    Task,
     View,
 )
 from samerun.data import cache

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from samerun.config import Imdb, Layout, Level, Reuters, Side, Task, Texts
+from samerun.config import Layout, Task
+from samerun.config.datasets import Imdb, Level, Reuters, Side, Texts
 from samerun.data import cache
 from samerun.data.cache import Download
 from samerun.data.outline import Array, Outline, Source, Split

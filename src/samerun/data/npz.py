@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samerun import archives
-from samerun.config import Npz
+from samerun.config.datasets import Npz
 from samerun.data import arrays
 from samerun.data.arrays import Header
 from samerun.data.outline import Array, Outline, Source

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import Dataset, DataSpec, Layout, Task
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.datasets import Dataset
 from samerun.data.preprocessing import Preprocessing
 from samerun.data.splits import Array, Sizes, split_sizes
 from samerun.errors import UserError

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from samerun.config import GoogleStock, Layout, Series, SeriesCsv, Task
+from samerun.config import Layout, Task
+from samerun.config.datasets import GoogleStock, Series, SeriesCsv
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.outline import Outline, Source, Split, Windows
 from samerun.data.splits import Array, Sizes, contiguous, window_starts

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from samerun.config import (
+from samerun.config import DataSpec
+from samerun.config.datasets import (
     Cifar10,
     Cifar100,
     CustomDataset,
     Dataset,
-    DataSpec,
     Diabetes,
     Digits,
     FashionMnist,

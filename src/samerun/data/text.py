@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from samerun.config import Layout, Level, PythonDocstrings, Task, TextCsv, TextFolder
+from samerun.config import Layout, Task
+from samerun.config.datasets import Level, PythonDocstrings, TextCsv, TextFolder
 from samerun.data.csv_file import read_csv, read_text
 from samerun.data.docstrings import docstrings, packages
 from samerun.data.outline import Array, Outline, Source, Split

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from samerun.config import ClipLabel, Layout, MovingDigits, Task
+from samerun.config import Layout, Task
+from samerun.config.datasets import ClipLabel, MovingDigits
 from samerun.data.class_names import TEN
 from samerun.data.images import digit_images
 from samerun.data.outline import Array, Outline, Source, Split

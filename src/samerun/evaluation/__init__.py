@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import config
+from samerun.config.training import Evaluation
 from samerun.errors import UserError
 from samerun.evaluation.calibration import Calibration
 from samerun.evaluation.classification import (
@@ -32,7 +33,7 @@ def evaluate(
     model: Any,
     dataset: Iterable[Any],
     spec: config.DataSpec,
-    cfg: config.Evaluation,
+    cfg: Evaluation,
     *,
     baseline_labels: NDArray[np.generic] | None = None,
     baseline_predictions: NDArray[np.generic] | None = None,

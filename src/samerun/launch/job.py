@@ -11,6 +11,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config
+from samerun.config.composition import compose_with_hydra, without_hydra
+from samerun.config.messages import translated
+from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
@@ -61,7 +64,7 @@ def compose(overrides: Sequence[str]) -> Job:
     """
     from samerun import tracking
 
-    composition, node = config.compose_with_hydra(overrides)
+    composition, node = compose_with_hydra(overrides)
     check(composition)
     tracking.resolve_uri(composition.config.tracking.uri)
     return Job(composition=composition, node=node)
@@ -103,11 +106,11 @@ def make_folder(job: Job) -> Path:
         HydraConfig.instance().set_config(node)  # for the user's own code
         subfolder = node.hydra.output_subdir
     except OmegaConfBaseException as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     overrides = [redact_override(word) for word in node.hydra.overrides.task]
     files = {
-        "config.yaml": config.safe_yaml(config.without_hydra(node)),
-        "hydra.yaml": config.safe_yaml(OmegaConf.masked_copy(node, "hydra")),
+        "config.yaml": safe_yaml(without_hydra(node)),
+        "hydra.yaml": safe_yaml(OmegaConf.masked_copy(node, "hydra")),
         "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(overrides)),
     }
     try:
@@ -144,7 +147,7 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
     written = folder.joinpath(settings.output_subdir or ".hydra").glob("*.yaml")
     for file in (Path(settings.sweep.dir, "multirun.yaml"), *written):
         if file.is_file():
-            config.hide_secrets(file)
+            hide_secrets(file)
     return check(config.parse(node, settings.overrides.task)), folder
 
 

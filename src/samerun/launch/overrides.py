@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from samerun import config
+from samerun.config.composition import is_sweep
+from samerun.config.messages import without_sweep
 from samerun.errors import UserError
 from samerun.redaction import redact_override
 from samerun.search.grammar import understood
@@ -54,5 +55,5 @@ def _check_sweep(overrides: Sequence[str], config_dir: str | None) -> None:
         return
     experiments = [value.split(",")[0] for key, _, value in given if key == "experiment"]
     words = [f"experiment={name}" for name in experiments]
-    if all(config.is_sweep(word, config_dir) is False for word in words):
-        raise config.without_sweep(settings[0])
+    if all(is_sweep(word, config_dir) is False for word in words):
+        raise without_sweep(settings[0])

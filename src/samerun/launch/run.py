@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from samerun import config
 from samerun import tags as tag
+from samerun.config.training import IfExists
 from samerun.errors import Terminated, UserError, first_line
 from samerun.process import graceful_stop, program, quiet
 
@@ -36,7 +37,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
 
     cfg = composition.config
     with graceful_stop():
-        if cfg.tracking.if_exists is not config.IfExists.rerun:
+        if cfg.tracking.if_exists is not IfExists.rerun:
             existing = _find_existing(cfg)
             if existing is not None:
                 return existing
@@ -83,7 +84,7 @@ def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
         return done
     existing.check_delivered(runs)
     going_on = existing.unfinished(runs)
-    if cfg.tracking.if_exists is config.IfExists.skip or going_on is None:
+    if cfg.tracking.if_exists is IfExists.skip or going_on is None:
         return None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
     plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)

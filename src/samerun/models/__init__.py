@@ -5,13 +5,13 @@ from typing import Any
 
 import keras
 
-from samerun.config import (
+from samerun.config import DataSpec
+from samerun.config.models import (
     Cnn,
     Cnn1d,
     CnnRnn,
     ConvLstm,
     CustomModel,
-    DataSpec,
     Forecaster,
     Gru,
     LanguageModel,

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun.config import CustomModel, DataSpec, Layout, Task
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.models import CustomModel
 from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from samerun.config import Activation, Cell, DataSpec, Forecaster, Initializer, as_dict
+from samerun.config import DataSpec, as_dict
+from samerun.config.models import Activation, Cell, Forecaster, Initializer
 from samerun.models.hidden import dropout_layer
 from samerun.models.sequences import recurrent_layer
 

@@ -2,7 +2,8 @@
 
 import keras
 
-from samerun.config import DataSpec, LeNet5
+from samerun.config import DataSpec
+from samerun.config.models import LeNet5
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
 

@@ -2,7 +2,8 @@
 
 import keras
 
-from samerun.config import DataSpec, Mlp
+from samerun.config import DataSpec
+from samerun.config.models import Mlp
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers
 

@@ -5,14 +5,13 @@ from typing import Any
 
 import keras
 
-from samerun.config import (
+from samerun.config import DataSpec, Layout
+from samerun.config.models import (
     Cell,
     Cnn1d,
-    DataSpec,
     Embedded,
     Gru,
     LanguageModel,
-    Layout,
     Lstm,
     ParallelLstm,
     Regularised,

@@ -2,7 +2,8 @@
 
 import keras
 
-from samerun.config import Cell, CnnRnn, ConvLstm, DataSpec
+from samerun.config import DataSpec
+from samerun.config.models import Cell, CnnRnn, ConvLstm
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
 from samerun.models.sequences import recurrent_layer

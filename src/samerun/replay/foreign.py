@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from samerun import config, data, tracking
+from samerun import data, tracking
 from samerun import tags as tag
-from samerun.config import Config, CustomDataset
+from samerun.config import Config
+from samerun.config.datasets import CustomDataset
+from samerun.config.paths import paths
 from samerun.errors import UserError, listed
 from samerun.replay.origin import clean
 from samerun.replay.trust import DATA
@@ -41,7 +43,7 @@ def check_paths(
     """
     if _is_trusted(run, trusted, uri):
         return
-    for key, value in config.paths(cfg).items():
+    for key, value in paths(cfg).items():
         reason = None if _is_named(key, overrides) else _why_outside(value)
         if reason:
             raise UserError(
@@ -72,7 +74,7 @@ def must_match(
     """
     if _is_trusted(run, trusted, uri):
         return False
-    keys = [f"dataset.{key}" for key in config.paths(cfg.dataset)]
+    keys = [f"dataset.{key}" for key in paths(cfg.dataset)]
     if isinstance(cfg.dataset, CustomDataset):
         keys = ["dataset.target"]
     return bool(keys) and not any(_is_named(key, overrides) for key in keys)

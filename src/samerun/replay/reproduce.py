@@ -9,8 +9,10 @@ from rich.console import Console
 
 from samerun import checkpoints, config, data, retention, tracking
 from samerun import tags as tag
-from samerun.config import Config, CustomDataset
+from samerun.config import Config
+from samerun.config.datasets import CustomDataset
 from samerun.config.older import as_written_then
+from samerun.config.secrets import check_secrets_given, safe_yaml
 from samerun.config.stored import changed
 from samerun.errors import UserError
 from samerun.redaction import redact_override
@@ -103,7 +105,7 @@ def prepare(
     check_trusted(found.cfg, trusted)
     cfg = _replayed(found, overrides)
     check_trusted(cfg, trusted)
-    config.check_secrets_given(cfg)
+    check_secrets_given(cfg)
     foreign.check_paths(run, cfg, overrides, trusted)
     must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
@@ -277,7 +279,7 @@ def _request(plan: Plan) -> again.Request:
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
         resolved=as_written_then(config.to_yaml(plan.cfg), plan.origin.resolved),
-        written=as_written_then(config.safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
+        written=as_written_then(safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
         overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={tag.REPRODUCES: first.id},

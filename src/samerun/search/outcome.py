@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from samerun.config import Faults, Policy
+from samerun.config.sweep import Faults, Policy
 from samerun.errors import Cause, classify
 
 

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, final
 
 from samerun import tags as tag
-from samerun.config import Trial, stored_sweep
+from samerun.config.checkpoint import Trial
+from samerun.config.composition import stored_sweep
 from samerun.errors import SweepStopped, TimeLimit, UserError
 from samerun.redaction import redact
 

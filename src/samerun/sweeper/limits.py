@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from samerun import tags as tag
-from samerun.config import Budget
+from samerun.config.sweep import Budget
 
 if TYPE_CHECKING:
     import optuna

@@ -27,7 +27,7 @@ from optuna.trial import TrialState
 
 from samerun import search, tracking
 from samerun import tags as tag
-from samerun.config import Policy
+from samerun.config.sweep import Policy
 from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.replay import afresh

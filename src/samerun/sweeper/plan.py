@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from hydra.types import HydraContext
 
 from samerun import config, search, tracking
+from samerun.config.checkpoint import Trial
+from samerun.config.sweep import ObjectiveFrom, Sweep
 from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.sweeper.trial_configs import Aims, Frozen, Order
@@ -34,7 +36,7 @@ class Plan:
         first: points to try before any other.
     """
 
-    sweep: config.Sweep
+    sweep: Sweep
     space: search.Space
     frozen: Frozen
     base: config.Config
@@ -82,9 +84,7 @@ class Plan:
 
     def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
         """Returns a trial as a worker gets it."""
-        trial = config.Trial(
-            study=self.name, storage=redact(self.storage), number=number, run=run_id
-        )
+        trial = Trial(study=self.name, storage=redact(self.storage), number=number, run=run_id)
         # Another machine has folders of its own: a trial is in the one that its worker chose.
         is_away = self.sweep.cluster is not None
         folder = Path() if is_away else self.folder
@@ -105,6 +105,6 @@ class Plan:
             aims=Aims(
                 objectives=self.objectives,
                 directions=self.directions,
-                from_best=self.sweep.objective_from is config.ObjectiveFrom.best,
+                from_best=self.sweep.objective_from is ObjectiveFrom.best,
             ),
         )

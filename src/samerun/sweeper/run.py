@@ -18,7 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, data, identity, search, tracking
 from samerun import tags as tag
+from samerun.config.check import epoch_metrics
+from samerun.config.composition import parse_sweep
+from samerun.config.schema import available_cores
+from samerun.config.secrets import safe_yaml
+from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import Terminated, UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight
@@ -31,8 +37,7 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
 from samerun.sweeper.worker import build_models
-from samerun.tracking.delivery.lines import write_whole
-from samerun.tracking.recovery.dead_runs import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -48,7 +53,7 @@ def run_sweep(context: HydraContext, master: DictConfig, arguments: Sequence[str
         UserError: something is not understood or does not fit; nothing was begun.
         SweepFailed: failed trials ended it, as its settings say.
     """
-    settings = config.parse_sweep(master)
+    settings = parse_sweep(master)
 
     @functools.cache
     def compose(words: tuple[str, ...]) -> DictConfig:
@@ -99,7 +104,7 @@ def _open(
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
             with search.held(study) as hold:
-                write_whole(plan.folder / _STUDY_FILE, search.token(study))
+                write_atomic(plan.folder / _STUDY_FILE, search.token(study))
                 _run(plan, study, executor, master, hold, client)
         finally:
             executor.close()
@@ -108,12 +113,12 @@ def _open(
 def _plan(
     context: HydraContext,
     master: DictConfig,
-    settings: config.Sweep,
+    settings: Sweep,
     space: search.Space,
     compose: Callable[[tuple[str, ...]], DictConfig],
 ) -> Plan:
     workers = _num_workers(settings)
-    threads = max(1, config.available_cores() // workers)
+    threads = max(1, available_cores() // workers)
     if settings.cluster is not None:
         threads = settings.dask.cores  # the same on every machine, as they are part of a run
     frozen = Frozen(compose, space, threads)
@@ -143,10 +148,10 @@ def _plan(
     )
 
 
-def _num_workers(settings: config.Sweep) -> int:
-    if settings.executor is config.Executor.inline:
+def _num_workers(settings: Sweep) -> int:
+    if settings.executor is ExecutorKind.inline:
         return 1
-    return settings.workers or len(graphics_cards()) or config.available_cores()
+    return settings.workers or len(graphics_cards()) or available_cores()
 
 
 def _name(master: DictConfig, base: config.Config) -> str:
@@ -255,7 +260,7 @@ def _executor(plan: Plan, master: DictConfig) -> tuple[Executor, int]:
         return executor, executor.num_workers()
     if hydra_launcher.is_chosen(master):
         return hydra_launcher.Launched(plan.context, master, plan.workers), plan.workers
-    if settings.executor is config.Executor.inline:
+    if settings.executor is ExecutorKind.inline:
         return Inline(), plan.workers
     slots = Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
     return slots, plan.workers
@@ -309,7 +314,7 @@ def _run(
 def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     """Writes down what workers and whoever looks at the study later need to know."""
     sweep, epochs = plan.sweep, plan.frozen.max_epochs()
-    each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
+    each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
     is_reported = len(plan.objectives) == 1 and plan.objectives[0] in each_epoch
     settings = search.TrialSettings(
         metric=plan.objectives[0] if is_reported else None,
@@ -323,7 +328,7 @@ def _remember(plan: Plan, study: "optuna.Study", master: DictConfig) -> None:
     study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
     study.set_user_attr(tag.SAMPLER, sweep.sampler.value)
     study.set_user_attr(tag.PRUNER, sweep.pruner.value)
-    text = config.safe_yaml(master)
+    text = safe_yaml(master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
 

@@ -17,6 +17,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
+from samerun.config.checkpoint import Trial
+from samerun.config.messages import translated
+from samerun.config.root import has_meaning, idle_keys
 from samerun.redaction import redact_override
 
 THREADS = ("training.intra_op_threads", "training.inter_op_threads")
@@ -61,7 +64,7 @@ class Order:
     context: HydraContext
     job_name: str
     folder: str
-    trial: config.Trial
+    trial: Trial
     words: tuple[str, ...]
     aims: Aims
 
@@ -79,7 +82,7 @@ def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) ->
     try:
         node = context.config_loader.load_sweep_config(master, [*words, *chosen])
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     assert isinstance(node, DictConfig)
     return node
 
@@ -173,9 +176,7 @@ class Frozen:
         """
         return parsed(self._node(values), self.words(values))
 
-    def node(
-        self, values: Mapping[str, Any], trial: config.Trial, sweep_folder: Path
-    ) -> DictConfig:
+    def node(self, values: Mapping[str, Any], trial: Trial, sweep_folder: Path) -> DictConfig:
         """Returns the whole config of a trial, for `run_job`.
 
         Args:
@@ -215,14 +216,14 @@ class Frozen:
                     value = override.value()
                     OmegaConf.update(node, override.key_or_group, value, force_add=added)
         except (HydraException, OmegaConfBaseException) as error:
-            raise config.translated(error) from error
+            raise translated(error) from error
         return node
 
 
 def _lasting(cfg: config.Config) -> dict[str, str]:
     """Returns what may not change while a study goes on; threads are the study's own."""
-    plain, left_out = config.flatten(cfg), {*THREADS, *config.idle_keys(cfg)}
-    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in left_out}
+    plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg)}
+    return {k: v for k, v in plain.items() if has_meaning(k) and k not in left_out}
 
 
 def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config
+from samerun.config.schema import register
+from samerun.files import write_atomic
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
     if outcome.state is not State.stopped:
-        _write(folder / OUTCOME_FILE, to_json(outcome))
+        with contextlib.suppress(OSError):  # a full disk: the parent learns it from the future
+            write_atomic(folder / OUTCOME_FILE, to_json(outcome))
     return outcome
 
 
@@ -65,7 +68,7 @@ def _train(order: "Order") -> "Result":
 
     from samerun.sweeper.trial_run import train_trial
 
-    config.register()
+    register()
     setup_globals()
     JobRuntime.instance().set("name", order.job_name)
     done = run_job(
@@ -144,13 +147,6 @@ def _memory() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with contextlib.suppress(OSError):  # a full disk: the parent hears it by the future
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from samerun.errors import Terminated, UserError, WorkerLost
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
 from samerun.sweeper import worker as training
-from samerun.tracking.recovery.dead_runs import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
 """Names this process: a worker that comes back at the same address is another one."""

@@ -17,6 +17,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from samerun import config
+from samerun.config.checkpoint import Trial
 from samerun.errors import WorkerLost
 from samerun.search.outcome import Outcome, from_json
 from samerun.sweeper.executors.base import Executor
@@ -143,7 +144,7 @@ def launched_task(node: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
     aims = Aims(**{key: _tuple(value) for key, value in plain["aims"].items()})
-    node.trial = config.Trial(**plain["trial"])
+    node.trial = Trial(**plain["trial"])
 
     def train() -> Outcome:
         return results(aims, train_trial(node))
