@@ -17,6 +17,7 @@ from samerun.checkpoints import State
 from samerun.cli import collecting, main
 from samerun.errors import UserError
 from samerun.replay import garbage, resume
+from samerun.tracking.recovery.lock import try_lock_folder
 from support.project import composed
 
 STATE = State(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
@@ -26,9 +27,7 @@ SMALL = (
     "dataset.limit=100",
     "training.epochs=2",
     "schedule=constant",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
 )
 
 
@@ -195,7 +194,7 @@ def test_a_failed_run_is_kept_whatever_a_tag_says(project):
 
 def test_a_run_whose_process_is_alive_is_kept(project):
     proven(project, "run")
-    with retention.held(project / "outputs/run") as is_held:
+    with try_lock_folder(project / "outputs/run") as is_held:
         assert is_held
         assert entries()["run"].kept_because == "its process is alive"
 

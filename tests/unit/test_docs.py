@@ -102,3 +102,15 @@ def test_every_test_and_program_that_the_promises_name_exists():
         named = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", row[2])
         assert named, row[1]
         assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_every_decision_is_in_the_index_and_says_what_was_measured():
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        text = page.read_text()
+        title = text.splitlines()[0].removeprefix(f"# {int(page.name[:4])}. ")
+        assert f"({page.name}) | {title} |" in index, page.name
+        headings = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
+        assert headings == ["Context", "Decision", "Measurement", "Consequences"], page.name

@@ -24,6 +24,7 @@ from samerun.config.schema import available_cores
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import Terminated, UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight
@@ -36,8 +37,7 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
 from samerun.sweeper.worker import build_models
-from samerun.tracking.delivery.lines import write_whole
-from samerun.tracking.recovery.dead_runs import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -104,7 +104,7 @@ def _open(
                 _build(models, executor)
             study = search.open_study(kept, plan.name, _beginning(plan), extend=settings.extend)
             with search.held(study) as hold:
-                write_whole(plan.folder / _STUDY_FILE, search.token(study))
+                write_atomic(plan.folder / _STUDY_FILE, search.token(study))
                 _run(plan, study, executor, master, hold, client)
         finally:
             executor.close()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import config
 from samerun.config.schema import register
+from samerun.files import write_atomic
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
     if outcome.state is not State.stopped:
-        _write(folder / OUTCOME_FILE, to_json(outcome))
+        with contextlib.suppress(OSError):  # a full disk: the parent learns it from the future
+            write_atomic(folder / OUTCOME_FILE, to_json(outcome))
     return outcome
 
 
@@ -64,14 +66,14 @@ def _train(order: "Order") -> "Result":
     """Runs the job; what it raised comes out of `return_value`."""
     from hydra.core.utils import JobRuntime, run_job, setup_globals
 
-    from samerun.cli.train_command import run_task
+    from samerun.sweeper.trial_run import train_trial
 
     register()
     setup_globals()
     JobRuntime.instance().set("name", order.job_name)
     done = run_job(
         hydra_context=order.context,
-        task_function=run_task,
+        task_function=train_trial,
         config=order.node,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
@@ -121,7 +123,7 @@ def kind_of_process(training: Any) -> tuple[int, int, bool]:
 
 def warm_up() -> int:
     """Imports TensorFlow, 4 to 8 s, before the clock of a trial runs; returns the process's ID."""
-    from samerun.cli.quietness import quiet
+    from samerun.process import quiet
 
     with quiet():
         import mlflow  # noqa: F401
@@ -145,13 +147,6 @@ def _memory() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with contextlib.suppress(OSError):  # a full disk: the parent hears it by the future
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
 
 
 @contextlib.contextmanager
@@ -198,8 +193,8 @@ def _stopped_by_signal() -> Iterator[None]:
 
 
 def _stop(number: int, frame: Any) -> None:
-    from samerun.cli.stopping import request_stop
     from samerun.errors import Terminated
+    from samerun.process import request_stop
 
     if not request_stop(Terminated):
         raise Terminated

@@ -19,12 +19,9 @@ from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import now
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
-from samerun.tracking.recovery.dead_runs import (
-    RUN_FILE,
-    close_dead_runs,
-    held,
-    write_run_file,
-)
+from samerun.tracking.recovery.dead_runs import close_dead_runs
+from samerun.tracking.recovery.folders import RUN_FILE, write_run_file
+from samerun.tracking.recovery.lock import lock_folder
 from samerun.tracking.recovery.process import process_tags
 from samerun.tracking.run import Run, Status
 
@@ -71,7 +68,7 @@ def open_run(
     """
     uri = store.uri_of(cfg)
     folder = folder.absolute()
-    with held(folder):
+    with lock_folder(folder):
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run already: give the new one a folder of its own.")
         client, experiment, problem = _reached(cfg, uri, needs_store=needs_store)

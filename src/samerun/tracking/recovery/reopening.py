@@ -14,15 +14,10 @@ from samerun.tracking.delivery.spool import write_known
 from samerun.tracking.lookup import StoredRun, as_stored, search
 from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
 from samerun.tracking.opening import ended, own_tags
-from samerun.tracking.recovery.dead_runs import (
-    deliver,
-    folder_of,
-    held,
-    is_alive,
-    store_of,
-    write_run_file,
-)
-from samerun.tracking.recovery.folders import RUN_FILE, RunFacts, check_openable
+from samerun.tracking.recovery.dead_runs import deliver
+from samerun.tracking.recovery.folders import RUN_FILE, RunFacts, check_openable, write_run_file
+from samerun.tracking.recovery.lock import is_alive, lock_folder
+from samerun.tracking.recovery.ownership import folder_of, store_of
 from samerun.tracking.recovery.process import is_gone, last_heard_of
 from samerun.tracking.run import Run
 from samerun.tracking.stored import points_of
@@ -65,7 +60,7 @@ def reopen_run(
         if run_id not in (None, facts.id):
             raise UserError(f"{folder} holds run {facts.id}: give {run_id} an empty folder.")
     full = store_of(facts, uri) if facts else store.resolve_uri(uri)
-    with held(folder):
+    with lock_folder(folder):
         client = store.connect(full, patience=patience)
         wanted = str(facts.id if facts else run_id)
         stored = as_stored(_stored(client, wanted, full, folder))
