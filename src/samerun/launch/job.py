@@ -49,7 +49,7 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     Raises:
         UserError: an override is not understood, or the data does not fit.
     """
-    job = compose(check_overrides(overrides))
+    job = compose([one.text for one in check_overrides(overrides)])
     return run_one(job.composition, make_folder(job))
 
 
