@@ -10,17 +10,10 @@ from test_contracts_datasets import SMALL
 
 from samerun import config, models, objectives
 from samerun.config import DataSpec, Layout, Task
-from samerun.config.models import (
-    MODELS,
-    Activation,
-    CustomModel,
-    Forecaster,
-    Gru,
-    Initializer,
-    LanguageModel,
-    Lstm,
-    SimpleRnn,
-)
+from samerun.config.models import MODELS
+from samerun.config.models.base import Activation, Initializer
+from samerun.config.models.custom import CustomModel
+from samerun.config.models.sequences import Forecaster, Gru, LanguageModel, Lstm, SimpleRnn
 from samerun.errors import UserError
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}

@@ -13,7 +13,8 @@ import pytest
 from samerun import config, data
 from samerun.config import Task
 from samerun.config.datasets import DATASETS
-from samerun.config.models import MODELS, CustomModel
+from samerun.config.models import MODELS
+from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError
 
 SMALL = {

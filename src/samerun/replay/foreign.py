@@ -13,7 +13,7 @@ from pathlib import Path
 from samerun import data, tracking
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.config.datasets import CustomDataset
+from samerun.config.datasets.images import CustomDataset
 from samerun.config.overrides import parse_overrides
 from samerun.config.paths import paths
 from samerun.errors import UserError, listed

@@ -10,7 +10,7 @@ from rich.console import Console
 from samerun import checkpoints, config, data, retention, tracking
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.config.datasets import CustomDataset
+from samerun.config.datasets.images import CustomDataset
 from samerun.config.older import as_written_then
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
