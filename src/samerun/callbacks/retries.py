@@ -3,10 +3,9 @@
 import copy
 import csv
 import dataclasses
-import gc
 import io
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from rich.console import Console
@@ -19,8 +18,6 @@ from samerun.config import Config
 from samerun.config.training import OnMemory, OnNan
 from samerun.errors import NotFinite, is_out_of_memory
 from samerun.tracking import Run
-
-T = TypeVar("T")
 
 EVENTS_FILE = "retries.csv"
 _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "after")
@@ -134,26 +131,13 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         dataset = dataclasses.replace(cfg.dataset, batch_size=self.batch_size)
         return dataclasses.replace(cfg, dataset=dataset)
 
-    def until_it_fits(self, cfg: Config, attempt: Callable[[Config], T]) -> T:
-        """Calls `attempt`, and again with half the batch size where memory runs out early.
+    def halves_batch(self, cfg: Config, error: Exception) -> bool:
+        """Whether training is to start again with half the batch size, which is then noted.
 
         Args:
-            cfg: the first config to try.
-            attempt: trains; what it built is released before the next call.
-
-        Raises:
-            Exception: what `attempt` raised and no policy handles.
+            cfg: the config of the attempt that failed.
+            error: why it failed; only memory that runs out in the first epoch counts.
         """
-        while True:
-            try:
-                return attempt(cfg)
-            except Exception as error:
-                if not self._halves_batch(cfg, error):
-                    raise
-            gc.collect()  # the model of the last attempt refers to itself
-            cfg = self.effective(cfg)
-
-    def _halves_batch(self, cfg: Config, error: Exception) -> bool:
         policy, size = self.policy.on_memory, cfg.dataset.batch_size
         is_for_us = policy is OnMemory.halve_batch and is_out_of_memory(error)
         if not is_for_us or not self._may_start_again or size == 1:

@@ -49,6 +49,8 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     Raises:
         UserError: an override is not understood, or the data does not fit.
     """
+    if any(word.lstrip("+").startswith("sweep=") for word in overrides):
+        raise UserError("sweep: chooses the values of many runs, expected samerun train -m … .")
     job = compose(check_overrides(overrides))
     return run_one(job.composition, make_folder(job))
 
