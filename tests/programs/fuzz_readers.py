@@ -24,8 +24,8 @@ import numpy as np
 
 from samerun import config, data
 from samerun.checkpoints import read
+from samerun.cli.arguments import check_flags, check_words, parted
 from samerun.cli.train_command import combinations
-from samerun.cli.words import check_flags, check_words, parted
 from samerun.config.stored import changed
 from samerun.data.image_files import PNG, damage
 from samerun.errors import UserError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config, errors, launch
-from samerun.cli.words import (
+from samerun.cli.arguments import (
     check_flags,
     check_sweep_file,
     is_multirun,
