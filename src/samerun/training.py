@@ -2,10 +2,7 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import keras
 from rich.console import Console
@@ -27,41 +24,12 @@ from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.errors import Diverged, NotFinite
+from samerun.result import Result
 from samerun.screen import ProgressBar
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 
 _STOP = callbacks.StopRequest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a run came to.
-
-    Args:
-        run_id: its ID in the tracking store.
-        run_name: its name there.
-        folder: the run's own folder.
-        metrics: final values by logged name, such as `test/accuracy`, from the weights that were
-            kept.
-        history: one value an epoch for each logged name.
-        best_epoch: number, from 1, of the epoch whose weights were kept.
-        weights_digest: SHA-256 of the final weights.
-        sentence: the headline in words.
-        objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
-        model: the trained model, not compiled.
-    """
-
-    run_id: str
-    run_name: str
-    folder: Path
-    metrics: dict[str, float]
-    history: dict[str, list[float]]
-    best_epoch: int
-    weights_digest: str
-    sentence: str
-    objective: float
-    model: keras.Model
 
 
 def train(
@@ -96,9 +64,9 @@ def train(
     fit_ = partial(build_and_fit, run=run, out=out, state=state, trial=trial, retries=retries)
     dataset, model, made = retries.until_it_fits(cfg, fit_)
     cfg = retries.effective(cfg)
-    if made["nan_guard"].found:
-        raise Diverged(f"diverged: {made['nan_guard'].found}")
-    run.log_text(made["checkpoints"].digests_csv(), "checkpoints/digests.csv")
+    if made.nan_guard.found:
+        raise Diverged(f"diverged: {made.nan_guard.found}")
+    run.log_text(made.checkpoints.digests_csv(), "checkpoints/digests.csv")
     trial.raise_if_stopped()
 
     split = "test" if dataset.spec.num_test else "validation"
@@ -117,11 +85,11 @@ def train(
         run_name=run.name,
         folder=run.folder,
         metrics={f"{split}/{name}": value for name, value in final.metrics.items()},
-        history=made["recorder"].history,
-        best_epoch=made["early_stopping"].best_epoch + 1,
+        history=made.recorder.history,
+        best_epoch=made.early_stopping.best_epoch + 1,
         weights_digest=digest_of_weights(model),
         sentence=final.sentence(split),
-        objective=float(made["early_stopping"].best),
+        objective=float(made.early_stopping.best),
         model=uncompiled(model, cfg, dataset.spec),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - began)
@@ -136,8 +104,8 @@ def build_and_fit(
     state: State | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
-) -> tuple[data.Data, keras.Model, dict[str, Any]]:
-    """Builds data and model, describes them and fits; returns them and the callbacks by name."""
+) -> tuple[data.Data, keras.Model, callbacks.Callbacks]:
+    """Builds data and model, describes them and fits; returns them and the callbacks."""
     dataset = data.build(cfg.dataset, cfg.seed)
     check(cfg, dataset.spec)
     steps = throughput.steps_per_execution(
@@ -190,8 +158,8 @@ def fit(
     state: State | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
-) -> dict[str, Any]:
-    """Fits the model from the beginning or from a state, and returns its callbacks by name."""
+) -> callbacks.Callbacks:
+    """Fits the model from scratch or from a state, and returns its callbacks."""
     made = callbacks.build(
         cfg,
         run,
@@ -205,8 +173,8 @@ def fit(
         retries=retries,
     )
     bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
-    listed = callbacks.OneTraining(
-        [*made.values(), bar],
+    listed = callbacks.ResumableCallbackList(
+        [*made.ordered(), bar],
         model,
         steps_per_epoch=dataset.steps_per_epoch,
         averages=cfg.optimizer.use_ema,
@@ -221,7 +189,7 @@ def fit(
                     _fit_epochs(model, cfg, dataset, listed, state)
                     break
                 except NotFinite as error:
-                    state = retries.restore(error, model, made)
+                    state = retries.roll_back(error, model, made.checkpoints)
             listed.end()
     finally:
         bar.close()
@@ -232,7 +200,7 @@ def _fit_epochs(
     model: keras.Model,
     cfg: Config,
     dataset: data.Data,
-    listed: callbacks.OneTraining,
+    listed: callbacks.ResumableCallbackList,
     state: State | None,
 ) -> None:
     """Calls `fit`: once for the rest of an interrupted epoch, once for all whole ones."""

@@ -30,8 +30,8 @@ from samerun.redaction import redact
 from samerun.search.grammar import understood
 
 if TYPE_CHECKING:
+    from samerun.result import Result
     from samerun.tracking import StoredRun
-    from samerun.training import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
