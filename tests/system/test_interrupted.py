@@ -154,7 +154,7 @@ def all_callbacks(tmp_path):
     words.append("training.on_nan=restore_and_lower_lr")
     cfg = config.compose(words).config
     run = run_in(tmp_path)
-    return callbacks.build(
+    made = callbacks.build(
         cfg,
         run,
         set_epoch=lambda _: None,
@@ -166,6 +166,8 @@ def all_callbacks(tmp_path):
         trial=Watched(last=1),
         retries=callbacks.Retries(cfg, run, Console(), None),
     )
+    made.early_stopping.on_train_begin()  # makes its attributes
+    return made
 
 
 def test_every_callback_says_what_its_state_is(tmp_path):
@@ -173,7 +175,6 @@ def test_every_callback_says_what_its_state_is(tmp_path):
     assert all(callback is not None for callback in made.ordered())
     assert set(made.with_state()) | callbacks.STATELESS == set(vars(made))
     assert made.ordered()[-1] is made.checkpoints
-    made.early_stopping.on_train_begin()  # makes its attributes
     assert {name: list(callbacks.state_of(one)) for name, one in made.with_state().items()} == {
         "nan_guard": ["found"],
         "retries": ["events", "batch_size", "held"],
