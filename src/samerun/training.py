@@ -16,20 +16,51 @@ from samerun import (
     models,
     objectives,
     optim,
+    provenance,
+    screen,
     throughput,
 )
 from samerun.checkpoints import State
-from samerun.config import Config, DataSpec, check
+from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.errors import Diverged, NotFinite
 from samerun.result import Result
-from samerun.screen import ProgressBar
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 
 _STOP = callbacks.StopRequest()
+
+
+def start(
+    composition: Composition,
+    run: Run,
+    out: Console,
+    *,
+    command: str | None = None,
+    state: State | None = None,
+    trial: CurrentTrial = NO_TRIAL,
+) -> Result:
+    """Shows the config, describes where the run comes from and trains: what every run does.
+
+    Args:
+        composition: a checked config.
+        run: where to write.
+        out: where to show progress.
+        command: what started the run; `None` if opening the run has described it already, as it
+            does where the run has to be on the disk before TensorFlow is imported.
+        state: where to resume, see `train`.
+        trial: the trial of a sweep that the run is.
+
+    Raises:
+        UserError: see `train`.
+        Diverged: see `train`.
+    """
+    screen.show_config(composition.config, out)
+    if command is not None:
+        logbook.describe_origin(run, composition, provenance.collect(command))
+    return train(composition.config, run, out, state=state, trial=trial)
 
 
 def train(
@@ -172,7 +203,9 @@ def fit(
         trial=trial,
         retries=retries,
     )
-    bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
+    bar = screen.ProgressBar(
+        cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name
+    )
     listed = callbacks.ResumableCallbackList(
         [*made.ordered(), bar],
         model,

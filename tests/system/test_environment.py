@@ -17,9 +17,7 @@ RULES = ["--no-deps", "--only-binary", ":all:", "--no-binary", "antlr4-python3-r
 TINY = [
     "model=mlp",
     "debug=fast",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 
 

@@ -27,9 +27,7 @@ SMALL = (
     "dataset.limit=100",
     "training.epochs=2",
     "schedule=constant",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
 )
 
 

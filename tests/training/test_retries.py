@@ -256,9 +256,7 @@ def test_a_run_with_a_halved_batch_is_resumed_with_it(tmp_path, room):
 # ---- stored runs
 
 STORED = (
-    "tracking.log_figures=false",
-    "tracking.log_model=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
     "evaluation.bootstrap_samples=100",
 )
 

@@ -15,6 +15,7 @@ PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 
 LEVELS = {
     "errors": 0,
+    "process": 1,
     "config": 0,
     "provenance": 0,
     "user_code": 0,
@@ -48,12 +49,13 @@ LEVELS = {
     "retention": 2,
     "training": 3,
     "replay": 4,
-    "report": 4,
-    "sweeper": 5,
-    "cli": 6,
-    "hydra_plugins": 7,
-    "__main__": 7,
-    "__init__": 7,
+    "launch": 5,
+    "report": 6,
+    "sweeper": 7,
+    "cli": 8,
+    "hydra_plugins": 9,
+    "__main__": 9,
+    "__init__": 9,
 }
 WITHIN_LEVEL = {
     ("archives", "errors"),
@@ -75,13 +77,11 @@ WITHIN_LEVEL = {
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),
-    ("report", "replay"),
-    ("sweeper", "cli"),
 }
 
 OWNERS = {
-    "hydra": {"config", "search", "sweeper", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "hydra": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
     "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
     "optuna": {"search", "report", "sweeper"},
     "distributed": {"sweeper"},

@@ -10,7 +10,6 @@ from samerun.cli.collecting import add_parser as add_gc
 from samerun.cli.comparing import diff_command, reproduce_command
 from samerun.cli.looking import experiments_command, tensorboard_command, ui_command
 from samerun.cli.replaying import resume_command
-from samerun.cli.running import run_one, train
 from samerun.cli.server_command import add_server_parser
 from samerun.cli.syncing import add_sync, mention_undelivered
 from samerun.cli.train_command import hand_to_hydra, train_command

@@ -40,13 +40,12 @@ def reproduce_command(words: list[str]) -> int:
 
 
 def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
-    from samerun.cli.quietness import quiet
-    from samerun.cli.stopping import stopping_gently
+    from samerun.process import graceful_stop, quiet
     from samerun.replay import reproduce
     from samerun.replay.verdict import Word
     from samerun.report import reproduction
 
-    with stopping_gently():
+    with graceful_stop():
         if not (plan.recorded_code or plan.recorded_packages):
             with quiet():
                 from samerun import logbook, screen, training  # noqa: F401  (loads TensorFlow)

@@ -8,7 +8,7 @@ from samerun.errors import UserError
 def resume_command(words: list[str]) -> int:
     """Goes on with a run."""
     from samerun import tracking
-    from samerun.cli.running import go_on
+    from samerun.launch import resume_run
     from samerun.replay import resume
 
     chosen = _parser().parse_intermixed_args(words)
@@ -35,7 +35,7 @@ def resume_command(words: list[str]) -> int:
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
         return 0
-    go_on(plan)
+    resume_run(plan)
     return 0
 
 

@@ -5,33 +5,32 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samerun import config, errors
-from samerun.cli.quietness import quiet
-from samerun.cli.running import checked, run_one
+from samerun import config, errors, launch
 from samerun.cli.words import (
     check_flags,
     check_sweep_file,
-    check_words,
     is_multirun,
     only_looks,
+    own_folder,
     parted,
 )
 from samerun.config.messages import translated
 from samerun.config.schema import GROUPS, options, package_folder, register
-from samerun.config.secrets import hide_secrets
 from samerun.errors import UserError, first_line
 from samerun.experiments import expand
+from samerun.launch.job import no_folder
+from samerun.launch.overrides import check_overrides
+from samerun.process import quiet
 from samerun.redaction import redact
 from samerun.search.grammar import understood
 
 if TYPE_CHECKING:
     from samerun.result import Result
-    from samerun.tracking import StoredRun
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
@@ -75,20 +74,24 @@ def train_command(words: list[str]) -> int:
         return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
     words, plot = taken(without_password(expand(words)), "--schedule-plot")
     flags, plain = parted(words)
-    check_words(flags, plain)
+    check_overrides(plain, config_dir=own_folder(flags))
     if plot is not None:
         return _plot_schedule(flags, plain, Path(plot))
     check_flags(flags)
     words = [*plain, *flags]  # argparse refuses words on both sides of a flag
     if any(word.lstrip("+").startswith("sweep=") for word in plain):
         return _sweep(flags, plain)
-    if not _asks_hydra(flags, plain):
-        from samerun import tracking
-
+    if _asks_hydra(flags, plain):
+        return hand_to_hydra(words)
+    if is_multirun(flags):
         for combination in combinations(words):
-            composition = checked(config.compose(combination))
-            tracking.resolve_uri(composition.config.tracking.uri)  # before a folder is made
-    return hand_to_hydra(words)
+            launch.compose(combination)
+        return hand_to_hydra(words)
+    job = launch.compose(plain)
+    if launch.needs_hydra(job):
+        return hand_to_hydra(words)
+    launch.run_one(job.composition, launch.make_folder(job))
+    return 0
 
 
 def _sweep(flags: Sequence[str], plain: Sequence[str]) -> int:
@@ -141,7 +144,11 @@ def without_password(words: Sequence[str]) -> list[str]:
 def _asks_hydra(flags: Sequence[str], plain: Sequence[str]) -> bool:
     """Whether Hydra is asked for something that changes what composition means, or is no run."""
     others = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    return bool(others) or any(word.startswith(("hydra/", "hydra.")) for word in plain)
+    ours = ("hydra.run.dir=", "hydra.output_subdir=")
+    return bool(others) or any(
+        word.lstrip("+~").startswith(("hydra/", "hydra.")) and not word.startswith(ours)
+        for word in plain
+    )
 
 
 def combinations(words: Sequence[str]) -> Iterator[list[str]]:
@@ -218,7 +225,7 @@ def hand_to_hydra(words: Sequence[str]) -> int:
     def task(node: Any) -> float:
         began.append(True)
         try:
-            result = run_task(node)
+            result = launch.run_task(node)
             if not hasattr(result, "objective"):
                 return math.nan  # the same run is in the store, nothing was trained
             results.append(result)
@@ -261,11 +268,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
         if began or error.filename is None:
             raise
-        raise UserError(
-            f"The folder of the run cannot be made ({Path(error.filename).absolute()}: "
-            f"{error.strerror}): work in a folder that you may write to, or name one with "
-            "hydra.run.dir=FOLDER, of a multirun hydra.sweep.dir=FOLDER."
-        ) from error
+        raise no_folder(error) from error
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_hydras(error):
             raise
@@ -290,29 +293,6 @@ def _show_together(results: Sequence["Result"]) -> None:
     path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
     plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
     print(f"{metric} of the {len(results)} runs together: {path}")
-
-
-def run_task(node: Any) -> "Result | StoredRun":
-    """Trains what Hydra composed, in the folder Hydra chose; a sweep's worker begins here."""
-    from hydra.core.hydra_config import HydraConfig
-
-    hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
-    _hide_secrets(
-        [
-            Path(hydra_config.sweep.dir, "multirun.yaml"),
-            *folder.joinpath(hydra_config.output_subdir or ".hydra").glob("*.yaml"),
-        ]
-    )
-    composition = checked(config.parse(node, hydra_config.overrides.task))
-    return run_one(composition, folder)
-
-
-def _hide_secrets(files: Iterable[Path]) -> None:
-    """Takes secrets out of what Hydra wrote: its YAML files hold config and overrides as given."""
-    for file in files:
-        if file.is_file():
-            hide_secrets(file)
 
 
 def _plot_schedule(flags: Sequence[str], words: Sequence[str], path: Path) -> int:

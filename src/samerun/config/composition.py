@@ -45,10 +45,19 @@ class Composition:
 
 
 def compose(overrides: Sequence[str] = ()) -> Composition:
-    """Composes and checks a config from command-line words such as `model=mlp training.epochs=5`.
+    """Composes and checks a config from overrides such as `model=mlp` and `training.epochs=5`.
 
     Raises:
-        UserError: a word that is not understood, in one sentence.
+        UserError: an override is not understood.
+    """
+    return compose_with_hydra(overrides)[0]
+
+
+def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, DictConfig]:
+    """Composes and checks a config; also returns all that Hydra composed, its settings included.
+
+    Raises:
+        UserError: an override is not understood.
     """
     register()
     GlobalHydra.instance().clear()
@@ -57,10 +66,10 @@ def compose(overrides: Sequence[str] = ()) -> Composition:
             str(package_folder("conf")), version_base="1.3", job_name="samerun"
         ):
             try:
-                node = hydra_compose("config", overrides=list(overrides))
+                node = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
             except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
                 raise translated(error) from error
-        return parse(node, overrides)
+        return parse(without_hydra(node), node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise translated(error) from error
 
@@ -136,6 +145,11 @@ def parse_sweep(node: DictConfig) -> Sweep:
     assert isinstance(sweep, Sweep)
     check_ranges(sweep, "sweep.")
     return sweep
+
+
+def without_hydra(node: DictConfig) -> DictConfig:
+    """Returns a composed config without Hydra's own settings."""
+    return OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
 
 
 def _without_sweep(node: DictConfig) -> DictConfig:

@@ -315,6 +315,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     from samerun.replay import fork
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
+    composition = dataclasses.replace(plan.composition, config=cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:
         tracked = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
@@ -332,7 +333,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
                 # So that the fork too can be trained again.
                 start = checkpoints.write_start(run.folder / CHECKPOINTS, state)
                 run.log_file(start, CHECKPOINTS)
-            result = training.train(cfg, run, out, state=state)
+            result = training.start(composition, run, out, state=state)
         retention.after_success(tracked, plan.folder)
         return result
     number = plan.run.num_resumed + 1
@@ -350,7 +351,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
-        result = training.train(cfg, run, out, state=plan.state)
+        result = training.start(composition, run, out, state=plan.state)
     at_store = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
     retention.after_success(at_store, plan.folder)
     return result

@@ -66,14 +66,14 @@ def _train(order: "Order") -> "Result":
     """Runs the job; what it raised comes out of `return_value`."""
     from hydra.core.utils import JobRuntime, run_job, setup_globals
 
-    from samerun.cli.train_command import run_task
+    from samerun.sweeper.trial_run import train_trial
 
     register()
     setup_globals()
     JobRuntime.instance().set("name", order.job_name)
     done = run_job(
         hydra_context=order.context,
-        task_function=run_task,
+        task_function=train_trial,
         config=order.node,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
@@ -123,7 +123,7 @@ def kind_of_process(training: Any) -> tuple[int, int, bool]:
 
 def warm_up() -> int:
     """Imports TensorFlow, 4 to 8 s, before the clock of a trial runs; returns the process's ID."""
-    from samerun.cli.quietness import quiet
+    from samerun.process import quiet
 
     with quiet():
         import mlflow  # noqa: F401
@@ -193,8 +193,8 @@ def _stopped_by_signal() -> Iterator[None]:
 
 
 def _stop(number: int, frame: Any) -> None:
-    from samerun.cli.stopping import request_stop
     from samerun.errors import Terminated
+    from samerun.process import request_stop
 
     if not request_stop(Terminated):
         raise Terminated

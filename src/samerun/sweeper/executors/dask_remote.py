@@ -19,8 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import samerun
-from samerun import provenance, tracking
-from samerun.cli import stopping
+from samerun import process, provenance, tracking
 from samerun.errors import Terminated, UserError, WorkerLost
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
@@ -209,7 +208,7 @@ def _watch(worker: Any, key: Any, folder: str, ended: threading.Event) -> None:
                 os._exit(1)
             return
         # If nothing takes notice yet, it is asked again.
-        if folder in _stops and stopping.request_stop(Terminated):
+        if folder in _stops and process.request_stop(Terminated):
             _stops.discard(folder)
 
 

@@ -139,7 +139,7 @@ def launched_task(node: DictConfig) -> float:
     """Trains a trial in a job of a launcher; its outcome goes into its folder."""
     from hydra.core.hydra_config import HydraConfig
 
-    from samerun.cli.train_command import run_task
+    from samerun.sweeper.trial_run import train_trial
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
@@ -147,8 +147,7 @@ def launched_task(node: DictConfig) -> float:
     node.trial = Trial(**plain["trial"])
 
     def train() -> Outcome:
-        result: Any = run_task(node)  # of a trial always a `Result`
-        return results(aims, result)
+        return results(aims, train_trial(node))
 
     outcome = concluded(folder, train)
     return outcome.values.get(aims.objectives[0], float("nan"))

@@ -2,8 +2,8 @@
 
 from samerun import config, tracking
 from samerun import tags as tag
-from samerun.cli.quietness import quiet
 from samerun.errors import UserError
+from samerun.process import quiet
 
 
 def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
