@@ -5,9 +5,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -32,40 +30,11 @@ from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
 from samerun.errors import Diverged, NotFinite
+from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 
 _STOP = callbacks.StopRequest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a run came to.
-
-    Args:
-        run_id: its ID in the tracking store.
-        run_name: its name there.
-        folder: the run's own folder.
-        metrics: final values by logged name, such as `test/accuracy`, from the weights that were
-            kept.
-        history: one value an epoch for each logged name.
-        best_epoch: number, from 1, of the epoch whose weights were kept.
-        weights_digest: SHA-256 of the final weights.
-        sentence: the headline in words.
-        objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
-        model: the trained model, not compiled.
-    """
-
-    run_id: str
-    run_name: str
-    folder: Path
-    metrics: dict[str, float]
-    history: dict[str, list[float]]
-    best_epoch: int
-    weights_digest: str
-    sentence: str
-    objective: float
-    model: keras.Model
 
 
 def start(
@@ -130,13 +99,14 @@ def train(
     make_deterministic(cfg.training)
 
     # Data, model and fit: once, or again with half the batch size if memory ran out.
-    while (fitted := fit(cfg, run, out, state=state, trial=trial, retries=retries)) is None:
+    fit_ = partial(fit, run=run, out=out, state=state, trial=trial, retries=retries)
+    while (fitted := fit_(cfg=cfg)) is None:
         gc.collect()  # the model of the last attempt refers to itself
         cfg = retries.effective(cfg)
     dataset, model, made = fitted
-    if made["nan_guard"].found:
-        raise Diverged(f"diverged: {made['nan_guard'].found}")
-    run.log_text(made["checkpoints"].digests_csv(), "checkpoints/digests.csv")
+    if made.nan_guard.found:
+        raise Diverged(f"diverged: {made.nan_guard.found}")
+    run.log_text(made.checkpoints.digests_csv(), "checkpoints/digests.csv")
     trial.raise_if_stopped()
 
     # Evaluation, on data that neither training nor any choice has seen.
@@ -158,11 +128,11 @@ def train(
         run_name=run.name,
         folder=run.folder,
         metrics={f"{split}/{name}": value for name, value in final.metrics.items()},
-        history=made["recorder"].history,
-        best_epoch=made["early_stopping"].best_epoch + 1,
+        history=made.recorder.history,
+        best_epoch=made.early_stopping.best_epoch + 1,
         weights_digest=digest_of_weights(model),
         sentence=final.sentence(split),
-        objective=float(made["early_stopping"].best),
+        objective=float(made.early_stopping.best),
         model=uncompiled(model, cfg, dataset.spec),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - began)
@@ -221,14 +191,14 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
 
 
 def fit(
+    *,
     cfg: Config,
     run: Run,
     out: Console,
-    *,
     state: State | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
-) -> tuple[data.Data, keras.Model, dict[str, Any]] | None:
+) -> tuple[data.Data, keras.Model, callbacks.Callbacks] | None:
     """Builds data and model and fits the model, from scratch or from a state.
 
     Returns:
@@ -241,8 +211,8 @@ def fit(
         bar = screen.ProgressBar(
             cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name
         )
-        listed = callbacks.OneTraining(
-            [*made.values(), bar],
+        listed = callbacks.ResumableCallbackList(
+            [*made.ordered(), bar],
             model,
             steps_per_epoch=dataset.steps_per_epoch,
             averages=cfg.optimizer.use_ema,
@@ -267,7 +237,7 @@ def fit(
                         )
                     break
                 except NotFinite as error:
-                    state = retries.restore(error, model, made)
+                    state = retries.roll_back(error, model, made.checkpoints)
             listed.end()
         return dataset, model, made
     except Exception as error:
@@ -284,7 +254,7 @@ def _callbacks(
     state: State | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
-) -> dict[str, Any]:
+) -> callbacks.Callbacks:
     return callbacks.build(
         cfg,
         run,
@@ -303,7 +273,7 @@ def _parts(
     model: keras.Model,
     cfg: Config,
     dataset: data.Data,
-    listed: callbacks.OneTraining,
+    listed: callbacks.ResumableCallbackList,
     state: State | None,
 ) -> Iterator[tuple[Any, int, int]]:
     """Yields the examples, the first and the last epoch of each call of `fit`.

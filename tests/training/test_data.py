@@ -37,7 +37,7 @@ def table(path, num=40, num_classes=2, **other):
 
 
 def test_every_data_set_of_the_config_can_be_described_and_loaded():
-    assert set(data.OUTLINES) == set(data.LOADERS) == set(DATASETS)
+    assert set(data.SOURCES) == set(DATASETS)
 
 
 def test_describing_imports_neither_tensorflow_nor_sklearn_nor_keras(tmp_path):

@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from rich.console import Console
@@ -18,6 +18,9 @@ from samerun.config import Config
 from samerun.config.training import OnMemory, OnNan
 from samerun.errors import NotFinite, is_out_of_memory
 from samerun.tracking import Run
+
+if TYPE_CHECKING:
+    from samerun.callbacks.checkpointing import Checkpoints
 
 EVENTS_FILE = "retries.csv"
 _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "after")
@@ -88,26 +91,33 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
             self.run.log_metrics(metrics, step=step)
         self.held = []
 
-    def restore(
-        self, error: NotFinite, model: keras.Model, made: Mapping[str, keras.callbacks.Callback]
-    ) -> State:
+    def state(self) -> dict[str, Any]:
+        """Returns what a resumed run needs of it."""
+        return {"events": self.events, "batch_size": self.batch_size, "held": self.held}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state` returned."""
+        self.events, self.batch_size = state["events"], state["batch_size"]
+        self.held = state["held"]
+
+    def roll_back(self, error: NotFinite, model: keras.Model, checkpoints: "Checkpoints") -> State:
         """Restores the state after the last good epoch, with a lower learning rate.
 
         Args:
             error: what was not finite.
             model: what is trained.
-            made: its callbacks by name.
+            checkpoints: the callback that keeps the state, and restores the others.
 
         Returns:
             The state to continue from.
         """
-        kept: State = made["checkpoints"].good
+        kept = checkpoints.good
         good = dataclasses.replace(kept, meta=copy.deepcopy(kept.meta))
         events, factor = self.events, optim.retry_factor(model.optimizer)
         assert factor is not None
         present = float(keras.ops.convert_to_numpy(factor))
         states.restore_variables(model, good)
-        made["checkpoints"].restart(good)
+        checkpoints.restart(good)
         self.events = events  # the state may be older than the last retry
         step = int(model.optimizer.iterations)
         factor.assign(present)

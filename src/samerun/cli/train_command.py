@@ -30,7 +30,7 @@ from samerun.redaction import redact
 from samerun.search.grammar import understood
 
 if TYPE_CHECKING:
-    from samerun.training import Result
+    from samerun.result import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import ImageFolder, Normalization
+from samerun.config.datasets import Dataset, ImageFolder, Normalization
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
-from samerun.data.outline import Array, Outline, Source, Split, Stream
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split, Stream
 from samerun.data.preprocessing import Preprocessing, scaling_by
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed
@@ -267,3 +267,8 @@ def _standard(decode: Any, names: Array) -> Preprocessing:
         squares = squares + np.square(pixels, dtype=np.int64).sum(axis=0)
     mean = total / num
     return scaling_by(mean, np.sqrt(squares / num - np.square(mean)))
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    ImageFolder: SourceKind(outline=outline_image_folder, load=load_image_folder),
+}

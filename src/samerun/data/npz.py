@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samerun import archives
-from samerun.config.datasets import Npz
+from samerun.config.datasets import Dataset, Npz
 from samerun.data import arrays
 from samerun.data.arrays import Header
-from samerun.data.outline import Array, Outline, Source
+from samerun.data.outline import Array, Outline, Source, SourceKind
 from samerun.errors import ArchiveTooLarge, UserError
 
 _SMALL_FILE_BYTES = 1 << 30
@@ -96,3 +96,8 @@ def load_npz(cfg: Npz) -> Source:
     names = arrays.WHOLE if outline.num_official_test is None else arrays.OFFICIAL
     found = dict(zip(names, _arrays(path, names), strict=True))
     return arrays.source(_where(path), outline, found)
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    Npz: SourceKind(outline=outline_npz, load=load_npz),
+}

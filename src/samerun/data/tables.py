@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Diabetes, Missing, TableCsv, TargetType
+from samerun.config.datasets import Dataset, Diabetes, Missing, TableCsv, TargetType
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed, nearest
 
@@ -239,3 +239,9 @@ def load_table_csv(cfg: TableCsv) -> Source:
         examples=examples,
         measure=partial(measure, cfg.normalization, columns),
     )
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    Diabetes: SourceKind(outline=outline_diabetes, load=load_diabetes),
+    TableCsv: SourceKind(outline=outline_table_csv, load=load_table_csv),
+}

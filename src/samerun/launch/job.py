@@ -20,8 +20,8 @@ from samerun.launch.run import run_one
 from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
+    from samerun.result import Result
     from samerun.tracking import StoredRun
-    from samerun.training import Result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,14 @@
 """A user's own function as a model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from samerun.config import DataSpec, Layout, Task
-from samerun.config.models import CustomModel
+from samerun.config.models import CustomModel, Model
 from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 
@@ -119,3 +120,8 @@ def _wrong_numbers(rows: NDArray[np.float64], task: Task) -> str:
 
 def _of_batch(shape: Sequence[int]) -> str:
     return f"({', '.join(['batch', *map(str, shape)])})"
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    CustomModel: custom,
+}

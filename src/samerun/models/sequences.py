@@ -1,6 +1,6 @@
 """Networks that read a sequence: of tokens, of rows of an image, of days."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from samerun.config.models import (
     Gru,
     LanguageModel,
     Lstm,
+    Model,
     ParallelLstm,
     Regularised,
     SimpleRnn,
@@ -151,3 +152,13 @@ def _applied(layers: Sequence[keras.layers.Layer], values: Any) -> Any:
     for layer in layers:
         values = layer(values)
     return values
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    Cnn1d: cnn1d,
+    SimpleRnn: recurrent,
+    Lstm: recurrent,
+    Gru: recurrent,
+    ParallelLstm: parallel_lstm,
+    LanguageModel: language_model,
+}

@@ -1,9 +1,12 @@
 """Networks that watch clips."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from samerun.config import DataSpec
-from samerun.config.models import Cell, CnnRnn, ConvLstm
+from samerun.config.models import Cell, CnnRnn, ConvLstm, Model
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
 from samerun.models.sequences import recurrent_layer
@@ -65,3 +68,9 @@ def conv_lstm(cfg: ConvLstm, spec: DataSpec) -> keras.Model:
     layers += [keras.layers.MaxPooling2D(pool, name="pool"), keras.layers.Flatten(name="flatten")]
     layers += [*dense_layers(cfg, cfg.dense_units), head(spec)]
     return keras.Sequential(layers, name="conv_lstm")
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    CnnRnn: cnn_rnn,
+    ConvLstm: conv_lstm,
+}
