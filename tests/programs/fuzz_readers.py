@@ -24,7 +24,7 @@ import numpy as np
 
 from samerun import config, data
 from samerun.checkpoints import read
-from samerun.cli.words import check_flags, parted
+from samerun.cli.arguments import check_flags, parted
 from samerun.config.overrides import combinations
 from samerun.config.stored import changed
 from samerun.data.image_files import PNG, damage

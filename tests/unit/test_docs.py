@@ -36,8 +36,8 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page, monkeypatch):
     monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
+    from samerun.cli.arguments import parted
     from samerun.cli.train_command import taken
-    from samerun.cli.words import parted
 
     for words in commands(page.read_text()):
         if any(word.startswith("sweep") for word in words):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config, errors, launch
-from samerun.cli.words import (
+from samerun.cli.arguments import (
     check_flags,
     check_sweep_file,
     is_multirun,
@@ -29,7 +29,7 @@ from samerun.process import quiet
 from samerun.redaction import redact
 
 if TYPE_CHECKING:
-    from samerun.training import Result
+    from samerun.result import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
