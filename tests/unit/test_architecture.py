@@ -34,6 +34,7 @@ LEVELS = {
     "models": 1,
     "objectives": 1,
     "optim": 1,
+    "result": 1,
     "search": 1,
     "evaluation": 1,
     "identity": 1,

@@ -10,6 +10,7 @@ from test_configs import composed_sweep
 
 import samerun
 from samerun import config, search
+from samerun.config.overrides import combinations, parse_overrides
 from samerun.config.schema import GROUPS, options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,14 +36,16 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page, monkeypatch):
     monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
-    from samerun.cli.train_command import combinations, taken
+    from samerun.cli.arguments import parted
+    from samerun.cli.train_command import taken
 
     for words in commands(page.read_text()):
         if any(word.startswith("sweep") for word in words):
             assert_sweep(words)
             continue
-        plain, _ = taken(words, "--schedule-plot")
-        for combination in combinations(plain):
+        rest, _ = taken(words, "--schedule-plot")
+        _, plain = parted(rest)
+        for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 
 

@@ -20,8 +20,8 @@ from samerun.launch.run import run_one
 from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
+    from samerun.result import Result
     from samerun.tracking import StoredRun
-    from samerun.training import Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,10 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     Raises:
         UserError: an override is not understood, or the data does not fit.
     """
-    job = compose(check_overrides(overrides))
+    given = check_overrides(overrides)
+    if any(one.key == "sweep" for one in given):
+        raise UserError("sweep: chooses the values of many runs, expected samerun train -m … .")
+    job = compose([one.text for one in given])
     return run_one(job.composition, make_folder(job))
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.replay.resume import Plan
+    from samerun.result import Result
     from samerun.tracking import Run, StoredRun
-    from samerun.training import Result
 
 
 def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRun":

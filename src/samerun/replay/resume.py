@@ -26,7 +26,7 @@ from samerun.retention import CHECKPOINTS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from samerun.training import Result
+    from samerun.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)

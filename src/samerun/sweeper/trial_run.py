@@ -10,7 +10,7 @@ from samerun.errors import StoreUnavailable, first_line
 from samerun.process import quiet
 
 if TYPE_CHECKING:
-    from samerun.training import Result
+    from samerun.result import Result
 
 
 def train_trial(node: Any) -> "Result":

@@ -22,8 +22,8 @@ from samerun.files import write_atomic
 from samerun.search.outcome import Outcome, State, outcome_of, to_json
 
 if TYPE_CHECKING:
+    from samerun.result import Result
     from samerun.sweeper.trial_configs import Aims, Order
-    from samerun.training import Result
 
 OUTCOME_FILE = "outcome.json"
 OUTPUT_FILE = "output.log"
