@@ -1,4 +1,4 @@
-"""Imports every module of the installed samerun and composes a config, without optional packages."""
+"""Imports every module of the installed samerun and composes a config, without extras."""
 
 import importlib
 import pkgutil
