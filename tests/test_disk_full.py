@@ -15,7 +15,7 @@ import pytest
 
 from conftest import values
 from samerun import config, search, tracking
-from samerun.sweeper import loop
+from samerun.sweeper import outages
 from test_sweeper import answering, sweep
 
 
@@ -81,8 +81,8 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
     project, small, monkeypatch, capsys
 ):
     worker = answering(monkeypatch)
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(loop, "AWAY_SECONDS", 0.5)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "AWAY_SECONDS", 0.5)
     words = [f"sweep.storage=sqlite:///{small}/optuna.db"]
 
     def fill_first(order, outcome):

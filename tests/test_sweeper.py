@@ -5,7 +5,6 @@ The real workers, processes that train, are in test_sweeper_faults.py.
 
 import dataclasses
 import importlib
-import json
 import os
 import re
 import shutil
@@ -26,11 +25,11 @@ from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, tracking
 from samerun.cli import main
 from samerun.search import holding
-from samerun.search.outcome import Outcome, State
-from samerun.sweeper import loop
+from samerun.search.outcome import Outcome, State, write_outcome
+from samerun.sweeper import ledger, loop, outages
 from samerun.sweeper import run as sweep_run
 from samerun.sweeper.executors.base import Executor
-from samerun.sweeper.worker import OUTCOME_FILE, build_models, run_trial
+from samerun.sweeper.worker import build_models, run_trial
 
 SPACE = ("model.dropout=interval(0,0.6)",)
 GROUPS = (*SPACE, "schedule=constant,cosine")
@@ -224,10 +223,10 @@ def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or
 
 
 GAPS = {
-    "after the study was asked": (loop.tracking, "create_child"),
+    "after the study was asked": (tracking, "create_child"),
     "before the trial is handed over": (loop.Loop, "_submit"),
     "before the study is told": (optuna.Study, "tell"),
-    "after the study was told": (loop, "log_history"),
+    "after the study was told": (ledger, "log_history"),
 }
 
 
@@ -258,16 +257,16 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
     assert len([run for run in runs() if run["name"] == "s"]) == 1
 
 
-def write_outcome(project, order, outcome):
+def write_into_folder(project, order, outcome):
     folder = project / "multirun" / "s" / str(order.number)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
+    write_outcome(folder, outcome)
 
 
 def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
     def written(order, outcome):
         client.set_terminated(order.trial.run, "FINISHED")
-        write_outcome(project, order, outcome)
+        write_into_folder(project, order, outcome)
         raise Killed
 
     worker.say = written
@@ -353,7 +352,7 @@ def test_a_lost_worker_costs_no_trial(worker, project):
 
 def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
     def ends_and_dies(order, outcome):
-        write_outcome(project, order, outcome)
+        write_into_folder(project, order, outcome)
         raise ConnectionError
 
     worker.say = ends_and_dies
@@ -663,10 +662,10 @@ def times_out(times, error, function):
 
 
 OUTAGES = {
-    "the run of a trial cannot be made": (loop.tracking, "create_child", ConnectionError("gone")),
+    "the run of a trial cannot be made": (tracking, "create_child", ConnectionError("gone")),
     "the study cannot be asked": (optuna.Study, "ask", StorageInternalError("gone")),
     "the study cannot be told": (optuna.Study, "tell", StorageInternalError("gone")),
-    "a run cannot be tagged": (loop.Loop, "_tag", ConnectionError("gone")),
+    "a run cannot be tagged": (ledger.Ledger, "tag", ConnectionError("gone")),
     "a value cannot be chosen": (optuna.Trial, "suggest_float", StorageInternalError("gone")),
 }
 
@@ -682,7 +681,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
     outage, worker, project, monkeypatch, capsys
 ):
     owner, name, error = OUTAGES[outage]
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(owner, name, times_out(3, error, getattr(owner, name)))
     assert sweep() == 0
     assert states() == ["COMPLETE"] * 3
@@ -697,8 +696,8 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
 def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
     worker, project, monkeypatch, capsys
 ):
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(loop, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "AWAY_SECONDS", 0.1)
     with monkeypatch.context() as patch:
         away = times_out(10**6, StorageInternalError("gone"), None)
         patch.setattr(optuna.Study, "tell", away)
@@ -711,9 +710,9 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
 
 
 def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, project, monkeypatch):
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     answers = iter([False, False])
-    monkeypatch.setattr(loop.tracking, "answers", lambda client: next(answers, True))
+    monkeypatch.setattr(tracking, "answers", lambda client: next(answers, True))
 
     def fail_first(order, outcome):
         if len(worker.orders) == 1:

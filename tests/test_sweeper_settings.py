@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from samerun import search
+from samerun import search, tracking
 from samerun.config import UserError
-from samerun.sweeper import loop
 from test_sweeper import Killed, answering, runs, states, study, sweep
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
@@ -76,7 +75,7 @@ def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
 ):
     words = ("sweep.sampler=grid", "sweep.enqueue=[{model.dropout:0.2,model.l2:0.1}]")
     with monkeypatch.context() as patched:
-        patched.setattr(loop.tracking, "create_child", killed)
+        patched.setattr(tracking, "create_child", killed)
         with pytest.raises(Killed):
             sweep(*words, space=SQUARE, n=40)
     assert states() == ["RUNNING"]
@@ -139,7 +138,7 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
     worker, project, capsys, monkeypatch, before, after
 ):
     with monkeypatch.context() as patched:
-        patched.setattr(loop.tracking, "create_child", killed)
+        patched.setattr(tracking, "create_child", killed)
         with pytest.raises(Killed):
             sweep(space=(before,))
     assert sweep("sweep.extend=true", space=(after,)) == 2

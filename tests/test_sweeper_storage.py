@@ -11,7 +11,7 @@ import pytest
 
 from conftest import until
 from samerun.search import holding, storage
-from samerun.sweeper import loop
+from samerun.sweeper import outages
 from test_sweeper import answering, children, states, study, sweep
 
 
@@ -57,7 +57,7 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
 def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, monkeypatch, capsys):
     """`tests/programs/sweep_locked.py --seconds 75` does it with the real times."""
     monkeypatch.setattr(storage, "_BUSY_SECONDS", 0.2)
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.1)
     locked, release = threading.Event(), threading.Event()
 
     def hold():

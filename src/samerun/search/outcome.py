@@ -1,14 +1,19 @@
 """How a trial ended: what a worker hands to the sweeper, as plain values."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from samerun.config import Faults, Policy, is_out_of_memory
 from samerun.redaction import redact
+
+OUTCOME_FILE = "outcome.json"
 
 
 class State(StrEnum):
@@ -53,21 +58,25 @@ class Outcome:
     memory_bytes: int = 0
 
 
-def to_json(outcome: Outcome) -> str:
-    """Writes an outcome for the trial's folder."""
-    return json.dumps(dataclasses.asdict(outcome))
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Writes how a trial ended into its folder, completely or not at all.
 
-
-def from_json(text: str) -> Outcome:
-    """Reads what `to_json` wrote.
-
-    Raises:
-        ValueError: it is something else.
+    On a full disk nothing is written: then only the sweep that waits for the trial learns it.
     """
-    plain = json.loads(text)
-    if not isinstance(plain, dict):
-        raise ValueError("not an outcome")
-    return Outcome(**{**plain, "state": State(str(plain.get("state")))})
+    file = folder / OUTCOME_FILE
+    new = file.with_name(f"{file.name}.new")
+    with contextlib.suppress(OSError):
+        new.write_text(json.dumps(dataclasses.asdict(outcome)), encoding="utf-8")
+        os.replace(new, file)
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """Returns how a trial ended, by its folder; `None` if it has not."""
+    try:
+        plain = json.loads((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
+        return Outcome(**{**plain, "state": State(str(plain.get("state")))})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def outcome_of(error: BaseException) -> Outcome:

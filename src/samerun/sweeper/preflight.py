@@ -90,6 +90,8 @@ def check_values(study: Any, space: search.Space) -> None:
     from optuna.distributions import check_distribution_compatibility
     from optuna.trial import TrialState
 
+    from samerun.search.optuna_internals import contains
+
     now = {entry.key: search.distribution(entry.space) for entry in space.entries}
     for trial in study.get_trials(deepcopy=False):
         for key, before in trial.distributions.items():
@@ -99,9 +101,9 @@ def check_values(study: Any, space: search.Space) -> None:
                 check_distribution_compatibility(before, now[key])
             except ValueError as error:
                 raise _unfit(key, str(error)) from error
-            value = before.to_internal_repr(trial.params[key])
-            if trial.state == TrialState.RUNNING and not now[key]._contains(value):
-                raise _unfit(key, f"trial {trial.number} goes on with {trial.params[key]}")
+            value = trial.params[key]
+            if trial.state == TrialState.RUNNING and not contains(now[key], before, value):
+                raise _unfit(key, f"trial {trial.number} goes on with {value}")
 
 
 def _unfit(key: str, why: str) -> UserError:

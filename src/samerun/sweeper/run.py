@@ -25,6 +25,7 @@ from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.inline import Inline
 from samerun.sweeper.executors.local import Slots, graphics_cards
 from samerun.sweeper.history import log_history
+from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import Plan
 from samerun.sweeper.trial_configs import Frozen, composed, parsed
@@ -292,7 +293,8 @@ def _run(
         progress = console.progress(plan, study)
         why = ""
         try:
-            why = Loop(plan, study, run, executor, progress, client, hold).run()
+            ledger = Ledger(plan, study, run, client)
+            why = Loop(plan, study, ledger, executor, progress, hold).run()
         except (KeyboardInterrupt, tracking.Terminated):
             progress.close()
             console.say_how_to_go_on(plan)

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config
-from samerun.search.outcome import Outcome, State, outcome_of, to_json
+from samerun.search.outcome import OUTCOME_FILE, Outcome, State, outcome_of, write_outcome
 
 if TYPE_CHECKING:
     from samerun.sweeper.trial_configs import Aims, Order
     from samerun.training import Result
 
-OUTCOME_FILE = "outcome.json"
 OUTPUT_FILE = "output.log"
 
 
@@ -55,7 +54,7 @@ def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
     if outcome.state is not State.stopped:
-        _write(folder / OUTCOME_FILE, to_json(outcome))
+        write_outcome(folder, outcome)
     return outcome
 
 
@@ -144,13 +143,6 @@ def _memory() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with contextlib.suppress(OSError):  # a full disk: the parent hears it by the future
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
 
 
 @contextlib.contextmanager

@@ -17,11 +17,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from samerun import config
-from samerun.search.outcome import Outcome, from_json
+from samerun.search.outcome import OUTCOME_FILE, Outcome, read_outcome
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.local import Slots
 from samerun.sweeper.trial_configs import Aims, Order
-from samerun.sweeper.worker import OUTCOME_FILE, concluded, results, run_trial
+from samerun.sweeper.worker import concluded, results, run_trial
 
 ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -127,14 +127,6 @@ def _write_order(order: Order) -> None:
     (folder / OUTCOME_FILE).unlink(missing_ok=True)
     plain = {"trial": config.as_dict(order.trial), "aims": dataclasses.asdict(order.aims)}
     (folder / ORDER_FILE).write_text(json.dumps(plain), encoding="utf-8")
-
-
-def read_outcome(folder: Path) -> Outcome | None:
-    """Returns what a trial wrote into its folder, `None` if it has not ended."""
-    try:
-        return from_json((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def launched_task(node: DictConfig) -> float:
