@@ -65,8 +65,8 @@ WITHIN_LEVEL = {
 }
 
 OWNERS = {
-    "hydra": {"config", "sweeper", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "sweeper", "cli", "hydra_plugins"},
+    "hydra": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "search", "sweeper", "cli", "hydra_plugins"},
     "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
     "optuna": {"search", "report", "sweeper"},
     "distributed": {"sweeper"},

@@ -5,6 +5,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from samerun import config, data, search
+from samerun.search.objectives import check_sweep, objectives_of
 
 CONF, EXPERIMENTS = config.folder("conf"), config.folder("experiments")
 REQUIRED = {
@@ -96,9 +97,9 @@ def space_of(name):
     """Returns the space of a sweep over digits_cnn, which has to fit it."""
     words = ["experiment=digits_cnn", f"sweep={name}"]
     base, sweep = config.compose(words[:1]).config, composed_sweep(*words)
-    config.check_sweep(sweep, base, data.describe(base.dataset))
+    check_sweep(sweep, base, data.describe(base.dataset))
     space = search.parse_space(words, sweep.params)
-    search.check_sampler(sweep, space, len(config.objectives_of(sweep, base)))
+    search.check_sampler(sweep, space, len(objectives_of(sweep, base)))
     return space
 
 

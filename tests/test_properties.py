@@ -20,10 +20,10 @@ from omegaconf import OmegaConf
 
 from samerun import config, search
 from samerun.config import Sampler, UserError
-from samerun.config.space import Choices, Numbers
-from samerun.config.space_words import Wanted, entry_space, understood
 from samerun.config.store import GROUPS
 from samerun.config.stored import changed as changed_stored
+from samerun.search.domains import Categorical, Dimension, Numeric, exact
+from samerun.search.grammar import FieldType, entry_space, understood
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 settings.register_profile(
@@ -177,7 +177,7 @@ KINDS = st.sampled_from(["any", "real", "whole"])
 
 def read(word, kind="any"):
     """The space of one word of the command line."""
-    return entry_space(understood(word, "key"), "key", Wanted(kind=kind), lambda group: ())
+    return entry_space(understood(word, "key"), "key", FieldType(kind=kind), lambda group: ())
 
 
 @settings(FIXED, max_examples=300)
@@ -223,9 +223,7 @@ def test_an_interval_holds_both_of_its_ends(one, other, is_log):
 def test_choices_are_read_back_from_their_words(values):
     words = [{True: "true", False: "false"}.get(v, str(v)) if isinstance(v, bool) else str(v)
              for v in values]  # fmt: skip
-    if len({config.space.exact(v) if isinstance(v, int | float) else v for v in values}) < len(
-        values
-    ):
+    if len({exact(v) if isinstance(v, int | float) else v for v in values}) < len(values):
         with pytest.raises(UserError, match="twice"):
             read(f"key={','.join(words)}")
         return
@@ -257,7 +255,7 @@ def spaces(draw):
             max_size=4,
         )
     )
-    entries = [config.Entry(key=f"k{n}", space=read(f"k{n}={w}")) for n, w in enumerate(words)]
+    entries = [Dimension(key=f"k{n}", space=read(f"k{n}={w}")) for n, w in enumerate(words)]
     return search.Space(entries=tuple(entries), fixed=())
 
 
@@ -298,10 +296,10 @@ def test_what_a_sampler_draws_is_in_the_space_and_written_to_the_last_bit(space,
 def check_drawn(entry, value):
     """A drawn value is one of the space's, and the same when it is read back."""
     space = entry.space
-    if isinstance(space, Choices):
+    if isinstance(space, Categorical):
         assert value in space.values
     else:
-        assert isinstance(space, Numbers)
+        assert isinstance(space, Numeric)
         assert space.low <= value <= space.high
         assert not space.step or value in space.points
         assert not space.is_int or int(value) == value
@@ -327,7 +325,7 @@ def test_any_word_is_understood_or_refused_in_one_sentence(text, key):
     with only_sentences():
         found = understood(key + text, "key")
         if found.is_sweep_override():
-            entry_space(found, "key", Wanted(kind="real"), lambda group: ["a", "b"])
+            entry_space(found, "key", FieldType(kind="real"), lambda group: ["a", "b"])
 
 
 GRAMMAR = "(),[]{}=:+-.~'\"\\ \t$*@/!%&|<>0123456789eEnaif" + "rangeintervalchoicetaglogsort"
@@ -339,7 +337,7 @@ def test_words_made_of_the_grammars_own_signs_never_end_in_a_traceback(text):
     with only_sentences():
         found = understood(f"optimizer.learning_rate={text}", "key")
         if found.is_sweep_override():
-            space = entry_space(found, "key", Wanted(kind="any"), lambda group: ["a", "b"])
+            space = entry_space(found, "key", FieldType(kind="any"), lambda group: ["a", "b"])
             assert space.num_points is None or space.num_points > 0
 
 

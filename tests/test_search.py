@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from samerun import config, search
 from samerun.config import UserError
-from samerun.config.space import Numbers
+from samerun.search.domains import Numeric
+from samerun.search.objectives import check_sweep, directions_of, objectives_of
 
 compose = functools.cache(lambda words: config.compose(list(words)).config)
 
@@ -53,7 +54,7 @@ def test_numbers_are_those_that_the_words_say_and_the_key_takes(
     word, low, high, step, is_int, is_log
 ):
     space = parse(word).entries[0].space
-    wanted = Numbers(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
+    wanted = Numeric(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
     assert space == wanted
     assert type(space.low) is type(low)
 
@@ -401,7 +402,7 @@ def digits():
 )
 def test_an_aim_that_cannot_be_is_refused_in_one_sentence(changes, sentence):
     with pytest.raises(UserError) as caught:
-        config.check_sweep(sweep(**changes), *digits())
+        check_sweep(sweep(**changes), *digits())
     assert sentence in str(caught.value)
 
 
@@ -409,19 +410,19 @@ def test_an_aim_that_cannot_be_is_refused_in_one_sentence(changes, sentence):
 def test_a_budget_of_one_objective_is_refused_with_several(key, limit):
     both = ["validation/loss", "num_parameters"]
     made = sweep(objectives=both, pruner=config.Pruner.none)
-    config.check_sweep(made, *digits())
+    check_sweep(made, *digits())
     object.__setattr__(made.budget, key, limit)
     with pytest.raises(UserError, match=rf"^sweep\.budget\.{key}: received {limit:g} with 2 obj"):
-        config.check_sweep(made, *digits())
+        check_sweep(made, *digits())
 
 
 def test_hyperband_needs_an_epoch_for_its_first_rung():
     cfg, spec = digits()
     made = sweep(pruner=config.Pruner.hyperband)
-    config.check_sweep(made, cfg, spec)
+    check_sweep(made, cfg, spec)
     object.__setattr__(made.hyperband, "min_epochs", 21)
     with pytest.raises(UserError, match=r"received 21, expected at most training\.epochs \(20\)"):
-        config.check_sweep(made, cfg, spec)
+        check_sweep(made, cfg, spec)
 
 
 @pytest.mark.parametrize(
@@ -435,8 +436,8 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
 def test_the_direction_follows_the_name(objectives, directions):
     made = sweep(objectives=objectives, pruner=config.Pruner.none)
     cfg, spec = digits()
-    config.check_sweep(made, cfg, spec)
-    assert config.directions_of(made, config.objectives_of(made, cfg)) == directions
+    check_sweep(made, cfg, spec)
+    assert directions_of(made, objectives_of(made, cfg)) == directions
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from samerun.cli.words import (
 from samerun.config import UserError
 from samerun.escaping import for_screen
 from samerun.redaction import redact
+from samerun.search.grammar import understood
 
 if TYPE_CHECKING:
     from samerun.tracking import StoredRun
@@ -123,7 +124,7 @@ def without_password(words: Sequence[str]) -> list[str]:
     for word in words:
         hidden = redact(word)
         if hidden != word and word.lstrip("+").startswith("tracking.uri="):
-            uri = config.understood(word, "tracking.uri").value()
+            uri = understood(word, "tracking.uri").value()
             if not isinstance(uri, str):
                 raise UserError(
                     f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "

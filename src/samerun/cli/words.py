@@ -8,6 +8,8 @@ from samerun import config
 from samerun.config import UserError
 from samerun.config.errors import nearest
 from samerun.redaction import redact_override
+from samerun.search.grammar import understood
+from samerun.search.parse_space import check_one_value
 
 _WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -101,13 +103,13 @@ def check_words(flags: Sequence[str], plain: Sequence[str]) -> None:
     """
     known: dict[str, tuple[str, bool]] = {}
     for word in plain:
-        override = config.understood(word, re.split(r"[=\s]", word.lstrip("+~"))[0])
+        override = understood(word, re.split(r"[=\s]", word.lstrip("+~"))[0])
         key = str(override.get_key_element()).lstrip("+~")
         setting = key.partition(".")[0]
         if setting == "trial" and word != "trial=null":
             raise UserError(f"{key}: only a sweep says which trial a run is: leave it out.")
         if setting == "sweep":
-            config.check_one_value(word)
+            check_one_value(word)
         before, does_vary = known.get(key, ("", False))
         if before and (key == "sweep" or does_vary or override.is_sweep_override()):
             raise UserError(

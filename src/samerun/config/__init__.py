@@ -1,12 +1,5 @@
 """Everything a run can be told: typed, checked, and known before TensorFlow is imported."""
 
-from samerun.config.aims import (
-    NUM_PARAMETERS,
-    check_sweep,
-    directions_of,
-    objective_names,
-    objectives_of,
-)
 from samerun.config.check import check, epoch_metrics, loss_of, metrics_of, should_rise
 from samerun.config.checkpoint import AfterSuccess, Checkpoint, Trial
 from samerun.config.datasets import (
@@ -103,8 +96,6 @@ from samerun.config.schedules import (
     Schedule,
     Step,
 )
-from samerun.config.space import Choices, Entry, Numbers
-from samerun.config.space_words import understood
 from samerun.config.spec import DataSpec, Layout, Task
 from samerun.config.store import (
     GROUPS,
@@ -136,7 +127,6 @@ from samerun.config.sweep import (
     Policy,
     Sweep,
 )
-from samerun.config.swept import Swept, check_one_value, read_space
 from samerun.config.training import (
     LOSSES,
     METRICS,

@@ -14,7 +14,7 @@ def build_pruner(cfg: Sweep, direction: str, max_epochs: int) -> "optuna.pruners
     """Makes the pruner of a sweep.
 
     Args:
-        cfg: the sweep; `config.check_sweep` has checked it.
+        cfg: the sweep; `objectives.check_sweep` has checked it.
         direction: `minimize` or `maximize`. Optuna's pruners take it from the study.
         max_epochs: `training.epochs`.
     """

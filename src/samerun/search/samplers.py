@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Choices, Sampler, Sweep, UserError, listed
+from samerun.config import Sampler, Sweep, UserError, listed
+from samerun.search.domains import Categorical
 
 if TYPE_CHECKING:
     import optuna
@@ -109,7 +110,7 @@ def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:
         ]
     at_random = []
     for entry in space.entries:
-        is_choice = isinstance(entry.space, Choices) and cfg.sampler is Sampler.cmaes
+        is_choice = isinstance(entry.space, Categorical) and cfg.sampler is Sampler.cmaes
         knows_no_conditions = cfg.sampler in (Sampler.cmaes, Sampler.gp, Sampler.qmc)
         if is_choice or (entry.when and knows_no_conditions):
             at_random.append(entry.key)

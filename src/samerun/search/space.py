@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Choices, Config, Entry, Numbers, UserError, listed, nearest, read_space
+from samerun.config import Config, UserError, listed, nearest
+from samerun.search.domains import Categorical, Dimension, Numeric
+from samerun.search.parse_space import read_space
 
 if TYPE_CHECKING:
     import optuna
@@ -25,11 +27,11 @@ class Space:
         notes: what was decided for the user, one sentence each.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Dimension, ...]
     fixed: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-    def active(self, chosen: Mapping[str, Any]) -> Iterator[Entry]:
+    def active(self, chosen: Mapping[str, Any]) -> Iterator[Dimension]:
         """Yields the entries that are tried where these options were chosen."""
         return (entry for entry in self.entries if entry.holds(chosen))
 
@@ -102,7 +104,7 @@ class Space:
         yield from self._branches({}, [entry for entry in self.entries if entry.is_group])
 
     def _branches(
-        self, chosen: dict[str, str], groups: Sequence[Entry]
+        self, chosen: dict[str, str], groups: Sequence[Dimension]
     ) -> Iterator[dict[str, str]]:
         if not groups:
             yield chosen
@@ -111,7 +113,7 @@ class Space:
         if not first.holds(chosen):
             yield from self._branches(chosen, rest)
             return
-        assert isinstance(first.space, Choices)
+        assert isinstance(first.space, Categorical)
         for option in first.space.words:
             yield from self._branches({**chosen, first.key: option}, rest)
 
@@ -209,11 +211,11 @@ def parse_space(
     return Space(entries=swept.entries, fixed=swept.fixed, notes=swept.notes)
 
 
-def distribution(space: Choices | Numbers) -> "BaseDistribution":
+def distribution(space: Categorical | Numeric) -> "BaseDistribution":
     """Returns Optuna's distribution; both of its ends are the space's."""
     from optuna import distributions
 
-    if isinstance(space, Choices):
+    if isinstance(space, Categorical):
         return distributions.CategoricalDistribution(space.values)
     if space.is_int:
         low, high, step = int(space.low), int(space.high), int(space.step or 1)
@@ -221,9 +223,9 @@ def distribution(space: Choices | Numbers) -> "BaseDistribution":
     return distributions.FloatDistribution(space.low, space.high, log=space.is_log, step=space.step)
 
 
-def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:
+def _suggested(trial: "optuna.Trial", entry: Dimension) -> Any:
     space = entry.space
-    if isinstance(space, Choices):
+    if isinstance(space, Categorical):
         return trial.suggest_categorical(entry.key, space.values)
     if space.is_int:
         low, high, step = int(space.low), int(space.high), int(space.step or 1)
@@ -232,13 +234,13 @@ def _suggested(trial: "optuna.Trial", entry: Entry) -> Any:
     return space.read(found)
 
 
-def _read(entry: Entry, given: Any) -> Any:
+def _read(entry: Dimension, given: Any) -> Any:
     try:
         return entry.space.read(given)
     except ValueError as error:
         raise UserError(
             f"sweep.enqueue: received {entry.key}={given}, expected one of {entry.space}."
-            if isinstance(entry.space, Choices)
+            if isinstance(entry.space, Categorical)
             else f"sweep.enqueue: received {entry.key}={given}, expected {entry.space}."
         ) from error
 
@@ -250,11 +252,11 @@ def _last(key: str) -> str:
 def _shown(plain: Mapping[str, Any]) -> str:
     """Returns an entry that `as_dict` wrote down as it is shown."""
     kept = plain["space"]
-    space: Choices | Numbers
+    space: Categorical | Numeric
     if isinstance(kept, list):
-        space = Choices(tuple(kept), tuple(kept))
+        space = Categorical(tuple(kept), tuple(kept))
     else:
         ends = {name: kept[name] for name in ("low", "high", "step")}
-        space = Numbers(**ends, is_int=kept["int"], is_log=kept["log"])
+        space = Numeric(**ends, is_int=kept["int"], is_log=kept["log"])
     when = {group: tuple(names) for group, names in plain["when"].items()}
-    return str(Entry(key="", space=space, when=when))
+    return str(Dimension(key="", space=space, when=when))

@@ -5,6 +5,7 @@ from typing import Any
 
 from samerun import config, data, search
 from samerun.config import UserError
+from samerun.search.objectives import check_sweep
 from samerun.sweeper.trial_configs import Frozen
 
 _MOST_MODELS = 24
@@ -30,7 +31,7 @@ def check_branches(
         cfg = frozen.composition(values).config
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
-        config.check_sweep(sweep, cfg, spec)
+        check_sweep(sweep, cfg, spec)
         label = _label(values, cfg)
         key = repr((cfg.model, cfg.dataset))
         found.setdefault(key, (label, cfg))

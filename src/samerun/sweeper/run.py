@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from samerun import config, data, identity, search, tracking
 from samerun.config import UserError
 from samerun.redaction import redact
+from samerun.search.objectives import directions_of, objectives_of
 from samerun.sweeper import console, preflight
 from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
@@ -117,7 +118,7 @@ def _plan(
         threads = settings.dask.cores  # the same on every machine, as they are part of a run
     frozen = Frozen(compose, space, threads)
     base = frozen.base()
-    objectives = config.objectives_of(settings, base)
+    objectives = objectives_of(settings, base)
     search.check_sampler(settings, space, len(objectives))
     name = settings.study or _name(master, base)
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
@@ -136,7 +137,7 @@ def _plan(
         folder=_folder(master, name),
         storage=search.storage_url(settings.storage),
         objectives=objectives,
-        directions=config.directions_of(settings, objectives),
+        directions=directions_of(settings, objectives),
         n_trials=search.num_trials(settings, space),
         workers=workers,
     )

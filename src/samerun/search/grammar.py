@@ -22,8 +22,8 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from samerun.config.errors import UserError, listed, nearest
-from samerun.config.space import Choices, Numbers, Value, exact
 from samerun.redaction import redact_override, redact_value
+from samerun.search.domains import Categorical, Numeric, Value, exact
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -33,7 +33,7 @@ _TAGS = {"log", "int", "float"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class FieldType:
     """What kind of value a key takes, as far as a search space has to know.
 
     Args:
@@ -92,8 +92,8 @@ def parsed(word: str, where: str) -> Override:
 
 
 def entry_space(
-    override: Override, where: str, wanted: Wanted, options: Callable[[str], Sequence[str]]
-) -> Choices | Numbers:
+    override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
+) -> Categorical | Numeric:
     """Returns what a key may be.
 
     Args:
@@ -125,8 +125,8 @@ def entry_space(
 
 
 def _choices(
-    override: Override, where: str, wanted: Wanted, options: Callable[[str], Sequence[str]]
-) -> Choices:
+    override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
+) -> Categorical:
     value = override.value()
     if isinstance(value, Glob):
         values: list[Value] = [*value.filter(list(options(override.key_or_group)))]
@@ -148,7 +148,7 @@ def _choices(
         raise UserError(f"{where}: received {doubled[0]} twice.")
     for item in values:
         _check_allowed(item, where, wanted)
-    return Choices(tuple(values), tuple(words))
+    return Categorical(tuple(values), tuple(words))
 
 
 def _value(item: Any, word: str) -> Value:
@@ -157,13 +157,13 @@ def _value(item: Any, word: str) -> Value:
     return item if item is None or isinstance(item, bool | int | float | str) else word
 
 
-def _check_allowed(value: Value, where: str, wanted: Wanted) -> None:
+def _check_allowed(value: Value, where: str, wanted: FieldType) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and wanted.allowed is not None and value not in wanted.allowed:
         raise UserError(f"{where}: the space holds {value:g}, expected {wanted.allowed}.")
 
 
-def _interval(value: IntervalSweep, where: str) -> Numbers:
+def _interval(value: IntervalSweep, where: str) -> Numeric:
     low, high = value.start, value.end
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"{where}: received interval({low},{high}), expected two finite ends.")
@@ -172,10 +172,10 @@ def _interval(value: IntervalSweep, where: str) -> Numbers:
             f"{where}: received interval({low:g},{high:g}), expected the smaller end first: "
             f"interval({high:g},{low:g})."
         )
-    return Numbers(low=low, high=high)
+    return Numeric(low=low, high=high)
 
 
-def _range(value: RangeSweep, where: str) -> Numbers:
+def _range(value: RangeSweep, where: str) -> Numeric:
     assert value.start is not None
     assert value.stop is not None
     given = (value.start, value.stop, value.step)
@@ -189,10 +189,10 @@ def _range(value: RangeSweep, where: str) -> Numbers:
     ends = sorted([start, start + (count - 1) * step])
     is_int = all(isinstance(number, int) for number in given)
     kind: Callable[[Decimal], float] = int if is_int else float
-    return Numbers(low=kind(ends[0]), high=kind(ends[1]), step=kind(abs(step)), is_int=is_int)
+    return Numeric(low=kind(ends[0]), high=kind(ends[1]), step=kind(abs(step)), is_int=is_int)
 
 
-def _as_wanted(space: Numbers, tags: set[str], where: str, wanted: Wanted) -> Numbers:
+def _as_wanted(space: Numeric, tags: set[str], where: str, wanted: FieldType) -> Numeric:
     """A whole number for a key that takes no other, any number for one that does."""
     is_int = "int" in tags or wanted.kind == "whole" or (space.is_int and wanted.kind == "any")
     low, high, step = space.low, space.high, space.step
@@ -210,7 +210,7 @@ def _as_wanted(space: Numbers, tags: set[str], where: str, wanted: Wanted) -> Nu
         raise UserError(f"{where}: received log with a step, expected one of them.")
     for end in (low, high):
         _check_allowed(end, where, wanted)
-    return Numbers(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
+    return Numeric(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
 
 
 def known_option(name: str, group: str, where: str, options: Callable[[str], Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ Value = bool | int | float | str | None
 
 
 @dataclass(frozen=True)
-class Choices:
+class Categorical:
     """One of several values.
 
     Args:
@@ -72,7 +72,7 @@ class Choices:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class Numeric:
     """A number between two ends, both of which belong to it.
 
     Args:
@@ -157,7 +157,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class Dimension:
     """One key of a search space.
 
     Args:
@@ -169,7 +169,7 @@ class Entry:
     """
 
     key: str
-    space: Choices | Numbers
+    space: Categorical | Numeric
     is_group: bool = False
     prefix: str = ""
     when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

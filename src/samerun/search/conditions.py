@@ -8,7 +8,7 @@ from typing import Any
 
 from samerun.config import store
 from samerun.config.root import Config
-from samerun.config.space_words import Wanted
+from samerun.search.grammar import FieldType
 
 Compose = Callable[[Sequence[str]], Config]
 
@@ -43,7 +43,7 @@ class Branches:
             return top
         return "experiment" if "experiment" in self._groups and top != "experiment" else None
 
-    def wanted(self, key: str) -> dict[str, Wanted | None]:
+    def wanted(self, key: str) -> dict[str, FieldType | None]:
         """Returns what the key takes under each option of its chooser, `None` where it is not."""
         chooser, path = self.chooser(key), path_of(key)
         if path[0] not in store.GROUPS or len(path) == 1:
@@ -73,7 +73,7 @@ def path_of(key: str) -> list[str]:
     return key.partition("@")[0].replace("/", ".").split(".")
 
 
-def _wanted(kind: Any, path: Sequence[str]) -> Wanted | None:
+def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
     """Returns what the field at the end of the path takes, `None` if there is no such field."""
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     if path[0] not in fields:
@@ -83,21 +83,21 @@ def _wanted(kind: Any, path: Sequence[str]) -> Wanted | None:
     if isinstance(inner, types.UnionType):
         inner = next(part for part in typing.get_args(inner) if part is not types.NoneType)
     if dataclasses.is_dataclass(inner):
-        return _wanted(inner, rest) if rest else Wanted(kind="word")
+        return _wanted(inner, rest) if rest else FieldType(kind="word")
     if rest and typing.get_origin(inner) is dict:
-        return Wanted(kind="any")
+        return FieldType(kind="any")
     if rest and typing.get_origin(inner) is list and rest[0].isdecimal():
         inner, rest = typing.get_args(inner)[0], rest[1:]
     if rest:
         return None
     names: dict[Any, str] = {int: "whole", float: "real", Any: "any"}
-    return Wanted(kind=names.get(inner, "word"), allowed=allowed)
+    return FieldType(kind=names.get(inner, "word"), allowed=allowed)
 
 
-def together(wanted: Iterable[Wanted]) -> Wanted:
+def together(wanted: Iterable[FieldType]) -> FieldType:
     """Returns what a key takes that takes all of these in one branch or another."""
     several = list(wanted)
     kinds = {one.kind for one in several}
     if len(kinds) == 1:
         return several[0]
-    return Wanted(kind="whole" if kinds == {"whole", "real"} else "any")
+    return FieldType(kind="whole" if kinds == {"whole", "real"} else "any")

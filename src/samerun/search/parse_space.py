@@ -8,11 +8,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from samerun.config import store
-from samerun.config.branches import Branches, Compose, path_of, together
 from samerun.config.errors import UserError, listed, nearest
-from samerun.config.space import Choices, Entry
-from samerun.config.space_words import Wanted, entry_space, known_option, parsed
 from samerun.redaction import redact_override
+from samerun.search.conditions import Branches, Compose, path_of, together
+from samerun.search.domains import Categorical, Dimension
+from samerun.search.grammar import FieldType, entry_space, known_option, parsed
 
 Options = Callable[[str], Sequence[str]]
 _OWN = ("sweep", "hydra", "trial")  # about the sweep itself
@@ -28,7 +28,7 @@ class Swept:
         notes: what was decided for the user, one sentence each.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Dimension, ...]
     fixed: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -171,8 +171,8 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
 
 
 def _group(one: _Given, options: Options) -> tuple[str, ...]:
-    space = entry_space(one.override, one.where, Wanted(kind="word"), options)
-    assert isinstance(space, Choices)
+    space = entry_space(one.override, one.where, FieldType(kind="word"), options)
+    assert isinstance(space, Categorical)
     return tuple(known_option(word, one.key, one.where, options) for word in space.words)
 
 
@@ -203,15 +203,15 @@ def _entry(
     branches: Branches,
     options: Options,
     notes: list[str],
-) -> Entry:
+) -> Dimension:
     prefix = "++" if one.override.is_force_add() else "+" * one.override.is_add()
     if one.is_group(options):
         names = _group(one, options)
         when = _where_it_exists(one, when, branches, notes)[0] if "/" in one.key else when
-        space = Choices(names, names)
-        return Entry(key=one.key, space=space, is_group=True, prefix=prefix, when=when)
+        space = Categorical(names, names)
+        return Dimension(key=one.key, space=space, is_group=True, prefix=prefix, when=when)
     when, wanted = _where_it_exists(one, when, branches, notes)
-    return Entry(
+    return Dimension(
         key=one.key,
         space=entry_space(one.override, one.where, wanted, options),
         prefix=prefix,
@@ -221,7 +221,7 @@ def _entry(
 
 def _where_it_exists(
     one: _Given, when: dict[str, tuple[str, ...]], branches: Branches, notes: list[str]
-) -> tuple[dict[str, tuple[str, ...]], Wanted]:
+) -> tuple[dict[str, tuple[str, ...]], FieldType]:
     """Narrows the conditions to the branches that have the key, and says what it takes there."""
     found, chooser = branches.wanted(one.key), branches.chooser(one.key)
     if chooser in when:
@@ -249,7 +249,7 @@ def _where_it_exists(
     return when, together(has.values())
 
 
-def _ordered(entries: Sequence[Entry]) -> list[Entry]:
+def _ordered(entries: Sequence[Dimension]) -> list[Dimension]:
     """Groups first, and every entry after the groups that it depends on."""
     done = [entry for entry in entries if entry.is_group and not entry.when]
     known = {entry.key for entry in done}
