@@ -24,7 +24,7 @@ from samerun.replay import afresh
 from samerun.search.optuna_internals import reopen_trial
 from samerun.search.outcome import OUTCOME_FILE, Outcome, State
 from samerun.sweeper.history import log_history
-from samerun.sweeper.plan import Plan
+from samerun.sweeper.plan import SweepPlan
 
 _TRIAL_STATES = {State.complete: TrialState.COMPLETE, State.pruned: TrialState.PRUNED}
 
@@ -67,11 +67,10 @@ class Ledger:
         plan: what the sweep does.
         study: the study.
         run: the sweep's own run.
-        client: MLflow's client for the runs of the trials.
     """
 
-    def __init__(self, plan: Plan, study: optuna.Study, run: tracking.Run, client: Any) -> None:
-        self._plan, self._study, self._run, self._client = plan, study, run, client
+    def __init__(self, plan: SweepPlan, study: optuna.Study, run: tracking.Run) -> None:
+        self._plan, self._study, self._run, self._client = plan, study, run, plan.client
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get("samerun.seconds", 0.0))
 
@@ -114,7 +113,7 @@ class Ledger:
         """Gives the study a sampler for one trial, seeded by its number."""
         plan = self._plan
         self._study.sampler = search.build_sampler(
-            plan.sweep, plan.space, plan.base.seed, len(plan.objectives), number
+            plan.settings, plan.space, plan.base.seed, len(plan.objectives.names), number
         )
 
     def _begin(self, trial: optuna.Trial) -> ActiveTrial:
@@ -130,7 +129,7 @@ class Ledger:
         )
         trial.set_user_attr("samerun.run", run_id)
         trial.set_user_attr("samerun.name", name)
-        trial.set_user_attr("samerun.words", self._plan.frozen.words(values))
+        trial.set_user_attr("samerun.words", self._plan.configs.words(values))
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
     def num_retries(self, active: ActiveTrial) -> int:
@@ -166,7 +165,9 @@ class Ledger:
             if value not in (None, ""):
                 active.trial.set_user_attr(key, value)
         state = _TRIAL_STATES.get(outcome.state, TrialState.FAIL)
-        values = [outcome.values[name] for name in self._plan.objectives if name in outcome.values]
+        values = [
+            outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
+        ]
         reported = values if state is TrialState.COMPLETE else None
         self._study.tell(active.number, reported, state, skip_if_finished=True)
         self._study.set_user_attr("samerun.seconds", self.seconds())

@@ -29,7 +29,7 @@ from samerun.sweeper import limits, outages
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.ledger import ActiveTrial, Ledger
 from samerun.sweeper.outages import Outage
-from samerun.sweeper.plan import Plan
+from samerun.sweeper.plan import SweepPlan
 from samerun.sweeper.signals import StopSignals
 from samerun.sweeper.worker import run_trial
 
@@ -61,7 +61,7 @@ class Loop:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: SweepPlan,
         study: "optuna.Study",
         ledger: Ledger,
         executor: Executor,
@@ -192,7 +192,7 @@ class Loop:
         return ""
 
     def _used_up(self) -> str | None:
-        return limits.reached(self._plan.sweep.budget, self._study, self._ledger.seconds())
+        return limits.reached(self._plan.settings.budget, self._study, self._ledger.seconds())
 
     def _resume(self, frozen: FrozenTrial) -> None:
         """Resumes a trial, or only settles it if it ended without the study being told."""
@@ -223,7 +223,7 @@ class Loop:
         if written is not None:  # its worker was killed just afterwards
             return written
         if active.is_too_long:
-            seconds = self._plan.sweep.trial_seconds
+            seconds = self._plan.settings.trial_seconds
             reason = f"time limit of {seconds:g} s, inside an epoch: its worker was killed"
             return Outcome(state=State.time_limit, reason=reason)
         if self._is_stopping():
@@ -239,7 +239,7 @@ class Loop:
         if outcome.state in (State.complete, State.pruned):
             self._record(active, outcome)
             return
-        faults = self._plan.sweep.faults
+        faults = self._plan.settings.faults
         if outcome.state in (State.error, State.store_away) and self._met_outage(active):
             self._retry(active, outcome)
             return
@@ -257,7 +257,7 @@ class Loop:
         if policy is Policy.stop:
             text = f"trial {active.number} failed ({outcome.reason}): the sweep ends"
             return SweepFailed(text)
-        num, most = self._ledger.num_failed(), self._plan.sweep.max_failures
+        num, most = self._ledger.num_failed(), self._plan.settings.max_failures
         if most is not None and num > most:
             return SweepFailed(f"{num} trials failed, and sweep.max_failures is {most}")
         return None
@@ -300,7 +300,7 @@ class Loop:
             self._ledger.mark_stopped(True)
         for future, active in self._pending.items():
             seconds = self._executor.seconds(future)
-            if limits.is_overdue(self._plan.sweep.trial_seconds, seconds):
+            if limits.is_overdue(self._plan.settings.trial_seconds, seconds):
                 active.is_too_long = True
             if active.is_too_long or limits.is_stop_overdue(self._stopped_at):
                 self._executor.kill(future)

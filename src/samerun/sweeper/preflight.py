@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from samerun import config, data, search
+from samerun import config, data, search, tracking
 from samerun.config import UserError
 from samerun.search.objectives import check_sweep
 from samerun.sweeper.trial_configs import Frozen
@@ -59,6 +59,25 @@ def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, 
     values = space.named(entry)
     search.check_point(sweep, space, values)
     return values
+
+
+def enqueued_points(
+    sweep: config.Sweep, space: search.Space, uri: str | None
+) -> tuple[dict[str, Any], ...]:
+    """Returns the points to try first: values that were given, or those of recorded runs.
+
+    Raises:
+        UserError: there is no such run, or a point is not in the space.
+    """
+    points: list[dict[str, Any]] = []
+    for entry in sweep.enqueue:
+        if isinstance(entry, str):
+            (run,) = tracking.find_runs([entry], uri=uri)
+            points.append(space.point(run.params))
+            search.check_point(sweep, space, points[-1])
+        else:
+            points.append(enqueued(sweep, space, entry))
+    return tuple(points)
 
 
 def _points(frozen: Frozen, space: search.Space) -> Iterator[dict[str, Any]]:

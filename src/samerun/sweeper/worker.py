@@ -20,7 +20,8 @@ from samerun import config
 from samerun.search.outcome import OUTCOME_FILE, Outcome, State, outcome_of, write_outcome
 
 if TYPE_CHECKING:
-    from samerun.sweeper.trial_configs import Aims, Order
+    from samerun.search.objectives import Objectives
+    from samerun.sweeper.trial_configs import Order
     from samerun.training import Result
 
 OUTPUT_FILE = "output.log"
@@ -33,7 +34,7 @@ def run_trial(order: "Order") -> Outcome:
     the MLflow run was ended, so that a sweep whose own process was killed before it could tell the
     study does so when it goes on, without training again.
     """
-    return concluded(Path(order.folder), lambda: results(order.aims, _train(order)))
+    return concluded(Path(order.folder), lambda: results(order.objectives, _train(order)))
 
 
 def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
@@ -78,11 +79,11 @@ def _train(order: "Order") -> "Result":
     return result
 
 
-def results(aims: "Aims", result: "Result") -> Outcome:
+def results(objectives: "Objectives", result: "Result") -> Outcome:
     """Returns the outcome of a run that came to its end."""
     values = {
-        name: objective(result, name, direction, from_best=aims.from_best)
-        for name, direction in zip(aims.objectives, aims.directions, strict=True)
+        name: objective(result, name, direction, from_best=objectives.from_best)
+        for name, direction in zip(objectives.names, objectives.directions, strict=True)
     }
     epochs = len(next(iter(result.history.values()), []))
     bad = [name for name, value in values.items() if not math.isfinite(value)]

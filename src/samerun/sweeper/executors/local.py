@@ -70,6 +70,10 @@ class Slots(Executor):
             if self._slots[index] is None:
                 self._replace(index)
 
+    def num_workers(self) -> int:
+        """Returns the number of processes, whether they have started or not."""
+        return len(self._slots)
+
     def free(self) -> int:
         """Counts the slots without a function."""
         return sum(_is_free(slot) for slot in self._slots)
