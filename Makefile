@@ -10,7 +10,8 @@ train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
 
 test: $(READY) ## run the tests, without the slow ones
-	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest tests/unit -m "not slow" -n 2
+	$(BIN)/pytest tests/training tests/system -m "not slow" -n 2
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

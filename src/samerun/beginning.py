@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from samerun import identity, uncommitted
+from samerun import tags as tag
 from samerun.config import Composition, fingerprint, flatten
 from samerun.provenance import Provenance
 from samerun.tracking import Run
@@ -27,15 +28,15 @@ def describe_origin(run: Run, composition: Composition, provenance: Provenance) 
     cfg, code = composition.config, provenance.code
     run.log_params(flatten(cfg))
     tags = {
-        "samerun.model": cfg.model.kind,
-        "samerun.dataset": cfg.dataset.kind,
-        "samerun.fingerprint.config": fingerprint(cfg),
-        "samerun.fingerprint.code": code.digest,
-        "samerun.command": provenance.command,
+        tag.MODEL: cfg.model.kind,
+        tag.DATASET: cfg.dataset.kind,
+        tag.FINGERPRINT_CONFIG: fingerprint(cfg),
+        tag.FINGERPRINT_CODE: code.digest,
+        tag.COMMAND: provenance.command,
     }
     if code.commit:  # outside a git checkout nothing is known of either
-        tags |= {"mlflow.source.git.commit": code.commit, "samerun.commit": code.commit}
-        tags["samerun.dirty"] = str(code.is_dirty).lower()
+        tags |= {"mlflow.source.git.commit": code.commit, tag.COMMIT: code.commit}
+        tags[tag.DIRTY] = str(code.is_dirty).lower()
     if code.branch:
         tags["mlflow.source.git.branch"] = code.branch
     run.set_tags(tags)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from samerun import provenance
 from samerun.config import Config, fingerprint
-from samerun.config.own_code import files_of, imports_of, targets
+from samerun.user_code import files_of, imports_of, targets
 
 PACKAGE = "samerun/"
 """What the paths of the package's own files begin with."""

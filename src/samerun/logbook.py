@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from samerun import events, identity, optim, plots
+from samerun import tags as tag
 from samerun.beginning import (
     describe_origin as describe_origin,  # callers of version 0.1.0 find it here
 )
@@ -49,7 +50,7 @@ def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
             source=getattr(cfg.dataset, "path", cfg.dataset.kind),
         )
     whole = identity.of_run(cfg, dataset.fingerprint)
-    run.set_tags({"samerun.task": spec.task.value, "samerun.fingerprint": whole})
+    run.set_tags({tag.TASK: spec.task.value, tag.FINGERPRINT: whole})
     run.log_text(json.dumps(dataset.preprocessing.as_dict(), indent=2), "data/preprocessing.json")
 
 
@@ -60,9 +61,9 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
     run.log_text("\n".join(lines) + "\n", "model_summary.txt")
     run.set_tags(
         {
-            "samerun.num_parameters": str(model.count_params()),
-            "samerun.jit_compile": str(bool(model.jit_compile)).lower(),
-            "samerun.steps_per_execution": str(model.steps_per_execution),
+            tag.NUM_PARAMETERS: str(model.count_params()),
+            tag.JIT_COMPILE: str(bool(model.jit_compile)).lower(),
+            tag.STEPS_PER_EXECUTION: str(model.steps_per_execution),
         }
     )
     if not cfg.tracking.log_figures:
@@ -86,7 +87,7 @@ def write_results(
     """
     epochs = len(next(iter(result.history.values())))
     run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
-    run.set_tags({"samerun.weights": result.weights_digest, "samerun.result": result.sentence})
+    run.set_tags({tag.WEIGHTS: result.weights_digest, tag.RESULT: result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
     run.log_text(as_markdown(report), "evaluation/metrics.md")
     _log_predictions(run, report)

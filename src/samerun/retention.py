@@ -18,13 +18,11 @@ from samerun import checkpoints, tracking
 from samerun.config import AfterSuccess, Config
 from samerun.redaction import redact
 from samerun.tracking import Status, StoredRun
-from samerun.tracking.recovery import ALIVE_LOCK
-from samerun.tracking.spool import OUTBOX_FILE, Spool
+from samerun.tracking.delivery.spool import OUTBOX_FILE, Spool
+from samerun.tracking.recovery.dead_runs import ALIVE_LOCK
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints, in a run's folder and among its artifacts."""
-DROPPED_TAG = "samerun.checkpoints_dropped"
-"""Tag of a run whose checkpoints `samerun gc` has removed; says which run proves that it may."""
 
 _FILES = (checkpoints.LAST, checkpoints.PREVIOUS, checkpoints.BEST, *checkpoints.UPLOADED)
 # Never `start.npz`: without what a fork began with it could not be reproduced.

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from samerun.config.code import function, working_folder_first
+from samerun.user_code import function, working_folder_first
 
 
 def after(seconds, value):

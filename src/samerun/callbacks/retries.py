@@ -12,6 +12,7 @@ import keras
 from rich.console import Console
 
 from samerun import optim
+from samerun import tags as tag
 from samerun.callbacks import state as states
 from samerun.checkpoints import State
 from samerun.config import Config, OnMemory, OnNan, is_out_of_memory
@@ -172,7 +173,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         if self._number_of(policy) >= self.policy.max_retries:
             return False
         self.batch_size, self.held = size // 2, []
-        self.run.set_tags({"samerun.effective.batch_size": str(self.batch_size)})
+        self.run.set_tags({tag.BATCH_SIZE: str(self.batch_size)})
         self._note(
             policy,
             "out of memory",
@@ -198,6 +199,6 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         writer.writeheader()
         writer.writerows(self.events)
         self.run.log_text(text.getvalue(), EVENTS_FILE)
-        self.run.set_tags({"samerun.retries": str(len(self.events))})
+        self.run.set_tags({tag.RETRIES: str(len(self.events))})
         line = f"{reason}: {consequence} (retry {number} of {self.policy.max_retries})"
         self.out.print(line, markup=False)

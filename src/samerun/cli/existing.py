@@ -1,6 +1,7 @@
 """Whether the same run, by config, code and data, is in the store already."""
 
 from samerun import config, tracking
+from samerun import tags as tag
 from samerun.cli.quietness import quiet
 
 
@@ -20,19 +21,19 @@ def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
 
     code = provenance.collect("").code.digest
     first_look = {
-        "samerun.fingerprint.config": config.fingerprint(cfg),
-        "samerun.fingerprint.code": code,
+        tag.FINGERPRINT_CONFIG: config.fingerprint(cfg),
+        tag.FINGERPRINT_CODE: code,
     }
     found = [
         run
         for run in tracking.find_by_tags(cfg, first_look)
-        if not {"samerun.forked_from", "samerun.resume_differs"} & set(run.tags)
+        if not {tag.FORKED_FROM, tag.RESUME_DIFFERS} & set(run.tags)
     ]
     if not found:
         return []
     with quiet():
         fingerprint = identity.of_run(cfg, data.digests(cfg.dataset))
-    return [run for run in found if run.tags.get("samerun.fingerprint") == fingerprint]
+    return [run for run in found if run.tags.get(tag.FINGERPRINT) == fingerprint]
 
 
 def finished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
@@ -41,7 +42,7 @@ def finished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
 
 
 def _undelivered(run: tracking.StoredRun) -> str:
-    return run.tags.get("samerun.undelivered", "")
+    return run.tags.get(tag.UNDELIVERED, "")
 
 
 def check_delivered(runs: list[tracking.StoredRun]) -> None:
@@ -61,4 +62,4 @@ def check_delivered(runs: list[tracking.StoredRun]) -> None:
 
 def unfinished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
     """Returns the latest run that can go on; a trial is its sweep's to go on with."""
-    return next((run for run in runs if "samerun.trial" not in run.tags), None)
+    return next((run for run in runs if tag.TRIAL not in run.tags), None)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def experiments_command(chosen: argparse.Namespace) -> int:
     """Lists experiments and search spaces, in a line each or as the gallery's page."""
-    from samerun.config import gallery
+    from samerun import experiments
 
-    found, spaces = config.experiments(), gallery.search_spaces()
+    found, spaces = experiments.load_experiments(), experiments.load_search_spaces()
     if chosen.markdown:
-        print(gallery.as_markdown(found, spaces), end="")
+        print(experiments.as_markdown(found, spaces), end="")
         return 0
     for entry in found:
         state = entry.measured or entry.runs or f"download; see {entry.twin}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import config
+from samerun import tags as tag
 from samerun.cli.quietness import quiet
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _run_trial(composition: config.Composition, folder: Path) -> "Result":
                 folder,
                 run_id=stored.id,
                 uri=cfg.tracking.uri,
-                tags={"samerun.resumed": str(stored.num_resumed + 1)} if state else {},
+                tags={tag.RESUMED: str(stored.num_resumed + 1)} if state else {},
                 take_over=True,  # the sweep knows that nobody else works on it
                 patience=cfg.tracking.patience_seconds,
             )
@@ -137,9 +138,9 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
     """Does what `tracking.if_exists` says with the same run, if there is one."""
     from samerun import tracking
     from samerun.cli import existing
-    from samerun.config.own_code import targets
     from samerun.replay import resume
     from samerun.replay.origin import clean
+    from samerun.user_code import targets
 
     try:
         runs = existing.same_runs(cfg)
@@ -154,7 +155,7 @@ def _earlier(cfg: config.Config) -> "Result | StoredRun | None":
         ) from error
     done = existing.finished(runs)
     if done is not None:
-        result = done.tags.get("samerun.result", "no result")
+        result = done.tags.get(tag.RESULT, "no result")
         print(clean(f"The same run has finished: {done.name} ({done.id}): {result}", 400))
         return done
     existing.check_delivered(runs)

@@ -62,7 +62,7 @@ def _add_password_file(parser: argparse.ArgumentParser) -> None:
 
 def server_command(chosen: argparse.Namespace) -> int:
     """Becomes MLflow's own server, in the foreground."""
-    from samerun.tracking import server
+    from samerun.tracking.server import server
 
     if chosen.workers < 1:
         raise UserError(f"--workers: received {chosen.workers}, expected 1 or more.")
@@ -96,7 +96,7 @@ def server_command(chosen: argparse.Namespace) -> int:
 
 def add_user_command(chosen: argparse.Namespace) -> int:
     """Makes an account on the server of a folder."""
-    from samerun.tracking import server
+    from samerun.tracking.server import server
 
     folder = Path(chosen.folder).absolute()
     made_up = server.add_user(folder, chosen.name, _password(chosen), read_only=chosen.read_only)
@@ -109,7 +109,7 @@ def add_user_command(chosen: argparse.Namespace) -> int:
 
 def set_password_command(chosen: argparse.Namespace) -> int:
     """Changes the password of an account on the server of a folder."""
-    from samerun.tracking import server
+    from samerun.tracking.server import server
 
     made_up = server.set_password(Path(chosen.folder).absolute(), chosen.name, _password(chosen))
     print(f"'{chosen.name}' has a new password; a running server accepts the old one for 60 s.")

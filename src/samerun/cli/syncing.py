@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from samerun.config import UserError
 
 if TYPE_CHECKING:
-    from samerun.tracking.completeness import Row
-    from samerun.tracking.lines import Line
-    from samerun.tracking.sync import Synced
+    from samerun.tracking.delivery.lines import Line
+    from samerun.tracking.recovery.completeness import Row
+    from samerun.tracking.recovery.sync import Synced
 
 SYNC_HELP = "deliver what runs have logged and the tracking store lacks"
 _MOST_NAMED = 10
@@ -53,7 +53,7 @@ def sync_command(chosen: argparse.Namespace) -> int:
 
 
 def _folders(runs: Sequence[str], whole: str | None) -> list[Path]:
-    from samerun.tracking import folders, sync
+    from samerun.tracking.recovery import folders, sync
 
     if runs and whole is not None:
         raise UserError("--all: received with runs, expected one of the two.")
@@ -67,7 +67,7 @@ def _folders(runs: Sequence[str], whole: str | None) -> list[Path]:
 
 
 def _sync(folders: Sequence[Path], *, is_named: bool) -> int:
-    from samerun.tracking import sync
+    from samerun.tracking.recovery import sync
 
     total: Counter[str] = Counter()
     results = []
@@ -117,7 +117,7 @@ def _counted(counts: "Counter[str]") -> str:
 
 
 def _check(folders: Sequence[Path]) -> int:
-    from samerun.tracking import sync
+    from samerun.tracking.recovery import sync
 
     code = 0
     for one in sync.check(folders):
@@ -153,7 +153,7 @@ def mention_undelivered() -> None:
     """Says on the standard error if runs of this working folder wait for delivery."""
     if not any(os.path.isdir(name) for name in ("outputs", "multirun")):
         return
-    from samerun.tracking import sync
+    from samerun.tracking.recovery import sync
 
     number = len(sync.undelivered(sync.project_folders()))
     if number:

@@ -24,6 +24,7 @@ from samerun.cli.words import (
 )
 from samerun.config import UserError
 from samerun.escaping import for_screen
+from samerun.experiments import expand
 from samerun.redaction import redact
 from samerun.search.grammar import understood
 
@@ -71,7 +72,7 @@ def train_command(words: list[str]) -> int:
         return 0
     if "--hydra-help" in words:
         return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
-    words, plot = taken(without_password(config.expanded(words)), "--schedule-plot")
+    words, plot = taken(without_password(expand(words)), "--schedule-plot")
     flags, plain = parted(words)
     check_words(flags, plain)
     if plot is not None:

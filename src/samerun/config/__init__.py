@@ -2,6 +2,14 @@
 
 from samerun.config.check import check, epoch_metrics, loss_of, metrics_of, should_rise
 from samerun.config.checkpoint import AfterSuccess, Checkpoint, Trial
+from samerun.config.composition import (
+    Composition,
+    compose,
+    is_sweep,
+    parse,
+    parse_sweep,
+    stored_sweep,
+)
 from samerun.config.datasets import (
     DATASETS,
     Augmentation,
@@ -43,7 +51,7 @@ from samerun.config.datasets import (
     View,
 )
 from samerun.config.errors import UserError, is_out_of_memory, listed, nearest
-from samerun.config.gallery import Experiment, expanded, experiments
+from samerun.config.messages import translated, without_sweep
 from samerun.config.models import (
     MODELS,
     Activation,
@@ -96,27 +104,10 @@ from samerun.config.schedules import (
     Schedule,
     Step,
 )
+from samerun.config.schema import GROUPS, available_cores, folder, options, register
+from samerun.config.secrets import check_secrets_given, hide_secrets, safe_yaml
 from samerun.config.spec import DataSpec, Layout, Task
-from samerun.config.store import (
-    GROUPS,
-    Composition,
-    available_cores,
-    check_secrets_given,
-    compose,
-    folder,
-    from_yaml,
-    hide_secrets,
-    is_sweep,
-    options,
-    parse,
-    parse_sweep,
-    register,
-    safe_yaml,
-    stored_sweep,
-    to_yaml,
-    translated,
-    without_sweep,
-)
+from samerun.config.stored import from_yaml, to_yaml
 from samerun.config.sweep import (
     Budget,
     Dask,

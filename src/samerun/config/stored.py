@@ -8,11 +8,14 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from samerun.config.composition import Composition, compose, literal, parse
 from samerun.config.errors import UserError, nearest
+from samerun.config.messages import translated
 from samerun.config.older import completed
 from samerun.config.root import Config, as_dict, flatten
-from samerun.config.store import Composition, compose, options, parse, stored_node, translated
+from samerun.config.schema import options
 
 _WHOLES = ("experiment", "sweep", "debug")
 
@@ -69,3 +72,35 @@ def differing_keys(first: Config, second: Config) -> list[str]:
     """Returns the keys of the leaves that differ, sorted."""
     one, other = flatten(first), flatten(second)
     return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+
+
+def to_yaml(cfg: Config) -> str:
+    """Returns a config as YAML that `parse` reads back to an equal config."""
+    return OmegaConf.to_yaml(OmegaConf.create(as_dict(cfg)))
+
+
+def from_yaml(text: str) -> Config:
+    """Reads a config that `to_yaml` wrote.
+
+    Raises:
+        UserError: it is not such a config.
+    """
+    try:
+        node = stored_node(text)
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise UserError(
+            f"The stored config is not valid ({reason}): expected what `to_yaml` writes."
+        ) from error
+    if not isinstance(node, DictConfig):
+        raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
+    return parse(completed(node)).config
+
+
+def stored_node(text: str) -> Any:
+    """Returns the YAML of a stored config as a node in which nothing is an interpolation.
+
+    Every value in it is final. A `${oc.env:NAME}` in a config from elsewhere would otherwise
+    publish a variable of this machine's environment.
+    """
+    return OmegaConf.create(literal(OmegaConf.to_container(OmegaConf.create(text), resolve=False)))

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from samerun.config import CustomDataset, UserError
-from samerun.config.code import cause, function, working_folder_first
 from samerun.data import arrays
 from samerun.data.outline import Array, Outline, Source
+from samerun.user_code import cause, function, working_folder_first
 
 
 def _wrong(cfg: CustomDataset, sentence: str) -> UserError:

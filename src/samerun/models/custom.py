@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun.config import CustomModel, DataSpec, Layout, Task, UserError
-from samerun.config.code import cause, function, working_folder_first
+from samerun.user_code import cause, function, working_folder_first
 
 _NUM_PROBES = 8
 _WIDTH = 10.0  # of what the inputs are drawn from: a linear output is in [0, 1] once in 25 times

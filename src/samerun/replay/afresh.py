@@ -3,12 +3,11 @@
 from typing import Any
 
 from samerun import retention, tracking
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact
 from samerun.retention import CHECKPOINTS
 from samerun.tracking import StoredRun
-
-_TAG = "samerun.begins_afresh"
 
 
 def ask(client: Any, run_id: str) -> None:
@@ -23,7 +22,7 @@ def ask(client: Any, run_id: str) -> None:
         ConnectionError: the store does not answer.
     """
     try:
-        client.set_tag(run_id, _TAG, "true")
+        client.set_tag(run_id, tag.RESTARTS, "true")
     except Exception as error:
         said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
         kind = UserError if tracking.answers(client) else ConnectionError
@@ -40,7 +39,7 @@ def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
         run: the run, which no other process works on.
         uri: the store, by default that of this folder.
     """
-    if run.tags.get(_TAG) != "true":
+    if run.tags.get(tag.RESTARTS) != "true":
         return
     own = tracking.folder_of(run, uri=uri)
     if own is not None:
@@ -49,4 +48,4 @@ def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
             for file in folder.glob("*.npz"):
                 file.unlink()
     retention.empty_uploads(run, own, uri=uri)
-    tracking.tag_run(run, {_TAG: ""}, uri=uri)
+    tracking.tag_run(run, {tag.RESTARTS: ""}, uri=uri)

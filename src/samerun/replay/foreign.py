@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from samerun import config, data, tracking
+from samerun import tags as tag
 from samerun.config import Config, CustomDataset, UserError, listed
 from samerun.replay.origin import clean
 from samerun.replay.trust import DATA
@@ -93,7 +94,7 @@ def check_data(run: StoredRun, stored: Config, here: Mapping[str, str] | None = 
 
 def recorded_digests(run: StoredRun) -> dict[str, str]:
     """Returns the digest of each split as the store has it."""
-    prefix = "samerun.data."
+    prefix = tag.DATA
     tags = run.tags.items()
     return {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
 

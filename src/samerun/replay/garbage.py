@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun import checkpoints, retention, tracking
+from samerun import tags as tag
 from samerun.replay.verdict import Word
 from samerun.tracking import Status, StoredRun
 from samerun.tracking.lookup import as_stored, existing
@@ -84,7 +85,7 @@ def _reason(run: StoredRun, folder: Path, status: str | None, proof: str | None)
             return "its process is alive"
         if run.status != Status.finished or status != Status.finished:
             return f"{run.status}: samerun resume {run.id[:8]} needs them"
-        if run.tags.get("samerun.undelivered") or not retention.is_delivered(folder):
+        if run.tags.get(tag.UNDELIVERED) or not retention.is_delivered(folder):
             return f"not all of it is in the store: samerun sync {run.id[:8]}"
     return None if proof else f"no proof: samerun reproduce {run.id[:8]} would make one"
 
@@ -109,10 +110,10 @@ def _proofs(runs: Sequence[StoredRun]) -> dict[str, str]:
     by_id = {run.id: run for run in runs}
     proofs: dict[str, str] = {}
     for second in runs:
-        first = by_id.get(second.tags.get("samerun.reproduces", ""))
-        if first is None or second.tags.get("samerun.verdict") != Word.exact:
+        first = by_id.get(second.tags.get(tag.REPRODUCES, ""))
+        if first is None or second.tags.get(tag.VERDICT) != Word.exact:
             continue
-        weights = [run.tags.get("samerun.weights") for run in (first, second)]
+        weights = [run.tags.get(tag.WEIGHTS) for run in (first, second)]
         have_finished = {first.status, second.status} == {Status.finished}
         if have_finished and weights[0] and weights[0] == weights[1]:
             proofs.setdefault(first.id, second.id)
@@ -124,8 +125,8 @@ def _forks(runs: Sequence[StoredRun]) -> Mapping[str, list[StoredRun]]:
     """Returns the runs that began with a checkpoint of another one, by its ID."""
     forks: dict[str, list[StoredRun]] = {}
     for run in runs:
-        if run.tags.get("samerun.forked_at"):
-            forks.setdefault(run.tags.get("samerun.forked_from", ""), []).append(run)
+        if run.tags.get(tag.FORKED_AT):
+            forks.setdefault(run.tags.get(tag.FORKED_FROM, ""), []).append(run)
     return forks
 
 
@@ -150,7 +151,8 @@ def collect(entry: Entry, *, uri: str | None = None) -> int:
             return 0  # it was resumed since the survey
         files = retention.files_in(folder) + retention.copies_in(folder)
         size = retention.size_of(files)
-        tracking.tag_run(run, {retention.DROPPED_TAG: f"EXACT reproduction {entry.proof}"}, uri=uri)
+        proof = f"EXACT reproduction {entry.proof}"
+        tracking.tag_run(run, {tag.CHECKPOINTS_DROPPED: proof}, uri=uri)
         retention.remove(folder)
         if retention.has_uploads(folder):
             retention.empty_uploads(run, folder, uri=uri)

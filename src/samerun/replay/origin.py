@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from samerun import archives, config, identity, provenance, tracking, uncommitted
+from samerun import tags as tag
 from samerun.config import Config, UserError
 from samerun.escaping import one_line
 from samerun.replay.trust import check_plain
@@ -120,9 +121,9 @@ def check_trained(run: StoredRun) -> None:
     Raises:
         UserError: it is a sweep's own; one of its trials is named, the best where that is known.
     """
-    if "samerun.study" not in run.tags or "samerun.trial" in run.tags:
+    if tag.STUDY not in run.tags or tag.TRIAL in run.tags:
         return
-    best, study = run.tags.get("samerun.best", "")[:8], clean(run.tags["samerun.study"])
+    best, study = run.tags.get(tag.BEST, "")[:8], clean(run.tags[tag.STUDY])
     which = f"such as {clean(best)}, the best" if best else "which `samerun ui` lists"
     raise UserError(
         f"'{clean(run.name)}' is a sweep: give one of its trials, {which}; the sweep itself goes "
@@ -143,7 +144,7 @@ def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:
     code, machine = _dict(plain.get("code")) or {}, _dict(plain.get("machine")) or {}
     commit = _str(code.get("commit")) or ("" if "commit" in code else None)
     diff = "provenance/uncommitted.diff"
-    data = {split: run.tags.get(f"samerun.data.{split}", "") for split in _SPLITS}
+    data = {split: run.tags.get(tag.DATA + split, "") for split in _SPLITS}
     cores = machine.get("num_cores")
     return Facts(
         commit=commit,

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from samerun import checkpoints, config, data, retention, tracking
+from samerun import tags as tag
 from samerun.config import Config, CustomDataset, UserError
 from samerun.config.older import as_written_then
 from samerun.config.stored import changed
@@ -167,7 +168,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
     check_data(plan)
     first = plan.origin.run
     request = _request(plan)
-    if first.tags.get("samerun.forked_at"):
+    if first.tags.get(tag.FORKED_AT):
         _fetch_start(first, Path(request.folder))
     if plan.recorded_code or plan.recorded_packages:
         new_id = train_elsewhere(
@@ -189,7 +190,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
         )
     rows = rows_between(first, second)
     found = verdict.judge(verdict.read(first), verdict.read(second), rows, rtol=rtol)
-    tracking.tag_run(second, {"samerun.verdict": found.word.value})
+    tracking.tag_run(second, {tag.VERDICT: found.word.value})
     return Reproduction(first=first, second=second, rows=rows, verdict=found)
 
 
@@ -202,8 +203,8 @@ def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
 
 
 _EFFECTIVE = {
-    "training.steps_per_execution": "samerun.steps_per_execution",
-    "dataset.batch_size": "samerun.effective.batch_size",
+    "training.steps_per_execution": tag.STEPS_PER_EXECUTION,
+    "dataset.batch_size": tag.BATCH_SIZE,
 }
 """Keys of which a run may use another value than the one it was given, and the tag with it."""
 
@@ -225,7 +226,7 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
     if path not in tracking.list_artifacts(run, "checkpoints"):
         raise UserError(
             f"Run {run.id} was forked from another one, and the store does not have what it began "
-            f"with ({path}): reproduce {run.tags.get('samerun.forked_from')} instead."
+            f"with ({path}): reproduce {run.tags.get(tag.FORKED_FROM)} instead."
         )
     (folder / "checkpoints").mkdir(parents=True)
     tracking.download_artifact(run, path, folder / path, most_bytes=checkpoints.MOST_BYTES)
@@ -270,7 +271,7 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
 
 def _request(plan: Plan) -> again.Request:
     first = plan.origin.run
-    num = len(tracking.find_by_tags(plan.cfg, {"samerun.reproduces": first.id}))
+    num = len(tracking.find_by_tags(plan.cfg, {tag.REPRODUCES: first.id}))
     safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
@@ -278,7 +279,7 @@ def _request(plan: Plan) -> again.Request:
         written=as_written_then(config.safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
         overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
-        tags={"samerun.reproduces": first.id},
+        tags={tag.REPRODUCES: first.id},
         folder=str(tracking.fresh_folder()),
         command=["samerun", "reproduce", first.id, *safe, *flags],
         digests=plan.digests if plan.recorded_code else None,

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import checkpoints, config, data, identity, provenance, retention, tracking
+from samerun import tags as tag
 from samerun.config import Config, UserError, has_meaning, listed
 from samerun.config.stored import changed, differing_keys
 from samerun.replay import foreign, origin
 from samerun.replay.origin import clean
 from samerun.replay.trust import check_trusted
-from samerun.retention import CHECKPOINTS, DROPPED_TAG
+from samerun.retention import CHECKPOINTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,15 +140,15 @@ def _effective_batch(run: tracking.StoredRun) -> list[str]:
 
     A run that is resumed finds it in its checkpoint; a fork is a run with another config.
     """
-    size = run.tags.get("samerun.effective.batch_size", "")
+    size = run.tags.get(tag.BATCH_SIZE, "")
     return [f"dataset.batch_size={size}"] if size.isdecimal() else []
 
 
 def _check_no_trial(run: tracking.StoredRun) -> None:
     """Refuses what is a sweep's to go on with: its study would not know of it."""
-    number = run.tags.get("samerun.trial")
+    number = run.tags.get(tag.TRIAL)
     if number is not None:
-        study = run.tags.get("samerun.study", "")
+        study = run.tags.get(tag.STUDY, "")
         raise UserError(
             f"Run {run.id} is trial {clean(number)} of the sweep '{clean(study)}': the sweep goes "
             "on with it; give --fork to train on in a run of its own."
@@ -189,13 +190,13 @@ def _may_grow(stored: Config, cfg: Config) -> bool:
 def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str | None:
     if run.status != "FINISHED" or cfg.training.epochs > stored.training.epochs:
         return None
-    result = run.tags.get("samerun.result", "")
+    result = run.tags.get(tag.RESULT, "")
     return clean(f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}", 400)
 
 
 def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Sequence[str]) -> None:
     """Refuses a finished run whose checkpoints were dropped: all of it would be trained again."""
-    proof = run.tags.get(DROPPED_TAG)
+    proof = run.tags.get(tag.CHECKPOINTS_DROPPED)
     why = f"samerun gc dropped them; {clean(proof)}" if proof else ""
     if stored.checkpoint.after_success is not config.AfterSuccess.keep and not why:
         why = f"checkpoint.after_success={stored.checkpoint.after_success}"
@@ -334,7 +335,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         plan.folder,
         run_id=plan.run.id,
         uri=plan.uri,
-        tags={"samerun.resumed": str(number), **_changed_tags(plan)},
+        tags={tag.RESUMED: str(number), **_changed_tags(plan)},
         take_over=plan.take_over,
         patience=cfg.tracking.patience_seconds,
     )
@@ -351,8 +352,8 @@ def go_on(plan: Plan, out: "Console") -> "Result":
 
 
 def _fork_tags(plan: Plan) -> dict[str, str]:
-    tags = {"samerun.forked_from": plan.run.id}
-    return tags if plan.state is None else {**tags, "samerun.forked_at": _position(plan.state)}
+    tags = {tag.FORKED_FROM: plan.run.id}
+    return tags if plan.state is None else {**tags, tag.FORKED_AT: _position(plan.state)}
 
 
 def _changed_tags(plan: Plan) -> dict[str, str]:
@@ -363,7 +364,7 @@ def _changed_tags(plan: Plan) -> dict[str, str]:
     if not other:
         return {}
     fingerprint = config.fingerprint(cfg)
-    return {"samerun.overrides": " ".join(other), "samerun.fingerprint.config": fingerprint}
+    return {tag.OVERRIDES: " ".join(other), tag.FINGERPRINT_CONFIG: fingerprint}
 
 
 def _command(plan: Plan) -> str:

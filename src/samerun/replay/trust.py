@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from samerun.config import Config, UserError, own_code
+from samerun import user_code
+from samerun.config import Config, UserError
 
 DATA = "data"
 """What `--trust` takes for the paths and the data of a run that this machine did not record."""
@@ -41,7 +42,7 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
     Raises:
         UserError: it would import something else.
     """
-    for key, target in own_code.targets(cfg).items():
+    for key, target in user_code.targets(cfg).items():
         module = target.partition(":")[0]
         names = [name for name in trusted if name != DATA]
         if target in names or any(f"{module}.".startswith(f"{name}.") for name in names):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samerun import tags as tag
 from samerun import tracking
 from samerun.config import UserError
 from samerun.replay import origin
@@ -48,7 +49,7 @@ class Outcome:
     @property
     def kept(self) -> str | None:
         """SHA-256 of the weights that the run ended with."""
-        return self.run.tags.get("samerun.weights")
+        return self.run.tags.get(tag.WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)

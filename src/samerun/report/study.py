@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samerun import tags as tag
 from samerun.escaping import code_span, fence, markdown
 from samerun.report.study_trials import (
     best_trials,
@@ -151,7 +152,7 @@ def words(
     lines += _table_of_trials(study, best, objectives, children)
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
     lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in space_words.items()]
-    lines += ["", f"Sampler {_part(study, 'sampler')}, pruner {_part(study, 'pruner')}.", ""]
+    lines += ["", f"Sampler {_part(study, tag.SAMPLER)}, pruner {_part(study, tag.PRUNER)}.", ""]
     lines += _failures(study)
     return "\n".join([*lines, ""])
 
@@ -196,7 +197,7 @@ def _why_none_is_best(study: "optuna.Study") -> str:
     if not trials_of(study, "PRUNED"):
         failed = bool(trials_of(study, "FAIL"))
         return f"{none}: why they failed stands in trials.csv" if failed else none
-    key = LOOSER.get(study.user_attrs.get("samerun.pruner", ""))
+    key = LOOSER.get(study.user_attrs.get(tag.PRUNER, ""))
     return f"{none}: try sweep.pruner=none" + (f", or a larger sweep.{key}" if key else "")
 
 
@@ -279,9 +280,10 @@ def _values_words(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
     return "  ".join(f"{name} {number_words(value)}" for name, value in pairs)
 
 
-def _part(study: "optuna.Study", name: str) -> str:
+def _part(study: "optuna.Study", key: str) -> str:
     """The sampler or pruner as the config names it, which no storage knows, else its class."""
-    named = study.user_attrs.get(f"samerun.{name}", type(getattr(study, name)).__name__)
+    part = study.sampler if key == tag.SAMPLER else study.pruner
+    named = study.user_attrs.get(key, type(part).__name__)
     return f"`{code_span(str(named))}`"
 
 

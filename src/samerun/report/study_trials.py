@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from samerun import tags as tag
 from samerun.escaping import spreadsheet_cell
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def completed(study: "optuna.Study", names: Iterable[str]) -> list[str]:
 
 def seconds_of(trial: "FrozenTrial") -> float | None:
     """Returns how long a trial trained: what the worker said, else from its start to its end."""
-    said = trial.user_attrs.get("samerun.seconds")
+    said = trial.user_attrs.get(tag.TRIAL_SECONDS)
     if said is not None:
         return float(said)
     return trial.duration.total_seconds() if trial.duration else None
@@ -76,13 +77,13 @@ def seconds_of(trial: "FrozenTrial") -> float | None:
 
 def epochs_of(trial: "FrozenTrial") -> int | None:
     """Returns the epochs a trial trained: what the worker said, else the last one reported."""
-    said = trial.user_attrs.get("samerun.epochs", trial.last_step)
+    said = trial.user_attrs.get(tag.TRIAL_EPOCHS, trial.last_step)
     return None if said is None else int(said)
 
 
 def reason_of(trial: "FrozenTrial") -> str:
     """Returns why a trial did not complete, as the sweeper wrote it down."""
-    return str(trial.user_attrs.get("samerun.reason", ""))
+    return str(trial.user_attrs.get(tag.REASON, ""))
 
 
 def number_words(value: Any) -> str:

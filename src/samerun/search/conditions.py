@@ -6,8 +6,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from samerun.config import store
 from samerun.config.root import Config
+from samerun.config.schema import GROUPS
 from samerun.search.grammar import FieldType
 
 Compose = Callable[[Sequence[str]], Config]
@@ -46,9 +46,9 @@ class Branches:
     def wanted(self, key: str) -> dict[str, FieldType | None]:
         """Returns what the key takes under each option of its chooser, `None` where it is not."""
         chooser, path = self.chooser(key), path_of(key)
-        if path[0] not in store.GROUPS or len(path) == 1:
+        if path[0] not in GROUPS or len(path) == 1:
             return {"": _wanted(Config, path)}
-        kinds = {kind.kind: kind for kind in store.GROUPS[path[0]]}
+        kinds = {kind.kind: kind for kind in GROUPS[path[0]]}
         found = {}
         for option in self._groups[chooser] if chooser else ("",):
             if chooser == path[0] and option in kinds:

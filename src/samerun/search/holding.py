@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from samerun import tags as tag
 from samerun.config import UserError
 
 if TYPE_CHECKING:
     import optuna
 
-_HOLDER = "samerun.holder"
 RENEWED_SECONDS = 15.0
 """How often a sweep says that it still runs."""
 STALE_SECONDS = 60.0
@@ -61,11 +61,11 @@ def held(study: "optuna.Study") -> Iterator[Hold]:
         thread.join()
         with contextlib.suppress(Exception):  # the storage is away: it goes stale
             if _other(study, own) is None:
-                study.set_user_attr(_HOLDER, None)
+                study.set_user_attr(tag.STUDY_HOLDER, None)
 
 
 def _refuse(study: "optuna.Study", host: Any) -> None:
-    found = study.user_attrs.get(_HOLDER) or {}
+    found = study.user_attrs.get(tag.STUDY_HOLDER) or {}
     silent = time.time() - float(found.get("at", 0.0))
     if found.get("host", host) == host:
         return
@@ -82,19 +82,19 @@ def _is_renewed(study: "optuna.Study", found: dict[str, Any]) -> bool:
     """Whether a sweep whose last word is not of the last minute says it again, by our own clock."""
     end = time.monotonic() + 2 * RENEWED_SECONDS
     while time.monotonic() < end:
-        if study.user_attrs.get(_HOLDER) != found:
-            return bool(study.user_attrs.get(_HOLDER))
+        if study.user_attrs.get(tag.STUDY_HOLDER) != found:
+            return bool(study.user_attrs.get(tag.STUDY_HOLDER))
         time.sleep(min(1.0, RENEWED_SECONDS / 4))
     return False
 
 
 def _say(study: "optuna.Study", own: dict[str, Any]) -> None:
-    study.set_user_attr(_HOLDER, {**own, "at": round(time.time(), 1)})
+    study.set_user_attr(tag.STUDY_HOLDER, {**own, "at": round(time.time(), 1)})
 
 
 def _other(study: "optuna.Study", own: dict[str, Any]) -> str | None:
     """Returns the machine of the sweep that holds the study, if that is not ours."""
-    found = study.user_attrs.get(_HOLDER)
+    found = study.user_attrs.get(tag.STUDY_HOLDER)
     return str(found["host"]) if found and found.get("token") != own["token"] else None
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from samerun.config import store
+from samerun.config import schema
+from samerun.config.composition import compose as compose_config
 from samerun.config.errors import UserError, listed, nearest
 from samerun.redaction import redact_override
 from samerun.search.conditions import Branches, Compose, path_of, together
@@ -71,8 +72,8 @@ def read_space(
     Raises:
         UserError: nothing varies, or a key, space or condition is not understood.
     """
-    options = options or store.options
-    compose = compose or (lambda some: store.compose(some).config)
+    options = options or schema.options
+    compose = compose or (lambda some: compose_config(some).config)
     given = _given(words, params, options)
     fixed = [str(one.override.input_line) for one in given if not one.is_swept]
     swept = [one for one in given if one.is_swept]
@@ -231,8 +232,8 @@ def _where_it_exists(
     if not has:
         top = path_of(one.key)[0]
         options = found if chooser == top else [branches.in_force(top)]
-        place = f" with {top}={','.join(map(str, options))}" if top in store.GROUPS else ""
-        hint = nearest(one.key, [known for known in store.known_keys(one.key) if known != one.key])
+        place = f" with {top}={','.join(map(str, options))}" if top in schema.GROUPS else ""
+        hint = nearest(one.key, [known for known in schema.known_keys(one.key) if known != one.key])
         raise UserError(f"{one.where}: there is no such key{place}.{hint}")
     if path_of(one.key)[-1] == "kind":
         raise UserError(f"{one.where}: vary the group itself, as in {path_of(one.key)[0]}=a,b.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samerun import __version__
+from samerun import tags as tag
 from samerun.config import Sweep, Trial, UserError, as_dict, listed, stored_sweep
 from samerun.redaction import redact
 from samerun.search import storage
@@ -16,7 +17,6 @@ from samerun.search import storage
 if TYPE_CHECKING:
     import optuna
 
-_TRIAL, _BEGUN, _TOKEN = "samerun.trial", "samerun.begun", "samerun.token"
 _SHOWN = 3  # differences in a sentence
 
 
@@ -68,7 +68,7 @@ def settings_json(sweep: Sweep) -> str:
 
 def beginning(study: "optuna.Study") -> Beginning | None:
     """Returns what a study was begun with; `None` if that was not written down."""
-    found = study.user_attrs.get(_BEGUN)
+    found = study.user_attrs.get(tag.STUDY_START)
     return Beginning(**found) if found else None
 
 
@@ -106,6 +106,9 @@ def open_study(
     )
     # A process killed between these two lines leaves a study without trials and without attributes:
     # the next one takes it for a new one, unless the direction cannot be right.
+    newer = tag.newer_schema(study.user_attrs)
+    if newer:
+        raise UserError(f"sweep.study: '{name}' was {newer}")
     before = beginning(study)
     if before is None and study.get_trials(deepcopy=False):
         raise UserError(f"sweep.study: '{name}' was made by another program: choose another name.")
@@ -116,10 +119,11 @@ def open_study(
             f"{' and '.join(begun.directions)}: choose another name."
         )
     if before is None:
-        study.set_user_attr(_TOKEN, uuid.uuid4().hex)
+        study.set_user_attr(tag.STUDY_TOKEN, uuid.uuid4().hex)
     if before is None or (before != begun and extend):
-        study.set_user_attr(_BEGUN, dataclasses.asdict(begun))
-        study.set_user_attr("samerun.version", __version__)
+        study.set_user_attr(tag.STUDY_START, dataclasses.asdict(begun))
+        study.set_user_attr(tag.VERSION, __version__)
+        study.set_user_attr(tag.SCHEMA, tag.SCHEMA_VERSION)
         with warnings.catch_warnings():  # for optuna-dashboard, which else says "Objective 0"
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(begun.objectives)
@@ -128,7 +132,7 @@ def open_study(
 
 def token(study: "optuna.Study") -> str:
     """Returns what tells a study from another one of the same name."""
-    return str(study.user_attrs.get(_TOKEN, ""))
+    return str(study.user_attrs.get(tag.STUDY_TOKEN, ""))
 
 
 def differences(before: Beginning, now: Beginning) -> list[str]:
@@ -168,12 +172,12 @@ def refuse_changes(name: str, found: Sequence[str]) -> None:
 
 def tell_workers(study: "optuna.Study", settings: TrialSettings) -> None:
     """Writes down what every trial needs to know; before the first one."""
-    study.set_user_attr(_TRIAL, dataclasses.asdict(settings))
+    study.set_user_attr(tag.STUDY_SETTINGS, dataclasses.asdict(settings))
 
 
 def trial_settings(study: "optuna.Study") -> TrialSettings:
     """Returns what `tell_workers` wrote."""
-    return TrialSettings(**study.user_attrs[_TRIAL])
+    return TrialSettings(**study.user_attrs[tag.STUDY_SETTINGS])
 
 
 def load_for_worker(cfg: Trial) -> "optuna.Study":

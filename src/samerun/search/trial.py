@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, final
 
+from samerun import tags as tag
 from samerun.config import Trial, UserError, stored_sweep
 from samerun.redaction import redact
 
@@ -122,7 +123,7 @@ class StudyTrial(CurrentTrial):
         if self._seconds is not None and time.monotonic() - self._began > self._seconds:
             return TimeLimit(f"time limit of {self._seconds:g} s reached at epoch {self._epoch}")
         try:
-            if self._study.user_attrs.get("samerun.stopped"):
+            if self._study.user_attrs.get(tag.STUDY_STOPPED):
                 return SweepStopped()
             if self.metric is not None and self._known and self._trial.should_prune():
                 return optuna.TrialPruned(f"at epoch {self._epoch}")

@@ -5,6 +5,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from samerun import search, tracking
+from samerun import tags as tag
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
 from samerun.report.progress import Progress, console
@@ -62,7 +63,7 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
     ended = {state: number for state, number in states.items() if state in _ENDED}
     num_best = None if len(plan.objectives.names) > 1 else 1
     best = [
-        (trial.number, trial.values, str(trial.user_attrs.get("samerun.name", "")))
+        (trial.number, trial.values, str(trial.user_attrs.get(tag.TRIAL_NAME, "")))
         for trial in study_report.best_trials(study)[:num_best]
     ]
     table.counts(ended, best)
@@ -73,7 +74,7 @@ def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns what to type to train a trial outside the sweep."""
     from samerun.cli.running import program
 
-    words = [redact_override(word) for word in trial.user_attrs.get("samerun.words", [])]
+    words = [redact_override(word) for word in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])]
     return f"{program()} {shlex.join(['train', *words])}"
 
 
@@ -81,11 +82,11 @@ def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
     """Returns the ID and the name of each trial's run."""
     return {
         trial.number: (
-            str(trial.user_attrs["samerun.run"]),
-            str(trial.user_attrs.get("samerun.name", "")),
+            str(trial.user_attrs[tag.TRIAL_RUN]),
+            str(trial.user_attrs.get(tag.TRIAL_NAME, "")),
         )
         for trial in study.get_trials(deepcopy=False)
-        if "samerun.run" in trial.user_attrs
+        if tag.TRIAL_RUN in trial.user_attrs
     }
 
 
@@ -108,12 +109,12 @@ def write_report(plan: SweepPlan, study: "optuna.Study", run: tracking.Run) -> N
 def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
     """Names the best trial's run in the sweep's own, for commands that are given that one."""
     try:
-        best = [trial.user_attrs.get("samerun.run") for trial in study_report.best_trials(study)]
+        best = [trial.user_attrs.get(tag.TRIAL_RUN) for trial in study_report.best_trials(study)]
     except Exception as error:  # the storage is away: what ended the sweep is what counts
         _log.warning("The best trial was not tagged: %s", redact(repr(error)))
         return
     if best and best[0]:
-        run.set_tags({"samerun.best": str(best[0])})
+        run.set_tags({tag.BEST: str(best[0])})
 
 
 def say_best(

@@ -19,6 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from samerun import search, tracking
+from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import afresh
 from samerun.search.optuna_internals import reopen_trial
@@ -72,7 +73,7 @@ class Ledger:
     def __init__(self, plan: SweepPlan, study: optuna.Study, run: tracking.Run) -> None:
         self._plan, self._study, self._run, self._client = plan, study, run, plan.client
         self._started = time.monotonic()
-        self._seconds_before = float(study.user_attrs.get("samerun.seconds", 0.0))
+        self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
 
     def seconds(self) -> float:
         """Returns how long the sweep has run, earlier starts included."""
@@ -95,7 +96,7 @@ class Ledger:
 
     def mark_stopped(self, is_stopped: bool) -> None:
         """Lets workers know that the sweep stops, also those that no signal reaches."""
-        self._study.set_user_attr("samerun.stopped", is_stopped)
+        self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
 
     def ask(self) -> ActiveTrial:
         """Starts a new trial, or the first one in the queue."""
@@ -124,22 +125,22 @@ class Ledger:
             self._plan.base,
             self._run.id,
             name=name,
-            tags={"samerun.study": self._plan.name, "samerun.trial": str(trial.number)},
+            tags={tag.STUDY: self._plan.name, tag.TRIAL: str(trial.number)},
             client=self._client,
         )
-        trial.set_user_attr("samerun.run", run_id)
-        trial.set_user_attr("samerun.name", name)
-        trial.set_user_attr("samerun.words", self._plan.configs.words(values))
+        trial.set_user_attr(tag.TRIAL_RUN, run_id)
+        trial.set_user_attr(tag.TRIAL_NAME, name)
+        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.words(values))
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
     def num_retries(self, active: ActiveTrial) -> int:
         """Returns how often a trial was retried because of a fault of its own."""
-        return int(active.trial.user_attrs.get("samerun.retries", 0))
+        return int(active.trial.user_attrs.get(tag.TRIAL_RETRIES, 0))
 
     def count_retry(self, active: ActiveTrial, outcome: Outcome) -> None:
         """Counts a retry and keeps the reason for it."""
-        active.trial.set_user_attr("samerun.last_reason", outcome.reason)
-        active.trial.set_user_attr("samerun.retries", self.num_retries(active) + 1)
+        active.trial.set_user_attr(tag.TRIAL_LAST_REASON, outcome.reason)
+        active.trial.set_user_attr(tag.TRIAL_RETRIES, self.num_retries(active) + 1)
 
     def reset(self, active: ActiveTrial, outcome: Outcome) -> None:
         """Prepares a retry with the same values, in the same run, from the checkpoint if sound."""
@@ -155,12 +156,12 @@ class Ledger:
         """
         self.tag(active, outcome)
         for key, value in (
-            ("samerun.state", outcome.state.value),
-            ("samerun.reason", outcome.reason),
-            ("samerun.seconds", round(outcome.seconds, 3)),
-            ("samerun.epochs", outcome.epochs),
-            ("samerun.memory_bytes", outcome.memory_bytes),
-            ("samerun.pid", outcome.pid),
+            (tag.STATE, outcome.state.value),
+            (tag.REASON, outcome.reason),
+            (tag.TRIAL_SECONDS, round(outcome.seconds, 3)),
+            (tag.TRIAL_EPOCHS, outcome.epochs),
+            (tag.TRIAL_MEMORY, outcome.memory_bytes),
+            (tag.PID, outcome.pid),
         ):
             if value not in (None, ""):
                 active.trial.set_user_attr(key, value)
@@ -170,7 +171,7 @@ class Ledger:
         ]
         reported = values if state is TrialState.COMPLETE else None
         self._study.tell(active.number, reported, state, skip_if_finished=True)
-        self._study.set_user_attr("samerun.seconds", self.seconds())
+        self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
         log_history(self._study, self._run, only_last=True)
         return state.name, values
 
@@ -183,9 +184,9 @@ class Ledger:
         try:
             if outcome.state in (State.worker_death, State.time_limit):
                 tracking.close_dead_runs(self._client, [self._run.experiment_id])
-            tags = {"samerun.state": outcome.state.value}
+            tags = {tag.STATE: outcome.state.value}
             if outcome.reason:
-                tags["samerun.reason"] = outcome.reason
+                tags[tag.REASON] = outcome.reason
             for key, value in tags.items():
                 self._client.set_tag(active.run_id, key, value[:5000])
             ended = outcome.state in (State.complete, State.pruned)  # by itself, or later by spool

@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
+from samerun import tags as tag
 from samerun.config import Budget
 
 if TYPE_CHECKING:
@@ -57,4 +58,4 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
 
 
 def _epochs(trial: "optuna.trial.FrozenTrial") -> int:
-    return int(trial.user_attrs.get("samerun.epochs") or trial.last_step or 0)
+    return int(trial.user_attrs.get(tag.TRIAL_EPOCHS) or trial.last_step or 0)

@@ -15,6 +15,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, identity, search, tracking
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact
 from samerun.search.objectives import Objectives
@@ -231,7 +232,7 @@ def _as_started(
         return configs, folder
     if before.threads != configs.threads:
         configs = configs.with_threads(before.threads)
-    known = Path(study.user_attrs.get("samerun.folder", folder))
+    known = Path(study.user_attrs.get(tag.STUDY_FOLDER, folder))
     now = _study_start(space, objectives, configs)
     changes = [*space.difference(before.space), *search.differences(before, now)]
     if changes and settings.extend:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samerun import tags as tag
 from samerun.report import study as study_report
 
 if TYPE_CHECKING:
@@ -67,17 +68,17 @@ def result_of(
         best=tuple(
             TrialResult(
                 number=trial.number,
-                run_id=str(trial.user_attrs.get("samerun.run", "")),
+                run_id=str(trial.user_attrs.get(tag.TRIAL_RUN, "")),
                 params=dict(trial.params),
                 values=dict(zip(objectives, trial.values, strict=True)),
-                overrides=tuple(trial.user_attrs.get("samerun.words", ())),
+                overrides=tuple(trial.user_attrs.get(tag.TRIAL_OVERRIDES, ())),
             )
             for trial in best
         ),
         run_ids={
-            trial.number: str(trial.user_attrs["samerun.run"])
+            trial.number: str(trial.user_attrs[tag.TRIAL_RUN])
             for trial in trials
-            if "samerun.run" in trial.user_attrs
+            if tag.TRIAL_RUN in trial.user_attrs
         },
         reason=reason,
     )

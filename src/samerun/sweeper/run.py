@@ -6,19 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from hydra.initialize import initialize_config_dir
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.types import HydraContext
+from omegaconf import DictConfig
 
 from samerun import config, data, search, tracking
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact
 from samerun.report.progress import console as screen
 from samerun.sweeper import console, preflight
+from samerun.sweeper.composition import compose_sweep
 from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.inline import Inline
@@ -29,8 +26,8 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import SweepPlan, build_plan
 from samerun.sweeper.result import SweepResult, result_of
 from samerun.sweeper.worker import build_models
-from samerun.tracking.lines import write_whole
-from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.delivery.lines import write_whole
+from samerun.tracking.recovery.dead_runs import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -46,7 +43,8 @@ def sweep(overrides: Sequence[str], *, executor: Executor | None = None) -> Swee
     kept, interrupted ones continue from their checkpoints.
 
     Args:
-        overrides: such as `["sweep=optuna", "model.dropout=interval(0,0.6)", "sweep.n_trials=20"]`.
+        overrides: what follows `samerun train -m`, such as
+            `["sweep=optuna", "model.dropout=interval(0,0.6)", "sweep.n_trials=20"]`.
         executor: where trials run; by default what `sweep.executor`, `sweep.cluster` and
             `hydra/launcher` say. It is closed in the end.
 
@@ -57,35 +55,8 @@ def sweep(overrides: Sequence[str], *, executor: Executor | None = None) -> Swee
         UserError: something is not understood or does not fit; nothing was started.
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
-    given = [word for word in overrides if word not in ("-m", "--multirun")]
-    flags = [word for word in given if word.startswith("-")]
-    if flags:
-        raise UserError(
-            f"samerun.sweep: received {flags[0]}, expected overrides such as KEY=VALUE."
-        )
-    with _composed(config.expanded(given)) as (context, master):
-        if "samerun" not in str(master.hydra.sweeper.get("_target_")):
-            raise UserError(
-                "samerun.sweep: received no search space, expected one such as sweep=optuna."
-            )
-        arguments = OmegaConf.to_container(master.hydra.overrides.task)
-        assert isinstance(arguments, list)
-        return run_sweep(context, master, [str(word) for word in arguments], executor=executor)
-
-
-@contextlib.contextmanager
-def _composed(overrides: Sequence[str]) -> Iterator[tuple[HydraContext, DictConfig]]:
-    """Composes what Hydra composes for a multirun, without Hydra's command line."""
-    config.register()
-    GlobalHydra.instance().clear()
-    folder = str(config.folder("conf"))
-    with initialize_config_dir(folder, version_base="1.3", job_name="samerun"):
-        loader = GlobalHydra.instance().config_loader()
-        try:
-            master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise config.translated(error) from error
-        yield HydraContext(config_loader=loader, callbacks=Callbacks(master)), master
+    with compose_sweep(overrides) as (context, master, arguments):
+        return run_sweep(context, master, arguments, executor=executor)
 
 
 def run_sweep(
@@ -208,7 +179,7 @@ def _run_trials(
 ) -> SweepResult:
     _store_settings(plan, study)
     with _parent_run(plan, study) as run:
-        study.set_user_attr("samerun.run", run.id)
+        study.set_user_attr(tag.STUDY_RUN, run.id)
         log_history(study, run)
         ledger = Ledger(plan, study, run)
         progress = console.progress(plan, study, executor.num_workers())
@@ -242,9 +213,9 @@ def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
     study.pruner = search.build_pruner(settings, directions[0], epochs)
     for values in plan.enqueued:
         study.enqueue_trial(values, skip_if_exists=True)
-    study.set_user_attr("samerun.folder", str(plan.folder))
-    study.set_user_attr("samerun.sampler", settings.sampler.value)
-    study.set_user_attr("samerun.pruner", settings.pruner.value)
+    study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
+    study.set_user_attr(tag.SAMPLER, settings.sampler.value)
+    study.set_user_attr(tag.PRUNER, settings.pruner.value)
     text = config.safe_yaml(plan.master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
@@ -254,14 +225,14 @@ def _parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run
     """Opens the sweep's own run, or reopens it: its ID is in its folder and in the study."""
     settings = plan.settings
     tags = {
-        "samerun.study": plan.name,
-        "samerun.sampler": settings.sampler.value,
-        "samerun.pruner": settings.pruner.value,
-        "samerun.n_trials": str(plan.n_trials),
-        "samerun.objectives": ", ".join(plan.objectives.names),
+        tag.STUDY: plan.name,
+        tag.SAMPLER: settings.sampler.value,
+        tag.PRUNER: settings.pruner.value,
+        tag.N_TRIALS: str(plan.n_trials),
+        tag.OBJECTIVES: ", ".join(plan.objectives.names),
     }
     uri = plan.base.tracking.uri
-    known = study.user_attrs.get("samerun.run")
+    known = study.user_attrs.get(tag.STUDY_RUN)
     if (plan.folder / RUN_FILE).exists():
         opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags, take_over=True)
     elif known:  # the study is ours: whoever ran it elsewhere is silent

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from samerun.config import UserError
 from samerun.privacy import restrict
-from samerun.tracking.faults import StoreUnavailable, is_locked
+from samerun.tracking.delivery.faults import StoreUnavailable, is_locked
 
 _QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
 """Runs that are in the store already: found by ID, by the beginning of it, or by name."""
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from samerun import tags as tag
 from samerun.config import Config, UserError
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
+
+_log = logging.getLogger(__name__)
 
 _LATEST = 10
 _ID = re.compile("[0-9a-f]{32}")
@@ -42,17 +46,17 @@ class StoredRun:
     @property
     def folder(self) -> Path:
         """The folder in which it ran; on another machine it does not exist."""
-        return Path(self.tags.get("samerun.folder", ""))
+        return Path(self.tags.get(tag.FOLDER, ""))
 
     @property
     def has_begun(self) -> bool:
         """Whether a process opened it: a run made for a worker waits for that."""
-        return "samerun.folder" in self.tags
+        return tag.FOLDER in self.tags
 
     @property
     def num_resumed(self) -> int:
         """How often it went on after an interruption."""
-        number = self.tags.get("samerun.resumed", "0")
+        number = self.tags.get(tag.RESUMED, "0")
         return int(number) if number.isdecimal() else 0
 
 
@@ -135,6 +139,14 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[st
 
 
 def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
+    run = _search_one(client, experiments, word, uri)
+    newer = tag.newer_schema(run.tags)
+    if newer:
+        _log.warning("Run %s was %s", run.id, newer)
+    return run
+
+
+def _search_one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
     if _ID.fullmatch(word):  # the usual case needs no look at all runs
         with contextlib.suppress(Exception):
             found = client.get_run(word)
@@ -157,7 +169,7 @@ def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> Stored
 
 
 def _is_named(run: Any, word: str) -> bool:
-    ids = [run.info.run_id, run.data.tags.get("samerun.uid", "")]
+    ids = [run.info.run_id, run.data.tags.get(tag.UID, "")]
     return run.info.run_name == word or any(one.startswith(word) for one in ids)
 
 

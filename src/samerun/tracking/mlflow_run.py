@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, final
 
+from samerun import tags as tag
 from samerun.redaction import redact, redact_value
-from samerun.tracking.courier import Courier
-from samerun.tracking.delivery import ARTIFACTS, Delivery
-from samerun.tracking.lines import storable
+from samerun.tracking.delivery.courier import Courier
+from samerun.tracking.delivery.lines import storable
+from samerun.tracking.delivery.sender import ARTIFACTS, Sender
+from samerun.tracking.delivery.spool import Point, Spool, now
 from samerun.tracking.run import Run, Status
-from samerun.tracking.spool import Point, Spool, now
 
 LONG_PARAMETERS = "config/long_parameters.json"
 PATIENCE_SECONDS = 30.0
@@ -75,7 +76,7 @@ class MlflowRun(Run):
         self.experiment_id = experiment_id or ""
         self._tell_created = created
         self._spool = Spool(folder, continues=known is not None, known=known or ())
-        delivery = Delivery(
+        delivery = Sender(
             client, run_id, experiment_id, self._spool, uri=uri, uid=uid, created=self._created
         )
         self._courier = Courier(delivery)
@@ -170,7 +171,7 @@ class MlflowRun(Run):
             self._differs = True
             first = f"{results[0].key} at step {step}"
             _log.warning("%s is not what it was before the interruption; that is kept.", first)
-            self.set_tags({"samerun.resume_differs": first})
+            self.set_tags({tag.RESUME_DIFFERS: first})
         self._courier.notify()
 
     def log_text(self, text: str, path: str) -> None:
@@ -213,7 +214,7 @@ class MlflowRun(Run):
             schema=dict(schema),
             source=redact(source),
         )
-        self.set_tags({f"samerun.data.{split}": digest})
+        self.set_tags({tag.DATA + split: digest})
 
     def log_model(self, model: Any, example: Any) -> None:
         """Stores a Keras model in MLflow's format; `runs:/ID/model` loads it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from samerun.tracking.faults import Gone
+from samerun.tracking.delivery.faults import Gone
 
 NAME = "model"
 _NUM_EXAMPLES = 5  # the example is for reading; a batch of images as JSON would be megabytes

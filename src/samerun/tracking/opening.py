@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from samerun import __version__, config
+from samerun import tags as tag
 from samerun.config import UserError
 from samerun.redaction import redact_value
 from samerun.tracking import store
-from samerun.tracking.faults import first_line, is_unavailable
+from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.spool import now
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
-from samerun.tracking.process import process_tags
-from samerun.tracking.recovery import (
+from samerun.tracking.recovery.dead_runs import (
     RUN_FILE,
     close_dead_runs,
     held,
     write_run_file,
 )
+from samerun.tracking.recovery.process import process_tags
 from samerun.tracking.run import Run, Status, Terminated
-from samerun.tracking.spool import now
 
 _log = logging.getLogger(__name__)
 
@@ -196,8 +197,9 @@ def own_tags(folder: Path) -> dict[str, str]:
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return {
         **process_tags(),
-        "samerun.folder": str(folder),
-        "samerun.version": __version__,
+        tag.FOLDER: str(folder),
+        tag.VERSION: __version__,
+        tag.SCHEMA: str(tag.SCHEMA_VERSION),
         "mlflow.user": user,
         "mlflow.source.name": "samerun",
         "mlflow.source.type": "LOCAL",

@@ -11,7 +11,7 @@ from samerun import config
 from samerun.config import UserError
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.tracking.database import connect_file, database_file
-from samerun.tracking.faults import StoreUnavailable, is_unavailable
+from samerun.tracking.delivery.faults import StoreUnavailable, is_unavailable
 
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

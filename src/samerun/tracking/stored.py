@@ -15,8 +15,8 @@ from typing import Any
 from samerun.config import UserError
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
+from samerun.tracking.delivery.spool import Point
 from samerun.tracking.lookup import StoredRun, existing
-from samerun.tracking.spool import Point
 
 
 def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) -> list[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from samerun.config import UserError, own_code
+from samerun import user_code
+from samerun.config import UserError
 from samerun.redaction import redact
 from samerun.sweeper.executors import dask_cluster, dask_remote
 from samerun.sweeper.executors.base import Executor
@@ -393,7 +394,7 @@ def open_executor(plan: SweepPlan) -> DaskExecutor:
     settings = plan.settings
     assert settings.cluster is not None
     configs = plan.configs.configs()
-    targets = sorted({name for cfg in configs for name in own_code.targets(cfg).values()})
+    targets = sorted({name for cfg in configs for name in user_code.targets(cfg).values()})
     modules = dask_cluster.modules_of(targets, Path.cwd())
     client, batch = dask_cluster.connect(
         settings.cluster, settings.dask, settings.workers, plan.folder

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from samerun.config import Dask, UserError, listed, own_code
+from samerun import user_code
+from samerun.config import Dask, UserError, listed
 from samerun.sweeper.executors.dask_remote import Facts
 
 SCHEDULER_SECONDS = 5.0
@@ -34,7 +35,7 @@ def modules_of(targets: Sequence[str], folder: Path) -> dict[str, str]:
         targets: such as `my_code:build`.
         folder: the working folder.
     """
-    found = own_code.files_of(targets, folder)
+    found = user_code.files_of(targets, folder)
     return {name: file.read_text(encoding="utf-8") for name, file in found.items()}
 
 

@@ -27,7 +27,7 @@ from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
 from samerun.sweeper import worker as training
 from samerun.tracking import Terminated
-from samerun.tracking.recovery import RUN_FILE
+from samerun.tracking.recovery.dead_runs import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
 """Names this process: a worker that comes back at the same address is another one."""

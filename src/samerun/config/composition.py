@@ -1,0 +1,182 @@
+"""From the overrides of a command line to a checked `Config`."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from samerun.config.errors import UserError, listed
+from samerun.config.fields import check_ranges
+from samerun.config.messages import translated
+from samerun.config.root import Config, as_dict
+from samerun.config.schema import GROUPS, folder, register
+from samerun.config.secrets import safe_yaml
+from samerun.config.sweep import Sweep
+from samerun.redaction import redact_mapping, redact_override
+
+_INTERPOLATION = re.compile(r"(\\*)\$\{")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """A config and how it came about.
+
+    Args:
+        config: the parsed config.
+        composed: YAML of the config with its interpolations still in it, without secrets.
+        resolved: YAML of the config as it was used, without secrets.
+        overrides: the arguments of the command line, without secrets.
+    """
+
+    config: Config
+    composed: str
+    resolved: str
+    overrides: tuple[str, ...]
+
+
+def compose(overrides: Sequence[str] = ()) -> Composition:
+    """Composes and checks a config from command-line words such as `model=mlp training.epochs=5`.
+
+    Raises:
+        UserError: a word that is not understood, in one sentence.
+    """
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+            try:
+                node = hydra_compose("config", overrides=list(overrides))
+            except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
+                raise translated(error) from error
+        return parse(node, overrides)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise translated(error) from error
+
+
+def is_sweep(word: str, place: str | None) -> bool | None:
+    """Returns whether a word makes a sweep of a run; `None` if it cannot be composed alone.
+
+    Args:
+        word: such as `sweep=mine`.
+        place: a folder of the user's own to find it in.
+    """
+    register()
+    GlobalHydra.instance().clear()
+    places = [folder("experiments"), *([Path(place).absolute()] if place else [])]
+    path = json.dumps([f"file://{one}" for one in places])
+    try:
+        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+            words = [f"hydra.searchpath={path}", word]
+            node = hydra_compose("config", overrides=words, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError):
+        return None  # the whole command line is going to say why
+    finally:
+        GlobalHydra.instance().clear()
+    return "samerun" in str(node.hydra.sweeper.get("_target_"))
+
+
+def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
+    """Turns a composed config into typed objects and checks every value on its own.
+
+    Args:
+        node: what Hydra composed, or a stored resolved config, which has no types any more.
+        overrides: the words it was composed from.
+
+    Raises:
+        UserError: an unknown key, a wrong type, a value out of range or a missing value.
+    """
+    try:
+        typed = OmegaConf.merge(OmegaConf.structured(Config), _typed_groups(node))
+        cfg = OmegaConf.to_object(typed)
+    except OmegaConfBaseException as error:
+        raise translated(error) from error
+    assert isinstance(cfg, Config)
+    check_ranges(cfg)
+    return Composition(
+        config=cfg,
+        composed=safe_yaml(_without_sweep(node)),
+        resolved=OmegaConf.to_yaml(OmegaConf.create(redact_mapping(as_dict(cfg)))),
+        overrides=tuple(redact_override(word) for word in overrides),
+    )
+
+
+def parse_sweep(node: DictConfig) -> Sweep:
+    """Turns the `sweep` part of a composed config into typed objects and checks every value.
+
+    Args:
+        node: the whole config as Hydra composed it.
+
+    Raises:
+        UserError: there is no such part, or a key or value in it is not understood.
+    """
+    part = node.get("sweep")
+    if part is None:
+        raise UserError("sweep: received nothing, expected a search space: give sweep=optuna.")
+    try:
+        plain = literal(OmegaConf.to_container(part, resolve=True, enum_to_str=True))
+        assert isinstance(plain, dict)
+        typed = OmegaConf.merge(OmegaConf.structured({"sweep": Sweep}).sweep, _held("sweep", plain))
+        sweep = OmegaConf.to_object(typed)
+    except OmegaConfBaseException as error:
+        raise translated(error) from error
+    assert isinstance(sweep, Sweep)
+    check_ranges(sweep, "sweep.")
+    return sweep
+
+
+def _without_sweep(node: DictConfig) -> DictConfig:
+    """How trials are chosen is no part of any of them."""
+    return OmegaConf.masked_copy(node, [str(key) for key in node if key != "sweep"])
+
+
+def stored_sweep(text: str) -> Sweep:
+    """Reads a sweep's settings that were written down as JSON."""
+    return parse_sweep(OmegaConf.create({"sweep": json.loads(text)}))
+
+
+def _typed_groups(node: DictConfig) -> DictConfig:
+    plain = literal(
+        OmegaConf.to_container(
+            _without_sweep(node), resolve=True, throw_on_missing=False, enum_to_str=True
+        )
+    )
+    assert isinstance(plain, dict)
+    typed: dict[str, Any] = {}
+    for name, value in plain.items():
+        key = str(name)
+        kinds = {kind.kind: kind for kind in GROUPS.get(key, ())}
+        if kinds and isinstance(value, dict):
+            kind = str(value.get("kind"))
+            if kind not in kinds:
+                raise UserError(f"{key}.kind: received '{kind}', expected one of {listed(kinds)}.")
+            value = OmegaConf.merge(OmegaConf.structured(kinds[kind]), _held(key, value))
+        typed[key] = value
+    return OmegaConf.create(typed)
+
+
+def _held(group: str, value: dict[Any, Any]) -> DictConfig:
+    """Gives a group's node its place in the whole, so that errors name the full key."""
+    held = OmegaConf.create({group: value})[group]
+    assert isinstance(held, DictConfig)
+    return held
+
+
+def literal(value: Any) -> Any:
+    """Returns plain values in which OmegaConf reads every `${` as these two characters."""
+    if isinstance(value, dict):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    if isinstance(value, str):
+        return _INTERPOLATION.sub(lambda found: found[1] * 2 + r"\${", value)
+    return value

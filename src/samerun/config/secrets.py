@@ -1,0 +1,62 @@
+"""Secrets in what is written down of a config, and in what is read back."""
+
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from samerun.config.errors import UserError
+from samerun.config.root import Config, as_dict
+from samerun.redaction import hidden_keys, redact_mapping, redact_value
+
+
+def safe_yaml(node: DictConfig | str) -> str:
+    """Returns a mapping as YAML, its interpolations still in it, with `***` for secrets.
+
+    Args:
+        node: any mapping that Hydra composed or wrote, or its YAML.
+    """
+    whole = OmegaConf.create(node) if isinstance(node, str) else node
+    plain = OmegaConf.to_container(whole, resolve=False, enum_to_str=True)
+    assert isinstance(plain, dict)
+    safe = redact_mapping({str(key): value for key, value in plain.items()})
+    return OmegaConf.to_yaml(OmegaConf.create(safe))
+
+
+def check_secrets_given(cfg: Config) -> None:
+    """Checks that no secret is missing that was not written down and that training needs.
+
+    Tags and the store's address are not looked at: nothing is trained by them.
+
+    Args:
+        cfg: the config of a stored run, with what the command line changes in it.
+
+    Raises:
+        UserError: names the key and what to type.
+    """
+    plain = as_dict(cfg)
+    for part in ("tracking", "trial"):
+        del plain[part]
+    missing = hidden_keys(plain)
+    if missing:
+        raise UserError(
+            f"{missing[0]}: is a secret, and secrets are not recorded: give it again, as "
+            f"{missing[0]}=VALUE, or as {missing[0]}='${{oc.env:NAME}}' from a variable of the "
+            "environment."
+        )
+
+
+def hide_secrets(file: Path) -> None:
+    """Replaces the secrets in a YAML file of Hydra's by `***`; without any it stays as it is.
+
+    Args:
+        file: such as `.hydra/config.yaml`.
+    """
+    text = file.read_text(encoding="utf-8")
+    node = OmegaConf.create(text)
+    plain = OmegaConf.to_container(node, resolve=False)
+    safe = redact_value("", plain)
+    if safe != plain:
+        fresh = file.with_name(f"{file.name}.new")
+        fresh.write_text(OmegaConf.to_yaml(OmegaConf.create(safe)), encoding="utf-8")
+        os.replace(fresh, file)

@@ -1,0 +1,172 @@
+"""The experiments and search spaces that come with the project, as their headers describe them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from samerun.config.errors import UserError
+from samerun.config.schema import folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One file of `experiments/experiment/`, by the comments at its top.
+
+    Args:
+        name: what `experiment=` takes.
+        what: one line about it.
+        source: where the idea is from.
+        measured: metric, value and seconds as they came out here, or empty where the data has to be
+            downloaded.
+        published: the number that somebody else published, and who; empty if there is none.
+        twin: the experiment on embedded data that shows the same, or empty.
+        runs: names of other experiments that it stands for, between blanks, or empty.
+    """
+
+    name: str
+    what: str
+    source: str
+    measured: str = ""
+    published: str = ""
+    twin: str = ""
+    runs: str = ""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it runs without a download."""
+        return bool(self.measured)
+
+    @property
+    def command(self) -> str:
+        """The command that runs it."""
+        return f"samerun train experiment={self.name}"
+
+    def score(self) -> tuple[str, float]:
+        """Returns the metric's logged name and the value that was measured.
+
+        Raises:
+            UserError: the header's line is not of the form `test/accuracy 0.98, 14 s`.
+        """
+        match = re.match(r"((?:test|validation)/\w+) (\d+(?:\.\d+)?)\b", self.measured)
+        if match is None:
+            raise UserError(
+                f"experiments/experiment/{self.name}.yaml: received 'Measured: {self.measured}', "
+                "expected a metric and its value, such as 'test/accuracy 0.98, 14 s'."
+            )
+        return match[1], float(match[2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """One file of `experiments/sweep/`, by the comments at its top.
+
+    Args:
+        name: what `sweep=` takes.
+        what: one line about it.
+        measured: what its command found here, of how many trials, and the seconds of all of it; or
+            empty.
+    """
+
+    name: str
+    what: str
+    measured: str = ""
+
+    @property
+    def command(self) -> str:
+        """The command that searches it."""
+        return f"samerun train -m experiment=digits_cnn sweep={self.name}"
+
+
+_FIELDS = ("what", "source", "measured", "published", "twin", "runs")
+
+
+def expand(words: Sequence[str]) -> list[str]:
+    """Puts the experiments that one stands for in its place: a multirun of them.
+
+    Args:
+        words: of the command line.
+    """
+    given = [word for word in words if word.startswith("experiment=")]
+    several = {f"experiment={entry.name}": entry.runs for entry in load_experiments() if entry.runs}
+    if len(given) != 1 or given[0] not in several:
+        return list(words)
+    runs = ",".join(several[given[0]].split())
+    rest = [word for word in words if word not in (given[0], "-m", "--multirun")]
+    return ["-m", f"experiment={runs}", *rest]
+
+
+def load_experiments() -> list[Experiment]:
+    """Reads the headers of all experiments, in the order of their names."""
+    return [
+        Experiment(name=path.stem, **_header(path, "what", "source"))
+        for path in sorted((folder("experiments") / "experiment").glob("*.yaml"))
+    ]
+
+
+def load_search_spaces() -> list[SearchSpace]:
+    """Reads the headers of all search spaces, in the order of their names."""
+    return [
+        SearchSpace(name=path.stem, **_header(path, "what"))
+        for path in sorted((folder("experiments") / "sweep").glob("*.yaml"))
+    ]
+
+
+def _header(path: Path, *wanted: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    last = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = re.match(r"# (\w+): (.*)", line)
+        if match and match[1].lower() in _FIELDS:
+            last = match[1].lower()
+            fields[last] = match[2].strip()
+        elif line.startswith("#   ") and last:
+            fields[last] += " " + line[1:].strip()
+        elif not line.startswith("#"):
+            break
+    missing = set(wanted) - set(fields)
+    if missing:
+        raise UserError(f"{path}: its header does not say {' and '.join(sorted(missing))}.")
+    return fields
+
+
+_INTRODUCTION = """\
+# Experiments
+
+Each is one command. *Measured* stands where the data ships with what samerun installs: the value
+of the kept weights with seed 0, what a model gets that does not look (the largest class, the mean,
+the frequencies of the words, or "tomorrow = today"), and the seconds of the whole command, start
+included (2 cores of an AMD EPYC that other work shared, Python 3.11, 2026-11-21). *Published*
+is the number of the tutorial the idea is from, theirs and not ours: its data has to be downloaded
+once. The *twin* shows the same on embedded data.
+
+This page is written by `make gallery` from the headers of the files in `experiment/` and `sweep/`.
+"""
+_SWEEPS = """## Search spaces
+
+Each is one command too, which tries many runs; with another experiment in it, it searches for that.
+*Measured* is the best value of the objective, never of the test set, and the seconds of the whole
+command (two trials at a time on the same machine). How to write one of your own stands in
+[the guide to sweeps](../docs/how-to/sweeps.md).
+"""
+
+
+def as_markdown(entries: Sequence[Experiment], spaces: Sequence[SearchSpace]) -> str:
+    """Returns the gallery's page."""
+    lines = [
+        _INTRODUCTION,
+        "| experiment | what | measured | published | twin |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        name = f"[`{entry.name}`](experiment/{entry.name}.yaml)"
+        twin = f"`{entry.twin}`" if entry.twin else "–"
+        cells = [name, f"{entry.what} ({entry.source})", entry.measured or "–"]
+        lines.append(f"| {' | '.join([*cells, entry.published or '–', twin])} |")
+    lines += ["", "```", *(entry.command for entry in entries), "```", ""]
+    lines += [_SWEEPS, "| search space | what | measured |", "|---|---|---|"]
+    for space in spaces:
+        name = f"[`{space.name}`](sweep/{space.name}.yaml)"
+        lines.append(f"| {name} | {space.what} | {space.measured or '–'} |")
+    lines += ["", "```", *(space.command for space in spaces), "```", ""]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Interrupted runs: their folders, whether a process works on them, and their completion."""

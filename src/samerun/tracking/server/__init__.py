@@ -1,0 +1,1 @@
+"""A tracking server with accounts, for a group."""

@@ -1,0 +1,185 @@
+"""A user's own functions: imported by the name that a config gives them, and traced to their files.
+
+Code never runs because data, a stored run or a file asks for it: a function is imported only
+because a config names it. Whoever takes a config from somebody else takes the name with it, and has
+to trust it as they would trust a script.
+"""
+
+import ast
+import importlib
+import importlib.machinery
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from samerun.config.datasets import CustomDataset
+from samerun.config.errors import UserError
+from samerun.config.models import CustomModel
+from samerun.config.root import Config
+
+_CUSTOM = (CustomModel, CustomDataset)
+
+_MOST_FILES = 500  # more than that is no experiment's own code, but an installed library's
+
+
+@contextmanager
+def working_folder_first() -> Iterator[None]:
+    """Lets Python look for modules in the working folder first, as it does for a script."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()  # the module may be younger than the last look at its folder
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def cause(error: BaseException) -> str:
+    """Says in one line what was raised, and where."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    said = " ".join(str(error).split()).rstrip(".")
+    where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
+    return f"{type(error).__name__}{': ' if said else ''}{said} ({where})"
+
+
+def function(key: str, target: str) -> Callable[..., Any]:
+    """Imports the function that a config names.
+
+    Args:
+        key: the config's key, for messages.
+        target: `package.module:function`.
+
+    Raises:
+        UserError: not of that form, no such module or function, or importing it fails.
+    """
+    module_name, colon, name = target.partition(":")
+    dotted = [*module_name.split("."), *name.split(".")]
+    if not colon or not all(part.isidentifier() for part in dotted):
+        raise UserError(
+            f"{key}: received '{target}', expected package.module:function, such as my_code:build."
+        )
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"{key}: {target}: there is no module {error.name}: it was looked for in "
+                f"{os.getcwd()} and among the installed packages."
+            ) from error
+        raise UserError(f"{key}: {target}: importing it raised {cause(error)}.") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{key}: {target}: importing it raised {cause(error)}.") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            file = getattr(found, "__file__", None) or "built in"
+            raise UserError(f"{key}: {target}: {module_name} ({file}) has no {name}.")
+        found = getattr(found, part)
+    if not callable(found):
+        kind = type(found).__name__
+        raise UserError(f"{key}: {target}: is of type {kind}, expected a function.")
+    return found  # type: ignore[no-any-return]
+
+
+def targets(cfg: Config) -> dict[str, str]:
+    """Returns the functions that a config names, such as `my_code:build`, by their keys."""
+    parts = (("model.target", cfg.model), ("dataset.target", cfg.dataset))
+    return {key: part.target for key, part in parts if isinstance(part, _CUSTOM)}
+
+
+def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path]:
+    """Returns the files behind functions: their modules, and what these import of the user's own.
+
+    Best effort, by reading `import` statements: a module that is imported by a name that is made
+    while the program runs is not found. Installed packages are left out: their versions are known.
+
+    Args:
+        names: such as `my_code:build`.
+        folder: where modules are looked for first; the working folder by default.
+
+    Returns:
+        The files, by their path below the folder or below the place where Python finds them.
+    """
+    found: dict[str, Path] = {}
+    for _, root, file in _modules(names, folder or Path.cwd()):
+        found.setdefault(file.relative_to(root).as_posix(), file)
+    return dict(sorted(found.items()))
+
+
+def imports_of(names: Sequence[str], folder: Path | None = None) -> set[str]:
+    """Returns the top-level modules that a user's own code imports, without Python's own.
+
+    Args:
+        names: such as `my_code:build`.
+        folder: where modules are looked for first; the working folder by default.
+    """
+    tops: set[str] = set()
+    for _, _, file in _modules(names, folder or Path.cwd()):
+        tops |= {name.split(".")[0] for name in _imported(file, "")}
+    return tops - set(sys.stdlib_module_names)
+
+
+def _modules(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Yields name, root and file of each module, the named ones first."""
+    waiting = [name.partition(":")[0] for name in names]
+    seen: set[str] = set()
+    while waiting and len(seen) < _MOST_FILES:
+        name = waiting.pop(0)
+        place = None if name in seen else _locate(name, folder)
+        seen.add(name)
+        if place is None:
+            continue
+        root, file = place
+        yield name, root, file
+        package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        parents = [".".join(name.split(".")[:n]) for n in range(1, name.count(".") + 1)]
+        waiting += [*parents, *_imported(file, package)]
+
+
+def _locate(name: str, folder: Path) -> tuple[Path, Path] | None:
+    """Finds a module's root and source file as Python would, but imports no package for it."""
+    top, *rest = name.split(".")
+    spec = importlib.machinery.PathFinder.find_spec(top, [str(folder), *sys.path])
+    if spec is None or top in sys.stdlib_module_names:
+        return None
+    if spec.submodule_search_locations:
+        place = Path(next(iter(spec.submodule_search_locations)))
+        root, base = place.parent, place.joinpath(*rest)
+    elif spec.origin:
+        root = Path(spec.origin).parent
+        base = root / top if not rest else root / "__nothing__"
+    else:
+        return None
+    if _is_installed(root) or top == "samerun":
+        return None
+    candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+    return next(((root, file) for file in candidates if file.is_file()), None)
+
+
+def _is_installed(root: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(root.parts)) or not os.access(
+        root, os.R_OK
+    )
+
+
+def _imported(file: Path, package: str) -> Iterator[str]:
+    """The names that a file imports; a name out of a module may be a module itself."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(
+                [*(parts if node.level else []), *([node.module] if node.module else [])]
+            )
+            if base:
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -1,0 +1,78 @@
+"""A PostgreSQL of a test's own: in a temporary folder, on a loopback port, of the user nobody."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.project import until
+from support.two_hosts import NOBODY, postgres_program
+
+
+def missing_postgres() -> str | None:
+    """Returns why PostgreSQL cannot be started here, `None` where it can."""
+    if postgres_program("initdb") is None:
+        return "there is no PostgreSQL: apt-get install postgresql"
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "PostgreSQL does not run as root, and there is no setpriv"
+    return None
+
+
+def free_port() -> int:
+    """Returns a port of the loopback address that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def postgres(password: str) -> Iterator[str]:
+    """Runs PostgreSQL with an empty database `runs`; yields its URI with the password."""
+    folder = Path(tempfile.mkdtemp(prefix="samerun-postgres-"))
+    data, secret, port = folder / "data", folder / "secret", free_port()
+    data.mkdir(mode=0o700)
+    secret.write_text(password)
+    user: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        for place in (folder, data, secret):
+            os.chown(place, NOBODY, NOBODY)
+    words = [postgres_program("initdb"), "-D", data, "-U", "samerun", "-A", "scram-sha-256"]
+    words += ["--pwfile", secret, "-E", "UTF8", "--no-sync"]
+    done = subprocess.run([*user, *words], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = [postgres_program("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*user, *words, "-k", data, "-c", "fsync=off"], stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        until(lambda: _ask(port, password, "create database runs").returncode == 0)
+        yield f"postgresql+psycopg2://samerun:{password}@127.0.0.1:{port}/runs"
+    finally:
+        process.send_signal(signal.SIGQUIT)  # at once, without waiting for clients
+        process.wait(timeout=60)
+        shutil.rmtree(folder)
+
+
+def _ask(port: int, password: str, query: str) -> "subprocess.CompletedProcess[bytes]":
+    words = [postgres_program("psql"), "-h", "127.0.0.1", "-p", str(port), "-U", "samerun"]
+    environment = {**os.environ, "PGPASSWORD": password}
+    return subprocess.run(
+        [*words, "-d", "postgres", "-c", query], capture_output=True, env=environment
+    )
+
+
+def command_lines(session: int) -> list[str]:
+    """Returns the command lines of all processes of a session, as every user can read them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found

@@ -1,0 +1,369 @@
+"""Every executor keeps the same promises: in this process, in slots of this machine, with Dask."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from omegaconf import OmegaConf
+
+from samerun import config
+from samerun.config import UserError
+from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
+from samerun.sweeper.executors.dask import DaskExecutor
+from samerun.sweeper.executors.inline import Inline
+from samerun.sweeper.executors.local import Slots, graphics_cards
+from samerun.sweeper.worker import run_trial
+from support.project import PROGRAMS, until
+
+sys.path.append(str(PROGRAMS))
+import worker_tasks
+
+SOON = 60  # seconds in which a process starts or ends on a busy machine
+
+
+@pytest.fixture(autouse=True)
+def cold(monkeypatch):
+    """Workers do without TensorFlow, which these tests do not need."""
+    for module in (local, dask):
+        monkeypatch.setattr(module, "warm_up", worker_tasks.pid)
+
+
+@pytest.fixture(scope="module")
+def environment():
+    """Workers find the tasks of this test by name, as they find the sweeper's."""
+    path = os.pathsep.join([str(PROGRAMS), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory, environment):
+    """A Dask scheduler with two workers, each watched by a nanny; returns its address."""
+    folder = tmp_path_factory.mktemp("dask")
+    file = folder / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    at_home = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", file]
+    commands = [[*dask, "scheduler", "--port", "0", "--no-show", *at_home]]
+    worker = ["worker", "--nthreads", "1", "--memory-limit", "0", "--local-directory", folder]
+    commands += [[*dask, *worker, "--nworkers", "2", *at_home]]
+    with (folder / "log").open("ab") as log:
+        started = [
+            subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+            for command in commands
+        ]
+    try:
+        until(file.exists)
+        yield config_of(file)["address"]
+    finally:
+        for process in reversed(started):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.wait()
+
+
+def config_of(file: Path):
+    return OmegaConf.to_container(OmegaConf.create(file.read_text()))
+
+
+def options(**changed):
+    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml").dask
+    return config.Dask(**{**OmegaConf.to_container(plain), **changed})
+
+
+def on_dask(scheduler, modules=None, max_trials=None):
+    client, batch = dask_cluster.connect(scheduler, options(), 2, Path())
+    needs = dask_remote.Needs()
+    executor = DaskExecutor(
+        client,
+        batch,
+        needs=needs,
+        folder="study",
+        modules=modules or {},
+        max_trials=max_trials,
+    )
+    executor.start(SOON)
+    until(lambda: executor.free() == 2)
+    return executor
+
+
+@pytest.fixture(params=["slots", pytest.param("dask", marks=pytest.mark.slow)])
+def make_executor(request, environment, monkeypatch):
+    """Makes an executor of two workers."""
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    made = []
+
+    def make(max_trials=None):
+        if request.param == "dask":
+            scheduler = request.getfixturevalue("scheduler")
+            made.append(on_dask(scheduler, max_trials=max_trials))
+        else:
+            made.append(Slots(2, max_trials))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.close()
+
+
+@pytest.fixture
+def executor(make_executor):
+    """Two workers."""
+    return make_executor()
+
+
+def test_results_come_in_the_order_in_which_they_are_ready(executor, tmp_path):
+    pids_of_both(executor)
+    files = [tmp_path / "slow", tmp_path / "quick"]
+    slow, quick = (executor.submit(worker_tasks.once_there, str(f), f.name) for f in files)
+    assert executor.free() == 0
+    files[1].touch()
+    assert quick.result(SOON) == "quick"
+    until(lambda: executor.free() == 1)
+    assert executor.submit(worker_tasks.after, 0, "third").result(SOON) == "third"
+    assert not slow.done()
+    files[0].touch()
+    assert slow.result(SOON) == "slow"
+
+
+def test_an_exception_comes_back_and_the_worker_goes_on(executor):
+    with pytest.raises(ValueError, match="on purpose") as raised:
+        executor.submit(worker_tasks.fail).result(SOON)
+    assert not executor.is_lost(raised.value)
+    assert executor.submit(worker_tasks.after, 0, "next").result(SOON) == "next"
+
+
+def test_a_killed_worker_breaks_its_own_call_only_and_is_replaced(executor):
+    before = pids_of_both(executor)
+    slow = executor.submit(worker_tasks.pid, 3.0)
+    error = executor.submit(worker_tasks.die).exception(SOON)
+    assert executor.is_lost(error)
+    assert slow.result(SOON) in before
+    until(lambda: executor.free() == 2)
+    after = pids_of_both(executor)
+    assert slow.result() in after
+    assert len(after - before) == 1
+
+
+def test_a_process_is_replaced_after_so_many_trials(make_executor, tmp_path):
+    executor = make_executor(max_trials=1)
+    before = pids_of_both(executor)
+    assert pids_of_both(executor) == before  # those were no trials
+    until(lambda: executor.free() == 2)
+    end = tmp_path / "end"
+    other = executor.submit(worker_tasks.once_there, str(end), "other")
+    trial = executor.submit(run_trial, "not an order")
+    assert isinstance(trial.exception(SOON), AttributeError)
+    until(lambda: executor.free() == 1)
+    assert executor.submit(worker_tasks.pid).result(SOON) not in before
+    end.touch()
+    assert other.result(SOON) == "other"
+
+
+def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    slots = Slots(2)
+    try:
+        slots.warm_up(100)
+        until(lambda: len(children()) == 2)
+        begun = children()
+        assert pids_of_both(slots) == begun
+    finally:
+        slots.close()
+
+
+def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkeypatch, environment):
+    """Set before the process imports anything, and shared out where there are fewer cards."""
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-5f,-1")
+    cards = graphics_cards()
+    slots = Slots(3, gpus=cards)
+    try:
+        for _ in range(2):
+            asked = [slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0)]
+            asked += [
+                slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0) for _ in "ab"
+            ]
+            assert [future.result(SOON) for future in asked] == ["0", "GPU-5f", "0"]
+            dying = slots.submit(worker_tasks.die)
+            assert slots.is_lost(dying.exception(SOON))
+    finally:
+        slots.close()
+
+
+def children():
+    """Returns the worker processes of this one."""
+    own = psutil.Process().children()
+    return {child.pid for child in own if "spawn_main" in " ".join(child.cmdline())}
+
+
+def pids_of_both(executor):
+    futures = [executor.submit(worker_tasks.pid, 1.0) for _ in range(2)]
+    return {future.result(SOON) for future in futures}
+
+
+def test_a_call_that_hangs_is_ended_with_its_process(executor, tmp_path):
+    future = executor.submit(worker_tasks.write_until_stopped, str(tmp_path / "pid"))
+    until((tmp_path / "pid").exists)
+    time.sleep(0.2)
+    assert executor.seconds(future) > 0
+    executor.kill(future)
+    assert executor.is_lost(future.exception(SOON))
+    pid = int((tmp_path / "pid").read_text())
+    until(lambda: not psutil.pid_exists(pid))
+    until(lambda: executor.free() == 2)
+
+
+def test_closing_leaves_no_call_behind(executor, tmp_path):
+    executor.submit(worker_tasks.write_until_stopped, str(tmp_path / "pid"))
+    until((tmp_path / "pid").exists)
+    executor.close()
+    until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+
+
+def test_a_process_whose_end_another_thread_has_noted_is_no_error(environment, monkeypatch):
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+    executor = Slots(1)
+    pid = executor.submit(worker_tasks.pid).result(SOON)
+    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):  # the pool's own thread was quicker
+        os.waitpid(pid, 0)
+    executor.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_in_this_process_a_call_is_done_at_once():
+    executor = Inline()
+    assert executor.submit(worker_tasks.pid).result(0) == os.getpid()
+    error = executor.submit(worker_tasks.fail).exception(0)
+    assert isinstance(error, ValueError)
+    assert not executor.is_lost(error)
+    assert executor.free() == 1
+
+
+@pytest.mark.slow
+def test_a_users_module_travels_and_another_sweeps_version_is_forgotten(scheduler, tmp_path):
+    for text in ("first", "second"):
+        (tmp_path / "layers.py").write_text(f"TEXT = '{text}'\n")
+        (tmp_path / "my_code.py").write_text(
+            "import layers\ndef build():\n    return layers.TEXT\n"
+        )
+        executor = on_dask(scheduler, dask_cluster.modules_of(["my_code:build"], tmp_path))
+        said, folder = executor.submit(worker_tasks.own, "my_code:build").result(SOON)
+        executor.close()
+        assert said == text
+        assert Path(folder).name == "study"
+        assert Path(folder).parent.stat().st_mode & 0o77 == 0  # nobody else's modules
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tmp_path):
+    program = PROGRAMS / "sweep_on_dask_hangs.py"
+    sweep = subprocess.Popen(
+        [sys.executable, program, scheduler, tmp_path / "pid"], env=environment, cwd=tmp_path
+    )
+    until((tmp_path / "pid").exists)
+    sweep.kill()
+    sweep.wait()
+    pid = int((tmp_path / "pid").read_text())
+    until(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_worker_with_other_versions_is_told_the_difference():
+    mine = dask_remote.facts(dask_remote.Needs())
+    assert dask_cluster.difference(mine, mine) == ""
+    assert {"keras", "numpy", "distributed", "samerun", "ml-dtypes"} <= set(mine.packages)
+    assert "ruff" not in mine.packages  # a worker may lack what no run needs
+    packages = {**mine.packages, "keras": "3.0.0"}
+    del packages["mlflow"]
+    theirs = dask_remote.Facts(token="", python="3.9.0", code="", packages=packages, unreachable="")
+    said = dask_cluster.difference(mine, theirs)
+    assert said == (
+        f"Python 3.9.0 instead of {mine.python}, keras 3.0.0 instead of {mine.packages['keras']}, "
+        f"no mlflow {mine.packages['mlflow']}, other source files of samerun"
+    )
+
+
+@pytest.mark.parametrize(
+    ("needs", "variable", "said"),
+    [
+        (("postgresql://me:***@h/optuna", None, True), "SAMERUN_STORAGE", "has no SAMERUN_STORAGE"),
+        ((None, "http://me:***@h:1", False), "MLFLOW_TRACKING_URI", "has no MLFLOW_TRACKING_URI"),
+        ((None, "http://127.0.0.1:9", False), "X", "cannot reach http://127.0.0.1:9"),
+    ],
+)
+def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    storage, tracking, secret = needs
+    facts = dask_remote.facts(dask_remote.Needs(storage=storage, tracking=tracking, secret=secret))
+    assert facts.unreachable.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("address", "changed", "said"),
+    [
+        pytest.param(
+            "tcp://127.0.0.1:1",
+            {},
+            "no scheduler answers at tcp://127.0.0.1:1 within 5 s",
+            marks=pytest.mark.slow,
+        ),
+        ("slrum", {}, "received 'slrum', expected the address of a scheduler such as tcp://"),
+        ("slurm", {}, "slurm has no sbatch on this machine"),
+        ("tls://127.0.0.1:1", {"tls_ca": "ca.pem"}, "sweep.dask.tls_ca: received ca.pem, exp"),
+        ("tls://127.0.0.1:1", {}, "a tls address needs sweep.dask.tls_ca, tls_certificate and"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
+    address, changed, said, monkeypatch
+):
+    pytest.importorskip("dask_jobqueue")  # its import is not what is timed
+    monkeypatch.setenv("PATH", "")
+    began = time.monotonic()
+    with pytest.raises(UserError, match=said):
+        dask_cluster.connect(address, options(**changed), 2, Path())
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+def test_a_port_that_says_nothing_is_no_scheduler():
+    pytest.importorskip("dask_jobqueue")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(UserError, match="no scheduler answers at"):
+            dask_cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
+        assert time.monotonic() - began < 30
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install 'samerun\[cluster\]'"):
+        dask_cluster.connect("tcp://127.0.0.1:1", options(), 2, Path())
+
+
+def test_a_batch_system_runs_one_trial_in_each_job_with_all_its_cores():
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    wanted = options(cores=4, memory="8GB", queue="long", gpus=1, extra=["--gres=gpu:1"])
+    told = dask_cluster.batch_options("slurm", wanted)
+    job = jobqueue.SLURMCluster.job_cls("tcp://head:8786", name="one", **without_cluster(told))
+    script = job.job_script()
+    for line in ("-p long", "--cpus-per-task=4", "--mem=8G", "-t 04:00:00", "--gres=gpu:1"):
+        assert f"#SBATCH {line}\n" in script
+    assert script.rstrip().endswith("--nthreads 1 --resources GPU=1")
+    assert sys.executable in script
+
+
+def without_cluster(told):
+    return {key: value for key, value in told.items() if key != "scheduler_options"}
+
+
+def test_modules_are_not_taken_from_a_folder_that_somebody_else_made(tmp_path):
+    (tmp_path / f"samerun-sweeps-{os.getuid()}").symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="belongs to somebody else"):
+        dask_remote._own_folder(tmp_path)

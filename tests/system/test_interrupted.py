@@ -1,0 +1,245 @@
+"""A training that is interrupted, at an epoch's end and inside one, and ends as if it were not."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from samerun import callbacks, config, data
+from support.project import PROGRAMS
+from support.resuming import (
+    PLAIN,
+    Killed,
+    Watched,
+    at_step,
+    during_epoch,
+    end_of,
+    result_of,
+    resume,
+    run_in,
+    state_in,
+    train,
+)
+
+# ---- the rest of an epoch
+
+
+@pytest.mark.parametrize("drop_remainder", ["false", "true"])
+def test_the_rest_of_an_epoch_is_the_end_of_the_whole_one(drop_remainder):
+    words = ["dataset.limit=100", "dataset/augmentation=rotate_shift_zoom"]
+    cfg = config.compose([*words, f"dataset.drop_remainder={drop_remainder}"]).config
+    built = data.build(cfg.dataset, 3)
+    for epoch in (0, 2):
+        built.set_epoch(epoch)
+        whole = list(built.train.as_numpy_iterator())
+        for start in range(1, built.steps_per_epoch):
+            rest = built.train_from(start=start)
+            assert int(rest.cardinality()) == built.steps_per_epoch - start
+            assert rest.element_spec == built.train.element_spec
+            for (x, y), (wanted_x, wanted_y) in zip(rest, whole[start:], strict=True):
+                np.testing.assert_array_equal(x, wanted_x)
+                np.testing.assert_array_equal(y, wanted_y)
+
+
+# ---- interrupted and not
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A training that is interrupted twice.
+
+    Args:
+        words: the run.
+        epoch: it dies at the end of this one first, then in the midst of it.
+    """
+
+    words: str
+    epoch: int = 3
+
+
+STOPPING = "training.early_stopping"
+CASES = {
+    "cnn": Case(
+        "dataset.limit=200 training.epochs=4 model.filters=[4] model.dense_units=[8] "
+        "model.dropout=0.3 model.batch_norm=true dataset/augmentation=rotate_shift_zoom"
+    ),
+    "ema": Case(
+        "dataset.limit=200 training.epochs=4 model=mlp model.units=[16] model.dropout=0.3 "
+        "optimizer.use_ema=true optimizer.ema_momentum=0.9"
+    ),
+    "ema_of_the_last_epoch": Case(
+        "dataset.limit=200 training.epochs=4 model=mlp model.units=[16] optimizer.use_ema=true "
+        f"{STOPPING}.restore_best=false training.precision=mixed_float16"
+    ),
+    "early_stopping": Case(
+        "dataset.limit=200 training.epochs=9 model=mlp model.units=[16] model.dropout=0.3 "
+        f"optimizer.learning_rate=0.03 schedule=constant {STOPPING}.patience_epochs=2 "
+        f"{STOPPING}.min_delta=0.3",
+        epoch=4,
+    ),
+    "plateau": Case(
+        "dataset.limit=200 training.epochs=6 model=mlp model.units=[16] "
+        "schedule=reduce_on_plateau schedule.patience_epochs=1 schedule.min_delta=100 "
+        "schedule.warmup_epochs=1",
+        epoch=4,
+    ),
+    "bidirectional_lstm": Case(
+        "dataset.limit=200 training.epochs=4 model=lstm dataset=python_docstrings model.units=[4] "
+        "model.bidirectional=true model.dropout=0.3 model.embedding_dim=8"
+    ),
+    "forecaster": Case(
+        "training.epochs=4 model=forecaster dataset=google_stock dataset.window=6 "
+        "dataset.horizon=3 dataset.batch_size=128 model.units=[6] model.dropout=0.2"
+    ),
+    "language_model": Case(
+        "dataset.limit=200 training.epochs=4 model=language_model dataset=python_docs "
+        "model.units=[8] model.embedding_dim=8 model.dropout=0.2 evaluation.sample_tokens=0"
+    ),
+    "mixed_precision": Case(
+        "dataset.limit=200 training.epochs=4 model.filters=[4] model.dense_units=[8] "
+        "training.precision=mixed_float16 optimizer=sgd optimizer.momentum=0.9"
+    ),
+    "custom": Case(
+        "dataset.limit=200 training.epochs=4 model=custom model.target=own_model:build "
+        "optimizer=nadam dataset.drop_remainder=true"
+    ),
+}
+QUICK = {"cnn"}
+
+
+def check_interrupted(case, folder):
+    """Trains without a break; then with two, the second inside an epoch and in other executions."""
+    words = case.words.split()
+    in_epochs = [*words, "checkpoint.every_steps=3"]
+    whole = train(words, run_in(folder / "whole"))
+    steps = state_in(folder / "whole").meta["steps_per_epoch"]
+    broken = folder / "broken"
+    with pytest.raises(Killed):
+        train(words, run_in(broken, during_epoch(case.epoch)))
+    assert (state_in(broken).epoch, state_in(broken).step) == (case.epoch - 1, 0)
+    in_fives = [*in_epochs, "training.steps_per_execution=5"]
+    with pytest.raises(Killed):
+        resume(in_fives, broken, killed=at_step((case.epoch - 1) * steps + 6))
+    assert (state_in(broken).epoch, state_in(broken).step) == (case.epoch - 1, 5)
+    resumed = resume(in_epochs, broken)
+    assert result_of(resumed) == result_of(whole)
+    assert end_of(broken) == end_of(folder / "whole")
+    return whole
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in CASES],
+)
+def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_model.py").write_text((PROGRAMS / "own_train_step.py").read_text())
+    whole = check_interrupted(CASES[name], tmp_path)
+    if name == "early_stopping":
+        assert len(whole.history["train/loss"]) < 9, "it did not stop: nothing is tested"
+    if name == "plateau":
+        assert len(set(whole.history["learning_rate"])) > 2
+
+
+# ---- the contract of the callbacks
+
+
+def test_every_callback_says_what_its_state_is(tmp_path):
+    words = ["optimizer.use_ema=true", "schedule=reduce_on_plateau", "tracking.tensorboard=true"]
+    words.append("training.on_nan=restore_and_lower_lr")
+    cfg = config.compose(words).config
+    run = run_in(tmp_path)
+    made = callbacks.build(
+        cfg,
+        run,
+        set_epoch=lambda _: None,
+        num_train=1,
+        steps_per_epoch=1,
+        fingerprint="",
+        start=None,
+        stop=callbacks.StopRequest(),
+        trial=Watched(last=1),
+        retries=callbacks.Retries(cfg, run, Console(), None),
+    )
+    assert set(callbacks.STATEFUL) | callbacks.STATELESS == set(made)
+    assert list(made)[-1] == "checkpoints"
+    made["early_stopping"].on_train_begin()  # makes its attributes
+    for name, keys in callbacks.STATEFUL.items():
+        assert all(hasattr(made[name], key) for key in keys), name
+
+
+NO_STATE = {
+    "model",  # Keras's own: what is trained, and what it told the callback
+    "_model",
+    "params",
+    "monitor_op",  # made again at the first epoch, with the sign of min_delta
+    "min_delta",
+    "best_weights",  # arrays, kept as such
+    "_began",  # of the clock
+    "_epoch",  # set when an epoch begins
+    "is_whole_epoch",
+    "_process",
+}
+
+
+@pytest.mark.parametrize("name", ["cnn", "ema", "early_stopping", "plateau"])
+@pytest.mark.slow
+def test_no_attribute_changes_in_training_that_is_not_in_the_table(tmp_path, monkeypatch, name):
+    found = {}
+    real = callbacks.build
+
+    def build(*args, **options):
+        made = real(*args, **options)
+        found["before"] = {key: dict(vars(one)) for key, one in made.items()}
+        found["made"] = made
+        return made
+
+    monkeypatch.setattr(callbacks, "build", build)
+    train(CASES[name].words.split(), run_in(tmp_path))
+    for key, keys in callbacks.STATEFUL.items():
+        if key in found["made"]:
+            now, before = vars(found["made"][key]), found["before"][key]
+            moved = {word for word in now if word not in before or now[word] is not before[word]}
+            assert moved <= {*keys, *NO_STATE}, key
+
+
+# ---- processes of their own
+
+
+def process(folder, *words, kill="none"):
+    """Trains in a process that goes on from what is there; returns its code and what it says."""
+    command = [sys.executable, str(PROGRAMS / "train_on.py"), str(folder), kill, *PLAIN, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout, done.stderr
+
+
+CNN = CASES["cnn"].words.split()
+
+
+@pytest.mark.slow
+def test_fresh_processes_that_are_killed_end_as_one_that_is_not(tmp_path):
+    code, whole, error = process(tmp_path / "whole", *CNN)
+    assert code == 0, error
+    words = [*CNN, "checkpoint.every_steps=4"]
+    for kill in ("replace:2", "step:20", "fsync:3", "epoch:3"):
+        code, _, error = process(tmp_path / "broken", *words, kill=kill)
+        assert code == -signal.SIGKILL, error
+    code, resumed, error = process(tmp_path / "broken", *words)
+    assert code == 0, error
+    assert json.loads(resumed) == json.loads(whole)
+    assert end_of(tmp_path / "broken") == end_of(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_ends_a_run_in_one_sentence(tmp_path):
+    large = "model.dense_units=[2000]"  # its state is larger than the pictures of the run
+    code, _, error = process(tmp_path, *CNN, large, kill="file_size:500000")
+    assert code == 2
+    (line,) = [line for line in error.splitlines() if line.startswith("checkpoint: ")]
+    assert "cannot be written (File too large)" in line
+    assert "Traceback" not in error

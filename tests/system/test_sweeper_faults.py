@@ -1,0 +1,285 @@
+"""Sweeps with real workers: what they leave, what goes wrong in them, and what goes on."""
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import optuna
+import psutil
+import pytest
+
+from support.project import PROGRAMS, until
+
+QUICK = (
+    "dataset.limit=64",
+    "evaluation.bootstrap_samples=100",
+    "tracking.log_model=false",
+    "tracking.log_figures=false",
+    "tracking.tensorboard=false",
+    "sweep.study=s",
+)
+MLP = ("-m", "sweep=optuna", "model=mlp", "model.dropout=interval(0,0.6)", *QUICK)
+
+
+def train(folder, *words):
+    """Types the command; twenty minutes are for a machine with much else to do."""
+    return python(folder, "-m", "samerun", "train", *words)
+
+
+def python(folder, *words):
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+
+
+RESTORED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+from samerun.cli import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def started(folder, *words):
+    """Types the command and does not wait; what it prints is one stream."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RESTORED, "train", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def study(folder):
+    return optuna.load_study(study_name="s", storage=f"sqlite:///{folder}/optuna.db")
+
+
+def children(folder):
+    """The trials' runs by trial number: status, and tags."""
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        rows = database.execute("select run_uuid, status from runs").fetchall()
+        tags = database.execute("select run_uuid, key, value from tags").fetchall()
+    database.close()
+    found = [
+        {"id": run, "status": status} | {k: v for owner, k, v in tags if owner == run}
+        for run, status in rows
+    ]
+    return {int(run["samerun.trial"]): run for run in found if "samerun.trial" in run}
+
+
+def metrics(folder, run):
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        query = "select key, step, value from metrics where run_uuid = ? order by key, step"
+        rows = database.execute(query, (run,)).fetchall()
+    database.close()
+    return [row for row in rows if row[0].startswith(("train/", "validation/", "test/"))]
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
+    """And a trial's folder, run and command are those of a run by itself."""
+    program = PROGRAMS / "sweep_light.py"
+    words = [*MLP, "schedule=constant,cosine", "training.epochs=2", "sweep.n_trials=3"]
+    done = python(project, str(program), *words, "sweep.workers=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy modules here: none"
+    found = study(project)
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE"] * 3
+    assert all(trial.last_step == 2 for trial in found.trials)
+    for number in range(3):
+        folder = project / "multirun" / "s" / str(number)
+        for name in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+            assert (folder / ".hydra" / name).is_file()
+        assert "epoch 2/2" in (folder / "output.log").read_text()
+    one = found.trials[1]
+    alone = train(project, *one.user_attrs["samerun.words"])
+    assert alone.returncode == 0, alone.stderr
+    (folder,) = (project / "outputs").glob("*/*")
+    own = metrics(project, json.loads((folder / "run.json").read_text())["id"])
+    assert own
+    assert own == metrics(project, children(project)[1]["id"])  # bit for bit
+
+
+@pytest.mark.slow
+def test_trials_that_go_wrong_do_not_touch_the_others(project):
+    shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
+    words = ["model=custom", "model.target=faulty:build", "+model.params.number=range(0,20)"]
+    words += ["sweep.sampler=grid", "sweep.n_trials=20", "sweep.workers=2", "training.epochs=1"]
+    words += ["sweep.trial_seconds=20", "sweep.faults.on_worker_death=fail"]
+    done = train(project, "-m", "sweep=optuna", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    expected = {
+        3: ("FAILED", "nan", "diverged"),
+        6: ("FAILED", "out_of_memory", "no room for the activations"),
+        9: ("FAILED", "error", "a value nobody expected"),
+        12: ("KILLED", "worker_death", "its process was killed"),
+        15: ("KILLED", "time_limit", "time limit of 20 s"),
+    }
+    runs = children(project)
+    assert len(runs) == 20
+    for trial in study(project).trials:
+        run = runs[trial.number]
+        fault = expected.get(trial.params["model.params.number"])
+        if fault is None:
+            assert (trial.state.name, run["status"]) == ("COMPLETE", "FINISHED")
+            assert run["samerun.state"] == "complete"
+        else:
+            assert trial.state.name == "FAIL"
+            assert (run["status"], run["samerun.state"]) == fault[:2]
+            assert fault[2] in run["samerun.reason"]
+            assert fault[2] in trial.user_attrs["samerun.reason"]
+
+
+@pytest.mark.slow
+def test_a_pruned_trial_is_killed_and_says_where(project):
+    """By the pruner that the settings name: a threshold below every loss."""
+    words = ("sweep.pruner=threshold", "sweep.threshold.upper=0.001", "sweep.n_trials=1")
+    done = train(project, *MLP, *words, "sweep.executor=inline", "training.epochs=9")
+    assert done.returncode == 0, done.stderr
+    (trial,) = study(project).trials
+    assert (trial.state.name, trial.last_step) == ("PRUNED", 1)
+    run = children(project)[0]
+    assert (run["status"], run["samerun.state"]) == ("KILLED", "pruned")
+    assert run["samerun.reason"] == "pruned at epoch 1"
+
+
+@pytest.mark.slow
+def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
+    words = [*MLP, "training.epochs=150", "sweep.n_trials=2", "sweep.workers=2"]
+    words += ["sweep.pruner=none"]
+    process = started(project, *words)
+    until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    for one in [process, *workers]:  # as a terminal does: to everybody
+        one.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, out
+    assert "sweep.study=s goes on with it" in out
+    assert "Traceback" not in out
+    _, left = psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
+    states = [trial.state.name for trial in study(project).trials]
+    assert states == ["RUNNING"] * 2
+    assert {run["status"] for run in children(project).values()} == {"KILLED"}
+    before = {n: len(metrics(project, run["id"])) for n, run in children(project).items()}
+    assert min(before.values()) > 0
+
+    done = train(project, *words)
+    assert done.returncode == 0, done.stderr
+    assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 2
+    assert len(children(project)) == 2
+    for run in children(project).values():
+        assert (run["status"], run["samerun.resumed"]) == ("FINISHED", "1")
+        steps = [step for key, step, _ in metrics(project, run["id"]) if key == "train/loss"]
+        assert steps == list(range(1, 151))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_sweep_at_once(project, number):
+    """The first one waits for a checkpoint of a trial that is in an endless loop."""
+    shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
+    words = ["-m", "sweep=optuna", "model=custom", "model.target=faulty:build", "seed=1,2"]
+    words += ["+model.params.number=15", "sweep.n_trials=2", "sweep.workers=1", *QUICK]
+    process = started(project, *words)
+    until((project / "looping").exists)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    until(lambda: study(project).user_attrs["samerun.stopped"])
+    assert process.poll() is None
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=40)  # the first alone would take a minute
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], out
+    assert "sweep.study=s goes on with it" in out
+    assert "Traceback" not in out
+    _, left = psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
+    assert [trial.state.name for trial in study(project).trials] == ["RUNNING"]
+    run = children(project)[0]
+    assert (run["status"], run["samerun.state"]) == ("KILLED", "stopped")
+    assert run["samerun.reason"] == "the sweep was stopped at once"
+
+
+def begun(project, name):
+    return list((project / "multirun" / "s").glob(f"*/{name}"))
+
+
+def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
+    killed(project, parents=1, workers=1, trials=1)
+
+
+@pytest.mark.slow
+def test_kills_at_many_moments_lose_and_double_nothing(project):
+    # `python tests/programs/sweep_kill.py --parents 20 --workers 20` takes eight minutes.
+    killed(project, parents=2, workers=2, trials=4)
+
+
+def killed(folder, *, parents, workers, trials):
+    words = ["--parents", str(parents), "--workers", str(workers), "--trials", str(trials)]
+    words += ["--folder", str(folder)]
+    done = python(folder, str(PROGRAMS / "sweep_kill.py"), *words)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"{parents} parents killed" in done.stdout
+    assert f"{workers} workers killed; the contract held every time" in done.stdout
+
+
+@pytest.mark.slow
+def test_many_trials_in_one_worker_leave_no_memory_and_no_names_behind(project):
+    num = 30  # of 100, which take three times as long, the last had 1.2 % more than the tenth
+    words = [*MLP, "training.epochs=1", f"sweep.n_trials={num}", "sweep.workers=1"]
+    done = train(project, *words, "sweep.pruner=none")
+    assert done.returncode == 0, done.stderr
+    trials = study(project).trials
+    assert len({trial.user_attrs["samerun.pid"] for trial in trials}) == 1
+    memory = [trial.user_attrs["samerun.memory_bytes"] for trial in trials]
+    assert memory[-1] <= 1.05 * memory[9], [round(size / 1e6) for size in memory]
+    summaries = set()
+    for number in range(num):
+        folder = project / "multirun" / "s" / str(number) / "artifacts"
+        summaries.add((folder / "model_summary.txt").read_text())
+    assert len(summaries) == 1  # layers are named as in a new process
+
+
+@pytest.mark.slow
+def test_another_launcher_runs_trials_in_batches_and_says_so(project, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(PROGRAMS / "other_launcher"))
+    words = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=2"]
+    done = train(project, *words, "hydra/launcher=one_by_one")
+    assert done.returncode == 0, done.stderr
+    assert "runs trials in batches of 2" in done.stdout + done.stderr
+    assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
+    assert {run["status"] for run in children(project).values()} == {"FINISHED"}
+    assert (project / "multirun" / "s" / "2" / ".hydra" / "config.yaml").is_file()
+
+
+PRE_RELEASE = ("hydra-core==1.4.0rc3", "omegaconf==2.4.1rc1")
+
+
+@pytest.mark.slow
+def test_the_sweeper_runs_on_the_pre_release_of_hydra_too(project, tmp_path_factory, monkeypatch):
+    """Put before this environment's own Hydra on the path, as an environment on top of it has."""
+    target = tmp_path_factory.mktemp("hydra")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
+    got = subprocess.run([*pip, *PRE_RELEASE], capture_output=True, text=True, check=False)
+    if "Could not find a version" in got.stderr:  # no index, or one without it
+        pytest.skip(f"the pre-release cannot be had here: {got.stderr.strip()[-200:]}")
+    assert got.returncode == 0, got.stderr
+    monkeypatch.setenv("PYTHONPATH", str(target))
+    words = [*MLP, "schedule=constant,cosine", "training.epochs=1", "sweep.n_trials=3"]
+    done = train(project, *words, "sweep.workers=2")
+    assert done.returncode == 0, done.stderr
+    assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
+    assert {run["status"] for run in children(project).values()} == {"FINISHED"}
+    text = (project / "multirun" / "s" / "0" / ".hydra" / "hydra.yaml").read_text()
+    assert "version: 1.4.0rc3" in text

@@ -1,0 +1,70 @@
+"""A stored Keras model: loads without samerun, stands on the run's page, and is quick to store."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from samerun import config, tracking
+from support.project import PROGRAMS
+
+
+@pytest.fixture
+def model():
+    import keras
+
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8, 8, 1))
+    hidden = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    hidden = keras.layers.Dropout(0.5)(keras.layers.Flatten()(hidden))
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
+
+
+@pytest.mark.slow
+def test_a_stored_model_loads_and_predicts_without_samerun(model, tmp_path, monkeypatch, caplog):
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    uri = tracking.resolve_uri("sqlite:///mlflow.db")
+    cfg = config.compose(["tracking.uri=sqlite:///mlflow.db"]).config
+    example = np.random.default_rng(0).random((32, 8, 8, 1), dtype="float32")
+    with tracking.open_run(cfg, Path("1")) as run:
+        run.log_params({"model": "cnn"})
+        started = time.monotonic()
+        run.log_model(model, example)
+        assert run.flush()
+        seconds = time.monotonic() - started
+        run.log_model(model, example)  # once more, as after an outage: no second model
+    assert caplog.messages == []
+    assert seconds < 8  # 0.4 s on a quiet machine; 9 to 14 s if MLflow infers the requirements
+
+    client = tracking.connect(uri)
+    stored = client.get_run(run.id)
+    (entry,) = stored.outputs.model_outputs
+    logged = client.get_logged_model(entry.model_id)
+    assert (str(logged.status), logged.source_run_id) == ("READY", run.id)
+    assert logged.params == {"model": "cnn"}
+    needs = (tmp_path / "1/artifacts/model/requirements.txt").read_text().splitlines()
+    assert [line.partition("==")[0] for line in needs] == ["mlflow", "tensorflow", "keras", "numpy"]
+    assert not list((tmp_path / "mlruns").rglob("*.pkl")) + list(tmp_path.rglob("*.cloudpickle"))
+
+    command = [sys.executable, PROGRAMS / "tracking_loads.py", uri, run.id]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    predicted = np.asarray(json.loads(done.stdout.strip().splitlines()[-1]))
+    expected = np.asarray(model(example[:5], training=False))
+    np.testing.assert_allclose(predicted, expected, atol=1e-6)
+
+
+def test_a_model_that_cannot_be_stored_does_not_end_the_run(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    cfg = config.compose(["tracking.uri=sqlite:///mlflow.db"]).config
+    with tracking.open_run(cfg, Path("1")) as run:
+        run.log_model("no model", [[1.0]])
+    client = tracking.connect(tracking.resolve_uri("sqlite:///mlflow.db"))
+    assert client.get_run(run.id).info.status == "FINISHED"
+    assert [message for message in caplog.messages if "could not be stored" in message]
+    shutil.rmtree(tmp_path / "mlruns", ignore_errors=True)

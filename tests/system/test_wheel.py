@@ -1,0 +1,54 @@
+"""What a user installs: the wheel in an empty environment, used in an empty folder."""
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(words, check=True, capture_output=True)
+    (file,) = folder.glob("samerun-*.whl")
+    return file
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_every_config_file(wheel):
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for name in ("conf", "experiments"):
+        for path in (ROOT / name).rglob("*.yaml"):
+            assert f"samerun/{path.relative_to(ROOT).as_posix()}" in inside
+    assert "samerun/py.typed" in inside
+
+
+@pytest.mark.slow
+def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp_path):
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    locked = ["-c", str(constraints(tmp_path))]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-compile", str(wheel), *locked]
+    subprocess.run(install, check=True)
+    work = tmp_path / "work"
+    work.mkdir()
+    words = [python.with_name("samerun"), "train", "debug=fast"]
+    done = subprocess.run(words, cwd=work, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "score" in done.stdout
+    assert (work / "mlflow.db").exists()
+
+
+def constraints(folder):
+    """The locked versions without their hashes, which pip does not allow for a local wheel."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [line.rstrip("\\ ") for line in lines if "==" in line and not line.startswith(" ")]
+    file = folder / "constraints.txt"
+    file.write_text("\n".join(pins))
+    return file

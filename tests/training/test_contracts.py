@@ -1,0 +1,467 @@
+"""The contract of every model with every kind of data, from the tables alone."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+from test_contracts_datasets import SMALL
+
+from samerun import config, models, objectives
+from samerun.config import DataSpec, Layout, Task, UserError
+
+SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
+SHAPES = {
+    Layout.image: (8, 8, 1),
+    Layout.table: (5,),
+    Layout.tokens: (7,),
+    Layout.sequence: (6, 3),
+    Layout.video: (4, 8, 8, 1),
+}
+OUTPUTS = {Task.multiclass: 3, Task.binary: 1, Task.regression: 2, Task.forecast: 2}
+
+
+def spec_of(layout, task):
+    names = {Task.multiclass: ("a", "b", "c"), Task.binary: ("no", "yes")}
+    return DataSpec(
+        task=task,
+        layout=layout,
+        input_shape=SHAPES[layout],
+        num_outputs=OUTPUTS.get(task, 11),
+        class_names=names.get(task, ()),
+        vocabulary_size=11 if layout is Layout.tokens else None,
+        **SIZES,
+    )
+
+
+SPECS = [
+    spec_of(layout, task)
+    for layout in Layout
+    for task in Task
+    if (task is not Task.language_model or layout is Layout.tokens)
+    and (task is not Task.forecast or layout is Layout.sequence)
+]
+KINDS = [kind for kind in config.MODELS if kind is not config.CustomModel]
+
+
+def pairs():
+    """Every compatible pair; the first of each model in the quick tests, all of them in CI."""
+    for kind in KINDS:
+        fitting = [spec for spec in SPECS if kind.refusal(spec) is None]
+        for spec in fitting:
+            marks = [] if spec is fitting[0] else [pytest.mark.slow]
+            name = f"{kind.kind}-{spec.layout}-{spec.task}"
+            yield pytest.param(kind, spec, id=name, marks=marks)
+
+
+PAIRS = list(pairs())
+STRANGERS = [
+    pytest.param(kind, spec, id=f"{kind.kind}-{spec.layout}-{spec.task}")
+    for kind in KINDS
+    for spec in SPECS
+    if kind.refusal(spec) is not None
+]
+
+
+@functools.cache
+def config_of(kind):
+    return config.compose([f"model={kind.kind}", *SMALL[kind.kind]]).config
+
+
+def changed(kind, **settings):
+    """The small config of a model with other settings; composing it again takes 0.15 s."""
+    cfg = config_of(kind)
+    return dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, **settings))
+
+
+def batch(spec, size=4):
+    random = np.random.default_rng(0)
+    if spec.layout is Layout.tokens:
+        x = random.integers(1, spec.vocabulary_size, (size, *spec.input_shape)).astype(np.int32)
+    else:
+        x = random.normal(size=(size, *spec.input_shape)).astype(np.float32)
+    if spec.task is Task.language_model:
+        return x, random.integers(1, spec.vocabulary_size, x.shape).astype(np.int32)
+    if spec.task is Task.multiclass:
+        return x, random.integers(0, spec.num_outputs, size).astype(np.int32)
+    if spec.task is Task.binary:
+        return x, random.integers(0, 2, (size, 1)).astype(np.float32)
+    return x, random.normal(size=(size, spec.num_outputs)).astype(np.float32)
+
+
+def built(kind, spec, *, seed=0, run_eagerly=False, **settings):
+    keras.utils.set_random_seed(seed)
+    cfg = changed(kind, **settings)
+    model = models.build(cfg.model, spec)
+    model.compile(
+        keras.optimizers.Adam(),
+        objectives.loss(cfg, spec),
+        metrics=objectives.metrics(cfg, spec),
+        run_eagerly=run_eagerly,
+    )
+    return model
+
+
+@pytest.mark.parametrize(("kind", "spec"), PAIRS)
+def test_model_keeps_its_contract(kind, spec, tmp_path):
+    model, (x, y) = built(kind, spec), batch(spec)
+    assert model.count_params() > 0
+    expected = (4, *spec.input_shape, 11) if spec.task is Task.language_model else None
+    assert model.predict(x, verbose=0).shape == (expected or (4, spec.num_outputs))
+    before = [weight.copy() for weight in model.get_weights()]
+    history = model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    again = built(kind, spec)
+    for first, second in zip(before, again.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+    again.set_weights(model.get_weights())
+    out = models.inference(again)
+    np.testing.assert_array_equal(out.predict(x, verbose=0), model.predict(x, verbose=0))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_names_do_not_depend_on_models_built_before(kind):
+    cfg, spec = changed(kind, dropout=0.5), first_spec(kind)
+    first, second = models.build(cfg.model, spec), models.build(cfg.model, spec)
+    assert [w.path for w in first.weights] == [w.path for w in second.weights]
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_the_same_seed_gives_the_same_losses_with_dropout(kind):
+    spec = first_spec(kind)
+    x, y = batch(spec)
+
+    def losses(seed):
+        model = built(kind, spec, dropout=0.5, seed=seed, run_eagerly=True)  # or 1 s to trace
+        return [float(model.train_on_batch(x, y)[0]) for _ in range(2)]
+
+    assert losses(1) == losses(1) != losses(2)
+
+
+def first_spec(kind):
+    return next(spec for spec in SPECS if kind.refusal(spec) is None)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_shared_settings_have_their_effect(kind):
+    spec = first_spec(kind)
+    x, y = batch(spec)
+    plain = built(kind, spec)
+    for name in ("l1", "l2"):
+        model = built(kind, spec, **{name: 0.1})
+        assert float(sum(model.losses)) > 0 == float(sum(plain.losses) or 0.0), name
+    dropped, again = (built(kind, spec, dropout=0.5) for _ in range(2))
+    np.testing.assert_array_equal(dropped(x, training=True), again(x, training=True))
+    dropped.set_weights(plain.get_weights())  # dropout takes a seed, so the draws are others
+    np.testing.assert_array_equal(dropped(x, training=False), plain(x, training=False))
+    assert not np.array_equal(dropped(x, training=True), dropped(x, training=True))
+    other = built(kind, spec, activation=config.Activation.sigmoid)
+    assert not np.array_equal(other(x, training=False), plain(x, training=False))
+    drawn = built(kind, spec, initializer=config.Initializer.random_normal)
+    assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_output_is_float32_under_mixed_precision(kind):
+    spec = first_spec(kind)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model, (x, y) = built(kind, spec, run_eagerly=True), batch(spec)
+        assert model.predict(x, verbose=0).dtype == np.float32
+        history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(("kind", "spec"), STRANGERS)
+def test_a_model_that_does_not_fit_is_refused_with_those_that_do(kind, spec):
+    cfg = config_of(kind)
+    with pytest.raises(UserError, match=f"model={kind.kind} cannot take .* Models that can: "):
+        config.check(cfg, dataclasses.replace(spec, num_train=1000, num_validation=10))
+
+
+def test_every_data_has_a_model():
+    for spec in SPECS:
+        assert [kind for kind in KINDS if kind.refusal(spec) is None]
+
+
+# ---- what only one of them does
+
+
+def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
+    spec = dataclasses.replace(spec_of(Layout.sequence, Task.forecast), num_outputs=4)
+    model, (x, y) = built(config.Forecaster, spec), batch(spec)
+    other = y.copy()
+    other[:, 1] += 5.0
+    first, second = (model.teaching([x, target]).numpy() for target in (y, other))
+    np.testing.assert_array_equal(first[:, :2], second[:, :2])
+    assert (first[:, 2:] != second[:, 2:]).any()
+    np.testing.assert_array_equal(first[:, :1], model(x).numpy()[:, :1])
+    own = model(x).numpy()
+    forced = model.teaching([x, own]).numpy()
+    np.testing.assert_allclose(forced, own, rtol=1e-6)
+
+
+def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
+    spec = spec_of(Layout.tokens, Task.language_model)
+    model = built(config.LanguageModel, spec)
+    options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}
+    first, again, other = (
+        models.sample(model, [2, 3, 4, 5, 6, 7, 8], seed=seed, **options) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert not {0, 1} & set(first)
+    greedy = models.sample(model, [2] * 7, seed=3, num_tokens=5, temperature=1.0, top_k=1)
+    assert greedy == models.sample(model, [2] * 7, seed=4, num_tokens=5, temperature=9.0, top_k=1)
+
+
+@pytest.mark.parametrize(
+    "kind", [config.SimpleRnn, config.Lstm, config.Gru], ids=lambda kind: kind.kind
+)
+def test_padding_is_left_out_of_the_recurrence_on_request(kind):
+    """Padding in front, behind and in between then makes no difference; a text may be empty."""
+    spec = spec_of(Layout.tokens, Task.multiclass)
+    texts = [[0, 0, 0, 0, 5, 6, 7], [5, 6, 7, 0, 0, 0, 0], [0, 5, 0, 6, 0, 7, 0]]
+    ids = np.array(texts, np.int32)
+    masked = built(kind, spec, mask_padding=True)
+    answers = masked(ids).numpy()
+    np.testing.assert_allclose(answers[1:], answers[[0, 0]], rtol=1e-6)
+    unmasked = built(kind, spec, mask_padding=False)(ids).numpy()
+    assert not np.allclose(unmasked[1], unmasked[0], rtol=1e-6)
+    assert np.isfinite(masked(np.zeros_like(ids), training=True)).all()
+    for layer in masked._flatten_layers():  # cuDNN takes no padding in front and no empty text
+        assert not getattr(layer, "use_cudnn", False)
+
+
+def test_a_short_beginning_is_read_as_the_model_would_inside_a_longer_text():
+    spec = spec_of(Layout.tokens, Task.language_model)
+    model = built(config.LanguageModel, spec)
+    logits = model.predict(np.array([[5, 6, 7, 2, 2, 2, 2]], np.int32), verbose=0)[0, 2, 2:]
+    options = {"num_tokens": 1, "temperature": 1.0, "top_k": 1}
+    assert models.sample(model, [5, 6, 7], seed=0, **options) == [int(logits.argmax()) + 2]
+    assert len(models.sample(model, [5], seed=0, **{**options, "num_tokens": 9})) == 9
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        pytest.param({"ids": []}, "at least one token", id="no-beginning"),
+        pytest.param({"temperature": 0.0}, "a number above 0", id="temperature"),
+        pytest.param({"temperature": float("nan")}, "a number above 0", id="nan"),
+        pytest.param({"top_k": -1}, "top_k -1, expected 0 or more", id="top-k"),
+        pytest.param({"num_tokens": -1}, "num_tokens -1", id="num-tokens"),
+    ],
+)
+def test_sampling_refuses_what_has_no_meaning(changed, sentence):
+    options = {"ids": [2], "num_tokens": 1, "temperature": 1.0, "top_k": 0, "seed": 0}
+    with pytest.raises(UserError, match=sentence):
+        models.sample(keras.Sequential(), **{**options, **changed})
+
+
+CODE = """
+import keras
+
+class Own(keras.Model):
+    def __init__(self, width):
+        super().__init__()
+        self.flat, self.out = keras.layers.Flatten(), keras.layers.Dense(width, "softmax")
+
+    def call(self, x):
+        return self.out(self.flat(x))
+
+class Fails(Own):
+    def call(self, x):
+        raise ValueError("no such axis")
+
+class Twice(Own):
+    def call(self, x):
+        return super().call(x), super().call(x)
+
+def own(spec):
+    return Own(spec.num_outputs)
+
+def fails(spec):
+    return Fails(3)
+
+def twice(spec):
+    return Twice(3)
+
+def half(spec):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, dtype="mixed_float16")]
+    return keras.Sequential(layers)
+
+def not_flat(spec):
+    return keras.Sequential([keras.layers.Dense(spec.num_outputs)])
+
+def table(spec):
+    return keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+
+def text(spec):
+    layers = [keras.layers.Embedding(spec.vocabulary_size, 4), keras.layers.LSTM(3)]
+    return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs)])
+
+def next_token(spec):
+    layers = [keras.layers.Embedding(spec.vocabulary_size, 4)]
+    return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs)])
+
+def ends_in(spec, activation, policy="float32"):
+    layers = [keras.layers.Flatten()]
+    if spec.task == "language_model":
+        layers = [keras.layers.Embedding(spec.vocabulary_size, 4)]
+    layers.append(keras.layers.Dense(spec.num_outputs, activation, dtype=policy))
+    return keras.Sequential([*layers, keras.layers.Activation("linear", dtype="float32")])
+
+class Picks(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.take(keras.ops.eye(3), keras.ops.cast(x[:, 0], "int32"), axis=0)
+
+def column_as_index(spec):
+    return keras.Sequential([Picks(), keras.layers.Dense(3, "softmax")])
+
+class Root(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.sqrt(x)
+
+def of_positive_numbers(spec):
+    return keras.Sequential([Root(), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+
+def good(spec, width=4):
+    layers = [keras.Input(spec.input_shape), keras.layers.Flatten(), keras.layers.Dense(width)]
+    return keras.Sequential([*layers, keras.layers.Dense(spec.num_outputs, activation="softmax")])
+
+def raises(spec):
+    raise KeyError("weights")
+
+def number(spec):
+    return 3
+
+def wrong(spec):
+    return keras.Sequential([keras.Input(spec.input_shape), keras.layers.Dense(99)])
+
+thing = 5
+"""
+LINE = CODE.splitlines().index('    raise KeyError("weights")') + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("raises", f"raised KeyError: 'weights' (my_model.py, line {LINE})"),
+        ("fails", "cannot take image data of shape (batch, 8, 8, 1): ValueError"),
+        ("twice", "gives a tuple, expected one output"),
+        ("half", "is float16, expected float32"),
+        ("not_flat", "has shape (batch, 8, 8, 3), expected (batch, 3)"),
+        ("table", "cannot take image data"),
+        ("number", "returned a int, expected a keras.Model"),
+        ("wrong", "has shape (batch, 8, 8, 99), expected (batch, 3) for the multiclass task"),
+        ("nothing", "has no nothing"),
+        ("thing", "expected a function"),
+    ],
+)
+def test_a_users_model_that_is_none_gets_one_sentence(name, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    words = ["model=custom", f"model.target=my_model:{name}"]
+    with pytest.raises(UserError) as caught:
+        models.build(config.compose(words).config.model, spec_of(Layout.image, Task.multiclass))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        pytest.param("good", spec_of(Layout.image, Task.multiclass), id="sequential"),
+        pytest.param("own", spec_of(Layout.image, Task.multiclass), id="subclassed"),
+        pytest.param("text", spec_of(Layout.tokens, Task.regression), id="tokens"),
+        pytest.param("next_token", spec_of(Layout.tokens, Task.language_model), id="next-token"),
+    ],
+)
+def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    cfg = config.compose(["model=custom", f"model.target=my_model:{name}"]).config
+    model, (x, y) = models.build(cfg.model, spec), batch(spec)
+    assert model.built
+    assert model.weights
+    model.compile("adam", objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec))
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+    if spec.task is Task.language_model:
+        options = {"num_tokens": 2, "temperature": 1.0, "top_k": 0, "seed": 0}
+        assert len(models.sample(model, [2, 3], **options)) == 2
+
+
+MULTICLASS = "no probability of each class, expected numbers of 0 or more whose sum is 1"
+ENDS = [
+    (Layout.image, Task.multiclass, "softmax", ""),
+    (Layout.image, Task.multiclass, "linear", MULTICLASS),
+    (Layout.image, Task.multiclass, "sigmoid", MULTICLASS),
+    (Layout.image, Task.multiclass, "log_softmax", MULTICLASS),
+    (Layout.tokens, Task.multiclass, "linear", MULTICLASS),
+    (Layout.table, Task.binary, "sigmoid", ""),
+    (Layout.table, Task.binary, "hard_sigmoid", ""),
+    (Layout.table, Task.binary, "linear", "expected a number between 0 and 1"),
+    (Layout.table, Task.binary, "relu", "expected a number between 0 and 1"),
+    (Layout.table, Task.binary, "tanh", "expected a number between 0 and 1"),
+    (Layout.table, Task.regression, "sigmoid", ""),
+    (Layout.tokens, Task.language_model, "linear", ""),
+    (Layout.tokens, Task.language_model, "softmax", "expected logits"),
+]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(("layout", "task", "activation", "sentence"), ENDS)
+def test_a_users_model_ends_in_what_the_loss_takes(
+    layout, task, activation, sentence, policy, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    keras.utils.set_random_seed(0)
+    params = {"activation": activation, "policy": policy}
+    cfg = config.CustomModel(target="my_model:ends_in", params=params)
+    if not sentence:
+        assert models.build(cfg, spec_of(layout, task)).built
+        return
+    with pytest.raises(UserError, match=sentence) as caught:
+        models.build(cfg, spec_of(layout, task))
+    assert "samerun.models.head(spec), or with" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["column_as_index", "of_positive_numbers"])
+def test_a_users_model_of_inputs_that_the_check_cannot_know_passes(name, tmp_path, monkeypatch):
+    """An index beyond the end raises, and the square root of a negative number is NaN."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    cfg = config.CustomModel(target=f"my_model:{name}", params={})
+    assert models.build(cfg, spec_of(Layout.table, Task.multiclass)).built
+
+
+def test_a_users_model_is_built_with_its_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
+    (tmp_path / "my_model.py").write_text(CODE)
+    words = ["model=custom", "model.target=my_model:good", "+model.params.width=7"]
+    cfg = config.compose(words).config.model
+    model = models.build(cfg, spec_of(Layout.image, Task.multiclass))
+    assert model.layers[-2].units == 7

@@ -1,0 +1,314 @@
+"""A stored run again: the comparison before it, the verdict after it, and the recorded code."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samerun as package
+from samerun import cli, tracking
+from samerun.replay import comparison, verdict
+from samerun.replay.comparison import Row, State
+from samerun.replay.origin import Facts
+from samerun.replay.verdict import Outcome, Word
+from support.project import MODEL, git
+
+PLAIN = [
+    "training.epochs=2",
+    "tracking.log_figures=false",
+    "tracking.log_model=false",
+    "tracking.tensorboard=false",
+]
+
+
+def train(*words):
+    """Trains in this process and returns the run as the store has it."""
+    result = package.train([*PLAIN, *words])
+    (run,) = tracking.find_runs([result.run_id])
+    return run
+
+
+def reproduce(run, *words):
+    """Runs the command in this process; returns exit code and, where one was made, the new run."""
+    before = {found.id for found in tracking.find_runs()}
+    code = cli.main(["reproduce", run.id, *words])
+    made = [found for found in tracking.find_runs() if found.id not in before]
+    return code, made[0] if made else None
+
+
+@pytest.fixture
+def table(project):
+    """A table of the user's own and the words that train on it."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(60, 2)).round(3)
+    lines = [f"{a},{b},{a - b:.3f}" for a, b in rows.tolist()]
+    (project / "table.csv").write_text("a,b,y\n" + "\n".join(lines) + "\n")
+    words = ["dataset=table_csv", "dataset.path=table.csv", "dataset.target=y"]
+    return [*words, "dataset.target_type=numbers", "model=mlp", "model.units=[4]"]
+
+
+def test_the_same_run_again_is_exact(table, project, capsys):
+    run = train(*table)
+    code, again = reproduce(run, "--exact")
+    assert code == 0
+    assert "EXACT: bit for bit the same" in capsys.readouterr().out
+    assert again.tags["samerun.verdict"] == "EXACT"
+    assert again.tags["samerun.reproduces"] == run.id
+    assert again.tags["samerun.weights"] == run.tags["samerun.weights"]
+    assert again.tags["samerun.fingerprint"] == run.tags["samerun.fingerprint"]
+    assert again.name == f"{run.name}-again"
+    page = tracking.read_artifact(again, "reproduction.md").decode()
+    assert "**EXACT: bit for bit the same" in page
+    assert "weights at 2 checkpoints same, kept weights same, predictions same" in page
+    assert reproduce(run)[1].name == f"{run.name}-again-2"
+
+
+def test_check_and_dry_run_train_nothing(table, capsys):
+    run = train(*table)
+    for flag in ("--check", "--dry-run"):
+        assert reproduce(run, flag) == (0, None)
+        said = capsys.readouterr().out
+        assert "train split" in said
+        assert "differs" not in said.replace("nothing that matters differs", "")
+
+
+def test_a_flipped_byte_in_the_data_names_the_split(table, project, capsys):
+    run = train(*table)
+    file = project / "table.csv"
+    content = bytearray(file.read_bytes())
+    place = content.index(b".", len(content) // 2) + 1
+    content[place] ^= 1  # a digit becomes its neighbour
+    file.write_bytes(content)
+    assert cli.main(["reproduce", run.id, "--check"]) == 1
+    said = capsys.readouterr().out
+    splits = [split for split in ("train", "validation", "test") if f"data: {split}" in said]
+    assert splits
+    code, again = reproduce(run)
+    assert code == 1
+    assert f"Most likely cause: data: {splits[0]} split was " in capsys.readouterr().out
+    assert again.tags["samerun.verdict"] == "DIFFERENT"
+
+
+def test_an_edited_line_of_a_model_names_its_file(project, capsys, monkeypatch):
+    (project / "my_model.py").write_text(MODEL)
+    run = train("dataset.limit=60", "model=custom", "model.target=my_model:build")
+    assert reproduce(run) == (2, None)
+    assert "--trust my_model" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "my_model")
+    (project / "my_model.py").write_text(MODEL.replace("Dense(4", "Dense(5"))
+    code, again = reproduce(run, "--trust", "my_model")
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "DIFFERENT: " in said
+    assert "First difference: train/loss, epoch 1: " in said
+    assert "Most likely cause: code: your files differ: my_model.py." in said
+    assert again.tags["samerun.verdict"] == "DIFFERENT"
+
+
+@pytest.mark.slow
+def test_a_change_that_is_asked_for_is_named(table, capsys):
+    run = train(*table)
+    code, _ = reproduce(run, "optimizer.learning_rate=0.1")
+    assert code == 1
+    said = capsys.readouterr().out
+    assert "Most likely cause: config: optimizer.learning_rate was 0.001 and is 0.1." in said
+    assert cli.main(["reproduce", run.id, "optimizer.learnig_rate=0.1"]) == 2
+    assert cli.main(["reproduce", run.id, "--rtol", "0.1", "quickly"]) == 2
+
+
+def test_a_trial_of_a_sweep_is_reproduced_outside_of_it(table):
+    run = train(*table)
+    client = tracking.connect(tracking.resolve_uri(None))
+    stored = tracking.read_artifact(run, "config/resolved.yaml").decode()
+    trial = "trial:\n  study: s\n  storage: sqlite:///gone.db\n  number: 3\n  run: '1'\n"
+    client.log_text(run.id, stored.replace("trial: null\n", trial), "config/resolved.yaml")
+    code, again = reproduce(run)
+    assert code == 0
+    assert again.tags["samerun.verdict"] == "EXACT"
+    assert "trial: null" in tracking.read_artifact(again, "config/resolved.yaml").decode()
+
+
+def test_a_package_that_is_missing_is_refused_by_name(project, capsys, monkeypatch):
+    place = project / "installed"
+    (place / "fancy_layers-1.2.dist-info").mkdir(parents=True)
+    facts = "Metadata-Version: 2.1\nName: fancy-layers\nVersion: 1.2\n"
+    (place / "fancy_layers-1.2.dist-info/METADATA").write_text(facts)
+    (place / "fancy_layers-1.2.dist-info/top_level.txt").write_text("fancy_layers\n")
+    (place / "fancy_layers.py").write_text("width = 4\n")
+    monkeypatch.syspath_prepend(str(place))
+    mine = MODEL.replace("import keras\n", "import fancy_layers\nimport keras\n")
+    (project / "fancy_model.py").write_text(mine)
+    run = train("dataset.limit=60", "model=custom", "model.target=fancy_model:build")
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    for flags in (["--check"], ["--dry-run"], []):
+        asked = ["reproduce", run.id, "--trust", "fancy_model", *flags]
+        assert cli.main(asked) == 2
+        said = capsys.readouterr().err
+        assert "fancy-layers==1.2, not installed here" in said
+        assert said.count("\n") == 1
+
+
+def outcome(metrics, *, status="FINISHED", weights="w", predictions=None, digests=()):
+    run = tracking.StoredRun(
+        id="1",
+        name="run",
+        experiment_id="1",
+        status=status,
+        params={},
+        metrics={},
+        tags={"samerun.weights": weights},
+    )
+    return Outcome(run=run, metrics=metrics, weights=dict(digests), predictions=predictions)
+
+
+def test_close_is_within_the_tolerance_and_says_where():
+    first = outcome({"train/loss": {1: 1.0, 2: 0.5}}, predictions={"p": np.array([[0.5, 0.1]])})
+    second = outcome(
+        {"train/loss": {1: 1.0, 2: 0.5001}},
+        weights="v",
+        predictions={"p": np.array([[0.5, 0.1001]])},
+    )
+    found = verdict.judge(first, second, [])
+    assert found.word is Word.close
+    assert str(found.first) == "train/loss, epoch 2: 0.5 and then 0.5001"
+    assert found.largest.what == "predictions: p of example 0"
+    assert verdict.judge(first, second, [], rtol=1e-5).word is Word.different
+
+
+def test_the_first_difference_is_the_earliest_and_the_largest_any():
+    first = outcome({"train/loss": {1: 1.0, 2: 1.0}, "test/accuracy": {2: 0.5}})
+    second = outcome({"train/loss": {1: 1.1, 2: 1.0}, "test/accuracy": {2: 0.1}})
+    found = verdict.judge(first, second, [])
+    assert found.word is Word.different
+    assert (found.first.what, found.first.step) == ("train/loss", 1)
+    assert found.largest.what == "test/accuracy"
+
+
+def test_a_missing_epoch_and_a_nan_are_differences_but_equal_nans_are_not():
+    whole = outcome({"train/loss": {1: 1.0, 2: float("nan")}})
+    assert verdict.judge(whole, whole, []).word is Word.exact
+    shorter = outcome({"train/loss": {1: 1.0}})
+    assert verdict.judge(whole, shorter, []).word is Word.different
+    assert verdict.judge(shorter, whole, []).word is Word.different
+
+
+def test_a_run_that_did_not_finish_is_compared_as_far_as_it_came():
+    killed = outcome({"train/loss": {1: 1.0}}, status="KILLED", weights=None)
+    killed.run.tags.clear()
+    whole = outcome({"train/loss": {1: 1.0, 2: 0.5}, "test/loss": {2: 0.5}})
+    assert verdict.judge(killed, whole, []).word is Word.exact
+
+
+def test_other_weights_at_a_checkpoint_are_never_exact():
+    metrics = {"train/loss": {1: 1.0}}
+    first = outcome(metrics, digests={(1, 5): "a"})
+    found = verdict.judge(first, outcome(metrics, digests={(1, 5): "b"}), [])
+    assert found.word is not Word.exact
+    assert found.checks["weights at epoch 1, step 5"] is State.differs
+
+
+def row(part, what, state=State.differs, *, matters=True):
+    return Row(part=part, what=what, first="1", second="2", state=state, matters=matters)
+
+
+def test_the_likeliest_cause_is_code_before_data_before_threads():
+    rows = [row("machine", "processor"), row("threads", "intra"), row("data", "test split")]
+    assert comparison.likeliest(rows).what == "test split"
+    assert comparison.likeliest([*rows, row("code", "your files")]).what == "your files"
+    assert comparison.likeliest([row("code", "commit", matters=False)]) is None
+    assert comparison.likeliest([row("code", "commit", State.unknown)]) is None
+
+
+def test_what_an_old_run_did_not_record_is_unknown():
+    now = Facts(commit="a" * 40, patch="", files={"samerun/a.py": "1"}, python="3.11.7")
+    rows = comparison.compare(Facts(), now)
+    assert {row.state for row in rows} == {State.unknown}
+
+
+def test_changed_new_and_gone_files_are_named_those_that_compute_first():
+    first = {"samerun/models/cnn.py": "1", "samerun/cli/looking.py": "1", "gone.py": "1"}
+    second = {"samerun/models/cnn.py": "2", "samerun/cli/looking.py": "2", "new.py": "1"}
+    assert comparison.changed_files(first, second) == [
+        "gone.py (gone)",
+        "new.py (new)",
+        "samerun/models/cnn.py",
+        "samerun/cli/looking.py",
+    ]
+
+
+@pytest.mark.slow
+def test_the_recorded_code_comes_back_from_uncommitted_work(project, samerun):
+    (project / ".gitignore").write_text("mlruns\nmlflow.db*\noutputs\n__pycache__\n")
+    (project / "my_model.py").write_text(MODEL)
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "first")
+    (project / "my_model.py").write_text(MODEL.replace("Dense(4", "Dense(6"))
+    (project / "more.py").write_text("unused = 1\n")
+    words = ["dataset.limit=60", "model=custom", "model.target=my_model:build"]
+    made = samerun("train", *PLAIN, *words, "tracking.run_name=dirty", cwd=project)
+    assert made.returncode == 0, made.stderr
+    (project / "my_model.py").write_text(MODEL.replace("Dense(4", "Dense(8"))
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "second")
+    trust = ["--trust", "my_model"]
+    plain = samerun("reproduce", "dirty", *trust, cwd=project)
+    assert plain.returncode == 1, plain.stderr
+    assert "your files differ: my_model.py" in plain.stdout
+    recorded = samerun("reproduce", "dirty", *trust, "--code", cwd=project)
+    assert recorded.returncode == 0, recorded.stderr
+    assert "EXACT" in recorded.stdout
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_other_threads_are_named(project, samerun):
+    words = ["model=cnn", "model.filters=[8,8]", "dataset.limit=200", "tracking.run_name=threads"]
+    two = [*words, "training.intra_op_threads=2"]
+    assert samerun("train", *PLAIN, *two, cwd=project).returncode == 0
+    again = samerun("reproduce", "threads", "training.intra_op_threads=1", cwd=project)
+    assert again.returncode in (0, 1), again.stderr
+    assert "EXACT" not in again.stdout
+    assert "threads: training.intra_op_threads was 2 and is 1" in again.stdout
+
+
+@pytest.mark.slow
+def test_an_edited_line_of_samerun_and_the_recorded_code_of_it(prepared_database, tmp_path):
+    here = Path(package.__file__).parents[2]
+    if not (here / ".git").exists():
+        pytest.skip("needs a checkout of samerun itself")
+    clone = tmp_path / "clone"
+    git(here, "clone", "--quiet", ".", str(clone))
+    for name in ("src", "conf", "experiments"):
+        shutil.copytree(here / name, clone / name, dirs_exist_ok=True)
+    shutil.copy(prepared_database, clone / "mlflow.db")
+    builder = clone / "src/samerun/models/mlp.py"
+    before = builder.read_text()
+    environment = {**os.environ, "PYTHONPATH": str(clone / "src")}
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "samerun", *words],
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    builder.write_text(before.replace("cfg.units)", "[*cfg.units, 3])"))
+    words = ["dataset.limit=60", "model=mlp", "model.units=[4]", "tracking.run_name=dirty"]
+    assert run("train", *PLAIN, *words).returncode == 0
+    builder.write_text(before.replace("cfg.units)", "[*cfg.units, 5])"))
+    git(clone, "commit", "--quiet", "-am", "second")
+    plain = run("reproduce", "dirty")
+    assert plain.returncode == 1, plain.stderr
+    assert "code: samerun's files differ: samerun/models/mlp.py" in plain.stdout
+    recorded = run("reproduce", "dirty", "--code")
+    assert recorded.returncode == 0, recorded.stderr
+    assert "EXACT" in recorded.stdout

@@ -1,0 +1,287 @@
+"""The flow in one process: what a run comes to, and what it leaves in the store."""
+
+import csv
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+import samerun as package
+from samerun import config, data, tracking
+from samerun.training import Diverged
+from support.project import values
+
+QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
+PLAIN = ("tracking.log_figures=false", "tracking.log_model=false", "tracking.tensorboard=false")
+
+
+@pytest.fixture(scope="module")
+def finished(prepared_database, tmp_path_factory):
+    """One run with everything on, looked at by many tests."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        words = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
+        words.remove("model.units=[16]")
+        result = package.train([*words, "+tracking.tags.course=dl1"])
+        client = tracking.connect(tracking.resolve_uri(None))
+        yield result, client, client.get_run(result.run_id)
+    finally:
+        os.chdir(before)
+
+
+def test_every_config_leaf_is_a_parameter_under_its_overrides_name(finished):
+    result, client, run = finished
+    resolved = client.download_artifacts(result.run_id, "config/resolved.yaml")
+    cfg = config.from_yaml(Path(resolved).read_text())
+    assert run.data.params == config.flatten(cfg)
+    assert run.data.params["model.filters"] == "[4]"
+
+
+def test_each_epoch_is_logged_once(finished):
+    result, client, _ = finished
+    expected = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy"}
+    assert expected | {"learning_rate"} == set(result.history)
+    for name, logged in result.history.items():
+        assert values(client, result.run_id, name) == list(enumerate(logged, start=1))
+    for name in ("speed/epoch_seconds", "system/process_memory_megabytes"):
+        assert [step for step, _ in values(client, result.run_id, name)] == [1, 2]
+
+
+def test_a_run_without_figures_draws_none(project):
+    result = package.train([*QUICK, *PLAIN, "training.epochs=1"])
+    assert (result.folder / "evaluation" / "predictions.npz").exists()
+    assert not (result.folder / "plots").exists()
+
+
+def test_steps_are_logged_on_request_and_add_up_to_the_epoch(finished):
+    result, client, _ = finished
+    steps = values(client, result.run_id, "train/step_loss")
+    assert [step for step, _ in steps[:2]] == [5, 10]
+    per_epoch = math.ceil(200 / 16)
+    first = [value for step, value in steps if step <= per_epoch]
+    assert np.isclose(np.mean(first), result.history["train/loss"][0], rtol=0.2)
+
+
+def test_the_test_metrics_are_those_of_the_best_weights(finished):
+    result, client, run = finished
+    losses = result.history["validation/loss"]
+    assert result.best_epoch == losses.index(min(losses)) + 1
+    assert run.data.metrics["test/accuracy"] == result.metrics["test/accuracy"]
+    assert run.data.metrics["best_epoch"] == result.best_epoch
+
+
+def test_tags_say_what_it_was(finished):
+    result, _, run = finished
+    tags = run.data.tags
+    assert tags["samerun.task"] == "multiclass"
+    assert tags["course"] == "dl1"
+    assert tags["samerun.weights"] == result.weights_digest
+    assert tags["samerun.command"].startswith("samerun train dataset.limit=200")
+    assert len(tags["samerun.data.train"]) == 64
+    assert run.info.status == "FINISHED"
+    assert result.sentence in tags["mlflow.note.content"]
+
+
+def test_the_splits_are_inputs_of_the_run(finished):
+    _, _, run = finished
+    contexts = {
+        tag.value: entry.dataset.digest
+        for entry in run.inputs.dataset_inputs
+        for tag in entry.tags
+        if tag.key == "mlflow.data.context"
+    }
+    assert set(contexts) == {"train", "validation", "test"}
+    assert len(set(contexts.values())) == 3
+
+
+def paths_below(client, run_id, folder=None):
+    for entry in client.list_artifacts(run_id, folder):
+        if entry.is_dir:
+            yield from paths_below(client, run_id, entry.path)
+        else:
+            yield entry.path
+
+
+def test_artifacts_are_all_there(finished):
+    result, client, _ = finished
+    paths = set(paths_below(client, result.run_id))
+    expected = {
+        "config/resolved.yaml",
+        "config/composed.yaml",
+        "config/overrides.txt",
+        "provenance/provenance.json",
+        "provenance/requirements.txt",
+        "model_summary.txt",
+        "history.csv",
+        "evaluation/per_class.csv",
+        "plots/learning_curves.png",
+        "plots/schedule.png",
+        "plots/confusion_matrix.png",
+        "plots/roc.png",
+        "plots/precision_recall.png",
+        "plots/mistakes.png",
+    }
+    assert expected <= paths
+    assert any(path.startswith("tensorboard/train/") for path in paths)
+    assert any(path.startswith("tensorboard/validation/") for path in paths)
+
+
+def test_history_csv_holds_the_exact_numbers(finished):
+    result, client, _ = finished
+    with open(client.download_artifacts(result.run_id, "history.csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["train/loss"]) for row in rows] == result.history["train/loss"]
+
+
+def test_provenance_names_packages_machine_and_code(finished):
+    result, client, _ = finished
+    path = client.download_artifacts(result.run_id, "provenance/provenance.json")
+    found = json.loads(Path(path).read_text())
+    assert found["packages"]["keras"].startswith("3.")
+    assert found["machine"]["num_cores"] >= 1
+    assert len(found["code"]["digest"]) == 64
+
+
+def test_the_stored_model_predicts_as_the_trained_one(finished):
+    result, _, _ = finished
+    mlflow.set_tracking_uri(tracking.resolve_uri(None))
+    stored = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
+    x = np.random.default_rng(0).random((3, 8, 8, 1), dtype=np.float32)
+    np.testing.assert_allclose(
+        stored.predict(x), result.model.predict(x, verbose=0), rtol=1e-6, atol=1e-7
+    )
+
+
+def test_tensorboard_files_hold_scalars_histograms_hparams_and_pictures(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result, _, _ = finished
+    folder = result.folder / "tensorboard"
+    train, root = EventAccumulator(str(folder / "train")), EventAccumulator(str(folder))
+    train.Reload()
+    root.Reload()
+    assert "epoch_loss" in train.Tags()["tensors"]
+    assert any("histogram" in tag for tag in train.Tags()["tensors"])
+    assert "keras" in train.PluginTagToContent("graph_keras_model")
+    assert "evaluation/mistakes" in root.Tags()["images"]
+    assert "_hparams_/session_start_info" in root.PluginTagToContent("hparams")
+
+
+# ---- results
+
+
+def same(first, second):
+    return first.weights_digest == second.weights_digest and first.history == second.history
+
+
+def test_the_same_run_twice_in_a_process_is_equal_bit_for_bit(project):
+    words = [*QUICK, *PLAIN, "model.dropout=0.5"]
+    assert same(package.train(words), package.train(words))
+
+
+def test_another_seed_is_another_run(project):
+    first, second = (package.train([*QUICK, *PLAIN, f"seed={seed}"]) for seed in (1, 2))
+    assert first.weights_digest != second.weights_digest
+    assert first.metrics["test/baseline_accuracy"] == second.metrics["test/baseline_accuracy"]
+
+
+def test_steps_per_execution_changes_the_speed_and_not_the_result(project):
+    words = [*QUICK, *PLAIN, "model.dropout=0.3"]
+    one, many = (package.train([*words, f"training.steps_per_execution={n}"]) for n in (1, 5))
+    assert same(one, many)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_logs_the_learning_rate(project, precision):
+    result = package.train([*QUICK, *PLAIN, f"training.precision={precision}"])
+    assert all(0 < rate < 0.1 for rate in result.history["learning_rate"])
+    assert math.isfinite(result.metrics["test/accuracy"])
+
+
+def test_a_value_that_is_not_finite_ends_the_run_as_failed(project):
+    words = [*QUICK, *PLAIN, "optimizer=sgd", "optimizer.learning_rate=1e30"]
+    with pytest.raises(Diverged, match="train/loss is"):
+        package.train(words)
+    (run,) = tracking.find_runs()
+    assert run.status == "FAILED"
+    assert "epoch 1, step" in run.tags["samerun.reason"]
+    assert "test/accuracy" not in run.metrics
+
+
+def test_early_stopping_stops(project):
+    words = [*QUICK, *PLAIN, "training.epochs=30", "optimizer.learning_rate=1e-9"]
+    stopping = "training.early_stopping"
+    words += [f"{stopping}.patience_epochs=2", f"{stopping}.min_delta=0.1"]
+    result = package.train(words)
+    assert len(result.history["train/loss"]) == 3
+    assert result.best_epoch == 1
+
+
+def test_plateau_cuts_the_learning_rate_after_the_warm_up(project):
+    words = [*QUICK, *PLAIN, "training.epochs=5", "schedule=reduce_on_plateau"]
+    words += ["schedule.patience_epochs=1", "schedule.min_delta=100", "schedule.warmup_epochs=1"]
+    rates = package.train(words).history["learning_rate"]
+    assert rates[1] == pytest.approx(0.001)
+    assert rates[2:] == pytest.approx([0.0005, 0.00025, 0.000125])
+
+
+def test_the_average_of_weights_is_what_is_validated_and_kept(project):
+    words = [*QUICK, *PLAIN, "optimizer.use_ema=true", "optimizer.ema_momentum=0.999"]
+    averaged, plain = package.train(words), package.train([*QUICK, *PLAIN])
+    assert averaged.history["train/loss"] == plain.history["train/loss"]
+    # An average that hardly moves leaves the model near where it began.
+    assert averaged.history["validation/loss"][-1] > plain.history["validation/loss"][-1]
+    assert loss_on_validation(averaged) == pytest.approx(averaged.objective, rel=1e-5)
+
+
+def loss_on_validation(result):
+    cfg = config.compose([*QUICK, *PLAIN]).config
+    built = data.build(cfg.dataset, cfg.seed)
+    probabilities = result.model.predict(built.validation, verbose=0)
+    labels = built.labels("validation")
+    return -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(project):
+    words = [*QUICK, *PLAIN, "training.epochs=6", "schedule=constant", "optimizer.learning_rate=1"]
+    result = package.train(words)
+    losses = result.history["validation/loss"]
+    assert losses.index(min(losses)) < 5, "the last epoch was the best: nothing is tested"
+    assert loss_on_validation(result) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_without_a_test_split_the_validation_split_is_reported(project):
+    result = package.train([*QUICK, *PLAIN, "dataset.test_fraction=0"])
+    assert "validation/accuracy" in result.metrics
+    assert not [name for name in result.metrics if name.startswith("test/")]
+
+
+def test_balanced_classes_weigh_the_loss(project):
+    np.savez(
+        "rare.npz",
+        x=np.random.default_rng(0).normal(size=(400, 4)),
+        y=(np.arange(400) % 8 == 0).astype(int),
+    )
+    words = ["model=mlp", "dataset=npz", "dataset.path=rare.npz", "training.epochs=1", *PLAIN]
+    plain, balanced = (
+        package.train([*words, f"training.balance_classes={flag}"]) for flag in ("false", "true")
+    )
+    assert plain.history["train/loss"] != balanced.history["train/loss"]
+
+
+@pytest.mark.parametrize("option", config.options("debug"))
+def test_debug_switches_run(project, option):
+    words = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
+    words += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
+    result = package.train(words)
+    assert result.run_id
+    if option == "profile":
+        assert list((result.folder / "tensorboard").rglob("*.xplane.pb"))

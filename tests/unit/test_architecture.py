@@ -1,0 +1,191 @@
+"""The level table of the package: imports only downward, one owner for each heavy library."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import hydra_plugins.samerun_sweeper
+import samerun
+
+ROOT = Path(samerun.__file__).parent
+PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
+
+LEVELS = {
+    "config": 0,
+    "provenance": 0,
+    "user_code": 0,
+    "privacy": 0,
+    "redaction": 0,
+    "escaping": 0,
+    "git": 0,
+    "uncommitted": 0,
+    "archives": 0,
+    "experiments": 1,
+    "tags": 0,
+    "determinism": 1,
+    "checkpoints": 1,
+    "data": 1,
+    "models": 1,
+    "objectives": 1,
+    "optim": 1,
+    "search": 1,
+    "evaluation": 1,
+    "identity": 1,
+    "tracking": 1,
+    "throughput": 1,
+    "beginning": 2,
+    "callbacks": 2,
+    "events": 2,
+    "plots": 2,
+    "screen": 2,
+    "logbook": 2,
+    "retention": 2,
+    "training": 3,
+    "replay": 4,
+    "report": 4,
+    "sweeper": 5,
+    "cli": 6,
+    "hydra_plugins": 7,
+    "__main__": 7,
+    "__init__": 7,
+}
+WITHIN_LEVEL = {
+    ("logbook", "beginning"),
+    ("config", "redaction"),
+    ("user_code", "config"),
+    ("provenance", "git"),
+    ("provenance", "redaction"),
+    ("provenance", "uncommitted"),
+    ("redaction", "escaping"),
+    ("uncommitted", "escaping"),
+    ("uncommitted", "git"),
+    ("uncommitted", "redaction"),
+    ("callbacks", "optim"),
+    ("logbook", "events"),
+    ("logbook", "plots"),
+    ("report", "replay"),
+    ("sweeper", "cli"),
+}
+
+OWNERS = {
+    "hydra": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
+    "optuna": {"search", "report", "sweeper"},
+    "distributed": {"sweeper"},
+    "plotly": {"report"},
+    "tensorflow": {
+        "data",
+        "determinism",
+        "models",  # the gradient tape of a training step of its own
+    },
+    "keras": {
+        "models",
+        "objectives",
+        "optim",
+        "callbacks",
+        "training",
+        "throughput",
+        "screen",
+        "determinism",
+        "data",  # the loaders of keras.datasets
+        "sweeper",  # a worker's fresh state between two trials
+    },
+    "matplotlib": {"plots", "report"},
+    "tensorboard": {"events"},
+    "sklearn": {"data", "evaluation"},
+    "subprocess": {"git", "replay"},
+}
+
+
+def module_of(path: Path) -> str:
+    if path.is_relative_to(PLUGIN):
+        return "hydra_plugins"
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that the file imports, at the top or inside a function, but not for types."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = sorted([*ROOT.rglob("*.py"), *PLUGIN.rglob("*.py")])
+SOURCE = ROOT.parent
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down(path):
+    here = module_of(path)
+    others = {name.split(".")[1] for name in imports(path) if name.startswith("samerun.")}
+    for other in others & set(LEVELS) - {here}:
+        down = LEVELS[other] < LEVELS[here] or (here, other) in WITHIN_LEVEL
+        assert down, f"{here} (level {LEVELS[here]}) imports {other} (level {LEVELS[other]})"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_each_heavy_library_has_its_owners(path):
+    used = {name.split(".")[0] for name in imports(path)}
+    for library, owners in OWNERS.items():
+        assert library not in used or module_of(path) in owners, f"{path.name} imports {library}"
+
+
+def test_every_module_has_a_level():
+    assert {module_of(path) for path in FILES} == set(LEVELS)
+
+
+def test_no_file_imports_in_a_circle():
+    files = {name_of(path): path for path in FILES}
+    graph = {name: at_top(path, set(files)) for name, path in files.items()}
+    for start in graph:
+        assert start not in reached(graph, start), f"{start} imports itself in a circle"
+
+
+def name_of(path: Path) -> str:
+    dotted = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    return dotted.removesuffix(".__init__")
+
+
+def at_top(path: Path, modules: set[str]) -> set[str]:
+    """Modules imported when the file itself is imported; a name out of a module is that module."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else node.module for name in names}
+    return found
+
+
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [name for name in graph[start] if name in graph and name != "samerun"]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += [other for other in graph[name] if other in graph and other != "samerun"]
+    return seen
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_and_functions_stay_short(path):
+    text = path.read_text()
+    assert text.count("\n") <= 500
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = node.end_lineno - body[0].lineno + 1 if body else 0
+            most = 60 if (module_of(path), node.name) == ("training", "train") else 45
+            assert length <= most, f"{node.name} has {length} lines"

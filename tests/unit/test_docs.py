@@ -1,0 +1,103 @@
+"""The documentation is true: links resolve, the tree is the disk's, the commands compose."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+from test_configs import composed_sweep
+
+import samerun
+from samerun import config, search
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_resolve(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def commands(text):
+    for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            line = line.partition("  #")[0].strip().removesuffix(" &")
+            if line.startswith("samerun train ") and "…" not in line:
+                yield shlex.split(line)[2:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_training_commands_compose(page, monkeypatch):
+    monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
+    from samerun.cli.train_command import combinations, taken
+
+    for words in commands(page.read_text()):
+        if any(word.startswith("sweep") for word in words):
+            assert_sweep(words)
+            continue
+        plain, _ = taken(words, "--schedule-plot")
+        for combination in combinations(plain):
+            config.compose(combination)
+
+
+def assert_sweep(words):
+    said = [word for word in words if not re.search(r"^-|\(|,", word)]
+    settings = composed_sweep(*said)
+    plain = [word for word in words if not word.startswith(("-", "sweep"))]
+    if settings.params or any("," in word for word in plain):
+        search.parse_space(plain, settings.params)
+
+
+def test_readme_names_every_option_of_every_group():
+    for group in config.GROUPS:
+        for option in config.options(group):
+            assert f"`{option}`" in README, f"README does not name {group}={option}"
+
+
+def test_readme_tree_matches_the_disk():
+    block = re.search(r"```\n(conf/.*?)```", README, flags=re.DOTALL)
+    names = [line.split()[0] for line in block.group(1).splitlines() if line.strip()]
+    for name in names:
+        assert (ROOT / name).exists(), f"README's tree names {name}"
+
+
+def test_version_stands_in_the_changelog():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == samerun.__version__
+    assert f"## [{samerun.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_lock_holds_hashes_and_no_index_address():
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    pinned = re.findall(r"^[\w.\[\]-]+==", text, flags=re.MULTILINE)
+    assert text.count("--hash=sha256:") >= len(pinned) > 50
+
+
+def test_each_dependency_says_who_needs_it():
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    for line in lines:
+        if re.match(r'    "[a-zA-Z][\w-]*(\[\w+\])?(>=|==)', line):
+            assert "# " in line, line
+
+
+def test_every_test_that_the_security_page_names_exists():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) > 20
+    for file, name in named:
+        (path,) = (ROOT / "tests").glob(f"*/{file}")
+        assert f"\ndef {name}(" in path.read_text(), f"{file}::{name}"
+
+
+def test_every_test_and_program_that_the_promises_name_exists():
+    text = (ROOT / "docs/reliability.md").read_text()
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ")][1:]
+    for row in rows:
+        named = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", row[2])
+        assert named, row[1]
+        assert [name for name in named if not (ROOT / name).is_file()] == []

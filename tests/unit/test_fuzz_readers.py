@@ -1,0 +1,30 @@
+"""Readers of files and command lines give a value or one sentence, whatever they are given."""
+
+import subprocess
+import sys
+
+import pytest
+
+from samerun import cli
+from support.project import PROGRAMS
+
+
+def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path):
+    words = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), "1000", "3"]
+    answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed=range(1,1000000000000)"],
+        ["seed=range(0,1,0)"],
+        ["~seed=range(1,3),1"],
+        ["seed=range(1,1000)", "training.epochs=range(1,1000)"],
+        [f"model={'9' * 5000}"],
+    ],
+)
+def test_a_multirun_that_cannot_be_listed_is_one_sentence(project, capsys, words):
+    assert cli.main(["train", "-m", *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
