@@ -4,14 +4,15 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test lint audit lock gallery ui clean
+.PHONY: train test test-unit test-training test-system lint audit lock gallery gallery-check ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
 
-test: $(READY) ## run the tests, without the slow ones
-	$(BIN)/pytest tests/unit -m "not slow" -n 2
-	$(BIN)/pytest tests/training tests/system -m "not slow" -n 2
+test: test-unit test-training test-system ## run the tests, without the slow ones
+
+test-unit test-training test-system: test-%: $(READY) ## one room of them
+	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n 2 $(PYTEST)
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .
@@ -27,6 +28,9 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 
 gallery: $(READY) ## write experiments/README.md from the headers of the experiments
 	$(BIN)/samerun experiments --markdown > experiments/README.md
+
+gallery-check: $(READY) ## train every experiment to its score, before a release
+	$(BIN)/pytest tests/training/test_experiments.py -m gallery -n 2
 
 ui: $(READY) ## open the MLflow UI on the runs
 	$(BIN)/samerun ui

@@ -12,11 +12,11 @@ __all__ = ["UserError", "train"]
 def __getattr__(name: str) -> Any:
     """Imports the public names when they are first used: `import samerun` stays quick."""
     if name == "train":
-        from samerun.cli import train
+        from samerun.launch import train
 
         return train
     if name == "UserError":
-        from samerun.config import UserError
+        from samerun.errors import UserError
 
         return UserError
     raise AttributeError(f"module 'samerun' has no attribute '{name}'")

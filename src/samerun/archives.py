@@ -22,14 +22,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from samerun.errors import ArchiveTooLarge, first_line
+
 Array = NDArray[Any]
 
 _MOST_HEADER_BYTES = 20_000  # NumPy itself refuses to evaluate more than 10,000
 _COPIED_BYTES = 1 << 20  # at a time
-
-
-class TooLarge(ValueError):
-    """Arrays that would take more memory than was allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ def arrays(
         most_bytes: memory that all of them may take.
 
     Raises:
-        TooLarge: they would take more; no memory was taken.
+        ArchiveTooLarge: they would take more; no memory was taken.
         ValueError: it is no such file, or is damaged, or holds what would have to be unpickled.
         OSError: it cannot be read.
     """
@@ -113,11 +111,13 @@ def check_size(found: Mapping[str, Header], most_bytes: int) -> None:
         most_bytes: memory that all of them may take.
 
     Raises:
-        TooLarge: they would take more.
+        ArchiveTooLarge: they would take more.
     """
     total = sum(header.num_bytes for header in found.values())
     if total > most_bytes:
-        raise TooLarge(f"its arrays need {total} bytes of memory, expected at most {most_bytes}")
+        raise ArchiveTooLarge(
+            f"its arrays need {total} bytes of memory, expected at most {most_bytes}"
+        )
 
 
 def unpacked_limit(file: Path, *, at_least: int, times: int) -> int:
@@ -188,8 +188,9 @@ def _header(name: str, beginning: bytes) -> Header:
             shape, is_fortran, dtype = read(file)
     # The header is a Python literal, and what one of those can raise is documented nowhere.
     except Exception as error:
-        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ValueError(f"the header of its array {name[:100]!r} is none: {said}") from error
+        raise ValueError(
+            f"the header of its array {name[:100]!r} is none: {first_line(error)}"
+        ) from error
     if any(length < 0 for length in shape):
         raise ValueError(f"its array {name[:100]!r} has the shape {str(shape)[:100]}")
     return Header(shape=shape, dtype=dtype, is_fortran=is_fortran, start=file.tell())

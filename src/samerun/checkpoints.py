@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import archives
-from samerun.config import UserError
+from samerun.errors import UserError
+from samerun.files import replacing, sync_folder
 
 Array = NDArray[Any]
 
@@ -95,7 +96,8 @@ def write_start(folder: Path, state: State) -> Path:
         state: what to write.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(folder / START, state)
+    with replacing(folder / START) as new:
+        _write_whole(new, state)
     return folder / START
 
 
@@ -120,7 +122,7 @@ def _write(folder: Path, state: State, *, is_best: bool) -> None:
         same = folder / f"{BEST}.new"
         _copy(folder / LAST, same)
         os.replace(same, folder / BEST)
-    _flush_folder(folder)
+    sync_folder(folder)
 
 
 def _write_whole(path: Path, state: State) -> None:
@@ -157,15 +159,6 @@ def _copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes the names last through a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def for_upload(folder: Path, number: int) -> Path:

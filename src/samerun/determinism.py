@@ -3,7 +3,9 @@
 import keras
 import tensorflow as tf
 
-from samerun.config import Training, UserError, available_cores
+from samerun.config.schema import available_cores
+from samerun.config.training import Training
+from samerun.errors import UserError
 
 
 def start_afresh(seed: int) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samerun.config.errors import UserError
-from samerun.config.schema import folder
+from samerun.config.schema import package_folder
+from samerun.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def load_experiments() -> list[Experiment]:
     """Reads the headers of all experiments, in the order of their names."""
     return [
         Experiment(name=path.stem, **_header(path, "what", "source"))
-        for path in sorted((folder("experiments") / "experiment").glob("*.yaml"))
+        for path in sorted((package_folder("experiments") / "experiment").glob("*.yaml"))
     ]
 
 
@@ -108,7 +108,7 @@ def load_search_spaces() -> list[SearchSpace]:
     """Reads the headers of all search spaces, in the order of their names."""
     return [
         SearchSpace(name=path.stem, **_header(path, "what"))
-        for path in sorted((folder("experiments") / "sweep").glob("*.yaml"))
+        for path in sorted((package_folder("experiments") / "sweep").glob("*.yaml"))
     ]
 
 

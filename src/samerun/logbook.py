@@ -29,6 +29,7 @@ from samerun.evaluation import (
 )
 from samerun.models import sample
 from samerun.redaction import redact_mapping
+from samerun.result import Result
 from samerun.tracking import Run
 
 
@@ -73,7 +74,7 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
 
 
 def write_results(
-    run: Run, cfg: Config, dataset: Data, report: Report, result: Any, seconds: float
+    run: Run, cfg: Config, dataset: Data, report: Report, result: Result, seconds: float
 ) -> None:
     """Writes final metrics, tables, plots, TensorBoard's extras, the model and the page in words.
 
@@ -82,7 +83,7 @@ def write_results(
         cfg: the config.
         dataset: the data, for pictures of mistakes.
         report: evaluation of the final weights.
-        result: the `samerun.training.Result`.
+        result: what the run came to.
         seconds: how long the run has taken so far.
     """
     epochs = len(next(iter(result.history.values())))
@@ -140,7 +141,7 @@ def _smaller(values: Any) -> Any:
     return narrow if same else values
 
 
-def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Any) -> list[Path]:
+def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) -> list[Path]:
     split = "test" if dataset.spec.num_test else "validation"
     figures = plots.draw(
         report,
@@ -206,7 +207,7 @@ def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
     return text.getvalue()
 
 
-def _page(cfg: Config, result: Any, epochs: int, seconds: float) -> str:
+def _page(cfg: Config, result: Result, epochs: int, seconds: float) -> str:
     """The run's description in Markdown, which the MLflow UI shows on its page."""
     rows = [
         ("model", cfg.model.kind, "model"),

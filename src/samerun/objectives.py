@@ -5,15 +5,9 @@ from typing import Any
 
 import keras
 
-from samerun.config import (
-    Config,
-    DataSpec,
-    Loss,
-    Metric,
-    Task,
-    loss_of,
-    metrics_of,
-)
+from samerun.config import Config, DataSpec, Task
+from samerun.config.check import loss_of, metrics_of
+from samerun.config.training import Loss, Metric
 
 PADDING = 0
 """The token that fills up short texts; as a target it counts nowhere."""

@@ -9,17 +9,16 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from samerun import checkpoints, tracking
-from samerun.config import AfterSuccess, Config
+from samerun.config import Config
+from samerun.config.checkpoint import AfterSuccess
 from samerun.redaction import redact
 from samerun.tracking import Status, StoredRun
 from samerun.tracking.delivery.spool import OUTBOX_FILE, Spool
-from samerun.tracking.recovery.dead_runs import ALIVE_LOCK
+from samerun.tracking.recovery.lock import try_lock_folder
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints, in a run's folder and among its artifacts."""
@@ -44,7 +43,7 @@ def after_success(cfg: Config, folder: Path) -> None:
     if policy is AfterSuccess.keep:
         return
     try:
-        with held(folder) as is_ours:
+        with try_lock_folder(folder) as is_ours:
             if not is_ours or end_of(folder)[0] != Status.finished:
                 return
             kept = [checkpoints.BEST] if policy is AfterSuccess.best else []
@@ -59,21 +58,6 @@ def after_success(cfg: Config, folder: Path) -> None:
         _log.warning(
             "Not all checkpoints in %s could be removed: %s", folder, redact(str(error))[:200]
         )
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Holds the lock of a run's folder; gives False where the run's process holds it."""
-    lock = FileLock(folder / ALIVE_LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def end_of(folder: Path) -> tuple[str | None, int]:

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from samerun.config import Config, as_dict, idle_keys
+from samerun.config import Config, as_dict
+from samerun.config.root import idle_keys
 from samerun.redaction import redact_mapping
 
 _SHORT = ("model", "dataset", "optimizer", "schedule", "training")

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from samerun.config import Training
+from samerun.config.training import Training
 
 _GROUP = 20
 # Measured, ms a step, 1 -> 20 steps a call: MLP 1.0 -> 0.33, CNN on 28×28 7.6 -> 6.2, LSTM 7.0 ->

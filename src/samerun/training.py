@@ -1,10 +1,11 @@
 """THE flow: one config, one run, top to bottom."""
 
+import contextlib
 import dataclasses
+import gc
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,51 +20,51 @@ from samerun import (
     models,
     objectives,
     optim,
+    provenance,
+    screen,
     throughput,
 )
 from samerun.checkpoints import State
-from samerun.config import Config, DataSpec, OnNan, check
+from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
+from samerun.config.training import OnNan
 from samerun.determinism import make_deterministic, start_afresh
-from samerun.screen import ProgressBar
+from samerun.errors import Diverged, NotFinite
+from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 
 _STOP = callbacks.StopRequest()
 
 
-class Diverged(RuntimeError):
-    """Training met a value that is not finite; the run is worth nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a run came to.
+def start(
+    composition: Composition,
+    run: Run,
+    out: Console,
+    *,
+    command: str | None = None,
+    state: State | None = None,
+    trial: CurrentTrial = NO_TRIAL,
+) -> Result:
+    """Shows the config, describes where the run comes from and trains: what every run does.
 
     Args:
-        run_id: its ID in the tracking store.
-        run_name: its name there.
-        folder: the run's own folder.
-        metrics: final values by logged name, such as `test/accuracy`, from the weights that were
-            kept.
-        history: one value an epoch for each logged name.
-        best_epoch: number, from 1, of the epoch whose weights were kept.
-        weights_digest: SHA-256 of the final weights.
-        sentence: the headline in words.
-        objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
-        model: the trained model, not compiled.
-    """
+        composition: a checked config.
+        run: where to write.
+        out: where to show progress.
+        command: what started the run; `None` if opening the run has described it already, as it
+            does where the run has to be on the disk before TensorFlow is imported.
+        state: where to resume, see `train`.
+        trial: the trial of a sweep that the run is.
 
-    run_id: str
-    run_name: str
-    folder: Path
-    metrics: dict[str, float]
-    history: dict[str, list[float]]
-    best_epoch: int
-    weights_digest: str
-    sentence: str
-    objective: float
-    model: keras.Model
+    Raises:
+        UserError: see `train`.
+        Diverged: see `train`.
+    """
+    screen.show_config(composition.config, out)
+    if command is not None:
+        logbook.describe_origin(run, composition, provenance.collect(command))
+    return train(composition.config, run, out, state=state, trial=trial)
 
 
 def train(
@@ -89,20 +90,26 @@ def train(
         Diverged: the loss or a metric became NaN or infinite.
     """
     began = time.perf_counter()
-    retries = callbacks.Retries(cfg, run, out, state)  # what on_nan and on_memory ask for
+
+    # What training.on_nan and training.on_memory ask for, and the state to resume from.
+    retries = callbacks.Retries(cfg, run, out, state)
     cfg = retries.effective(cfg)
     if state is not None:
         callbacks.check_fits(state, fingerprint(cfg))
     make_deterministic(cfg.training)
 
-    fit_ = partial(build_and_fit, run=run, out=out, state=state, trial=trial, retries=retries)
-    dataset, model, made = retries.until_it_fits(cfg, fit_)
-    cfg = retries.effective(cfg)
-    if made["nan_guard"].found:
-        raise Diverged(f"diverged: {made['nan_guard'].found}")
-    run.log_text(made["checkpoints"].digests_csv(), "checkpoints/digests.csv")
+    # Data, model and fit: once, or again with half the batch size if memory ran out.
+    fit_ = partial(fit, run=run, out=out, state=state, trial=trial, retries=retries)
+    while (fitted := fit_(cfg=cfg)) is None:
+        gc.collect()  # the model of the last attempt refers to itself
+        cfg = retries.effective(cfg)
+    dataset, model, made = fitted
+    if made.nan_guard.found:
+        raise Diverged(f"diverged: {made.nan_guard.found}")
+    run.log_text(made.checkpoints.digests_csv(), "checkpoints/digests.csv")
     trial.raise_if_stopped()
 
+    # Evaluation, on data that neither training nor any choice has seen.
     split = "test" if dataset.spec.num_test else "validation"
     with dataset.reading():
         final = evaluation.evaluate(
@@ -114,32 +121,32 @@ def train(
             baseline_predictions=dataset.baseline_predictions(split),
             to_units=dataset.to_units,
         )
+
+    # The result, and everything about it written to the run.
     result = Result(
         run_id=run.id,
         run_name=run.name,
         folder=run.folder,
         metrics={f"{split}/{name}": value for name, value in final.metrics.items()},
-        history=made["recorder"].history,
-        best_epoch=made["early_stopping"].best_epoch + 1,
+        history=made.recorder.history,
+        best_epoch=made.early_stopping.best_epoch + 1,
         weights_digest=digest_of_weights(model),
         sentence=final.sentence(split),
-        objective=float(made["early_stopping"].best),
+        objective=float(made.early_stopping.best),
         model=uncompiled(model, cfg, dataset.spec),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - began)
     return result
 
 
-def build_and_fit(
-    cfg: Config,
-    *,
-    run: Run,
-    out: Console,
-    state: State | None,
-    trial: CurrentTrial,
-    retries: callbacks.Retries,
-) -> tuple[data.Data, keras.Model, dict[str, Any]]:
-    """Builds data and model, describes them and fits; returns them and the callbacks by name."""
+def build(cfg: Config, run: Run, requested: Config) -> tuple[data.Data, keras.Model]:
+    """Builds data and model, and describes them in the run.
+
+    Args:
+        cfg: the config, with the batch size that is used.
+        run: where to write.
+        requested: the config with the batch size that was requested.
+    """
     dataset = data.build(cfg.dataset, cfg.seed)
     check(cfg, dataset.spec)
     steps = throughput.steps_per_execution(
@@ -149,9 +156,9 @@ def build_and_fit(
         compiled=partial(compiled, cfg, dataset.spec, dataset.steps_per_epoch),
     )
     model = compiled(cfg, dataset.spec, dataset.steps_per_epoch, steps)
-    logbook.describe_data(run, retries.asked, dataset)
+    logbook.describe_data(run, requested, dataset)
     logbook.describe_model(run, cfg, model, dataset.steps_per_epoch)
-    return dataset, model, fit(model, cfg, dataset, run, out, state, trial, retries)
+    return dataset, model
 
 
 def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> keras.Model:
@@ -184,17 +191,71 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
 
 
 def fit(
-    model: keras.Model,
+    *,
     cfg: Config,
-    dataset: data.Data,
     run: Run,
     out: Console,
     state: State | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
-) -> dict[str, Any]:
-    """Fits the model from the beginning or from a state, and returns its callbacks by name."""
-    made = callbacks.build(
+) -> tuple[data.Data, keras.Model, callbacks.Callbacks] | None:
+    """Builds data and model and fits the model, from scratch or from a state.
+
+    Returns:
+        Data, model and callbacks by name; `None` if memory ran out and half the batch size is to be
+        tried. What was built is released then.
+    """
+    try:
+        dataset, model = build(cfg, run, retries.asked)
+        made = _callbacks(cfg, run, dataset, state=state, trial=trial, retries=retries)
+        bar = screen.ProgressBar(
+            cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name
+        )
+        listed = callbacks.ResumableCallbackList(
+            [*made.ordered(), bar],
+            model,
+            steps_per_epoch=dataset.steps_per_epoch,
+            averages=cfg.optimizer.use_ema,
+        )
+        with contextlib.closing(bar), dataset.reading(), _STOP.possible():
+            if state is not None:
+                _restore(state, model, dataset)
+            class_weight = objectives.class_weights(cfg, dataset.class_counts().tolist())
+            listed.begin()
+            while True:
+                try:
+                    for examples, first, last in _parts(model, cfg, dataset, listed, state):
+                        model.fit(
+                            examples,
+                            initial_epoch=first,
+                            epochs=last,
+                            validation_data=dataset.validation,
+                            callbacks=listed,
+                            class_weight=class_weight,
+                            shuffle=False,  # the pipeline orders the data by (seed, epoch)
+                            verbose=0,
+                        )
+                    break
+                except NotFinite as error:
+                    state = retries.roll_back(error, model, made.checkpoints)
+            listed.end()
+        return dataset, model, made
+    except Exception as error:
+        if not retries.halves_batch(cfg, error):
+            raise
+        return None
+
+
+def _callbacks(
+    cfg: Config,
+    run: Run,
+    dataset: data.Data,
+    *,
+    state: State | None,
+    trial: CurrentTrial,
+    retries: callbacks.Retries,
+) -> callbacks.Callbacks:
+    return callbacks.build(
         cfg,
         run,
         set_epoch=dataset.set_epoch,
@@ -206,58 +267,33 @@ def fit(
         trial=trial,
         retries=retries,
     )
-    bar = ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name)
-    listed = callbacks.OneTraining(
-        [*made.values(), bar],
-        model,
-        steps_per_epoch=dataset.steps_per_epoch,
-        averages=cfg.optimizer.use_ema,
-    )
-    try:
-        with dataset.reading(), _STOP.possible():
-            if state is not None:
-                _put_into(state, model, dataset)
-            listed.begin()
-            while True:
-                try:
-                    _fit_epochs(model, cfg, dataset, listed, state)
-                    break
-                except callbacks.NotFinite as error:
-                    state = retries.restore(error, model, made)
-            listed.end()
-    finally:
-        bar.close()
-    return made
 
 
-def _fit_epochs(
+def _parts(
     model: keras.Model,
     cfg: Config,
     dataset: data.Data,
-    listed: callbacks.OneTraining,
+    listed: callbacks.ResumableCallbackList,
     state: State | None,
-) -> None:
-    """Calls `fit`: once for the rest of an interrupted epoch, once for all whole ones."""
-    fit_ = partial(
-        model.fit,
-        validation_data=dataset.validation,
-        callbacks=listed,
-        class_weight=objectives.class_weights(cfg, dataset.class_counts().tolist()),
-        shuffle=False,  # the pipeline orders the data by (seed, epoch)
-        verbose=0,
-    )
+) -> Iterator[tuple[Any, int, int]]:
+    """Yields the examples, the first and the last epoch of each call of `fit`.
+
+    1. From scratch: one call for all epochs.
+    2. From a state between two epochs: one call for the epochs that are left.
+    3. From a state inside an epoch: one call for the rest of that epoch, one for those after it.
+    """
     first = state.epoch if state else 0
     stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
     listed.first_step = state.step if state else 0
     if state and state.step:
-        fit_(dataset.train_from(start=state.step), initial_epoch=first, epochs=first + 1)
+        yield dataset.train_from(start=state.step), first, first + 1
         listed.first_step = 0
         first, stopped = first + 1, model.stop_training
     if first < cfg.training.epochs and not stopped:
-        fit_(dataset.train, initial_epoch=first, epochs=cfg.training.epochs)
+        yield dataset.train, first, cfg.training.epochs
 
 
-def _put_into(state: State, model: keras.Model, dataset: data.Data) -> None:
+def _restore(state: State, model: keras.Model, dataset: data.Data) -> None:
     callbacks.build_variables(model, dataset.train.take(1) if state.step else None)
     callbacks.restore_variables(model, state)
 

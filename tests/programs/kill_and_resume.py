@@ -32,9 +32,7 @@ WORDS = (
     "schedule.patience_epochs=2",
     "checkpoint.every_steps=7",
     "tracking.log_every_steps=10",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
 )
 MEASURED = ("train/", "validation/", "test/", "learning_rate", "best_epoch")
 

@@ -36,9 +36,7 @@ WORDS = [
     "sweep.trial_seconds=900",
     "sweep.budget.seconds=3600",
     "evaluation.bootstrap_samples=100",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 
 

@@ -33,9 +33,7 @@ WORDS = [
     "sweep.faults.max_retries=100",
     "checkpoint.every_steps=1",
     "evaluation.bootstrap_samples=100",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from samerun import config, tracking
-from samerun.cli.stopping import stopping_gently
+from samerun.errors import Terminated
+from samerun.process import graceful_stop
 from samerun.tracking import opening
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
@@ -22,10 +23,10 @@ def write_and_end(*words, **facts):
 
 opening.write_run_file = write_and_end
 cfg = config.compose([]).config
-ends = (KeyboardInterrupt, tracking.Terminated)
+ends = (KeyboardInterrupt, Terminated)
 with (
     contextlib.suppress(*ends),
-    stopping_gently(),
+    graceful_stop(),
     tracking.open_run(
         cfg, folder, describe=lambda run: run.log_text(config.to_yaml(cfg), "config/resolved.yaml")
     ),

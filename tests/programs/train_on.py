@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from samerun import checkpoints, config, tracking, training
+from samerun.errors import UserError
 
 folder, (kind, _, number), *words = sys.argv[1], sys.argv[2].partition(":"), *sys.argv[3:]
 run = tracking.NullRun(Path(folder))
@@ -49,7 +50,7 @@ state = checkpoints.latest(Path(folder) / "checkpoints")
 out = Console(file=io.StringIO())
 try:
     result = training.train(config.compose(words).config, run, out, state=state)
-except config.UserError as error:
+except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 print(json.dumps([result.weights_digest, result.history, result.metrics, result.best_epoch]))

@@ -10,9 +10,7 @@ from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import NullRun
 
 PLAIN = (
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
     "tracking.log_every_steps=1",
     "evaluation.bootstrap_samples=100",
     "evaluation.worst_examples=0",

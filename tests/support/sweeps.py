@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import optuna
 
-from samerun.cli.ends import how_it_ended
+from samerun.errors import exit_code, message
 from samerun.search.outcome import Outcome, State
 from samerun.sweeper import console
 from samerun.sweeper.composition import compose_sweep
@@ -38,11 +38,11 @@ class InstantExecutor(Executor):
         try:
             sweep([*BASE, *space, f"sweep.n_trials={n}", *overrides], executor=self)
         except Exception as error:
-            ending = how_it_ended(error)
-            if ending is None:
+            code = exit_code(error)
+            if code is None:
                 raise
-            print(f"samerun: {ending[1]}", file=sys.stderr)
-            return ending[0]
+            print(f"samerun: {message(error)}", file=sys.stderr)
+            return code
         return 0
 
     def num_workers(self):

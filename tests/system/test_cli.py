@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from samerun import config
 from samerun.cli import main
+from samerun.config.schema import GROUPS, options
 from support.project import PROGRAMS
 
 
@@ -101,9 +101,9 @@ def test_tab_completes(line, offered, tmp_path):
 
 def test_train_help_lists_every_option(tmp_path):
     text = answer("train", "--help", cwd=tmp_path).stdout
-    for group in (*config.GROUPS, "dataset/augmentation", "debug"):
+    for group in (*GROUPS, "dataset/augmentation", "debug"):
         line = next(row for row in text.splitlines() if row.strip().startswith(f"{group} "))
-        assert line.split()[1:] == config.options(group)
+        assert line.split()[1:] == options(group)
 
 
 def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):

@@ -10,16 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import environment
 
 RULES = ["--no-deps", "--only-binary", ":all:", "--no-binary", "antlr4-python3-runtime"]
 TINY = [
     "model=mlp",
     "debug=fast",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 
 

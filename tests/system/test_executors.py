@@ -13,8 +13,9 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
-from samerun import config
-from samerun.config import UserError
+from samerun.config.schema import package_folder
+from samerun.config.sweep import Dask
+from samerun.errors import UserError
 from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
 from samerun.sweeper.executors.dask import DaskExecutor
 from samerun.sweeper.executors.inline import Inline
@@ -73,8 +74,8 @@ def config_of(file: Path):
 
 
 def options(**changed):
-    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml").dask
-    return config.Dask(**{**OmegaConf.to_container(plain), **changed})
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml").dask
+    return Dask(**{**OmegaConf.to_container(plain), **changed})
 
 
 def on_dask(scheduler, modules=None, max_trials=None):

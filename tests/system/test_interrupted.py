@@ -149,7 +149,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch, name
 # ---- the contract of the callbacks
 
 
-def test_every_callback_says_what_its_state_is(tmp_path):
+def all_callbacks(tmp_path):
     words = ["optimizer.use_ema=true", "schedule=reduce_on_plateau", "tracking.tensorboard=true"]
     words.append("training.on_nan=restore_and_lower_lr")
     cfg = config.compose(words).config
@@ -166,11 +166,31 @@ def test_every_callback_says_what_its_state_is(tmp_path):
         trial=Watched(last=1),
         retries=callbacks.Retries(cfg, run, Console(), None),
     )
-    assert set(callbacks.STATEFUL) | callbacks.STATELESS == set(made)
-    assert list(made)[-1] == "checkpoints"
-    made["early_stopping"].on_train_begin()  # makes its attributes
-    for name, keys in callbacks.STATEFUL.items():
-        assert all(hasattr(made[name], key) for key in keys), name
+    made.early_stopping.on_train_begin()  # makes its attributes
+    return made
+
+
+def test_every_callback_says_what_its_state_is(tmp_path):
+    made = all_callbacks(tmp_path)
+    assert all(callback is not None for callback in made.ordered())
+    assert set(made.with_state()) | callbacks.STATELESS == set(vars(made))
+    assert made.ordered()[-1] is made.checkpoints
+    assert {name: list(callbacks.state_of(one)) for name, one in made.with_state().items()} == {
+        "nan_guard": ["found"],
+        "retries": ["events", "batch_size", "held"],
+        "ema": ["_ema_weights_in_model"],
+        "recorder": ["history", "_steps_before", "_last_step", "_last_sum"],
+        "plateau": ["best", "wait", "cooldown", "factor"],
+        "early_stopping": ["wait", "stopped_epoch", "best", "best_epoch"],
+    }, "checkpoints of older versions no longer fit"
+
+
+def test_every_callback_restores_what_its_state_is(tmp_path):
+    before, after = (all_callbacks(tmp_path / name) for name in ("before", "after"))
+    for name, callback in before.with_state().items():
+        changed = {key: f"{name}.{key}" for key in callbacks.state_of(callback)}
+        callbacks.restore_state(after.with_state()[name], changed)
+        assert callbacks.state_of(after.with_state()[name]) == changed
 
 
 NO_STATE = {
@@ -189,23 +209,22 @@ NO_STATE = {
 
 @pytest.mark.parametrize("name", ["cnn", "ema", "early_stopping", "plateau"])
 @pytest.mark.slow
-def test_no_attribute_changes_in_training_that_is_not_in_the_table(tmp_path, monkeypatch, name):
+def test_no_attribute_changes_in_training_that_is_not_in_the_state(tmp_path, monkeypatch, name):
     found = {}
     real = callbacks.build
 
     def build(*args, **options):
         made = real(*args, **options)
-        found["before"] = {key: dict(vars(one)) for key, one in made.items()}
+        found["before"] = {key: dict(vars(one)) for key, one in made.with_state().items()}
         found["made"] = made
         return made
 
     monkeypatch.setattr(callbacks, "build", build)
     train(CASES[name].words.split(), run_in(tmp_path))
-    for key, keys in callbacks.STATEFUL.items():
-        if key in found["made"]:
-            now, before = vars(found["made"][key]), found["before"][key]
-            moved = {word for word in now if word not in before or now[word] is not before[word]}
-            assert moved <= {*keys, *NO_STATE}, key
+    for key, callback in found["made"].with_state().items():
+        now, before = vars(callback), found["before"][key]
+        moved = {word for word in now if word not in before or now[word] is not before[word]}
+        assert moved <= {*callbacks.state_of(callback), *NO_STATE}, key
 
 
 # ---- processes of their own

@@ -9,7 +9,7 @@ import pytest
 
 import samerun as package
 from samerun import tracking
-from samerun.cli.ends import TERMINATED
+from samerun.errors import TERMINATED
 
 WORDS = (
     "model=mlp",
@@ -17,9 +17,7 @@ WORDS = (
     "model.dropout=0.3",
     "dataset.batch_size=4",
     "training.epochs=6",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
     "tracking.if_exists=resume",
     "checkpoint.every_steps=50",
 )

@@ -15,9 +15,7 @@ from support.project import PROGRAMS
 LONG = (
     "model=mlp",
     "training.epochs=500",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 )
 DIGITS = ("dataset.limit=200", "training.epochs=2", "model.dropout=0.3", "model.batch_norm=true")
 

@@ -7,9 +7,7 @@ from samerun import tracking
 
 PLAIN = [
     "training.epochs=2",
-    "tracking.log_figures=false",
-    "tracking.log_model=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 KINDS = {
     "image": [

@@ -16,6 +16,8 @@ from test_tracking_server import Server
 
 from samerun import config
 from samerun.cli import main
+from samerun.config.secrets import check_secrets_given, hide_secrets
+from samerun.errors import UserError
 from samerun.privacy import keep_private
 from support.project import git
 
@@ -188,13 +190,13 @@ def test_hydras_files_are_rewritten_without_secrets_and_stay_readable(tmp_path):
         "tracking:\n  uri: http://alice:hun ter2@h\n  tags: {api_token: planted}\n"
         "task: ['+tracking.tags.api_token=two planted words', seed=1]\nx: ${seed}\n"
     )
-    config.hide_secrets(file)
+    hide_secrets(file)
     text = file.read_text()
     assert "planted" not in text
     assert "ter2" not in text
     assert "x: ${seed}" in text
     before = text
-    config.hide_secrets(file)
+    hide_secrets(file)
     assert file.read_text() == before
 
 
@@ -207,9 +209,9 @@ def test_a_stored_config_says_which_secret_has_to_be_given_again(tmp_path):
     assert "hunter2" not in str(config.flatten(made.config))
     stored = config.from_yaml(made.resolved)
     assert config.fingerprint(stored) == config.fingerprint(made.config)
-    with pytest.raises(config.UserError, match=r"model\.params\.api_key=VALUE"):
-        config.check_secrets_given(stored)
-    config.check_secrets_given(made.config)
+    with pytest.raises(UserError, match=r"model\.params\.api_key=VALUE"):
+        check_secrets_given(stored)
+    check_secrets_given(made.config)
 
 
 def test_a_mistake_in_an_override_is_reported_without_its_secret(project, capsys):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from samerun import cli, tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking.server import server as own_server
 from samerun.tracking.server.rules import is_read, refusal
 from support.databases import command_lines, free_port, missing_postgres, postgres

@@ -16,9 +16,7 @@ from support.project import PROGRAMS, until
 QUICK = (
     "dataset.limit=64",
     "evaluation.bootstrap_samples=100",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
     "sweep.study=s",
 )
 MLP = ("-m", "sweep=optuna", "model=mlp", "model.dropout=interval(0,0.6)", *QUICK)

@@ -16,7 +16,7 @@ from test_tracking_server import Server
 from programs.sync_after_kill import kill_and_sync
 from samerun import tracking
 from samerun.cli import main
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking.recovery import completeness, folders, sync
 from support.project import PROGRAMS, composed, values
 

@@ -9,7 +9,7 @@ from test_tracking_server import Server
 
 from samerun import config, tracking
 from samerun.cli import main
-from samerun.config import UserError
+from samerun.errors import UserError
 from support import faulty
 from support.faulty import Fault
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from samerun import tracking
-from samerun.config import UserError
-from samerun.tracking.recovery import folders, process
+from samerun.errors import UserError
+from samerun.tracking.recovery import folders, ownership, process
 from support.project import PROGRAMS, composed, values
 
 TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'
@@ -98,7 +98,7 @@ def test_a_hostile_run_with_the_id_of_a_private_one_gets_nothing(client, project
     before = content(private)
     known = tracking.run_in(own)
     for roots in ([], [private]):
-        found = folders.owned_folder(
+        found = ownership.owned_folder(
             str(own), run_id=known, uri=tracking.resolve_uri(None), named=roots
         )
         assert found is None
@@ -181,8 +181,8 @@ def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(client
     shutil.copy(private / "mlflow.db", project / "mlflow.db")
     (private / "mlflow.db").unlink()
     uri = f"sqlite:///{project / 'mlflow.db'}"
-    assert folders.owned_folder(str(elsewhere), run_id=run_id, uri=uri) is None
-    assert folders.owned_folder(str(elsewhere), run_id=run_id, uri=uri, named=[elsewhere])
+    assert ownership.owned_folder(str(elsewhere), run_id=run_id, uri=uri) is None
+    assert ownership.owned_folder(str(elsewhere), run_id=run_id, uri=uri, named=[elsewhere])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(client
 def test_two_addresses_of_one_store_are_recognised(written, present, is_same, project):
     (project / "second").mkdir()
     shutil.copy("mlflow.db", "second/mlflow.db")
-    assert folders.is_same_store(written, present) is is_same
+    assert ownership.is_same_store(written, present) is is_same
 
 
 @pytest.mark.parametrize(

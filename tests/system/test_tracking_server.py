@@ -14,7 +14,7 @@ import pytest
 
 from samerun import config, tracking
 from samerun.cli import main
-from samerun.config import UserError
+from samerun.errors import UserError
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from samerun import config, tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking.naming import run_name
 from samerun.tracking.store import run_url
 from support.project import PROGRAMS

@@ -8,7 +8,8 @@ import pytest
 
 from samerun import callbacks, checkpoints, config, data, training
 from samerun.checkpoints import latest
-from samerun.config import UserError
+from samerun.config.schema import options
+from samerun.errors import Diverged, UserError
 from support.resuming import (
     Ended,
     Killed,
@@ -48,7 +49,7 @@ def float32_afterwards():
     "optimizer",
     [
         pytest.param(name, marks=[] if name == "nadam" else [pytest.mark.slow])
-        for name in config.options("optimizer")
+        for name in options("optimizer")
     ],
 )
 def test_every_optimizer_has_the_same_variables_before_its_first_step(optimizer, precision):
@@ -313,7 +314,7 @@ def test_more_epochs_and_other_executions_are_the_same_config():
 
 def test_what_is_not_finite_is_never_kept(tmp_path):
     words = [*BROKEN, "optimizer=sgd", "optimizer.learning_rate=1e30", "checkpoint.every_steps=1"]
-    with pytest.raises(training.Diverged):
+    with pytest.raises(Diverged):
         train(words, run_in(tmp_path))
     found = state_in(tmp_path)  # the step before the one whose loss was NaN, or an earlier one
     assert found is None or all(np.isfinite(array).all() for array in found.arrays.values())

@@ -11,7 +11,7 @@ import pytest
 
 from samerun import checkpoints
 from samerun.checkpoints import State, latest, write
-from samerun.config import UserError
+from samerun.errors import UserError
 from support.resuming import (
     Killed,
 )

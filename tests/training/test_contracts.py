@@ -6,10 +6,15 @@ import functools
 import keras
 import numpy as np
 import pytest
-from test_contracts_datasets import SMALL
 
 from samerun import config, models, objectives
-from samerun.config import DataSpec, Layout, Task, UserError
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.models import MODELS
+from samerun.config.models.base import Activation, Initializer
+from samerun.config.models.custom import CustomModel
+from samerun.config.models.sequences import Forecaster, Gru, LanguageModel, Lstm, SimpleRnn
+from samerun.errors import UserError
+from support.kinds import check_fitting, small_model
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
 SHAPES = {
@@ -42,7 +47,7 @@ SPECS = [
     if (task is not Task.language_model or layout is Layout.tokens)
     and (task is not Task.forecast or layout is Layout.sequence)
 ]
-KINDS = [kind for kind in config.MODELS if kind is not config.CustomModel]
+KINDS = [kind for kind in MODELS if kind is not CustomModel]
 
 
 def pairs():
@@ -66,7 +71,7 @@ STRANGERS = [
 
 @functools.cache
 def config_of(kind):
-    return config.compose([f"model={kind.kind}", *SMALL[kind.kind]]).config
+    return config.compose(small_model(kind)).config
 
 
 def changed(kind, **settings):
@@ -163,9 +168,9 @@ def test_shared_settings_have_their_effect(kind):
     dropped.set_weights(plain.get_weights())  # dropout takes a seed, so the draws are others
     np.testing.assert_array_equal(dropped(x, training=False), plain(x, training=False))
     assert not np.array_equal(dropped(x, training=True), dropped(x, training=True))
-    other = built(kind, spec, activation=config.Activation.sigmoid)
+    other = built(kind, spec, activation=Activation.sigmoid)
     assert not np.array_equal(other(x, training=False), plain(x, training=False))
-    drawn = built(kind, spec, initializer=config.Initializer.random_normal)
+    drawn = built(kind, spec, initializer=Initializer.random_normal)
     assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
 
 
@@ -189,9 +194,10 @@ def test_a_model_that_does_not_fit_is_refused_with_those_that_do(kind, spec):
         config.check(cfg, dataclasses.replace(spec, num_train=1000, num_validation=10))
 
 
-def test_every_data_has_a_model():
-    for spec in SPECS:
-        assert [kind for kind in KINDS if kind.refusal(spec) is None]
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.layout}-{spec.task}")
+def test_every_data_has_its_models(spec):
+    assert [kind for kind in KINDS if kind.refusal(spec) is None]
+    check_fitting(spec)
 
 
 # ---- what only one of them does
@@ -199,7 +205,7 @@ def test_every_data_has_a_model():
 
 def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
     spec = dataclasses.replace(spec_of(Layout.sequence, Task.forecast), num_outputs=4)
-    model, (x, y) = built(config.Forecaster, spec), batch(spec)
+    model, (x, y) = built(Forecaster, spec), batch(spec)
     other = y.copy()
     other[:, 1] += 5.0
     first, second = (model.teaching([x, target]).numpy() for target in (y, other))
@@ -213,7 +219,7 @@ def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
 
 def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
     spec = spec_of(Layout.tokens, Task.language_model)
-    model = built(config.LanguageModel, spec)
+    model = built(LanguageModel, spec)
     options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}
     first, again, other = (
         models.sample(model, [2, 3, 4, 5, 6, 7, 8], seed=seed, **options) for seed in (0, 0, 1)
@@ -224,9 +230,7 @@ def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
     assert greedy == models.sample(model, [2] * 7, seed=4, num_tokens=5, temperature=9.0, top_k=1)
 
 
-@pytest.mark.parametrize(
-    "kind", [config.SimpleRnn, config.Lstm, config.Gru], ids=lambda kind: kind.kind
-)
+@pytest.mark.parametrize("kind", [SimpleRnn, Lstm, Gru], ids=lambda kind: kind.kind)
 def test_padding_is_left_out_of_the_recurrence_on_request(kind):
     """Padding in front, behind and in between then makes no difference; a text may be empty."""
     spec = spec_of(Layout.tokens, Task.multiclass)
@@ -244,7 +248,7 @@ def test_padding_is_left_out_of_the_recurrence_on_request(kind):
 
 def test_a_short_beginning_is_read_as_the_model_would_inside_a_longer_text():
     spec = spec_of(Layout.tokens, Task.language_model)
-    model = built(config.LanguageModel, spec)
+    model = built(LanguageModel, spec)
     logits = model.predict(np.array([[5, 6, 7, 2, 2, 2, 2]], np.int32), verbose=0)[0, 2, 2:]
     options = {"num_tokens": 1, "temperature": 1.0, "top_k": 1}
     assert models.sample(model, [5, 6, 7], seed=0, **options) == [int(logits.argmax()) + 2]
@@ -437,7 +441,7 @@ def test_a_users_model_ends_in_what_the_loss_takes(
     (tmp_path / "my_model.py").write_text(CODE)
     keras.utils.set_random_seed(0)
     params = {"activation": activation, "policy": policy}
-    cfg = config.CustomModel(target="my_model:ends_in", params=params)
+    cfg = CustomModel(target="my_model:ends_in", params=params)
     if not sentence:
         assert models.build(cfg, spec_of(layout, task)).built
         return
@@ -453,7 +457,7 @@ def test_a_users_model_of_inputs_that_the_check_cannot_know_passes(name, tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
     (tmp_path / "my_model.py").write_text(CODE)
-    cfg = config.CustomModel(target=f"my_model:{name}", params={})
+    cfg = CustomModel(target=f"my_model:{name}", params={})
     assert models.build(cfg, spec_of(Layout.table, Task.multiclass)).built
 
 

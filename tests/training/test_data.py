@@ -9,16 +9,11 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import (
-    DATASETS,
-    Dataset,
-    Layout,
-    Normalization,
-    Task,
-    UserError,
-    compose,
-)
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import DATASETS, Dataset
+from samerun.config.datasets.base import Normalization
 from samerun.data.splits import check_can_stratify, split_indices
+from samerun.errors import UserError
 
 
 @cache
@@ -43,7 +38,7 @@ def table(path, num=40, num_classes=2, **other):
 
 
 def test_every_data_set_of_the_config_can_be_described_and_loaded():
-    assert set(data.OUTLINES) == set(data.LOADERS) == set(DATASETS)
+    assert set(data.SOURCES) == set(DATASETS)
 
 
 def test_describing_imports_neither_tensorflow_nor_sklearn_nor_keras(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import UserError, compose, from_yaml, to_yaml
+from samerun.config import compose, from_yaml, to_yaml
+from samerun.errors import UserError
 
 GOOD = """
 import numpy as np

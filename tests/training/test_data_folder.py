@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from samerun import data
-from samerun.config import Layout, Normalization, Task, UserError, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets.base import Normalization
 from samerun.data.image_files import damage
+from samerun.errors import UserError
 
 HEIGHT, WIDTH, NUM = 6, 5, 20
 CLASSES = ("cat", "dog", "owl")

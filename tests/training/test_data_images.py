@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, UserError, check, compose
+from samerun.config import Layout, check, compose
 from samerun.data.video import DIRECTIONS, moved
+from samerun.errors import UserError
 
 
 def dataset(*words, **changes):

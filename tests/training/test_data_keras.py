@@ -1,15 +1,10 @@
 """MNIST, Fashion-MNIST and CIFAR through Keras's own loaders, from files of the official format."""
 
-import gzip
 import hashlib
 import importlib
-import io
-import pickle
 import socket
-import struct
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 import urllib.error
@@ -22,7 +17,7 @@ from keras.src.backend import config as keras_config
 from keras.src.utils import file_utils
 
 from samerun import data
-from samerun.config import UserError, compose
+from samerun.config import compose
 from samerun.data import cache, images
 from samerun.data.images import (
     CIFAR10_FILE,
@@ -33,6 +28,8 @@ from samerun.data.images import (
     MNIST_SHA256,
 )
 from samerun.data.keras_text import IMDB, REUTERS
+from samerun.errors import UserError
+from support.official_files import batch, write_cifar, write_idx
 from support.project import PROGRAMS
 
 NUM, NUM_TEST = 200, 30
@@ -59,12 +56,6 @@ def cache_folder(tmp_path, monkeypatch):
 def arrays(num):
     random = np.random.default_rng(num)
     return random.integers(0, 256, (num, 28, 28), np.uint8), (np.arange(num) % 10).astype(np.uint8)
-
-
-def write_idx(path, array):
-    """Writes the IDX format: 0, 0, type 8 (uint8), number of axes, their lengths, the bytes."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    path.write_bytes(gzip.compress(header + array.tobytes()))
 
 
 def accept(path, monkeypatch, module, name):
@@ -284,25 +275,6 @@ def test_md5_is_checked_where_keras_knows_no_other(cache_folder):
     with pytest.raises(UserError, match=f"whose md5 is {digest}, expected {'0' * 32}"):
         cache.require("index.json", "0" * 32)
     assert cache.require("not_there.json", digest) == cache_folder / "not_there.json"
-
-
-def write_cifar(path, folder, batches):
-    """Writes an archive of pickled batches: rows of 3,072 bytes, all red, then green, then blue."""
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for name, batch in batches.items():
-            content = pickle.dumps(batch, protocol=4)
-            member = tarfile.TarInfo(f"{folder}/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
-def batch(labels, key):
-    """Pictures whose red is their label, whose green is 100 and whose blue is their row."""
-    red = np.repeat(labels[:, None], 1024, axis=1)
-    green = np.full_like(red, 100)
-    blue = np.tile(np.repeat(np.arange(32), 32), (len(labels), 1))
-    rows = np.concatenate([red, green, blue], axis=1).astype(np.uint8)
-    return {b"batch_label": b"a batch", key: labels.tolist(), b"data": rows}
 
 
 def check_pictures(built, num, labels):

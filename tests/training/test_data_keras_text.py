@@ -13,9 +13,10 @@ from keras.src.backend import config as keras_config
 from keras.src.utils import file_utils
 
 from samerun import data
-from samerun.config import Task, UserError, compose
+from samerun.config import Task, compose
 from samerun.data import keras_text
 from samerun.data.vocabulary import Vocabulary
+from samerun.errors import UserError
 
 
 def dataset(kind, **changes):

@@ -12,8 +12,8 @@ import pytest
 from test_archives import bomb, peak
 
 from samerun import cli, data
-from samerun.config import UserError
 from samerun.data import csv_file, image_files
+from samerun.errors import UserError
 from support.project import composed
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Dataset, Layout, Task, UserError, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets import Dataset
+from samerun.errors import UserError
 
 
 @cache

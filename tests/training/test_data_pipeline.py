@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 
 from samerun import data
-from samerun.config import Augmentation, Dataset, compose
+from samerun.config import compose
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Augmentation
 from samerun.data.augmentation import augment, draws
 
 NONE = {

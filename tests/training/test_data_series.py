@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, Normalization, Task, UserError, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets.base import Normalization
 from samerun.data import series
 from samerun.data.splits import contiguous, window_starts
+from samerun.errors import UserError
 
 
 def stock(**changes):

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, Missing, Normalization, TargetType, Task, UserError, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets.base import Normalization
+from samerun.config.datasets.tables import Missing, TargetType
 from samerun.data.content import num_leaked
 from samerun.data.encoding import Columns, measure
 from samerun.data.outline import Split
 from samerun.data.preprocessing import from_dict
+from samerun.errors import UserError
 
 
 def diabetes(*words, **changes):

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from samerun import data
-from samerun.config import Layout, Level, Side, Task, UserError, compose
+from samerun.config import Layout, Task, compose
+from samerun.config.datasets.base import Level, Side
 from samerun.data import corpus, docstrings
 from samerun.data.preprocessing import Scaling, Tokenization, from_dict
 from samerun.data.splits import split_indices
 from samerun.data.vocabulary import learn, padded, tokenize
+from samerun.errors import UserError
 
 
 def dataset(kind, *words, **changes):

@@ -14,9 +14,7 @@ from support.project import MODEL, git
 
 PLAIN = [
     "training.epochs=1",
-    "tracking.log_figures=false",
-    "tracking.log_model=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 WORDS = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
 

@@ -13,6 +13,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from samerun import config, evaluation
+from samerun.config.training import Evaluation
+from samerun.errors import UserError
 from samerun.evaluation.calibration import calibrate, expected_calibration_error
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.regression import report_regression
@@ -56,7 +58,7 @@ def batches(labels, size=2):
 
 
 def evaluate(outputs, labels, spec, worst_examples=5, **options):
-    cfg = config.Evaluation(sample_tokens=0, worst_examples=worst_examples, bootstrap_samples=1000)
+    cfg = Evaluation(sample_tokens=0, worst_examples=worst_examples, bootstrap_samples=1000)
     return evaluation.evaluate(Fixed(outputs), batches(labels), spec, cfg, **options)
 
 
@@ -385,7 +387,7 @@ def test_what_cannot_be_evaluated_is_one_clear_sentence(
     outputs, labels, task, num_outputs, message
 ):
     spec = spec_of(config.Task(task), num_outputs)
-    with pytest.raises(config.UserError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         evaluate(np.asarray(outputs, float), np.asarray(labels), spec)
     assert "\n" not in str(caught.value)
 
@@ -425,7 +427,7 @@ def test_a_keras_model_is_evaluated_on_a_tensorflow_data_set():
         model,
         dataset,
         spec,
-        config.Evaluation(sample_tokens=0, worst_examples=3, bootstrap_samples=1000),
+        Evaluation(sample_tokens=0, worst_examples=3, bootstrap_samples=1000),
     )
     kernel, bias = (variable.numpy() for variable in model.trainable_variables)
     scores = np.exp(features @ kernel + bias)

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from samerun import config, evaluation
+from samerun.config.check import should_rise
+from samerun.config.training import Evaluation
+from samerun.errors import UserError
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.language import report_language_model, token_losses, unigram_losses
 from samerun.evaluation.regression import report_regression
@@ -169,13 +172,13 @@ def test_a_text_of_padding_only_has_no_error_and_is_never_the_worst():
     ],
 )
 def test_what_is_no_language_model_is_one_clear_sentence(logits, targets, message):
-    with pytest.raises(config.UserError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         report_language_model(Echo(), [(logits, targets)], 0)
     assert "\n" not in str(caught.value)
 
 
 def test_a_split_without_texts_is_one_clear_sentence():
-    with pytest.raises(config.UserError, match="no tokens"):
+    with pytest.raises(UserError, match="no tokens"):
         report_language_model(Echo(), [], 0)
 
 
@@ -187,7 +190,7 @@ def test_the_task_chooses_the_report_and_the_config_how_often_is_drawn():
             Echo(),
             batches(logits, targets),
             spec,
-            config.Evaluation(sample_tokens=0, worst_examples=2, bootstrap_samples=number),
+            Evaluation(sample_tokens=0, worst_examples=2, bootstrap_samples=number),
             baseline_labels=targets,
         )
         for number in (100, 1000)
@@ -211,7 +214,7 @@ def test_a_keras_language_model_is_evaluated_on_a_tensorflow_data_set():
     model.compile(loss="mse", steps_per_execution=3)
     dataset = tf.data.Dataset.from_tensor_slices((tokens[:, :-1], tokens[:, 1:])).batch(8)
     spec = spec_of(config.Task.language_model)
-    cfg = config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100)
+    cfg = Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100)
     report = evaluation.evaluate(model, dataset, spec, cfg)
     logits = np.asarray(model(tokens[:, :-1]))
     expected = reference_losses(logits, tokens[:, 1:]).mean()
@@ -240,7 +243,7 @@ def test_numbers_are_measured_in_their_units():
         Fixed(said),
         [(np.zeros(30), truth)],
         spec_of(config.Task.regression, 2),
-        config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
+        Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
         baseline_labels=training,
         to_units=to_units,
     )
@@ -253,12 +256,12 @@ def test_numbers_are_measured_in_their_units():
 
 
 def test_too_many_numbers_are_refused_before_units_are_asked_for():
-    with pytest.raises(config.UserError, match="gives 2 numbers an example, expected 1"):
+    with pytest.raises(UserError, match="gives 2 numbers an example, expected 1"):
         evaluation.evaluate(
             Fixed(np.zeros((3, 2))),
             [(np.zeros(3), np.zeros((3, 1)))],
             spec_of(config.Task.regression),
-            config.Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
+            Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
             to_units=lambda values: values.reshape(3, 1),
         )
 
@@ -276,7 +279,7 @@ def test_each_step_ahead_has_its_error_beside_the_baseline():
     report = report_regression(truth, said, 0, is_forecast=True, baseline_predictions=today)
     names = [f"step_{step:02}_mean_absolute_error" for step in range(1, 13)]
     assert [report.metrics[name] for name in names] == pytest.approx(list(range(12)))
-    assert not any(config.should_rise(name) for name in names)
+    assert not any(should_rise(name) for name in names)
     simple = np.abs(truth - today).mean(axis=0)
     assert [report.metrics[f"baseline_{name}"] for name in names] == pytest.approx(simple.tolist())
     assert report.metrics["mean_absolute_error"] == pytest.approx(np.mean(range(12)))

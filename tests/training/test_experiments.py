@@ -5,23 +5,24 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
-from test_data_keras import batch, write_cifar
 
 from samerun import config, experiments, tracking
 from samerun.cli import main
-from samerun.data.images import CIFAR10_FILE, MNIST_SHA256
+from samerun.config.schema import package_folder
+from samerun.data.images import MNIST_SHA256
+from samerun.errors import UserError
+from support import official_files, resuming
 from support.project import PROGRAMS
+from support.resuming import run_in
 
 ENTRIES = {entry.name: entry for entry in experiments.load_experiments()}
 EMBEDDED = {name: entry for name, entry in ENTRIES.items() if entry.is_embedded}
 SPACES = {space.name: space for space in experiments.load_search_spaces()}
-FOLDER = config.folder("experiments")
+FOLDER = package_folder("experiments")
 DOWNLOADED = {"cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"}
 NO_NETWORK = {  # a port that nobody listens on: a download fails at once instead of after a while
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://[::1]:9"),
@@ -121,7 +122,7 @@ def test_the_tour_stands_for_a_multirun_of_its_three(words, expected):
 
 def test_a_score_that_cannot_be_read_is_refused():
     entry = experiments.Experiment(name="mine", what="a", source="b", measured="98 %")
-    with pytest.raises(config.UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
+    with pytest.raises(UserError, match=r"mine.yaml: received 'Measured: 98 %'"):
         entry.score()
 
 
@@ -134,7 +135,7 @@ def is_near(metric, reached, written):
     return abs(reached - written) <= (0.05 * written if is_error else 0.03)
 
 
-@pytest.mark.slow
+@pytest.mark.gallery
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_an_experiment_reaches_its_score(name, project, monkeypatch):
     metric, written = EMBEDDED[name].score()
@@ -150,62 +151,27 @@ def test_an_experiment_reaches_its_score(name, project, monkeypatch):
 # Files of the official formats.
 
 
-def official_mnist(folder):
-    """Pictures whose label is the height of a bright bar."""
-    parts = {}
-    for num, part in ((1500, "train"), (300, "test")):
-        y = (np.arange(num) % 10).astype(np.uint8)
-        x = np.random.default_rng(num).integers(0, 60, (num, 28, 28)).astype(np.uint8)
-        for row in (4, 5):
-            x[np.arange(num), row + 2 * y, 4:24] = 250
-        parts |= {f"x_{part}": x, f"y_{part}": y}
-    np.savez(folder / "mnist.npz", **parts)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if not entry.runs])
+def test_an_experiment_is_built_and_trains_two_steps(name, tmp_path, monkeypatch):
+    """`make gallery-check` trains them to their scores."""
+    cfg = config.compose([f"experiment={name}"]).config
+    kind = cfg.dataset.kind
+    if kind in official_files.WRITERS:
+        official_files.prepare(kind, tmp_path / "keras", monkeypatch)
+    run = run_in(tmp_path / "run")
+    limit = f"dataset.limit={2 * cfg.dataset.batch_size}"
+    result = resuming.train([f"experiment={name}", limit, "training.epochs=1"], run)
+    assert {step for key, step in run.points if key == "train/step_loss"} == {1, 2}
+    assert all(np.isfinite(value) for value in result.metrics.values())
 
 
-def official_cifar10(folder):
-    """Pictures whose label is how red they are."""
-    labels = np.arange(10_000) % 10  # Keras's loader takes batches of 10,000 only
-    pictures = batch(labels, b"labels")
-    pictures[b"data"][:, :1024] *= 28
-    batches = {f"data_batch_{number}": pictures for number in range(1, 6)}
-    batches["test_batch"] = {
-        **pictures,
-        b"data": pictures[b"data"][:500],
-        b"labels": labels[:500].tolist(),
-    }
-    write_cifar(folder / CIFAR10_FILE, "cifar-10-batches-py", batches)
-
-
-LAST = 9_996  # rank of the last word whose ID, 3 more, is below the 10,000 of vocabulary_size
-
-
-def official_imdb(folder):
-    """Reviews whose second word tells their class; ranks of words, as in the official file."""
-    parts = {}
-    for num, part in ((600, "train"), (100, "test")):
-        y = np.arange(num) % 2
-        x = np.empty(num, object)
-        x[:] = [[1, 2 + label, LAST, LAST + 1] for label in y.tolist()]
-        parts |= {f"x_{part}": x, f"y_{part}": y}
-    np.savez(folder / "imdb.npz", **parts)
-    words = {f"word{rank}": rank for rank in range(1, 11_000)}
-    (folder / "imdb_word_index.json").write_text(json.dumps(words))
-
-
-def train_on(kind, write, words, project):
+def train_on(kind, words, project, monkeypatch):
     """Runs an experiment on official files of our own making, without a network."""
-    folder = project / "keras" / "datasets"
-    folder.mkdir(parents=True)
-    write(folder)
-    done = subprocess.run(
-        [sys.executable, str(PROGRAMS / "official_formats.py"), kind, *words],
-        cwd=project,
-        env={**os.environ, **NO_NETWORK, "KERAS_HOME": str(project / "keras")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    official_files.prepare(kind, project / "keras", monkeypatch)
+    for key, value in NO_NETWORK.items():
+        monkeypatch.setenv(key, value)
+    assert main(["train", *words]) == 0
     run = finished()
     assert run.tags["samerun.dataset"] == kind
     return run
@@ -213,25 +179,22 @@ def train_on(kind, write, words, project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "write", "words", "params"),
+    ("name", "words", "params"),
     [
         pytest.param(
             "mnist_cnn",
-            official_mnist,
             ["training.epochs=1"],
             {"model": "cnn", "dataset.batch_size": "32", "dataset.view": "image"},
             id="mnist_cnn",
         ),
         pytest.param(
             "mnist_lstm_rows",
-            official_mnist,
             ["training.epochs=1", "dataset.batch_size=16"],
             {"model": "lstm", "dataset.view": "rows", "model.units": "[50]"},
             id="mnist_lstm_rows",
         ),
         pytest.param(
             "cifar10_cnn",
-            official_cifar10,
             ["training.epochs=1", "dataset.limit=1600"],
             {"model": "cnn", "model.filters": "[32,64,64]", "dataset.batch_size": "64"},
             id="cifar10_cnn",
@@ -239,10 +202,10 @@ def train_on(kind, write, words, project):
     ],
 )
 def test_pictures_of_the_official_format_train_from_the_command_line(
-    name, write, words, params, project
+    name, words, params, project, monkeypatch
 ):
     kind = name.partition("_")[0]
-    run = train_on(kind, write, [f"experiment={name}", *words], project)
+    run = train_on(kind, [f"experiment={name}", "tracking=lean", *words], project, monkeypatch)
     assert params.items() <= run.params.items()
     assert run.params["training.epochs"] == "1"
     assert run.metrics["test/accuracy"] > 0.25  # the labels are written into the pictures
@@ -250,16 +213,16 @@ def test_pictures_of_the_official_format_train_from_the_command_line(
 
 
 @pytest.mark.slow
-def test_reviews_of_the_official_format_keep_keras_numbers_of_words(project):
+def test_reviews_of_the_official_format_keep_keras_numbers_of_words(project, monkeypatch):
     words = ["dataset.max_length=8", "model.units=[8]", "training.epochs=1"]
-    run = train_on("imdb", official_imdb, ["experiment=imdb_simple_rnn", *words], project)
+    run = train_on("imdb", ["experiment=imdb_simple_rnn", *words], project, monkeypatch)
     assert (run.params["model"], run.params["dataset.max_length"]) == ("simple_rnn", "8")
     assert {"test/accuracy", "test/log_loss", "validation/accuracy"} <= set(run.metrics)
     folder = run.folder / "artifacts"
     tokens = json.loads((folder / "data" / "preprocessing.json").read_text())["vocabulary"][
         "tokens"
     ]
-    assert (len(tokens), tokens[4], tokens[-1]) == (10_000, "word1", f"word{LAST}")
+    assert (len(tokens), tokens[4], tokens[-1]) == (10_000, "word1", f"word{official_files.LAST}")
     # What the model was given: padding, start, and every word 3 above its rank, or else unknown.
     given = json.loads((folder / "model" / "input_example.json").read_text())
     reviews = [[0, 0, 0, 1, 4, opinion, 9_999, 2] for opinion in (5, 6)]

@@ -7,7 +7,11 @@ import typing
 import pytest
 
 from samerun import cli, config, data, tracking
-from samerun.config import UserError, fields
+from samerun.config import fields
+from samerun.config.paths import paths
+from samerun.config.schema import GROUPS
+from samerun.config.sweep import Sweep
+from samerun.errors import UserError
 from samerun.replay import again, foreign, reproduce, resume
 from support.project import composed
 
@@ -27,8 +31,8 @@ def classes():
     """Every class of config, with those that their fields hold."""
     waiting = [
         config.Config,
-        config.Sweep,
-        *(kind for group in config.GROUPS.values() for kind in group),
+        Sweep,
+        *(kind for group in GROUPS.values() for kind in group),
     ]
     seen = set()
     while waiting:
@@ -66,7 +70,7 @@ def test_paths_are_found_at_any_depth():
         name: str
 
     node = Outer(inner=Inner(folder="a"), params={"b": {"c": ["d", 1]}, "e": None}, name="n")
-    assert config.paths(node) == {"inner.folder": "a", "params.b.c[0]": "d"}
+    assert paths(node) == {"inner.folder": "a", "params.b.c[0]": "d"}
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ WORDS = (
     "dataset.limit=160",
     "training.epochs=2",
     "model.dropout=0.25",
-    "tracking.log_model=false",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 )
 # To 1e-3: other processors round differently in the last bits, other code differs by far more.
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from samerun import models
-from samerun.config import MODELS, Config, DataSpec, Layout, Task, compose
+from samerun.config import Config, DataSpec, Layout, Task, compose
+from samerun.config.models import MODELS
 
 SHAPES = {
     Layout.image: (8, 8, 1),

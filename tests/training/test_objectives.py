@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from samerun import objectives
-from samerun.config import (
-    LOSSES,
-    METRICS,
-    Config,
-    DataSpec,
-    Layout,
-    Loss,
-    Metric,
-    Task,
-    compose,
-    should_rise,
-)
+from samerun.config import Config, DataSpec, Layout, Task, compose
+from samerun.config.check import should_rise
+from samerun.config.training import LOSSES, METRICS, Loss, Metric
 
 TASKS = [Task.multiclass, Task.binary, Task.regression, Task.forecast]
 

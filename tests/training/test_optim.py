@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from samerun import config, optim
-from samerun.config import OPTIMIZERS, SCHEDULES, compose
+from samerun import optim
+from samerun.config import compose
+from samerun.config.optimizers import OPTIMIZERS, Optimizer
+from samerun.config.schedules import SCHEDULES, Schedule
 
 RATE = 0.4
 STEPS_PER_EPOCH = 8
@@ -20,19 +22,19 @@ def default_of(group: str, kind: str) -> object:
     return getattr(compose([f"{group}={kind}"]).config, group)
 
 
-def schedule_of(kind: str, **fields: object) -> config.Schedule:
+def schedule_of(kind: str, **fields: object) -> Schedule:
     return dataclasses.replace(default_of("schedule", kind), **fields)
 
 
-def optimizer_of(kind: str, **fields: object) -> config.Optimizer:
+def optimizer_of(kind: str, **fields: object) -> Optimizer:
     return dataclasses.replace(default_of("optimizer", kind), **fields)
 
 
-def sgd(**fields: object) -> config.Optimizer:
+def sgd(**fields: object) -> Optimizer:
     return optimizer_of("sgd", learning_rate=RATE, **fields)
 
 
-def rate_at(epoch: float, schedule: config.Schedule) -> float:
+def rate_at(epoch: float, schedule: Schedule) -> float:
     rate = optim.schedule(schedule, RATE, STEPS_PER_EPOCH, EPOCHS)
     value = rate(epoch * STEPS_PER_EPOCH) if callable(rate) else rate
     return float(value)
@@ -154,6 +156,27 @@ SHAPES = [
 def test_every_kind_has_a_builder():
     assert set(optim.SHAPES) == set(SCHEDULES)
     assert set(optim.OPTIMIZERS) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("kind", [kind.kind for kind in SCHEDULES])
+def test_every_schedule_keeps_its_contract(kind):
+    """With the values of its file: a rise from 0 while it warms up, then rates that are finite."""
+    cold = optim.curve(sgd(), default_of("schedule", kind), STEPS_PER_EPOCH, EPOCHS)
+    assert cold.shape == (STEPS_PER_EPOCH * EPOCHS,)
+    assert np.isfinite(cold).all()
+    assert (cold >= 0).all()
+    assert cold.max() > 0
+    warm = optim.curve(sgd(), schedule_of(kind, warmup_epochs=1.0), STEPS_PER_EPOCH, EPOCHS)
+    np.testing.assert_allclose(
+        warm[:STEPS_PER_EPOCH],
+        np.linspace(0, warm[STEPS_PER_EPOCH], STEPS_PER_EPOCH, endpoint=False),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    rate = optim.schedule(schedule_of(kind, warmup_epochs=1.0), RATE, STEPS_PER_EPOCH, EPOCHS)
+    restored = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))
+    for step in (0, 3, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH + 1):
+        assert float(rate(step)) == float(restored(step))
 
 
 @pytest.mark.parametrize("warmup", [0.0, 1.0, 0.75], ids=["cold", "one-epoch", "three-quarters"])

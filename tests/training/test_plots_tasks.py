@@ -9,7 +9,8 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
 from samerun import plots
-from samerun.config import Layout, UserError
+from samerun.config import Layout
+from samerun.errors import UserError
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.language import report_language_model
 from samerun.evaluation.regression import report_regression

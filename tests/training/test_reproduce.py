@@ -19,9 +19,7 @@ from support.project import MODEL, git
 
 PLAIN = [
     "training.epochs=2",
-    "tracking.log_figures=false",
-    "tracking.log_model=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
 ]
 
 

@@ -14,13 +14,12 @@ import pytest
 from samerun import config, data, identity, tracking
 from samerun.checkpoints import State
 from samerun.cli import main
-from samerun.cli.running import train
-from samerun.config import UserError
 from samerun.config.stored import changed, differing_keys
+from samerun.errors import Terminated, UserError
+from samerun.launch import train
 from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
-from samerun.tracking import Terminated
 from samerun.tracking.mlflow_run import MlflowRun
 from support.project import PROGRAMS
 
@@ -31,9 +30,7 @@ SMALL = (
     "dataset.limit=200",
     "training.epochs=4",
     "schedule=constant",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
 )
 MEASURED = ("train/", "validation/", "test/", "learning_rate")
 

@@ -14,9 +14,11 @@ import pytest
 import samerun as package
 from samerun import checkpoints, retention, tracking
 from samerun.checkpoints import State
-from samerun.cli import collecting, main
-from samerun.config import UserError
+from samerun.cli import main
+from samerun.cli.gc_command import age, seconds, size
+from samerun.errors import UserError
 from samerun.replay import garbage, resume
+from samerun.tracking.recovery.lock import try_lock_folder
 from support.project import composed
 
 STATE = State(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
@@ -26,9 +28,7 @@ SMALL = (
     "dataset.limit=100",
     "training.epochs=2",
     "schedule=constant",
-    "tracking.log_figures=false",
-    "tracking.tensorboard=false",
-    "tracking.log_model=false",
+    "tracking=lean",
 )
 
 
@@ -195,7 +195,7 @@ def test_a_failed_run_is_kept_whatever_a_tag_says(project):
 
 def test_a_run_whose_process_is_alive_is_kept(project):
     proven(project, "run")
-    with retention.held(project / "outputs/run") as is_held:
+    with try_lock_folder(project / "outputs/run") as is_held:
         assert is_held
         assert entries()["run"].kept_because == "its process is alive"
 
@@ -302,7 +302,7 @@ def test_a_dropped_run_is_not_resumed_from_the_beginning(project):
     ("text", "expected"), [("30d", 2592000), ("12h", 43200), ("2w", 1209600), ("0.5h", 1800)]
 )
 def test_an_age_is_a_number_with_a_unit(text, expected):
-    assert collecting.seconds(text) == expected
+    assert seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["30", "d", "-1d", "30 d", "1y", "nand", "1e3d", ""])
@@ -337,6 +337,6 @@ def test_the_command_does_not_import_tensorflow(project):
 
 
 def test_numbers_of_bytes_and_ages_are_short():
-    sizes = [collecting.size(number) for number in (0, 999, 1234, 5.6e9)]
+    sizes = [size(number) for number in (0, 999, 1234, 5.6e9)]
     assert sizes == ["0 B", "999 B", "1.23 kB", "5.6 GB"]
-    assert [collecting.age(n) for n in (0, 59, 3600, 200000)] == ["0s", "59s", "1h", "2d"]
+    assert [age(n) for n in (0, 59, 3600, 200000)] == ["0s", "59s", "1h", "2d"]

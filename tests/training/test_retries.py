@@ -9,7 +9,8 @@ import pytest
 import samerun as package
 from samerun import checkpoints, config, optim, tracking
 from samerun.cli import main
-from samerun.training import Diverged
+from samerun.config import schema
+from samerun.errors import Diverged, is_out_of_memory
 from support.project import values
 from support.resuming import (
     Killed,
@@ -190,7 +191,7 @@ def test_an_interrupted_run_retries_as_one_that_was_not(tmp_path, monkeypatch, n
     assert steps.items() <= (points | last.points).items()
 
 
-SCHEDULES = [f"schedule={name}" for name in config.options("schedule")]
+SCHEDULES = [f"schedule={name}" for name in schema.options("schedule")]
 
 
 @pytest.mark.parametrize("word", SCHEDULES)
@@ -239,7 +240,7 @@ def test_memory_that_runs_out_halves_the_batch_until_it_fits(tmp_path, room):
 def test_memory_that_runs_out_ends_the_run_where_nothing_is_left_to_try(tmp_path, room, most, more):
     with pytest.raises(Exception, match="no room for the activations") as error:
         train([*ROOM, room(most), *HALVE, *more], run_in(tmp_path / "run"))
-    assert config.is_out_of_memory(error.value)
+    assert is_out_of_memory(error.value)
 
 
 @pytest.mark.slow
@@ -255,9 +256,7 @@ def test_a_run_with_a_halved_batch_is_resumed_with_it(tmp_path, room):
 # ---- stored runs
 
 STORED = (
-    "tracking.log_figures=false",
-    "tracking.log_model=false",
-    "tracking.tensorboard=false",
+    "tracking=lean",
     "evaluation.bootstrap_samples=100",
 )
 

@@ -16,6 +16,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from samerun import config, tracking
+from samerun.config.pruners import Pruner
+from samerun.config.sweep import Sweep
 from samerun.plots.style import save
 from samerun.report import progress, study_figures, study_pages, study_trials
 from samerun.report import study as study_report
@@ -241,7 +243,7 @@ def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
     assert rows == ([("trials", "3 failed"), why] if num_failed else [("trials", "none")])
 
 
-@pytest.mark.parametrize("pruner", config.Pruner)
+@pytest.mark.parametrize("pruner", Pruner)
 def test_where_all_were_pruned_the_end_says_what_to_loosen(pruner):
     study = optuna.create_study()
     study.set_user_attr("samerun.pruner", pruner.value)
@@ -249,9 +251,9 @@ def test_where_all_were_pruned_the_end_says_what_to_loosen(pruner):
     (_, (word, said)) = study_report.last_lines(study, objectives=[METRIC], children={})
     assert word == "best"
     assert said.startswith("none, since no trial completed: try sweep.pruner=none")
-    if pruner is not config.Pruner.none:
+    if pruner is not Pruner.none:
         name, _, option = study_report.LOOSER[pruner].partition(".")
-        assert option in config.Sweep.__dataclass_fields__[name].type.__dataclass_fields__
+        assert option in Sweep.__dataclass_fields__[name].type.__dataclass_fields__
         assert said.endswith(f", or a larger sweep.{name}.{option}")
 
 

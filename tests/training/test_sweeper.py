@@ -22,6 +22,7 @@ from optuna.exceptions import StorageInternalError
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, identity, search, tracking
 from samerun.cli import main
+from samerun.config.schema import available_cores
 from samerun.search import holding
 from samerun.search.outcome import Outcome, State, write_outcome
 from samerun.sweeper import ledger, outages
@@ -388,13 +389,13 @@ def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
     assert any(word.startswith("training.intra_op_threads=") for word in words)
     alone = config.compose(words).config
     assert alone.model.dropout == order.node.model.dropout
-    assert alone.training.intra_op_threads == config.available_cores()
+    assert alone.training.intra_op_threads == available_cores()
 
 
 def test_threads_of_a_trial_are_its_share_of_the_cores_unless_they_are_chosen(
     worker, project, monkeypatch
 ):
-    monkeypatch.setattr("samerun.config.available_cores", lambda: 8)
+    monkeypatch.setattr("samerun.sweeper.plan.available_cores", lambda: 8)
     worker.sweep("sweep.workers=4", n=1)
     worker.sweep("sweep.workers=4", "training.intra_op_threads=3", "sweep.study=t", n=1)
     worker.sweep("sweep.workers=2", n=2)  # a study keeps what it was begun with

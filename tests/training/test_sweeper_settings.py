@@ -6,7 +6,7 @@ import pytest
 
 from samerun import search, tracking
 from samerun.cli import main
-from samerun.config import UserError
+from samerun.errors import UserError
 from support.sweeps import BASE, Killed, instant_executor, runs, states, study
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from samerun import config, tracking
-from samerun.config import UserError
-from samerun.tracking import NullRun, Status, Terminated
+from samerun.errors import Terminated, UserError
+from samerun.tracking import NullRun, Status
 from support.project import PROGRAMS, composed, values
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samerun import tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from support.project import composed, values
 
 

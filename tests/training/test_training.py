@@ -13,11 +13,12 @@ import pytest
 
 import samerun as package
 from samerun import config, data, tracking
-from samerun.training import Diverged
+from samerun.config.schema import options
+from samerun.errors import Diverged
 from support.project import values
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
-PLAIN = ("tracking.log_figures=false", "tracking.log_model=false", "tracking.tensorboard=false")
+PLAIN = "tracking=lean"
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +278,7 @@ def test_balanced_classes_weigh_the_loss(project):
     assert plain.history["train/loss"] != balanced.history["train/loss"]
 
 
-@pytest.mark.parametrize("option", config.options("debug"))
+@pytest.mark.parametrize("option", options("debug"))
 def test_debug_switches_run(project, option):
     words = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
     words += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]

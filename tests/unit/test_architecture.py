@@ -1,17 +1,21 @@
 """The level table of the package: imports only downward, one owner for each heavy library."""
 
 import ast
+import builtins
 from pathlib import Path
 
 import pytest
 
 import hydra_plugins.samerun_sweeper
 import samerun
+from samerun import errors
 
 ROOT = Path(samerun.__file__).parent
 PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 
 LEVELS = {
+    "errors": 0,
+    "process": 1,
     "config": 0,
     "provenance": 0,
     "user_code": 0,
@@ -23,12 +27,14 @@ LEVELS = {
     "archives": 0,
     "experiments": 1,
     "tags": 0,
+    "files": 0,
     "determinism": 1,
     "checkpoints": 1,
     "data": 1,
     "models": 1,
     "objectives": 1,
     "optim": 1,
+    "result": 1,
     "search": 1,
     "evaluation": 1,
     "identity": 1,
@@ -43,17 +49,24 @@ LEVELS = {
     "retention": 2,
     "training": 3,
     "replay": 4,
-    "report": 4,
-    "sweeper": 5,
-    "cli": 6,
-    "hydra_plugins": 7,
-    "__main__": 7,
-    "__init__": 7,
+    "launch": 5,
+    "report": 6,
+    "sweeper": 7,
+    "cli": 8,
+    "hydra_plugins": 9,
+    "__main__": 9,
+    "__init__": 9,
 }
 WITHIN_LEVEL = {
+    ("archives", "errors"),
+    ("config", "errors"),
+    ("errors", "escaping"),
+    ("errors", "redaction"),
     ("logbook", "beginning"),
     ("config", "redaction"),
     ("user_code", "config"),
+    ("config", "files"),
+    ("user_code", "errors"),
     ("provenance", "git"),
     ("provenance", "redaction"),
     ("provenance", "uncommitted"),
@@ -64,13 +77,11 @@ WITHIN_LEVEL = {
     ("callbacks", "optim"),
     ("logbook", "events"),
     ("logbook", "plots"),
-    ("report", "replay"),
-    ("sweeper", "cli"),
 }
 
 OWNERS = {
-    "hydra": {"config", "search", "sweeper", "cli", "hydra_plugins"},
-    "omegaconf": {"config", "search", "sweeper", "cli", "hydra_plugins"},
+    "hydra": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
+    "omegaconf": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
     "mlflow": {"tracking", "sweeper"},  # there to be imported before a trial's clock runs
     "optuna": {"search", "report", "sweeper"},
     "distributed": {"sweeper"},
@@ -138,6 +149,20 @@ def test_each_heavy_library_has_its_owners(path):
     used = {name.split(".")[0] for name in imports(path)}
     for library, owners in OWNERS.items():
         assert library not in used or module_of(path) in owners, f"{path.name} imports {library}"
+
+
+def test_every_exception_stands_in_one_file():
+    classes = {**vars(builtins), **vars(errors)}
+    known = {name for name, value in classes.items() if is_exception(value)}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and path.name != "errors.py":
+                bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+                assert not bases & known, f"{path.name}: {node.name} belongs into errors.py"
+
+
+def is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def test_every_module_has_a_level():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from samerun import archives, checkpoints
-from samerun.config import UserError
+from samerun.errors import UserError
 
 KINDS = [
     np.arange(6).reshape(2, 3), np.asfortranarray(np.arange(12.0).reshape(3, 4)), np.float32(2.5),

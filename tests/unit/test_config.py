@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from samerun import config
-from samerun.config import DataSpec, Layout, Task, UserError
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.models.images import Mlp
 from samerun.config.older import as_written_then
 from samerun.config.stored import changed
+from samerun.errors import UserError
 
 IMAGES = DataSpec(
     task=Task.multiclass,
@@ -35,7 +37,7 @@ def test_defaults_are_a_cnn_on_digits_with_adam_and_cosine():
 
 def test_command_line_words_change_groups_and_keys():
     cfg = config.compose(["model=mlp", "model.units=[7]", "dataset/augmentation=flip"]).config
-    assert isinstance(cfg.model, config.Mlp)
+    assert isinstance(cfg.model, Mlp)
     assert cfg.model.units == [7]
     assert cfg.dataset.augmentation.flip_horizontal
 

@@ -5,9 +5,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from samerun import config, data, search
+from samerun.config.composition import parse_sweep
+from samerun.config.samplers import Sampler
+from samerun.config.schema import GROUPS, options, package_folder, register
 from samerun.search.objectives import check_sweep, objectives_of
 
-CONF, EXPERIMENTS = config.folder("conf"), config.folder("experiments")
+CONF, EXPERIMENTS = package_folder("conf"), package_folder("experiments")
 REQUIRED = {
     "npz": ["dataset.path=some.npz"],
     "image_folder": ["dataset.path=pictures"],
@@ -57,10 +60,10 @@ def test_option_explains_itself_and_each_of_its_keys(path):
             assert "#" in line, f"{key} is not explained"
 
 
-@pytest.mark.parametrize("group", config.GROUPS)
+@pytest.mark.parametrize("group", GROUPS)
 def test_every_kind_of_a_group_has_its_yaml_file(group):
-    kinds = {kind.kind for kind in config.GROUPS[group]}
-    assert kinds <= set(config.options(group))
+    kinds = {kind.kind for kind in GROUPS[group]}
+    assert kinds <= set(options(group))
 
 
 def test_shared_keys_stand_in_one_place():
@@ -83,14 +86,14 @@ SWEEPS = sorted((EXPERIMENTS / "sweep").rglob("*.yaml"))
 
 def composed_sweep(*words):
     """Composes the settings of a sweep, as Hydra does before it hands them to the sweeper."""
-    config.register()
+    register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return config.parse_sweep(compose("config", overrides=list(words)))
+        return parse_sweep(compose("config", overrides=list(words)))
 
 
 def test_sweeps_are_found_in_both_folders():
     names = {path.stem for path in SWEEPS}
-    assert {"optuna", *names} == set(config.options("sweep"))
+    assert {"optuna", *names} == set(options("sweep"))
 
 
 def space_of(name):
@@ -135,12 +138,12 @@ def test_a_sweep_says_what_it_is_and_how_it_is_run(path):
 
 def test_a_sweep_is_changed_on_the_command_line():
     sweep = composed_sweep("sweep=regularisation", "sweep.sampler=gp", "sweep.n_trials=60")
-    assert (sweep.sampler, sweep.n_trials) == (config.Sampler.gp, 60)
+    assert (sweep.sampler, sweep.n_trials) == (Sampler.gp, 60)
     assert "model.dropout" in sweep.params
 
 
 def test_a_sweep_chooses_the_sweeper():
-    config.register()
+    register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         plain = compose("config", return_hydra_config=True)
         swept = compose("config", overrides=["sweep=seeds"], return_hydra_config=True)

@@ -10,6 +10,8 @@ from test_configs import composed_sweep
 
 import samerun
 from samerun import config, search
+from samerun.config.overrides import combinations, parse_overrides
+from samerun.config.schema import GROUPS, options
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
@@ -34,14 +36,16 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page, monkeypatch):
     monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
-    from samerun.cli.train_command import combinations, taken
+    from samerun.cli.arguments import parted
+    from samerun.cli.train_command import taken
 
     for words in commands(page.read_text()):
         if any(word.startswith("sweep") for word in words):
             assert_sweep(words)
             continue
-        plain, _ = taken(words, "--schedule-plot")
-        for combination in combinations(plain):
+        rest, _ = taken(words, "--schedule-plot")
+        _, plain = parted(rest)
+        for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 
 
@@ -54,8 +58,8 @@ def assert_sweep(words):
 
 
 def test_readme_names_every_option_of_every_group():
-    for group in config.GROUPS:
-        for option in config.options(group):
+    for group in GROUPS:
+        for option in options(group):
             assert f"`{option}`" in README, f"README does not name {group}={option}"
 
 
@@ -101,3 +105,15 @@ def test_every_test_and_program_that_the_promises_name_exists():
         named = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", row[2])
         assert named, row[1]
         assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_every_decision_is_in_the_index_and_says_what_was_measured():
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        text = page.read_text()
+        title = text.splitlines()[0].removeprefix(f"# {int(page.name[:4])}. ")
+        assert f"({page.name}) | {title} |" in index, page.name
+        headings = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
+        assert headings == ["Context", "Decision", "Measurement", "Consequences"], page.name

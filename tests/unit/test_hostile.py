@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from samerun import cli, config, tracking
+from samerun.errors import UserError
 from samerun.replay import origin, surroundings, worktree
 from support.project import git
 
@@ -105,7 +106,7 @@ def test_a_pickle_where_arrays_belong_is_not_loaded(store, project):
     np.savez(buffer, probabilities=evil)
     run_id = store({"evaluation/predictions.npz": buffer.getvalue()})
     (run,) = tracking.find_runs([run_id])
-    with pytest.raises(config.UserError, match="something else than plain arrays"):
+    with pytest.raises(UserError, match="something else than plain arrays"):
         origin.predictions(run)
     assert not (project / "ran").exists()
 
@@ -126,7 +127,7 @@ CLIMBING = [
 def test_a_path_that_climbs_out_of_the_artifacts_is_not_read(store, project, path):
     (project / "secret").write_text("s")
     (run,) = tracking.find_runs([store({"a.txt": "x"})])
-    with pytest.raises(config.UserError, match="leads out of"):
+    with pytest.raises(UserError, match="leads out of"):
         tracking.read_artifact(run, path.format(project=project))
 
 
@@ -137,7 +138,7 @@ def test_a_link_among_the_artifacts_does_not_lead_out(store, project):
     target.unlink()
     target.symlink_to(project / "secret")
     (run,) = tracking.find_runs([run_id])
-    with pytest.raises(config.UserError) as caught:
+    with pytest.raises(UserError) as caught:
         origin.read(run)
     assert "the secret" not in str(caught.value)
 
@@ -199,7 +200,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("kind", OUTSIDE)
 def test_a_patch_that_leaves_the_tree_is_refused(tmp_path, kind):
-    with pytest.raises(config.UserError, match="nothing of it runs"):
+    with pytest.raises(UserError, match="nothing of it runs"):
         worktree.check_patch(OUTSIDE[kind], tmp_path)
 
 
@@ -244,7 +245,7 @@ def test_a_commit_that_is_none_is_not_given_to_git(store, checkout, project, cap
     ],
 )
 def test_a_list_of_packages_holds_names_and_versions_only(line):
-    with pytest.raises(config.UserError, match="nothing is installed"):
+    with pytest.raises(UserError, match="nothing is installed"):
         surroundings.pinned(f"keras==3.0\n{line}\n")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from samerun import config, redaction
 from samerun.config.schema import GROUPS
+from samerun.config.sweep import Sweep
 from samerun.redaction import redact, redact_mapping, redact_override
 
 ADDRESSES = {
@@ -172,7 +173,7 @@ def _keys(kind, prefix=""):
 
 
 def test_no_key_of_any_group_is_taken_for_a_secret():
-    kinds = [config.Config, config.Sweep, *(kind for group in GROUPS.values() for kind in group)]
+    kinds = [config.Config, Sweep, *(kind for group in GROUPS.values() for kind in group)]
     keys = {key for kind in kinds for key in _keys(kind)}
     assert len(keys) > 100
     assert not [key for key in keys if redaction.is_secret_key(key)]

@@ -11,7 +11,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config import UserError
+from samerun.config.composition import parse_sweep
+from samerun.config.pruners import Pruner
+from samerun.config.schema import package_folder
+from samerun.config.sweep import Direction, Sweep
+from samerun.errors import UserError
 from samerun.search.domains import Numeric
 from samerun.search.objectives import check_sweep, directions_of, objectives_of
 
@@ -319,7 +323,11 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         (["model.dropout=shuffle(0.1,0.2)"], {}, "leave out shuffle and sort"),
         (["model.activation=sort(relu,tanh)"], {}, "leave out shuffle and sort"),
         (["model.activation=interval(1,5)"], {}, "this key takes no number"),
-        (["model.dropout=interval(0"], {}, "received 'interval(0', expected a value, or a space"),
+        (
+            ["model.dropout=interval(0"],
+            {},
+            "received 'interval(0', expected a value, or a search space",
+        ),
         (["model.dropout=interval(0)"], {}, "received 'interval(0)', expected"),
         (["model.dropout"], {}, "received 'model.dropout', expected KEY=VALUE"),
         (["schedule=constant,cosin"], {}, "received 'cosin', expected one of"),
@@ -372,9 +380,9 @@ def test_a_space_that_cannot_be_is_refused_in_one_sentence(words, params, senten
 
 
 def sweep(**changes):
-    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml")
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
     del plain["defaults"]
-    made = config.parse_sweep(OmegaConf.create({"sweep": plain}))
+    made = parse_sweep(OmegaConf.create({"sweep": plain}))
     for name, value in changes.items():
         object.__setattr__(made, name, value)
     return made
@@ -396,8 +404,8 @@ def digits():
         ({"objectives": ["validation/loss", "num_parameters"]}, "give sweep.pruner=none"),
         ({"objectives": ["num_parameters"]}, "is known at the end only"),
         ({"objectives": ["test/accuracy"]}, "is known at the end only"),
-        ({"direction": config.Direction.maximize}, "but validation/loss is to minimize"),
-        ({"pruner": config.Pruner.threshold}, "sweep.threshold: received no limit"),
+        ({"direction": Direction.maximize}, "but validation/loss is to minimize"),
+        ({"pruner": Pruner.threshold}, "sweep.threshold: received no limit"),
     ],
 )
 def test_an_aim_that_cannot_be_is_refused_in_one_sentence(changes, sentence):
@@ -409,7 +417,7 @@ def test_an_aim_that_cannot_be_is_refused_in_one_sentence(changes, sentence):
 @pytest.mark.parametrize(("key", "limit"), [("target", 0.5), ("patience_trials", 3)])
 def test_a_budget_of_one_objective_is_refused_with_several(key, limit):
     both = ["validation/loss", "num_parameters"]
-    made = sweep(objectives=both, pruner=config.Pruner.none)
+    made = sweep(objectives=both, pruner=Pruner.none)
     check_sweep(made, *digits())
     object.__setattr__(made.budget, key, limit)
     with pytest.raises(UserError, match=rf"^sweep\.budget\.{key}: received {limit:g} with 2 obj"):
@@ -418,7 +426,7 @@ def test_a_budget_of_one_objective_is_refused_with_several(key, limit):
 
 def test_hyperband_needs_an_epoch_for_its_first_rung():
     cfg, spec = digits()
-    made = sweep(pruner=config.Pruner.hyperband)
+    made = sweep(pruner=Pruner.hyperband)
     check_sweep(made, cfg, spec)
     object.__setattr__(made.hyperband, "min_epochs", 21)
     with pytest.raises(UserError, match=r"received 21, expected at most training\.epochs \(20\)"):
@@ -434,7 +442,7 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
     ],
 )
 def test_the_direction_follows_the_name(objectives, directions):
-    made = sweep(objectives=objectives, pruner=config.Pruner.none)
+    made = sweep(objectives=objectives, pruner=Pruner.none)
     cfg, spec = digits()
     check_sweep(made, cfg, spec)
     assert directions_of(made, objectives_of(made, cfg)) == directions
@@ -451,17 +459,17 @@ def test_the_direction_follows_the_name(objectives, directions):
     ],
 )
 def test_a_setting_of_a_sweep_that_cannot_be_is_refused(key, value, sentence):
-    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml")
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
     del plain["defaults"]
     node = OmegaConf.create({"sweep": OmegaConf.merge(plain, {key: value})})
     with pytest.raises(UserError) as caught:
-        config.parse_sweep(node)
+        parse_sweep(node)
     assert sentence in str(caught.value)
 
 
 def test_a_sweep_without_settings_is_told_what_to_give():
     with pytest.raises(UserError, match=r"give sweep=optuna"):
-        config.parse_sweep(OmegaConf.create({"sweep": None}))
+        parse_sweep(OmegaConf.create({"sweep": None}))
 
 
 def test_no_spaces_need_tensorflow_and_no_words_need_optuna():
@@ -479,5 +487,5 @@ def test_no_spaces_need_tensorflow_and_no_words_need_optuna():
 
 
 def test_every_setting_of_a_sweep_stands_in_its_file():
-    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml")
-    assert set(plain) - {"defaults"} == {one.name for one in dataclasses.fields(config.Sweep)}
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
+    assert set(plain) - {"defaults"} == {one.name for one in dataclasses.fields(Sweep)}

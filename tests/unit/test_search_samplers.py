@@ -9,7 +9,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config import Pruner, Sampler, UserError
+from samerun.config.composition import parse_sweep
+from samerun.config.pruners import Pruner
+from samerun.config.samplers import Sampler
+from samerun.config.schema import package_folder
+from samerun.errors import UserError
 
 NEEDS_TORCH = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"
@@ -29,10 +33,10 @@ def parse(*words, params=None):
 
 
 def sweep(**changes):
-    plain = OmegaConf.load(config.folder("conf") / "sweep" / "optuna.yaml")
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
     del plain["defaults"]
     node = OmegaConf.create({"sweep": OmegaConf.merge(plain, changes)})
-    return config.parse_sweep(node)
+    return parse_sweep(node)
 
 
 def ask(study, cfg, space, seed=0):

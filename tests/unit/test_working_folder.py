@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samerun.cli import main
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking.database import database_file
 
 QUICK = ["train", "model=mlp", "debug=fast"]

@@ -5,7 +5,9 @@ import time
 import pytest
 
 from samerun import cli, config
-from samerun.config import UserError, yaml_limits
+from samerun.config import yaml_limits
+from samerun.config.schema import register
+from samerun.errors import UserError
 
 START = "# @package _global_\n# What: x\n# Source: y\n"
 
@@ -71,7 +73,7 @@ def test_aliases_in_reasonable_number_are_fine(own_folder, capsys):
 
 def test_a_long_file_without_aliases_is_fine():
     yaml_limits.install()
-    config.register()
+    register()
     text = "\n".join(f"k{n}: {n}" for n in range(yaml_limits.MOST_NODES + 1))
     with pytest.raises(UserError, match="no such key"):  # it was read
         config.from_yaml(text)

@@ -4,18 +4,21 @@ None of them raises, with one exception: what writes the checkpoints ends a run 
 end, and one that can no longer be written down.
 """
 
-from samerun.callbacks.building import build
+from samerun.callbacks.building import STATELESS, Callbacks, build
 from samerun.callbacks.checkpointing import Checkpoints, StopRequest
-from samerun.callbacks.epochs import EpochKey, NanGuard, Plateau, Recorder
+from samerun.callbacks.epoch_key import EpochKey
 from samerun.callbacks.naming import keras_name, logged_name
-from samerun.callbacks.one_training import OneTraining
+from samerun.callbacks.nan_guard import NanGuard
+from samerun.callbacks.plateau import Plateau
 from samerun.callbacks.pruning import Pruning
-from samerun.callbacks.retries import NotFinite, Retries
+from samerun.callbacks.recorder import Recorder
+from samerun.callbacks.resumable import ResumableCallbackList
+from samerun.callbacks.retries import Retries
 from samerun.callbacks.state import (
     EPOCH_START,
-    STATEFUL,
-    STATELESS,
     build_variables,
     check_fits,
+    restore_state,
     restore_variables,
+    state_of,
 )

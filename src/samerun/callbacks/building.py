@@ -1,18 +1,73 @@
 """Which callbacks a run has, and in which order."""
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 
 from samerun.callbacks.checkpointing import Checkpoints, StopRequest
-from samerun.callbacks.epochs import EpochKey, NanGuard, Plateau, Recorder
+from samerun.callbacks.epoch_key import EpochKey
 from samerun.callbacks.naming import keras_name
+from samerun.callbacks.nan_guard import NanGuard
+from samerun.callbacks.plateau import Plateau
 from samerun.callbacks.pruning import Pruning
+from samerun.callbacks.recorder import Recorder
 from samerun.callbacks.retries import Retries
 from samerun.checkpoints import State
-from samerun.config import Config, ReduceOnPlateau, should_rise
+from samerun.config import Config
+from samerun.config.check import should_rise
+from samerun.config.schedules import ReduceOnPlateau
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
+
+
+@dataclass(kw_only=True)
+class Callbacks:
+    """The callbacks of a run; those that it does not use are `None`.
+
+    Args:
+        nan_guard: first of those that see values, so that no other takes a NaN for its best value.
+        retries: what the run does when a value is not finite or memory runs out.
+        epoch_key: tells the data pipeline which epoch starts.
+        ema: validation and the best weights are those of the average, as the final ones are.
+        recorder: before `plateau`, which changes the learning rate that the epoch was trained with.
+        plateau: cuts the learning rate.
+        early_stopping: stops when the monitored metric no longer improves.
+        tensorboard: Keras's own files for TensorBoard.
+        pruning: reports to the study, and stops where it says so.
+        checkpoints: last, so that it sees what all others made of the epoch.
+    """
+
+    epoch_key: EpochKey
+    nan_guard: NanGuard
+    retries: Retries | None
+    ema: keras.callbacks.SwapEMAWeights | None
+    recorder: Recorder
+    plateau: Plateau | None
+    early_stopping: keras.callbacks.EarlyStopping
+    tensorboard: keras.callbacks.TensorBoard | None
+    pruning: Pruning | None
+    checkpoints: Checkpoints
+
+    def __post_init__(self) -> None:
+        self.checkpoints.callbacks = self
+
+    def ordered(self) -> list[keras.callbacks.Callback]:
+        """Returns them in the order in which Keras has to call them."""
+        return list(self._named().values())
+
+    def with_state(self) -> dict[str, keras.callbacks.Callback]:
+        """Returns those that a resumed run has to restore, by the names that checkpoints hold."""
+        return {name: one for name, one in self._named().items() if name not in STATELESS}
+
+    def _named(self) -> dict[str, keras.callbacks.Callback]:
+        fields = [field.name for field in dataclasses.fields(self)]
+        return {name: one for name in fields if (one := getattr(self, name)) is not None}
+
+
+STATELESS = {"epoch_key", "tensorboard", "pruning", "checkpoints"}
+"""Callbacks that a new process starts anew."""
 
 
 def _early_stopping(cfg: Config) -> keras.callbacks.EarlyStopping:
@@ -49,8 +104,8 @@ def build(
     stop: StopRequest,
     trial: CurrentTrial,
     retries: Retries,
-) -> dict[str, keras.callbacks.Callback]:
-    """Returns the callbacks of a run by name, in the order in which Keras has to call them.
+) -> Callbacks:
+    """Returns the callbacks of a run.
 
     Args:
         cfg: the config of the run.
@@ -65,40 +120,31 @@ def build(
         retries: what the run does when a value is not finite or memory runs out.
     """
     stopping, schedule = cfg.training.early_stopping, cfg.schedule
-    made: dict[str, keras.callbacks.Callback] = {
-        "epoch_key": EpochKey(set_epoch),
-        "nan_guard": NanGuard(retries),
-    }
-    if retries.is_on:
-        made["retries"] = retries
-    if cfg.optimizer.use_ema:
-        # Validation and the best weights are those of the average, as the final ones are.
-        made["ema"] = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
-    # Before the plateau, which changes the learning rate that the epoch was trained with.
-    made["recorder"] = Recorder(
-        run,
-        num_examples=num_train,
-        log_every_steps=cfg.tracking.log_every_steps,
-        log_step=retries.log_step if retries.is_on else None,
+    monitor, rises = keras_name(stopping.monitor), should_rise(stopping.monitor)
+    return Callbacks(
+        epoch_key=EpochKey(set_epoch),
+        nan_guard=NanGuard(retries),
+        retries=retries if retries.is_on else None,
+        ema=keras.callbacks.SwapEMAWeights(swap_on_epoch=True) if cfg.optimizer.use_ema else None,
+        recorder=Recorder(
+            run,
+            num_examples=num_train,
+            log_every_steps=cfg.tracking.log_every_steps,
+            log_step=retries.log_step if retries.is_on else None,
+        ),
+        plateau=Plateau(schedule, monitor, rises=rises)
+        if isinstance(schedule, ReduceOnPlateau)
+        else None,
+        early_stopping=_early_stopping(cfg),
+        tensorboard=_tensorboard(cfg, run) if cfg.tracking.tensorboard else None,
+        pruning=Pruning(trial) if trial is not NO_TRIAL else None,
+        checkpoints=Checkpoints(
+            cfg,
+            run,
+            fingerprint=fingerprint,
+            steps_per_epoch=steps_per_epoch,
+            start=start,
+            stop=stop,
+            keeps_good=retries.keeps_states,
+        ),
     )
-    if isinstance(schedule, ReduceOnPlateau):
-        made["plateau"] = Plateau(
-            schedule, keras_name(stopping.monitor), rises=should_rise(stopping.monitor)
-        )
-    made["early_stopping"] = _early_stopping(cfg)
-    if cfg.tracking.tensorboard:
-        made["tensorboard"] = _tensorboard(cfg, run)
-    if trial is not NO_TRIAL:
-        made["pruning"] = Pruning(trial)
-    # Last, so that it sees what all others made of the epoch.
-    made["checkpoints"] = Checkpoints(
-        cfg,
-        run,
-        dict(made),
-        fingerprint=fingerprint,
-        steps_per_epoch=steps_per_epoch,
-        start=start,
-        stop=stop,
-        keeps_good=retries.keeps_states,
-    )
-    return made

@@ -6,16 +6,19 @@ import csv
 import io
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from samerun import checkpoints
 from samerun.callbacks import state as states
-from samerun.callbacks.epochs import has_finite_weights
+from samerun.callbacks.nan_guard import has_finite_weights
 from samerun.checkpoints import State
 from samerun.config import Config
 from samerun.tracking import Run
+
+if TYPE_CHECKING:
+    from samerun.callbacks.building import Callbacks
 
 
 class StopRequest:
@@ -67,7 +70,6 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         cfg: the config of the run.
         run: whose folder holds the checkpoints, and where they are sent.
-        made: the other callbacks by name.
         fingerprint: of the config; a state of another one is refused.
         steps_per_epoch: of a whole epoch.
         start: the state to go on from.
@@ -75,17 +77,18 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         keeps_good: also keep the state after the last epoch in memory.
 
     Attributes:
+        callbacks: all callbacks of the run, this one included; set by `Callbacks`.
         good: the state that a retry restores: after the last epoch, or at the beginning. Always
             between two epochs, whatever the checkpoints are, so that retries can be reproduced.
     """
 
+    callbacks: "Callbacks"
     good: State
 
     def __init__(
         self,
         cfg: Config,
         run: Run,
-        made: Mapping[str, keras.callbacks.Callback],
         *,
         fingerprint: str,
         steps_per_epoch: int,
@@ -95,7 +98,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.keeps_good = keeps_good
-        self.cfg, self.epochs, self.run, self.made = cfg.checkpoint, cfg.training.epochs, run, made
+        self.cfg, self.epochs, self.run = cfg.checkpoint, cfg.training.epochs, run
         self.fingerprint, self.steps_per_epoch, self.stop = fingerprint, steps_per_epoch, stop
         self.start = start
         self.digests: list[list[Any]] = list(start.meta["digests"]) if start else []
@@ -112,7 +115,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts the other callbacks into the state to go on from, after they reset themselves."""
         if self.start is not None:
-            states.restore_callbacks(self.made, self.start)
+            states.restore_callbacks(self.callbacks, self.start)
         if self.keeps_good:
             start = self.start or self._state(0, 0)
             self.good = states.epoch_start_in(start) or start
@@ -120,16 +123,16 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     def restart(self, state: State) -> None:
         """Puts the callbacks into a state of this training, from which it continues."""
         self.start, self.digests = state, state.meta["digests"]
-        states.restore_callbacks(self.made, state)
+        states.restore_callbacks(self.callbacks, state)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Puts what begins anew with every epoch into the midst of it."""
         self._epoch, self._step, self._is_due = epoch, 0, False
         if self.start is not None and self.start.step and epoch == self.start.epoch:
-            states.restore_callbacks(self.made, self.start)
+            states.restore_callbacks(self.callbacks, self.start)
             states.restore_metrics(self.model, self.start)
             self._step = self.start.step
-            self.made["recorder"].is_whole_epoch = False
+            self.callbacks.recorder.is_whole_epoch = False
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes a state inside the epoch where one is due.
@@ -141,7 +144,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         self._is_due |= every is not None and self._step // every > before // every
         seconds = self.cfg.every_seconds
         self._is_due |= seconds is not None and time.monotonic() - self._written >= seconds
-        if self._step == self.steps_per_epoch or self.made["nan_guard"].found:
+        if self._step == self.steps_per_epoch or self.callbacks.nan_guard.found:
             return
         if self._is_due or (self.stop.error and self.is_on):
             self._write(self._epoch, self._step)
@@ -149,7 +152,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the state between two epochs where one is due, and after the last one."""
-        if not self.made["nan_guard"].found:
+        if not self.callbacks.nan_guard.found:
             steps = (epoch + 1) * self.steps_per_epoch
             self.digests.append([epoch + 1, steps, checkpoints.digest(self.model.get_weights())])
             if self.keeps_good:
@@ -166,7 +169,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             raise self.stop.error
 
     def _state(self, epoch: int, step: int) -> State:
-        arrays, meta = states.capture(self.model, self.made, in_epoch=step > 0)
+        arrays, meta = states.capture(self.model, self.callbacks, in_epoch=step > 0)
         meta |= {
             "fingerprint": self.fingerprint,
             "digests": self.digests,
@@ -182,7 +185,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         state = self._state(epoch, step)
         if self.keeps_good and step:
             state = states.with_epoch_start(state, self.good)
-        best_epoch = self.made["early_stopping"].best_epoch
+        best_epoch = self.callbacks.early_stopping.best_epoch
         folder = self.run.folder / "checkpoints"
         # What was logged before a checkpoint is not logged again by a run that resumes from it.
         self.run.sync_to_disk()

@@ -3,10 +3,9 @@
 import copy
 import csv
 import dataclasses
-import gc
 import io
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 from rich.console import Console
@@ -15,27 +14,16 @@ from samerun import optim
 from samerun import tags as tag
 from samerun.callbacks import state as states
 from samerun.checkpoints import State
-from samerun.config import Config, OnMemory, OnNan, is_out_of_memory
+from samerun.config import Config
+from samerun.config.training import OnMemory, OnNan
+from samerun.errors import NotFinite, is_out_of_memory
 from samerun.tracking import Run
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from samerun.callbacks.checkpointing import Checkpoints
 
 EVENTS_FILE = "retries.csv"
 _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "after")
-
-
-class NotFinite(Exception):
-    """Leaves `fit` in the epoch that is discarded; the training catches it and continues.
-
-    Args:
-        found: the value that is not finite, and where.
-        epoch: from 1.
-        step: from 1; 0 at the end of the epoch.
-    """
-
-    def __init__(self, found: str, *, epoch: int, step: int) -> None:
-        super().__init__(found)
-        self.epoch, self.step = epoch, step
 
 
 class Retries(keras.callbacks.Callback):  # type: ignore[misc]
@@ -103,26 +91,33 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
             self.run.log_metrics(metrics, step=step)
         self.held = []
 
-    def restore(
-        self, error: NotFinite, model: keras.Model, made: Mapping[str, keras.callbacks.Callback]
-    ) -> State:
+    def state(self) -> dict[str, Any]:
+        """Returns what a resumed run needs of it."""
+        return {"events": self.events, "batch_size": self.batch_size, "held": self.held}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state` returned."""
+        self.events, self.batch_size = state["events"], state["batch_size"]
+        self.held = state["held"]
+
+    def roll_back(self, error: NotFinite, model: keras.Model, checkpoints: "Checkpoints") -> State:
         """Restores the state after the last good epoch, with a lower learning rate.
 
         Args:
             error: what was not finite.
             model: what is trained.
-            made: its callbacks by name.
+            checkpoints: the callback that keeps the state, and restores the others.
 
         Returns:
             The state to continue from.
         """
-        kept: State = made["checkpoints"].good
+        kept = checkpoints.good
         good = dataclasses.replace(kept, meta=copy.deepcopy(kept.meta))
         events, factor = self.events, optim.retry_factor(model.optimizer)
         assert factor is not None
         present = float(keras.ops.convert_to_numpy(factor))
         states.restore_variables(model, good)
-        made["checkpoints"].restart(good)
+        checkpoints.restart(good)
         self.events = events  # the state may be older than the last retry
         step = int(model.optimizer.iterations)
         factor.assign(present)
@@ -146,26 +141,13 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         dataset = dataclasses.replace(cfg.dataset, batch_size=self.batch_size)
         return dataclasses.replace(cfg, dataset=dataset)
 
-    def until_it_fits(self, cfg: Config, attempt: Callable[[Config], T]) -> T:
-        """Calls `attempt`, and again with half the batch size where memory runs out early.
+    def halves_batch(self, cfg: Config, error: Exception) -> bool:
+        """Whether training is to start again with half the batch size, which is then noted.
 
         Args:
-            cfg: the first config to try.
-            attempt: trains; what it built is released before the next call.
-
-        Raises:
-            Exception: what `attempt` raised and no policy handles.
+            cfg: the config of the attempt that failed.
+            error: why it failed; only memory that runs out in the first epoch counts.
         """
-        while True:
-            try:
-                return attempt(cfg)
-            except Exception as error:
-                if not self._halves_batch(cfg, error):
-                    raise
-            gc.collect()  # the model of the last attempt refers to itself
-            cfg = self.effective(cfg)
-
-    def _halves_batch(self, cfg: Config, error: Exception) -> bool:
         policy, size = self.policy.on_memory, cfg.dataset.batch_size
         is_for_us = policy is OnMemory.halve_batch and is_out_of_memory(error)
         if not is_for_us or not self._may_start_again or size == 1:

@@ -3,30 +3,45 @@
 import dataclasses
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from samerun import optim
 from samerun.checkpoints import Array, State
-from samerun.config import UserError
+from samerun.errors import UserError
 
-STATEFUL: dict[str, tuple[str, ...]] = {
-    "nan_guard": ("found",),
-    "retries": ("events", "batch_size", "held"),
-    "ema": ("_ema_weights_in_model",),
-    "recorder": ("history", "_steps_before", "_last_step", "_last_sum"),
-    "plateau": ("best", "wait", "cooldown", "factor"),
+if TYPE_CHECKING:
+    from samerun.callbacks.building import Callbacks
+
+_OF_KERAS: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
     # Never `min_delta` and `monitor_op`: Keras multiplies min_delta by -1 once for each instance.
-    "early_stopping": ("wait", "stopped_epoch", "best", "best_epoch"),
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch"),
 }
-"""The attributes that make up the state of each callback, by its name in `callbacks.build`.
+"""Attributes that make up the state of Keras's own callbacks, by class; ours have a `state()`.
 
-Early stopping's best weights are arrays and kept as such."""
+The best weights of EarlyStopping are arrays and kept as such."""
 
-STATELESS = {"epoch_key", "tensorboard", "pruning", "checkpoints"}
-"""Callbacks that a new process may begin anew."""
+
+def state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Returns the state of a callback, by the names that checkpoints hold."""
+    keys = _OF_KERAS.get(type(callback))
+    if keys is None:
+        state: dict[str, Any] = callback.state()
+        return state
+    return {key: getattr(callback, key) for key in keys}
+
+
+def restore_state(callback: keras.callbacks.Callback, state: Mapping[str, Any]) -> None:
+    """Restores what `state_of` returned."""
+    keys = _OF_KERAS.get(type(callback))
+    if keys is None:
+        callback.restore(state)
+        return
+    for key in keys:
+        setattr(callback, key, state[key])
 
 
 def _variables(model: keras.Model, *, in_epoch: bool) -> dict[str, list[Any]]:
@@ -58,13 +73,13 @@ def _global_seed(*, make: bool) -> Any:
 
 
 def capture(
-    model: keras.Model, made: Mapping[str, keras.callbacks.Callback], *, in_epoch: bool
+    model: keras.Model, callbacks: "Callbacks", *, in_epoch: bool
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Returns the arrays and the rest of the state.
 
     Args:
         model: what is trained.
-        made: its callbacks by name.
+        callbacks: its callbacks.
         in_epoch: whether an epoch is under way, whose metrics count on.
     """
     sections = _variables(model, in_epoch=in_epoch)
@@ -73,14 +88,12 @@ def capture(
         for section, variables in sections.items()
         for number, variable in enumerate(variables)
     }
-    for number, weight in enumerate(made["early_stopping"].best_weights or ()):
+    for number, weight in enumerate(callbacks.early_stopping.best_weights or ()):
         arrays[f"best_weights/{number}"] = weight
     return arrays, {
         "variables": {name: _described(name, listed) for name, listed in sections.items()},
         "callbacks": {
-            name: {key: getattr(made[name], key) for key in keys}
-            for name, keys in STATEFUL.items()
-            if name in made
+            name: state_of(callback) for name, callback in callbacks.with_state().items()
         },
         "random": {"python": random.getstate(), "numpy": _numpy_state()},
     }
@@ -184,21 +197,19 @@ def restore_metrics(model: keras.Model, state: State) -> None:
     _assign("metrics", model.metrics_variables, state)
 
 
-def restore_callbacks(made: Mapping[str, keras.callbacks.Callback], state: State) -> None:
+def restore_callbacks(callbacks: "Callbacks", state: State) -> None:
     """Puts the callbacks into a state.
 
     Raises:
         UserError: there are others.
     """
-    known = state.meta["callbacks"]
-    names = [name for name in STATEFUL if name in made]
-    if sorted(known) != sorted(names):
-        raise _does_not_fit("callbacks", sorted(known), sorted(names))
-    for name in names:
-        for key in STATEFUL[name]:
-            setattr(made[name], key, known[name][key])
+    known, here = state.meta["callbacks"], callbacks.with_state()
+    if sorted(known) != sorted(here):
+        raise _does_not_fit("callbacks", sorted(known), sorted(here))
+    for name, callback in here.items():
+        restore_state(callback, known[name])
     weights = [name for name in state.arrays if name.startswith("best_weights/")]
-    made["early_stopping"].best_weights = [
+    callbacks.early_stopping.best_weights = [
         state.arrays[f"best_weights/{number}"] for number in range(len(weights))
     ] or None
 

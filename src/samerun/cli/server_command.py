@@ -4,19 +4,22 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 _URI = "MLFLOW_BACKEND_STORE_URI"
 _PASSWORD = "MLFLOW_AUTH_ADMIN_PASSWORD"
 
 
-def add_server_parser(commands: Any) -> None:
-    """Adds the command and its two subcommands to the parser."""
-    parser = commands.add_parser(
-        "server",
-        help="start a shared tracking server with user accounts",
+def server_command(arguments: list[str]) -> int:
+    """Starts the server, or changes the accounts on it."""
+    chosen = _parser().parse_args(arguments)
+    return int(chosen.run(chosen))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="samerun server",
         description="Starts MLflow's tracking server with user accounts. The database of runs is a "
         f"file in the server's folder, or what {_URI} names.",
     )
@@ -36,16 +39,17 @@ def add_server_parser(commands: Any) -> None:
     parser.add_argument(
         "--artifacts-destination", metavar="URI", help="folder or bucket of artifacts"
     )
-    parser.set_defaults(run=server_command)
+    parser.set_defaults(run=_start_server)
     accounts = parser.add_subparsers(title="accounts", metavar="")
-    add = accounts.add_parser("add-user", help="make an account for a person or a machine")
+    add = accounts.add_parser("add-user", help="create an account for a person or a machine")
     add.add_argument("--read-only", action="store_true", help="it can read, and change nothing")
     change = accounts.add_parser("set-password", help="change the password of an account")
-    for name, command in ((add, add_user_command), (change, set_password_command)):
+    for name, command in ((add, _add_user), (change, _set_password)):
         name.add_argument("name", metavar="NAME", help="name of the account")
         _add_folder(name, argparse.SUPPRESS)
         _add_password_file(name)
         name.set_defaults(run=command)
+    return parser
 
 
 def _add_folder(parser: argparse.ArgumentParser, default: str) -> None:
@@ -56,12 +60,12 @@ def _add_password_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-file",
         metavar="FILE",
-        help="file with the password, '-' for standard input; without it one is made up",
+        help="file with the password, '-' for standard input; without it one is generated",
     )
 
 
-def server_command(chosen: argparse.Namespace) -> int:
-    """Becomes MLflow's own server, in the foreground."""
+def _start_server(chosen: argparse.Namespace) -> int:
+    """Replaces this process by MLflow's own server."""
     from samerun.tracking.server import server
 
     if chosen.workers < 1:
@@ -81,7 +85,7 @@ def server_command(chosen: argparse.Namespace) -> int:
     new = server.prepare_server(made, password)
     if new is not None:
         _show(server.ADMIN, new, "The administrator's account")
-        print("Make an account for each person with: samerun server add-user NAME\n")
+        print("Create an account for each person with: samerun server add-user NAME\n")
     if not made.is_loopback:
         print(
             "Passwords and runs are sent unencrypted: put a proxy with TLS in front of the server, "
@@ -94,27 +98,27 @@ def server_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def add_user_command(chosen: argparse.Namespace) -> int:
-    """Makes an account on the server of a folder."""
+def _add_user(chosen: argparse.Namespace) -> int:
+    """Creates an account on the server of a folder."""
     from samerun.tracking.server import server
 
     folder = Path(chosen.folder).absolute()
-    made_up = server.add_user(folder, chosen.name, _password(chosen), read_only=chosen.read_only)
+    generated = server.add_user(folder, chosen.name, _password(chosen), read_only=chosen.read_only)
     rights = "read every run" if chosen.read_only else "read every run and train"
     print(f"'{chosen.name}' can {rights}.")
-    if made_up is not None:
-        _show(chosen.name, made_up, "The account")
+    if generated is not None:
+        _show(chosen.name, generated, "The account")
     return 0
 
 
-def set_password_command(chosen: argparse.Namespace) -> int:
+def _set_password(chosen: argparse.Namespace) -> int:
     """Changes the password of an account on the server of a folder."""
     from samerun.tracking.server import server
 
-    made_up = server.set_password(Path(chosen.folder).absolute(), chosen.name, _password(chosen))
+    generated = server.set_password(Path(chosen.folder).absolute(), chosen.name, _password(chosen))
     print(f"'{chosen.name}' has a new password; a running server accepts the old one for 60 s.")
-    if made_up is not None:
-        _show(chosen.name, made_up, "The account")
+    if generated is not None:
+        _show(chosen.name, generated, "The account")
     return 0
 
 

@@ -1,36 +1,35 @@
 """`samerun train`: Hydra composes, and every run is checked before the first one starts."""
 
-import itertools
 import math
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samerun import config
-from samerun.cli.ends import how_it_ended
-from samerun.cli.quietness import quiet
-from samerun.cli.running import checked, run_one
-from samerun.cli.words import (
+from samerun import config, errors, launch
+from samerun.cli.arguments import (
     check_flags,
     check_sweep_file,
-    check_words,
     is_multirun,
     only_looks,
+    own_folder,
     parted,
 )
-from samerun.config import UserError
-from samerun.escaping import for_screen
+from samerun.config.messages import translated
+from samerun.config.overrides import Override, combinations, parse_overrides
+from samerun.config.schema import GROUPS, options, package_folder, register
+from samerun.errors import UserError
 from samerun.experiments import expand
+from samerun.launch.job import no_folder
+from samerun.launch.overrides import check_overrides
+from samerun.process import quiet
 from samerun.redaction import redact
-from samerun.search.grammar import understood
 
 if TYPE_CHECKING:
-    from samerun.tracking import StoredRun
-    from samerun.training import Result
+    from samerun.result import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
@@ -54,15 +53,12 @@ Every key stands with its explanation in {folder}/GROUP/OPTION.yaml.
 """
 
 
-_MOST_RUNS = 100_000
-
-
 def train_help() -> str:
     """Returns the help of `samerun train`, with every group and its options."""
-    groups = [*config.GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
-    rows = [(group, config.options(group)) for group in groups]
+    groups = [*GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
+    rows = [(group, options(group)) for group in groups]
     lines = [f"  {group:<22}{' '.join(names)}" for group, names in rows if names]
-    return TRAIN_HELP.format(groups="\n".join(lines), folder=config.folder("conf"))
+    return TRAIN_HELP.format(groups="\n".join(lines), folder=package_folder("conf"))
 
 
 def train_command(words: list[str]) -> int:
@@ -72,32 +68,37 @@ def train_command(words: list[str]) -> int:
         return 0
     if "--hydra-help" in words:
         return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
-    words, plot = taken(without_password(expand(words)), "--schedule-plot")
+    words, plot = taken(expand(words), "--schedule-plot")
     flags, plain = parted(words)
-    check_words(flags, plain)
+    overrides = check_overrides(plain, config_dir=own_folder(flags))
+    plain = hide_passwords(overrides)
     if plot is not None:
         return _plot_schedule(flags, plain, Path(plot))
     check_flags(flags)
     words = [*plain, *flags]  # argparse refuses words on both sides of a flag
-    if any(word.lstrip("+").startswith("sweep=") for word in plain):
-        return _sweep(flags, plain)
-    if not _asks_hydra(flags, plain):
-        from samerun import tracking
+    if any(one.key == "sweep" for one in overrides):
+        return _sweep(flags, overrides, words)
+    if _asks_hydra(flags, overrides):
+        return hand_to_hydra(words)
+    if is_multirun(flags):
+        for combination in combinations(parse_overrides(plain)):
+            launch.compose(combination)
+        return hand_to_hydra(words)
+    job = launch.compose(plain)
+    if launch.needs_hydra(job):
+        return hand_to_hydra(words)
+    launch.run_one(job.composition, launch.make_folder(job))
+    return 0
 
-        for combination in combinations(words):
-            composition = checked(config.compose(combination))
-            tracking.resolve_uri(composition.config.tracking.uri)  # before a folder is made
-    return hand_to_hydra(words)
 
-
-def _sweep(flags: Sequence[str], plain: Sequence[str]) -> int:
+def _sweep(flags: Sequence[str], overrides: Sequence[Override], words: Sequence[str]) -> int:
     """Hands a sweep to Hydra, whose sweeper checks every branch of it before the first trial."""
     if only_looks(flags):
-        return hand_to_hydra([*plain, *flags])
+        return hand_to_hydra(words)
     if not is_multirun(flags):
         raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
-    check_sweep_file(flags, plain)
-    return hand_to_hydra([*plain, *flags])
+    check_sweep_file(flags, overrides)
+    return hand_to_hydra(words)
 
 
 def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
@@ -112,91 +113,39 @@ def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
     return words, None
 
 
-def without_password(words: Sequence[str]) -> list[str]:
-    """Returns the words with `***` where the tracking store's password stands.
+def hide_passwords(overrides: Sequence[Override]) -> list[str]:
+    """Returns the overrides as text, with `***` for the password of the tracking store.
 
-    Hydra writes the words and what it makes of them into every run's folder. The whole address goes
-    into the environment, where `tracking.resolve_uri` finds it in this process and in workers.
+    Hydra writes the overrides and what it makes of them into every run's folder. The complete
+    address goes into the environment, where `tracking.resolve_uri` finds it in this process and in
+    workers.
 
     Raises:
         UserError: there are several addresses with passwords.
     """
     safe = []
-    for word in words:
-        hidden = redact(word)
-        if hidden != word and word.lstrip("+").startswith("tracking.uri="):
-            uri = understood(word, "tracking.uri").value()
-            if not isinstance(uri, str):
+    for override in overrides:
+        hidden = redact(override.text)
+        if hidden != override.text and override.key == "tracking.uri":
+            if not isinstance(override.value, str):
                 raise UserError(
                     f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "
                     "where it holds a password."
                 )
-            os.environ["MLFLOW_TRACKING_URI"] = uri
-            word = hidden
-        safe.append(word)
+            os.environ["MLFLOW_TRACKING_URI"] = override.value
+            safe.append(hidden)
+        else:
+            safe.append(override.text)
     return safe
 
 
-def _asks_hydra(flags: Sequence[str], plain: Sequence[str]) -> bool:
+def _asks_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
     """Whether Hydra is asked for something that changes what composition means, or is no run."""
     others = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    return bool(others) or any(word.startswith(("hydra/", "hydra.")) for word in plain)
-
-
-def combinations(words: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the words of each run that a multirun will make, or the words themselves."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    plain = [word for word in words if not word.startswith("-")]
-    if len(plain) == len(words):
-        yield plain
-        return
-    try:
-        overrides = OverridesParser.create().parse_overrides(plain)
-    except HydraException as error:
-        raise config.translated(error) from error
-    for override in overrides:
-        if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(
-                f"{override.get_key_element()}: only a search can choose from an interval, "
-                "expected sweep=optuna with it."
-            )
-    choices = [
-        _choices(override) if override.is_sweep_override() else [str(override.input_line)]
-        for override in overrides
-    ]
-    num_runs = math.prod(map(len, choices))
-    if num_runs > _MOST_RUNS:
-        raise UserError(
-            f"-m: received values for {num_runs} runs, expected at most {_MOST_RUNS}: give fewer "
-            "values, or search with sweep=optuna."
-        )
-    for combination in itertools.product(*choices):
-        yield list(combination)
-
-
-def _choices(override: Any) -> list[str]:
-    """Returns the words that one word of a multirun stands for.
-
-    Raises:
-        UserError: there are too many, or Hydra's grammar has them but Hydra cannot list them.
-    """
-    from hydra.core.override_parser.types import RangeSweep
-
-    word, value = override.input_line, override.value()
-    if isinstance(value, RangeSweep):
-        start, stop, step = (number or 0 for number in (value.start, value.stop, value.step))
-        if not step or (stop - start) / step > _MOST_RUNS:
-            raise UserError(
-                f"{word}: received more than {_MOST_RUNS} values, expected fewer, such as "
-                f"{override.get_key_element()}=range(1,10)."
-            )
-    try:
-        return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
-    except Exception as error:  # what Hydra cannot write down raises several kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{word}: cannot be listed ({reason}), expected plain values.") from error
+    ours = ("hydra.run.dir", "hydra.output_subdir")
+    return bool(others) or any(
+        one.top == "hydra" and (one.prefix or one.key not in ours) for one in overrides
+    )
 
 
 def hand_to_hydra(words: Sequence[str]) -> int:
@@ -217,22 +166,22 @@ def hand_to_hydra(words: Sequence[str]) -> int:
     def task(node: Any) -> float:
         began.append(True)
         try:
-            result = run_task(node)
+            result = launch.run_task(node)
             if not hasattr(result, "objective"):
                 return math.nan  # the same run is in the store, nothing was trained
             results.append(result)
             return float(result.objective)
         except Exception as error:
-            end = how_it_ended(error)
-            if end is None:
+            code = errors.exit_code(error)
+            if code is None:
                 raise
-            codes.append(end[0])
-            print(for_screen(f"samerun: {redact(end[1])}"), file=sys.stderr)
+            codes.append(code)
+            print(f"samerun: {redact(errors.message(error))}", file=sys.stderr)
             return math.nan
 
-    config.register()
+    register()
     start = hydra.main(
-        version_base="1.3", config_path=str(config.folder("conf")), config_name="config"
+        version_base="1.3", config_path=str(package_folder("conf")), config_name="config"
     )(task)
     argv, sys.argv = sys.argv, ["samerun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
@@ -256,19 +205,15 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
         if began or error.filename is None:
             raise
-        raise UserError(
-            f"The folder of the run cannot be made ({Path(error.filename).absolute()}: "
-            f"{error.strerror}): work in a folder that you may write to, or name one with "
-            "hydra.run.dir=FOLDER, of a multirun hydra.sweep.dir=FOLDER."
-        ) from error
+        raise no_folder(error) from error
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_hydras(error):
             raise
-        raise config.translated(error) from error
+        raise translated(error) from error
 
 
 def _is_hydras(error: BaseException) -> bool:
@@ -289,29 +234,6 @@ def _show_together(results: Sequence["Result"]) -> None:
     path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
     plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
     print(f"{metric} of the {len(results)} runs together: {path}")
-
-
-def run_task(node: Any) -> "Result | StoredRun":
-    """Trains what Hydra composed, in the folder Hydra chose; a sweep's worker begins here."""
-    from hydra.core.hydra_config import HydraConfig
-
-    hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
-    _hide_secrets(
-        [
-            Path(hydra_config.sweep.dir, "multirun.yaml"),
-            *folder.joinpath(hydra_config.output_subdir or ".hydra").glob("*.yaml"),
-        ]
-    )
-    composition = checked(config.parse(node, hydra_config.overrides.task))
-    return run_one(composition, folder)
-
-
-def _hide_secrets(files: Iterable[Path]) -> None:
-    """Takes secrets out of what Hydra wrote: its YAML files hold config and overrides as given."""
-    for file in files:
-        if file.is_file():
-            config.hide_secrets(file)
 
 
 def _plot_schedule(flags: Sequence[str], words: Sequence[str], path: Path) -> int:

@@ -1,11 +1,11 @@
 """Checks that need more than one field: between the parts of a config, and against the data."""
 
 from samerun.config.checkpoint import AfterSuccess
-from samerun.config.errors import UserError, listed, nearest
 from samerun.config.models import MODELS
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Layout, Task
 from samerun.config.training import LOSSES, METRICS, Loss, Metric
+from samerun.errors import UserError, listed, nearest
 
 
 def loss_of(cfg: Config, task: Task) -> Loss:

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config.errors import UserError, listed
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translated
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, folder, register
+from samerun.config.schema import GROUPS, package_folder, register
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import Sweep
+from samerun.errors import UserError, listed
 from samerun.redaction import redact_mapping, redact_override
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
@@ -45,20 +45,31 @@ class Composition:
 
 
 def compose(overrides: Sequence[str] = ()) -> Composition:
-    """Composes and checks a config from command-line words such as `model=mlp training.epochs=5`.
+    """Composes and checks a config from overrides such as `model=mlp` and `training.epochs=5`.
 
     Raises:
-        UserError: a word that is not understood, in one sentence.
+        UserError: an override is not understood.
+    """
+    return compose_with_hydra(overrides)[0]
+
+
+def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, DictConfig]:
+    """Composes and checks a config; also returns all that Hydra composed, its settings included.
+
+    Raises:
+        UserError: an override is not understood.
     """
     register()
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
             try:
-                node = hydra_compose("config", overrides=list(overrides))
+                node = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
             except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
                 raise translated(error) from error
-        return parse(node, overrides)
+        return parse(without_hydra(node), node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise translated(error) from error
 
@@ -72,10 +83,12 @@ def is_sweep(word: str, place: str | None) -> bool | None:
     """
     register()
     GlobalHydra.instance().clear()
-    places = [folder("experiments"), *([Path(place).absolute()] if place else [])]
+    places = [package_folder("experiments"), *([Path(place).absolute()] if place else [])]
     path = json.dumps([f"file://{one}" for one in places])
     try:
-        with initialize_config_dir(str(folder("conf")), version_base="1.3", job_name="samerun"):
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
             words = [f"hydra.searchpath={path}", word]
             node = hydra_compose("config", overrides=words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError):
@@ -132,6 +145,11 @@ def parse_sweep(node: DictConfig) -> Sweep:
     assert isinstance(sweep, Sweep)
     check_ranges(sweep, "sweep.")
     return sweep
+
+
+def without_hydra(node: DictConfig) -> DictConfig:
+    """Returns a composed config without Hydra's own settings."""
+    return OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
 
 
 def _without_sweep(node: DictConfig) -> DictConfig:

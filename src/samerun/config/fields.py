@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, TypeVar, dataclass_transform
 
-from samerun.config.errors import UserError
+from samerun.errors import UserError
 
 T = TypeVar("T")
 

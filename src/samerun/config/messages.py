@@ -11,9 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config import yaml_limits
-from samerun.config.errors import UserError, listed, nearest
 from samerun.config.root import Config
 from samerun.config.schema import known_keys, options
+from samerun.errors import UserError, listed, nearest
 
 _A_LIST = "a list such as [32,64]"
 

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from samerun.config import yaml_limits
 from samerun.config.checkpoint import Checkpoint
-from samerun.config.datasets import DATASETS, Augmentation
+from samerun.config.datasets import DATASETS
+from samerun.config.datasets.base import Augmentation
 from samerun.config.models import MODELS
 from samerun.config.optimizers import OPTIMIZERS
 from samerun.config.root import Config
@@ -28,7 +29,7 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
 """The groups with a choice of classes, told apart by their `kind`."""
 
 
-def folder(name: str) -> Path:
+def package_folder(name: str) -> Path:
     """Returns the folder `conf` or `experiments` of the installed package or of the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / name
@@ -54,13 +55,15 @@ def register() -> None:
     for part in parts:
         store.store(group="schema", name=part.__name__.lower(), node=part)
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
-    OmegaConf.register_new_resolver("samerun_folder", lambda name: str(folder(name)), replace=True)
+    OmegaConf.register_new_resolver(
+        "samerun_folder", lambda name: str(package_folder(name)), replace=True
+    )
 
 
 def options(group: str) -> list[str]:
     """Returns the names of a group's options: the YAML files in its folder."""
     found = []
-    for root in (folder("conf") / group, folder("experiments") / group):
+    for root in (package_folder("conf") / group, package_folder("experiments") / group):
         deep = root.parent.name == "experiments"
         found += [
             str(path.relative_to(root).with_suffix(""))

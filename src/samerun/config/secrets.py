@@ -1,12 +1,12 @@
 """Secrets in what is written down of a config, and in what is read back."""
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from samerun.config.errors import UserError
 from samerun.config.root import Config, as_dict
+from samerun.errors import UserError
+from samerun.files import write_atomic
 from samerun.redaction import hidden_keys, redact_mapping, redact_value
 
 
@@ -57,6 +57,4 @@ def hide_secrets(file: Path) -> None:
     plain = OmegaConf.to_container(node, resolve=False)
     safe = redact_value("", plain)
     if safe != plain:
-        fresh = file.with_name(f"{file.name}.new")
-        fresh.write_text(OmegaConf.to_yaml(OmegaConf.create(safe)), encoding="utf-8")
-        os.replace(fresh, file)
+        write_atomic(file, OmegaConf.to_yaml(OmegaConf.create(safe)))

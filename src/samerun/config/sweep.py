@@ -35,7 +35,7 @@ class Direction(StrEnum):
     maximize = "maximize"
 
 
-class Executor(StrEnum):
+class ExecutorKind(StrEnum):
     """Where trials run, without `cluster`."""
 
     processes = "processes"
@@ -178,7 +178,7 @@ class Sweep:
     extend: bool
     n_trials: int = above(0)
     workers: int | None = at_least(1)
-    executor: Executor
+    executor: ExecutorKind
     cluster: str | None
     dask: Dask
     params: dict[str, Any]

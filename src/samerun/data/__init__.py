@@ -3,6 +3,6 @@
 from samerun.data.assembly import Data, build
 from samerun.data.digests import digests, may_download
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization
-from samerun.data.sources import LOADERS, OUTLINES, check_download, describe
+from samerun.data.sources import SOURCES, check_download, describe
 from samerun.data.splits import split_sizes
 from samerun.data.vocabulary import Vocabulary

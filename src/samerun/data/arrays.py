@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import Dataset, Layout, Task, UserError, listed
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
 from samerun.data.outline import Array, Outline, Source, Split
 from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.errors import UserError, listed
 
 OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")

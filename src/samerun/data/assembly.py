@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samerun.config import (
-    Dataset,
-    DataSpec,
-    Layout,
-    Normalization,
-    Pictures,
-    Scaled,
-    ScaledTarget,
-    Task,
-)
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Normalization, Pictures, Scaled, ScaledTarget
 from samerun.data.content import fingerprint, num_leaked
 from samerun.data.outline import Array, Source, Split, Stream
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 _SECONDS_TO_ANSWER = 2.0
 

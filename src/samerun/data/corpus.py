@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samerun.config import Layout, PythonDocs, Task
-from samerun.data.outline import Outline, Source, Split, Windows
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.text import PythonDocs
+from samerun.data.outline import Outline, Source, SourceKind, Split, Windows
 from samerun.data.preprocessing import Tokenization
 from samerun.data.splits import Sizes, contiguous, window_starts
 from samerun.data.vocabulary import Vocabulary, check_has_words, learn, tokenize
@@ -95,3 +97,8 @@ def load_python_docs(cfg: PythonDocs) -> Source:
         in_order={name: _split(cfg, corpus, name) for name, at in corpus.starts.items() if at},
         preprocessing=Tokenization(corpus.vocabulary, cfg.context_length),
     )
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    PythonDocs: SourceKind(outline=outline_python_docs, load=load_python_docs),
+}

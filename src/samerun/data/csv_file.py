@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from samerun.config import UserError, listed, nearest
+from samerun.errors import UserError, listed, nearest
 
 MOST_BYTES = 2_000_000_000
 """Largest text file: in memory its cells take many times as much."""

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from samerun.config import CustomDataset, UserError
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import CustomDataset
 from samerun.data import arrays
-from samerun.data.outline import Array, Outline, Source
+from samerun.data.outline import Array, Outline, Source, SourceKind
+from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 
 
@@ -64,3 +66,8 @@ def load_custom(cfg: CustomDataset) -> Source:
     """
     found = _arrays(cfg)
     return arrays.source(f"dataset.target: {cfg.target}", _outline(cfg, found), found)
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    CustomDataset: SourceKind(outline=outline_custom, load=load_custom),
+}

@@ -1,14 +1,14 @@
 """The fingerprints of a data set's splits without its pipelines, and so without TensorFlow."""
 
-from samerun.config import Dataset
+from samerun.config.datasets import Dataset
 from samerun.data.assembly import split_source
 from samerun.data.content import fingerprint
-from samerun.data.sources import DOWNLOADS, load
+from samerun.data.sources import SOURCES, load
 
 
 def may_download(cfg: Dataset) -> bool:
     """Whether reading the data set imports Keras, and downloads it where it is not there yet."""
-    return type(cfg) in DOWNLOADS
+    return SOURCES[type(cfg)].download is not None
 
 
 def digests(cfg: Dataset) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 PACKAGES = (
     "asyncio",

@@ -5,10 +5,11 @@ from typing import Any, final
 
 import numpy as np
 
-from samerun.config import Normalization, UserError, listed
+from samerun.config.datasets.base import Normalization
 from samerun.config.spec import Layout
 from samerun.data.preprocessing import Preprocessing, Scaling, fit
 from samerun.data.splits import Array
+from samerun.errors import UserError, listed
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import ImageFolder, Layout, Normalization, Task, UserError, listed
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Normalization
+from samerun.config.datasets.images import ImageFolder
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
-from samerun.data.outline import Array, Outline, Source, Split, Stream
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split, Stream
 from samerun.data.preprocessing import Preprocessing, scaling_by
 from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.errors import UserError, listed
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 PARTS = ("train", "test")
@@ -265,3 +269,8 @@ def _standard(decode: Any, names: Array) -> Preprocessing:
         squares = squares + np.square(pixels, dtype=np.int64).sum(axis=0)
     mean = total / num
     return scaling_by(mean, np.sqrt(squares / num - np.square(mean)))
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    ImageFolder: SourceKind(outline=outline_image_folder, load=load_image_folder),
+}

@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import (
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import (
     Cifar10,
     Cifar100,
     Cifar100Label,
     Digits,
     FashionMnist,
-    Layout,
     Mnist,
-    Task,
     View,
 )
 from samerun.data import cache
 from samerun.data.cache import Download
 from samerun.data.class_names import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE, GARMENTS, TEN
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 
 # Where Keras 3.15 downloads from, and what it checks: Fashion-MNIST is not checked at all.
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -198,3 +198,14 @@ def load_cifar100(cfg: Cifar100) -> Source:
         return keras.datasets.cifar100.load_data(label_mode=cfg.label.value)
 
     return _from_keras(outline_cifar100(cfg), load, download_cifar100())
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    Digits: SourceKind(outline=outline_digits, load=load_digits),
+    Mnist: SourceKind(outline=outline_mnist, load=load_mnist, download=download_mnist),
+    FashionMnist: SourceKind(
+        outline=outline_fashion_mnist, load=load_fashion_mnist, download=download_fashion_mnist
+    ),
+    Cifar10: SourceKind(outline=outline_cifar10, load=load_cifar10, download=download_cifar10),
+    Cifar100: SourceKind(outline=outline_cifar100, load=load_cifar100, download=download_cifar100),
+}

@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from samerun.config import Imdb, Layout, Level, Reuters, Side, Task, Texts, UserError
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Level, Side, Texts
+from samerun.config.datasets.text import Imdb, Reuters
 from samerun.data import cache
 from samerun.data.cache import Download
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 from samerun.data.preprocessing import Tokenization
 from samerun.data.vocabulary import Vocabulary, padded
+from samerun.errors import UserError
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SPECIAL = ("[padding]", "[start]", "[unknown]", "[unused]")
@@ -197,3 +201,9 @@ def load_reuters(cfg: Reuters) -> Source:
         UserError: it is neither in the cache nor can it be downloaded.
     """
     return _load(cfg, outline_reuters(cfg), REUTERS, download_reuters())
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    Imdb: SourceKind(outline=outline_imdb, load=load_imdb, download=download_imdb),
+    Reuters: SourceKind(outline=outline_reuters, load=load_reuters, download=download_reuters),
+}

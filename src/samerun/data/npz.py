@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samerun import archives
-from samerun.config import Npz, UserError
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import Npz
 from samerun.data import arrays
 from samerun.data.arrays import Header
-from samerun.data.outline import Array, Outline, Source
+from samerun.data.outline import Array, Outline, Source, SourceKind
+from samerun.errors import ArchiveTooLarge, UserError
 
 _SMALL_FILE_BYTES = 1 << 30
 _PACKED_TIMES = 20
@@ -24,7 +26,7 @@ def _where(path: Path) -> str:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except archives.TooLarge as error:
+    except ArchiveTooLarge as error:
         raise UserError(
             f"{_where(path)}: {error}, which is 1 GiB or {_PACKED_TIMES} times the size of the "
             "file: write it with numpy.savez, which does not pack, if it is meant."
@@ -95,3 +97,8 @@ def load_npz(cfg: Npz) -> Source:
     names = arrays.WHOLE if outline.num_official_test is None else arrays.OFFICIAL
     found = dict(zip(names, _arrays(path, names), strict=True))
     return arrays.source(_where(path), outline, found)
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    Npz: SourceKind(outline=outline_npz, load=load_npz),
+}

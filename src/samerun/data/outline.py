@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config import Dataset, DataSpec, Layout, Task, UserError
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.data.cache import Download
 from samerun.data.preprocessing import Preprocessing
 from samerun.data.splits import Array, Sizes, split_sizes
+from samerun.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,3 +166,18 @@ class Source:
     preprocessing: Preprocessing | None = None
     measure: Callable[[Array], Preprocessing] | None = None
     stream: Stream | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceKind:
+    """How one kind of data set is described, loaded and, for some, downloaded.
+
+    Args:
+        outline: describes it from its config, without loading or downloading it.
+        load: loads it as its source has it, not yet split.
+        download: what has to be in Keras's cache first; `None` where nothing is downloaded.
+    """
+
+    outline: Callable[[Any], Outline]
+    load: Callable[[Any], Source]
+    download: Callable[[], Download] | None = None

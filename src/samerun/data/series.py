@@ -10,19 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from samerun.config import (
-    GoogleStock,
-    Layout,
-    Series,
-    SeriesCsv,
-    Task,
-    UserError,
-    listed,
-    nearest,
-)
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.series import GoogleStock, Series, SeriesCsv
 from samerun.data.csv_file import Table, read_csv
-from samerun.data.outline import Outline, Source, Split, Windows
+from samerun.data.outline import Outline, Source, SourceKind, Split, Windows
 from samerun.data.splits import Array, Sizes, contiguous, window_starts
+from samerun.errors import UserError, listed, nearest
 
 PRICES = ("open", "high", "low", "close", "volume", "adj_close")
 
@@ -200,3 +194,9 @@ def load_series_csv(cfg: SeriesCsv) -> Source:
         UserError: as `outline_series_csv`.
     """
     return _source(cfg, _csv_steps(cfg), "")
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    GoogleStock: SourceKind(outline=outline_google_stock, load=load_google_stock),
+    SeriesCsv: SourceKind(outline=outline_series_csv, load=load_series_csv),
+}

@@ -10,21 +10,14 @@ from functools import partial
 
 import numpy as np
 
-from samerun.config import (
-    Diabetes,
-    Layout,
-    Missing,
-    TableCsv,
-    TargetType,
-    Task,
-    UserError,
-    listed,
-    nearest,
-)
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.errors import UserError, listed, nearest
 
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 MISSING = {"", "na", "n/a", "nan", "null"}
@@ -247,3 +240,9 @@ def load_table_csv(cfg: TableCsv) -> Source:
         examples=examples,
         measure=partial(measure, cfg.normalization, columns),
     )
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    Diabetes: SourceKind(outline=outline_diabetes, load=load_diabetes),
+    TableCsv: SourceKind(outline=outline_table_csv, load=load_table_csv),
+}

@@ -6,21 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from samerun.config import (
-    Layout,
-    Level,
-    PythonDocstrings,
-    Task,
-    TextCsv,
-    TextFolder,
-    UserError,
-)
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Level
+from samerun.config.datasets.text import PythonDocstrings, TextCsv, TextFolder
 from samerun.data.csv_file import read_csv, read_text
 from samerun.data.docstrings import docstrings, packages
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 from samerun.data.preprocessing import Tokenization
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.data.vocabulary import check_has_words, learn, tokenize
+from samerun.errors import UserError
 
 OwnWords = PythonDocstrings | TextFolder | TextCsv
 """The kinds whose vocabulary is learnt."""
@@ -195,3 +191,10 @@ def load_python_docstrings(cfg: PythonDocstrings) -> Source:
     names = packages(cfg.binary)
     texts, labels = zip(*docstrings(names), strict=True)
     return _source(cfg, texts, labels, names)
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    PythonDocstrings: SourceKind(outline=outline_python_docstrings, load=load_python_docstrings),
+    TextFolder: SourceKind(outline=outline_text_folder, load=load_text_folder),
+    TextCsv: SourceKind(outline=outline_text_csv, load=load_text_csv),
+}

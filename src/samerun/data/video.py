@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from samerun.config import ClipLabel, Layout, MovingDigits, Task
+from samerun.config import Layout, Task
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import ClipLabel, MovingDigits
 from samerun.data.class_names import TEN
 from samerun.data.images import digit_images
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 
 DIRECTIONS = (
     "right",
@@ -74,3 +76,8 @@ def moved(images: Array, starts: Array, steps: Array, frames: int, side: int) ->
     clip, frame = np.arange(num)[:, None, None, None], np.arange(frames)[:, None, None]
     clips[clip, frame, rows[..., :, None], columns[..., None, :]] = images[:, None]
     return clips
+
+
+SOURCES: dict[type[Dataset], SourceKind] = {
+    MovingDigits: SourceKind(outline=outline_moving_digits, load=load_moving_digits),
+}

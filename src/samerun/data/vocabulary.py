@@ -9,8 +9,9 @@ from typing import Any, final
 
 import numpy as np
 
-from samerun.config import Level, UserError
+from samerun.config.datasets.base import Level
 from samerun.data.splits import Array
+from samerun.errors import UserError
 
 SPECIAL = ("[padding]", "[unknown]")
 """What the first ids of a learnt vocabulary stand for."""

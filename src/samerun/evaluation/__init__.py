@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import config
+from samerun.config.training import Evaluation
+from samerun.errors import UserError
 from samerun.evaluation.calibration import Calibration
 from samerun.evaluation.classification import (
     ClassificationReport,
@@ -31,7 +33,7 @@ def evaluate(
     model: Any,
     dataset: Iterable[Any],
     spec: config.DataSpec,
-    cfg: config.Evaluation,
+    cfg: Evaluation,
     *,
     baseline_labels: NDArray[np.generic] | None = None,
     baseline_predictions: NDArray[np.generic] | None = None,
@@ -93,14 +95,12 @@ def evaluate(
 def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     batches = [np.asarray(batch[1]) for batch in dataset]
     if not batches:
-        raise config.UserError(
-            "evaluation: the split has no examples: give the data set a test split."
-        )
+        raise UserError("evaluation: the split has no examples: give the data set a test split.")
     labels = np.concatenate(batches)
     outputs = np.asarray(model.predict(dataset, verbose=0), np.float64).reshape(len(labels), -1)
     num_bad = int((~np.isfinite(outputs).all(axis=1)).sum())
     if num_bad:
-        raise config.UserError(
+        raise UserError(
             f"evaluation: the model's predictions are not finite for {num_bad} of {len(labels)} "
             "examples: training has diverged; try a smaller optimizer.learning_rate."
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun import config
+from samerun.errors import UserError
 from samerun.evaluation.calibration import Calibration, calibrate, expected_calibration_error
 from samerun.evaluation.report import NUM_RESAMPLES, Report, share_interval
 
@@ -197,13 +197,13 @@ def _as_probabilities(outputs: Floats, num_classes: int) -> Floats:
     if outputs.shape[1] == 1:
         outputs = np.concatenate([1 - outputs, outputs], axis=1)
     if outputs.shape[1] != num_classes:
-        raise config.UserError(
+        raise UserError(
             f"The model gives {outputs.shape[1]} numbers an example, expected {num_classes}: "
             "one probability a class."
         )
     sums = outputs.sum(axis=1)
     if outputs.min() < -1e-6 or np.abs(sums - 1).max() > 0.01:  # float16 sums are off by 0.001
-        raise config.UserError(
+        raise UserError(
             f"The model's outputs lie between {outputs.min():.3g} and {outputs.max():.3g} and sum "
             f"to between {sums.min():.3g} and {sums.max():.3g}, expected probabilities: let it end "
             "in a softmax, or in a sigmoid for two classes."

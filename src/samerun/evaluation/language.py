@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun import config
+from samerun.errors import UserError
 from samerun.evaluation.report import NUM_RESAMPLES, Report, mean_interval
 
 Floats = NDArray[np.float64]
@@ -86,17 +86,17 @@ def token_losses(logits: NDArray[np.generic], targets: Integers) -> tuple[Floats
 
 def _measure(logits: NDArray[np.generic], targets: Integers) -> _Tokens:
     if logits.ndim != 3 or logits.shape[:2] != targets.shape:
-        raise config.UserError(
+        raise UserError(
             f"evaluation: the model gives an array of shape {logits.shape} for targets of shape "
             f"{targets.shape}, expected (batch, length, vocabulary): logits of each next token."
         )
     if not np.isfinite(logits).all():
-        raise config.UserError(
+        raise UserError(
             "evaluation: the model's predictions are not finite: training has diverged; try a "
             "smaller optimizer.learning_rate."
         )
     if targets.max() >= logits.shape[2] or targets.min() < 0:
-        raise config.UserError(
+        raise UserError(
             f"evaluation: received tokens from {targets.min()} to {targets.max()}, expected 0 to "
             f"{logits.shape[2] - 1}: the model's vocabulary."
         )
@@ -111,9 +111,7 @@ def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
         parts.append(_measure(logits, np.asarray(batch[1]).astype(np.int64)))
         vocabulary_size = logits.shape[-1]
     if not any((part.targets != PADDING).any() for part in parts):
-        raise config.UserError(
-            "evaluation: the split has no tokens: give the data set a test split."
-        )
+        raise UserError("evaluation: the split has no tokens: give the data set a test split.")
     together = _Tokens(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.losses for part in parts]),

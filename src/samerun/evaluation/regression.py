@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun import config
+from samerun.errors import UserError
 from samerun.evaluation.report import NUM_RESAMPLES, Report, mean_interval
 
 Floats = NDArray[np.float64]
@@ -160,7 +160,7 @@ def report_regression(
     """
     num_outputs = 1 if np.ndim(truth) == 1 else np.shape(truth)[1]
     if np.size(truth) != np.size(predicted):
-        raise config.UserError(
+        raise UserError(
             f"The model gives {np.size(predicted) // len(truth)} numbers an example, expected "
             f"{num_outputs}."
         )

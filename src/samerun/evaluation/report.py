@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun import config
+from samerun.config.check import should_rise
 
 NUM_RESAMPLES = 1000
 _SEED = 20160401  # any fixed number: the same predictions have to give the same interval
@@ -55,7 +55,7 @@ class Report(ABC):
             return None
         if "skill_low" in self.metrics:
             return self.metrics["skill_low"] > 0
-        if config.should_rise(self.headline):
+        if should_rise(self.headline):
             return self.metrics[f"{self.headline}_low"] > reference
         return self.metrics[f"{self.headline}_high"] < reference
 
@@ -72,7 +72,7 @@ class Report(ABC):
         reference = self.metrics.get(f"baseline_{name}")
         if reference is None:
             return line
-        better = value > reference if config.should_rise(name) else value < reference
+        better = value > reference if should_rise(name) else value < reference
         if not better:
             standing = ", NOT better than the "
         elif not self.beats_baseline:
@@ -167,6 +167,6 @@ def best_epoch(values: Sequence[float], metric: str) -> int | None:
     array = np.asarray(values, np.float64)
     if not np.isfinite(array).any():
         return None
-    worst = -np.inf if config.should_rise(metric) else np.inf
+    worst = -np.inf if should_rise(metric) else np.inf
     array = np.where(np.isfinite(array), array, worst)
-    return int(array.argmax() if config.should_rise(metric) else array.argmin()) + 1
+    return int(array.argmax() if should_rise(metric) else array.argmin()) + 1

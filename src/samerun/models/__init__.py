@@ -5,47 +5,19 @@ from typing import Any
 
 import keras
 
-from samerun.config import (
-    Cnn,
-    Cnn1d,
-    CnnRnn,
-    ConvLstm,
-    CustomModel,
-    DataSpec,
-    Forecaster,
-    Gru,
-    LanguageModel,
-    LeNet5,
-    Lstm,
-    Mlp,
-    Model,
-    ParallelLstm,
-    SimpleRnn,
-)
-from samerun.models.cnn import cnn
-from samerun.models.custom import custom
-from samerun.models.forecaster import TeacherForced, forecaster
+from samerun.config import DataSpec
+from samerun.config.models import Model
+from samerun.models import custom, forecaster, images, sequences, video
+from samerun.models.forecaster import TeacherForced
 from samerun.models.head import head
-from samerun.models.lenet5 import lenet5
-from samerun.models.mlp import mlp
 from samerun.models.sampling import sample
-from samerun.models.sequences import cnn1d, language_model, parallel_lstm, recurrent
-from samerun.models.video import cnn_rnn, conv_lstm
 
 BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
-    Mlp: mlp,
-    Cnn: cnn,
-    LeNet5: lenet5,
-    Cnn1d: cnn1d,
-    SimpleRnn: recurrent,
-    Lstm: recurrent,
-    Gru: recurrent,
-    ParallelLstm: parallel_lstm,
-    LanguageModel: language_model,
-    Forecaster: forecaster,
-    CnnRnn: cnn_rnn,
-    ConvLstm: conv_lstm,
-    CustomModel: custom,
+    **images.BUILDERS,
+    **sequences.BUILDERS,
+    **forecaster.BUILDERS,
+    **video.BUILDERS,
+    **custom.BUILDERS,
 }
 """How each kind of model is built."""
 

@@ -1,12 +1,16 @@
 """A user's own function as a model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun.config import CustomModel, DataSpec, Layout, Task, UserError
+from samerun.config import DataSpec, Layout, Task
+from samerun.config.models import Model
+from samerun.config.models.custom import CustomModel
+from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 
 _NUM_PROBES = 8
@@ -117,3 +121,8 @@ def _wrong_numbers(rows: NDArray[np.float64], task: Task) -> str:
 
 def _of_batch(shape: Sequence[int]) -> str:
     return f"({', '.join(['batch', *map(str, shape)])})"
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    CustomModel: custom,
+}

@@ -1,12 +1,15 @@
 """The forecaster: a subclassed model with a training step of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from samerun.config import Activation, Cell, DataSpec, Forecaster, Initializer, as_dict
+from samerun.config import DataSpec, as_dict
+from samerun.config.models import Model
+from samerun.config.models.base import Activation, Initializer
+from samerun.config.models.sequences import Cell, Forecaster
 from samerun.models.hidden import dropout_layer
 from samerun.models.sequences import recurrent_layer
 
@@ -153,3 +156,8 @@ def forecaster(cfg: Forecaster, spec: DataSpec) -> keras.Model:
     kernels of the encoder.
     """
     return TeacherForced(as_dict(cfg), spec.input_shape, spec.num_outputs)
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    Forecaster: forecaster,
+}

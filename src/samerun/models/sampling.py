@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 _NEVER = (0, 1)  # padding and the unknown token are no words
 

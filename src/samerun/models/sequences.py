@@ -1,21 +1,21 @@
 """Networks that read a sequence: of tokens, of rows of an image, of days."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from samerun.config import (
+from samerun.config import DataSpec, Layout
+from samerun.config.models import Model
+from samerun.config.models.base import Regularised
+from samerun.config.models.sequences import (
     Cell,
     Cnn1d,
-    DataSpec,
     Embedded,
     Gru,
     LanguageModel,
-    Layout,
     Lstm,
     ParallelLstm,
-    Regularised,
     SimpleRnn,
 )
 from samerun.models.head import head
@@ -152,3 +152,13 @@ def _applied(layers: Sequence[keras.layers.Layer], values: Any) -> Any:
     for layer in layers:
         values = layer(values)
     return values
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    Cnn1d: cnn1d,
+    SimpleRnn: recurrent,
+    Lstm: recurrent,
+    Gru: recurrent,
+    ParallelLstm: parallel_lstm,
+    LanguageModel: language_model,
+}

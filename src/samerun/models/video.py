@@ -1,8 +1,14 @@
 """Networks that watch clips."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
-from samerun.config import Cell, CnnRnn, ConvLstm, DataSpec
+from samerun.config import DataSpec
+from samerun.config.models import Model
+from samerun.config.models.sequences import Cell
+from samerun.config.models.video import CnnRnn, ConvLstm
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
 from samerun.models.sequences import recurrent_layer
@@ -64,3 +70,9 @@ def conv_lstm(cfg: ConvLstm, spec: DataSpec) -> keras.Model:
     layers += [keras.layers.MaxPooling2D(pool, name="pool"), keras.layers.Flatten(name="flatten")]
     layers += [*dense_layers(cfg, cfg.dense_units), head(spec)]
     return keras.Sequential(layers, name="conv_lstm")
+
+
+BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
+    CnnRnn: cnn_rnn,
+    ConvLstm: conv_lstm,
+}

@@ -9,39 +9,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import config
+from samerun.config.optimizers import (
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    Muon,
+    Nadam,
+    Optimizer,
+    RmsProp,
+    Sgd,
+)
+from samerun.config.schedules import Schedule
 from samerun.optim.schedules import SHAPES, CosineCycle, Rate, Scaled, WarmUp, at, schedule
 
 PLATEAU_FACTOR, RETRY_FACTOR = "plateau_factor", "retry_factor"
 """Names of the variables that multiply a schedule."""
 
-OPTIMIZERS: dict[type[config.Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
-    config.Adam: keras.optimizers.Adam,
-    config.AdamW: keras.optimizers.AdamW,
-    config.Sgd: keras.optimizers.SGD,
-    config.RmsProp: keras.optimizers.RMSprop,
-    config.Adagrad: keras.optimizers.Adagrad,
-    config.Nadam: keras.optimizers.Nadam,
-    config.Lion: keras.optimizers.Lion,
-    config.Muon: keras.optimizers.Muon,
+OPTIMIZERS: dict[type[Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
+    Adam: keras.optimizers.Adam,
+    AdamW: keras.optimizers.AdamW,
+    Sgd: keras.optimizers.SGD,
+    RmsProp: keras.optimizers.RMSprop,
+    Adagrad: keras.optimizers.Adagrad,
+    Nadam: keras.optimizers.Nadam,
+    Lion: keras.optimizers.Lion,
+    Muon: keras.optimizers.Muon,
 }
 """How each kind of optimizer is built; config fields have the names of Keras's arguments."""
 
 
-def _arguments(cfg: config.Optimizer) -> dict[str, Any]:
+def _arguments(cfg: Optimizer) -> dict[str, Any]:
     """Returns the fields of an optimizer's config as Keras's arguments."""
     names = [field.name for field in dataclasses.fields(cfg)]
     values = {name: getattr(cfg, name) for name in names if name not in ("kind", "learning_rate")}
-    if isinstance(cfg, config.AdamW):
+    if isinstance(cfg, AdamW):
         values["weight_decay"] = cfg.weight_decay or 0.0  # Keras's AdamW refuses None
-    if isinstance(cfg, config.Muon):
+    if isinstance(cfg, Muon):
         values["adam_weight_decay"] = cfg.weight_decay  # one rule for both of its halves
         values["exclude_layers"] = ["(^|/)output/"]  # the output layer is Adam's (Jordan, 2024)
     return values
 
 
 def build(
-    optimizer: config.Optimizer,
-    schedule_cfg: config.Schedule,
+    optimizer: Optimizer,
+    schedule_cfg: Schedule,
     steps_per_epoch: int,
     epochs: int,
     *,
@@ -102,7 +114,7 @@ def learning_rate(optimizer: keras.optimizers.Optimizer, step: int) -> float:
 
 
 def curve(
-    optimizer: config.Optimizer, schedule_cfg: config.Schedule, steps_per_epoch: int, epochs: int
+    optimizer: Optimizer, schedule_cfg: Schedule, steps_per_epoch: int, epochs: int
 ) -> NDArray[np.float64]:
     """Returns the learning rate of every training step, in float32's precision.
 

@@ -12,7 +12,18 @@ from typing import Any
 import keras
 from keras.optimizers import schedules
 
-from samerun import config
+from samerun.config.schedules import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Exponential,
+    InverseTime,
+    OneCycle,
+    Polynomial,
+    ReduceOnPlateau,
+    Schedule,
+    Step,
+)
 
 Rate = Any  # a float, or a LearningRateSchedule
 
@@ -172,11 +183,11 @@ def _whole(steps: float) -> float:
     return float(nearest) if math.isclose(steps, nearest, rel_tol=1e-12) else steps
 
 
-def _constant(cfg: config.Constant, rate: float, span: Span) -> Rate:
+def _constant(cfg: Constant, rate: float, span: Span) -> Rate:
     return rate
 
 
-def _step(cfg: config.Step, rate: float, span: Span) -> Rate:
+def _step(cfg: Step, rate: float, span: Span) -> Rate:
     """Keras changes the value *after* the boundary step and cuts boundaries to whole steps.
 
     The step k that begins at a boundary must have the new value, so Keras is told k - 1/2.
@@ -198,26 +209,26 @@ def _stair(steps: float, is_staircase: bool) -> float:
     return steps * (1 - 2**-22) if is_staircase and steps != round(steps) else steps
 
 
-def _exponential(cfg: config.Exponential, rate: float, span: Span) -> Rate:
+def _exponential(cfg: Exponential, rate: float, span: Span) -> Rate:
     width = _stair(span.steps(cfg.decay_epochs), cfg.staircase)
     return schedules.ExponentialDecay(rate, width, cfg.decay_rate, staircase=cfg.staircase)
 
 
-def _inverse_time(cfg: config.InverseTime, rate: float, span: Span) -> Rate:
+def _inverse_time(cfg: InverseTime, rate: float, span: Span) -> Rate:
     width = _stair(span.steps(cfg.decay_epochs), cfg.staircase)
     return schedules.InverseTimeDecay(rate, width, cfg.decay_rate, staircase=cfg.staircase)
 
 
-def _polynomial(cfg: config.Polynomial, rate: float, span: Span) -> Rate:
+def _polynomial(cfg: Polynomial, rate: float, span: Span) -> Rate:
     steps = span.steps(cfg.decay_epochs)
     return schedules.PolynomialDecay(rate, steps, rate * cfg.end_factor, power=cfg.power)
 
 
-def _cosine(cfg: config.Cosine, rate: float, span: Span) -> Rate:
+def _cosine(cfg: Cosine, rate: float, span: Span) -> Rate:
     return schedules.CosineDecay(rate, span.steps(cfg.decay_epochs), alpha=cfg.end_factor)
 
 
-def _cosine_restarts(cfg: config.CosineRestarts, rate: float, span: Span) -> Rate:
+def _cosine_restarts(cfg: CosineRestarts, rate: float, span: Span) -> Rate:
     """Keras finds the cycle by a float32 logarithm that may come out just below a whole number.
 
     The restart's own step would then have the foot's rate instead of the peak's: 16 of 827 restarts
@@ -232,29 +243,29 @@ def _cosine_restarts(cfg: config.CosineRestarts, rate: float, span: Span) -> Rat
     )
 
 
-def _one_cycle(cfg: config.OneCycle, rate: float, span: Span) -> Rate:
+def _one_cycle(cfg: OneCycle, rate: float, span: Span) -> Rate:
     return CosineCycle(rate, span.shape, cfg.rise_fraction, cfg.start_factor, cfg.end_factor)
 
 
-def _reduce_on_plateau(cfg: config.ReduceOnPlateau, rate: float, span: Span) -> Rate:
+def _reduce_on_plateau(cfg: ReduceOnPlateau, rate: float, span: Span) -> Rate:
     return rate  # what it multiplies; `schedule` puts `Scaled` around the warm-up too
 
 
-SHAPES: dict[type[config.Schedule], Callable[[Any, float, Span], Rate]] = {
-    config.Constant: _constant,
-    config.Step: _step,
-    config.Exponential: _exponential,
-    config.InverseTime: _inverse_time,
-    config.Polynomial: _polynomial,
-    config.Cosine: _cosine,
-    config.CosineRestarts: _cosine_restarts,
-    config.OneCycle: _one_cycle,
-    config.ReduceOnPlateau: _reduce_on_plateau,
+SHAPES: dict[type[Schedule], Callable[[Any, float, Span], Rate]] = {
+    Constant: _constant,
+    Step: _step,
+    Exponential: _exponential,
+    InverseTime: _inverse_time,
+    Polynomial: _polynomial,
+    Cosine: _cosine,
+    CosineRestarts: _cosine_restarts,
+    OneCycle: _one_cycle,
+    ReduceOnPlateau: _reduce_on_plateau,
 }
 """How each kind of schedule is built."""
 
 
-def schedule(cfg: config.Schedule, rate: float, steps_per_epoch: int, epochs: int) -> Rate:
+def schedule(cfg: Schedule, rate: float, steps_per_epoch: int, epochs: int) -> Rate:
     """Returns the learning rate over time: a Keras schedule, or a float where it stays the same.
 
     Args:
@@ -270,4 +281,4 @@ def schedule(cfg: config.Schedule, rate: float, steps_per_epoch: int, epochs: in
     shaped = SHAPES[type(cfg)](cfg, rate, span)
     if warmup:
         shaped = WarmUp(shaped, warmup)
-    return Scaled(shaped) if isinstance(cfg, config.ReduceOnPlateau) else shaped
+    return Scaled(shaped) if isinstance(cfg, ReduceOnPlateau) else shaped

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from samerun.config import UserError, listed, should_rise
+from samerun.config.check import should_rise
+from samerun.errors import UserError, listed
 from samerun.evaluation import best_epoch
 from samerun.plots.fonts import plain, printable
 from samerun.plots.style import (

@@ -4,8 +4,7 @@ from typing import Any
 
 from samerun import retention, tracking
 from samerun import tags as tag
-from samerun.config import UserError
-from samerun.redaction import redact
+from samerun.errors import UserError, first_line
 from samerun.retention import CHECKPOINTS
 from samerun.tracking import StoredRun
 
@@ -24,9 +23,8 @@ def ask(client: Any, run_id: str) -> None:
     try:
         client.set_tag(run_id, tag.RESTARTS, "true")
     except Exception as error:
-        said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
         kind = UserError if tracking.answers(client) else ConnectionError
-        raise kind(f"tracking: run {run_id} cannot begin again: {said}") from error
+        raise kind(f"tracking: run {run_id} cannot begin again: {first_line(error)}") from error
 
 
 def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:

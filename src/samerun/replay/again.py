@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def train(request: Request) -> str:
         UserError: the store or the data is not what the config needs.
         Diverged: the loss or a metric became NaN or infinite.
     """
-    from samerun import checkpoints, config, data, logbook, provenance, screen, tracking, training
+    from samerun import checkpoints, config, data, screen, tracking, training
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
@@ -67,16 +68,26 @@ def train(request: Request) -> str:
         first = request.tags["samerun.reproduces"]
         foreign.check_digests(first, request.digests, data.digests(cfg.dataset))
     with tracking.open_run(cfg, folder, name=request.name, tags=request.tags) as run:
-        out = screen.console()
-        screen.show_config(cfg, out)
-        found = provenance.collect(shlex.join(request.command))
-        logbook.describe_origin(run, composition, found)
         start = folder / "checkpoints" / checkpoints.START  # of a run that was forked
         state = checkpoints.read(start) if start.exists() else None
         if state is not None:
             run.log_file(start, "checkpoints")
-        training.train(cfg, run, out, state=state)
+        command = shlex.join(request.command)
+        if hasattr(training, "start"):
+            training.start(composition, run, screen.console(), command=command, state=state)
+        else:
+            _start_before(training, composition, run, command, state)
     return run.id
+
+
+def _start_before(training: Any, composition: Any, run: Any, command: str, state: Any) -> None:
+    """Does what `training.start` does, with the code of version 0.1.0, which lacks it."""
+    from samerun import logbook, provenance, screen
+
+    out = screen.console()
+    screen.show_config(composition.config, out)
+    logbook.describe_origin(run, composition, provenance.collect(command))
+    training.train(composition.config, run, out, state=state)
 
 
 def main(file: str) -> int:
@@ -86,6 +97,7 @@ def main(file: str) -> int:
     try:
         run_id = train(request)
     except Exception as error:
+        # By name: older code has these classes in other modules.
         if type(error).__name__ not in ("UserError", "Diverged"):
             raise
         print(f"samerun: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.escaping import markdown
 from samerun.identity import PACKAGE
 from samerun.provenance import normalized, requirements

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay.origin import clean
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from samerun import config, data, tracking
+from samerun import data, tracking
 from samerun import tags as tag
-from samerun.config import Config, CustomDataset, UserError, listed
+from samerun.config import Config
+from samerun.config.datasets.images import CustomDataset
+from samerun.config.overrides import parse_overrides
+from samerun.config.paths import paths
+from samerun.errors import UserError, listed
 from samerun.replay.origin import clean
 from samerun.replay.trust import DATA
 from samerun.tracking import StoredRun
@@ -40,7 +44,7 @@ def check_paths(
     """
     if _is_trusted(run, trusted, uri):
         return
-    for key, value in config.paths(cfg).items():
+    for key, value in paths(cfg).items():
         reason = None if _is_named(key, overrides) else _why_outside(value)
         if reason:
             raise UserError(
@@ -71,7 +75,7 @@ def must_match(
     """
     if _is_trusted(run, trusted, uri):
         return False
-    keys = [f"dataset.{key}" for key in config.paths(cfg.dataset)]
+    keys = [f"dataset.{key}" for key in paths(cfg.dataset)]
     if isinstance(cfg.dataset, CustomDataset):
         keys = ["dataset.target"]
     return bool(keys) and not any(_is_named(key, overrides) for key in keys)
@@ -134,8 +138,8 @@ def _is_trusted(run: StoredRun, trusted: Sequence[str], uri: str | None) -> bool
 
 def _is_named(key: str, overrides: Sequence[str]) -> bool:
     """Whether the command line gives this key, or a part of the config that holds it."""
-    typed = (word.lstrip("+").partition("=")[0].replace("/", ".") for word in overrides)
-    return any(re.match(rf"{re.escape(name)}([.\[]|$)", key) for name in typed)
+    given = parse_overrides(overrides)
+    return any(re.match(rf"{re.escape(one.path)}([.\[]|$)", key) for one in given)
 
 
 def _why_outside(value: str) -> str | None:

@@ -9,7 +9,9 @@ import numpy as np
 from samerun import optim
 from samerun.callbacks import EPOCH_START
 from samerun.checkpoints import Array, State
-from samerun.config import Config, OnMemory, OnNan, ReduceOnPlateau
+from samerun.config import Config
+from samerun.config.schedules import ReduceOnPlateau
+from samerun.config.training import OnMemory, OnNan
 
 Entry = tuple[list[Any], Array]
 """A variable as a checkpoint holds it: its path, shape and dtype, and its value."""

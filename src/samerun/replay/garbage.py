@@ -11,6 +11,7 @@ from samerun import tags as tag
 from samerun.replay.verdict import Word
 from samerun.tracking import Status, StoredRun
 from samerun.tracking.lookup import as_stored, existing
+from samerun.tracking.recovery.lock import try_lock_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def survey(*, older_than_seconds: float = 0.0, uri: str | None = None) -> list[E
 
 def _reason(run: StoredRun, folder: Path, status: str | None, proof: str | None) -> str | None:
     """Returns why checkpoints stay whatever their age."""
-    with retention.held(folder) as is_at_rest:
+    with try_lock_folder(folder) as is_at_rest:
         if not is_at_rest:
             return "its process is alive"
         if run.status != Status.finished or status != Status.finished:
@@ -146,7 +147,7 @@ def collect(entry: Entry, *, uri: str | None = None) -> int:
     """
     assert entry.kept_because is None
     run, folder = entry.run, entry.folder
-    with retention.held(folder) as is_ours:
+    with try_lock_folder(folder) as is_ours:
         if not is_ours or not _is_finished(run, uri):
             return 0  # it was resumed since the survey
         files = retention.files_in(folder) + retention.copies_in(folder)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samerun import git
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay.origin import Facts
 from samerun.replay.worktree import check_patch
 

@@ -14,7 +14,8 @@ import yaml
 
 from samerun import archives, config, identity, provenance, tracking, uncommitted
 from samerun import tags as tag
-from samerun.config import Config, UserError
+from samerun.config import Config
+from samerun.errors import ArchiveTooLarge, UserError
 from samerun.escaping import one_line
 from samerun.replay.trust import check_plain
 from samerun.tracking import StoredRun
@@ -201,7 +202,7 @@ def predictions(run: StoredRun, *, uri: str | None = None) -> dict[str, Any] | N
     content = _bytes(run, PREDICTIONS, uri)
     try:
         return archives.arrays(io.BytesIO(content), most_bytes=_MOST_BYTES_OTHERWISE)
-    except archives.TooLarge as error:
+    except ArchiveTooLarge as error:
         raise UserError(
             f"Run {run.id}: its {PREDICTIONS} is not read: {error}; it was not written by samerun."
         ) from error

@@ -9,9 +9,13 @@ from rich.console import Console
 
 from samerun import checkpoints, config, data, retention, tracking
 from samerun import tags as tag
-from samerun.config import Config, CustomDataset, UserError
+from samerun.config import Config
+from samerun.config.datasets.images import CustomDataset
 from samerun.config.older import as_written_then
+from samerun.config.overrides import parse_overrides
+from samerun.config.secrets import check_secrets_given, safe_yaml
 from samerun.config.stored import changed
+from samerun.errors import UserError
 from samerun.redaction import redact_override
 from samerun.replay import again, comparison, foreign, origin, verdict
 from samerun.replay.comparison import Row
@@ -102,7 +106,7 @@ def prepare(
     check_trusted(found.cfg, trusted)
     cfg = _replayed(found, overrides)
     check_trusted(cfg, trusted)
-    config.check_secrets_given(cfg)
+    check_secrets_given(cfg)
     foreign.check_paths(run, cfg, overrides, trusted)
     must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
@@ -255,7 +259,7 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
     # From the start with what the run ended up with, where no override gives another value.
-    given = {word.partition("=")[0] for word in overrides}
+    given = {one.path for one in parse_overrides(overrides)}
     kept = {key: value for key, value in _EFFECTIVE.items() if key not in given}
     used = {key: effective(cfg, found.run.tags)[key] for key in kept}
     steps = used.get("training.steps_per_execution", cfg.training.steps_per_execution)
@@ -276,7 +280,7 @@ def _request(plan: Plan) -> again.Request:
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return again.Request(
         resolved=as_written_then(config.to_yaml(plan.cfg), plan.origin.resolved),
-        written=as_written_then(config.safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
+        written=as_written_then(safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
         overrides=safe,
         name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={tag.REPRODUCES: first.id},

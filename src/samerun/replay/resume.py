@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 
 from samerun import checkpoints, config, data, identity, provenance, retention, tracking
 from samerun import tags as tag
-from samerun.config import Config, UserError, has_meaning, listed
+from samerun.config import Config
+from samerun.config.checkpoint import AfterSuccess
+from samerun.config.root import has_meaning
+from samerun.config.schedules import Cosine, OneCycle, Polynomial
+from samerun.config.secrets import check_secrets_given
 from samerun.config.stored import changed, differing_keys
+from samerun.errors import UserError, listed
 from samerun.replay import foreign, origin
 from samerun.replay.origin import clean
 from samerun.replay.trust import check_trusted
@@ -21,7 +26,7 @@ from samerun.retention import CHECKPOINTS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from samerun.training import Result
+    from samerun.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +106,7 @@ def plan_resume(
         finished = _nothing_left(run, stored, cfg)
     folder, state, told = tracking.fresh_folder(), None, ""
     if finished is None:
-        config.check_secrets_given(cfg)
+        check_secrets_given(cfg)
         config.check(cfg, data.describe(cfg.dataset))
         if asked is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
             foreign.check_data(run, stored)
@@ -181,8 +186,8 @@ def _check_changes(
 def _may_grow(stored: Config, cfg: Config) -> bool:
     """Whether more epochs leave the learning rate of the earlier ones as it was."""
     schedule = stored.schedule
-    is_open = isinstance(schedule, config.OneCycle) or (
-        isinstance(schedule, config.Cosine | config.Polynomial) and schedule.decay_epochs is None
+    is_open = isinstance(schedule, OneCycle) or (
+        isinstance(schedule, Cosine | Polynomial) and schedule.decay_epochs is None
     )
     return cfg.training.epochs > stored.training.epochs and not is_open
 
@@ -198,7 +203,7 @@ def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Seque
     """Refuses a finished run whose checkpoints were dropped: all of it would be trained again."""
     proof = run.tags.get(tag.CHECKPOINTS_DROPPED)
     why = f"samerun gc dropped them; {clean(proof)}" if proof else ""
-    if stored.checkpoint.after_success is not config.AfterSuccess.keep and not why:
+    if stored.checkpoint.after_success is not AfterSuccess.keep and not why:
         why = f"checkpoint.after_success={stored.checkpoint.after_success}"
     if run.status == "FINISHED" and why:
         command = shlex.join(["samerun", "reproduce", run.id, *overrides])
@@ -310,6 +315,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     from samerun.replay import fork
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
+    composition = dataclasses.replace(plan.composition, config=cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:
         tracked = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
@@ -327,7 +333,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
                 # So that the fork too can be trained again.
                 start = checkpoints.write_start(run.folder / CHECKPOINTS, state)
                 run.log_file(start, CHECKPOINTS)
-            result = training.train(cfg, run, out, state=state)
+            result = training.start(composition, run, out, state=state)
         retention.after_success(tracked, plan.folder)
         return result
     number = plan.run.num_resumed + 1
@@ -345,7 +351,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
-        result = training.train(cfg, run, out, state=plan.state)
+        result = training.start(composition, run, out, state=plan.state)
     at_store = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
     retention.after_success(at_store, plan.folder)
     return result

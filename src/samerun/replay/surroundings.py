@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 import samerun
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import again, environment, worktree
 from samerun.replay.again import Request
 from samerun.replay.origin import Origin, clean

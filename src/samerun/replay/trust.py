@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from samerun import user_code
-from samerun.config import Config, UserError
+from samerun.config import Config
+from samerun.errors import UserError
 
 DATA = "data"
 """What `--trust` takes for the paths and the data of a run that this machine did not record."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from samerun import tags as tag
 from samerun import tracking
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.replay import origin
 from samerun.replay.comparison import Row, State, likeliest
 from samerun.replay.origin import clean

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samerun import git, uncommitted
-from samerun.config import UserError, as_dict
+from samerun.config import as_dict
+from samerun.errors import UserError
 from samerun.replay.origin import Facts, Origin, clean
 from samerun.tracking import StoredRun, folder_of
 

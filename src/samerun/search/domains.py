@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from samerun.config.errors import listed
+from samerun.errors import listed
 
 Value = bool | int | float | str | None
 

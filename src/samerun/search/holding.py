@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     import optuna

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from samerun.config.check import epoch_metrics, should_rise
-from samerun.config.errors import UserError, listed, nearest
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
+from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
 """The size of the model, an objective that no epoch changes."""

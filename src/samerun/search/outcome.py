@@ -3,15 +3,14 @@
 import contextlib
 import dataclasses
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from samerun.config import Faults, Policy, is_out_of_memory
-from samerun.redaction import redact
+from samerun.config.sweep import Faults, Policy
+from samerun.errors import Cause, classify
+from samerun.files import write_atomic
 
 OUTCOME_FILE = "outcome.json"
 
@@ -63,11 +62,8 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
 
     On a full disk nothing is written: then only the sweep that waits for the trial learns it.
     """
-    file = folder / OUTCOME_FILE
-    new = file.with_name(f"{file.name}.new")
     with contextlib.suppress(OSError):
-        new.write_text(json.dumps(dataclasses.asdict(outcome)), encoding="utf-8")
-        os.replace(new, file)
+        write_atomic(folder / OUTCOME_FILE, json.dumps(dataclasses.asdict(outcome)))
 
 
 def read_outcome(folder: Path) -> Outcome | None:
@@ -79,33 +75,24 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
 
 
+_STATES = {
+    Cause.pruned: State.pruned,
+    Cause.diverged: State.nan,
+    Cause.out_of_memory: State.out_of_memory,
+    Cause.store_unavailable: State.store_away,
+    Cause.time_limit: State.time_limit,
+    Cause.interrupted: State.stopped,
+    Cause.terminated: State.stopped,
+    Cause.sweep_stopped: State.stopped,
+}
+
+
 def outcome_of(error: BaseException) -> Outcome:
-    """Returns the outcome of a trial that an exception left, by the exception's name.
-
-    By name, so that neither TensorFlow nor Optuna has to be imported to ask.
-    """
-    name = type(error).__name__
-    first = redact(_first_line(str(error)))
-    if name == "TrialPruned":
-        return Outcome(state=State.pruned, reason=f"pruned {first}".strip())
-    if name == "Diverged":
-        return Outcome(state=State.nan, reason=first)
-    if is_out_of_memory(error):
-        return Outcome(state=State.out_of_memory, reason=f"out of memory: {first}".rstrip(": "))
-    if name == "StoreAway":
-        return Outcome(state=State.store_away, reason=first)
-    if name == "TimeLimit":
-        return Outcome(state=State.time_limit, reason=first)
-    if name in ("Terminated", "SweepStopped", "KeyboardInterrupt"):
-        return Outcome(state=State.stopped, reason="the sweep was stopped")
-    return Outcome(state=State.error, reason=f"{name}: {first}".rstrip(": "))
-
-
-def _first_line(text: str) -> str:
-    """Returns what was raised inside a graph: TensorFlow itself says `Graph execution error`."""
-    lines = text.strip().splitlines() or [""]
-    inner = [line for line in lines if re.match(r"\w*(Error|Exception): ", line)]
-    return inner[-1] if inner and lines[0].startswith("Graph execution error") else lines[0]
+    """Returns the outcome of a trial that an exception left."""
+    ended = classify(error)
+    state = _STATES.get(ended.cause, State.error)
+    reason = "the sweep was stopped" if state is State.stopped else ended.reason
+    return Outcome(state=state, reason=reason)
 
 
 def policy_of(faults: Faults, state: State) -> Policy:

@@ -4,7 +4,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from samerun.config import Pruner, Sweep, UserError
+from samerun.config.pruners import Pruner
+from samerun.config.sweep import Sweep
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     import optuna

@@ -11,7 +11,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Sampler, Sweep, UserError, listed
+from samerun.config.samplers import Sampler
+from samerun.config.sweep import Sweep
+from samerun.errors import UserError, listed
 from samerun.search.domains import Categorical
 
 if TYPE_CHECKING:

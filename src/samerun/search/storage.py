@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 
 if TYPE_CHECKING:
@@ -223,10 +223,13 @@ def _is_a(error: BaseException, names: set[str]) -> bool:
 
 def _words(error: BaseException) -> str:
     """Returns what the database said; Optuna's own words say nothing of what happened."""
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    return redact(str(root))
+    return redact(str(_root(error)))
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def refused(url: str, error: Exception) -> UserError:
@@ -269,7 +272,7 @@ def storage_errors(url: str) -> Iterator[None]:
 
 def first_words(error: BaseException) -> str:
     """Returns the first line of what a store said, its address without a password."""
-    return (_words(error).splitlines() or [type(error).__name__])[0][:200]
+    return first_line(_root(error))
 
 
 def _refused(url: str, why: str) -> UserError:

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import __version__
 from samerun import tags as tag
-from samerun.config import Sweep, Trial, UserError, as_dict, listed, stored_sweep
+from samerun.config import as_dict
+from samerun.config.checkpoint import Trial
+from samerun.config.composition import stored_sweep
+from samerun.config.sweep import Sweep
+from samerun.errors import UserError, listed
 from samerun.redaction import redact
 from samerun.search import storage
 

@@ -8,25 +8,15 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, final
 
 from samerun import tags as tag
-from samerun.config import Trial, UserError, stored_sweep
+from samerun.config.checkpoint import Trial
+from samerun.config.composition import stored_sweep
+from samerun.errors import SweepStopped, TimeLimit, UserError
 from samerun.redaction import redact
 
 if TYPE_CHECKING:
     import optuna
 
 _log = logging.getLogger(__name__)
-
-
-class TimeLimit(Exception):
-    """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
-
-
-class StoreAway(Exception):
-    """A store did not answer when a trial began, which is no fault of the trial's."""
-
-
-class SweepStopped(BaseException):
-    """The whole sweep was stopped: the trial goes on from its checkpoint when the sweep does."""
 
 
 class CurrentTrial(abc.ABC):

@@ -13,8 +13,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from samerun import config
-from samerun.config import UserError
+from samerun.config.messages import translated
+from samerun.config.schema import package_folder, register
+from samerun.errors import UserError
 
 
 @contextlib.contextmanager
@@ -34,9 +35,9 @@ def compose_sweep(
         UserError: an argument is not understood, or there is no sweep among them.
     """
     overrides, config_dir = _parse_flags(arguments)
-    config.register()
+    register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config.folder("conf")), version_base="1.3", job_name="samerun"):
+    with initialize_config_dir(str(package_folder("conf")), version_base="1.3", job_name="samerun"):
         loader = GlobalHydra.instance().config_loader()
         if config_dir is not None:
             path = loader.get_search_path()
@@ -46,7 +47,7 @@ def compose_sweep(
         try:
             master = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise config.translated(error) from error
+            raise translated(error) from error
         if "samerun" not in str(master.hydra.sweeper.get("_target_")):
             raise UserError(
                 "samerun.sweep: received no search space, expected one such as sweep=optuna."

@@ -72,7 +72,7 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
 
 def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns what to type to train a trial outside the sweep."""
-    from samerun.cli.running import program
+    from samerun.process import program
 
     words = [redact_override(word) for word in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])]
     return f"{program()} {shlex.join(['train', *words])}"
@@ -121,7 +121,7 @@ def say_best(
     table: Progress, plan: SweepPlan, study: "optuna.Study", run: tracking.Run, why: str
 ) -> None:
     """Prints the best trial, its command and how to reproduce it, and where to look."""
-    from samerun.cli.running import program
+    from samerun.process import program
 
     rows = study_report.last_lines(
         study,

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from samerun import tags as tag
-from samerun.config import Budget
+from samerun.config.sweep import Budget
 
 if TYPE_CHECKING:
     import optuna

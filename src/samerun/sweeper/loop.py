@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, final
 
 from optuna.trial import FrozenTrial
 
-from samerun import search, tracking
-from samerun.config import Policy, UserError
+from samerun import search
+from samerun.config.sweep import Policy
+from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.report.progress import Progress
 from samerun.search.outcome import Outcome, State, policy_of, read_outcome
@@ -40,10 +41,6 @@ LOOK_SECONDS = 0.5
 """How often limits and signals are checked while trials run."""
 
 _log = logging.getLogger(__name__)
-
-
-class SweepFailed(Exception):
-    """The sweep ended because of failed trials, as its settings say."""
 
 
 @final
@@ -88,17 +85,17 @@ class Loop:
 
         Raises:
             SweepFailed: failed trials ended it.
-            samerun.config.UserError: a store was unavailable for too long, or the study is now
+            samerun.errors.UserError: a store was unavailable for too long, or the study is now
                 another sweep's.
             KeyboardInterrupt: Ctrl-C.
-            samerun.tracking.Terminated: SIGTERM.
+            samerun.errors.Terminated: SIGTERM.
         """
         self._ledger.mark_stopped(False)
         try:
             with self._signals.handled(self._stop_inline):
                 while self._patient_step():
                     pass
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             self._abandon()
             raise
         self._signals.raise_if_received()

@@ -16,7 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun import config, identity, search, tracking
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.config.checkpoint import Trial
+from samerun.config.composition import parse_sweep
+from samerun.config.schema import available_cores
+from samerun.config.sweep import ExecutorKind, Sweep
+from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.search.objectives import Objectives
 from samerun.sweeper import preflight
@@ -51,7 +55,7 @@ class SweepPlan:
         notes: what was decided for the user, one sentence each.
     """
 
-    settings: config.Sweep
+    settings: Sweep
     space: search.Space
     configs: Frozen
     base: config.Config
@@ -79,9 +83,7 @@ class SweepPlan:
 
     def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
         """Returns a trial as a worker gets it."""
-        trial = config.Trial(
-            study=self.name, storage=redact(self.storage), number=number, run=run_id
-        )
+        trial = Trial(study=self.name, storage=redact(self.storage), number=number, run=run_id)
         # Another machine has folders of its own: a trial is in the one that its worker chose.
         is_remote = self.settings.cluster is not None
         folder = Path() if is_remote else self.folder
@@ -114,7 +116,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     Raises:
         UserError: something is not understood, does not fit, or cannot be reached.
     """
-    settings = config.parse_sweep(master)
+    settings = parse_sweep(master)
     compose = functools.cache(functools.partial(composed, context, master))
     space = search.parse_space(
         arguments,
@@ -161,19 +163,19 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     )
 
 
-def _num_workers(settings: config.Sweep) -> int:
-    if settings.executor is config.Executor.inline:
+def _num_workers(settings: Sweep) -> int:
+    if settings.executor is ExecutorKind.inline:
         return 1
-    return settings.workers or len(graphics_cards()) or config.available_cores()
+    return settings.workers or len(graphics_cards()) or available_cores()
 
 
-def _num_threads(settings: config.Sweep, workers: int) -> int:
+def _num_threads(settings: Sweep, workers: int) -> int:
     if settings.cluster is not None:
         return settings.dask.cores  # the same on every machine, as they are part of a run
-    return max(1, config.available_cores() // workers)
+    return max(1, available_cores() // workers)
 
 
-def _name(settings: config.Sweep, master: DictConfig, base: config.Config) -> str:
+def _name(settings: Sweep, master: DictConfig, base: config.Config) -> str:
     experiment = master.hydra.runtime.choices.get("experiment")
     what = str(experiment or f"{base.model.kind}-{base.dataset.kind}").replace("/", "-")
     name = settings.study or f"{what}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
@@ -192,7 +194,7 @@ def _folder(master: DictConfig, name: str) -> Path:
     return (Path(str(master.hydra.sweep.dir)) if is_chosen else Path("multirun") / name).absolute()
 
 
-def _check_addresses(settings: config.Sweep, storage: str, tracking_uri: str) -> None:
+def _check_addresses(settings: Sweep, storage: str, tracking_uri: str) -> None:
     """Checks that the study and the runs are in different databases, which all workers reach.
 
     Raises:
@@ -216,7 +218,7 @@ def _check_addresses(settings: config.Sweep, storage: str, tracking_uri: str) ->
 
 def _as_started(
     study: "optuna.Study",
-    settings: config.Sweep,
+    settings: Sweep,
     space: search.Space,
     objectives: Objectives,
     configs: Frozen,

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from samerun import config, data, search, tracking
-from samerun.config import UserError
+from samerun.config.sweep import Sweep
+from samerun.errors import UserError
 from samerun.search.objectives import check_sweep
 from samerun.sweeper.trial_configs import Frozen
 
@@ -13,7 +14,7 @@ _MOST_MODELS = 24
 
 
 def check_branches(
-    sweep: config.Sweep, frozen: Frozen, space: search.Space
+    sweep: Sweep, frozen: Frozen, space: search.Space
 ) -> list[tuple[str, config.Config]]:
     """Checks every branch, with every end of every range in it, and the points to try first.
 
@@ -45,7 +46,7 @@ def _label(values: dict[str, Any], cfg: config.Config) -> str:
     return " ".join(chosen or kinds.values())
 
 
-def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
+def enqueued(sweep: Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
     """Returns an entry of `sweep.enqueue` as values of the study.
 
     Raises:
@@ -62,7 +63,7 @@ def enqueued(sweep: config.Sweep, space: search.Space, entry: Any) -> dict[str, 
 
 
 def enqueued_points(
-    sweep: config.Sweep, space: search.Space, uri: str | None
+    sweep: Sweep, space: search.Space, uri: str | None
 ) -> tuple[dict[str, Any], ...]:
     """Returns the points to try first: values that were given, or those of recorded runs.
 

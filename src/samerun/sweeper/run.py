@@ -11,7 +11,11 @@ from omegaconf import DictConfig
 
 from samerun import config, data, search, tracking
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.config.check import epoch_metrics
+from samerun.config.secrets import safe_yaml
+from samerun.config.sweep import ExecutorKind
+from samerun.errors import Terminated, UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.report.progress import console as screen
 from samerun.sweeper import console, preflight
@@ -26,8 +30,7 @@ from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import SweepPlan, build_plan
 from samerun.sweeper.result import SweepResult, result_of
 from samerun.sweeper.worker import build_models
-from samerun.tracking.delivery.lines import write_whole
-from samerun.tracking.recovery.dead_runs import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
@@ -95,7 +98,7 @@ def run_sweep(
             start, extend = plan.study_start(), plan.settings.extend
             study = search.open_study(plan.backend, plan.name, start, extend=extend)
             with search.held(study) as hold:
-                write_whole(plan.folder / _STUDY_FILE, search.token(study))
+                write_atomic(plan.folder / _STUDY_FILE, search.token(study))
                 return _run_trials(plan, study, executor, hold)
         finally:
             executor.close()
@@ -114,7 +117,7 @@ def open_executor(plan: SweepPlan) -> Executor:
         return dask.open_executor(plan)
     if hydra_launcher.is_chosen(plan.master):
         return hydra_launcher.Launched(plan.context, plan.master, plan.workers)
-    if settings.executor is config.Executor.inline:
+    if settings.executor is ExecutorKind.inline:
         return Inline()
     return Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
 
@@ -186,7 +189,7 @@ def _run_trials(
         reason = ""
         try:
             reason = Loop(plan, study, ledger, executor, progress, hold).run()
-        except (KeyboardInterrupt, tracking.Terminated):
+        except (KeyboardInterrupt, Terminated):
             progress.close()
             console.say_how_to_go_on(plan)
             raise
@@ -202,7 +205,7 @@ def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
     """Writes what workers, and readers of the study, need to know."""
     settings, epochs = plan.settings, plan.configs.max_epochs()
     names, directions = plan.objectives.names, plan.objectives.directions
-    each_epoch = config.epoch_metrics(plan.base, data.describe(plan.base.dataset))
+    each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
     is_reported = len(names) == 1 and names[0] in each_epoch
     for_workers = search.TrialSettings(
         metric=names[0] if is_reported else None,
@@ -216,7 +219,7 @@ def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
     study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
     study.set_user_attr(tag.SAMPLER, settings.sampler.value)
     study.set_user_attr(tag.PRUNER, settings.pruner.value)
-    text = config.safe_yaml(plan.master)
+    text = safe_yaml(plan.master)
     (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
-from samerun import tracking
+from samerun.errors import Terminated
 
 
 @final
@@ -46,11 +46,11 @@ class StopSignals:
 
         Raises:
             KeyboardInterrupt: Ctrl-C.
-            samerun.tracking.Terminated: SIGTERM.
+            samerun.errors.Terminated: SIGTERM.
         """
         if self._received is not None:
             raise _exception(self._received)
 
 
 def _exception(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else tracking.Terminated()
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated()

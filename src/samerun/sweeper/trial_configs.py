@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext
@@ -17,6 +16,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
+from samerun.config.checkpoint import Trial
+from samerun.config.messages import translated
+from samerun.config.overrides import parse_override
+from samerun.config.root import has_meaning, idle_keys
 from samerun.redaction import redact_override
 from samerun.search.domains import Categorical, Dimension
 from samerun.search.objectives import Objectives
@@ -48,7 +51,7 @@ class Order:
     context: HydraContext
     job_name: str
     folder: str
-    trial: config.Trial
+    trial: Trial
     words: tuple[str, ...]
     objectives: Objectives
 
@@ -61,12 +64,12 @@ def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) ->
     """
     setup_globals()
     # A trial is composed without `sweep=`, which chose the sweeper; Hydra 1.4 wants it to stay.
-    given = [str(word).partition("=")[0] for word in master.hydra.overrides.hydra]
+    given = [parse_override(str(word)).key for word in master.hydra.overrides.hydra]
     chosen = [f"{key}={master.hydra.runtime.choices[key]}" for key in _PLUGINS if key not in given]
     try:
         node = context.config_loader.load_sweep_config(master, [*words, *chosen])
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise config.translated(error) from error
+        raise translated(error) from error
     assert isinstance(node, DictConfig)
     return node
 
@@ -165,9 +168,7 @@ class Frozen:
         """
         return parsed(self._node(values), self.words(values))
 
-    def node(
-        self, values: Mapping[str, Any], trial: config.Trial, sweep_folder: Path
-    ) -> DictConfig:
+    def node(self, values: Mapping[str, Any], trial: Trial, sweep_folder: Path) -> DictConfig:
         """Returns the whole config of a trial, for `run_job`.
 
         Args:
@@ -204,7 +205,7 @@ class Frozen:
                     value = self._config_value(entry, values[entry.key])
                     OmegaConf.update(node, entry.key, value, force_add=bool(entry.prefix))
         except OmegaConfBaseException as error:
-            raise config.translated(error) from error
+            raise translated(error) from error
         return node
 
     def _config_value(self, entry: Dimension, value: Any) -> Any:
@@ -217,18 +218,14 @@ class Frozen:
 
 def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
     """Returns what the config holds for each choice: a list, say, that a study knows as text."""
-    parser = OverridesParser.create()
-    try:
-        words = [f"{entry.prefix}{entry.key}={word}" for word in space.words]
-        return [parser.parse_override(word).value() for word in words]
-    except HydraException as error:
-        raise config.translated(error) from error
+    words = [f"{entry.prefix}{entry.key}={word}" for word in space.words]
+    return [parse_override(word).value for word in words]
 
 
 def _lasting(cfg: config.Config) -> dict[str, str]:
     """Returns what may not change while a study goes on; threads are the study's own."""
-    plain, left_out = config.flatten(cfg), {*THREADS, *config.idle_keys(cfg)}
-    return {k: v for k, v in plain.items() if config.has_meaning(k) and k not in left_out}
+    plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg)}
+    return {k: v for k, v in plain.items() if has_meaning(k) and k not in left_out}
 
 
 def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import config
+from samerun.config.schema import register
 from samerun.search.outcome import OUTCOME_FILE, Outcome, State, outcome_of, write_outcome
 
 if TYPE_CHECKING:
+    from samerun.result import Result
     from samerun.search.objectives import Objectives
     from samerun.sweeper.trial_configs import Order
-    from samerun.training import Result
 
 OUTPUT_FILE = "output.log"
 
@@ -63,14 +64,14 @@ def _train(order: "Order") -> "Result":
     """Runs the job; what it raised comes out of `return_value`."""
     from hydra.core.utils import JobRuntime, run_job, setup_globals
 
-    from samerun.cli.train_command import run_task
+    from samerun.sweeper.trial_run import train_trial
 
-    config.register()
+    register()
     setup_globals()
     JobRuntime.instance().set("name", order.job_name)
     done = run_job(
         hydra_context=order.context,
-        task_function=run_task,
+        task_function=train_trial,
         config=order.node,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
@@ -120,7 +121,7 @@ def kind_of_process(training: Any) -> tuple[int, int, bool]:
 
 def warm_up() -> int:
     """Imports TensorFlow, 4 to 8 s, before the clock of a trial runs; returns the process's ID."""
-    from samerun.cli.quietness import quiet
+    from samerun.process import quiet
 
     with quiet():
         import mlflow  # noqa: F401
@@ -190,8 +191,8 @@ def _stopped_by_signal() -> Iterator[None]:
 
 
 def _stop(number: int, frame: Any) -> None:
-    from samerun.cli.stopping import request_stop
-    from samerun.tracking import Terminated
+    from samerun.errors import Terminated
+    from samerun.process import request_stop
 
     if not request_stop(Terminated):
         raise Terminated

@@ -3,7 +3,7 @@
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """
 
-from samerun.tracking.delivery.faults import StoreUnavailable, first_line, is_unavailable
+from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import Point, read_points
 from samerun.tracking.lookup import (
     StoredRun,
@@ -15,15 +15,11 @@ from samerun.tracking.lookup import (
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import fresh_folder, run_name
 from samerun.tracking.opening import open_run
-from samerun.tracking.recovery.dead_runs import (
-    close_dead_runs,
-    deliver,
-    folder_of,
-    is_created,
-    run_in,
-)
+from samerun.tracking.recovery.dead_runs import close_dead_runs, deliver
+from samerun.tracking.recovery.folders import is_created, run_in
+from samerun.tracking.recovery.ownership import folder_of
 from samerun.tracking.recovery.reopening import check_at_rest, create_child, reopen_run
-from samerun.tracking.run import NullRun, Run, Status, Terminated
+from samerun.tracking.run import NullRun, Run, Status
 from samerun.tracking.store import answers, connect, experiment_id, host, resolve_uri
 from samerun.tracking.stored import (
     download_artifact,

@@ -13,9 +13,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from samerun.config import UserError
+from samerun.errors import StoreUnavailable, UserError
+from samerun.files import replacing
 from samerun.privacy import restrict
-from samerun.tracking.delivery.faults import StoreUnavailable, is_locked
+from samerun.tracking.delivery.faults import is_locked
 
 _QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)
@@ -195,20 +196,17 @@ def _make_tables(file: Path) -> None:
     import sqlalchemy
     from mlflow.store.db.utils import _initialize_tables
 
-    fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
-    engine = sqlalchemy.create_engine(f"sqlite:///{fresh}", poolclass=sqlalchemy.NullPool)
     try:
-        _initialize_tables(engine)
-        engine.dispose()
-        restrict(fresh)
-        os.replace(fresh, file)
+        with replacing(file) as fresh:
+            engine = sqlalchemy.create_engine(f"sqlite:///{fresh}", poolclass=sqlalchemy.NullPool)
+            _initialize_tables(engine)
+            engine.dispose()
+            restrict(fresh)
     except Exception as error:
         raise UserError(
             f"tracking.uri: MLflow's tables cannot be made in {file} "
             f"({str(error).splitlines()[0][:200]}): make room on the disk or name another file."
         ) from error
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 _PLACES = (

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from samerun import tags as tag
-from samerun.config import Config, UserError
+from samerun.config import Config
+from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file

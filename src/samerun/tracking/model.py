@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from samerun.tracking.delivery.faults import Gone
+from samerun.errors import FileGone
 
 NAME = "model"
 _NUM_EXAMPLES = 5  # the example is for reading; a batch of images as JSON would be megabytes
@@ -86,7 +86,7 @@ def upload(
     from mlflow.models import Model
 
     if not (folder / "MLmodel").exists():
-        raise Gone(f"{folder} is gone")
+        raise FileGone(f"{folder} is gone")
     if model_id is None:
         model_id = _find_or_create(client, run_id, experiment_id)
         made(model_id)

@@ -12,42 +12,31 @@ from typing import Any
 
 from samerun import __version__, config
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import Cause, UserError, classify, first_line
 from samerun.redaction import redact_value
 from samerun.tracking import store
-from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import now
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import run_name
-from samerun.tracking.recovery.dead_runs import (
-    RUN_FILE,
-    close_dead_runs,
-    held,
-    write_run_file,
-)
+from samerun.tracking.recovery.dead_runs import close_dead_runs
+from samerun.tracking.recovery.folders import RUN_FILE, write_run_file
+from samerun.tracking.recovery.lock import lock_folder
 from samerun.tracking.recovery.process import process_tags
-from samerun.tracking.run import Run, Status, Terminated
+from samerun.tracking.run import Run, Status
 
 _log = logging.getLogger(__name__)
+
+
+_KILLED = (Cause.interrupted, Cause.terminated, Cause.pruned, Cause.time_limit, Cause.sweep_stopped)
 
 
 def ending(error: BaseException | None) -> tuple[Status, str | None]:
     """Returns how a run ended, and why, by the exception that left it."""
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return Status.finished, None
-    if isinstance(error, KeyboardInterrupt):
-        return Status.killed, "interrupted (Ctrl-C)"
-    if isinstance(error, Terminated):
-        return Status.killed, "terminated (SIGTERM)"
-    kind = type(error).__name__
-    first = (str(error).strip().splitlines() or [""])[0]
-    if kind == "TrialPruned":
-        return Status.killed, f"pruned: {first}".rstrip(": ")
-    if kind in ("TimeLimit", "SweepStopped"):
-        return Status.killed, first or "the sweep was stopped"
-    if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
-        return Status.failed, f"out of memory: {first}".rstrip(": ")
-    return Status.failed, f"{kind}: {first}".rstrip(": ")
+    ended = classify(error)
+    return Status.killed if ended.cause in _KILLED else Status.failed, ended.reason
 
 
 @contextlib.contextmanager
@@ -79,7 +68,7 @@ def open_run(
     """
     uri = store.uri_of(cfg)
     folder = folder.absolute()
-    with held(folder):
+    with lock_folder(folder):
         if (folder / RUN_FILE).exists():
             raise UserError(f"{folder} holds a run already: give the new one a folder of its own.")
         client, experiment, problem = _reached(cfg, uri, needs_store=needs_store)

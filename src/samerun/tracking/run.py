@@ -18,10 +18,6 @@ class Status(StrEnum):
     killed = "KILLED"
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived. Raised by the handler of the command line, so that the run can be ended."""
-
-
 class Run(abc.ABC):
     """A run that is being written down.
 

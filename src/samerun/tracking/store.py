@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from samerun import config
-from samerun.config import UserError
+from samerun.errors import StoreUnavailable, UserError
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.tracking.database import connect_file, database_file
-from samerun.tracking.delivery.faults import StoreUnavailable, is_unavailable
+from samerun.tracking.delivery.faults import is_unavailable
 
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

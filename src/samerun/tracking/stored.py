@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samerun.config import UserError
-from samerun.redaction import redact, redact_value
+from samerun.errors import UserError, first_line
+from samerun.redaction import redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import Point
 from samerun.tracking.lookup import StoredRun, existing
@@ -178,8 +178,8 @@ def _climbs(run: StoredRun, path: str) -> UserError:
 def _unreadable(run: StoredRun, path: str, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
-    said = (redact(str(error)).strip().splitlines() or [type(error).__name__])[0][:200]
-    return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {said}.")
+    why = first_line(error)
+    return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {why}.")
 
 
 def points_of(client: Any, run_id: str) -> list[Point]:

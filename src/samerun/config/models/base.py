@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from samerun.config.errors import listed
 from samerun.config.fields import at_least, config, fraction
 from samerun.config.spec import DataSpec, Layout, Task
+from samerun.errors import listed
 
 
 class Activation(StrEnum):

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, final
 
 from samerun import user_code
-from samerun.config import UserError
+from samerun.errors import UserError, WorkerLost
 from samerun.redaction import redact
 from samerun.sweeper.executors import dask_cluster, dask_remote
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.dask_cluster import Batch
-from samerun.sweeper.executors.dask_remote import Facts, Luggage, Needs, WorkerLost
+from samerun.sweeper.executors.dask_remote import Facts, Luggage, Needs
 from samerun.sweeper.plan import SweepPlan
 from samerun.sweeper.worker import run_trial, warm_up
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from samerun import user_code
-from samerun.config import Dask, UserError, listed
+from samerun.config.sweep import Dask
+from samerun.errors import UserError, listed
 from samerun.sweeper.executors.dask_remote import Facts
 
 SCHEDULER_SECONDS = 5.0

@@ -13,21 +13,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import samerun
-from samerun import provenance, tracking
-from samerun.cli import stopping
-from samerun.config import UserError
+from samerun import process, provenance, tracking
+from samerun.errors import Terminated, UserError, WorkerLost
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.search import STORAGE_VARIABLE
 from samerun.sweeper import worker as training
-from samerun.tracking import Terminated
-from samerun.tracking.recovery.dead_runs import RUN_FILE
+from samerun.tracking.recovery.folders import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
 """Names this process: a worker that comes back at the same address is another one."""
@@ -45,10 +42,6 @@ _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "grpc": 1
 _log = logging.getLogger(__name__)
 _sent: dict[str, str] = {}
 _stops: set[str] = set()
-
-
-class WorkerLost(BrokenExecutor):
-    """The process that ran a trial is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +208,7 @@ def _watch(worker: Any, key: Any, folder: str, ended: threading.Event) -> None:
                 os._exit(1)
             return
         # If nothing takes notice yet, it is asked again.
-        if folder in _stops and stopping.request_stop(Terminated):
+        if folder in _stops and process.request_stop(Terminated):
             _stops.discard(folder)
 
 

@@ -17,6 +17,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from samerun import config
+from samerun.config.checkpoint import Trial
+from samerun.errors import WorkerLost
 from samerun.search.objectives import Objectives
 from samerun.search.outcome import OUTCOME_FILE, Outcome, read_outcome
 from samerun.sweeper.executors.base import Executor
@@ -28,10 +30,6 @@ ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 _log = logging.getLogger(__name__)
-
-
-class JobLostError(Exception):
-    """The launcher came back without a word from a job."""
 
 
 def is_chosen(master: DictConfig) -> bool:
@@ -97,7 +95,7 @@ class Launched(Executor):
             if outcome is not None:
                 future.set_result(outcome)
             else:
-                future.set_exception(JobLostError(str(error or "no outcome was written")))
+                future.set_exception(WorkerLost(str(error or "no outcome was written")))
 
     def seconds(self, future: "Future[Any]") -> float:
         """Returns nothing: when somebody can ask, it has ended."""
@@ -111,7 +109,7 @@ class Launched(Executor):
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether a job ended without a word."""
-        return isinstance(error, JobLostError)
+        return isinstance(error, WorkerLost)
 
     def close(self) -> None:
         """Does nothing: launchers end their own jobs."""
@@ -141,16 +139,15 @@ def launched_task(node: DictConfig) -> float:
     """Trains a trial in a job of a launcher; its outcome goes into its folder."""
     from hydra.core.hydra_config import HydraConfig
 
-    from samerun.cli.train_command import run_task
+    from samerun.sweeper.trial_run import train_trial
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
     objectives = Objectives(**{key: _tuple(value) for key, value in plain["objectives"].items()})
-    node.trial = config.Trial(**plain["trial"])
+    node.trial = Trial(**plain["trial"])
 
     def train() -> Outcome:
-        result: Any = run_task(node)  # of a trial always a `Result`
-        return results(objectives, result)
+        return results(objectives, train_trial(node))
 
     outcome = concluded(folder, train)
     return outcome.values.get(objectives.names[0], float("nan"))

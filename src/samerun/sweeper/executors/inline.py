@@ -34,8 +34,8 @@ class Inline(Executor):
 
     def stop(self) -> None:
         """Asks the training under way; called by a signal's handler, while `submit` runs."""
-        from samerun.cli.stopping import request_stop
-        from samerun.tracking import Terminated
+        from samerun.errors import Terminated
+        from samerun.process import request_stop
 
         request_stop(Terminated)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import final
 
-from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.errors import first_line
+from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.sender import OutOfTime, Sender
 from samerun.tracking.recovery.process import HEARTBEAT_SECONDS
 

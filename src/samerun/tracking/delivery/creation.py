@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import UserError
 from samerun.tracking import store
 from samerun.tracking.delivery.faults import is_refusal
 from samerun.tracking.delivery.lines import Line

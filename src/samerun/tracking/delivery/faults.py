@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from samerun.config import UserError
-from samerun.redaction import redact
+from samerun.errors import FileGone, StoreUnavailable, UserError
 
 _STATUS = re.compile(r"failed with error code (\d{3})")
 _NETWORK = (
@@ -35,31 +34,6 @@ _STARTING = (
 )
 
 
-class Gone(Exception):
-    """What was to be uploaded is not in the run's folder any more."""
-
-
-class StoreUnavailable(UserError):
-    """The tracking store cannot be reached at present; later it may.
-
-    Args:
-        message: what was received, what is wrong and what to do, where nothing works without it.
-        reason: which store, and what is wrong with it.
-    """
-
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def first_line(error: BaseException) -> str:
-    """Returns an error's first line without passwords, or its class where it has no text."""
-    if isinstance(error, StoreUnavailable):
-        return error.reason
-    lines = redact(str(error)).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
-
-
 def status_of(error: BaseException) -> int | None:
     """Returns the HTTP status that an error of MLflow stands for; `None` if it has none."""
     if _CUT_OFF.search(str(error)):
@@ -85,7 +59,7 @@ def is_refusal(error: Exception) -> bool:
     """Whether an entry was refused for what it is: sent again, it would be refused again."""
     from mlflow.exceptions import MlflowException
 
-    if isinstance(error, Gone):
+    if isinstance(error, FileGone):
         return True
     if isinstance(error, UserError | json.JSONDecodeError):  # an answer that was cut off
         return False

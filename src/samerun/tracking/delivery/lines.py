@@ -35,34 +35,6 @@ def storable(value: Any) -> Any:
     return value
 
 
-def flush_folder(folder: Path) -> None:
-    """Makes the names in a folder last through a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_whole(path: Path, text: str, *, lasting: bool = True) -> None:
-    """Writes a small file so that a reader, or a crash, never meets half of it.
-
-    Args:
-        path: the file.
-        text: its new content.
-        lasting: flush it to the disk, so that a power failure does not leave it empty.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(text.encode())
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if lasting:
-        flush_folder(path.parent)
-
-
 def read_lines(
     path: Path, start: int, is_valid: Callable[[Any], bool]
 ) -> tuple[list[tuple[Line, int]], bool]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, final
 
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import FileGone, OutOfTime, UserError, first_line
 from samerun.tracking import store
 from samerun.tracking.delivery import creation
-from samerun.tracking.delivery.faults import Gone, first_line, is_refusal
+from samerun.tracking.delivery.faults import is_refusal
 from samerun.tracking.delivery.lines import Line, Waiting, storable
 from samerun.tracking.delivery.spool import Point, Spool
 from samerun.tracking.recovery.process import Heartbeat
@@ -20,10 +20,6 @@ _MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
 _UPLOADS = ("artifact", "dataset", "model")  # in no order, and each may fail by itself
 
 _log = logging.getLogger(__name__)
-
-
-class OutOfTime(Exception):
-    """What waits was not all tried: time is up, or a more urgent delivery is asked for."""
 
 
 @final
@@ -232,7 +228,7 @@ class Sender:
         except Exception as error:
             if not is_refusal(error):
                 raise
-            if not isinstance(error, Gone):
+            if not isinstance(error, FileGone):
                 self._check_writes(error)
             key = str(line.get("path", line.get("name")))
             self._refuse(line["kind"], key, first_line(error), line)
@@ -243,7 +239,7 @@ class Sender:
         if not source.resolve().is_relative_to(root.resolve()):
             raise ValueError(f"{path} leads out of the run's artifacts")
         if not source.exists():
-            raise Gone(f"{source} is gone")
+            raise FileGone(f"{source} is gone")
         if source.is_dir():
             self._client.log_artifacts(self._run_id, str(source), artifact_path=path)
             return

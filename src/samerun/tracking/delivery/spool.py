@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from samerun.tracking.delivery.lines import Line, Lines, Waiting, read_lines, storable, write_whole
+from samerun.files import write_atomic
+from samerun.tracking.delivery.lines import Line, Lines, Waiting, read_lines, storable
 
 METRICS_FILE = "metrics.jsonl"
 OUTBOX_FILE = "outbox.jsonl"
@@ -69,8 +70,8 @@ def write_known(folder: Path, points: Sequence[Point]) -> None:
     """Begins a run's folder with the points that the store has already."""
     lines = [json.dumps(_line(point), ensure_ascii=False) + "\n" for point in points]
     text = "".join(lines)
-    write_whole(folder / METRICS_FILE, text)
-    write_whole(folder / POSITION_FILE, json.dumps({METRICS_FILE: len(text.encode())}))
+    write_atomic(folder / METRICS_FILE, text)
+    write_atomic(folder / POSITION_FILE, json.dumps({METRICS_FILE: len(text.encode())}))
 
 
 def _line(point: Point) -> Line:
@@ -263,7 +264,7 @@ class Spool:
         }
         try:
             # Not flushed to the disk: one that is lost costs a second delivery, which is harmless.
-            write_whole(self.folder / POSITION_FILE, json.dumps(state), lasting=False)
+            write_atomic(self.folder / POSITION_FILE, json.dumps(state), durable=False)
         except OSError as error:
             _log.debug("Cannot write %s: %s", POSITION_FILE, error)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from samerun import tags as tag
-from samerun.config import UserError
-from samerun.tracking.delivery.faults import first_line, is_unavailable
+from samerun.errors import UserError, first_line
+from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.lines import Line, read_lines, storable
 from samerun.tracking.delivery.sender import ARTIFACTS
 from samerun.tracking.delivery.spool import (

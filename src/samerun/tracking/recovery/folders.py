@@ -1,26 +1,24 @@
-"""Run folders on this machine: which run each is of, and whether it may be opened.
-
-What a store says about folders is not believed: anyone who may write to it can name any folder of
-any machine. A folder is opened for a run only if the folder itself names that run and that store,
-and lies below the present working folder or below one that the person named.
-"""
+"""Run folders on this machine: which run each is of, and that nothing in it leads out of it."""
 
 import json
+import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from samerun.config import UserError
+from samerun.errors import UserError
+from samerun.files import write_atomic
 from samerun.redaction import redact
-from samerun.tracking.database import database_file
 
 RUN_FILE = "run.json"
 ALIVE_LOCK = "alive.lock"
+
+_log = logging.getLogger(__name__)
 
 _NEVER_LINKS = (
     *(RUN_FILE, ALIVE_LOCK, "metrics.jsonl", "outbox.jsonl", "delivered.json", "refused.jsonl"),
@@ -118,111 +116,6 @@ def _is_of_a_run(found: Mapping[str, Any]) -> bool:
     )
 
 
-def is_same_store(written: str, present: str) -> bool:
-    """Whether two addresses are those of one store.
-
-    Of SQLite, one file; or a file that is gone, since the project was moved together with it. A
-    copied project is another store: the file that its run folders name is still there.
-
-    Args:
-        written: the address in a run's folder, without passwords.
-        present: the address of the store in use.
-    """
-    first, second = urlsplit(written), urlsplit(present)
-    if first.scheme.partition("+")[0] != second.scheme.partition("+")[0]:
-        return False
-    if first.scheme.startswith("sqlite"):
-        return _is_same_file(written, present)
-    return _place(written) == _place(present)
-
-
-def _is_same_file(written: str, present: str) -> bool:
-    try:
-        old, new = database_file(written), database_file(present)
-        if old.exists() and new.exists():
-            return os.path.samefile(old, new)
-        return old == new or (old.name == new.name and new.exists() and _is_not_there(old))
-    except (UserError, OSError, ValueError):
-        return False
-
-
-def _is_not_there(file: Path) -> bool:
-    """Whether a file does not exist; one in a folder that may not be read may well exist."""
-    try:
-        file.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    return False
-
-
-def _place(uri: str) -> tuple[str, str, str, str]:
-    """Returns what makes out a server or database: never who logs in to it."""
-    parts = urlsplit(redact(uri))
-    scheme = parts.scheme.partition("+")[0]
-    usual = {"http": ":80", "https": ":443", "postgresql": ":5432", "mysql": ":3306"}
-    host = parts.netloc.rpartition("@")[2].lower().removesuffix(usual.get(scheme, ":none"))
-    return scheme, host, parts.path.rstrip("/"), parts.query
-
-
-def owned_folder(
-    stated: str,
-    *,
-    run_id: str,
-    uri: str,
-    uid: str | None = None,
-    named: Sequence[Path] = (),
-) -> Path | None:
-    """Returns the folder of a run on this machine, also after its project was moved.
-
-    Args:
-        stated: where the store says it is.
-        run_id: the run.
-        uri: the store that holds the run.
-        uid: the run's own ID, if the store has one.
-        named: folders that the person named, besides the present working folder.
-    """
-    roots = [Path.cwd(), *named]
-    for folder in _candidates(stated, roots):
-        if is_owned(folder, run_id=run_id, uid=uid, uri=uri, roots=roots):
-            return folder
-    return None
-
-
-def _candidates(stated: str, roots: Sequence[Path]) -> Iterator[Path]:
-    """Returns where the folder may be: as stated, or the end of that below one of the roots."""
-    path = PurePath(stated)
-    if not stated or "\0" in stated or not path.is_absolute() or ".." in path.parts:
-        return
-    yield Path(stated)
-    for root in roots:
-        for start in range(1, len(path.parts)):
-            yield root.joinpath(*path.parts[start:])
-
-
-def is_owned(
-    folder: Path, *, run_id: str, uid: str | None, uri: str, roots: Sequence[Path]
-) -> bool:
-    """Whether a folder is that of a run in a store, and lies below one of the roots."""
-    if not is_below(folder, roots):
-        return False
-    try:
-        facts = check_openable(folder)
-    except (UserError, OSError):
-        return False
-    is_its_run = facts.id == run_id or (facts.id is None and facts.uid == uid)
-    is_its_uid = facts.uid is None or uid is None or facts.uid == uid
-    return is_its_run and is_its_uid and is_same_store(facts.uri, uri)
-
-
-def is_below(folder: Path, roots: Sequence[Path]) -> bool:
-    """Whether a folder is there, and below one of the roots after all links were followed."""
-    try:
-        real = folder.resolve(strict=True)
-        return any(real.is_relative_to(root.resolve()) for root in roots)
-    except (OSError, ValueError, RuntimeError):  # no such folder, a NUL, a circle of links
-        return False
-
-
 def run_folders(root: Path) -> Iterator[Path]:
     """Returns every run's folder below a folder, and itself; links are not followed."""
     waiting = [str(root)]
@@ -239,3 +132,57 @@ def run_folders(root: Path) -> Iterator[Path]:
         except OSError:  # not to be read, or gone since
             continue
         waiting += sorted(inside, reverse=True)
+
+
+def run_in(folder: Path) -> str | None:
+    """Returns the ID of the run that a folder is of; `None` if it is of none.
+
+    While the store has not created the run, that is its uid.
+    """
+    try:
+        return read_facts(folder).shown_id
+    except UserError:
+        return None
+
+
+def is_created(folder: Path) -> bool:
+    """Whether the store has created the run of a folder."""
+    try:
+        return read_facts(folder).id is not None
+    except UserError:
+        return False
+
+
+def write_run_file(
+    folder: Path,
+    *,
+    run_id: str | None,
+    uid: str | None,
+    name: str,
+    uri: str,
+    experiment: str,
+    experiment_id: str | None,
+) -> None:
+    """Writes down which run a folder belongs to; never a password.
+
+    Args:
+        folder: the run's folder.
+        run_id: its ID in the store; `None` while the store has not created it.
+        uid: the ID that it had before; `None` for a run of version 0.1.0.
+        name: what people call it.
+        uri: the store.
+        experiment: name of its experiment.
+        experiment_id: ID of its experiment; `None` while the store has not been asked.
+    """
+    facts = {
+        "id": run_id,
+        "uid": uid,
+        "name": name,
+        "uri": redact(uri),
+        "experiment": experiment,
+        "experiment_id": experiment_id,
+    }
+    try:
+        write_atomic(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
+    except OSError as error:
+        _log.warning("Cannot write %s: %s", folder / RUN_FILE, error)

@@ -7,22 +7,17 @@ from typing import Any
 
 from samerun import config
 from samerun import tags as tag
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import write_known
 from samerun.tracking.lookup import StoredRun, as_stored, search
 from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
 from samerun.tracking.opening import ended, own_tags
-from samerun.tracking.recovery.dead_runs import (
-    deliver,
-    folder_of,
-    held,
-    is_alive,
-    store_of,
-    write_run_file,
-)
-from samerun.tracking.recovery.folders import RUN_FILE, RunFacts, check_openable
+from samerun.tracking.recovery.dead_runs import deliver
+from samerun.tracking.recovery.folders import RUN_FILE, RunFacts, check_openable, write_run_file
+from samerun.tracking.recovery.lock import is_alive, lock_folder
+from samerun.tracking.recovery.ownership import folder_of, store_of
 from samerun.tracking.recovery.process import is_gone, last_heard_of
 from samerun.tracking.run import Run
 from samerun.tracking.stored import points_of
@@ -65,7 +60,7 @@ def reopen_run(
         if run_id not in (None, facts.id):
             raise UserError(f"{folder} holds run {facts.id}: give {run_id} an empty folder.")
     full = store_of(facts, uri) if facts else store.resolve_uri(uri)
-    with held(folder):
+    with lock_folder(folder):
         client = store.connect(full, patience=patience)
         wanted = str(facts.id if facts else run_id)
         stored = as_stored(_stored(client, wanted, full, folder))
@@ -113,9 +108,8 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
     try:
         found = client.get_run(run_id)
     except Exception as error:
-        said = (redact(str(error)).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"Run {run_id} of {folder} is not in the store {redact(uri)}: {said}"
+            f"Run {run_id} of {folder} is not in the store {redact(uri)}: {first_line(error)}"
         ) from error
     if found.info.lifecycle_stage != "active":
         raise UserError(

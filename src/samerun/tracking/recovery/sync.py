@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
+from samerun.files import write_atomic
 from samerun.tracking import store
-from samerun.tracking.delivery.faults import first_line, is_unavailable
-from samerun.tracking.delivery.lines import Line, write_whole
+from samerun.tracking.delivery.faults import is_unavailable
+from samerun.tracking.delivery.lines import Line
 from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
 from samerun.tracking.recovery.completeness import Row, compare, read_refused
-from samerun.tracking.recovery.dead_runs import deliver_to, held_if_free, is_alive, store_of
+from samerun.tracking.recovery.dead_runs import deliver_to
 from samerun.tracking.recovery.folders import RunFacts, check_openable, read_facts, run_folders
+from samerun.tracking.recovery.lock import is_alive, try_lock_folder
+from samerun.tracking.recovery.ownership import store_of
 
 PLACES = ("outputs", "multirun")
 """The folders in a working folder in which Hydra makes the folders of runs."""
@@ -173,7 +176,7 @@ def sync(folders: Iterable[Path]) -> Iterator[Synced]:
 
 
 def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
-    with held_if_free(folder) as is_held:
+    with try_lock_folder(folder) as is_held:
         if not is_held:
             return Synced(folder=folder, facts=facts, is_alive=True)
         before = read_refused(folder)
@@ -212,7 +215,7 @@ def _offer_refused(folder: Path, refused: Sequence[Line]) -> None:
         state[METRICS_FILE] = 0
     if kinds - {"metric", *_UPLOADS}:
         state[OUTBOX_FILE] = 0
-    write_whole(folder / POSITION_FILE, json.dumps(state))
+    write_atomic(folder / POSITION_FILE, json.dumps(state))
     (folder / REFUSED_FILE).unlink(missing_ok=True)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from samerun.config import UserError
+from samerun.errors import UserError, first_line
 from samerun.redaction import redact
 from samerun.tracking.database import check_database, database_file
 from samerun.tracking.store import DATABASES
@@ -204,18 +204,14 @@ def _accounts(folder: Path) -> Iterator[Any]:
         except Exception as error:
             raise UserError(
                 f"{folder / 'users.db'} cannot be used as MLflow's database of accounts "
-                f"({_first_line(error)}): free the file, or name another folder with --folder."
+                f"({first_line(error)}): free the file, or name another folder with --folder."
             ) from error
         try:
             yield accounts
         except MlflowException as error:
-            raise UserError(f"The account was not changed: {_first_line(error)}") from error
+            raise UserError(f"The account was not changed: {first_line(error)}") from error
         finally:
             accounts.engine.dispose()
-
-
-def _first_line(error: Exception) -> str:
-    return redact((str(error).splitlines() or [type(error).__name__])[0][:200])
 
 
 def _existing(folder: Path) -> Path:
@@ -327,7 +323,7 @@ def _database_version(uri: str, scheme: str) -> str | None:
             return str(connection.execute(query).scalar())
     except Exception as error:
         raise UserError(
-            f"The database of runs, {redact(uri)}, cannot be used ({_first_line(error)}): start "
+            f"The database of runs, {redact(uri)}, cannot be used ({first_line(error)}): start "
             "it, or correct MLFLOW_BACKEND_STORE_URI."
         ) from error
 

@@ -2,13 +2,14 @@
 
 import argparse
 
-from samerun.config import UserError
+from samerun.config.overrides import parse_overrides
+from samerun.errors import UserError
 
 
 def resume_command(words: list[str]) -> int:
     """Goes on with a run."""
     from samerun import tracking
-    from samerun.cli.running import go_on
+    from samerun.launch import resume_run
     from samerun.replay import resume
 
     chosen = _parser().parse_intermixed_args(words)
@@ -17,7 +18,8 @@ def resume_command(words: list[str]) -> int:
     if len(ids) != 1:
         received = " ".join(ids) or "none"
         raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
-    uri = next((w.partition("=")[2] for w in changes if w.startswith("tracking.uri=")), None)
+    given = parse_overrides(changes)
+    uri = next((str(one.value) for one in given if one.key == "tracking.uri"), None)
     (run,) = tracking.find_runs(ids, uri=uri)
     own = tracking.folder_of(run, uri=uri)
     if run.status == "RUNNING" and own is not None:
@@ -35,7 +37,7 @@ def resume_command(words: list[str]) -> int:
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
         return 0
-    go_on(plan)
+    resume_run(plan)
     return 0
 
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import config
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from samerun.tracking import StoredRun
 
 
-def experiments_command(chosen: argparse.Namespace) -> int:
+def experiments_command(arguments: list[str]) -> int:
     """Lists experiments and search spaces, in a line each or as the gallery's page."""
+    parser = argparse.ArgumentParser(prog="samerun experiments", description="Lists experiments.")
+    parser.add_argument("--markdown", action="store_true", help="print the page of the gallery")
+    chosen = parser.parse_args(arguments)
     from samerun import experiments
 
     found, spaces = experiments.load_experiments(), experiments.load_search_spaces()
@@ -34,8 +37,14 @@ def experiments_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def ui_command(chosen: argparse.Namespace) -> int:
-    """Becomes MLflow's own server, in the foreground."""
+def ui_command(arguments: list[str]) -> int:
+    """Replaces this process by MLflow's own server."""
+    parser = argparse.ArgumentParser(
+        prog="samerun ui", description="Opens the MLflow UI with the runs of this folder."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
+    chosen = parser.parse_args(arguments)
     from samerun import tracking
 
     command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
@@ -46,15 +55,23 @@ def ui_command(chosen: argparse.Namespace) -> int:
     os.execve(sys.executable, [sys.executable, *command], environment)
 
 
-def tensorboard_command(chosen: argparse.Namespace) -> int:
-    """Runs TensorBoard on a folder of links, one named for each run."""
+def tensorboard_command(arguments: list[str]) -> int:
+    """Opens TensorBoard with the event files of each run."""
+    parser = argparse.ArgumentParser(
+        prog="samerun tensorboard", description="Opens TensorBoard with the given runs."
+    )
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="run IDs or their first characters; none: the latest"
+    )
+    parser.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
+    chosen = parser.parse_args(arguments)
     from samerun import tracking
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     runs = tracking.find_runs(chosen.ids)
     with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:
         if not _link_events(runs, Path(folder)):
-            raise config.UserError(
+            raise UserError(
                 "TensorBoard has nothing to show: none of these runs has event files in a folder "
                 "of this machine: train with tracking.tensorboard=true, or look with `samerun ui`."
             )
@@ -94,3 +111,16 @@ def _link_events(runs: "Sequence[StoredRun]", folder: Path) -> int:
         (folder / f"{name}-{re.sub(r'[^0-9a-f]', '_', run_id)[:8]}").symlink_to(events.resolve())
         num_linked += 1
     return num_linked
+
+
+def completion_command(arguments: list[str]) -> int:
+    """Prints Hydra's completion script for a shell."""
+    from samerun.cli.train_command import hand_to_hydra
+
+    parser = argparse.ArgumentParser(
+        prog="samerun completion",
+        description='Prints the shell completion script: eval "$(samerun completion)".',
+    )
+    parser.add_argument("shell", nargs="?", default="bash", choices=["bash", "zsh", "fish"])
+    chosen = parser.parse_args(arguments)
+    return hand_to_hydra(["-sc", f"install={chosen.shell}"])

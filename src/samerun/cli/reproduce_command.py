@@ -1,11 +1,11 @@
-"""`samerun reproduce` and `samerun diff`: a run again with a verdict, and two runs side by side."""
+"""`samerun reproduce`: trains a recorded run again and compares it bit by bit."""
 
 import argparse
 import os
 from typing import TYPE_CHECKING
 
-from samerun.cli.ends import FAILED
-from samerun.config import UserError
+from samerun.config.overrides import parse_overrides
+from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +29,9 @@ def reproduce_command(words: list[str]) -> int:
         trusted=chosen.trust,
         download=not chosen.check,
     )
-    out = _console()
+    from rich.console import Console
+
+    out = Console(highlight=False, soft_wrap=True)
     _show_plan(plan, out)
     if chosen.check:
         return _answer(plan, out)
@@ -41,13 +43,12 @@ def reproduce_command(words: list[str]) -> int:
 
 
 def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
-    from samerun.cli.quietness import quiet
-    from samerun.cli.stopping import stopping_gently
+    from samerun.process import graceful_stop, quiet
     from samerun.replay import reproduce
     from samerun.replay.verdict import Word
     from samerun.report import reproduction
 
-    with stopping_gently():
+    with graceful_stop():
         if not (plan.recorded_code or plan.recorded_packages):
             with quiet():
                 from samerun import logbook, screen, training  # noqa: F401  (loads TensorFlow)
@@ -56,29 +57,6 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
     reproduction.show(found, out)
     word = found.verdict.word
     return 0 if word is Word.exact or (word is Word.close and not chosen.exact) else FAILED
-
-
-def diff_command(words: list[str]) -> int:
-    """Says what two runs differ in."""
-    import json
-
-    chosen = _diff_parser().parse_args(words)
-    from samerun import tracking
-    from samerun.report import differences
-
-    first, second = tracking.find_runs([chosen.first, chosen.second])
-    found = differences.read(first, second)
-    if chosen.json:
-        print(json.dumps(differences.as_dict(found), indent=2))
-    else:
-        differences.show(found, _console())
-    return 0
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)
 
 
 def _show_plan(plan: "Plan", out: "Console") -> None:
@@ -116,9 +94,11 @@ def _without_store(changes: list[str]) -> list[str]:
     for word in changes:
         if "=" not in word:
             raise UserError(f"'{word}': expected a change such as training.intra_op_threads=1.")
-        if word.startswith("tracking.uri="):
-            os.environ["MLFLOW_TRACKING_URI"] = word.partition("=")[2]
-    return [word for word in changes if not word.startswith("tracking.uri=")]
+    given = parse_overrides(changes)
+    for override in given:
+        if override.key == "tracking.uri":
+            os.environ["MLFLOW_TRACKING_URI"] = str(override.value)
+    return [one.text for one in given if one.key != "tracking.uri"]
 
 
 def _reproduce_parser() -> argparse.ArgumentParser:
@@ -166,15 +146,4 @@ def _reproduce_parser() -> argparse.ArgumentParser:
         "other data: texts and class names of it go to the tracking store; may be given several "
         "times",
     )
-    return parser
-
-
-def _diff_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="samerun diff",
-        description="Says what two runs differ in: config, code, environment, data, metrics.",
-    )
-    for name in ("first", "second"):
-        parser.add_argument(name, metavar="ID", help="run ID, or its beginning, or the run's name")
-    parser.add_argument("--json", action="store_true", help="for programs")
     return parser

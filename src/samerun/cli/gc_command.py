@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from samerun.replay.garbage import Entry
@@ -13,27 +13,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command."""
-    parser = commands.add_parser(
-        "gc",
-        help="drop checkpoints of finished runs that were reproduced exactly",
-        description="Lists the runs of this machine that have checkpoints, and drops those of "
-        "FINISHED runs which `samerun reproduce` has trained again with the verdict EXACT. All "
-        "other checkpoints, and all metrics, predictions, models and configs, are kept.",
-    )
-    parser.add_argument(
-        "--older-than",
-        default="0s",
-        metavar="AGE",
-        help="only of runs that ended so long ago, such as 30d, 12h or 2w",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be dropped")
-    parser.set_defaults(run=gc_command)
-
-
-def gc_command(chosen: argparse.Namespace) -> int:
-    """Lists checkpoints and drops those that can be made again."""
+def gc_command(arguments: list[str]) -> int:
+    """Lists checkpoints and deletes those that can be made again."""
+    chosen = _parser().parse_args(arguments)
     oldest = seconds(chosen.older_than)
     from samerun.replay import garbage
 
@@ -108,3 +90,20 @@ def size(number: float) -> str:
     while number >= 1000 and place < len(_SIZES) - 1:
         number, place = number / 1000, place + 1
     return f"{number:.3g} {_SIZES[place]}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="samerun gc",
+        description="Lists the runs of this machine that have checkpoints, and deletes those of "
+        "FINISHED runs which `samerun reproduce` has trained again with the verdict EXACT. All "
+        "other checkpoints, and all metrics, predictions, models and configs, are kept.",
+    )
+    parser.add_argument(
+        "--older-than",
+        default="0s",
+        metavar="AGE",
+        help="only of runs that ended at least this long ago, such as 30d, 12h or 2w",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
+    return parser

@@ -9,7 +9,7 @@ import keras
 Logs = Mapping[str, Any] | None
 
 
-class OneTraining(keras.callbacks.CallbackList):  # type: ignore[misc]
+class ResumableCallbackList(keras.callbacks.CallbackList):  # type: ignore[misc]
     """The callbacks of a training whose first epoch may be the rest of an interrupted one.
 
     `fit` cannot begin inside an epoch: it would take the length of the first epoch for that of all.

@@ -2,7 +2,8 @@
 
 from samerun import config, tracking
 from samerun import tags as tag
-from samerun.cli.quietness import quiet
+from samerun.errors import UserError
+from samerun.process import quiet
 
 
 def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
@@ -53,7 +54,7 @@ def check_delivered(runs: list[tracking.StoredRun]) -> None:
     """
     for run in runs:
         if run.status == "FINISHED" and _undelivered(run):
-            raise config.UserError(
+            raise UserError(
                 f"The same run has finished ({run.id}), but the tracking store does not have all "
                 f"of it: deliver it with `samerun sync {run.id}`, or train it again with "
                 "tracking.if_exists=rerun."

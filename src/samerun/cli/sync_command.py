@@ -8,46 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun.config import UserError
+from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from samerun.tracking.delivery.lines import Line
     from samerun.tracking.recovery.completeness import Row
     from samerun.tracking.recovery.sync import Synced
 
-SYNC_HELP = "deliver what runs have logged and the tracking store lacks"
 _MOST_NAMED = 10
 
 
-def add_sync(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `samerun sync` to the commands."""
-    parser = commands.add_parser(
-        "sync",
-        help=SYNC_HELP,
-        description="Delivers what the folders of ended runs hold and their tracking store lacks. "
-        "By default of all runs of this working folder (outputs/ and multirun/).",
-    )
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        metavar="ID|FOLDER",
-        help="run IDs, their beginnings, names, or run folders",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="compare folders and store, deliver nothing"
-    )
-    parser.add_argument(
-        "--all",
-        nargs="?",
-        const="",
-        metavar="FOLDER",
-        help="all runs of this working folder, or all below FOLDER",
-    )
-    parser.set_defaults(run=sync_command)
-
-
-def sync_command(chosen: argparse.Namespace) -> int:
+def sync_command(arguments: list[str]) -> int:
     """Delivers, or compares; 0: the stores have everything, 1: not, 2: one is unavailable."""
+    chosen = _parser().parse_args(arguments)
     folders = _folders(chosen.runs, chosen.all)
     return _check(folders) if chosen.check else _sync(folders, is_named=bool(chosen.runs))
 
@@ -149,7 +122,7 @@ def _table(rows: "Sequence[Row]") -> list[str]:
     return lines
 
 
-def mention_undelivered() -> None:
+def print_undelivered() -> None:
     """Says on the standard error if runs of this working folder wait for delivery."""
     if not any(os.path.isdir(name) for name in ("outputs", "multirun")):
         return
@@ -162,3 +135,28 @@ def mention_undelivered() -> None:
             f"{runs} not completely in the tracking store: run `samerun sync --all`.",
             file=sys.stderr,
         )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="samerun sync",
+        description="Delivers what the folders of ended runs hold and their tracking store lacks. "
+        "By default of all runs of this working folder (outputs/ and multirun/).",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        metavar="ID|FOLDER",
+        help="run IDs, their first characters, names, or run folders",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="compare folders and store, deliver nothing"
+    )
+    parser.add_argument(
+        "--all",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="all runs of this working folder, or all below FOLDER",
+    )
+    return parser

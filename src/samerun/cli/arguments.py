@@ -1,15 +1,12 @@
 """What is wrong with the words of `samerun train`, before Hydra reads them."""
 
-import re
+import itertools
 from collections.abc import Sequence
 from typing import NoReturn
 
-from samerun import config
-from samerun.config import UserError
-from samerun.config.errors import nearest
-from samerun.redaction import redact_override
-from samerun.search.grammar import understood
-from samerun.search.parse_space import check_one_value
+from samerun.config.composition import is_sweep
+from samerun.config.overrides import Override
+from samerun.errors import UserError, nearest
 
 _WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -50,7 +47,7 @@ def only_looks(flags: Sequence[str]) -> bool:
 
 def value_of(flags: Sequence[str], *names: str) -> str | None:
     """Returns the value of a flag, given as the next word or behind an equals sign."""
-    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+    for flag, following in itertools.zip_longest(flags, flags[1:], fillvalue=""):
         if flag in names:
             return following
         if flag.startswith(tuple(f"{name}=" for name in names)):
@@ -95,61 +92,21 @@ def check_flags(flags: Sequence[str]) -> None:
         raise UserError("--resolve: received alone, expected --cfg job with it.")
 
 
-def check_words(flags: Sequence[str], plain: Sequence[str]) -> None:
-    """Checks every word by itself, and that none takes the place of another that varies.
-
-    Raises:
-        UserError: the first that is not understood.
-    """
-    known: dict[str, tuple[str, bool]] = {}
-    for word in plain:
-        override = understood(word, re.split(r"[=\s]", word.lstrip("+~"))[0])
-        key = str(override.get_key_element()).lstrip("+~")
-        setting = key.partition(".")[0]
-        if setting == "trial" and word != "trial=null":
-            raise UserError(f"{key}: only a sweep says which trial a run is: leave it out.")
-        if setting == "sweep":
-            check_one_value(word)
-        before, does_vary = known.get(key, ("", False))
-        if before and (key == "sweep" or does_vary or override.is_sweep_override()):
-            raise UserError(
-                f"{key}: received '{redact_override(before)}' and '{redact_override(word)}', "
-                "expected one of them."
-            )
-        known[key] = (word, override.is_sweep_override())
-    _check_sweep(flags, plain)
-
-
-def _check_sweep(flags: Sequence[str], plain: Sequence[str]) -> None:
-    """Checks that a sweep's settings have a sweep, which an experiment may bring."""
-    given = [word.lstrip("+").partition("=") for word in plain]
-    chosen = [value for key, _, value in given if key == "sweep"]
-    if [value for value in chosen if value.strip().lower() in ("null", "")]:
-        raise UserError("sweep: received null, expected a search space such as sweep=optuna.")
-    settings = [key for key, _, _ in given if key.startswith("sweep.")]
-    if chosen or not settings:
-        return
-    experiments = [value.split(",")[0] for key, _, value in given if key == "experiment"]
-    words = [f"experiment={name}" for name in experiments]
-    if all(config.is_sweep(word, _own_folder(flags)) is False for word in words):
-        raise config.without_sweep(settings[0])
-
-
-def _own_folder(flags: Sequence[str]) -> str | None:
+def own_folder(flags: Sequence[str]) -> str | None:
+    """Returns the folder of `--config-dir`."""
     return value_of(flags, "--config-dir", "-cd")
 
 
-def check_sweep_file(flags: Sequence[str], plain: Sequence[str]) -> None:
+def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> None:
     """Checks that a file of the user's own makes a sweep at all.
 
     Raises:
         UserError: it does not begin with what makes one; Hydra would train one run.
     """
-    word = next(word for word in plain if word.lstrip("+").startswith("sweep="))
-    name = word.partition("=")[2]
-    if name == "optuna" or any(word.startswith("hydra") for word in plain):
+    name = next(one.written for one in overrides if one.key == "sweep")
+    if name == "optuna" or any(one.top == "hydra" for one in overrides):
         return
-    if config.is_sweep(f"sweep={name}", _own_folder(flags)) is False:
+    if is_sweep(f"sweep={name}", own_folder(flags)) is False:
         raise UserError(
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
             "begin with defaults: [optuna, _self_]."

@@ -1,0 +1,30 @@
+"""One run, from its overrides to the result on the screen; also what `samerun.train` is."""
+
+from samerun.launch.job import (
+    Job,
+    check,
+    compose,
+    make_folder,
+    needs_hydra,
+    parse_task,
+    run_task,
+    train,
+)
+from samerun.launch.overrides import check_overrides
+from samerun.launch.run import command_of, resume_run, run_one, show_end
+
+__all__ = [
+    "Job",
+    "check",
+    "check_overrides",
+    "command_of",
+    "compose",
+    "make_folder",
+    "needs_hydra",
+    "parse_task",
+    "resume_run",
+    "run_one",
+    "run_task",
+    "show_end",
+    "train",
+]

@@ -1,0 +1,159 @@
+"""From overrides to a checked config and the folder of its run, as Hydra would make it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from samerun import config
+from samerun.config.composition import compose_with_hydra, without_hydra
+from samerun.config.messages import translated
+from samerun.config.secrets import hide_secrets, safe_yaml
+from samerun.errors import UserError
+from samerun.launch.overrides import check_overrides
+from samerun.launch.run import run_one
+from samerun.redaction import redact_override
+
+if TYPE_CHECKING:
+    from samerun.result import Result
+    from samerun.tracking import StoredRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run that is composed and checked.
+
+    Args:
+        composition: its config.
+        node: all that Hydra composed, with Hydra's own settings under `hydra`.
+    """
+
+    composition: config.Composition
+    node: DictConfig
+
+
+def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
+    """Trains one run, exactly as `samerun train OVERRIDES` does.
+
+    Args:
+        overrides: such as `["model=mlp", "training.epochs=5"]`.
+
+    Returns:
+        The result; or the run in the store, where `tracking.if_exists` found the same one.
+
+    Raises:
+        UserError: an override is not understood, or the data does not fit.
+    """
+    given = check_overrides(overrides)
+    if any(one.key == "sweep" for one in given):
+        raise UserError("sweep: chooses the values of many runs, expected samerun train -m … .")
+    job = compose([one.text for one in given])
+    return run_one(job.composition, make_folder(job))
+
+
+def compose(overrides: Sequence[str]) -> Job:
+    """Composes, parses and checks a run, once; nothing is written.
+
+    Args:
+        overrides: checked ones.
+
+    Raises:
+        UserError: an override is not understood, or the config does not fit its data set.
+    """
+    from samerun import tracking
+
+    composition, node = compose_with_hydra(overrides)
+    check(composition)
+    tracking.resolve_uri(composition.config.tracking.uri)
+    return Job(composition=composition, node=node)
+
+
+def check(composition: config.Composition) -> config.Composition:
+    """Checks a config against its data set, which is described without loading TensorFlow.
+
+    Raises:
+        UserError: they do not fit, or the data set cannot be downloaded.
+    """
+    from samerun import data
+
+    config.check(composition.config, data.describe(composition.config.dataset))
+    data.check_download(composition.config.dataset)
+    return composition
+
+
+def needs_hydra(job: Job) -> bool:
+    """Whether a config file sets what only Hydra itself does: change the folder, call back, log."""
+    hydra = job.node.hydra
+    settings = (hydra.job.chdir, hydra.job.env_set, hydra.callbacks, hydra.verbose)
+    logs = OmegaConf.select(hydra, "job_logging.root")
+    return hydra.mode is RunMode.MULTIRUN or any(settings) or logs is not None
+
+
+def make_folder(job: Job) -> Path:
+    """Makes the folder `hydra.run.dir`, with the files that Hydra writes into `.hydra/`.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    node = job.node
+    try:
+        folder = Path(node.hydra.run.dir).absolute()
+        with open_dict(node.hydra):
+            node.hydra.mode = RunMode.RUN
+            node.hydra.runtime.output_dir = str(folder)
+        HydraConfig.instance().set_config(node)  # for the user's own code
+        subfolder = node.hydra.output_subdir
+    except OmegaConfBaseException as error:
+        raise translated(error) from error
+    overrides = [redact_override(word) for word in node.hydra.overrides.task]
+    files = {
+        "config.yaml": safe_yaml(without_hydra(node)),
+        "hydra.yaml": safe_yaml(OmegaConf.masked_copy(node, "hydra")),
+        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(overrides)),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if subfolder is not None:
+            folder.joinpath(subfolder).mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                folder.joinpath(subfolder, name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise no_folder(error) from error
+    return folder
+
+
+def no_folder(error: OSError) -> UserError:
+    """Returns the message for a folder of a run that cannot be made."""
+    return UserError(
+        f"The folder of the run cannot be made ({Path(error.filename).absolute()}: "
+        f"{error.strerror}): work in a folder that you may write to, or name one with "
+        "hydra.run.dir=FOLDER, of a multirun hydra.sweep.dir=FOLDER."
+    )
+
+
+def parse_task(node: Any) -> tuple[config.Composition, Path]:
+    """Returns the checked config of a job that Hydra runs, and the folder that Hydra chose.
+
+    Args:
+        node: what Hydra composed.
+
+    Raises:
+        UserError: the config is not valid or does not fit its data set.
+    """
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    written = folder.joinpath(settings.output_subdir or ".hydra").glob("*.yaml")
+    for file in (Path(settings.sweep.dir, "multirun.yaml"), *written):
+        if file.is_file():
+            hide_secrets(file)
+    return check(config.parse(node, settings.overrides.task)), folder
+
+
+def run_task(node: Any) -> "Result | StoredRun":
+    """Trains what Hydra composed, in the folder that Hydra chose: a run of a multirun."""
+    return run_one(*parse_task(node))

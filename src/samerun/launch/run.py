@@ -1,0 +1,171 @@
+"""One run: from a checked config to the result on the screen."""
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samerun import config
+from samerun import tags as tag
+from samerun.config.training import IfExists
+from samerun.errors import Terminated, UserError, first_line
+from samerun.process import graceful_stop, program, quiet
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from samerun.replay.resume import Plan
+    from samerun.result import Result
+    from samerun.tracking import Run, StoredRun
+
+
+def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRun":
+    """Trains one run in the folder and shows it on the screen.
+
+    `tracking.if_exists` decides what happens if the same run is in the store already.
+
+    Args:
+        composition: a checked config.
+        folder: the run's own folder; made if missing.
+
+    Returns:
+        The result; or the run in the store, where nothing was trained.
+    """
+    from samerun import provenance, retention, tracking
+    from samerun.beginning import describe_origin
+
+    cfg = composition.config
+    with graceful_stop():
+        if cfg.tracking.if_exists is not IfExists.rerun:
+            existing = _find_existing(cfg)
+            if existing is not None:
+                return existing
+        found = provenance.collect(command_of(composition))
+        opened = tracking.open_run(
+            cfg,
+            folder,
+            name=tracking.run_name(cfg, composition.overrides),
+            describe=lambda run: describe_origin(run, composition, found),
+        )
+        with _print_resume_hint(folder), opened as run:
+            with quiet():
+                from samerun import screen, training
+            out = screen.console()
+            result = training.start(composition, run, out)
+        retention.after_success(cfg, folder)
+        show_end(composition, run, result, out)
+        return result
+
+
+def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
+    """Does what `tracking.if_exists` says with the same run, if there is one."""
+    from samerun import tracking
+    from samerun.launch import existing
+    from samerun.replay import resume
+    from samerun.replay.origin import clean
+    from samerun.user_code import targets
+
+    try:
+        runs = existing.same_runs(cfg)
+    except Exception as error:
+        if not tracking.is_unavailable(error):
+            raise
+        raise UserError(
+            f"tracking.if_exists: received '{cfg.tracking.if_exists}', but whether the same run "
+            f"exists cannot be answered while the tracking store is unavailable "
+            f"({first_line(error)}): start the store, or train without looking with "
+            "tracking.if_exists=rerun."
+        ) from error
+    done = existing.finished(runs)
+    if done is not None:
+        result = done.tags.get(tag.RESULT, "no result")
+        print(clean(f"The same run has finished: {done.name} ({done.id}): {result}", 400))
+        return done
+    existing.check_delivered(runs)
+    going_on = existing.unfinished(runs)
+    if cfg.tracking.if_exists is IfExists.skip or going_on is None:
+        return None
+    own = [target.partition(":")[0] for target in targets(cfg).values()]
+    plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)
+    return resume_run(plan)
+
+
+def resume_run(plan: "Plan") -> "Result":
+    """Goes on with a run, or forks it, and shows it on the screen.
+
+    Args:
+        plan: how.
+    """
+    from samerun.replay import resume
+    from samerun.replay.origin import clean
+
+    begun = f"{'From' if plan.is_fork else 'Going on with'} {clean(plan.run.name)}"
+    print(f"{begun} {plan.told}", flush=True)
+    with graceful_stop(), _print_resume_hint(plan.folder):
+        with quiet():
+            resume.check_data(plan)
+            from samerun import screen, training  # noqa: F401  (loads TensorFlow)
+        out = screen.console()
+        result = resume.go_on(plan, out)
+    lines = [
+        ("score", result.sentence),
+        ("run", f"{result.run_name}  {result.run_id}"),
+        ("look", _address(result.run_id, plan.uri) or f"{program()} ui"),
+    ]
+    if not plan.is_fork:
+        lines.append(("again", f"{program()} reproduce {result.run_id[:8]}"))
+    screen.show_lines(lines, out)
+    return result
+
+
+def _address(run_id: str, uri: str) -> str | None:
+    """Returns where to look at a run; a store that is unavailable by now keeps its end as it is."""
+    from samerun import tracking
+
+    with contextlib.suppress(Exception):
+        return tracking.url_of(run_id, uri=uri)
+    return None
+
+
+def command_of(composition: config.Composition) -> str:
+    """Returns the command line that trains a run with this config."""
+    return shlex.join(["samerun", "train", *composition.overrides])
+
+
+def show_end(composition: config.Composition, run: "Run", result: "Result", out: "Console") -> None:
+    """Prints the score of a run, where to open it and what repeats it."""
+    from samerun import screen
+
+    screen.show_lines(
+        [
+            ("score", result.sentence),
+            ("run", f"{run.name}  {run.id}"),
+            _look(run),
+            ("again", command_of(composition).replace("samerun", program(), 1)),
+        ],
+        out,
+    )
+
+
+def _look(run: "Run") -> tuple[str, str]:
+    """Returns where to look at a run, or what has to be done before."""
+    if run.undelivered:
+        return "sync", f"{program()} sync {run.id}  (the store does not have {run.undelivered})"
+    return "look", run.url or f"{program()} ui"
+
+
+@contextlib.contextmanager
+def _print_resume_hint(folder: Path) -> Iterator[None]:
+    """Notes on an interruption how the run is resumed, if a checkpoint was written."""
+    from samerun.tracking import is_created, run_in
+
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as error:
+        run_id = run_in(folder)
+        if run_id is not None and (folder / "checkpoints" / "last.npz").exists():
+            if not is_created(folder):
+                error.add_note(f"First deliver it with: {program()} sync {run_id}")
+            error.add_note(f"It goes on with: {program()} resume {run_id}")
+        raise

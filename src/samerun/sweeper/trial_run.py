@@ -1,0 +1,69 @@
+"""How a trial trains the run that the sweep made for it, from its last checkpoint if any."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from samerun import launch, search, tracking
+from samerun import tags as tag
+from samerun.errors import StoreUnavailable, first_line
+from samerun.process import quiet
+
+if TYPE_CHECKING:
+    from samerun.result import Result
+
+
+def train_trial(node: Any) -> "Result":
+    """Trains the trial that Hydra composed, in the folder that Hydra chose.
+
+    Args:
+        node: the composed config; its `trial` says which one it is.
+
+    Raises:
+        StoreUnavailable: a store did not answer when the trial started.
+    """
+    from samerun import retention
+    from samerun.replay import afresh
+    from samerun.replay.resume import find_state
+
+    composition, folder = launch.parse_task(node)
+    cfg = composition.config
+    assert cfg.trial is not None
+    with contextlib.ExitStack() as stack:
+        with _stores_may_be_unavailable():
+            trial = search.current_trial(cfg.trial)
+            (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
+            afresh.give_up_if_asked(stored, uri=cfg.tracking.uri)
+            state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
+            reopened = tracking.reopen_run(
+                folder,
+                run_id=stored.id,
+                uri=cfg.tracking.uri,
+                tags={tag.RESUMED: str(stored.num_resumed + 1)} if state else {},
+                take_over=True,  # the sweep knows that no other process works on it
+                patience=cfg.tracking.patience_seconds,
+            )
+            run = stack.enter_context(reopened)
+        with quiet():
+            from samerun import screen, training
+        out = screen.console()
+        command = launch.command_of(composition)
+        result = training.start(composition, run, out, command=command, state=state, trial=trial)
+    retention.after_success(cfg, folder)
+    launch.show_end(composition, run, result, out)
+    return result
+
+
+@contextlib.contextmanager
+def _stores_may_be_unavailable() -> Iterator[None]:
+    """Tells a store that does not answer from the faults of a trial.
+
+    Raises:
+        StoreUnavailable: a store does not answer.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not search.was_away(error):
+            raise
+        raise StoreUnavailable(str(error), reason=first_line(error)) from error
