@@ -19,14 +19,17 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
 
+import samerun
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, identity, search, tracking
 from samerun.cli import main
 from samerun.config.schema import available_cores
+from samerun.errors import UserError
 from samerun.search import holding
 from samerun.search.outcome import Outcome, State, write_outcome
 from samerun.sweeper import ledger, outages
 from samerun.sweeper.run import open_executor
+from samerun.sweeper.run import sweep as sweep_from_python
 from samerun.sweeper.worker import run_trial
 from support.project import until
 from support.sweeps import (
@@ -710,3 +713,42 @@ def test_hydra_1_4_finds_the_sweeper_by_its_entry_point():
     found = getattr(importlib.import_module(module), name)
     assert issubclass(found, Sweeper)
     assert SamerunSweeperConf()._target_ == f"{module}.{name}"
+
+
+def test_from_python_a_sweep_returns_what_it_found(worker, project):
+    assert samerun.sweep is sweep_from_python
+    overrides = [*BASE, *GROUPS, "sweep.n_trials=4"]
+    result = samerun.sweep(overrides, executor=worker)
+    trials = study().trials
+    assert (result.study, result.reason) == ("s", "")
+    assert result.run_ids == {int(run["samerun.trial"]): run["id"] for run in children()}
+    (best,) = result.best
+    assert best.number == study().best_trial.number
+    assert best.params == trials[best.number].params
+    assert best.values == {"validation/loss": study().best_value}
+    assert config.compose(best.overrides).config.model.dropout == best.params["model.dropout"]
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    assert result.run_id == parent["id"]
+    again = samerun.sweep(overrides, executor=worker)
+    assert again == result
+    assert len(worker.orders) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model=mlp", *SPACE], "sweep=optuna"),
+        (["sweep=optuna", *SPACE, "--cfg", "job"], "--cfg"),
+        (["sweep=optuna", "sweep.sampler=tpe,gp", *SPACE], "sweep.sampler"),
+        (["sweep=optuna", *SPACE, "trial.number=3"], "trial.number"),
+    ],
+)
+def test_from_python_a_wrong_argument_is_one_sentence(project, arguments, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        samerun.sweep(arguments)
+
+
+@pytest.mark.parametrize("arguments", [["-m", "seed=1,2"], ["sweep=optuna", *SPACE]])
+def test_training_one_run_refers_to_the_function_for_many(project, arguments):
+    with pytest.raises(UserError, match=r"samerun\.sweep"):
+        samerun.train(arguments)

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from samerun.config.messages import translated
 from samerun.config.schema import package_folder, register
 from samerun.errors import UserError
+from samerun.launch.overrides import check_overrides, hide_passwords
 
 
 @contextlib.contextmanager
@@ -34,7 +35,8 @@ def compose_sweep(
     Raises:
         UserError: an argument is not understood, or there is no sweep among them.
     """
-    overrides, config_dir = _parse_flags(arguments)
+    given, config_dir = _parse_flags(arguments)
+    overrides = hide_passwords(check_overrides(given, config_dir=config_dir))
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_folder("conf")), version_base="1.3", job_name="samerun"):
