@@ -14,7 +14,7 @@ from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.tables import Missing, TargetType
 from samerun.data.encoding import Columns, measure
 from samerun.data.fingerprint import num_leaked
-from samerun.data.preprocessing import from_dict
+from samerun.data.restore import from_dict
 from samerun.data.source import Split
 from samerun.errors import UserError
 
