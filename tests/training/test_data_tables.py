@@ -14,7 +14,7 @@ from samerun.config.datasets import Missing, Normalization, TargetType
 from samerun.data.content import num_leaked
 from samerun.data.encoding import Columns, measure
 from samerun.data.outline import Split
-from samerun.data.preprocessing import from_dict
+from samerun.data.restore import from_dict
 from samerun.errors import UserError
 
 
