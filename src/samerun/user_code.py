@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from samerun.config.datasets import CustomDataset
-from samerun.config.models import CustomModel
+from samerun.config.datasets.images import CustomDataset
+from samerun.config.models.custom import CustomModel
 from samerun.config.root import Config
 from samerun.errors import UserError
 

@@ -24,11 +24,12 @@ import numpy as np
 
 from samerun import config, data
 from samerun.checkpoints import read
-from samerun.cli.arguments import check_flags, check_words, parted
-from samerun.cli.train_command import combinations
+from samerun.cli.arguments import check_flags, parted
+from samerun.config.overrides import combinations
 from samerun.config.stored import changed
 from samerun.data.image_files import PNG, damage
 from samerun.errors import UserError
+from samerun.launch.overrides import check_overrides
 from samerun.replay import origin
 
 KEYS = [
@@ -97,9 +98,9 @@ def overrides(rng: random.Random, folder: Path, stored: str) -> None:
         changed(stored, words)
         return
     flags, plain = parted(words + (["-m"] if rng.random() < 0.3 else []))
-    check_words(flags, plain)
+    given = check_overrides(plain)
     check_flags(flags)
-    for number, combination in enumerate(combinations([*plain, *flags])):
+    for number, combination in enumerate(combinations(given) if flags else [plain]):
         if number < 2 and not any("hydra" in one for one in combination):
             config.compose(combination)
 

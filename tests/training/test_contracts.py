@@ -6,22 +6,15 @@ import functools
 import keras
 import numpy as np
 import pytest
-from test_contracts_datasets import SMALL
 
 from samerun import config, models, objectives
 from samerun.config import DataSpec, Layout, Task
-from samerun.config.models import (
-    MODELS,
-    Activation,
-    CustomModel,
-    Forecaster,
-    Gru,
-    Initializer,
-    LanguageModel,
-    Lstm,
-    SimpleRnn,
-)
+from samerun.config.models import MODELS
+from samerun.config.models.base import Activation, Initializer
+from samerun.config.models.custom import CustomModel
+from samerun.config.models.sequences import Forecaster, Gru, LanguageModel, Lstm, SimpleRnn
 from samerun.errors import UserError
+from support.kinds import check_fitting, small_model
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
 SHAPES = {
@@ -78,7 +71,7 @@ STRANGERS = [
 
 @functools.cache
 def config_of(kind):
-    return config.compose([f"model={kind.kind}", *SMALL[kind.kind]]).config
+    return config.compose(small_model(kind)).config
 
 
 def changed(kind, **settings):
@@ -201,9 +194,10 @@ def test_a_model_that_does_not_fit_is_refused_with_those_that_do(kind, spec):
         config.check(cfg, dataclasses.replace(spec, num_train=1000, num_validation=10))
 
 
-def test_every_data_has_a_model():
-    for spec in SPECS:
-        assert [kind for kind in KINDS if kind.refusal(spec) is None]
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.layout}-{spec.task}")
+def test_every_data_has_its_models(spec):
+    assert [kind for kind in KINDS if kind.refusal(spec) is None]
+    check_fitting(spec)
 
 
 # ---- what only one of them does

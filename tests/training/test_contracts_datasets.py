@@ -12,88 +12,17 @@ import pytest
 
 from samerun import config, data
 from samerun.config import Task
-from samerun.config.datasets import DATASETS
-from samerun.config.models import MODELS, CustomModel
+from samerun.config.models import MODELS
+from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError
+from support.kinds import EXAMPLES, dataset_of, fitting, small_model
 
-SMALL = {
-    "mlp": ["model.units=[4]"],
-    "cnn": ["model.filters=[2,3]", "model.dense_units=[4]", "model.batch_norm=true"],
-    "cnn1d": ["model.filters=[3,2]", "model.dense_units=[4]"],
-    "cnn_rnn": ["model.filters=[2]", "model.units=3"],
-    "conv_lstm": ["model.filters=[2]", "model.dense_units=[4]"],
-    "parallel_lstm": ["model.branch_units=[3,2]"],
-    "simple_rnn": ["model.units=[4,3]"],
-    "lstm": ["model.units=[3]", "model.bidirectional=true"],
-    "gru": ["model.units=[3]", "model.mask_padding=true", "model.dense_units=[4]"],
-    "language_model": ["model.units=[4]"],
-    "forecaster": ["model.units=[4,3]"],
-    "lenet5": [],
-    "custom": ["model.target=own_code:build"],
-}
-"""Words that make each model small, so that a step takes a tenth of a second."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """A data set in small: the words that name it, and the models that fit it besides one's own."""
-
-    words: str
-    models: str
-
-    @property
-    def kind(self):
-        return self.words.split()[0]
-
-    @property
-    def fitting(self):
-        return {*self.models.split(), "custom"}
-
-
-IMAGES = "mlp cnn lenet5"
-TEXTS = "cnn1d simple_rnn lstm gru parallel_lstm"
-ROWS = f"mlp {TEXTS}"
-SERIES = f"{ROWS} forecaster"
-VIDEOS = "mlp cnn_rnn conv_lstm"
-EXAMPLES = {
-    "digits": Example("digits", IMAGES),
-    "digits_rows": Example("digits view=rows", ROWS),
-    "moving_digits": Example("moving_digits frames=3 side=9", VIDEOS),
-    "moving_digits_of_digits": Example("moving_digits label=digit frames=3 side=9", VIDEOS),
-    "google_stock": Example("google_stock window=5", SERIES),
-    "google_stock_horizon": Example("google_stock window=5 horizon=3 features=[open]", SERIES),
-    "diabetes": Example("diabetes", "mlp"),
-    "diabetes_features": Example("diabetes features=[bmi,bp,s5]", "mlp"),
-    "python_docs": Example("python_docs context_length=6", "language_model"),
-    "python_docs_characters": Example(
-        "python_docs level=character context_length=6", "language_model"
-    ),
-    "python_docstrings": Example("python_docstrings max_length=6", TEXTS),
-    "python_docstrings_binary": Example("python_docstrings binary=true max_length=6", TEXTS),
-    "mnist": Example("mnist", IMAGES),
-    "mnist_rows": Example("mnist view=rows", ROWS),
-    "fashion_mnist": Example("fashion_mnist", IMAGES),
-    "cifar10": Example("cifar10", IMAGES),
-    "cifar100": Example("cifar100", IMAGES),
-    "imdb": Example("imdb", TEXTS),
-    "reuters": Example("reuters", TEXTS),
-    "image_folder": Example("image_folder path=pictures height=8 width=8", IMAGES),
-    "text_folder": Example("text_folder path=texts max_length=6", TEXTS),
-    "text_csv": Example("text_csv path=texts.csv max_length=6", TEXTS),
-    "table_csv": Example("table_csv path=table.csv target=price", "mlp"),
-    "table_csv_classes": Example("table_csv path=table.csv target=town", "mlp"),
-    "series_csv": Example("series_csv path=series.csv target=sales window=5", SERIES),
-    "npz_images": Example("npz path=images.npz", IMAGES),
-    "npz_videos": Example("npz path=videos.npz", VIDEOS),
-    "npz_table": Example("npz path=table.npz", "mlp"),
-    "custom": Example("custom target=own_code:load", "mlp"),
-}
 DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"}
 PAIRS = [
     pytest.param(name, kind, id=f"{name}-{kind.kind}")
     for name, example in EXAMPLES.items()
     for kind in MODELS
-    if kind.kind in example.fitting and example.kind not in DOWNLOADED
+    if example.is_for(kind) and example.kind not in DOWNLOADED
 ]
 OWN_CODE = """
 import numpy as np
@@ -167,16 +96,8 @@ def here(files, monkeypatch):
 
 
 @functools.cache
-def dataset_of(name):
-    kind, *words = EXAMPLES[name].words.split()
-    words += ["batch_size=4", "limit=8"]  # of each split
-    cfg = config.compose([f"dataset={kind}", *(f"dataset.{word}" for word in words)])
-    return cfg.config.dataset
-
-
-@functools.cache
 def model_of(kind):
-    words = [f"model={kind.kind}", *SMALL[kind.kind]]
+    words = small_model(kind)
     if kind is not CustomModel:
         words.append("model.activation=tanh")  # of so few ReLUs all may be dead from the start
     return config.compose(words).config
@@ -186,24 +107,21 @@ def config_of(name, kind):
     return dataclasses.replace(model_of(kind), dataset=dataset_of(name))
 
 
-def test_every_kind_of_data_set_is_in_the_table():
-    assert {example.kind for example in EXAMPLES.values()} == {kind.kind for kind in DATASETS}
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_each_model_takes_a_data_set_or_is_refused_with_those_that_do(name, here):
-    fitting = EXAMPLES[name].fitting
     spec = data.describe(dataset_of(name))
+    assert (spec.layout, spec.task) == (EXAMPLES[name].layout, EXAMPLES[name].task)
+    able = fitting(spec)
     for kind in MODELS:
         cfg = config_of(name, kind)
-        if kind.kind in fitting:
+        if kind.kind in able:
             config.check(cfg, spec)
             continue
         with pytest.raises(UserError) as caught:
             config.check(cfg, spec)
         refused, named = str(caught.value).split(". Models that can: ")
         assert refused.startswith(f"model={kind.kind} cannot take dataset={EXAMPLES[name].kind}: ")
-        assert set(named.rstrip(".").replace(" and ", ", ").split(", ")) == fitting
+        assert set(named.rstrip(".").replace(" and ", ", ").split(", ")) == able
         assert "\n" not in str(caught.value)
 
 

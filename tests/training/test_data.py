@@ -10,7 +10,8 @@ import pytest
 
 from samerun import data
 from samerun.config import Layout, Task, compose
-from samerun.config.datasets import DATASETS, Dataset, Normalization
+from samerun.config.datasets import DATASETS, Dataset
+from samerun.config.datasets.base import Normalization
 from samerun.data.splits import check_can_stratify, split_indices
 from samerun.errors import UserError
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from samerun import data
 from samerun.config import Layout, Task, compose
-from samerun.config.datasets import Normalization
+from samerun.config.datasets.base import Normalization
 from samerun.data.image_files import damage
 from samerun.errors import UserError
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from samerun import data
 from samerun.config import compose
-from samerun.config.datasets import Augmentation, Dataset
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Augmentation
 from samerun.data.augmentation import augment, draws
 
 NONE = {

@@ -7,7 +7,7 @@ import pytest
 
 from samerun import data
 from samerun.config import Layout, Task, compose
-from samerun.config.datasets import Normalization
+from samerun.config.datasets.base import Normalization
 from samerun.data import series
 from samerun.data.splits import contiguous, window_starts
 from samerun.errors import UserError

@@ -10,7 +10,8 @@ import pytest
 
 from samerun import data
 from samerun.config import Layout, Task, compose
-from samerun.config.datasets import Missing, Normalization, TargetType
+from samerun.config.datasets.base import Normalization
+from samerun.config.datasets.tables import Missing, TargetType
 from samerun.data.content import num_leaked
 from samerun.data.encoding import Columns, measure
 from samerun.data.outline import Split

@@ -11,7 +11,7 @@ import pytest
 
 from samerun import data
 from samerun.config import Layout, Task, compose
-from samerun.config.datasets import Level, Side
+from samerun.config.datasets.base import Level, Side
 from samerun.data import corpus, docstrings
 from samerun.data.preprocessing import Scaling, Tokenization
 from samerun.data.restore import from_dict

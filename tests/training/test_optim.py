@@ -158,6 +158,27 @@ def test_every_kind_has_a_builder():
     assert set(optim.OPTIMIZERS) == set(OPTIMIZERS)
 
 
+@pytest.mark.parametrize("kind", [kind.kind for kind in SCHEDULES])
+def test_every_schedule_keeps_its_contract(kind):
+    """With the values of its file: a rise from 0 while it warms up, then rates that are finite."""
+    cold = optim.curve(sgd(), default_of("schedule", kind), STEPS_PER_EPOCH, EPOCHS)
+    assert cold.shape == (STEPS_PER_EPOCH * EPOCHS,)
+    assert np.isfinite(cold).all()
+    assert (cold >= 0).all()
+    assert cold.max() > 0
+    warm = optim.curve(sgd(), schedule_of(kind, warmup_epochs=1.0), STEPS_PER_EPOCH, EPOCHS)
+    np.testing.assert_allclose(
+        warm[:STEPS_PER_EPOCH],
+        np.linspace(0, warm[STEPS_PER_EPOCH], STEPS_PER_EPOCH, endpoint=False),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    rate = optim.schedule(schedule_of(kind, warmup_epochs=1.0), RATE, STEPS_PER_EPOCH, EPOCHS)
+    restored = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))
+    for step in (0, 3, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH + 1):
+        assert float(rate(step)) == float(restored(step))
+
+
 @pytest.mark.parametrize("warmup", [0.0, 1.0, 0.75], ids=["cold", "one-epoch", "three-quarters"])
 @pytest.mark.parametrize(("kind", "fields", "shape"), SHAPES)
 def test_a_schedule_equals_its_formula_at_every_step(kind, fields, shape, warmup):

@@ -20,12 +20,13 @@ from omegaconf import OmegaConf
 
 from samerun import config, search
 from samerun.config.composition import parse_sweep
+from samerun.config.overrides import parse_override
 from samerun.config.samplers import Sampler
 from samerun.config.schema import GROUPS, package_folder
 from samerun.config.stored import changed as changed_stored
 from samerun.errors import UserError
 from samerun.search.domains import Categorical, Dimension, Numeric, exact
-from samerun.search.grammar import FieldType, entry_space, understood
+from samerun.search.grammar import FieldType, entry_space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 settings.register_profile(
@@ -179,7 +180,7 @@ KINDS = st.sampled_from(["any", "real", "whole"])
 
 def read(word, kind="any"):
     """The space of one word of the command line."""
-    return entry_space(understood(word, "key"), "key", FieldType(kind=kind), lambda group: ())
+    return entry_space(parse_override(word, "key"), "key", FieldType(kind=kind), lambda group: ())
 
 
 @settings(FIXED, max_examples=300)
@@ -305,7 +306,7 @@ def check_drawn(entry, value):
         assert not space.is_int or int(value) == value
     assert space.read(space.word(value)) == value
     word = f"{entry.key}={space.word(value)}"
-    written = understood(word, word).value()
+    written = parse_override(word).value
     assert written == value or str(written) == str(value)
 
 
@@ -323,8 +324,8 @@ def only_sentences():
 @given(st.text(max_size=30), st.sampled_from(["model.dropout=", "seed=", "+tracking.tags.x=", ""]))
 def test_any_word_is_understood_or_refused_in_one_sentence(text, key):
     with only_sentences():
-        found = understood(key + text, "key")
-        if found.is_sweep_override():
+        found = parse_override(key + text, "key")
+        if found.is_sweep:
             entry_space(found, "key", FieldType(kind="real"), lambda group: ["a", "b"])
 
 
@@ -335,8 +336,8 @@ GRAMMAR = "(),[]{}=:+-.~'\"\\ \t$*@/!%&|<>0123456789eEnaif" + "rangeintervalchoi
 @given(st.text(GRAMMAR, max_size=25))
 def test_words_made_of_the_grammars_own_signs_never_end_in_a_traceback(text):
     with only_sentences():
-        found = understood(f"optimizer.learning_rate={text}", "key")
-        if found.is_sweep_override():
+        found = parse_override(f"optimizer.learning_rate={text}", "key")
+        if found.is_sweep:
             space = entry_space(found, "key", FieldType(kind="any"), lambda group: ["a", "b"])
             assert space.num_points is None or space.num_points > 0
 

@@ -54,10 +54,10 @@ BAD = {
     "a space of another model": (["-m", "sweep=pareto", "model=mlp"], "no such key with model=mlp"),
     "no key": ([*SWEEP, "=3"], "expected KEY=VALUE"),
     "no value": ([*SWEEP, "model.dropout"], "'model.dropout', expected KEY=VALUE"),
-    "spaces": ([*SWEEP, "model.dropout", "=", "1,2"], "no space at the equals sign"),
+    "spaces": ([*SWEEP, "model.dropout", "=", "1,2"], "expected KEY=VALUE"),
     "a space after a comma": (
         [*SWEEP, "model.dropout=0.1,", "0.2"],
-        "received '0.1,', expected a value, or a space such as a,b",
+        "received '0.1,', expected a value, or a search space such as a,b",
     ),
     "how to put it right": ([*SWEEP, "model.dropout=0.1,", "0.2"], "with no space after a comma."),
     "curly quotes": ([*SWEEP, "model.dropout=“0.1,0.2”"], "in straight quotes"),
@@ -84,7 +84,7 @@ SLIPS += ["(0,0.5)", "interval(a,b)", "interval(0,0.6", "interval[0,1]", "range(
 @pytest.mark.parametrize("space", SLIPS)
 @pytest.mark.parametrize("first", [SWEEP, ("-m",), ()], ids=["sweep", "multirun", "run"])
 def test_a_slip_in_a_space_names_what_was_received(project, capsys, first, space):
-    said = f"model.dropout: received '{space}', expected a value, or a space such as a,b"
+    said = f"model.dropout: received '{space}', expected a value, or a search space such as a,b"
     refused(capsys, [*first, f"model.dropout={space}"], said)
 
 

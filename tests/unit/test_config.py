@@ -8,7 +8,7 @@ import pytest
 
 from samerun import config
 from samerun.config import DataSpec, Layout, Task
-from samerun.config.models import Mlp
+from samerun.config.models.images import Mlp
 from samerun.config.older import as_written_then
 from samerun.config.stored import changed
 from samerun.errors import UserError

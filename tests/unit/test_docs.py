@@ -1,6 +1,7 @@
 """The documentation is true: links resolve, the tree is the disk's, the commands compose."""
 
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from test_configs import composed_sweep
 
 import samerun
 from samerun import config, search
+from samerun.config.overrides import combinations, parse_overrides
 from samerun.config.schema import GROUPS, options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,14 +37,16 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page, monkeypatch):
     monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
-    from samerun.cli.train_command import combinations, taken
+    from samerun.cli.arguments import parted
+    from samerun.cli.train_command import taken
 
     for words in commands(page.read_text()):
         if any(word.startswith("sweep") for word in words):
             assert_sweep(words)
             continue
-        plain, _ = taken(words, "--schedule-plot")
-        for combination in combinations(plain):
+        rest, _ = taken(words, "--schedule-plot")
+        _, plain = parted(rest)
+        for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 
 
@@ -52,6 +56,11 @@ def assert_sweep(words):
     plain = [word for word in words if not word.startswith(("-", "sweep"))]
     if settings.params or any("," in word for word in plain):
         search.parse_space(plain, settings.params)
+
+
+def test_readme_has_the_present_table_of_options():
+    options = runpy.run_path(str(ROOT / "docs" / "options.py"))
+    assert options["updated"](README) == README, "run `make gallery`"
 
 
 def test_readme_names_every_option_of_every_group():

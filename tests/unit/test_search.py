@@ -323,7 +323,11 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         (["model.dropout=shuffle(0.1,0.2)"], {}, "leave out shuffle and sort"),
         (["model.activation=sort(relu,tanh)"], {}, "leave out shuffle and sort"),
         (["model.activation=interval(1,5)"], {}, "this key takes no number"),
-        (["model.dropout=interval(0"], {}, "received 'interval(0', expected a value, or a space"),
+        (
+            ["model.dropout=interval(0"],
+            {},
+            "received 'interval(0', expected a value, or a search space",
+        ),
         (["model.dropout=interval(0)"], {}, "received 'interval(0)', expected"),
         (["model.dropout"], {}, "received 'model.dropout', expected KEY=VALUE"),
         (["schedule=constant,cosin"], {}, "received 'cosin', expected one of"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from samerun.config.composition import is_sweep
+from samerun.config.overrides import Override
 from samerun.errors import UserError, nearest
 
 _WITH_VALUE = {
@@ -96,15 +97,14 @@ def own_folder(flags: Sequence[str]) -> str | None:
     return value_of(flags, "--config-dir", "-cd")
 
 
-def check_sweep_file(flags: Sequence[str], plain: Sequence[str]) -> None:
+def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> None:
     """Checks that a file of the user's own makes a sweep at all.
 
     Raises:
         UserError: it does not begin with what makes one; Hydra would train one run.
     """
-    word = next(word for word in plain if word.lstrip("+").startswith("sweep="))
-    name = word.partition("=")[2]
-    if name == "optuna" or any(word.startswith("hydra") for word in plain):
+    name = next(one.written for one in overrides if one.key == "sweep")
+    if name == "optuna" or any(one.top == "hydra" for one in overrides):
         return
     if is_sweep(f"sweep={name}", own_folder(flags)) is False:
         raise UserError(

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from samerun.config.overrides import parse_overrides
 from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
@@ -93,9 +94,11 @@ def _without_store(changes: list[str]) -> list[str]:
     for word in changes:
         if "=" not in word:
             raise UserError(f"'{word}': expected a change such as training.intra_op_threads=1.")
-        if word.startswith("tracking.uri="):
-            os.environ["MLFLOW_TRACKING_URI"] = word.partition("=")[2]
-    return [word for word in changes if not word.startswith("tracking.uri=")]
+    given = parse_overrides(changes)
+    for override in given:
+        if override.key == "tracking.uri":
+            os.environ["MLFLOW_TRACKING_URI"] = str(override.value)
+    return [one.text for one in given if one.key != "tracking.uri"]
 
 
 def _reproduce_parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from samerun.config.overrides import parse_overrides
 from samerun.errors import UserError
 
 
@@ -17,7 +18,8 @@ def resume_command(words: list[str]) -> int:
     if len(ids) != 1:
         received = " ".join(ids) or "none"
         raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
-    uri = next((w.partition("=")[2] for w in changes if w.startswith("tracking.uri=")), None)
+    given = parse_overrides(changes)
+    uri = next((str(one.value) for one in given if one.key == "tracking.uri"), None)
     (run,) = tracking.find_runs(ids, uri=uri)
     own = tracking.folder_of(run, uri=uri)
     if run.status == "RUNNING" and own is not None:

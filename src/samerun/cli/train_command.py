@@ -1,6 +1,5 @@
 """`samerun train`: Hydra composes, and every run is checked before the first one starts."""
 
-import itertools
 import math
 import os
 import sys
@@ -20,14 +19,14 @@ from samerun.cli.arguments import (
     parted,
 )
 from samerun.config.messages import translated
+from samerun.config.overrides import Override, combinations, parse_overrides
 from samerun.config.schema import GROUPS, options, package_folder, register
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError
 from samerun.experiments import expand
 from samerun.launch.job import no_folder
 from samerun.launch.overrides import check_overrides
 from samerun.process import quiet
 from samerun.redaction import redact
-from samerun.search.grammar import understood
 
 if TYPE_CHECKING:
     from samerun.result import Result
@@ -54,9 +53,6 @@ Every key stands with its explanation in {folder}/GROUP/OPTION.yaml.
 """
 
 
-_MOST_RUNS = 100_000
-
-
 def train_help() -> str:
     """Returns the help of `samerun train`, with every group and its options."""
     groups = [*GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
@@ -72,19 +68,20 @@ def train_command(words: list[str]) -> int:
         return 0
     if "--hydra-help" in words:
         return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
-    words, plot = taken(without_password(expand(words)), "--schedule-plot")
+    words, plot = taken(expand(words), "--schedule-plot")
     flags, plain = parted(words)
-    check_overrides(plain, config_dir=own_folder(flags))
+    overrides = check_overrides(plain, config_dir=own_folder(flags))
+    plain = hide_passwords(overrides)
     if plot is not None:
         return _plot_schedule(flags, plain, Path(plot))
     check_flags(flags)
     words = [*plain, *flags]  # argparse refuses words on both sides of a flag
-    if any(word.lstrip("+").startswith("sweep=") for word in plain):
-        return _sweep(flags, plain)
-    if _asks_hydra(flags, plain):
+    if any(one.key == "sweep" for one in overrides):
+        return _sweep(flags, overrides, words)
+    if _asks_hydra(flags, overrides):
         return hand_to_hydra(words)
     if is_multirun(flags):
-        for combination in combinations(words):
+        for combination in combinations(parse_overrides(plain)):
             launch.compose(combination)
         return hand_to_hydra(words)
     job = launch.compose(plain)
@@ -94,14 +91,14 @@ def train_command(words: list[str]) -> int:
     return 0
 
 
-def _sweep(flags: Sequence[str], plain: Sequence[str]) -> int:
+def _sweep(flags: Sequence[str], overrides: Sequence[Override], words: Sequence[str]) -> int:
     """Hands a sweep to Hydra, whose sweeper checks every branch of it before the first trial."""
     if only_looks(flags):
-        return hand_to_hydra([*plain, *flags])
+        return hand_to_hydra(words)
     if not is_multirun(flags):
         raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
-    check_sweep_file(flags, plain)
-    return hand_to_hydra([*plain, *flags])
+    check_sweep_file(flags, overrides)
+    return hand_to_hydra(words)
 
 
 def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
@@ -116,95 +113,39 @@ def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
     return words, None
 
 
-def without_password(words: Sequence[str]) -> list[str]:
-    """Returns the words with `***` where the tracking store's password stands.
+def hide_passwords(overrides: Sequence[Override]) -> list[str]:
+    """Returns the overrides as text, with `***` for the password of the tracking store.
 
-    Hydra writes the words and what it makes of them into every run's folder. The whole address goes
-    into the environment, where `tracking.resolve_uri` finds it in this process and in workers.
+    Hydra writes the overrides and what it makes of them into every run's folder. The complete
+    address goes into the environment, where `tracking.resolve_uri` finds it in this process and in
+    workers.
 
     Raises:
         UserError: there are several addresses with passwords.
     """
     safe = []
-    for word in words:
-        hidden = redact(word)
-        if hidden != word and word.lstrip("+").startswith("tracking.uri="):
-            uri = understood(word, "tracking.uri").value()
-            if not isinstance(uri, str):
+    for override in overrides:
+        hidden = redact(override.text)
+        if hidden != override.text and override.key == "tracking.uri":
+            if not isinstance(override.value, str):
                 raise UserError(
                     f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "
                     "where it holds a password."
                 )
-            os.environ["MLFLOW_TRACKING_URI"] = uri
-            word = hidden
-        safe.append(word)
+            os.environ["MLFLOW_TRACKING_URI"] = override.value
+            safe.append(hidden)
+        else:
+            safe.append(override.text)
     return safe
 
 
-def _asks_hydra(flags: Sequence[str], plain: Sequence[str]) -> bool:
+def _asks_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
     """Whether Hydra is asked for something that changes what composition means, or is no run."""
     others = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    ours = ("hydra.run.dir=", "hydra.output_subdir=")
+    ours = ("hydra.run.dir", "hydra.output_subdir")
     return bool(others) or any(
-        word.lstrip("+~").startswith(("hydra/", "hydra.")) and not word.startswith(ours)
-        for word in plain
+        one.top == "hydra" and (one.prefix or one.key not in ours) for one in overrides
     )
-
-
-def combinations(words: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the words of each run that a multirun will make, or the words themselves."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    plain = [word for word in words if not word.startswith("-")]
-    if len(plain) == len(words):
-        yield plain
-        return
-    try:
-        overrides = OverridesParser.create().parse_overrides(plain)
-    except HydraException as error:
-        raise translated(error) from error
-    for override in overrides:
-        if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(
-                f"{override.get_key_element()}: only a search can choose from an interval, "
-                "expected sweep=optuna with it."
-            )
-    choices = [
-        _choices(override) if override.is_sweep_override() else [str(override.input_line)]
-        for override in overrides
-    ]
-    num_runs = math.prod(map(len, choices))
-    if num_runs > _MOST_RUNS:
-        raise UserError(
-            f"-m: received values for {num_runs} runs, expected at most {_MOST_RUNS}: give fewer "
-            "values, or search with sweep=optuna."
-        )
-    for combination in itertools.product(*choices):
-        yield list(combination)
-
-
-def _choices(override: Any) -> list[str]:
-    """Returns the words that one word of a multirun stands for.
-
-    Raises:
-        UserError: there are too many, or Hydra's grammar has them but Hydra cannot list them.
-    """
-    from hydra.core.override_parser.types import RangeSweep
-
-    word, value = override.input_line, override.value()
-    if isinstance(value, RangeSweep):
-        start, stop, step = (number or 0 for number in (value.start, value.stop, value.step))
-        if not step or (stop - start) / step > _MOST_RUNS:
-            raise UserError(
-                f"{word}: received more than {_MOST_RUNS} values, expected fewer, such as "
-                f"{override.get_key_element()}=range(1,10)."
-            )
-    try:
-        return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
-    except Exception as error:  # what Hydra cannot write down raises several kinds
-        reason = first_line(error).rstrip(".")
-        raise UserError(f"{word}: cannot be listed ({reason}), expected plain values.") from error
 
 
 def hand_to_hydra(words: Sequence[str]) -> int:

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from samerun.config import yaml_limits
 from samerun.config.checkpoint import Checkpoint
-from samerun.config.datasets import DATASETS, Augmentation
+from samerun.config.datasets import DATASETS
+from samerun.config.datasets.base import Augmentation
 from samerun.config.models import MODELS
 from samerun.config.optimizers import OPTIMIZERS
 from samerun.config.root import Config

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,6 +11,7 @@ from yaml import YAMLError
 from samerun.config.composition import Composition, compose, literal, parse
 from samerun.config.messages import translated
 from samerun.config.older import completed
+from samerun.config.overrides import Override, parse_overrides
 from samerun.config.root import Config, as_dict, flatten
 from samerun.config.schema import options
 from samerun.errors import UserError, nearest
@@ -35,7 +34,7 @@ def changed(stored: str, words: Sequence[str] = ()) -> Composition:
         if not isinstance(node, DictConfig):
             raise UserError("The stored config is not a mapping: expected what samerun writes.")
         node = completed(node)
-        for override in OverridesParser.create().parse_overrides(list(words)):
+        for override in parse_overrides(words):
             _change(node, override)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise translated(error) from error
@@ -43,20 +42,19 @@ def changed(stored: str, words: Sequence[str] = ()) -> Composition:
 
 
 def _change(node: DictConfig, override: Override) -> None:
-    key, value = override.key_or_group.replace("/", "."), override.value()
-    word = override.input_line or key
-    if override.is_sweep_override() or override.is_delete() or override.package is not None:
+    key, value, word = override.path, override.value, str(override)
+    if override.is_sweep or override.prefix == "~" or "@" in override.key:
         raise UserError(f"'{word}' cannot be changed in a stored run: expected KEY=VALUE.")
-    if key.split(".")[0] in (*_WHOLES, "hydra", "trial"):
+    if override.top in (*_WHOLES, "hydra", "trial"):
         raise UserError(
             f"'{word}' cannot be changed in a stored run: expected single keys such as "
             "training.epochs=20, or one group such as schedule=constant."
         )
     known = [*_keys(OmegaConf.to_container(node))]
-    if key not in known and not override.is_add():
+    if key not in known and not override.prefix:
         raise UserError(f"{key}: there is no such key in the stored run.{nearest(key, known)}")
-    if isinstance(value, str) and options(override.key_or_group):
-        chosen = OmegaConf.create(as_dict(compose([word]).config))
+    if isinstance(value, str) and options(override.key):
+        chosen = OmegaConf.create(as_dict(compose([override.text]).config))
         value = OmegaConf.select(chosen, key)
     OmegaConf.update(node, key, value, merge=False, force_add=True)
 

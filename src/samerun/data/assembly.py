@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samerun.config import DataSpec, Layout, Task
-from samerun.config.datasets import Dataset, Normalization, Pictures, Scaled, ScaledTarget
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Normalization, Pictures, Scaled, ScaledTarget
 from samerun.data.content import fingerprint, num_leaked
 from samerun.data.outline import Array, Source, Split, Stream
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit

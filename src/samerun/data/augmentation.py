@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from samerun.config.datasets import Augmentation
+from samerun.config.datasets.base import Augmentation
 
 NUM_DRAWS = 6
 """Random numbers an example takes each epoch: two flips, rotation, zoom, two shifts."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Dataset, PythonDocs
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.text import PythonDocs
 from samerun.data.outline import Outline, Source, SourceKind, Split, Windows
 from samerun.data.preprocessing import Tokenization
 from samerun.data.splits import Sizes, contiguous, window_starts

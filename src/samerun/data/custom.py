@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from samerun.config.datasets import CustomDataset, Dataset
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import CustomDataset
 from samerun.data import arrays
 from samerun.data.outline import Array, Outline, Source, SourceKind
 from samerun.errors import UserError

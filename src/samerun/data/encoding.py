@@ -5,7 +5,7 @@ from typing import Any, final
 
 import numpy as np
 
-from samerun.config.datasets import Normalization
+from samerun.config.datasets.base import Normalization
 from samerun.config.spec import Layout
 from samerun.data.preprocessing import Preprocessing, Scaling, fit
 from samerun.data.splits import Array

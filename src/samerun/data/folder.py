@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Dataset, ImageFolder, Normalization
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Normalization
+from samerun.config.datasets.images import ImageFolder
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
 from samerun.data.outline import Array, Outline, Source, SourceKind, Split, Stream
 from samerun.data.preprocessing import Preprocessing, scaling_by

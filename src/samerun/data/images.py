@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import (
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import (
     Cifar10,
     Cifar100,
     Cifar100Label,
-    Dataset,
     Digits,
     FashionMnist,
     Mnist,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Dataset, Imdb, Level, Reuters, Side, Texts
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Level, Side, Texts
+from samerun.config.datasets.text import Imdb, Reuters
 from samerun.data import cache
 from samerun.data.cache import Download
 from samerun.data.outline import Array, Outline, Source, SourceKind, Split

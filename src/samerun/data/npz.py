@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samerun import archives
-from samerun.config.datasets import Dataset, Npz
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import Npz
 from samerun.data import arrays
 from samerun.data.arrays import Header
 from samerun.data.outline import Array, Outline, Source, SourceKind

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from samerun.config.datasets import Augmentation
+from samerun.config.datasets.base import Augmentation
 from samerun.data.augmentation import augment, draws
 from samerun.data.outline import Array, Windows
 from samerun.data.preprocessing import Preprocessing

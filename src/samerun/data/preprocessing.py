@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from samerun.config import Layout
-from samerun.config.datasets import Normalization, Side
+from samerun.config.datasets.base import Normalization, Side
 from samerun.data.splits import Array
 from samerun.data.vocabulary import Vocabulary, padded
 

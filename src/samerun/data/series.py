@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Dataset, GoogleStock, Series, SeriesCsv
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.series import GoogleStock, Series, SeriesCsv
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.outline import Outline, Source, SourceKind, Split, Windows
 from samerun.data.splits import Array, Sizes, contiguous, window_starts

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun.config.datasets import Dataset, RandomSplit
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import RandomSplit
 from samerun.errors import UserError
 
 Array = NDArray[Any]

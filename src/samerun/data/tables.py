@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Dataset, Diabetes, Missing, TableCsv, TargetType
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
 from samerun.data.outline import Array, Outline, Source, SourceKind, Split

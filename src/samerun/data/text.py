@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import Dataset, Level, PythonDocstrings, TextCsv, TextFolder
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Level
+from samerun.config.datasets.text import PythonDocstrings, TextCsv, TextFolder
 from samerun.data.csv_file import read_csv, read_text
 from samerun.data.docstrings import docstrings, packages
 from samerun.data.outline import Array, Outline, Source, SourceKind, Split

@@ -3,7 +3,8 @@
 import numpy as np
 
 from samerun.config import Layout, Task
-from samerun.config.datasets import ClipLabel, Dataset, MovingDigits
+from samerun.config.datasets import Dataset
+from samerun.config.datasets.images import ClipLabel, MovingDigits
 from samerun.data.class_names import TEN
 from samerun.data.images import digit_images
 from samerun.data.outline import Array, Outline, Source, SourceKind, Split

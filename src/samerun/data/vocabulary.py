@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from samerun.config.datasets import Level
+from samerun.config.datasets.base import Level
 from samerun.data.splits import Array
 from samerun.errors import UserError
 

@@ -49,9 +49,10 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     Raises:
         UserError: an override is not understood, or the data does not fit.
     """
-    if any(word.lstrip("+").startswith("sweep=") for word in overrides):
+    given = check_overrides(overrides)
+    if any(one.key == "sweep" for one in given):
         raise UserError("sweep: chooses the values of many runs, expected samerun train -m … .")
-    job = compose(check_overrides(overrides))
+    job = compose([one.text for one in given])
     return run_one(job.composition, make_folder(job))
 
 

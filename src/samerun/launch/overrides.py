@@ -1,17 +1,14 @@
 """What is wrong with overrides, before Hydra reads them."""
 
-import re
 from collections.abc import Sequence
 
 from samerun.config.composition import is_sweep
 from samerun.config.messages import without_sweep
+from samerun.config.overrides import Override, check_single_value, parse_overrides
 from samerun.errors import UserError
-from samerun.redaction import redact_override
-from samerun.search.grammar import understood
-from samerun.search.parse_space import check_one_value
 
 
-def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) -> list[str]:
+def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) -> list[Override]:
     """Checks each override by itself, and that none replaces another one that takes several values.
 
     Args:
@@ -19,41 +16,36 @@ def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) 
         config_dir: a folder of the user's own with config files.
 
     Returns:
-        The same overrides.
+        The overrides, parsed.
 
     Raises:
         UserError: the first that is wrong.
     """
-    known: dict[str, tuple[str, bool]] = {}
-    for word in overrides:
-        override = understood(word, re.split(r"[=\s]", word.lstrip("+~"))[0])
-        key = str(override.get_key_element()).lstrip("+~")
-        setting = key.partition(".")[0]
-        if setting == "trial" and word != "trial=null":
+    known: dict[str, Override] = {}
+    parsed = parse_overrides(overrides)
+    for override in parsed:
+        key = override.key
+        if override.top == "trial" and override.text != "trial=null":
             raise UserError(f"{key}: only a sweep says which trial a run is: leave it out.")
-        if setting == "sweep":
-            check_one_value(word)
-        before, does_vary = known.get(key, ("", False))
-        if before and (key == "sweep" or does_vary or override.is_sweep_override()):
-            raise UserError(
-                f"{key}: received '{redact_override(before)}' and '{redact_override(word)}', "
-                "expected one of them."
-            )
-        known[key] = (word, override.is_sweep_override())
-    _check_sweep(overrides, config_dir)
-    return list(overrides)
+        if override.top == "sweep":
+            check_single_value(override)
+        before = known.get(key)
+        if before and (key == "sweep" or before.is_sweep or override.is_sweep):
+            raise UserError(f"{key}: received '{before}' and '{override}', expected one of them.")
+        known[key] = override
+    _check_sweep(parsed, config_dir)
+    return parsed
 
 
-def _check_sweep(overrides: Sequence[str], config_dir: str | None) -> None:
+def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:
     """Checks that settings of a sweep come with a sweep, which an experiment may bring."""
-    given = [word.lstrip("+").partition("=") for word in overrides]
-    chosen = [value for key, _, value in given if key == "sweep"]
-    if [value for value in chosen if value.strip().lower() in ("null", "")]:
+    chosen = [one.written for one in overrides if one.key == "sweep"]
+    if [written for written in chosen if written.strip().lower() in ("null", "")]:
         raise UserError("sweep: received null, expected a search space such as sweep=optuna.")
-    settings = [key for key, _, _ in given if key.startswith("sweep.")]
+    settings = [one.key for one in overrides if one.key.startswith("sweep.")]
     if chosen or not settings:
         return
-    experiments = [value.split(",")[0] for key, _, value in given if key == "experiment"]
+    experiments = [one.written.split(",")[0] for one in overrides if one.key == "experiment"]
     words = [f"experiment={name}" for name in experiments]
     if all(is_sweep(word, config_dir) is False for word in words):
         raise without_sweep(settings[0])

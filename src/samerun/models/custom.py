@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun.config import DataSpec, Layout, Task
-from samerun.config.models import CustomModel, Model
+from samerun.config.models import Model
+from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 

@@ -7,7 +7,9 @@ import keras
 import tensorflow as tf
 
 from samerun.config import DataSpec, as_dict
-from samerun.config.models import Activation, Cell, Forecaster, Initializer, Model
+from samerun.config.models import Model
+from samerun.config.models.base import Activation, Initializer
+from samerun.config.models.sequences import Cell, Forecaster
 from samerun.models.hidden import dropout_layer
 from samerun.models.sequences import recurrent_layer
 

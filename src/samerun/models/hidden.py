@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from samerun.config.models import Regularised
+from samerun.config.models.base import Regularised
 
 
 def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:

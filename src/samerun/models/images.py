@@ -6,7 +6,8 @@ from typing import Any
 import keras
 
 from samerun.config import DataSpec
-from samerun.config.models import Cnn, LeNet5, Mlp, Model
+from samerun.config.models import Model
+from samerun.config.models.images import Cnn, LeNet5, Mlp
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
 

@@ -6,16 +6,16 @@ from typing import Any
 import keras
 
 from samerun.config import DataSpec, Layout
-from samerun.config.models import (
+from samerun.config.models import Model
+from samerun.config.models.base import Regularised
+from samerun.config.models.sequences import (
     Cell,
     Cnn1d,
     Embedded,
     Gru,
     LanguageModel,
     Lstm,
-    Model,
     ParallelLstm,
-    Regularised,
     SimpleRnn,
 )
 from samerun.models.head import head

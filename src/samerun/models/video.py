@@ -6,7 +6,9 @@ from typing import Any
 import keras
 
 from samerun.config import DataSpec
-from samerun.config.models import Cell, CnnRnn, ConvLstm, Model
+from samerun.config.models import Model
+from samerun.config.models.sequences import Cell
+from samerun.config.models.video import CnnRnn, ConvLstm
 from samerun.models.head import head
 from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
 from samerun.models.sequences import recurrent_layer

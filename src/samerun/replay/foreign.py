@@ -13,7 +13,8 @@ from pathlib import Path
 from samerun import data, tracking
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.config.datasets import CustomDataset
+from samerun.config.datasets.images import CustomDataset
+from samerun.config.overrides import parse_overrides
 from samerun.config.paths import paths
 from samerun.errors import UserError, listed
 from samerun.replay.origin import clean
@@ -137,8 +138,8 @@ def _is_trusted(run: StoredRun, trusted: Sequence[str], uri: str | None) -> bool
 
 def _is_named(key: str, overrides: Sequence[str]) -> bool:
     """Whether the command line gives this key, or a part of the config that holds it."""
-    typed = (word.lstrip("+").partition("=")[0].replace("/", ".") for word in overrides)
-    return any(re.match(rf"{re.escape(name)}([.\[]|$)", key) for name in typed)
+    given = parse_overrides(overrides)
+    return any(re.match(rf"{re.escape(one.path)}([.\[]|$)", key) for one in given)
 
 
 def _why_outside(value: str) -> str | None:

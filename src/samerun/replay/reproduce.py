@@ -10,8 +10,9 @@ from rich.console import Console
 from samerun import checkpoints, config, data, retention, tracking
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.config.datasets import CustomDataset
+from samerun.config.datasets.images import CustomDataset
 from samerun.config.older import as_written_then
+from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
 from samerun.config.stored import changed
 from samerun.errors import UserError
@@ -258,7 +259,7 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
     # From the start with what the run ended up with, where no override gives another value.
-    given = {word.partition("=")[0] for word in overrides}
+    given = {one.path for one in parse_overrides(overrides)}
     kept = {key: value for key, value in _EFFECTIVE.items() if key not in given}
     used = {key: effective(cfg, found.run.tags)[key] for key in kept}
     steps = used.get("training.steps_per_execution", cfg.training.steps_per_execution)

@@ -1,6 +1,7 @@
 """Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
 
 from samerun.search.holding import Hold, held
+from samerun.search.parse_space import parse_space
 from samerun.search.pruners import build_pruner, check_options
 from samerun.search.samplers import (
     build_sampler,
@@ -9,7 +10,7 @@ from samerun.search.samplers import (
     num_trials,
     sampler_notes,
 )
-from samerun.search.space import Space, distribution, parse_space
+from samerun.search.space import Space, distribution
 from samerun.search.storage import (
     STORAGE_VARIABLE,
     file_identity,

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from samerun.config.overrides import Override
 from samerun.config.root import Config
 from samerun.config.schema import GROUPS
 from samerun.search.grammar import FieldType
@@ -18,12 +19,12 @@ class Branches:
 
     Args:
         compose: makes a config out of words.
-        fixed: the words that all branches share.
+        fixed: the overrides that all branches share.
         groups: the groups that vary, with the options that each may have.
     """
 
     def __init__(
-        self, compose: Compose, fixed: Sequence[str], groups: Mapping[str, tuple[str, ...]]
+        self, compose: Compose, fixed: Sequence[Override], groups: Mapping[str, tuple[str, ...]]
     ) -> None:
         self._compose = compose
         self._fixed = list(fixed)
@@ -33,7 +34,7 @@ class Branches:
     def config(self, *words: str) -> Config:
         """Returns the config of a branch."""
         if words not in self._known:
-            self._known[words] = self._compose([*self._fixed, *words])
+            self._known[words] = self._compose([*(one.text for one in self._fixed), *words])
         return self._known[words]
 
     def chooser(self, key: str) -> str | None:
@@ -61,9 +62,9 @@ class Branches:
 
     def in_force(self, group: str) -> str | None:
         """Returns the option of a group that does not vary, if that can be told."""
-        for word in reversed(self._fixed):
-            if word.startswith(f"{group}="):
-                return word.partition("=")[2]
+        for override in reversed(self._fixed):
+            if override.key == group:
+                return override.written
         node = getattr(self.config(), group, None)
         return getattr(node, "kind", None)
 

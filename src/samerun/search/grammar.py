@@ -4,31 +4,26 @@
 """
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
     Glob,
     IntervalSweep,
-    Override,
     QuotedString,
     RangeSweep,
     Sweep,
 )
-from hydra.errors import HydraException
 
+from samerun.config.overrides import Override
 from samerun.errors import UserError, listed, nearest
-from samerun.redaction import redact_override, redact_value
 from samerun.search.domains import Categorical, Numeric, Value, exact
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-_ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
 _TAGS = {"log", "int", "float"}
 
 
@@ -45,52 +40,6 @@ class FieldType:
     allowed: Any = None
 
 
-def understood(word: str, where: str) -> Override:
-    """Returns a word of the command line as Hydra understands it.
-
-    Args:
-        word: such as `model.dropout=0.1,0.2`.
-        where: what to call it in a message.
-
-    Raises:
-        UserError: it does not.
-    """
-    key, equals, text = word.partition("=")
-    if not key or not (equals or key.startswith("~")):
-        raise UserError(
-            f"{where or word}: received '{redact_override(word)}', expected KEY=VALUE, with "
-            "no space at the equals sign."
-        )
-    try:
-        return OverridesParser.create().parse_override(word)
-    except (HydraException, ValueError) as error:
-        raise UserError(
-            f"{where}: received '{redact_value(key, text)}', expected a value, or a space such as "
-            "a,b or choice(a,b) or interval(0,0.6) or tag(log,interval(1e-5,1e-1)) or range(2,6)"
-            f"{_slip(text)}."
-        ) from error
-
-
-def _slip(text: str) -> str:
-    """Returns what to do about the two slips of typing that break a word."""
-    if any(quote in text for quote in "‘’‚‛“”„‟"):
-        return ", in straight quotes"
-    if text.rstrip().endswith(",") or text.count("(") > text.count(")"):
-        return ", with no space after a comma"
-    return ""
-
-
-def parsed(word: str, where: str) -> Override:
-    """Returns a word that a sampler is to choose from as Hydra understands it.
-
-    Raises:
-        UserError: it does not, or an order is asked for.
-    """
-    if _ORDERED.search(word.partition("=")[2]):
-        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
-    return understood(word, where)
-
-
 def entry_space(
     override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
 ) -> Categorical | Numeric:
@@ -105,7 +54,7 @@ def entry_space(
     Raises:
         UserError: there is no value in it, or none that the key takes.
     """
-    value = override.value()
+    value = override.value
     tags = value.tags if isinstance(value, Sweep) else set()
     if tags - _TAGS:
         unknown = listed(sorted(map(str, tags - _TAGS)))
@@ -127,15 +76,15 @@ def entry_space(
 def _choices(
     override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
 ) -> Categorical:
-    value = override.value()
+    value = override.value
     if isinstance(value, Glob):
-        values: list[Value] = [*value.filter(list(options(override.key_or_group)))]
+        values: list[Value] = [*value.filter(list(options(override.key)))]
         words = [str(name) for name in values]
         if not words:
-            raise UserError(f"{where}: no option of {override.key_or_group} fits the pattern.")
+            raise UserError(f"{where}: no option of {override.key} fits the pattern.")
     else:
         assert isinstance(value, ChoiceSweep)
-        found = override.sweep_string_iterator()
+        found = override.parsed.sweep_string_iterator()
         words = [{"True": "true", "False": "false"}.get(word, word) for word in found]
         values = [_value(item, word) for item, word in zip(value.list, words, strict=True)]
         words = [

@@ -1,37 +1,24 @@
 """The keys of a sweep: which vary, what each takes, and in which branches each exists."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from samerun.config import schema
 from samerun.config.composition import compose as compose_config
+from samerun.config.overrides import Override, check_single_value, parse_override
 from samerun.errors import UserError, listed, nearest
-from samerun.redaction import redact_override
 from samerun.search.conditions import Branches, Compose, path_of, together
 from samerun.search.domains import Categorical, Dimension
-from samerun.search.grammar import FieldType, entry_space, known_option, parsed
+from samerun.search.grammar import FieldType, entry_space, known_option
+from samerun.search.space import Space
 
 Options = Callable[[str], Sequence[str]]
+_ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
 _OWN = ("sweep", "hydra", "trial")  # about the sweep itself
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Swept:
-    """What a sweep varies and what it leaves as it is.
-
-    Args:
-        entries: the keys that vary: groups first, each after those that it depends on.
-        fixed: all other words, without those about the sweep itself.
-        notes: what was decided for the user, one sentence each.
-    """
-
-    entries: tuple[Dimension, ...]
-    fixed: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,24 +31,17 @@ class _Given:
 
     @property
     def key(self) -> str:
-        return str(self.override.get_key_element()).lstrip("+~")
-
-    @property
-    def is_swept(self) -> bool:
-        return bool(self.override.is_sweep_override())
-
-    def is_group(self, options: Options) -> bool:
-        return "/" in self.key or ("." not in self.key and bool(options(self.key)))
+        return self.override.key
 
 
-def read_space(
+def parse_space(
     words: Sequence[str],
     params: Mapping[str, Any],
     *,
     compose: Compose | None = None,
     options: Options | None = None,
-) -> Swept:
-    """Reads what a sweep varies.
+) -> Space:
+    """Reads what a sweep tries from the overrides of its command line and from `sweep.params`.
 
     Args:
         words: the command line's, those that vary something and those that do not.
@@ -75,15 +55,15 @@ def read_space(
     options = options or schema.options
     compose = compose or (lambda some: compose_config(some).config)
     given = _given(words, params, options)
-    fixed = [str(one.override.input_line) for one in given if not one.is_swept]
-    swept = [one for one in given if one.is_swept]
+    fixed = [one.override for one in given if not one.override.is_sweep]
+    swept = [one for one in given if one.override.is_sweep]
     if not swept:
         raise UserError(
             "sweep: received nothing to vary, expected a search space: give one such as "
             "model.dropout='interval(0,0.6)' or sweep=regularisation."
         )
     notes: list[str] = []
-    groups = {one.key: _group(one, options) for one in swept if one.is_group(options)}
+    groups = {one.key: _group(one, options) for one in swept if one.override.is_group(options)}
     branches = Branches(compose, fixed, groups)
     entries = []
     for one in swept:
@@ -92,22 +72,17 @@ def read_space(
             entries.append(_entry(one, when, branches, options, notes))
     if not entries:
         raise UserError(f"sweep: nothing varies any more: {' '.join(notes)}")
-    return Swept(entries=tuple(_ordered(entries)), fixed=tuple(fixed), notes=tuple(notes))
+    return Space(
+        entries=tuple(_ordered(entries)),
+        fixed=tuple(one.text for one in fixed),
+        notes=tuple(notes),
+    )
 
 
-def check_one_value(word: str) -> None:
-    """Checks a word about the sweep itself, of which Hydra would take no notice if it varied.
-
-    Raises:
-        UserError: it has several values.
-    """
-    override = parsed(word, word.partition("=")[0])
-    if override.is_sweep_override():
-        given = redact_override(word).partition("=")[2]
-        raise UserError(
-            f"{override.key_or_group}: received '{given}', but this is a setting of the sweep: "
-            "give one value, or a list in brackets where it takes several."
-        )
+def _check_order(override: Override, where: str) -> Override:
+    if _ORDERED.search(override.written):
+        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
+    return override
 
 
 def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) -> list[_Given]:
@@ -116,18 +91,17 @@ def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) ->
     for key, node in params.items():
         where = f"sweep.params.{key}"
         text, when = _param(node, where)
-        override = parsed(f"{key}={text}", where)
-        if when is not None and not override.is_sweep_override():  # one value, in some branches
-            override = parsed(f"{key}=choice({text})", where)
+        override = _check_order(parse_override(f"{key}={text}", where), where)
+        if when is not None and not override.is_sweep:  # one value, in some branches
+            override = parse_override(f"{key}=choice({text})", where)
         one = _Given(override=override, where=where, when=_when(when, where, options))
         by_key[one.key] = one
     for word in words:
-        override = parsed(word, word.partition("=")[0])
-        key = str(override.key_or_group)
-        if key.replace("/", ".").split(".")[0] in _OWN:
-            check_one_value(word)
+        override = parse_override(word)
+        if override.top in _OWN:
+            check_single_value(override)
             continue
-        one = _Given(override=override, where=key, when={})
+        one = _Given(override=_check_order(override, override.key), where=override.key, when={})
         before = by_key.pop(one.key, None)
         by_key[one.key] = dataclasses.replace(one, when=before.when if before else {})
     return list(by_key.values())
@@ -205,17 +179,18 @@ def _entry(
     options: Options,
     notes: list[str],
 ) -> Dimension:
-    prefix = "++" if one.override.is_force_add() else "+" * one.override.is_add()
-    if one.is_group(options):
+    if one.override.is_group(options):
         names = _group(one, options)
         when = _where_it_exists(one, when, branches, notes)[0] if "/" in one.key else when
         space = Categorical(names, names)
-        return Dimension(key=one.key, space=space, is_group=True, prefix=prefix, when=when)
+        return Dimension(
+            key=one.key, space=space, is_group=True, prefix=one.override.prefix, when=when
+        )
     when, wanted = _where_it_exists(one, when, branches, notes)
     return Dimension(
         key=one.key,
         space=entry_space(one.override, one.where, wanted, options),
-        prefix=prefix,
+        prefix=one.override.prefix,
         when=when,
     )
 

@@ -2,14 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samerun.config import Config
+from samerun.config.overrides import parse_override
 from samerun.errors import UserError, listed, nearest
 from samerun.search.domains import Categorical, Dimension, Numeric
-from samerun.search.parse_space import read_space
 
 if TYPE_CHECKING:
     import optuna
@@ -91,7 +90,7 @@ class Space:
             UserError: another key is among them, a value is not in the space, or nothing varies.
         """
         known = [entry.key for entry in self.entries]
-        fixed = [word.partition("=")[0].lstrip("+~") for word in self.fixed]
+        fixed = [parse_override(text).key for text in self.fixed]
         for key in map(str, given):
             if key not in known and key not in fixed:
                 raise UserError(
@@ -188,28 +187,6 @@ class Space:
             else:
                 words.append(f"{last if lasts.count(last) == 1 else entry.key}={text}")
         return " ".join([*words, *options])
-
-
-def parse_space(
-    words: Sequence[str],
-    params: Mapping[str, Any],
-    *,
-    compose: Callable[[Sequence[str]], Config] | None = None,
-    options: Callable[[str], Sequence[str]] | None = None,
-) -> Space:
-    """Reads what a sweep tries from the words of its command line and from `sweep.params`.
-
-    Args:
-        words: the command line's, those that vary something and those that do not.
-        params: `sweep.params`; a word replaces the entry of the same key.
-        compose: makes a config out of words; `None`: from the project's own folders.
-        options: names the options of a group; `None`: those of the project's own folders.
-
-    Raises:
-        UserError: nothing varies, or a key, space or condition is not understood.
-    """
-    swept = read_space(words, params, compose=compose, options=options)
-    return Space(entries=swept.entries, fixed=swept.fixed, notes=swept.notes)
 
 
 def distribution(space: Categorical | Numeric) -> "BaseDistribution":

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from samerun import config, search
 from samerun.config.checkpoint import Trial
 from samerun.config.messages import translated
+from samerun.config.overrides import parse_override
 from samerun.config.root import has_meaning, idle_keys
 from samerun.redaction import redact_override
 
@@ -77,7 +78,7 @@ def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) ->
     """
     setup_globals()
     # A trial is composed without `sweep=`, which chose the sweeper; Hydra 1.4 wants it to stay.
-    given = [str(word).partition("=")[0] for word in master.hydra.overrides.hydra]
+    given = [parse_override(str(word)).key for word in master.hydra.overrides.hydra]
     chosen = [f"{key}={master.hydra.runtime.choices[key]}" for key in _PLUGINS if key not in given]
     try:
         node = context.config_loader.load_sweep_config(master, [*words, *chosen])
