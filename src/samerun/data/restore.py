@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from samerun.config.datasets import Side
+from samerun.config.datasets.base import Side
 from samerun.data.encoding import table_encoding
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization
 from samerun.data.vocabulary import Vocabulary
