@@ -37,8 +37,9 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
 
-gallery: $(READY) ## write experiments/README.md from the headers of the experiments
+gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md
+	$(BIN)/python docs/options.py > /dev/null
 
 gallery-check: $(READY) ## train every experiment to its score, before a release
 	$(BIN)/pytest tests/training/test_experiments.py -m gallery -n 2

@@ -1,4 +1,4 @@
-"""Restores a preprocessing from the plain values that its `as_dict` returned."""
+"""Preprocessing from the plain values that a run stores of it, for data that come later."""
 
 from typing import Any
 
@@ -11,11 +11,13 @@ from samerun.data.vocabulary import Vocabulary
 
 
 def from_dict(values: dict[str, Any]) -> Preprocessing:
-    """Returns the preprocessing whose `as_dict` returned these values."""
+    """Returns the preprocessing that `as_dict` wrote."""
     if values["kind"] == "scaling":
-        return _scaling(values)
+        return Scaling(*(np.asarray(values[name], np.float32) for name in ("offset", "scale")))
     if values["kind"] == "table":
-        return table_encoding(values, _scaling(values["scaling"]))
+        scaling = from_dict(values["scaling"])
+        assert isinstance(scaling, Scaling)
+        return table_encoding(values, scaling)
     tokens = values["vocabulary"]
     return Tokenization(
         Vocabulary.from_dict(tokens) if tokens else None,
@@ -23,7 +25,3 @@ def from_dict(values: dict[str, Any]) -> Preprocessing:
         Side(values["padding"]),
         Side(values["truncating"]),
     )
-
-
-def _scaling(values: dict[str, Any]) -> Scaling:
-    return Scaling(*(np.asarray(values[name], np.float32) for name in ("offset", "scale")))
