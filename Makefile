@@ -4,7 +4,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-unit test-training test-system lint audit lock gallery gallery-check ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery gallery-check ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -13,6 +13,17 @@ test: test-unit test-training test-system ## run the tests, without the slow one
 
 test-unit test-training test-system: test-%: $(READY) ## one room of them
 	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n 2 $(PYTEST)
+
+test-lowest test-newest: $(READY) ## run the unit tests with the lowest or the newest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/$@
+	$(BIN)/uv pip install --quiet --python .venv/$@ --resolution $(if $(filter %lowest,$@),lowest-direct,highest) -e '.[test]'
+	.venv/$@/bin/python -m pytest tests/unit -m "not slow" -p no:cacheprovider
+
+test-wheel: $(READY) ## import every module of the built wheel in an empty environment
+	rm -rf .venv/wheels && $(BIN)/python -m build --wheel --outdir .venv/wheels . >/dev/null
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/$@
+	$(BIN)/uv pip install --quiet --python .venv/$@ .venv/wheels/*.whl
+	cd .venv/wheels && ../$@/bin/python ../../.ci/imports.py
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .
@@ -26,8 +37,9 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
 
-gallery: $(READY) ## write experiments/README.md from the headers of the experiments
+gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md
+	$(BIN)/python docs/options.py > /dev/null
 
 gallery-check: $(READY) ## train every experiment to its score, before a release
 	$(BIN)/pytest tests/training/test_experiments.py -m gallery -n 2

@@ -1,6 +1,7 @@
 """The documentation is true: links resolve, the tree is the disk's, the commands compose."""
 
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -55,6 +56,11 @@ def assert_sweep(words):
     plain = [word for word in words if not word.startswith(("-", "sweep"))]
     if settings.params or any("," in word for word in plain):
         search.parse_space(plain, settings.params)
+
+
+def test_readme_has_the_present_table_of_options():
+    options = runpy.run_path(str(ROOT / "docs" / "options.py"))
+    assert options["updated"](README) == README, "run `make gallery`"
 
 
 def test_readme_names_every_option_of_every_group():

@@ -129,3 +129,28 @@ class Wilcoxon:
 
     p_threshold: float = between(0, 1)
     startup_epochs: int = at_least(0)
+
+
+@config
+class PrunerSettings:
+    """The pruner of a sweep, with the options of each.
+
+    Args:
+        pruner: when a trial is stopped early.
+        median: options of the pruner `median`.
+        percentile: options of the pruner `percentile`.
+        successive_halving: options of the pruner `successive_halving`.
+        hyperband: options of the pruner `hyperband`.
+        patient: options of the pruner `patient`.
+        threshold: options of the pruner `threshold`.
+        wilcoxon: options of the pruner `wilcoxon`.
+    """
+
+    pruner: Pruner
+    median: Median
+    percentile: Percentile
+    successive_halving: SuccessiveHalving
+    hyperband: Hyperband
+    patient: Patient
+    threshold: Threshold
+    wilcoxon: Wilcoxon

@@ -119,3 +119,24 @@ class Nsga:
     mutation_probability: float | None = between(0, 1)
     crossover_probability: float = between(0, 1)
     swapping_probability: float = between(0, 1)
+
+
+@config
+class SamplerSettings:
+    """The sampler of a sweep, with the options of each.
+
+    Args:
+        sampler: how values are chosen.
+        tpe: options of the sampler `tpe`.
+        gp: options of the sampler `gp`.
+        cmaes: options of the sampler `cmaes`.
+        qmc: options of the sampler `qmc`.
+        nsga: options of the samplers `nsga2` and `nsga3`.
+    """
+
+    sampler: Sampler
+    tpe: Tpe
+    gp: Gp
+    cmaes: Cmaes
+    qmc: Qmc
+    nsga: Nsga

@@ -4,17 +4,8 @@ from enum import StrEnum
 from typing import Any
 
 from samerun.config.fields import a_path, above, at_least, config
-from samerun.config.pruners import (
-    Hyperband,
-    Median,
-    Patient,
-    Percentile,
-    Pruner,
-    SuccessiveHalving,
-    Threshold,
-    Wilcoxon,
-)
-from samerun.config.samplers import Cmaes, Gp, Nsga, Qmc, Sampler, Tpe
+from samerun.config.pruners import PrunerSettings
+from samerun.config.samplers import SamplerSettings
 
 
 class ObjectiveFrom(StrEnum):
@@ -130,7 +121,7 @@ class Dask:
 
 
 @config
-class Sweep:
+class Sweep(SamplerSettings, PrunerSettings):
     """A sweep: many runs, each with other values, for the best of them.
 
     Args:
@@ -151,20 +142,6 @@ class Sweep:
             `training.early_stopping.monitor`.
         objective_from: which epoch's value counts.
         direction: of the objective, which its name decides; another one than `auto` is a check.
-        sampler: how values are chosen.
-        pruner: when a trial is stopped early.
-        tpe: options of that sampler, as are `gp`, `cmaes`, `qmc` and `nsga`.
-        gp: see `tpe`.
-        cmaes: see `tpe`.
-        qmc: see `tpe`.
-        nsga: see `tpe`; of `nsga2` and `nsga3`.
-        median: options of that pruner, as are the fields of the other pruners' names.
-        percentile: see `median`.
-        successive_halving: see `median`.
-        hyperband: see `median`.
-        patient: see `median`.
-        threshold: see `median`.
-        wilcoxon: see `median`.
         trial_seconds: longest time of a trial; `null`: no limit.
         max_trials_per_worker: trials after which a worker process is replaced; `null`: never. Of a
             cluster's workers those that have a nanny, as they do by default.
@@ -186,20 +163,6 @@ class Sweep:
     objectives: list[str]
     objective_from: ObjectiveFrom
     direction: Direction
-    sampler: Sampler
-    pruner: Pruner
-    tpe: Tpe
-    gp: Gp
-    cmaes: Cmaes
-    qmc: Qmc
-    nsga: Nsga
-    median: Median
-    percentile: Percentile
-    successive_halving: SuccessiveHalving
-    hyperband: Hyperband
-    patient: Patient
-    threshold: Threshold
-    wilcoxon: Wilcoxon
     trial_seconds: float | None = above(0)
     max_trials_per_worker: int | None = above(0)
     faults: Faults
