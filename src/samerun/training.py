@@ -14,6 +14,7 @@ from rich.console import Console
 from samerun import (
     callbacks,
     checkpoints,
+    console,
     data,
     evaluation,
     logbook,
@@ -21,7 +22,6 @@ from samerun import (
     objectives,
     optim,
     provenance,
-    screen,
     throughput,
 )
 from samerun.checkpoints import State
@@ -61,7 +61,7 @@ def start(
         UserError: see `train`.
         Diverged: see `train`.
     """
-    screen.show_config(composition.config, out)
+    console.show_config(composition.config, out)
     if command is not None:
         logbook.describe_origin(run, composition, provenance.collect(command))
     return train(composition.config, run, out, state=state, trial=trial)
@@ -208,9 +208,7 @@ def fit(
     try:
         dataset, model = build(cfg, run, retries.asked)
         made = _callbacks(cfg, run, dataset, state=state, trial=trial, retries=retries)
-        bar = screen.ProgressBar(
-            cfg.training.epochs, dataset.steps_per_epoch, out, callbacks.logged_name
-        )
+        bar = callbacks.ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out)
         listed = callbacks.ResumableCallbackList(
             [*made.ordered(), bar],
             model,

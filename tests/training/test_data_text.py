@@ -13,7 +13,8 @@ from samerun import data
 from samerun.config import Layout, Task, compose
 from samerun.config.datasets.base import Level, Side
 from samerun.data import corpus, docstrings
-from samerun.data.preprocessing import Scaling, Tokenization, from_dict
+from samerun.data.preprocessing import Scaling, Tokenization
+from samerun.data.restore import from_dict
 from samerun.data.splits import split_indices
 from samerun.data.vocabulary import learn, padded, tokenize
 from samerun.errors import UserError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import samerun as package
-from samerun import cli, tracking
+from samerun import cli, levels, tracking
 from samerun.replay import comparison, verdict
 from samerun.replay.comparison import Row, State
 from samerun.replay.origin import Facts
@@ -229,14 +229,22 @@ def test_what_an_old_run_did_not_record_is_unknown():
 
 
 def test_changed_new_and_gone_files_are_named_those_that_compute_first():
-    first = {"samerun/models/cnn.py": "1", "samerun/cli/looking.py": "1", "gone.py": "1"}
-    second = {"samerun/models/cnn.py": "2", "samerun/cli/looking.py": "2", "new.py": "1"}
+    first = {"samerun/models/cnn.py": "1", "samerun/cli/x.py": "1", "gone.py": "1", "old.py": "7"}
+    second = {"samerun/models/cnn.py": "2", "samerun/cli/x.py": "2", "new.py": "2", "now.py": "7"}
     assert comparison.changed_files(first, second) == [
         "gone.py (gone)",
         "new.py (new)",
+        "old.py (moved to now.py)",
         "samerun/models/cnn.py",
-        "samerun/cli/looking.py",
+        "samerun/cli/x.py",
     ]
+
+
+def test_what_starts_stores_and_shows_a_run_cannot_change_its_result():
+    assert levels.computes("models/cnn.py")
+    assert levels.computes("a_module_of_an_older_version.py")
+    for path in ("cli/__init__.py", "logbook.py", "tracking/run.py"):
+        assert not levels.computes(path)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,75 +10,12 @@ import pytest
 import hydra_plugins.samerun_sweeper
 import samerun
 from samerun import errors
+from samerun.levels import MODULES
 
 ROOT = Path(samerun.__file__).parent
 PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
 
-LEVELS = {
-    "errors": 0,
-    "process": 1,
-    "config": 0,
-    "provenance": 0,
-    "user_code": 0,
-    "privacy": 0,
-    "redaction": 0,
-    "escaping": 0,
-    "git": 0,
-    "uncommitted": 0,
-    "archives": 0,
-    "experiments": 1,
-    "tags": 0,
-    "files": 0,
-    "determinism": 1,
-    "checkpoints": 1,
-    "data": 1,
-    "models": 1,
-    "objectives": 1,
-    "optim": 1,
-    "result": 1,
-    "search": 1,
-    "evaluation": 1,
-    "identity": 1,
-    "tracking": 1,
-    "throughput": 1,
-    "beginning": 2,
-    "callbacks": 2,
-    "events": 2,
-    "plots": 2,
-    "screen": 2,
-    "logbook": 2,
-    "retention": 2,
-    "training": 3,
-    "replay": 4,
-    "launch": 5,
-    "report": 6,
-    "sweeper": 7,
-    "cli": 8,
-    "hydra_plugins": 9,
-    "__main__": 9,
-    "__init__": 9,
-}
-WITHIN_LEVEL = {
-    ("archives", "errors"),
-    ("config", "errors"),
-    ("errors", "escaping"),
-    ("errors", "redaction"),
-    ("logbook", "beginning"),
-    ("config", "redaction"),
-    ("user_code", "config"),
-    ("config", "files"),
-    ("user_code", "errors"),
-    ("provenance", "git"),
-    ("provenance", "redaction"),
-    ("provenance", "uncommitted"),
-    ("redaction", "escaping"),
-    ("uncommitted", "escaping"),
-    ("uncommitted", "git"),
-    ("uncommitted", "redaction"),
-    ("callbacks", "optim"),
-    ("logbook", "events"),
-    ("logbook", "plots"),
-}
+LEVELS = {name: module.level for name, module in MODULES.items()} | {"hydra_plugins": 13}
 
 OWNERS = {
     "hydra": {"launch", "config", "search", "sweeper", "cli", "hydra_plugins"},
@@ -98,7 +36,6 @@ OWNERS = {
         "callbacks",
         "training",
         "throughput",
-        "screen",
         "determinism",
         "data",  # the loaders of keras.datasets
         "sweeper",  # a worker's fresh state between two trials
@@ -118,17 +55,20 @@ def module_of(path: Path) -> str:
 
 def imports(path: Path) -> set[str]:
     """Every module that the file imports, at the top or inside a function, but not for types."""
+    return {part for module, name in imported_names(path) for part in (module, name) if part}
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields each import as the module and the name out of it, both dotted."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
-    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+            yield from ((node.module, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 FILES = sorted([*ROOT.rglob("*.py"), *PLUGIN.rglob("*.py")])
@@ -140,7 +80,7 @@ def test_imports_point_down(path):
     here = module_of(path)
     others = {name.split(".")[1] for name in imports(path) if name.startswith("samerun.")}
     for other in others & set(LEVELS) - {here}:
-        down = LEVELS[other] < LEVELS[here] or (here, other) in WITHIN_LEVEL
+        down = LEVELS[other] < LEVELS[here]
         assert down, f"{here} (level {LEVELS[here]}) imports {other} (level {LEVELS[other]})"
 
 
@@ -171,7 +111,7 @@ def test_every_module_has_a_level():
 
 def test_no_file_imports_in_a_circle():
     files = {name_of(path): path for path in FILES}
-    graph = {name: at_top(path, set(files)) for name, path in files.items()}
+    graph = {name: modules_imported(path, set(files)) for name, path in files.items()}
     for start in graph:
         assert start not in reached(graph, start), f"{start} imports itself in a circle"
 
@@ -181,16 +121,11 @@ def name_of(path: Path) -> str:
     return dotted.removesuffix(".__init__")
 
 
-def at_top(path: Path, modules: set[str]) -> set[str]:
-    """Modules imported when the file itself is imported; a name out of a module is that module."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in modules else node.module for name in names}
-    return found
+def modules_imported(path: Path, modules: set[str]) -> set[str]:
+    """Files that a file imports, inside functions too; a name out of a module is that module."""
+    return {name if name in modules else module for module, name in imported_names(path)} - {
+        "samerun"
+    }
 
 
 def reached(graph: dict[str, set[str]], start: str) -> set[str]:

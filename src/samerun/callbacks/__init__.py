@@ -10,6 +10,7 @@ from samerun.callbacks.epoch_key import EpochKey
 from samerun.callbacks.naming import keras_name, logged_name
 from samerun.callbacks.nan_guard import NanGuard
 from samerun.callbacks.plateau import Plateau
+from samerun.callbacks.progress_bar import ProgressBar
 from samerun.callbacks.pruning import Pruning
 from samerun.callbacks.recorder import Recorder
 from samerun.callbacks.resumable import ResumableCallbackList

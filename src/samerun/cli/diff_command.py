@@ -7,9 +7,8 @@ import json
 def diff_command(words: list[str]) -> int:
     """Says what two runs differ in."""
     chosen = _parser().parse_args(words)
-    from rich.console import Console
-
     from samerun import tracking
+    from samerun.console import make_console
     from samerun.report import differences
 
     first, second = tracking.find_runs([chosen.first, chosen.second])
@@ -17,7 +16,7 @@ def diff_command(words: list[str]) -> int:
     if chosen.json:
         print(json.dumps(differences.as_dict(found), indent=2))
     else:
-        differences.show(found, Console(highlight=False, soft_wrap=True))
+        differences.show(found, make_console())
     return 0
 
 

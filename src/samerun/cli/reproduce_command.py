@@ -29,9 +29,9 @@ def reproduce_command(words: list[str]) -> int:
         trusted=chosen.trust,
         download=not chosen.check,
     )
-    from rich.console import Console
+    from samerun.console import make_console
 
-    out = Console(highlight=False, soft_wrap=True)
+    out = make_console()
     _show_plan(plan, out)
     if chosen.check:
         return _answer(plan, out)
@@ -51,7 +51,7 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
     with graceful_stop():
         if not (plan.recorded_code or plan.recorded_packages):
             with quiet():
-                from samerun import logbook, screen, training  # noqa: F401  (loads TensorFlow)
+                from samerun import logbook, training  # noqa: F401  (loads TensorFlow)
         found = reproduce.reproduce(plan, out, rtol=chosen.rtol)
     reproduction.write(found)
     reproduction.show(found, out)

@@ -128,25 +128,6 @@ class Tokenization(Preprocessing):
         }
 
 
-def from_dict(values: dict[str, Any]) -> Preprocessing:
-    """Returns the preprocessing that `as_dict` wrote."""
-    if values["kind"] == "scaling":
-        return Scaling(*(np.asarray(values[name], np.float32) for name in ("offset", "scale")))
-    if values["kind"] == "table":
-        from samerun.data.encoding import table_encoding  # it is made of what is defined here
-
-        scaling = from_dict(values["scaling"])
-        assert isinstance(scaling, Scaling)
-        return table_encoding(values, scaling)
-    tokens = values["vocabulary"]
-    return Tokenization(
-        Vocabulary.from_dict(tokens) if tokens else None,
-        values["length"],
-        Side(values["padding"]),
-        Side(values["truncating"]),
-    )
-
-
 def _mean_and_deviation(x: Array) -> tuple[Array, Array]:
     """Mean and standard deviation along the last axis's entries, in float64.
 

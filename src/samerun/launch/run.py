@@ -1,4 +1,4 @@
-"""One run: from a checked config to the result on the screen."""
+"""One run: from a checked config to the result on the console."""
 
 import contextlib
 import shlex
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRun":
-    """Trains one run in the folder and shows it on the screen.
+    """Trains one run in the folder and shows it on the console.
 
     `tracking.if_exists` decides what happens if the same run is in the store already.
 
@@ -50,8 +50,8 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
         )
         with _print_resume_hint(folder), opened as run:
             with quiet():
-                from samerun import screen, training
-            out = screen.console()
+                from samerun import console, training
+            out = console.make_console()
             result = training.start(composition, run, out)
         retention.after_success(cfg, folder)
         show_end(composition, run, result, out)
@@ -92,7 +92,7 @@ def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
 
 
 def resume_run(plan: "Plan") -> "Result":
-    """Goes on with a run, or forks it, and shows it on the screen.
+    """Goes on with a run, or forks it, and shows it on the console.
 
     Args:
         plan: how.
@@ -105,8 +105,8 @@ def resume_run(plan: "Plan") -> "Result":
     with graceful_stop(), _print_resume_hint(plan.folder):
         with quiet():
             resume.check_data(plan)
-            from samerun import screen, training  # noqa: F401  (loads TensorFlow)
-        out = screen.console()
+            from samerun import console, training  # noqa: F401  (loads TensorFlow)
+        out = console.make_console()
         result = resume.go_on(plan, out)
     lines = [
         ("score", result.sentence),
@@ -115,7 +115,7 @@ def resume_run(plan: "Plan") -> "Result":
     ]
     if not plan.is_fork:
         lines.append(("again", f"{program()} reproduce {result.run_id[:8]}"))
-    screen.show_lines(lines, out)
+    console.show_lines(lines, out)
     return result
 
 
@@ -135,9 +135,9 @@ def command_of(composition: config.Composition) -> str:
 
 def show_end(composition: config.Composition, run: "Run", result: "Result", out: "Console") -> None:
     """Prints the score of a run, where to open it and what repeats it."""
-    from samerun import screen
+    from samerun import console
 
-    screen.show_lines(
+    console.show_lines(
         [
             ("score", result.sentence),
             ("run", f"{run.name}  {run.id}"),

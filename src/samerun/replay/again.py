@@ -53,7 +53,7 @@ def train(request: Request) -> str:
         UserError: the store or the data is not what the config needs.
         Diverged: the loss or a metric became NaN or infinite.
     """
-    from samerun import checkpoints, config, data, screen, tracking, training
+    from samerun import checkpoints, config, data, tracking, training
 
     composition = config.Composition(
         config=config.from_yaml(request.resolved),
@@ -74,7 +74,10 @@ def train(request: Request) -> str:
             run.log_file(start, "checkpoints")
         command = shlex.join(request.command)
         if hasattr(training, "start"):
-            training.start(composition, run, screen.console(), command=command, state=state)
+            from samerun import console
+
+            out = console.make_console()
+            training.start(composition, run, out, command=command, state=state)
         else:
             _start_before(training, composition, run, command, state)
     return run.id

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from samerun import levels
 from samerun.errors import UserError
 from samerun.escaping import markdown
 from samerun.identity import PACKAGE
@@ -24,11 +25,6 @@ _PARTS = ("config", "code", "data", "threads", "environment", "machine")
 
 _SPEED_ONLY = "training.steps_per_execution"
 _MOST_NAMES = 5
-
-_NO_RESULT = tuple(
-    f"{PACKAGE}{name}"
-    for name in ("cli", "events", "plots", "replay", "report", "screen", "search", "tracking")
-)
 
 
 class State(StrEnum):
@@ -187,17 +183,36 @@ def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def changed_files(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
     """Returns the paths whose contents differ, and those that only one side has, with a mark.
 
-    The files that compute come first, those that only show or store results last.
+    Files on which a result may depend come first, those that only start, store or show runs last.
+    A file that has another path and the same content was moved. A module that was renamed and
+    edited is gone on one side and new on the other: nothing says that it is the same module.
+
+    Args:
+        first: SHA-256 of each file by its path.
+        second: the same of the other side.
     """
+    only_second = {hash_: path for path, hash_ in second.items() if path not in first}
+    moved = {
+        path: only_second[hash_]
+        for path, hash_ in first.items()
+        if path not in second and hash_ in only_second
+    }
     names = []
-    for path in sorted({*first, *second}, key=lambda path: (path.startswith(_NO_RESULT), path)):
-        if path not in second:
+    paths = {*first, *second} - set(moved.values())
+    for path in sorted(paths, key=lambda path: (not _may_compute(path), path)):
+        if path in moved:
+            names.append(f"{path} (moved to {moved[path]})")
+        elif path not in second:
             names.append(f"{path} (gone)")
         elif path not in first:
             names.append(f"{path} (new)")
         elif first[path] != second[path]:
             names.append(path)
     return [clean(name) for name in names]
+
+
+def _may_compute(path: str) -> bool:
+    return not path.startswith(PACKAGE) or levels.computes(path.removeprefix(PACKAGE))
 
 
 def _code(first: Facts, second: Facts) -> list[Row]:

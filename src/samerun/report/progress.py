@@ -22,7 +22,7 @@ _REDRAWS = 4  # a second
 def console() -> Console:
     """Returns the console of a sweep; without colours in a pipe.
 
-    Not that of `samerun.screen`, which imports Keras and never cuts a line: a live table has to.
+    Unlike that of `samerun.console` it cuts long lines: a live table has to.
     """
     return Console(highlight=False)
 

@@ -45,8 +45,8 @@ def train_trial(node: Any) -> "Result":
             )
             run = stack.enter_context(reopened)
         with quiet():
-            from samerun import screen, training
-        out = screen.console()
+            from samerun import console, training
+        out = console.make_console()
         command = launch.command_of(composition)
         result = training.start(composition, run, out, command=command, state=state, trial=trial)
     retention.after_success(cfg, folder)

@@ -1,0 +1,66 @@
+"""The console: the config of a run in short, and its result."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from samerun.config import Config, as_dict
+from samerun.config.root import idle_keys
+from samerun.redaction import redact_mapping
+
+_SHORT = ("model", "dataset", "optimizer", "schedule", "training")
+# Tracking and evaluation do not change the result.
+
+
+def make_console() -> Console:
+    """Returns a console for standard output; without colours in a pipe."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _short(node: Mapping[str, Any]) -> str:
+    """Returns a group's leaves in one line, without the empty ones, which change nothing."""
+    parts = []
+    for key, value in node.items():
+        if key == "kind" or value in (None, [], {}, False, 0, 0.0):
+            continue
+        if isinstance(value, dict):
+            inner = _short(value)
+            parts += [f"{key}({inner})"] if inner else []
+        else:
+            parts.append(f"{key}={value}" if value is not True else key)
+    return " ".join(parts)
+
+
+def show_config(cfg: Config, out: Console) -> None:
+    """Prints the config in one line a group."""
+    table = Table.grid(padding=(0, 2))
+    plain = redact_mapping(as_dict(cfg))
+    for key in idle_keys(cfg):
+        del plain["training"][key.removeprefix("training.")]
+    for group in _SHORT:
+        kind = plain[group].get("kind", "")
+        table.add_row(
+            f"[bold]{group}[/]", f"[cyan]{kind}[/]", f"[dim]{escape(_short(plain[group]))}[/]"
+        )
+    table.add_row("[bold]seed[/]", f"[cyan]{cfg.seed}[/]", "")
+    out.print(table)
+
+
+def show_lines(rows: Sequence[tuple[str, str]], out: Console) -> None:
+    """Prints a label and a text on each line."""
+    table = Table.grid(padding=(0, 2))
+    for label, text in rows:
+        table.add_row(f"[bold]{label}[/]", escape(text))
+    out.print(table)
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Returns metrics as `train loss 0.123 accuracy 0.95 · validation loss …`."""
+    splits: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        splits.setdefault(split, []).append(f"{metric} {value:.4g}")
+    return " · ".join(f"{split} {' '.join(parts)}" for split, parts in splits.items())
