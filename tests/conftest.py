@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from samerun import tracking
+from support import warm
 
 
 def pytest_addoption(parser):
@@ -98,16 +99,13 @@ def store(project):
 
 @pytest.fixture(scope="session")
 def samerun():
-    """Runs the command line as a person would, in a fresh process; returns the finished process."""
+    """Runs the command line in a process of its own, warm or cold; returns it when it is done."""
 
-    def run(*words, cwd, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "samerun", *words],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            **options,
-        )
+    def run(*words, cwd, is_cold=False, **options):
+        command = [sys.executable, "-m", "samerun", *words]
+        if is_cold:
+            options |= {"capture_output": True, "text": True, "timeout": 300}
+            return subprocess.run(command, cwd=cwd, **options)
+        return warm.run(command, cwd=cwd, **options)
 
     return run
