@@ -6,10 +6,12 @@ import sqlite3
 import subprocess
 import sys
 
+import optuna
 import pytest
 
 from samerun import tracking
 from support import warm
+from support.sweeps import instant_executor
 
 
 def pytest_addoption(parser):
@@ -66,6 +68,21 @@ def project(prepared_database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(prepared_database, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def prepared_study_database(tmp_path_factory):
+    """Optuna's tables, made once."""
+    file = tmp_path_factory.mktemp("prepared") / "optuna.db"
+    optuna.storages.RDBStorage(f"sqlite:///{file}").engine.dispose()
+    return file
+
+
+@pytest.fixture
+def worker(project, prepared_study_database, monkeypatch):
+    """An executor that answers at once, in a project with an empty database of studies."""
+    shutil.copy(prepared_study_database, project / "optuna.db")
+    return instant_executor(monkeypatch)
 
 
 @pytest.fixture

@@ -8,18 +8,21 @@ the environment at import, looks at its own command line or imports, or compares
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import json
 import os
 import random
 import runpy
-import selectors
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 from pathlib import Path
 
@@ -86,88 +89,80 @@ def _line(connection):
     return found
 
 
-_nursery = None
-
-
 def _address():
-    """Starts the process that the others are forked from, once in each process of tests."""
-    global _nursery
-    if _nursery is None or _nursery[0].poll() is not None:
-        folder = tempfile.mkdtemp(prefix="samerun-warm-")
-        address = str(Path(folder, "socket"))
-        reading, writing = os.pipe()  # closes with this process, however it ends
-        words = [sys.executable, __file__, address, str(reading)]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        with open(Path(folder, "log"), "wb") as log:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                pass_fds=[reading],
-                start_new_session=True,
-            )
-        os.close(reading)
-        assert process.stdout.readline() == b"ready\n", Path(folder, "log").read_text()
-        _nursery = process, address, writing
-        atexit.register(_close, process, folder)
-    return _nursery[1]
+    """Returns where orders go; starts the process that the others are forked from at first use.
 
-
-def _close(process, folder):
-    process.kill()
-    process.wait()
-    for name in ("socket", "log"):
-        Path(folder, name).unlink(missing_ok=True)
-    Path(folder).rmdir()
+    Workers of pytest-xdist share one, which ends soon after the process that started them.
+    """
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = Path(tempfile.gettempdir(), f"samerun-warm-{os.getuid()}-{owner}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "socket").exists():
+            words = [sys.executable, __file__, str(folder / "socket"), str(owner)]
+            with (folder / "log").open("wb") as log:
+                started = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                    start_new_session=True,
+                )
+            while not (folder / "socket").exists():
+                assert started.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+            started.returncode = 0  # it is left alone
+    return str(folder / "socket")
 
 
 # In the process that the others are forked from.
 
 
-def serve(address, parent):
-    """Forks for each order; returns it in the fork, and never otherwise."""
+def serve(address, owner):
+    """Forks for each order; returns the order in the fork, and never otherwise.
+
+    Args:
+        address: of the socket on which orders come.
+        owner: ID of the process with which this one ends.
+    """
     for name in PREPARED:
         __import__(name)
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(address)
-    listening.listen()
-    wakeup, woken = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(wakeup, False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.set_wakeup_fd(woken)
-    print("ready", flush=True)
-    running = {}
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of the memory
-    with selectors.DefaultSelector() as selector:
-        for place in (listening, wakeup, parent):
-            selector.register(place, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj == parent:
-                    os._exit(0)
-                elif key.fileobj == wakeup:
-                    os.read(wakeup, 1000)
-                    _report(running)
-                else:
-                    connection, _ = listening.accept()
-                    order, files = _receive(connection)
-                    pid = os.fork()
-                    if pid == 0:
-                        signal.set_wakeup_fd(-1)
-                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                        for own in (listening, connection, *running.values()):
-                            own.close()
-                        for number in (wakeup, woken, parent):
-                            os.close(number)
-                        return order, files
-                    running[pid] = connection
-                    for number in files:
-                        os.close(number)
-                    connection.sendall(b"%d\n" % pid)
+    wakeup, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(woken)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"{address}.new")
+    listening.listen(100)
+    os.rename(f"{address}.new", address)
+    running = {}
+    while Path("/proc", owner).exists():
+        for ready in select.select([listening, wakeup], [], [], 1.0)[0]:
+            if ready == wakeup:
+                os.read(wakeup, 1000)
+                _report(running)
+                continue
+            connection, _ = listening.accept()
+            order, files = _receive(connection)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for own in (listening, connection, *running.values()):
+                    own.close()
+                os.close(wakeup)
+                os.close(woken)
+                return order, files
+            running[pid] = connection
+            for number in files:
+                os.close(number)
+            connection.sendall(b"%d\n" % pid)
+    shutil.rmtree(Path(address).parent)
+    os._exit(0)
 
 
 def _receive(connection):
@@ -259,7 +254,7 @@ def leave(function, *arguments):
 
 if __name__ == "__main__":
     del sys.path[0]  # this folder
-    order, files = serve(sys.argv[1], int(sys.argv[2]))
+    order, files = serve(*sys.argv[1:])
     become(order, files)
     python, *words = order["args"]
     assert python == sys.executable, python
