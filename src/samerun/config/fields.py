@@ -34,8 +34,8 @@ class Range:
     """The numbers a field may hold.
 
     Args:
-        low: the smallest value, or `None` for no lower end.
-        high: the largest value, or `None` for no upper end.
+        low: the smallest value, or `None` for no lower bound.
+        high: the largest value, or `None` for no upper bound.
         open_low: `low` itself is not allowed.
         open_high: `high` itself is not allowed.
     """

@@ -1,4 +1,4 @@
-"""The whole config of a run, and what can be read off it."""
+"""The complete config of a run, and what is derived from it."""
 
 import dataclasses
 import hashlib
@@ -22,16 +22,16 @@ class Config:
     """Everything a run depends on besides code, data and machine.
 
     Args:
-        model: the network, before it knows the data.
-        dataset: what is learnt from, split, scaled and augmented.
-        optimizer: how weights are changed.
-        schedule: the learning rate over the epochs.
+        model: the model, independent of the data.
+        dataset: the data set, its splits, scaling and augmentation.
+        optimizer: the optimizer.
+        schedule: the learning rate schedule.
         training: epochs, loss, metrics, early stopping, precision and threads.
-        evaluation: what is computed once, from the weights that were kept.
-        tracking: where and under which names the run is written down.
-        checkpoint: how often its state is.
-        seed: seed of the weights, of the order of the data, of dropout and augmentation.
-        trial: which trial of a sweep it is; `null` outside one.
+        evaluation: what is evaluated after training, with the final weights.
+        tracking: where and under which names the run is recorded.
+        checkpoint: when the state of the run is saved.
+        seed: seed of the weights, the order of the data, dropout and augmentation.
+        trial: the trial of a sweep that the run is; `null` outside a sweep.
     """
 
     model: Model
@@ -58,7 +58,7 @@ def as_dict(node: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Writes a value as the command line would take it: `null`, `true`, `[32,64]`."""
+    """Returns a value as it is written on the command line: `null`, `true`, `[32,64]`."""
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -91,16 +91,16 @@ _WITHOUT_MEANING = (
     "evaluation",
     "training.steps_per_execution",
 )
-"""Parts and keys of a config that do not change what is trained."""
+"""Parts and keys of a config that do not affect training."""
 
 
 def has_meaning(key: str) -> bool:
-    """Whether a key, such as `model.dropout`, changes what is trained."""
+    """Whether a key, such as `model.dropout`, affects training."""
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
 def idle_keys(cfg: Config) -> set[str]:
-    """Returns the keys of policies that are off, which do not change what is trained.
+    """Returns the options of policies that are off, which do not affect training.
 
     A run recorded before these keys existed keeps its fingerprint, and its study continues.
     """
