@@ -75,8 +75,8 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
-    A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`. The
-    trial of a sweep is no setting and left out; secrets are `***`.
+    A group's `kind` has the key of the group: `model=cnn`, `model.filters=[32,64]`. The trial of a
+    sweep is not a setting and left out; secrets are `***`.
     """
     plain = redact_mapping(as_dict(cfg))
     del plain["trial"]
@@ -102,7 +102,7 @@ def has_meaning(key: str) -> bool:
 def idle_keys(cfg: Config) -> set[str]:
     """Returns the options of policies that are off, which do not affect training.
 
-    A run recorded before these keys existed keeps its fingerprint, and its study continues.
+    Runs and studies recorded before these keys existed keep their fingerprints.
     """
     training = cfg.training
     nan_fails = training.on_nan is OnNan.fail
@@ -113,15 +113,14 @@ def idle_keys(cfg: Config) -> set[str]:
 
 
 def fingerprint(cfg: Config) -> str:
-    """Returns the SHA-256 of the config's meaning, in hex.
+    """Returns the SHA-256 of all settings that affect training, in hex.
 
-    What a run is called, where and how often it is written down, who asked for it and what is
-    looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
-    are left out, and `training.steps_per_execution`, which only changes the speed; so are policies
-    of `training` that are off.
+    Excluded is what does not affect training: `tracking`, `checkpoint`, `trial` and `evaluation`,
+    `training.steps_per_execution`, which only affects speed, and policies of `training` that are
+    off.
     """
     idle = idle_keys(cfg)
-    plain = without_secrets(as_dict(cfg))  # a digest of a short secret would give it away
+    plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
     meaning = {part: values for part, values in plain.items() if has_meaning(part)}
     meaning["training"] = {
         key: value
