@@ -11,9 +11,6 @@ import numpy as np
 
 from samerun import events, identity, optim, plots
 from samerun import tags as tag
-from samerun.beginning import (
-    describe_origin as describe_origin,  # callers of version 0.1.0 find it here
-)
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.data import Data
 from samerun.escaping import markdown
@@ -28,6 +25,9 @@ from samerun.evaluation import (
     weight_samples,
 )
 from samerun.models import sample
+from samerun.origin import (
+    describe_origin as describe_origin,  # callers of version 0.1.0 find it here
+)
 from samerun.redaction import redact_mapping
 from samerun.result import Result
 from samerun.tracking import Run

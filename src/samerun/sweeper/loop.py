@@ -30,7 +30,7 @@ from samerun import tags as tag
 from samerun.config.sweep import Policy
 from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
-from samerun.replay import afresh
+from samerun.replay import restart
 from samerun.search.outcome import Outcome, State, policy_of
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.hydra_launcher import read_outcome
@@ -365,7 +365,7 @@ class Loop:
         _log.warning("Trial %d is tried again: %s.", active.trial.number, outcome.reason)
         (active.folder / OUTCOME_FILE).unlink(missing_ok=True)
         if outcome.state is State.nan:
-            afresh.ask(self._client, active.run_id)
+            restart.request_restart(self._client, active.run_id)
         self._progress.left(active.trial.number)
         self._again.append(active)
 
