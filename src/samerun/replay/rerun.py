@@ -87,7 +87,7 @@ def _start_before(training: Any, composition: Any, run: Any, command: str, state
     """Does what `training.start` does, with the code of version 0.1.0, which lacks it."""
     from samerun import logbook, provenance, screen
 
-    out = console.make_console()
+    out = screen.console()
     screen.show_config(composition.config, out)
     logbook.describe_origin(run, composition, provenance.collect(command))
     training.train(composition.config, run, out, state=state)
