@@ -145,12 +145,14 @@ def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) 
     split = "test" if dataset.spec.num_test else "validation"
     figures = plots.draw(
         report,
-        class_names=dataset.spec.class_names,
-        examples=lambda indices: dataset.examples(split, indices),
-        texts=lambda indices: [dataset.text_of(split, i) or "" for i in indices],
-        times=dataset.times(split),
-        unit=dataset.unit,
-        layout=dataset.spec.layout,
+        plots.EvaluatedSplit(
+            layout=dataset.spec.layout,
+            class_names=dataset.spec.class_names,
+            examples=lambda indices: dataset.examples(split, indices),
+            texts=lambda indices: [dataset.text_of(split, i) or "" for i in indices],
+            times=dataset.times(split),
+            unit=dataset.unit,
+        ),
         history=result.history,
         monitor=cfg.training.early_stopping.monitor,
         weights=weight_samples(result.model),
