@@ -207,8 +207,8 @@ def test_one_flipped_byte_changes_the_fingerprint_of_its_split_only(tmp_path):
     ],
 )
 def test_shape_type_and_labels_are_part_of_the_fingerprint(change):
-    from samerun.data.assembly import fingerprint
-    from samerun.data.outline import Split
+    from samerun.data.dataset import fingerprint
+    from samerun.data.source import Split
 
     x, y = np.ones((20, 2, 3), np.float32), np.arange(20)
     assert fingerprint(Split(x, y)) != fingerprint(Split(*change(x, y)))

@@ -12,10 +12,10 @@ from samerun import data
 from samerun.config import Layout, Task, compose
 from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.tables import Missing, TargetType
-from samerun.data.content import num_leaked
 from samerun.data.encoding import Columns, measure
-from samerun.data.outline import Split
+from samerun.data.fingerprint import num_leaked
 from samerun.data.restore import from_dict
+from samerun.data.source import Split
 from samerun.errors import UserError
 
 

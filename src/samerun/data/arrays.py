@@ -7,7 +7,7 @@ import numpy as np
 
 from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
-from samerun.data.outline import Array, Outline, Source, Split
+from samerun.data.source import Array, Outline, Source, Split
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed
 

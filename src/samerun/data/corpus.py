@@ -7,8 +7,8 @@ import numpy as np
 from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.text import PythonDocs
-from samerun.data.outline import Outline, Source, SourceKind, Split, Windows
 from samerun.data.preprocessing import Tokenization
+from samerun.data.source import Outline, Source, SourceKind, Split, Windows
 from samerun.data.splits import Sizes, contiguous, window_starts
 from samerun.data.vocabulary import Vocabulary, check_has_words, learn, tokenize
 

@@ -7,7 +7,7 @@ import numpy as np
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.images import CustomDataset
 from samerun.data import arrays
-from samerun.data.outline import Array, Outline, Source, SourceKind
+from samerun.data.source import Array, Outline, Source, SourceKind
 from samerun.errors import UserError
 from samerun.user_code import cause, function, working_folder_first
 

@@ -15,8 +15,8 @@ from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.images import ImageFolder
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
-from samerun.data.outline import Array, Outline, Source, SourceKind, Split, Stream
 from samerun.data.preprocessing import Preprocessing, scaling_by
+from samerun.data.source import Array, Outline, Source, SourceKind, Split, Stream
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed
 

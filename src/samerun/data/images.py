@@ -20,7 +20,7 @@ from samerun.config.datasets.images import (
 from samerun.data import cache
 from samerun.data.cache import Download
 from samerun.data.class_names import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE, GARMENTS, TEN
-from samerun.data.outline import Array, Outline, Source, SourceKind, Split
+from samerun.data.source import Array, Outline, Source, SourceKind, Split
 
 # Where Keras 3.15 downloads from, and what it checks: Fashion-MNIST is not checked at all.
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"

@@ -12,8 +12,8 @@ from samerun.config.datasets.base import Level, Side, Texts
 from samerun.config.datasets.text import Imdb, Reuters
 from samerun.data import cache
 from samerun.data.cache import Download
-from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 from samerun.data.preprocessing import Tokenization
+from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.vocabulary import Vocabulary, padded
 from samerun.errors import UserError
 

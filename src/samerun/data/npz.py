@@ -9,7 +9,7 @@ from samerun.config.datasets import Dataset
 from samerun.config.datasets.images import Npz
 from samerun.data import arrays
 from samerun.data.arrays import Header
-from samerun.data.outline import Array, Outline, Source, SourceKind
+from samerun.data.source import Array, Outline, Source, SourceKind
 from samerun.errors import ArchiveTooLarge, UserError
 
 _SMALL_FILE_BYTES = 1 << 30

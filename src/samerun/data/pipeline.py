@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from samerun.config.datasets.base import Augmentation
 from samerun.data.augmentation import augment, draws
-from samerun.data.outline import Array, Windows
 from samerun.data.preprocessing import Preprocessing
+from samerun.data.source import Array, Windows
 
 Reader = Callable[[Any], tuple[Any, Any]]
 """Turns int64 indices `(n,)` into raw examples and targets, in the graph and without randomness.

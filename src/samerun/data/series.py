@@ -14,7 +14,7 @@ from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.series import GoogleStock, Series, SeriesCsv
 from samerun.data.csv_file import Table, read_csv
-from samerun.data.outline import Outline, Source, SourceKind, Split, Windows
+from samerun.data.source import Outline, Source, SourceKind, Split, Windows
 from samerun.data.splits import Array, Sizes, contiguous, window_starts
 from samerun.errors import UserError, listed, nearest
 

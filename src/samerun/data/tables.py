@@ -15,7 +15,7 @@ from samerun.config.datasets import Dataset
 from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
-from samerun.data.outline import Array, Outline, Source, SourceKind, Split
+from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed, nearest
 

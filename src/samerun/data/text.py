@@ -12,8 +12,8 @@ from samerun.config.datasets.base import Level
 from samerun.config.datasets.text import PythonDocstrings, TextCsv, TextFolder
 from samerun.data.csv_file import read_csv, read_text
 from samerun.data.docstrings import docstrings, packages
-from samerun.data.outline import Array, Outline, Source, SourceKind, Split
 from samerun.data.preprocessing import Tokenization
+from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.data.vocabulary import check_has_words, learn, tokenize
 from samerun.errors import UserError

@@ -7,7 +7,7 @@ from samerun.config.datasets import Dataset
 from samerun.config.datasets.images import ClipLabel, MovingDigits
 from samerun.data.class_names import TEN
 from samerun.data.images import digit_images
-from samerun.data.outline import Array, Outline, Source, SourceKind, Split
+from samerun.data.source import Array, Outline, Source, SourceKind, Split
 
 DIRECTIONS = (
     "right",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from samerun.config import Layout
-from samerun.data.outline import Split
+from samerun.data.source import Split
 from samerun.data.splits import Array
 
 _BLOCK = 4096  # examples at a time: windows on a series share memory and are copied to be read

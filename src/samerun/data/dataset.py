@@ -12,10 +12,10 @@ import numpy as np
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Normalization, Pictures, Scaled, ScaledTarget
-from samerun.data.content import fingerprint, num_leaked
-from samerun.data.outline import Array, Source, Split, Stream
+from samerun.data.catalog import load
+from samerun.data.fingerprint import fingerprint, num_leaked
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
-from samerun.data.sources import load
+from samerun.data.source import Array, Source, Split, Stream
 from samerun.data.splits import first_or_last, split_indices
 from samerun.data.vocabulary import Vocabulary
 
@@ -189,6 +189,21 @@ def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
         for name, indices in chosen.items()
         if len(indices)
     }
+
+
+def digests(cfg: Dataset) -> dict[str, str]:
+    """Returns what `build(cfg, seed).fingerprint` would be, without TensorFlow.
+
+    Args:
+        cfg: the dataset.
+
+    Returns:
+        SHA-256 in hex of the complete content of each split that is not empty.
+
+    Raises:
+        UserError: the data is missing or not as expected.
+    """
+    return {name: fingerprint(split) for name, split in split_source(cfg, load(cfg)).items()}
 
 
 def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:

@@ -14,7 +14,7 @@ from samerun.data import (
     text,
     video,
 )
-from samerun.data.outline import Source, SourceKind
+from samerun.data.source import Source, SourceKind
 
 SOURCES: dict[type[Dataset], SourceKind] = {
     **corpus.SOURCES,
@@ -38,6 +38,11 @@ def describe(cfg: Dataset) -> DataSpec:
         UserError: the files are not there, or not what is expected.
     """
     return SOURCES[type(cfg)].outline(cfg).spec(cfg)
+
+
+def may_download(cfg: Dataset) -> bool:
+    """Whether loading the dataset imports Keras, which downloads it if it is not cached."""
+    return SOURCES[type(cfg)].download is not None
 
 
 def check_download(cfg: Dataset) -> None:
