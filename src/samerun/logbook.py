@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from samerun import events, identity, optim, plots
+from samerun import identity, optim, plots, tensorboard
 from samerun import tags as tag
 from samerun.beginning import (
     describe_origin as describe_origin,  # callers of version 0.1.0 find it here
@@ -103,9 +103,9 @@ def write_results(
         run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:
         folder = run.folder / "tensorboard"
-        events.write_hparams(folder, flatten(cfg), result.metrics)
+        tensorboard.write_hparams(folder, flatten(cfg), result.metrics)
         for path in pictures:
-            events.write_picture(folder, f"evaluation/{path.stem}", path)
+            tensorboard.write_picture(folder, f"evaluation/{path.stem}", path)
         run.log_folder(folder, "tensorboard")
     if cfg.tracking.log_model:
         examples = dataset.examples("train", range(2))
