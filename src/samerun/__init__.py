@@ -1,12 +1,13 @@
 """samerun: the same run, every time.
 
-From Python, `samerun.train(["model=cnn", "training.epochs=2"])` does what the command line does.
+From Python, `samerun.train(["model=cnn", "training.epochs=2"])` and
+`samerun.sweep(["sweep=optuna", "model.dropout=interval(0,0.6)"])` do what the command line does.
 """
 
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["UserError", "train"]
+__all__ = ["UserError", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> Any:
         from samerun.launch import train
 
         return train
+    if name == "sweep":
+        from samerun.sweeper.run import sweep
+
+        return sweep
     if name == "UserError":
         from samerun.errors import UserError
 

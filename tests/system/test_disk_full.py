@@ -12,11 +12,11 @@ from pathlib import Path
 
 import optuna
 import pytest
-from test_sweeper import answering, sweep
 
 from samerun import config, search, tracking
-from samerun.sweeper import loop
+from samerun.sweeper import outages
 from support.project import values
+from support.sweeps import instant_executor
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_a_full_database_of_runs_gets_everything_when_there_is_room(project, cli
 def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
     project, small, monkeypatch, capsys
 ):
-    worker = answering(monkeypatch)
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(loop, "AWAY_SECONDS", 0.5)
+    worker = instant_executor(monkeypatch)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "AWAY_SECONDS", 0.5)
     words = [f"sweep.storage=sqlite:///{small}/optuna.db"]
 
     def fill_first(order, outcome):
@@ -91,11 +91,11 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
         return outcome
 
     worker.say = fill_first
-    assert sweep(*words, n=60) == 2
+    assert worker.sweep(*words, n=60) == 2
     assert "with sweep.study=s goes on" in capsys.readouterr().err
     make_room(small)
     worker.say = lambda order, outcome: outcome
-    assert sweep(*words, n=5) == 0
+    assert worker.sweep(*words, n=5) == 0
     kept = search.open_storage(f"sqlite:///{small}/optuna.db")
     states = [t.state.name for t in optuna.load_study(study_name="s", storage=kept).trials]
     assert states == ["COMPLETE"] * 5

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import optuna
 import pytest
-from test_sweeper import answering, children, states, study, sweep
 
 from samerun.search import holding, storage
-from samerun.sweeper import loop
+from samerun.sweeper import outages
 from support.project import until
+from support.sweeps import children, instant_executor, states, study
 
 
 @pytest.fixture
 def worker(project, monkeypatch):
-    return answering(monkeypatch)
+    return instant_executor(monkeypatch)
 
 
 def delete():
@@ -43,21 +43,21 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
         return outcome
 
     worker.say = lose
-    assert sweep(n=5) == 2
+    assert worker.sweep(n=5) == 2
     said = capsys.readouterr().err
     assert said.count("was deleted or replaced while the sweep ran") == 1
     assert "Traceback" not in said
     assert len(worker.orders) == 2
     assert len(children()) == 2
     worker.say = lambda order, outcome: outcome
-    assert sweep("sweep.study=again", n=2) == 0
+    assert worker.sweep("sweep.study=again", n=2) == 0
     assert states("again") == ["COMPLETE"] * 2
 
 
-def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, monkeypatch, capsys):
+def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, monkeypatch, caplog):
     """`tests/programs/sweep_locked.py --seconds 75` does it with the real times."""
     monkeypatch.setattr(storage, "_BUSY_SECONDS", 0.2)
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.1)
     locked, release = threading.Event(), threading.Event()
 
     def hold():
@@ -77,18 +77,18 @@ def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, mon
         return outcome
 
     worker.say = lock
-    assert sweep(n=4) == 0
+    assert worker.sweep(n=4) == 0
     thread.join()
     assert states() == ["COMPLETE"] * 4
     assert len(children()) == len(worker.orders) == 4
-    assert "A store is away" in capsys.readouterr().out
+    assert "A store is away" in caplog.text
 
 
 @pytest.mark.parametrize("jump", [-86400, 86400])
 def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     worker, project, monkeypatch, capsys, jump
 ):
-    assert sweep(n=1) == 0
+    assert worker.sweep(n=1) == 0
     monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.4)
     ended = threading.Event()
 
@@ -101,9 +101,9 @@ def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     thread = threading.Thread(target=renew)
     thread.start()
     until(lambda: study().user_attrs["samerun.holder"])
-    assert sweep(n=2) == 2
+    assert worker.sweep(n=2) == 2
     ended.set()
     thread.join()
     assert "is running on elsewhere (process 7" in capsys.readouterr().err
-    assert sweep(n=2) == 0  # it is dead now, whatever its clock said last
+    assert worker.sweep(n=2) == 0  # it is dead now, whatever its clock said last
     assert states() == ["COMPLETE"] * 2

@@ -5,14 +5,12 @@ The real workers, processes that train, are in test_sweeper_faults.py.
 
 import dataclasses
 import importlib
-import json
 import os
 import re
 import shutil
 import sqlite3
 import time
 import tomllib
-from concurrent.futures import Future
 from pathlib import Path
 
 import optuna
@@ -21,116 +19,41 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
 
+import samerun
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
-from samerun import config, tracking
+from samerun import config, identity, search, tracking
 from samerun.cli import main
 from samerun.config.schema import available_cores
+from samerun.errors import UserError
 from samerun.search import holding
-from samerun.search.outcome import Outcome, State
-from samerun.sweeper import loop
-from samerun.sweeper import run as sweep_run
-from samerun.sweeper.executors.base import Executor
-from samerun.sweeper.worker import OUTCOME_FILE, build_models, run_trial
+from samerun.search.outcome import Outcome, State, write_outcome
+from samerun.sweeper import ledger, outages
+from samerun.sweeper.run import open_executor
+from samerun.sweeper.run import sweep as sweep_from_python
+from samerun.sweeper.worker import run_trial
 from support.project import until
-
-SPACE = ("model.dropout=interval(0,0.6)",)
-GROUPS = (*SPACE, "schedule=constant,cosine")
-BASE = ("-m", "sweep=optuna", "model=mlp", "sweep.study=s", "dataset.limit=100", "sweep.workers=1")
-
-
-class Killed(BaseException):
-    """Stands for `kill -9`: nothing of ours catches it."""
-
-
-class Answers(Executor):
-    """A worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
-
-    def __init__(self):
-        self.orders, self.max_trials = [], None
-        self.say = lambda order, outcome: outcome
-
-    def free(self):
-        return 1
-
-    def submit(self, function, *arguments):
-        future = Future()
-        if function is build_models:
-            future.set_result([(10, 1000) for _ in arguments[0]])
-            return future
-        (order,) = arguments
-        self.orders.append(order)
-        values = dict.fromkeys(order.aims.objectives, float(order.node.model.dropout))
-        outcome = Outcome(state=State.complete, values=values, epochs=2, seconds=0.1)
-        try:
-            future.set_result(self.say(order, outcome))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def seconds(self, future):
-        return 0.0
-
-    def stop(self):
-        pass
-
-    def kill(self, future):
-        pass
-
-    def is_lost(self, error):
-        return isinstance(error, ConnectionError)
-
-    def close(self):
-        pass
-
-
-def answering(monkeypatch):
-    """Puts one worker that answers at once in the place of all processes; returns it."""
-    answers = Answers()
-
-    def slots(num, max_trials, gpus):
-        answers.max_trials = max_trials
-        return answers
-
-    monkeypatch.setattr(sweep_run, "Slots", slots)
-    monkeypatch.setattr(sweep_run.console, "write_report", lambda plan, study, run: None)
-    return answers
+from support.sweeps import (
+    BASE,
+    GROUPS,
+    SPACE,
+    InstantExecutor,
+    Killed,
+    children,
+    instant_executor,
+    plan_of,
+    runs,
+    states,
+    study,
+)
 
 
 @pytest.fixture
 def worker(project, monkeypatch):
-    return answering(monkeypatch)
-
-
-def sweep(*words, space=SPACE, n=3, flags=()):
-    return main(["train", *flags, *BASE, *space, f"sweep.n_trials={n}", *words])
-
-
-def study(name="s"):
-    return optuna.load_study(study_name=name, storage="sqlite:///optuna.db")
-
-
-def states(name="s"):
-    return [trial.state.name for trial in study(name).trials]
-
-
-def runs():
-    with sqlite3.connect("mlflow.db") as database:
-        rows = database.execute("select run_uuid, name, status from runs").fetchall()
-        tags = database.execute("select run_uuid, key, value from tags").fetchall()
-    database.close()
-    return [
-        {"id": run, "name": name, "status": status}
-        | {key: value for owner, key, value in tags if owner == run}
-        for run, name, status in rows
-    ]
-
-
-def children():
-    return [run for run in runs() if "mlflow.parentRunId" in run]
+    return instant_executor(monkeypatch)
 
 
 def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, capsys):
-    assert sweep() == 0
+    assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
     assert parent["name"] == "s"
@@ -150,7 +73,7 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
 
 
 def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, capsys):
-    sweep("sweep.study=night")
+    worker.sweep("sweep.study=night")
     best = study("night").best_trial.user_attrs["samerun.run"]
     cfg = config.compose(["model=mlp"])
     with tracking.open_run(cfg.config, project / "alone", name="alone") as run:
@@ -168,13 +91,13 @@ def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, cap
 
 def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, project, capsys):
     worker.say = lambda order, outcome: Outcome(state=State.pruned, epochs=1)
-    sweep()
+    worker.sweep()
     assert main(["reproduce", "s"]) == 2
     assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
 
 
 def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
-    sweep()
+    worker.sweep()
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
     with sqlite3.connect("mlflow.db") as database:
         points = database.execute(
@@ -187,12 +110,12 @@ def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
 
 
 def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project, capsys):
-    sweep()
+    worker.sweep()
     assert "already" not in capsys.readouterr().out
-    sweep()
+    worker.sweep()
     assert "All 3 trials had ended already: sweep.n_trials=10 " in capsys.readouterr().out
     assert len(worker.orders) == 3
-    sweep(n=5)
+    worker.sweep(n=5)
     assert "; 5 trials (3 ended already), one at a time; " in capsys.readouterr().out
     assert [order.number for order in worker.orders] == [0, 1, 2, 3, 4]
     assert states() == ["COMPLETE"] * 5
@@ -201,34 +124,34 @@ def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, proje
 
 def test_notes_and_the_size_of_each_different_model_are_said_first(worker, project, capsys):
     groups = ("schedule=constant,cosine",)
-    assert sweep("sweep.sampler=grid", space=groups, n=1) == 0
+    assert worker.sweep("sweep.sampler=grid", space=groups, n=1) == 0
     note, first, size, *_ = capsys.readouterr().out.splitlines()
     assert note.startswith("grid has 2 combinations and sweep.n_trials is 1: ")
     assert first.startswith("sweep s: ")
     assert size == "mlp digits: 10 parameters, under 1 MB in training"
-    assert sweep("sweep.sampler=grid", space=groups, n=9) == 0
+    assert worker.sweep("sweep.sampler=grid", space=groups, n=9) == 0
     assert "; 2 trials (1 ended already), one at a time; " in capsys.readouterr().out
-    assert sweep("sweep.sampler=grid", space=groups, n=9) == 0
+    assert worker.sweep("sweep.sampler=grid", space=groups, n=9) == 0
     assert "All 2 combinations had been tried already.\n" in capsys.readouterr().out
 
 
 def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
     worker, project
 ):
-    sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=3", n=8)
-    sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=4)
-    sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=8)
+    worker.sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=3", n=8)
+    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=4)
+    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=8)
     first, second = study().trials, study("t").trials
     assert [trial.params for trial in first] == [trial.params for trial in second]
-    sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=3", n=4)
+    worker.sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=3", n=4)
     assert study("u").trials[0].params != first[0].params
 
 
 GAPS = {
-    "after the study was asked": (loop.tracking, "create_child"),
-    "before the trial is handed over": (loop.Loop, "_submit"),
+    "after the study was asked": (tracking, "create_child"),
+    "before the trial is handed over": (InstantExecutor, "before_submit"),
     "before the study is told": (optuna.Study, "tell"),
-    "after the study was told": (loop, "log_history"),
+    "after the study was told": (InstantExecutor, "when_free"),
 }
 
 
@@ -238,6 +161,7 @@ GAPS = {
 )
 def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatch, gap):
     owner, name = GAPS[gap]
+    owner = worker if owner is InstantExecutor else owner
     real, calls = getattr(owner, name), []
 
     def killed_at_the_third(*arguments, **options):
@@ -246,12 +170,12 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
             raise Killed
         return real(*arguments, **options)
 
-    monkeypatch.setattr(owner, name, killed_at_the_third)
-    with pytest.raises(Killed):
-        sweep(n=4)
-    monkeypatch.setattr(owner, name, real)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, killed_at_the_third)
+        with pytest.raises(Killed):
+            worker.sweep(n=4)
     interrupted = {trial.number: trial.params for trial in study().trials}
-    assert sweep(n=4) == 0
+    assert worker.sweep(n=4) == 0
     assert states() == ["COMPLETE"] * 4
     after = {trial.number: trial.params for trial in study().trials}
     assert all(interrupted[n].items() <= after[n].items() for n in interrupted)
@@ -259,24 +183,24 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
     assert len([run for run in runs() if run["name"] == "s"]) == 1
 
 
-def write_outcome(project, order, outcome):
+def write_into_folder(project, order, outcome):
     folder = project / "multirun" / "s" / str(order.number)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / OUTCOME_FILE).write_text(json.dumps(dataclasses.asdict(outcome)))
+    write_outcome(folder, outcome)
 
 
 def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
     def written(order, outcome):
         client.set_terminated(order.trial.run, "FINISHED")
-        write_outcome(project, order, outcome)
+        write_into_folder(project, order, outcome)
         raise Killed
 
     worker.say = written
     with pytest.raises(Killed):
-        sweep()
+        worker.sweep()
     assert states() == ["RUNNING"]
     worker.say = lambda order, outcome: outcome
-    sweep()
+    worker.sweep()
     assert [order.number for order in worker.orders] == [0, 1, 2]
     assert states() == ["COMPLETE"] * 3
     assert children()[0]["status"] == "FINISHED"
@@ -303,7 +227,7 @@ def policy(word):
 
 def test_faults_fail_where_the_settings_say_so_and_the_sweep_goes_on(worker, project):
     worker.say = faulty
-    assert sweep(*policy("fail"), n=7) == 0
+    assert worker.sweep(*policy("fail"), n=7) == 0
     assert states() == ["FAIL"] * 5 + ["COMPLETE"] * 2
     for run in children()[:5]:
         assert run["samerun.state"] == FAULTS[int(run["samerun.trial"])][0].value
@@ -313,7 +237,7 @@ def test_faults_fail_where_the_settings_say_so_and_the_sweep_goes_on(worker, pro
 
 def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, project):
     worker.say = faulty
-    assert sweep(*policy("retry"), "sweep.faults.max_retries=2", n=6) == 0
+    assert worker.sweep(*policy("retry"), "sweep.faults.max_retries=2", n=6) == 0
     for number in FAULTS:
         tries = [order for order in worker.orders if order.number == number]
         assert len(tries) == 3
@@ -325,14 +249,14 @@ def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, pro
 
 def test_a_fault_stops_the_sweep_where_the_settings_say_so(worker, project, capsys):
     worker.say = faulty
-    assert sweep("sweep.faults.on_error=stop", "sweep.faults.on_nan=fail", n=7) == 1
+    assert worker.sweep("sweep.faults.on_error=stop", "sweep.faults.on_nan=fail", n=7) == 1
     assert states() == ["FAIL"] * 3
     assert "trial 2 failed (it was injected)" in capsys.readouterr().err
 
 
 def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
     worker.say = faulty
-    sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
+    worker.sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
     asked = [run["samerun.trial"] for run in children() if "samerun.begins_afresh" in run]
     assert asked == ["0"]  # see test_afresh.py for what its worker does then
 
@@ -347,30 +271,30 @@ def test_a_lost_worker_costs_no_trial(worker, project):
         return outcome
 
     worker.say = dies_once
-    assert sweep() == 0
+    assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert [order.number for order in worker.orders] == [0, 1, 1, 2]
 
 
 def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
     def ends_and_dies(order, outcome):
-        write_outcome(project, order, outcome)
+        write_into_folder(project, order, outcome)
         raise ConnectionError
 
     worker.say = ends_and_dies
-    assert sweep("sweep.faults.on_worker_death=fail", n=2) == 0
+    assert worker.sweep("sweep.faults.on_worker_death=fail", n=2) == 0
     assert states() == ["COMPLETE"] * 2
     assert [order.number for order in worker.orders] == [0, 1]
 
 
-def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(worker):
-    sweep("sweep.max_trials_per_worker=2", n=1)
-    assert worker.max_trials == 2
+def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(project):
+    executor = open_executor(plan_of("sweep.max_trials_per_worker=2", "sweep.workers=3"))
+    assert (executor.num_workers(), executor.max_trials) == (3, 2)
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):
     worker.say = lambda order, outcome: Outcome(state=State.error, reason="always")
-    assert sweep("sweep.max_failures=1", n=10) == 1
+    assert worker.sweep("sweep.max_failures=1", n=10) == 1
     assert states() == ["FAIL", "FAIL"]
     assert "sweep.max_failures is 1" in capsys.readouterr().err
 
@@ -394,19 +318,19 @@ def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, nu
         return dataclasses.replace(outcome, values=values)
 
     worker.say = says
-    assert sweep(word, n=len(LOSSES)) == 0
+    assert worker.sweep(word, n=len(LOSSES)) == 0
     assert states() == ["COMPLETE"] * num_trials
     assert word.partition("=")[0] in capsys.readouterr().out
 
 
 def test_points_to_try_first_are_tried_first(worker, project):
-    sweep(space=GROUPS, n=1)
+    worker.sweep(space=GROUPS, n=1)
     (child,) = children()
     client = tracking.connect("sqlite:///mlflow.db")
     client.log_param(child["id"], "model.dropout", "0.125")
     client.log_param(child["id"], "schedule", "cosine")
     words = f"sweep.enqueue=[{{model.dropout:0.25,schedule:constant}},'{child['id']}']"
-    assert sweep("sweep.study=e", words, space=GROUPS, n=3) == 0
+    assert worker.sweep("sweep.study=e", words, space=GROUPS, n=3) == 0
     found = [trial.params for trial in study("e").trials]
     assert found[0] == {"model.dropout": 0.25, "schedule": "constant"}
     assert found[1] == {"model.dropout": 0.125, "schedule": "cosine"}
@@ -425,19 +349,19 @@ CHANGES = {
     [pytest.param(one, marks=[] if one == "base" else pytest.mark.slow) for one in CHANGES],
 )
 def test_a_study_goes_on_only_with_what_it_was_begun_with(worker, project, capsys, change):
-    sweep(n=2)
+    worker.sweep(n=2)
     options, said = CHANGES[change]
     words = options.get("words", [])
     space = options.get("space", SPACE)
-    assert sweep(*words, space=space, n=4) == 2
+    assert worker.sweep(*words, space=space, n=4) == 2
     assert said in capsys.readouterr().err
     assert len(states()) == 2
 
 
 def test_a_change_that_is_meant_is_accepted_and_then_stays(worker, project):
-    sweep(n=1)
-    assert sweep("training.epochs=7", "sweep.extend=true", n=2) == 0
-    assert sweep("training.epochs=7", n=3) == 0
+    worker.sweep(n=1)
+    assert worker.sweep("training.epochs=7", "sweep.extend=true", n=2) == 0
+    assert worker.sweep("training.epochs=7", n=3) == 0
     assert [order.node.training.epochs for order in worker.orders] == [20, 7, 7]
 
 
@@ -452,15 +376,15 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
 
     worker.say = edits
     space = ("model.dropout=interval(0,0.6)", "schedule=mine,cosine")
-    flags = ("--config-dir", str(project / "extra"))
-    assert sweep("sweep.sampler=random", space=space, n=6, flags=flags) == 0
+    words = ("--config-dir", str(project / "extra"), "sweep.sampler=random")
+    assert worker.sweep(*words, space=space, n=6) == 0
     mine = [o.node.schedule.warmup_epochs for o in worker.orders if "schedule=mine" in o.words]
     assert len(mine) > 1
     assert set(mine) == {1.0}
 
 
 def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
-    sweep(n=1)
+    worker.sweep(n=1)
     (order,) = worker.orders
     words = list(order.node.hydra.overrides.task)
     assert "model=mlp" in words
@@ -474,10 +398,10 @@ def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
 def test_threads_of_a_trial_are_its_share_of_the_cores_unless_they_are_chosen(
     worker, project, monkeypatch
 ):
-    monkeypatch.setattr("samerun.sweeper.run.available_cores", lambda: 8)
-    sweep("sweep.workers=4", n=1)
-    sweep("sweep.workers=4", "training.intra_op_threads=3", "sweep.study=t", n=1)
-    sweep("sweep.workers=2", n=2)  # a study keeps what it was begun with
+    monkeypatch.setattr("samerun.sweeper.plan.available_cores", lambda: 8)
+    worker.sweep("sweep.workers=4", n=1)
+    worker.sweep("sweep.workers=4", "training.intra_op_threads=3", "sweep.study=t", n=1)
+    worker.sweep("sweep.workers=2", n=2)  # a study keeps what it was begun with
     threads = [order.node.training.intra_op_threads for order in worker.orders]
     assert threads == [2, 3, 2]
 
@@ -511,7 +435,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_written(worker, project, c
     with sqlite3.connect("shop.db") as database:
         database.execute("create table orders (id integer)")
     database.close()
-    assert sweep(*words, space=space) == 2
+    assert worker.sweep(*words, space=space) == 2
     err = capsys.readouterr().err
     assert said in err
     assert "secret" not in err
@@ -535,7 +459,7 @@ def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker
         return outcome
 
     worker.say = begins_another
-    assert sweep(n=1) == 0
+    assert worker.sweep(n=1) == 0
     (other,) = others
     assert other.returncode == 2
     assert "is running in another process" in other.stderr
@@ -551,16 +475,16 @@ def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(
         return outcome
 
     worker.say = holds
-    assert sweep(n=1) == 0
+    assert worker.sweep(n=1) == 0
     assert study().user_attrs["samerun.holder"] is None  # ended, so anybody may go on
     study().set_user_attr("samerun.holder", {"host": "elsewhere", "pid": 7, "at": time.time()})
-    assert sweep(n=2) == 2
+    assert worker.sweep(n=2) == 2
     assert "is running on elsewhere (process 7, heard of " in capsys.readouterr().err
     assert states() == ["COMPLETE"]
     long_ago = {"host": "elsewhere", "pid": 7, "at": time.time() - 61}
     study().set_user_attr("samerun.holder", long_ago)
     monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
-    assert sweep(n=2) == 0
+    assert worker.sweep(n=2) == 0
     assert states() == ["COMPLETE", "COMPLETE"]
 
 
@@ -576,26 +500,26 @@ def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypat
 
 def test_a_study_whose_code_changed_is_refused_with_the_file(worker, project, monkeypatch, capsys):
     files = {"mine.py": "1", "samerun/training.py": "1"}
-    monkeypatch.setattr(sweep_run.identity, "code_files", lambda cfg: files)
-    assert sweep(n=1) == 0
+    monkeypatch.setattr(identity, "code_files", lambda cfg: files)
+    assert worker.sweep(n=1) == 0
     files["mine.py"] = "2"
-    assert sweep(n=2) == 2
+    assert worker.sweep(n=2) == 2
     assert "(the code of mine.py)" in capsys.readouterr().err
     files["samerun/training.py"] = "2"
-    assert sweep(n=2) == 2
+    assert worker.sweep(n=2) == 2
     assert "(the code of mine.py, samerun)" in capsys.readouterr().err
-    assert sweep("sweep.extend=true", n=2) == 0
-    assert sweep(n=3) == 0
+    assert worker.sweep("sweep.extend=true", n=2) == 0
+    assert worker.sweep(n=3) == 0
     assert states() == ["COMPLETE"] * 3
 
 
 def test_a_study_goes_on_from_another_machine(worker, project, client):
-    assert sweep(n=1) == 0
+    assert worker.sweep(n=1) == 0
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
     client.set_tag(parent["id"], "samerun.host", "elsewhere")  # which lost its power
     client.update_run(parent["id"], status="RUNNING")
     shutil.rmtree("multirun")
-    assert sweep(n=2) == 0
+    assert worker.sweep(n=2) == 0
     assert states() == ["COMPLETE"] * 2
     assert [run["samerun.trial"] for run in children()] == ["0", "1"]
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
@@ -619,21 +543,21 @@ def test_a_sweep_that_was_taken_over_ends_and_leaves_the_study_to_the_other(
         return outcome
 
     worker.say = overtake
-    assert sweep(n=3) == 2
+    assert worker.sweep(n=3) == 2
     assert "was taken over by a sweep on elsewhere" in capsys.readouterr().err
     assert study().user_attrs["samerun.holder"] == other
     assert len(worker.orders) == 1
 
 
 def test_the_folder_of_another_study_is_left_alone(worker, project, capsys):
-    assert sweep(n=1) == 0
+    assert worker.sweep(n=1) == 0
     before = runs()
     for file in project.glob("optuna.db*"):
         file.unlink()
-    assert sweep(n=2) == 2
+    assert worker.sweep(n=2) == 2
     assert "holds the trials of another study than the 's' of sqlite" in capsys.readouterr().err
-    assert sweep("hydra.sweep.dir=here", "sweep.study=a", n=1) == 0
-    assert sweep("hydra.sweep.dir=here", "sweep.study=b", n=1) == 2
+    assert worker.sweep("hydra.sweep.dir=here", "sweep.study=a", n=1) == 0
+    assert worker.sweep("hydra.sweep.dir=here", "sweep.study=b", n=1) == 2
     assert "holds the trials of another study than the 'b'" in capsys.readouterr().err
     assert [run for run in runs() if run["samerun.study"] == "s"] == before
 
@@ -642,10 +566,10 @@ def test_workers_get_the_storages_password_before_they_start(worker, project, mo
     monkeypatch.delenv("SAMERUN_STORAGE", raising=False)
     address = "postgresql://me:geheim@127.0.0.1:1/optuna"
     kept = optuna.storages.RDBStorage("sqlite:///optuna.db")
-    monkeypatch.setattr(sweep_run.search, "open_storage", lambda url: kept)
+    monkeypatch.setattr(search, "open_storage", lambda url: kept)
     found = []
     worker.warm_up = lambda num: found.append(os.environ.get("SAMERUN_STORAGE"))
-    assert sweep(f"sweep.storage={address}", n=1) == 0
+    assert worker.sweep(f"sweep.storage={address}", n=1) == 0
     assert found == [address]
     assert worker.orders[0].trial.storage == "postgresql://me:***@127.0.0.1:1/optuna"
     monkeypatch.delenv("SAMERUN_STORAGE")
@@ -664,10 +588,10 @@ def times_out(times, error, function):
 
 
 OUTAGES = {
-    "the run of a trial cannot be made": (loop.tracking, "create_child", ConnectionError("gone")),
+    "the run of a trial cannot be made": (tracking, "create_child", ConnectionError("gone")),
     "the study cannot be asked": (optuna.Study, "ask", StorageInternalError("gone")),
     "the study cannot be told": (optuna.Study, "tell", StorageInternalError("gone")),
-    "a run cannot be tagged": (loop.Loop, "_tag", ConnectionError("gone")),
+    "a run cannot be tagged": (ledger.Ledger, "tag", ConnectionError("gone")),
     "a value cannot be chosen": (optuna.Trial, "suggest_float", StorageInternalError("gone")),
 }
 
@@ -680,41 +604,41 @@ OUTAGES = {
     ],
 )
 def test_a_store_that_is_away_for_a_moment_costs_no_trial(
-    outage, worker, project, monkeypatch, capsys
+    outage, worker, project, monkeypatch, caplog
 ):
     owner, name, error = OUTAGES[outage]
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(owner, name, times_out(3, error, getattr(owner, name)))
-    assert sweep() == 0
+    assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert [run["samerun.trial"] for run in children()] == ["0", "1", "2"]
     assert {run["samerun.state"] for run in children()} == {"complete"}
     assert len(worker.orders) == 3
-    out = capsys.readouterr().out
-    assert out.count("A store is away: what is being trained goes on, and it is tried") == 1
-    assert out.count("The store is back: the sweep goes on.") == 1
+    said = [record.getMessage() for record in caplog.records if "store is" in record.message]
+    assert len(said) == 2
+    assert "gone" in said[0]
 
 
 def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
     worker, project, monkeypatch, capsys
 ):
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(loop, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "AWAY_SECONDS", 0.1)
     with monkeypatch.context() as patch:
         away = times_out(10**6, StorageInternalError("gone"), None)
         patch.setattr(optuna.Study, "tell", away)
-        assert sweep() == 2
+        assert worker.sweep() == 2
     assert "then the same command with sweep.study=s goes on" in capsys.readouterr().err
     assert states() == ["RUNNING"]
-    assert sweep() == 0
+    assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert len(children()) == 3
 
 
 def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, project, monkeypatch):
-    monkeypatch.setattr(loop, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     answers = iter([False, False])
-    monkeypatch.setattr(loop.tracking, "answers", lambda client: next(answers, True))
+    monkeypatch.setattr(tracking, "answers", lambda client: next(answers, True))
 
     def fail_first(order, outcome):
         if len(worker.orders) == 1:
@@ -722,7 +646,7 @@ def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, pro
         return outcome
 
     worker.say = fail_first
-    assert sweep() == 0
+    assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert len(worker.orders) == 4
 
@@ -743,7 +667,7 @@ def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, projec
         return outcome
 
     worker.say = cut_off
-    assert sweep("sweep.faults.on_error=fail") == 0
+    assert worker.sweep("sweep.faults.on_error=fail") == 0
     assert [order.number for order in worker.orders] == [0, 1, 1, 1, 2]
     assert {outcome.state for outcome in outcomes} == {State.store_away}
     assert "efused" in outcomes[0].reason or "nothing listens there" in outcomes[0].reason
@@ -753,7 +677,7 @@ def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, projec
 def test_a_study_of_another_program_is_left_alone(worker, project, capsys):
     other = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
     other.add_trial(optuna.trial.create_trial(value=1.0))
-    assert sweep() == 2
+    assert worker.sweep() == 2
     assert "another program" in capsys.readouterr().err
     assert len(study().trials) == 1
 
@@ -763,13 +687,13 @@ def test_a_storage_of_another_version_of_optuna_is_left_alone(worker, project, c
     with sqlite3.connect("optuna.db") as database:
         database.execute("update alembic_version set version_num = 'v0.9.0.a'")
     database.close()
-    assert sweep() == 2
+    assert worker.sweep() == 2
     assert "another version of Optuna" in capsys.readouterr().err
 
 
 def test_a_storage_that_cannot_be_written_is_one_sentence(worker, project, capsys):
     (project / "optuna.db").write_bytes(b"a letter to somebody, not a database" * 100)
-    assert sweep() == 2
+    assert worker.sweep() == 2
     err = capsys.readouterr().err
     assert "not an SQLite database" in err
     assert "Traceback" not in err
@@ -777,7 +701,7 @@ def test_a_storage_that_cannot_be_written_is_one_sentence(worker, project, capsy
 
 def test_two_objectives_give_a_pareto_front(worker, project, capsys):
     words = ("sweep.objectives=[validation/accuracy,num_parameters]", "sweep.pruner=none")
-    assert sweep(*words) == 0
+    assert worker.sweep(*words) == 0
     assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
     assert "front" in capsys.readouterr().out
 
@@ -789,3 +713,42 @@ def test_hydra_1_4_finds_the_sweeper_by_its_entry_point():
     found = getattr(importlib.import_module(module), name)
     assert issubclass(found, Sweeper)
     assert SamerunSweeperConf()._target_ == f"{module}.{name}"
+
+
+def test_from_python_a_sweep_returns_what_it_found(worker, project):
+    assert samerun.sweep is sweep_from_python
+    overrides = [*BASE, *GROUPS, "sweep.n_trials=4"]
+    result = samerun.sweep(overrides, executor=worker)
+    trials = study().trials
+    assert (result.study, result.reason) == ("s", "")
+    assert result.run_ids == {int(run["samerun.trial"]): run["id"] for run in children()}
+    (best,) = result.best
+    assert best.number == study().best_trial.number
+    assert best.params == trials[best.number].params
+    assert best.values == {"validation/loss": study().best_value}
+    assert config.compose(best.overrides).config.model.dropout == best.params["model.dropout"]
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    assert result.run_id == parent["id"]
+    again = samerun.sweep(overrides, executor=worker)
+    assert again == result
+    assert len(worker.orders) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model=mlp", *SPACE], "sweep=optuna"),
+        (["sweep=optuna", *SPACE, "--cfg", "job"], "--cfg"),
+        (["sweep=optuna", "sweep.sampler=tpe,gp", *SPACE], "sweep.sampler"),
+        (["sweep=optuna", *SPACE, "trial.number=3"], "trial.number"),
+    ],
+)
+def test_from_python_a_wrong_argument_is_one_sentence(project, arguments, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        samerun.sweep(arguments)
+
+
+@pytest.mark.parametrize("arguments", [["-m", "seed=1,2"], ["sweep=optuna", *SPACE]])
+def test_training_one_run_refers_to_the_function_for_many(project, arguments):
+    with pytest.raises(UserError, match=r"samerun\.sweep"):
+        samerun.train(arguments)

@@ -3,18 +3,17 @@
 import time
 
 import pytest
-from test_sweeper import Killed, answering, runs, states, study, sweep
 
-from samerun import search
+from samerun import search, tracking
 from samerun.errors import UserError
-from samerun.sweeper import loop
+from support.sweeps import Killed, instant_executor, runs, states, study
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
 
 
 @pytest.fixture
 def worker(project, monkeypatch):
-    return answering(monkeypatch)
+    return instant_executor(monkeypatch)
 
 
 def killed(*arguments, **options):
@@ -35,6 +34,7 @@ BAD = {
     "a point that is a number": (["sweep.enqueue=[3]"], SQUARE, "sweep.enqueue: received 3"),
     "two numbers of trials": (["sweep.n_trials=2,3"], SQUARE, "sweep.n_trials: received '2,3'"),
     "two samplers": (["sweep.sampler=random,grid"], SQUARE, "received 'random,grid'"),
+    "two sweeps": (["sweep=regularisation,schedules"], SQUARE, "sweep: received 'regularisation,"),
     "a run to try first that is not there": (
         ["sweep.enqueue=[deadbeef]"],
         SQUARE,
@@ -55,14 +55,13 @@ BAD = {
         SQUARE,
         "nothing listens there",
     ),
-    "two sweeps": (["sweep=regularisation,schedules"], SQUARE, "sweep: received 'regularisation,"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, capsys, case):
     words, space, said = BAD[case]
-    assert sweep(*words, space=space) == 2
+    assert worker.sweep(*words, space=space) == 2
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
@@ -76,11 +75,11 @@ def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
 ):
     words = ("sweep.sampler=grid", "sweep.enqueue=[{model.dropout:0.2,model.l2:0.1}]")
     with monkeypatch.context() as patched:
-        patched.setattr(loop.tracking, "create_child", killed)
+        patched.setattr(tracking, "create_child", killed)
         with pytest.raises(Killed):
-            sweep(*words, space=SQUARE, n=40)
+            worker.sweep(*words, space=SQUARE, n=40)
     assert states() == ["RUNNING"]
-    assert sweep(*words, space=SQUARE, n=40) == 0
+    assert worker.sweep(*words, space=SQUARE, n=40) == 0
     found = [tuple(trial.params.values()) for trial in study().trials]
     assert found[0] == (0.2, 0.1)
     assert sorted(found) == [(0.1, 0.0), (0.1, 0.1), (0.2, 0.0), (0.2, 0.1)]
@@ -88,7 +87,7 @@ def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(worker, project, capsys):
     (project / "multirun").write_text("not a folder")
-    assert sweep() == 2
+    assert worker.sweep() == 2
     err = capsys.readouterr().err
     assert f"hydra.sweep.dir: {project}/multirun/s cannot be made or written" in err
     assert "Traceback" not in err
@@ -105,7 +104,7 @@ def test_a_database_that_is_damaged_meanwhile_is_one_sentence(worker, project, c
         return outcome
 
     worker.say = damage
-    assert sweep(n=2) == 2
+    assert worker.sweep(n=2) == 2
     err = capsys.readouterr().err
     assert "the file is damaged: correct it" in err
     assert "Traceback" not in err
@@ -139,16 +138,16 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
     worker, project, capsys, monkeypatch, before, after
 ):
     with monkeypatch.context() as patched:
-        patched.setattr(loop.tracking, "create_child", killed)
+        patched.setattr(tracking, "create_child", killed)
         with pytest.raises(Killed):
-            sweep(space=(before,))
-    assert sweep("sweep.extend=true", space=(after,)) == 2
+            worker.sweep(space=(before,))
+    assert worker.sweep("sweep.extend=true", space=(after,)) == 2
     err = capsys.readouterr().err
     assert "sweep.extend: the trials that the study has do not fit the new space" in err
     assert "Traceback" not in err
     assert states() == ["RUNNING"]
     assert worker.orders == []
-    assert sweep(space=(before,)) == 0
+    assert worker.sweep(space=(before,)) == 0
     assert states() == ["COMPLETE"] * 3
 
 
@@ -156,10 +155,10 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
 def test_options_that_the_storage_cannot_change_are_refused_and_nothing_is_written(
     worker, project, capsys
 ):
-    assert sweep(space=("optimizer=adam,sgd",), n=2) == 0
-    assert sweep("sweep.extend=true", space=("optimizer=adam,sgd,muon",), n=3) == 2
+    assert worker.sweep(space=("optimizer=adam,sgd",), n=2) == 0
+    assert worker.sweep("sweep.extend=true", space=("optimizer=adam,sgd,muon",), n=3) == 2
     assert "do not fit the new space of optimizer" in capsys.readouterr().err
-    assert sweep(space=("optimizer=adam,sgd",), n=3) == 0
+    assert worker.sweep(space=("optimizer=adam,sgd",), n=3) == 0
     assert states() == ["COMPLETE"] * 3
 
 
@@ -172,5 +171,5 @@ def test_options_that_the_storage_cannot_change_are_refused_and_nothing_is_writt
     ],
 )
 def test_pruners_know_the_longest_trial_of_the_space(worker, project, word, longest):
-    assert sweep("sweep.pruner=hyperband", space=(word,), n=1) == 0
+    assert worker.sweep("sweep.pruner=hyperband", space=(word,), n=1) == 0
     assert study().user_attrs["samerun.trial"]["max_epochs"] == longest

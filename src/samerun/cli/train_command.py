@@ -24,7 +24,7 @@ from samerun.config.schema import GROUPS, options, package_folder, register
 from samerun.errors import UserError
 from samerun.experiments import expand
 from samerun.launch.job import no_folder
-from samerun.launch.overrides import check_overrides
+from samerun.launch.overrides import check_overrides, hide_passwords
 from samerun.process import quiet
 from samerun.redaction import redact
 
@@ -111,32 +111,6 @@ def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
                 raise UserError(f"{flag}: received nothing, expected a file name.")
             return words[:index] + words[index + 2 :], words[index + 1]
     return words, None
-
-
-def hide_passwords(overrides: Sequence[Override]) -> list[str]:
-    """Returns the overrides as text, with `***` for the password of the tracking store.
-
-    Hydra writes the overrides and what it makes of them into every run's folder. The complete
-    address goes into the environment, where `tracking.resolve_uri` finds it in this process and in
-    workers.
-
-    Raises:
-        UserError: there are several addresses with passwords.
-    """
-    safe = []
-    for override in overrides:
-        hidden = redact(override.text)
-        if hidden != override.text and override.key == "tracking.uri":
-            if not isinstance(override.value, str):
-                raise UserError(
-                    f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "
-                    "where it holds a password."
-                )
-            os.environ["MLFLOW_TRACKING_URI"] = override.value
-            safe.append(hidden)
-        else:
-            safe.append(override.text)
-    return safe
 
 
 def _asks_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:

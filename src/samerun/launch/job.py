@@ -49,9 +49,14 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     Raises:
         UserError: an override is not understood, or the data does not fit.
     """
-    given = check_overrides(overrides)
-    if any(one.key == "sweep" for one in given):
-        raise UserError("sweep: chooses the values of many runs, expected samerun train -m … .")
+    flags = [text for text in overrides if text in ("-m", "--multirun")]
+    given = check_overrides([text for text in overrides if text not in flags])
+    if flags or any(one.key == "sweep" for one in given):
+        received = flags[0] if flags else "sweep"
+        raise UserError(
+            f"samerun.train: received {received}, expected the overrides of one run: use "
+            "samerun.sweep for many."
+        )
     job = compose([one.text for one in given])
     return run_one(job.composition, make_folder(job))
 

@@ -1,11 +1,13 @@
 """What is wrong with overrides, before Hydra reads them."""
 
+import os
 from collections.abc import Sequence
 
 from samerun.config.composition import is_sweep
 from samerun.config.messages import without_sweep
 from samerun.config.overrides import Override, check_single_value, parse_overrides
 from samerun.errors import UserError
+from samerun.redaction import redact
 
 
 def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) -> list[Override]:
@@ -35,6 +37,32 @@ def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) 
         known[key] = override
     _check_sweep(parsed, config_dir)
     return parsed
+
+
+def hide_passwords(overrides: Sequence[Override]) -> list[str]:
+    """Returns the overrides as text, with `***` for the password of the tracking store.
+
+    Hydra writes the overrides and what it makes of them into every run's folder. The complete
+    address goes into the environment, where `tracking.resolve_uri` finds it in this process and in
+    workers.
+
+    Raises:
+        UserError: there are several addresses with passwords.
+    """
+    safe = []
+    for override in overrides:
+        hidden = redact(override.text)
+        if hidden != override.text and override.key == "tracking.uri":
+            if not isinstance(override.value, str):
+                raise UserError(
+                    f"tracking.uri: received {hidden.partition('=')[2]}, expected one address "
+                    "where it holds a password."
+                )
+            os.environ["MLFLOW_TRACKING_URI"] = override.value
+            safe.append(hidden)
+        else:
+            safe.append(override.text)
+    return safe
 
 
 def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:

@@ -18,7 +18,7 @@ from samerun.search.storage import (
     is_away,
     is_broken,
     open_storage,
-    refused,
+    storage_errors,
     storage_url,
     was_away,
 )

@@ -1,10 +1,12 @@
 """What a sweep is to make better, in which direction, and whether that can be."""
 
+from dataclasses import dataclass
+
 from samerun.config.check import epoch_metrics, should_rise
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
-from samerun.config.sweep import Direction, Sweep
+from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
 from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
@@ -21,6 +23,28 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
     Task.language_model: ("accuracy", "log_loss", "perplexity", "bits_per_token"),
 }
 """What the evaluation of the kept weights measures, by `samerun.evaluation`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objectives:
+    """What trials are compared by.
+
+    Args:
+        names: logged names of the objectives.
+        directions: `minimize` or `maximize` of each.
+        from_best: whether the value of the best epoch counts, not that of the last one.
+    """
+
+    names: tuple[str, ...]
+    directions: tuple[str, ...]
+    from_best: bool
+
+    @classmethod
+    def of(cls, sweep: Sweep, cfg: Config) -> "Objectives":
+        """Returns the objectives of a sweep, by its settings and the config of a trial."""
+        names = objectives_of(sweep, cfg)
+        from_best = sweep.objective_from is ObjectiveFrom.best
+        return cls(names=names, directions=directions_of(sweep, names), from_best=from_best)
 
 
 def objectives_of(sweep: Sweep, cfg: Config) -> tuple[str, ...]:

@@ -1,13 +1,18 @@
 """How a trial ended: what a worker hands to the sweeper, as plain values."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from samerun.config.sweep import Faults, Policy
 from samerun.errors import Cause, classify
+from samerun.files import write_atomic
+
+OUTCOME_FILE = "outcome.json"
 
 
 class State(StrEnum):
@@ -52,21 +57,22 @@ class Outcome:
     memory_bytes: int = 0
 
 
-def to_json(outcome: Outcome) -> str:
-    """Writes an outcome for the trial's folder."""
-    return json.dumps(dataclasses.asdict(outcome))
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Writes how a trial ended into its folder, completely or not at all.
 
-
-def from_json(text: str) -> Outcome:
-    """Reads what `to_json` wrote.
-
-    Raises:
-        ValueError: it is something else.
+    On a full disk nothing is written: then only the sweep that waits for the trial learns it.
     """
-    plain = json.loads(text)
-    if not isinstance(plain, dict):
-        raise ValueError("not an outcome")
-    return Outcome(**{**plain, "state": State(str(plain.get("state")))})
+    with contextlib.suppress(OSError):
+        write_atomic(folder / OUTCOME_FILE, json.dumps(dataclasses.asdict(outcome)))
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    """Returns how a trial ended, by its folder; `None` if it has not."""
+    try:
+        plain = json.loads((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
+        return Outcome(**{**plain, "state": State(str(plain.get("state")))})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 _STATES = {

@@ -191,14 +191,14 @@ def _qmc(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.Ba
 
 
 def _grid(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
-    from samerun.search.enumerating import Grid
+    from samerun.search.optuna_internals import Grid
 
     values = {entry.key: entry.space.points for entry in space.entries}
     return Grid(values, seed=seed)  # it shuffles the grid, in which a trial's number is the place
 
 
 def _brute_force(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":
-    from samerun.search.enumerating import BruteForce
+    from samerun.search.optuna_internals import BruteForce
 
     return BruteForce(seed=own)
 

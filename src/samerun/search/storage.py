@@ -255,6 +255,21 @@ def refused(url: str, error: Exception) -> UserError:
     return _refused(url, said or f"it cannot be used ({first_words(error)})")
 
 
+@contextlib.contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Explains what a storage raises that cannot be read or written.
+
+    Raises:
+        UserError: in one sentence.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_broken(error):
+            raise
+        raise refused(url, error) from error
+
+
 def first_words(error: BaseException) -> str:
     """Returns the first line of what a store said, its address without a password."""
     return first_line(_root(error))

@@ -4,6 +4,7 @@ import abc
 import logging
 import math
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, final
 
 from samerun import tags as tag
@@ -75,6 +76,7 @@ class StudyTrial(CurrentTrial):
         self,
         study: "optuna.Study",
         trial: "optuna.Trial",
+        reported_epochs: Collection[int],
         metric: str | None,
         seconds: float | None,
     ) -> None:
@@ -83,7 +85,7 @@ class StudyTrial(CurrentTrial):
         self._trial = trial
         self._seconds = seconds
         self._began = time.monotonic()
-        self._known = {int(epoch) for epoch in _frozen(trial).intermediate_values}
+        self._known = set(reported_epochs)
         self._epoch = max(self._known, default=0)
         self._reason: BaseException | None = None
 
@@ -125,10 +127,6 @@ class StudyTrial(CurrentTrial):
             raise self._reason
 
 
-def _frozen(trial: "optuna.Trial") -> "optuna.trial.FrozenTrial":
-    return trial.storage.get_trial(trial._trial_id)
-
-
 def current_trial(cfg: Trial | None) -> CurrentTrial:
     """Returns the trial that a run is, by its config.
 
@@ -143,6 +141,7 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
     import optuna
 
     from samerun.search import study as studies
+    from samerun.search.optuna_internals import reopen_trial
 
     study = studies.load_for_worker(cfg)
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
@@ -152,4 +151,6 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
         raise UserError(f"trial: trial {cfg.number} of study '{cfg.study}' {state}.")
     settings = studies.trial_settings(study)
     seconds = stored_sweep(settings.sweep).trial_seconds
-    return StudyTrial(study, optuna.Trial(study, frozen._trial_id), settings.metric, seconds)
+    epochs = {int(epoch) for epoch in frozen.intermediate_values}
+    trial = reopen_trial(study, frozen)
+    return StudyTrial(study, trial, epochs, settings.metric, seconds)

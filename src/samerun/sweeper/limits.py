@@ -1,5 +1,6 @@
-"""When a sweep ends before all of its trials are there."""
+"""When a trial, or a sweep that has not all of its trials yet, is to end."""
 
+import time
 from typing import TYPE_CHECKING
 
 from samerun import tags as tag
@@ -7,6 +8,21 @@ from samerun.config.sweep import Budget
 
 if TYPE_CHECKING:
     import optuna
+
+GRACE_SECONDS = 10.0
+"""What a trial may take longer than its limit, to end its epoch, before its worker is killed."""
+STOP_SECONDS = 60.0
+"""How long trials may take to write a checkpoint after Ctrl-C."""
+
+
+def is_overdue(limit: float | None, seconds: float) -> bool:
+    """Whether a trial that was to stop after its time limit has not done so."""
+    return limit is not None and seconds > limit * 1.1 + GRACE_SECONDS
+
+
+def is_stop_overdue(stopped_at: float | None) -> bool:
+    """Whether trials that were asked to stop, at that monotonic time, have had long enough."""
+    return stopped_at is not None and time.monotonic() > stopped_at + STOP_SECONDS
 
 
 def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None:

@@ -1,95 +1,94 @@
-"""What a sweep is going to do, settled before its first trial."""
+"""What a sweep is going to do, complete before its first trial."""
 
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
 
-from samerun import config, search, tracking
+from samerun import config, identity, search, tracking
+from samerun import tags as tag
 from samerun.config.checkpoint import Trial
-from samerun.config.sweep import ObjectiveFrom, Sweep
+from samerun.config.composition import parse_sweep
+from samerun.config.schema import available_cores
+from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
 from samerun.redaction import redact
-from samerun.sweeper.trial_configs import Aims, Frozen, Order
+from samerun.search.objectives import Objectives
+from samerun.sweeper import preflight
+from samerun.sweeper.executors.local import graphics_cards
+from samerun.sweeper.trial_configs import Frozen, Order, composed, parsed
+
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a sweep is going to do.
+class SweepPlan:
+    """What a sweep is going to do, and with what.
 
     Args:
-        sweep: its settings.
-        space: what it chooses from.
-        frozen: the configs of its trials.
+        settings: the settings of the sweep.
+        space: the search space.
+        configs: the configs of its trials.
         base: the config that all trials share.
+        objectives: what trials are compared by.
         context: Hydra's loader and callbacks.
-        job_name: Hydra's name of the job.
+        master: what Hydra composed for the sweep itself.
         name: the study's name.
         folder: the sweep's folder.
-        storage: the study's whole address.
-        objectives: logged names of the objectives.
-        directions: `minimize` or `maximize` of each.
-        n_trials: trials in the end.
-        workers: trials side by side.
-        first: points to try before any other.
+        storage: the study's address, password included.
+        backend: the opened storage.
+        client: MLflow's client of the tracking store.
+        n_trials: number of trials in the end.
+        workers: number of workers to start.
+        enqueued: points to try before any other.
+        models: a label and a config for each different model.
+        notes: what was decided for the user, one sentence each.
     """
 
-    sweep: Sweep
+    settings: Sweep
     space: search.Space
-    frozen: Frozen
+    configs: Frozen
     base: config.Config
+    objectives: Objectives
     context: HydraContext
-    job_name: str
+    master: DictConfig
     name: str
     folder: Path
     storage: str
-    objectives: tuple[str, ...]
-    directions: tuple[str, ...]
+    backend: "optuna.storages.BaseStorage"
+    client: Any
     n_trials: int
     workers: int
-    first: tuple[dict[str, Any], ...] = ()
+    enqueued: tuple[dict[str, Any], ...]
+    models: tuple[tuple[str, config.Config], ...]
+    notes: tuple[str, ...]
 
     def tracking_uri(self) -> str:
-        """Returns the whole address of the tracking store."""
+        """Returns the address of the tracking store, password included."""
         return tracking.resolve_uri(self.base.tracking.uri)
 
-    def check_places(self) -> None:
-        """Checks that the study and the runs are not to be in one database, as neither can share.
-
-        Raises:
-            UserError: they are.
-        """
-        if self.storage.partition("?")[0] == self.tracking_uri().partition("?")[0]:
-            raise UserError(
-                f"sweep.storage: received {redact(self.storage)}, which keeps the runs: "
-                "give the study a database of its own."
-            )
-
-    def check_reach(self) -> None:
-        """Checks that study and runs are kept where other machines reach them.
-
-        Raises:
-            UserError: they are not.
-        """
-        for key, address, instead in (
-            ("sweep.storage", self.storage, "a database that all workers reach: postgresql://…"),
-            ("tracking.uri", self.tracking_uri(), "a server that all workers reach: http://…"),
-        ):
-            if urlsplit(address).scheme.partition("+")[0] in ("sqlite", "file"):
-                raise UserError(
-                    f"{key}: received {redact(address)} with a cluster, expected {instead}."
-                )
+    def study_start(self) -> search.Beginning:
+        """Returns what has to be the same when the study is resumed."""
+        return _study_start(self.space, self.objectives, self.configs)
 
     def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
         """Returns a trial as a worker gets it."""
         trial = Trial(study=self.name, storage=redact(self.storage), number=number, run=run_id)
         # Another machine has folders of its own: a trial is in the one that its worker chose.
-        is_away = self.sweep.cluster is not None
-        folder = Path() if is_away else self.folder
-        node = self.frozen.node(values, trial, folder)
-        if is_away:
+        is_remote = self.settings.cluster is not None
+        folder = Path() if is_remote else self.folder
+        node = self.configs.node(values, trial, folder)
+        if is_remote:
             uri = self.tracking_uri()
             node.tracking.uri = uri if redact(uri) == uri else None  # from its environment
         return Order(
@@ -98,13 +97,169 @@ class Plan:
             # Its loader caches types that are made at run time and cannot be pickled; `run_job`
             # asks for the callbacks only.
             context=replace(self.context, config_loader=None),
-            job_name=self.job_name,
+            job_name=str(self.master.hydra.job.name),
             folder=str(folder / str(number)),
             trial=trial,
-            words=tuple(self.frozen.words(values)),
-            aims=Aims(
-                objectives=self.objectives,
-                directions=self.directions,
-                from_best=self.sweep.objective_from is ObjectiveFrom.best,
-            ),
+            words=tuple(self.configs.words(values)),
+            objectives=self.objectives,
         )
+
+
+def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> SweepPlan:
+    """Checks everything that can be checked before the first trial, and settles the rest.
+
+    Args:
+        context: Hydra's loader and callbacks.
+        master: what Hydra composed for the sweep itself.
+        arguments: the overrides, without those of Hydra's own settings.
+
+    Raises:
+        UserError: something is not understood, does not fit, or cannot be reached.
+    """
+    settings = parse_sweep(master)
+    compose = functools.cache(functools.partial(composed, context, master))
+    space = search.parse_space(
+        arguments,
+        settings.params,
+        compose=lambda words: parsed(compose(tuple(words)), words).config,
+        options=context.config_loader.get_group_options,
+    )
+    workers = _num_workers(settings)
+    configs = Frozen(compose, space, _num_threads(settings, workers))
+    base = configs.base()
+    objectives = Objectives.of(settings, base)
+    search.check_sampler(settings, space, len(objectives.names))
+    name, storage = _name(settings, master, base), search.storage_url(settings.storage)
+    tracking_uri = tracking.resolve_uri(base.tracking.uri)
+    _check_addresses(settings, storage, tracking_uri)
+    models = preflight.check_branches(settings, configs, space)
+    search.check_options(settings, objectives.directions, configs.max_epochs())
+    client = tracking.connect(tracking_uri)
+    enqueued = preflight.enqueued_points(settings, space, base.tracking.uri)
+    folder = _folder(master, name)
+    with search.storage_errors(storage):
+        backend = search.open_storage(storage)
+        study = search.find_study(backend, name)
+        if study is not None:
+            configs, folder = _as_started(study, settings, space, objectives, configs, folder)
+    return SweepPlan(
+        settings=settings,
+        space=space,
+        configs=configs,
+        base=configs.base(),
+        objectives=objectives,
+        context=context,
+        master=master,
+        name=name,
+        folder=folder,
+        storage=storage,
+        backend=backend,
+        client=client,
+        n_trials=search.num_trials(settings, space),
+        workers=workers,
+        enqueued=enqueued,
+        models=tuple(models),
+        notes=(*space.notes, *search.sampler_notes(settings, space)),
+    )
+
+
+def _num_workers(settings: Sweep) -> int:
+    if settings.executor is ExecutorKind.inline:
+        return 1
+    return settings.workers or len(graphics_cards()) or available_cores()
+
+
+def _num_threads(settings: Sweep, workers: int) -> int:
+    if settings.cluster is not None:
+        return settings.dask.cores  # the same on every machine, as they are part of a run
+    return max(1, available_cores() // workers)
+
+
+def _name(settings: Sweep, master: DictConfig, base: config.Config) -> str:
+    experiment = master.hydra.runtime.choices.get("experiment")
+    what = str(experiment or f"{base.model.kind}-{base.dataset.kind}").replace("/", "-")
+    name = settings.study or f"{what}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        raise UserError(
+            f"sweep.study: received '{name}', expected letters, digits, '.', '_', '+' and '-': it "
+            "names a folder too."
+        )
+    return name
+
+
+def _folder(master: DictConfig, name: str) -> Path:
+    words = OmegaConf.to_container(master.hydra.overrides.hydra)
+    assert isinstance(words, list)
+    is_chosen = any(str(word).startswith("hydra.sweep.dir=") for word in words)
+    return (Path(str(master.hydra.sweep.dir)) if is_chosen else Path("multirun") / name).absolute()
+
+
+def _check_addresses(settings: Sweep, storage: str, tracking_uri: str) -> None:
+    """Checks that the study and the runs are in different databases, which all workers reach.
+
+    Raises:
+        UserError: they are not.
+    """
+    for key, address, instead in (
+        ("sweep.storage", storage, "a database that all workers reach: postgresql://…"),
+        ("tracking.uri", tracking_uri, "a server that all workers reach: http://…"),
+    ):
+        is_file = urlsplit(address).scheme.partition("+")[0] in ("sqlite", "file")
+        if settings.cluster is not None and is_file:
+            raise UserError(
+                f"{key}: received {redact(address)} with a cluster, expected {instead}."
+            )
+    if storage.partition("?")[0] == tracking_uri.partition("?")[0]:
+        raise UserError(
+            f"sweep.storage: received {redact(storage)}, which keeps the runs: "
+            "give the study a database of its own."
+        )
+
+
+def _as_started(
+    study: "optuna.Study",
+    settings: Sweep,
+    space: search.Space,
+    objectives: Objectives,
+    configs: Frozen,
+    folder: Path,
+) -> tuple[Frozen, Path]:
+    """Returns configs and folder as the study was started: with its threads, where its trials are.
+
+    Raises:
+        UserError: it was started with something else, and `sweep.extend` does not allow that.
+    """
+    before = search.beginning(study)
+    if before is None:
+        return configs, folder
+    if before.threads != configs.threads:
+        configs = configs.with_threads(before.threads)
+    known = Path(study.user_attrs.get(tag.STUDY_FOLDER, folder))
+    now = _study_start(space, objectives, configs)
+    changes = [*space.difference(before.space), *search.differences(before, now)]
+    if changes and settings.extend:
+        preflight.check_values(study, space)
+    elif changes:
+        search.refuse_changes(study.study_name, changes)
+    return configs, known if known.is_dir() else folder
+
+
+def _study_start(space: search.Space, objectives: Objectives, configs: Frozen) -> search.Beginning:
+    return search.Beginning(
+        space=space.as_dict(),
+        objectives=list(objectives.names),
+        directions=list(objectives.directions),
+        base=configs.flattened(),
+        branches=configs.digest(),
+        threads=configs.threads,
+        code=_code(configs),
+    )
+
+
+def _code(configs: Frozen) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for cfg in configs.configs():
+        found |= identity.code_files(cfg)
+    own = {path: digest for path, digest in found.items() if not path.startswith(identity.PACKAGE)}
+    whole = hashlib.sha256(json.dumps(sorted(found.items() - own.items())).encode())
+    return {**own, "samerun": whole.hexdigest()}

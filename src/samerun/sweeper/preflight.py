@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from samerun import config, data, search
+from samerun import config, data, search, tracking
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.search.objectives import check_sweep
@@ -62,6 +62,25 @@ def enqueued(sweep: Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
     return values
 
 
+def enqueued_points(
+    sweep: Sweep, space: search.Space, uri: str | None
+) -> tuple[dict[str, Any], ...]:
+    """Returns the points to try first: values that were given, or those of recorded runs.
+
+    Raises:
+        UserError: there is no such run, or a point is not in the space.
+    """
+    points: list[dict[str, Any]] = []
+    for entry in sweep.enqueue:
+        if isinstance(entry, str):
+            (run,) = tracking.find_runs([entry], uri=uri)
+            points.append(space.point(run.params))
+            search.check_point(sweep, space, points[-1])
+        else:
+            points.append(enqueued(sweep, space, entry))
+    return tuple(points)
+
+
 def _points(frozen: Frozen, space: search.Space) -> Iterator[dict[str, Any]]:
     for branch in frozen.branches():
         yield from space.corners(branch)
@@ -92,6 +111,8 @@ def check_values(study: Any, space: search.Space) -> None:
     from optuna.distributions import check_distribution_compatibility
     from optuna.trial import TrialState
 
+    from samerun.search.optuna_internals import contains
+
     now = {entry.key: search.distribution(entry.space) for entry in space.entries}
     for trial in study.get_trials(deepcopy=False):
         for key, before in trial.distributions.items():
@@ -101,9 +122,9 @@ def check_values(study: Any, space: search.Space) -> None:
                 check_distribution_compatibility(before, now[key])
             except ValueError as error:
                 raise _unfit(key, str(error)) from error
-            value = before.to_internal_repr(trial.params[key])
-            if trial.state == TrialState.RUNNING and not now[key]._contains(value):
-                raise _unfit(key, f"trial {trial.number} goes on with {trial.params[key]}")
+            value = trial.params[key]
+            if trial.state == TrialState.RUNNING and not contains(now[key], before, value):
+                raise _unfit(key, f"trial {trial.number} goes on with {value}")
 
 
 def _unfit(key: str, why: str) -> UserError:

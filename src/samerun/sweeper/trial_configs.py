@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext
@@ -22,27 +21,14 @@ from samerun.config.messages import translated
 from samerun.config.overrides import parse_override
 from samerun.config.root import has_meaning, idle_keys
 from samerun.redaction import redact_override
+from samerun.search.domains import Categorical, Dimension
+from samerun.search.objectives import Objectives
 
 THREADS = ("training.intra_op_threads", "training.inter_op_threads")
 _PLUGINS = ("hydra/sweeper", "hydra/launcher")
 
 Branch = tuple[tuple[str, str], ...]
 """The options of the groups that the sweep chooses from, sorted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aims:
-    """What trials are compared by.
-
-    Args:
-        objectives: logged names of the objectives.
-        directions: `minimize` or `maximize` of each.
-        from_best: whether the best epoch counts, not the last.
-    """
-
-    objectives: tuple[str, ...]
-    directions: tuple[str, ...]
-    from_best: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +43,7 @@ class Order:
         folder: the trial's folder.
         trial: which trial it is.
         words: the words that train it outside the sweep.
-        aims: what it is compared by.
+        objectives: what it is compared by.
     """
 
     number: int
@@ -67,7 +53,7 @@ class Order:
     folder: str
     trial: Trial
     words: tuple[str, ...]
-    aims: Aims
+    objectives: Objectives
 
 
 def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
@@ -120,6 +106,11 @@ class Frozen:
         self._branches: dict[Branch, DictConfig] = {}
         self._parsed: dict[Branch, config.Config] = {}
         self._words: dict[Branch, list[str]] = {}
+        self._choices = {
+            entry.key: _config_values(entry, entry.space)
+            for entry in space.entries
+            if isinstance(entry.space, Categorical) and not entry.is_group
+        }
         for options in space.branches():
             branch = tuple(sorted(options.items()))
             node = copy.deepcopy(compose((*space.fixed, *space.overrides(options))))
@@ -208,17 +199,27 @@ class Frozen:
     def _node(self, values: Mapping[str, Any]) -> DictConfig:
         branch = self._branch_of(values)
         node = copy.deepcopy(self._branches[branch])
-        parser = OverridesParser.create()
         try:
-            for word in self._space.overrides(values):
-                override = parser.parse_override(word)
-                if override.key_or_group not in dict(branch):
-                    added = override.is_add() or override.is_force_add()
-                    value = override.value()
-                    OmegaConf.update(node, override.key_or_group, value, force_add=added)
-        except (HydraException, OmegaConfBaseException) as error:
+            for entry in self._space.entries:
+                if entry.key in values and entry.key not in dict(branch):
+                    value = self._config_value(entry, values[entry.key])
+                    OmegaConf.update(node, entry.key, value, force_add=bool(entry.prefix))
+        except OmegaConfBaseException as error:
             raise translated(error) from error
         return node
+
+    def _config_value(self, entry: Dimension, value: Any) -> Any:
+        """Returns what the config holds where the study has this value."""
+        known = entry.space.read(value)
+        if not isinstance(entry.space, Categorical):
+            return known
+        return self._choices[entry.key][entry.space.values.index(known)]
+
+
+def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
+    """Returns what the config holds for each choice: a list, say, that a study knows as text."""
+    words = [f"{entry.prefix}{entry.key}={word}" for word in space.words]
+    return [parse_override(word).value for word in words]
 
 
 def _lasting(cfg: config.Config) -> dict[str, str]:

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import config
 from samerun.config.schema import register
-from samerun.files import write_atomic
-from samerun.search.outcome import Outcome, State, outcome_of, to_json
+from samerun.search.outcome import OUTCOME_FILE, Outcome, State, outcome_of, write_outcome
 
 if TYPE_CHECKING:
     from samerun.result import Result
-    from samerun.sweeper.trial_configs import Aims, Order
+    from samerun.search.objectives import Objectives
+    from samerun.sweeper.trial_configs import Order
 
-OUTCOME_FILE = "outcome.json"
 OUTPUT_FILE = "output.log"
 
 
@@ -36,7 +35,7 @@ def run_trial(order: "Order") -> Outcome:
     the MLflow run was ended, so that a sweep whose own process was killed before it could tell the
     study does so when it goes on, without training again.
     """
-    return concluded(Path(order.folder), lambda: results(order.aims, _train(order)))
+    return concluded(Path(order.folder), lambda: results(order.objectives, _train(order)))
 
 
 def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
@@ -57,8 +56,7 @@ def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
     if outcome.state is not State.stopped:
-        with contextlib.suppress(OSError):  # a full disk: the parent learns it from the future
-            write_atomic(folder / OUTCOME_FILE, to_json(outcome))
+        write_outcome(folder, outcome)
     return outcome
 
 
@@ -82,11 +80,11 @@ def _train(order: "Order") -> "Result":
     return result
 
 
-def results(aims: "Aims", result: "Result") -> Outcome:
+def results(objectives: "Objectives", result: "Result") -> Outcome:
     """Returns the outcome of a run that came to its end."""
     values = {
-        name: objective(result, name, direction, from_best=aims.from_best)
-        for name, direction in zip(aims.objectives, aims.directions, strict=True)
+        name: objective(result, name, direction, from_best=objectives.from_best)
+        for name, direction in zip(objectives.names, objectives.directions, strict=True)
     }
     epochs = len(next(iter(result.history.values()), []))
     bad = [name for name, value in values.items() if not math.isfinite(value)]

@@ -12,6 +12,10 @@ class Executor(abc.ABC):
     """Runs functions on workers, as `concurrent.futures` does, and can end one of them."""
 
     @abc.abstractmethod
+    def num_workers(self) -> int:
+        """Returns how many functions can run at the same time."""
+
+    @abc.abstractmethod
     def free(self) -> int:
         """Returns how many more functions can begin at once."""
 

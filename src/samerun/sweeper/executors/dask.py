@@ -18,7 +18,7 @@ from samerun.sweeper.executors import dask_cluster, dask_remote
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.dask_cluster import Batch
 from samerun.sweeper.executors.dask_remote import Facts, Luggage, Needs
-from samerun.sweeper.plan import Plan
+from samerun.sweeper.plan import SweepPlan
 from samerun.sweeper.worker import run_trial, warm_up
 
 LOOK_SECONDS = 1.0
@@ -385,15 +385,15 @@ class DaskExecutor(Executor):
         self._dispatch()
 
 
-def open_executor(plan: Plan) -> DaskExecutor:
+def open_executor(plan: SweepPlan) -> DaskExecutor:
     """Returns the executor of a sweep whose settings name a cluster, with at least one worker.
 
     Raises:
         UserError: there is no scheduler, or no worker that may take part.
     """
-    settings = plan.sweep
+    settings = plan.settings
     assert settings.cluster is not None
-    configs = plan.frozen.configs()
+    configs = plan.configs.configs()
     targets = sorted({name for cfg in configs for name in user_code.targets(cfg).values()})
     modules = dask_cluster.modules_of(targets, Path.cwd())
     client, batch = dask_cluster.connect(

@@ -19,11 +19,12 @@ from omegaconf import DictConfig
 from samerun import config
 from samerun.config.checkpoint import Trial
 from samerun.errors import WorkerLost
-from samerun.search.outcome import Outcome, from_json
+from samerun.search.objectives import Objectives
+from samerun.search.outcome import OUTCOME_FILE, Outcome, read_outcome
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.local import Slots
-from samerun.sweeper.trial_configs import Aims, Order
-from samerun.sweeper.worker import OUTCOME_FILE, concluded, results, run_trial
+from samerun.sweeper.trial_configs import Order
+from samerun.sweeper.worker import concluded, results, run_trial
 
 ORDER_FILE = "order.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -55,6 +56,10 @@ class Launched(Executor):
         self._waiting: list[tuple[Future[Any], Order]] = []
         name = master.hydra.runtime.choices.get("hydra/launcher")
         _log.warning("hydra/launcher=%s runs trials in batches of %d.", name, num)
+
+    def num_workers(self) -> int:
+        """Returns the size of a batch."""
+        return self._num
 
     def free(self) -> int:
         """Counts what is missing in the next batch."""
@@ -123,16 +128,11 @@ def _write_order(order: Order) -> None:
     folder = Path(order.folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)
-    plain = {"trial": config.as_dict(order.trial), "aims": dataclasses.asdict(order.aims)}
+    plain = {
+        "trial": config.as_dict(order.trial),
+        "objectives": dataclasses.asdict(order.objectives),
+    }
     (folder / ORDER_FILE).write_text(json.dumps(plain), encoding="utf-8")
-
-
-def read_outcome(folder: Path) -> Outcome | None:
-    """Returns what a trial wrote into its folder, `None` if it has not ended."""
-    try:
-        return from_json((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def launched_task(node: DictConfig) -> float:
@@ -143,14 +143,14 @@ def launched_task(node: DictConfig) -> float:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
-    aims = Aims(**{key: _tuple(value) for key, value in plain["aims"].items()})
+    objectives = Objectives(**{key: _tuple(value) for key, value in plain["objectives"].items()})
     node.trial = Trial(**plain["trial"])
 
     def train() -> Outcome:
-        return results(aims, train_trial(node))
+        return results(objectives, train_trial(node))
 
     outcome = concluded(folder, train)
-    return outcome.values.get(aims.objectives[0], float("nan"))
+    return outcome.values.get(objectives.names[0], float("nan"))
 
 
 def _tuple(value: Any) -> Any:

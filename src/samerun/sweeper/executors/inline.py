@@ -11,6 +11,10 @@ from samerun.sweeper.executors.base import Executor
 class Inline(Executor):
     """Runs functions in this process, one after the other; for debugging."""
 
+    def num_workers(self) -> int:
+        """Returns one."""
+        return 1
+
     def free(self) -> int:
         """Returns one: a function is done when `submit` returns."""
         return 1

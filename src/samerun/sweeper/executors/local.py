@@ -45,7 +45,7 @@ class Slots(Executor):
     """
 
     def __init__(self, num: int, max_trials: int | None = None, gpus: Sequence[str] = ()) -> None:
-        self._max_trials = max_trials
+        self.max_trials = max_trials
         self._environments = [
             [("CUDA_VISIBLE_DEVICES", gpus[index % len(gpus)])] if gpus else []
             for index in range(num)
@@ -70,6 +70,10 @@ class Slots(Executor):
             if self._slots[index] is None:
                 self._replace(index)
 
+    def num_workers(self) -> int:
+        """Returns the number of processes, whether they have started or not."""
+        return len(self._slots)
+
     def free(self) -> int:
         """Counts the slots without a function."""
         return sum(_is_free(slot) for slot in self._slots)
@@ -93,7 +97,7 @@ class Slots(Executor):
 
     def _is_used_up(self, slot: _Slot, kind: tuple[Any, ...] | None) -> bool:
         is_other = slot.kind is not None and kind is not None and slot.kind != kind
-        return slot.trials == self._max_trials or is_other
+        return slot.trials == self.max_trials or is_other
 
     def _replace(self, index: int) -> _Slot:
         old, fresh = self._slots[index], self._new(index)

@@ -1,17 +1,29 @@
-"""Optuna's two samplers that try everything, for studies that are asked and told.
+"""The only file that uses names which Optuna keeps private; a test compares them with its version.
 
-Theirs end a study when there is nothing left, which Optuna allows inside `optimize` only. Imported
-where they are built, since Optuna is.
+Nothing public leads back to a trial that another process started, and Optuna's samplers that try
+everything end a study when nothing is left, which it allows inside `optimize` only. This module
+imports Optuna, so it is itself imported only where it is needed.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any, final
 
-from optuna import Study
+from optuna import Study, Trial
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
 _UNKNOWN = object()  # equal to no value
+
+
+def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
+    """Returns a running trial, to suggest its values again and to write to it."""
+    return Trial(study, frozen._trial_id)
+
+
+def contains(distribution: BaseDistribution, before: BaseDistribution, value: Any) -> bool:
+    """Whether a value that was drawn from one distribution belongs to another one."""
+    return bool(distribution._contains(before.to_internal_repr(value)))
 
 
 @final

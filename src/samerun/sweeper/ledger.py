@@ -1,0 +1,202 @@
+"""The ledger of a sweep: all that is written about its trials, in the study and in MLflow.
+
+Only this module writes there, and every step of it can be cut off and repeated:
+
+- the values of a trial are suggested again as they were, or drawn from the seed of its number;
+- the run of a trial is found again by the tags `samerun.study` and `samerun.trial`, or created;
+- how a trial ended is written to its run first and reported to the study last, which is what
+  counts; reporting it twice changes nothing.
+"""
+
+import logging
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from samerun import search, tracking
+from samerun import tags as tag
+from samerun.redaction import redact
+from samerun.replay import afresh
+from samerun.search.optuna_internals import reopen_trial
+from samerun.search.outcome import OUTCOME_FILE, Outcome, State
+from samerun.sweeper.history import log_history
+from samerun.sweeper.plan import SweepPlan
+
+_TRIAL_STATES = {State.complete: TrialState.COMPLETE, State.pruned: TrialState.PRUNED}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class ActiveTrial:
+    """A trial that is running, or waits to run again.
+
+    Args:
+        trial: Optuna's trial.
+        values: the suggested values.
+        run_id: its MLflow run.
+        name: the run's name.
+        folder: the trial's folder.
+        is_too_long: whether its worker was killed because of the time limit.
+        met_outage: whether a store was unavailable while it ran.
+    """
+
+    trial: optuna.Trial
+    values: dict[str, Any]
+    run_id: str
+    name: str
+    folder: Path
+    is_too_long: bool = False
+    met_outage: bool = False
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.trial.number
+
+
+@final
+class Ledger:
+    """Writes the trials of a study into the study and into MLflow.
+
+    Args:
+        plan: what the sweep does.
+        study: the study.
+        run: the sweep's own run.
+    """
+
+    def __init__(self, plan: SweepPlan, study: optuna.Study, run: tracking.Run) -> None:
+        self._plan, self._study, self._run, self._client = plan, study, run, plan.client
+        self._started = time.monotonic()
+        self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
+
+    def seconds(self) -> float:
+        """Returns how long the sweep has run, earlier starts included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def num_started(self) -> int:
+        """Returns how many trials have started; those that only wait in the queue have not."""
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(trial.state != TrialState.WAITING for trial in trials)
+
+    def num_failed(self) -> int:
+        """Returns how many trials have failed."""
+        return search.count_by_state(self._study).get("FAIL", 0)
+
+    def running(self, known: Collection[int] = ()) -> list[FrozenTrial]:
+        """Returns the trials that the study takes for running, by number, without known ones."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        found = [trial for trial in trials if trial.number not in known]
+        return sorted(found, key=lambda trial: trial.number)
+
+    def mark_stopped(self, is_stopped: bool) -> None:
+        """Lets workers know that the sweep stops, also those that no signal reaches."""
+        self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
+
+    def ask(self) -> ActiveTrial:
+        """Starts a new trial, or the first one in the queue."""
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        self._seed_sampler(min(waiting, default=len(trials)))
+        return self._begin(self._study.ask())
+
+    def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
+        """Resumes a trial that was running when the sweep's process ended."""
+        self._seed_sampler(frozen.number)
+        return self._begin(reopen_trial(self._study, frozen))
+
+    def _seed_sampler(self, number: int) -> None:
+        """Gives the study a sampler for one trial, seeded by its number."""
+        plan = self._plan
+        self._study.sampler = search.build_sampler(
+            plan.settings, plan.space, plan.base.seed, len(plan.objectives.names), number
+        )
+
+    def _begin(self, trial: optuna.Trial) -> ActiveTrial:
+        """Chooses the values of a trial and creates its run, if it does not exist yet."""
+        values = self._plan.space.suggest(trial)
+        name = self._plan.space.short(values) or f"trial {trial.number}"
+        run_id = tracking.create_child(
+            self._plan.base,
+            self._run.id,
+            name=name,
+            tags={tag.STUDY: self._plan.name, tag.TRIAL: str(trial.number)},
+            client=self._client,
+        )
+        trial.set_user_attr(tag.TRIAL_RUN, run_id)
+        trial.set_user_attr(tag.TRIAL_NAME, name)
+        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.words(values))
+        return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
+
+    def num_retries(self, active: ActiveTrial) -> int:
+        """Returns how often a trial was retried because of a fault of its own."""
+        return int(active.trial.user_attrs.get(tag.TRIAL_RETRIES, 0))
+
+    def count_retry(self, active: ActiveTrial, outcome: Outcome) -> None:
+        """Counts a retry and keeps the reason for it."""
+        active.trial.set_user_attr(tag.TRIAL_LAST_REASON, outcome.reason)
+        active.trial.set_user_attr(tag.TRIAL_RETRIES, self.num_retries(active) + 1)
+
+    def reset(self, active: ActiveTrial, outcome: Outcome) -> None:
+        """Prepares a retry with the same values, in the same run, from the checkpoint if sound."""
+        (active.folder / OUTCOME_FILE).unlink(missing_ok=True)
+        if outcome.state is State.nan:
+            afresh.ask(self._client, active.run_id)
+
+    def record(self, active: ActiveTrial, outcome: Outcome) -> tuple[str, list[float]]:
+        """Records how a trial ended; the report to the study comes last, as it is what counts.
+
+        Returns:
+            Optuna's name of the state, and the values of the objectives.
+        """
+        self.tag(active, outcome)
+        for key, value in (
+            (tag.STATE, outcome.state.value),
+            (tag.REASON, outcome.reason),
+            (tag.TRIAL_SECONDS, round(outcome.seconds, 3)),
+            (tag.TRIAL_EPOCHS, outcome.epochs),
+            (tag.TRIAL_MEMORY, outcome.memory_bytes),
+            (tag.PID, outcome.pid),
+        ):
+            if value not in (None, ""):
+                active.trial.set_user_attr(key, value)
+        state = _TRIAL_STATES.get(outcome.state, TrialState.FAIL)
+        values = [
+            outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
+        ]
+        reported = values if state is TrialState.COMPLETE else None
+        self._study.tell(active.number, reported, state, skip_if_finished=True)
+        self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
+        log_history(self._study, self._run, only_last=True)
+        return state.name, values
+
+    def tag(self, active: ActiveTrial, outcome: Outcome) -> None:
+        """Tags the trial's run; the run of a killed worker is closed first, as far as it got.
+
+        Raises:
+            ConnectionError: the tracking store is unavailable.
+        """
+        try:
+            if outcome.state in (State.worker_death, State.time_limit):
+                tracking.close_dead_runs(self._client, [self._run.experiment_id])
+            tags = {tag.STATE: outcome.state.value}
+            if outcome.reason:
+                tags[tag.REASON] = outcome.reason
+            for key, value in tags.items():
+                self._client.set_tag(active.run_id, key, value[:5000])
+            ended = outcome.state in (State.complete, State.pruned)  # by itself, or later by spool
+            if not ended and self._client.get_run(active.run_id).info.status == "RUNNING":
+                self._client.set_terminated(active.run_id, "KILLED")  # it never started
+        except Exception as error:
+            if not self.store_answers():
+                raise ConnectionError(f"tracking: {redact(str(error))}") from error
+            _log.warning("Run %s could not be tagged: %s", active.run_id, redact(str(error)))
+
+    def store_answers(self) -> bool:
+        """Whether the tracking store answers."""
+        return tracking.answers(self._client)

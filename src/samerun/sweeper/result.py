@@ -1,0 +1,84 @@
+"""What a sweep returns to Python."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from samerun import tags as tag
+from samerun.report import study as study_report
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """A trial that completed.
+
+    Args:
+        number: its number in the study.
+        run_id: its MLflow run.
+        params: the values that the sampler chose.
+        values: its objectives, by their logged names.
+        overrides: what `samerun.train` takes to train it outside the sweep.
+    """
+
+    number: int
+    run_id: str
+    params: Mapping[str, Any]
+    values: Mapping[str, float]
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What a sweep came to.
+
+    Args:
+        study: the name of the study; `sweep.study=NAME` resumes it.
+        run_id: the sweep's own MLflow run, the parent of those of the trials.
+        best: the best trial; of several objectives all trials on the Pareto front.
+        run_ids: the MLflow run of each trial, by the trial's number.
+        reason: why the sweep ended before all trials were there; empty if they are.
+    """
+
+    study: str
+    run_id: str
+    best: tuple[TrialResult, ...]
+    run_ids: Mapping[int, str]
+    reason: str = ""
+
+
+def result_of(
+    study: "optuna.Study", run_id: str, objectives: tuple[str, ...], reason: str
+) -> SweepResult:
+    """Reads the result of a sweep from its study.
+
+    Args:
+        study: the study.
+        run_id: the sweep's own run.
+        objectives: logged names of the objectives.
+        reason: why the sweep ended early, if it did.
+    """
+    trials = study.get_trials(deepcopy=False)
+    best = study_report.best_trials(study)[: None if len(objectives) > 1 else 1]
+    return SweepResult(
+        study=study.study_name,
+        run_id=run_id,
+        best=tuple(
+            TrialResult(
+                number=trial.number,
+                run_id=str(trial.user_attrs.get(tag.TRIAL_RUN, "")),
+                params=dict(trial.params),
+                values=dict(zip(objectives, trial.values, strict=True)),
+                overrides=tuple(trial.user_attrs.get(tag.TRIAL_OVERRIDES, ())),
+            )
+            for trial in best
+        ),
+        run_ids={
+            trial.number: str(trial.user_attrs[tag.TRIAL_RUN])
+            for trial in trials
+            if tag.TRIAL_RUN in trial.user_attrs
+        },
+        reason=reason,
+    )

@@ -1,0 +1,122 @@
+"""Sweeps on an executor that answers at once, and what they leave in the stores."""
+
+import sqlite3
+import sys
+from concurrent.futures import Future
+
+import optuna
+
+from samerun.errors import exit_code, message
+from samerun.search.outcome import Outcome, State
+from samerun.sweeper import console
+from samerun.sweeper.composition import compose_sweep
+from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.plan import build_plan
+from samerun.sweeper.run import sweep
+from samerun.sweeper.worker import build_models
+
+SPACE = ("model.dropout=interval(0,0.6)",)
+GROUPS = (*SPACE, "schedule=constant,cosine")
+BASE = ("-m", "sweep=optuna", "model=mlp", "sweep.study=s", "dataset.limit=100", "sweep.workers=1")
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`: nothing of ours catches it."""
+
+
+class InstantExecutor(Executor):
+    """One worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
+
+    def __init__(self):
+        self.orders = []
+        self.say = lambda order, outcome: outcome
+        self.before_submit = lambda order: None
+        self.when_free = lambda: None
+
+    def sweep(self, *overrides, space=SPACE, n=3):
+        """Runs a sweep on this executor; returns the exit code that the command line would have."""
+        try:
+            sweep([*BASE, *space, f"sweep.n_trials={n}", *overrides], executor=self)
+        except Exception as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            print(f"samerun: {message(error)}", file=sys.stderr)
+            return code
+        return 0
+
+    def num_workers(self):
+        return 1
+
+    def free(self):
+        self.when_free()
+        return 1
+
+    def submit(self, function, *arguments):
+        future = Future()
+        if function is build_models:
+            future.set_result([(10, 1000) for _ in arguments[0]])
+            return future
+        (order,) = arguments
+        self.before_submit(order)
+        self.orders.append(order)
+        values = dict.fromkeys(order.objectives.names, float(order.node.model.dropout))
+        outcome = Outcome(state=State.complete, values=values, epochs=2, seconds=0.1)
+        try:
+            future.set_result(self.say(order, outcome))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def seconds(self, future):
+        return 0.0
+
+    def stop(self):
+        pass
+
+    def kill(self, future):
+        pass
+
+    def is_lost(self, error):
+        return isinstance(error, ConnectionError)
+
+    def close(self):
+        pass
+
+
+def instant_executor(monkeypatch):
+    """Returns an executor for sweeps without a report, whose figures take a second."""
+    monkeypatch.setattr(console, "write_report", lambda plan, study, run: None)
+    return InstantExecutor()
+
+
+def plan_of(*overrides, space=SPACE):
+    """Returns the plan of a sweep that does not run."""
+    with compose_sweep([*BASE, *space, *overrides]) as (context, master, arguments):
+        return build_plan(context, master, arguments)
+
+
+def study(name="s"):
+    return optuna.load_study(study_name=name, storage="sqlite:///optuna.db")
+
+
+def states(name="s"):
+    return [trial.state.name for trial in study(name).trials]
+
+
+def runs():
+    """Returns every run in the store: its ID, name, status and tags."""
+    with sqlite3.connect("mlflow.db") as database:
+        rows = database.execute("select run_uuid, name, status from runs").fetchall()
+        tags = database.execute("select run_uuid, key, value from tags").fetchall()
+    database.close()
+    return [
+        {"id": run, "name": name, "status": status}
+        | {key: value for owner, key, value in tags if owner == run}
+        for run, name, status in rows
+    ]
+
+
+def children():
+    """Returns the runs of trials."""
+    return [run for run in runs() if "mlflow.parentRunId" in run]

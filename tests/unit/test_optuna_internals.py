@@ -1,0 +1,67 @@
+"""The names that Optuna keeps private, in the one file that may use them, and in its version."""
+
+import ast
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
+
+import samerun
+from samerun.search.optuna_internals import Grid, contains, reopen_trial
+
+SOURCE = Path(samerun.__file__).parent
+FILE = SOURCE / "search" / "optuna_internals.py"
+
+
+def attributes(path):
+    """Returns the private attributes that a file reads from anything but `self`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            is_dunder = node.attr.startswith("__")
+            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if not is_dunder and not is_own:
+                found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["search", "sweeper", "report"])
+def test_no_other_file_uses_a_private_name_of_optuna(folder):
+    private = attributes(FILE)
+    assert private == {"_trial_id", "_storage", "_study_id", "_contains"}
+    for path in sorted((SOURCE / folder).rglob("*.py")):
+        assert path == FILE or not attributes(path) & private, path
+
+
+def test_the_names_mean_what_they_meant_in_the_pinned_version():
+    assert optuna.__version__.startswith("5.")
+    study = optuna.create_study()
+    trial = study.ask()
+    frozen = study.get_trials()[0]
+    stored = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    assert [one.number for one in stored] == [trial.number]
+    assert study._storage.get_trial(frozen._trial_id).number == trial.number
+    grid = Grid({"a": [1, 2], "b": [3]}, seed=0)
+    assert sorted(grid._all_grids) == [(1, 3), (2, 3)]
+    assert grid._param_names == ["a", "b"]
+    assert grid._same_search_space(grid._search_space)
+
+
+def test_a_reopened_trial_has_its_values_and_takes_further_ones():
+    study = optuna.create_study()
+    value = study.ask().suggest_float("a", 0, 1)
+    (frozen,) = study.get_trials()
+    again = reopen_trial(study, frozen)
+    assert again.suggest_float("a", 0, 1) == value
+    again.suggest_int("b", 0, 9)
+    study.tell(again.number, 0.5)
+    (ended,) = study.trials
+    assert set(ended.params) == {"a", "b"}
+
+
+def test_whether_a_value_belongs_to_another_range():
+    before = IntDistribution(1, 9)
+    assert contains(IntDistribution(3, 5), before, 4)
+    assert not contains(IntDistribution(3, 5), before, 6)
+    assert contains(FloatDistribution(0, 1), FloatDistribution(0, 2), 1.0)
