@@ -133,21 +133,21 @@ def _header(path: Path, *wanted: str) -> dict[str, str]:
 _INTRODUCTION = """\
 # Experiments
 
-Each is one command. *Measured* stands where the data ships with what samerun installs: the value
-of the kept weights with seed 0, what a model gets that does not look (the largest class, the mean,
-the frequencies of the words, or "tomorrow = today"), and the seconds of the whole command, start
-included (2 cores of an AMD EPYC that other work shared, Python 3.11, 2026-11-21). *Published*
-is the number of the tutorial the idea is from, theirs and not ours: its data has to be downloaded
-once. The *twin* shows the same on embedded data.
+Each experiment is one command. *Measured* is given where the data comes with the installed
+packages: the score of the final weights with seed 0, that of a trivial baseline (the largest class,
+the mean, the word frequencies, or "tomorrow = today"), and the duration of the complete command,
+startup included (2 shared cores of an AMD EPYC, Python 3.11, 2026-11-21). *Published* is the number
+reported by the tutorial, not ours: its data has to be downloaded once. The *twin* shows the same on
+data that needs no download.
 
-This page is written by `make gallery` from the headers of the files in `experiment/` and `sweep/`.
+`make gallery` generates this page from the headers of the files in `experiment/` and `sweep/`.
 """
 _SWEEPS = """## Search spaces
 
-Each is one command too, which tries many runs; with another experiment in it, it searches for that.
-*Measured* is the best value of the objective, never of the test set, and the seconds of the whole
-command (two trials at a time on the same machine). How to write one of your own stands in
-[the guide to sweeps](../docs/how-to/sweeps.md).
+Each search space is one command, too; it works with any other experiment. *Measured* is the best
+value of the objective, never of the test set, and the duration of the complete command (two
+parallel trials on the same machine). [The guide to sweeps](../docs/how-to/sweeps.md) explains how
+to write your own.
 """
 
 

@@ -258,7 +258,7 @@ def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
     worker.say = faulty
     worker.sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
     asked = [run["samerun.trial"] for run in children() if "samerun.begins_afresh" in run]
-    assert asked == ["0"]  # see test_afresh.py for what its worker does then
+    assert asked == ["0"]  # see test_restart.py for what its worker does then
 
 
 def test_a_lost_worker_costs_no_trial(worker, project):

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from samerun import search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
-from samerun.replay import afresh
+from samerun.replay import restart
 from samerun.search.optuna_internals import reopen_trial
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome
 from samerun.sweeper.history import log_history
@@ -146,7 +146,7 @@ class Ledger:
         """Prepares a retry with the same values, in the same run, from the checkpoint if sound."""
         (active.folder / OUTCOME_FILE).unlink(missing_ok=True)
         if outcome.state is EndState.nan:
-            afresh.ask(self._client, active.run_id)
+            restart.request_restart(self._client, active.run_id)
 
     def record(self, active: ActiveTrial, outcome: TrialOutcome) -> tuple[str, list[float]]:
         """Records how a trial ended; the report to the study comes last, as it is what counts.
