@@ -30,7 +30,7 @@ from samerun.config.stored import changed
 from samerun.data.image_files import PNG, damage
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
-from samerun.replay import origin
+from samerun.replay import recorded
 
 KEYS = [
     "training.epochs", "model", "model.units", "optimizer.learning_rate", "seed", "dataset.limit",
@@ -178,7 +178,7 @@ def stored_config(rng: random.Random, folder: Path, stored: str) -> None:
     if rng.random() < 0.4:
         line = rng.choice(stored.splitlines())
         text = stored.replace(line, f"{line.partition(':')[0]}: {rng.choice(VALUES)}")
-    origin.check_values_only(text)
+    recorded.check_values_only(text)
     config.from_yaml(text)
 
 

@@ -161,12 +161,12 @@ def trained(cfg, loaded_data):
     """Builds the model from its seed and trains it for one step, untraced: tracing takes 1 s."""
     import keras  # not at the top: the quick tests here do without TensorFlow
 
-    from samerun import models, objectives
+    from samerun import losses, models
 
     keras.utils.set_random_seed(3)
     spec = loaded_data.spec
     model = models.build(cfg.model, spec)
-    loss, metrics = objectives.loss(cfg, spec), objectives.metrics(cfg, spec)
+    loss, metrics = losses.loss(cfg, spec), losses.metrics(cfg, spec)
     model.compile("adam", loss, metrics=metrics, run_eagerly=True)
     before = [weight.copy() for weight in model.get_weights()]
     x, y = next(iter(loaded_data.train))

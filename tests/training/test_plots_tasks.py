@@ -205,7 +205,7 @@ def test_the_error_of_each_step_ahead_is_drawn_beside_the_baseline():
     ],
 )
 def test_all_that_fits_the_task_is_drawn(report, options, names, tmp_path):
-    figures = plots.draw(report, **options)
+    figures = plots.draw(report, plots.EvaluatedSplit(**options))
     assert set(figures) == names
     for name, figure in figures.items():
         assert drawn(figure, tmp_path, f"{name}.png")
@@ -233,7 +233,9 @@ def test_the_layout_says_how_mistakes_are_drawn(layout, word):
         shape = (4, 8, 8, 1) if layout is Layout.video else (8, 8, 1)
         return np.zeros((len(indices), *shape))
 
-    figures = plots.draw(report, examples=examples, texts=texts, layout=layout)
+    figures = plots.draw(
+        report, plots.EvaluatedSplit(examples=examples, texts=texts, layout=layout)
+    )
     if word == "":
         assert "mistakes" not in figures
     elif word is None:
@@ -319,9 +321,10 @@ def test_names_without_letters_for_them_are_told_apart_by_number(no_other_fonts)
 )
 def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_path):
     report = classified(3, names=names)
-    figures = plots.draw(
-        report, examples=lambda at: np.zeros((len(at), 4, 4, 1)), layout=Layout.image
+    split = plots.EvaluatedSplit(
+        examples=lambda at: np.zeros((len(at), 4, 4, 1)), layout=Layout.image
     )
+    figures = plots.draw(report, split)
     figures["texts"] = plots.text_mistakes(report, [name * 500 for name in names] + ["x"])
     figures["runs"] = plots.compare_curves(
         {name: {"train/loss": [1.0]} for name in names}, "train/loss"

@@ -36,7 +36,7 @@ class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
         return (ended - began) / (last - first)
 
 
-def steps_per_execution(
+def choose(
     training: Training,
     dataset: Any,
     *,

@@ -1,4 +1,4 @@
-"""What training makes small and what it measures: losses, metrics and the weights of classes."""
+"""The loss that training minimizes, the metrics, and the weights of classes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
