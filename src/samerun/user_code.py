@@ -91,7 +91,7 @@ def targets(cfg: Config) -> dict[str, str]:
 
 
 def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path]:
-    """Returns the source files of functions: their modules, and what these import of the user's own.
+    """Returns the source files of functions: their modules and their own imports.
 
     Best effort, from `import` statements: dynamic imports are not found. Installed packages are
     left out, since their versions are recorded.

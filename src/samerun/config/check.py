@@ -19,7 +19,10 @@ def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
 
 
 def should_rise(metric: str) -> bool:
-    """Whether a metric of this name is maximized: all but losses, errors, perplexities and bits."""
+    """Whether a metric of this name is maximized.
+
+    Losses, errors, perplexities and bits per token are minimized, all others are maximized.
+    """
     return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
 
 
@@ -131,7 +134,9 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
         )
     labelled = spec.is_classification
     if (training.class_weights or training.balance_classes) and not labelled:
-        raise UserError(f"training: class weights require classes, but {cfg.dataset.kind} has none.")
+        raise UserError(
+            f"training: class weights require classes, but {cfg.dataset.kind} has none."
+        )
     given, num_classes = len(training.class_weights), len(spec.class_names)
     if given not in (0, num_classes):
         raise UserError(

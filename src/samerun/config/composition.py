@@ -138,7 +138,9 @@ def parse_sweep(node: DictConfig) -> Sweep:
     try:
         plain = escape_interpolations(OmegaConf.to_container(part, resolve=True, enum_to_str=True))
         assert isinstance(plain, dict)
-        typed = OmegaConf.merge(OmegaConf.structured({"sweep": Sweep}).sweep, _with_parent("sweep", plain))
+        typed = OmegaConf.merge(
+            OmegaConf.structured({"sweep": Sweep}).sweep, _with_parent("sweep", plain)
+        )
         sweep = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
         raise translate(error) from error

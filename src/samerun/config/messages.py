@@ -73,7 +73,9 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
     if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":
         return UserError(f"{key}: received no value, expected {key}=… .")
     if "ListConfig with DictConfig" in message or "DictConfig with ListConfig" in message:
-        return UserError("received a list where a mapping is expected, or a mapping where a list is expected.")
+        return UserError(
+            "received a list where a mapping is expected, or a mapping where a list is expected."
+        )
     expected = _expected(message)
     if expected == _A_LIST and str(error.value)[:1] not in "[{":
         expected = f"a list: [{error.value}]"
@@ -122,7 +124,7 @@ def _of_yaml(error: YAMLError) -> UserError:
     what = str(getattr(error, "problem", None) or "").replace("\t", "\\t")
     if isinstance(error, yaml_limits.TooLarge):
         return UserError(
-            f"{mark.name}, line {mark.line + 1}: received {what}, expected fewer: write the values out."
+            f"{mark.name}, line {mark.line + 1}: received {what}, expected fewer: write them out."
         )
     return UserError(
         f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: invalid YAML "

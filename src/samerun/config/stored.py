@@ -87,9 +87,7 @@ def from_yaml(text: str) -> Config:
         node = stored_node(text)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise UserError(
-            f"The stored config is not valid: {reason}."
-        ) from error
+        raise UserError(f"The stored config is not valid: {reason}.") from error
     if not isinstance(node, DictConfig):
         raise UserError("The stored config is not a mapping.")
     return parse(add_missing_keys(node)).config
@@ -101,4 +99,6 @@ def stored_node(text: str) -> Any:
     All its values are final. Otherwise, a `${oc.env:NAME}` in a config from elsewhere would publish
     an environment variable of this machine.
     """
-    return OmegaConf.create(escape_interpolations(OmegaConf.to_container(OmegaConf.create(text), resolve=False)))
+    return OmegaConf.create(
+        escape_interpolations(OmegaConf.to_container(OmegaConf.create(text), resolve=False))
+    )

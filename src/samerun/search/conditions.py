@@ -45,7 +45,7 @@ class Branches:
         return "experiment" if "experiment" in self._groups and top != "experiment" else None
 
     def field_types(self, key: str) -> dict[str, FieldType | None]:
-        """Returns the type of a key under each option of its chooser; `None` where it does not exist."""
+        """Returns a key's type under each option of its chooser; `None` where it does not exist."""
         chooser, path = self.chooser(key), path_of(key)
         if path[0] not in GROUPS or len(path) == 1:
             return {"": _field_type(Config, path)}

@@ -61,7 +61,9 @@ def parse_domain(
         raise UserError(f"{where}: received tag {unknown}, expected log, int or float.")
     if isinstance(value, ChoiceSweep | Glob):
         if tags:
-            raise UserError(f"{where}: {listed(sorted(tags))} applies to numeric ranges, not to choices.")
+            raise UserError(
+                f"{where}: {listed(sorted(tags))} applies to numeric ranges, not to choices."
+            )
         return _choices(override, where, field_type, options)
     if field_type.kind == "text":
         raise UserError(f"{where}: expected a list of choices such as a,b,c, not a numeric range.")
@@ -109,7 +111,9 @@ def _value(item: Any, word: str) -> Value:
 def _check_allowed(value: Value, where: str, field_type: FieldType) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and field_type.allowed is not None and value not in field_type.allowed:
-        raise UserError(f"{where}: the search space contains {value:g}, expected {field_type.allowed}.")
+        raise UserError(
+            f"{where}: the search space contains {value:g}, expected {field_type.allowed}."
+        )
 
 
 def _interval(value: IntervalSweep, where: str) -> Numeric:
@@ -143,7 +147,9 @@ def _range(value: RangeSweep, where: str) -> Numeric:
 
 def _typed(space: Numeric, tags: set[str], where: str, field_type: FieldType) -> Numeric:
     """Returns a range of integers for a key that takes only these, else of floats."""
-    is_int = "int" in tags or field_type.kind == "int" or (space.is_int and field_type.kind == "any")
+    is_int = (
+        "int" in tags or field_type.kind == "int" or (space.is_int and field_type.kind == "any")
+    )
     low, high, step = space.low, space.high, space.step
     if is_int:
         if "float" in tags or any(end != int(end) for end in (low, high, step or 1)):
@@ -154,7 +160,9 @@ def _typed(space: Numeric, tags: set[str], where: str, field_type: FieldType) ->
         step = None if step is None else float(step)
     is_log = "log" in tags
     if is_log and low <= 0:
-        raise UserError(f"{where}: received a log scale from {low:g}, expected a lower bound above 0.")
+        raise UserError(
+            f"{where}: received a log scale from {low:g}, expected a lower bound above 0."
+        )
     if is_log and step is not None and not (is_int and step == 1):
         raise UserError(f"{where}: received log and a step, expected only one of them.")
     for end in (low, high):

@@ -92,7 +92,9 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
                 f"{_direction(name)}d: use auto."
             )
     if len(set(objectives)) < len(objectives):
-        raise UserError(f"sweep.objectives: received {listed(objectives)}, expected each only once.")
+        raise UserError(
+            f"sweep.objectives: received {listed(objectives)}, expected each only once."
+        )
     if sweep.pruner is not Pruner.none:
         _check_pruner(sweep, cfg, objectives, epoch_metrics(cfg, spec))
     for name, limit in (

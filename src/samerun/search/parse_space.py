@@ -13,7 +13,7 @@ from samerun.config.overrides import Override, check_single_value, parse_overrid
 from samerun.errors import UserError, listed, nearest
 from samerun.search.conditions import Branches, Compose, merge_types, path_of
 from samerun.search.domains import Categorical, Dimension
-from samerun.search.grammar import FieldType, parse_domain, check_option
+from samerun.search.grammar import FieldType, check_option, parse_domain
 from samerun.search.space import Space
 
 Options = Callable[[str], Sequence[str]]
@@ -114,7 +114,7 @@ def _param(node: Any, where: str) -> tuple[str, Any]:
     if isinstance(plain, Mapping):
         if set(plain) != {"when", "space"}:
             raise UserError(
-                f"{where}: received {listed(map(str, plain))}, expected a domain, or when and space."
+                f"{where}: received {listed(map(str, plain))}, expected text, or when and space."
             )
         plain, when = plain["space"], plain["when"]
     if isinstance(plain, list | dict):
@@ -165,7 +165,9 @@ def _conditions(
         else:
             left = tuple(name for name in wanted if name == branches.active_option(group))
         if not left:
-            notes.append(f"{one.key} is not searched, since it requires {group}={','.join(wanted)}.")
+            notes.append(
+                f"{one.key} is not searched, since it requires {group}={','.join(wanted)}."
+            )
             return None
         if group in groups:
             when[group] = left
