@@ -79,7 +79,8 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
     expected = _expected(message)
     if expected == _A_LIST and str(error.value)[:1] not in "[{":
         expected = f"a list: [{error.value}]"
-    return UserError(f"{key}: received '{error.value}', expected {expected}.")
+    received = "null" if error.value is None else error.value
+    return UserError(f"{key}: received '{received}', expected {expected}.")
 
 
 def _expected(message: str) -> str:
