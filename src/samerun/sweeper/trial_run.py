@@ -64,6 +64,6 @@ def _stores_may_be_unavailable() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not search.was_away(error):
+        if not search.was_unavailable(error):
             raise
         raise StoreUnavailable(str(error), reason=first_line(error)) from error
