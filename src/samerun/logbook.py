@@ -1,4 +1,4 @@
-"""What a run writes down about itself: parameters, data, model, results, and a page in words."""
+"""What a run records about itself: parameters, data, model, results and its description."""
 
 import csv
 import io
@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from samerun import events, identity, optim, plots
+from samerun import identity, optim, plots, tensorboard
 from samerun import tags as tag
-from samerun.beginning import (
-    describe_origin as describe_origin,  # callers of version 0.1.0 find it here
-)
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.data import Data
 from samerun.escaping import markdown
@@ -28,6 +25,9 @@ from samerun.evaluation import (
     weight_samples,
 )
 from samerun.models import sample
+from samerun.origin import (
+    describe_origin as describe_origin,  # callers of version 0.1.0 find it here
+)
 from samerun.redaction import redact_mapping
 from samerun.result import Result
 from samerun.tracking import Run
@@ -76,12 +76,12 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
 def write_results(
     run: Run, cfg: Config, dataset: Data, report: Report, result: Result, seconds: float
 ) -> None:
-    """Writes final metrics, tables, plots, TensorBoard's extras, the model and the page in words.
+    """Writes final metrics, tables, plots, TensorBoard's extras, the model and the description.
 
     Args:
         run: where to write.
         cfg: the config.
-        dataset: the data, for pictures of mistakes.
+        dataset: the data, for figures of mistakes.
         report: evaluation of the final weights.
         result: what the run came to.
         seconds: how long the run has taken so far.
@@ -98,14 +98,14 @@ def write_results(
     mistakes = mistakes_markdown(report, _texts(dataset, split, report))
     if mistakes:
         run.log_text(mistakes, "evaluation/mistakes.md")
-    pictures = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
+    images = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
     if dataset.spec.task is Task.language_model:
         run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:
         folder = run.folder / "tensorboard"
-        events.write_hparams(folder, flatten(cfg), result.metrics)
-        for path in pictures:
-            events.write_picture(folder, f"evaluation/{path.stem}", path)
+        tensorboard.write_hparams(folder, flatten(cfg), result.metrics)
+        for path in images:
+            tensorboard.write_image(folder, f"evaluation/{path.stem}", path)
         run.log_folder(folder, "tensorboard")
     if cfg.tracking.log_model:
         examples = dataset.examples("train", range(2))
@@ -145,12 +145,14 @@ def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) 
     split = "test" if dataset.spec.num_test else "validation"
     figures = plots.draw(
         report,
-        class_names=dataset.spec.class_names,
-        examples=lambda indices: dataset.examples(split, indices),
-        texts=lambda indices: [dataset.text_of(split, i) or "" for i in indices],
-        times=dataset.times(split),
-        unit=dataset.unit,
-        layout=dataset.spec.layout,
+        plots.EvaluatedSplit(
+            layout=dataset.spec.layout,
+            class_names=dataset.spec.class_names,
+            examples=lambda indices: dataset.examples(split, indices),
+            texts=lambda indices: [dataset.text_of(split, i) or "" for i in indices],
+            times=dataset.times(split),
+            unit=dataset.unit,
+        ),
         history=result.history,
         monitor=cfg.training.early_stopping.monitor,
         weights=weight_samples(result.model),

@@ -18,11 +18,11 @@ from samerun import (
     data,
     evaluation,
     logbook,
+    losses,
     models,
-    objectives,
     optim,
     provenance,
-    throughput,
+    steps_per_execution,
 )
 from samerun.checkpoints import State
 from samerun.config import Composition, Config, DataSpec, check
@@ -149,7 +149,7 @@ def build(cfg: Config, run: Run, requested: Config) -> tuple[data.Data, keras.Mo
     """
     dataset = data.build(cfg.dataset, cfg.seed)
     check(cfg, dataset.spec)
-    steps = throughput.steps_per_execution(
+    steps = steps_per_execution.choose(
         cfg.training,
         dataset.train,
         steps_per_epoch=dataset.steps_per_epoch,
@@ -180,8 +180,8 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
             cfg.training.epochs,
             can_be_lowered=cfg.training.on_nan is OnNan.restore_and_lower_lr,
         ),
-        loss=objectives.loss(cfg, spec),
-        metrics=objectives.metrics(cfg, spec),
+        loss=losses.loss(cfg, spec),
+        metrics=losses.metrics(cfg, spec),
         jit_compile=cfg.training.jit_compile,
         steps_per_execution=steps,
     )
@@ -218,7 +218,7 @@ def fit(
         with contextlib.closing(bar), dataset.reading(), _STOP.possible():
             if state is not None:
                 _restore(state, model, dataset)
-            class_weight = objectives.class_weights(cfg, dataset.class_counts().tolist())
+            class_weight = losses.class_weights(cfg, dataset.class_counts().tolist())
             listed.begin()
             while True:
                 try:

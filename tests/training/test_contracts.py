@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from samerun import config, models, objectives
+from samerun import config, losses, models
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.models import MODELS
 from samerun.config.models.base import Activation, Initializer
@@ -101,8 +101,8 @@ def built(kind, spec, *, seed=0, run_eagerly=False, **settings):
     model = models.build(cfg.model, spec)
     model.compile(
         keras.optimizers.Adam(),
-        objectives.loss(cfg, spec),
-        metrics=objectives.metrics(cfg, spec),
+        losses.loss(cfg, spec),
+        metrics=losses.metrics(cfg, spec),
         run_eagerly=run_eagerly,
     )
     return model
@@ -399,7 +399,7 @@ def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch)
     model, (x, y) = models.build(cfg.model, spec), batch(spec)
     assert model.built
     assert model.weights
-    model.compile("adam", objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec))
+    model.compile("adam", losses.loss(cfg, spec), metrics=losses.metrics(cfg, spec))
     assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
     if spec.task is Task.language_model:
         options = {"num_tokens": 2, "temperature": 1.0, "top_k": 0, "seed": 0}

@@ -8,8 +8,8 @@ import pytest
 
 import samerun as package
 from samerun import cli, tracking
-from samerun.replay import hunks
-from samerun.replay.origin import Facts
+from samerun.replay import code_diff
+from samerun.replay.recorded import Facts
 from support.project import MODEL, git
 
 PLAIN = [
@@ -100,7 +100,7 @@ def test_lines_of_code_come_out_of_git_without_touching_it(project):
     (project / "a.py").write_text("one = 2\n")
     patch = git(project, "diff", "HEAD", "--binary") + "\n"
     objects = git(project, "count-objects")
-    found = hunks.between(
+    found = code_diff.between(
         Facts(commit=commit, patch=""), Facts(commit=commit, patch=patch), ["a.py"]
     )
     assert "-one = 1\n+one = 2" in found
@@ -109,10 +109,10 @@ def test_lines_of_code_come_out_of_git_without_touching_it(project):
 
 
 def test_without_both_states_there_are_no_lines(project):
-    assert hunks.between(Facts(commit="", patch=""), Facts(commit="", patch=""), None) is None
+    assert code_diff.between(Facts(commit="", patch=""), Facts(commit="", patch=""), None) is None
     git(project, "init", "--quiet")
     strange = Facts(commit="--output=ran", patch="")
-    assert hunks.between(strange, strange, None) is None
+    assert code_diff.between(strange, strange, None) is None
     assert not (project / "ran").exists()
 
 

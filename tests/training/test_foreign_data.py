@@ -12,7 +12,7 @@ from samerun.config.paths import paths
 from samerun.config.schema import GROUPS
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError
-from samerun.replay import again, foreign, reproduce, resume
+from samerun.replay import foreign, reproduce, rerun, resume
 from support.project import composed
 
 NO_PATHS = {
@@ -102,10 +102,8 @@ def trained(monkeypatch):
         asked.append(request)
         raise UserError("training is not what this test is about.")
 
-    monkeypatch.setattr(again, "train", note)
-    monkeypatch.setattr(
-        "samerun.replay.reproduce.train_elsewhere", lambda _, asks, **__: note(asks)
-    )
+    monkeypatch.setattr(rerun, "train", note)
+    monkeypatch.setattr("samerun.replay.reproduce.train_isolated", lambda _, asks, **__: note(asks))
     return asked
 
 
@@ -269,14 +267,14 @@ def test_the_process_with_the_recorded_code_compares_the_data_first(
         asked.append(request)
         raise UserError("not here")
 
-    monkeypatch.setattr("samerun.replay.reproduce.train_elsewhere", note)
+    monkeypatch.setattr("samerun.replay.reproduce.train_isolated", note)
     plan = reproduce.prepare(run, recorded_code=True)
     with pytest.raises(UserError, match="not here"):
         reproduce.reproduce(plan, None)
     (request,) = asked
     assert request.digests == {"train": "0" * 64}
     with pytest.raises(UserError, match="nothing was uploaded"):
-        again.train(request)
+        rerun.train(request)
     assert runs() == 1
 
 

@@ -347,7 +347,6 @@ def test_other_names_can_be_shown():
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["Katze", "Hund"]
 
 
-TRAINING = {"learning_curves", "schedule", "weights"}
 CLASSIFIED = {"confusion_matrix", "calibration", "roc", "precision_recall"}
 
 
@@ -355,17 +354,6 @@ CLASSIFIED = {"confusion_matrix", "calibration", "roc", "precision_recall"}
     ("report", "options", "names"),
     [
         pytest.param(None, {}, set(), id="nothing"),
-        pytest.param(
-            None,
-            {
-                "history": HISTORY,
-                "rates": np.ones(3),
-                "steps_per_epoch": 1,
-                "weights": {"kernel": np.ones(3)},
-            },
-            TRAINING,
-            id="training",
-        ),
         pytest.param(classified(), {"layout": Layout.image}, CLASSIFIED, id="no-pictures"),
         pytest.param(
             classified(),
@@ -395,8 +383,19 @@ CLASSIFIED = {"confusion_matrix", "calibration", "roc", "precision_recall"}
     ],
 )
 def test_all_that_fits_a_run_is_drawn(report, options, names, tmp_path):
-    figures = plots.draw(report, **options)
+    figures = plots.draw(report, plots.EvaluatedSplit(**options))
     assert set(figures) == names
+    check_drawn(figures, tmp_path)
+
+
+def test_a_training_without_a_report_is_drawn(tmp_path):
+    figures = plots.draw(history=HISTORY, weights={"kernel": np.ones(3)})
+    figures["schedule"] = plots.schedule_curve(np.ones(3), 1)
+    assert set(figures) == {"learning_curves", "schedule", "weights"}
+    check_drawn(figures, tmp_path)
+
+
+def check_drawn(figures, tmp_path):
     for name, figure in figures.items():
         assert drawn(figure, tmp_path, f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -413,7 +412,7 @@ def test_only_the_pictures_that_are_shown_are_asked_for():
         asked.extend(indices)
         return np.zeros((len(indices), 4, 4, 1))
 
-    plots.draw(report, examples=examples, layout=Layout.image)
+    plots.draw(report, plots.EvaluatedSplit(examples=examples, layout=Layout.image))
     assert asked == [mistake.index for mistake in report.worst]
 
 

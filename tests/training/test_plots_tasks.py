@@ -108,7 +108,7 @@ def test_the_least_expected_texts_of_a_language_model_are_shown():
     said = words(plots.text_mistakes(report, ["one", "two", "three"]))
     assert "the 3 least expected of 30 texts" in said
     hard = report.worst[0]
-    assert f"example {hard.index}: log loss {hard.log_loss:.2f} a token (12 tokens)" in said
+    assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in said
     assert said.index("one") < said.index("two") < said.index("three")
 
 
@@ -142,7 +142,7 @@ def test_token_losses_are_drawn_over_the_position_in_bits(tmp_path):
     assert outline.get_data().values.sum() == 30
     assert (left.get_xlabel(), left.get_ylabel()) == (
         "position in the text (tokens)",
-        "bits a token",
+        "bits per token",
     )
     assert "unigram baseline" in words(figure)
     assert drawn(figure, tmp_path)
@@ -205,7 +205,7 @@ def test_the_error_of_each_step_ahead_is_drawn_beside_the_baseline():
     ],
 )
 def test_all_that_fits_the_task_is_drawn(report, options, names, tmp_path):
-    figures = plots.draw(report, **options)
+    figures = plots.draw(report, plots.EvaluatedSplit(**options))
     assert set(figures) == names
     for name, figure in figures.items():
         assert drawn(figure, tmp_path, f"{name}.png")
@@ -233,7 +233,9 @@ def test_the_layout_says_how_mistakes_are_drawn(layout, word):
         shape = (4, 8, 8, 1) if layout is Layout.video else (8, 8, 1)
         return np.zeros((len(indices), *shape))
 
-    figures = plots.draw(report, examples=examples, texts=texts, layout=layout)
+    figures = plots.draw(
+        report, plots.EvaluatedSplit(examples=examples, texts=texts, layout=layout)
+    )
     if word == "":
         assert "mistakes" not in figures
     elif word is None:
@@ -319,9 +321,10 @@ def test_names_without_letters_for_them_are_told_apart_by_number(no_other_fonts)
 )
 def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_path):
     report = classified(3, names=names)
-    figures = plots.draw(
-        report, examples=lambda at: np.zeros((len(at), 4, 4, 1)), layout=Layout.image
+    split = plots.EvaluatedSplit(
+        examples=lambda at: np.zeros((len(at), 4, 4, 1)), layout=Layout.image
     )
+    figures = plots.draw(report, split)
     figures["texts"] = plots.text_mistakes(report, [name * 500 for name in names] + ["x"])
     figures["runs"] = plots.compare_curves(
         {name: {"train/loss": [1.0]} for name in names}, "train/loss"
@@ -334,7 +337,7 @@ def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_p
 
 def test_a_text_without_letters_for_it_says_so(no_other_fonts):
     said = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
-    assert "(letters that no font of this machine has)" in said
+    assert "(no font on this machine has these characters)" in said
     assert "half □" in said
 
 

@@ -13,7 +13,7 @@ import samerun as package
 from samerun import cli, levels, tracking
 from samerun.replay import comparison, verdict
 from samerun.replay.comparison import Row, State
-from samerun.replay.origin import Facts
+from samerun.replay.recorded import Facts
 from samerun.replay.verdict import Outcome, Word
 from support.project import MODEL, git
 

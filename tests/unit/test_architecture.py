@@ -31,17 +31,17 @@ OWNERS = {
     },
     "keras": {
         "models",
-        "objectives",
+        "losses",
         "optim",
         "callbacks",
         "training",
-        "throughput",
+        "steps_per_execution",
         "determinism",
         "data",  # the loaders of keras.datasets
         "sweeper",  # a worker's fresh state between two trials
     },
     "matplotlib": {"plots", "report"},
-    "tensorboard": {"events"},
+    "tensorboard": {"tensorboard"},
     "sklearn": {"data", "evaluation"},
     "subprocess": {"git", "replay"},
 }

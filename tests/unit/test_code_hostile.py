@@ -6,8 +6,8 @@ import pytest
 
 from samerun import provenance
 from samerun.config import compose
-from samerun.replay import hunks, worktree
-from samerun.replay.origin import Facts
+from samerun.replay import code_diff, worktree
+from samerun.replay.recorded import Facts
 from support.project import git
 
 MARK = "program-ran"
@@ -144,5 +144,5 @@ def test_comparing_two_recorded_states_runs_no_program_of_the_clone(changed, set
     git(changed.top, "commit", "--quiet", "-m", "second")
     second = Facts(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
     armed(changed, setting)
-    assert "+x = 2" in hunks.between(first, second, None)
+    assert "+x = 2" in code_diff.between(first, second, None)
     assert not changed.mark.exists()

@@ -9,7 +9,7 @@ import pytest
 
 from samerun import cli, config, tracking
 from samerun.errors import UserError
-from samerun.replay import origin, surroundings, worktree
+from samerun.replay import isolated, recorded, worktree
 from support.project import git
 
 PLAIN = ["training.epochs=1", "model=mlp"]
@@ -107,7 +107,7 @@ def test_a_pickle_where_arrays_belong_is_not_loaded(store, project):
     run_id = store({"evaluation/predictions.npz": buffer.getvalue()})
     (run,) = tracking.find_runs([run_id])
     with pytest.raises(UserError, match="something else than plain arrays"):
-        origin.predictions(run)
+        recorded.predictions(run)
     assert not (project / "ran").exists()
 
 
@@ -139,7 +139,7 @@ def test_a_link_among_the_artifacts_does_not_lead_out(store, project):
     target.symlink_to(project / "secret")
     (run,) = tracking.find_runs([run_id])
     with pytest.raises(UserError) as caught:
-        origin.read(run)
+        recorded.read(run)
     assert "the secret" not in str(caught.value)
 
 
@@ -176,7 +176,7 @@ def checkout(project):
     return git(project, "rev-parse", "HEAD")
 
 
-def recorded(commit, patch=""):
+def with_code(commit, patch=""):
     code = {"commit": commit, "branch": "main", "left_out": [], "digest": "0" * 64}
     artifacts = {
         "config/resolved.yaml": resolved(),
@@ -206,7 +206,7 @@ def test_a_patch_that_leaves_the_tree_is_refused(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["up", "link"])
 def test_such_a_patch_is_never_applied(store, checkout, project, capsys, kind):
-    run_id = store(recorded(checkout, OUTSIDE[kind]))
+    run_id = store(with_code(checkout, OUTSIDE[kind]))
     asked = ["reproduce", run_id, "--code"]
     assert "--trust recorded-code" in refused(capsys, *asked)
     assert "nothing of it runs" in refused(capsys, *asked, "--trust", "recorded-code")
@@ -222,13 +222,13 @@ def test_a_folder_that_the_store_names_is_no_proof_that_the_patch_is_ours(
     (folder / "artifacts/provenance").mkdir(parents=True)
     (folder / "artifacts/provenance/uncommitted.diff").write_text(patch)
     (folder / "run.json").write_text(json.dumps({"id": "another run"}))
-    run_id = store(recorded(checkout, patch), folder=str(folder))
+    run_id = store(with_code(checkout, patch), folder=str(folder))
     assert "--trust recorded-code" in refused(capsys, "reproduce", run_id, "--code")
 
 
 @pytest.mark.parametrize("commit", ["--upload-pack=touch ran", "HEAD", "0" * 40, "master; ls"])
 def test_a_commit_that_is_none_is_not_given_to_git(store, checkout, project, capsys, commit):
-    said = refused(capsys, "reproduce", store(recorded(commit)), "--code")
+    said = refused(capsys, "reproduce", store(with_code(commit)), "--code")
     assert "is not in the clone" in said
     assert not (project / "ran").exists()
 
@@ -246,11 +246,11 @@ def test_a_commit_that_is_none_is_not_given_to_git(store, checkout, project, cap
 )
 def test_a_list_of_packages_holds_names_and_versions_only(line):
     with pytest.raises(UserError, match="nothing is installed"):
-        surroundings.pinned(f"keras==3.0\n{line}\n")
+        isolated.pinned(f"keras==3.0\n{line}\n")
 
 
 def test_samerun_itself_is_never_taken_from_an_index():
-    assert surroundings.pinned("samerun==0.1.0\npip==1\nnumpy==2.1.0\n") == ["numpy==2.1.0"]
+    assert isolated.pinned("samerun==0.1.0\npip==1\nnumpy==2.1.0\n") == ["numpy==2.1.0"]
 
 
 def test_a_name_cannot_speak_to_the_terminal(store, project, capsys):

@@ -12,7 +12,7 @@ ROOT = Path(samerun.__file__).parent
 PLUGIN = ROOT.parent / "hydra_plugins"
 EXCEPTIONS = {
     "tags.py": "it defines them",
-    "again.py": "runs with the packages of older commits, which have no tags.py",
+    "rerun.py": "runs with the packages of older commits, which have no tags.py",
 }
 
 

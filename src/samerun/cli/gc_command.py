@@ -40,7 +40,7 @@ def _runs(number: int) -> str:
 
 
 def _show(entries: "list[Entry]", *, dry_run: bool) -> None:
-    from samerun.replay.origin import clean
+    from samerun.replay.recorded import clean
 
     rows = [("run", "ID", "age", "status", "checkpoints", "other", "")]
     for entry in entries:

@@ -62,10 +62,10 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
 def _show_plan(plan: "Plan", out: "Console") -> None:
     from rich.markup import escape
 
-    from samerun.replay import comparison, origin
+    from samerun.replay import comparison, recorded
 
-    run = plan.origin.run
-    out.print(f"[bold]{escape(origin.clean(run.name))}[/]  {run.id}")
+    run = plan.recorded.run
+    out.print(f"[bold]{escape(recorded.clean(run.name))}[/]  {run.id}")
     comparison.show(plan.rows, out)
 
 

@@ -97,7 +97,7 @@ def _link_events(runs: "Sequence[StoredRun]", folder: Path) -> int:
     Both the folder and the name come out of the store, where anybody may have written them.
     """
     from samerun import tracking
-    from samerun.replay.origin import clean
+    from samerun.replay.recorded import clean
 
     num_linked = 0
     for run_id, run in {run.id: run for run in runs}.items():

@@ -33,7 +33,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
         The result; or the run in the store, where nothing was trained.
     """
     from samerun import provenance, retention, tracking
-    from samerun.beginning import describe_origin
+    from samerun.origin import describe_origin
 
     cfg = composition.config
     with graceful_stop():
@@ -63,7 +63,7 @@ def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
     from samerun import tracking
     from samerun.launch import existing
     from samerun.replay import resume
-    from samerun.replay.origin import clean
+    from samerun.replay.recorded import clean
     from samerun.user_code import targets
 
     try:
@@ -98,7 +98,7 @@ def resume_run(plan: "Plan") -> "Result":
         plan: how.
     """
     from samerun.replay import resume
-    from samerun.replay.origin import clean
+    from samerun.replay.recorded import clean
 
     begun = f"{'From' if plan.is_fork else 'Going on with'} {clean(plan.run.name)}"
     print(f"{begun} {plan.told}", flush=True)

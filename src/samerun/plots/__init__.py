@@ -1,6 +1,7 @@
-"""Evaluation values to figures. Nothing is computed here but positions on paper."""
+"""From evaluation results to figures. Nothing is computed here but positions on the page."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,65 +34,80 @@ from samerun.plots.style import save
 _GALLERIES = {Layout.image: mistakes, Layout.video: video_mistakes}
 
 
-def draw(
-    report: Report | None = None,
-    *,
-    class_names: Sequence[str] = (),
-    examples: Callable[[Sequence[int]], NDArray[np.generic]] | None = None,
-    texts: Callable[[Sequence[int]], Sequence[str]] | None = None,
-    layout: Layout | None = None,
-    history: Mapping[str, Sequence[float]] | None = None,
-    monitor: str | None = None,
-    rates: NDArray[np.floating] | None = None,
-    steps_per_epoch: int = 1,
-    weights: Mapping[str, NDArray[np.floating]] | None = None,
-    times: NDArray[np.generic] | None = None,
-    unit: str = "",
-) -> dict[str, Figure]:
-    """Draws all that fits a run, by name.
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedSplit:
+    """The split that a report is about, as far as figures show it.
 
     Args:
-        report: the evaluation; `None` draws the training only.
-        class_names: names to show; the report's own where empty.
-        examples: gives the features of the examples at some positions of the evaluated split; only
-            those that are shown are asked for.
-        texts: gives the words of the examples at some positions of the evaluated split.
         layout: how to read the examples: images are drawn as they are, a video as a strip of
             frames, tokens as text.
-        history: values an epoch, as `learning_curves` takes them.
-        monitor: the metric that chose the epoch.
-        rates: (steps,) learning rates.
-        steps_per_epoch: training steps an epoch, for `rates`.
-        weights: values by variable, as `evaluation.weight_samples` gives them.
+        class_names: names to show; the report's own where empty.
+        examples: returns the features of the examples at some positions; called only for those
+            that are shown.
+        texts: returns the text of the examples at some positions.
         times: (examples,) dates or numbers for the time axis of a forecast.
         unit: unit of the targets of a regression or forecast.
     """
+
+    layout: Layout | None = None
+    class_names: Sequence[str] = ()
+    examples: Callable[[Sequence[int]], NDArray[np.generic]] | None = None
+    texts: Callable[[Sequence[int]], Sequence[str]] | None = None
+    times: NDArray[np.generic] | None = None
+    unit: str = ""
+
+
+def draw(
+    report: Report | None = None,
+    split: EvaluatedSplit | None = None,
+    *,
+    history: Mapping[str, Sequence[float]] | None = None,
+    monitor: str | None = None,
+    weights: Mapping[str, NDArray[np.floating]] | None = None,
+) -> dict[str, Figure]:
+    """Draws every figure that fits a run, by name.
+
+    Args:
+        report: the evaluation; `None` draws the training only.
+        split: the split that was evaluated; `None` draws no examples.
+        history: one value per epoch, as `learning_curves` takes them.
+        monitor: the metric that chose the epoch.
+        weights: values by variable, as `evaluation.weight_samples` returns them.
+    """
+    split = split or EvaluatedSplit()
     figures: dict[str, Figure] = {}
     if history:
         figures["learning_curves"] = learning_curves(history, monitor)
-    if rates is not None and len(rates):
-        figures["schedule"] = schedule_curve(rates, steps_per_epoch)
     if weights:
         figures["weights"] = weight_histograms(weights)
     if isinstance(report, ClassificationReport):
-        figures |= _of_classification(report, class_names)
+        figures |= _of_classification(report, split.class_names)
     if isinstance(report, LanguageModelReport):
         figures["token_losses"] = token_losses(report)
     if isinstance(report, ClassificationReport | LanguageModelReport) and report.worst:
-        indices = [worst.index for worst in report.worst]
-        if layout is Layout.tokens and texts is not None:
-            figures["mistakes"] = text_mistakes(report, texts(indices), class_names)
-        elif layout in _GALLERIES and examples is not None:
-            assert isinstance(report, ClassificationReport)
-            figures["mistakes"] = _GALLERIES[layout](report, examples(indices), class_names)
+        figures |= _of_mistakes(report, split)
     if isinstance(report, RegressionReport):
-        figures["predicted_against_truth"] = predicted_against_truth(report, unit)
-        figures["residuals"] = residuals(report, unit)
+        figures["predicted_against_truth"] = predicted_against_truth(report, split.unit)
+        figures["residuals"] = residuals(report, split.unit)
         if report.is_forecast:
-            figures["forecast"] = forecast_over_time(report, times, unit)
+            figures["forecast"] = forecast_over_time(report, split.times, split.unit)
             if report.truth.shape[1] > 1:
-                figures["error_by_step"] = error_by_step(report, unit)
+                figures["error_by_step"] = error_by_step(report, split.unit)
     return figures
+
+
+def _of_mistakes(
+    report: ClassificationReport | LanguageModelReport, split: EvaluatedSplit
+) -> dict[str, Figure]:
+    indices = [worst.index for worst in report.worst]
+    if split.layout is Layout.tokens and split.texts is not None:
+        texts = split.texts(indices)
+        return {"mistakes": text_mistakes(report, texts, split.class_names)}
+    if split.layout in _GALLERIES and split.examples is not None:
+        assert isinstance(report, ClassificationReport)
+        examples = split.examples(indices)
+        return {"mistakes": _GALLERIES[split.layout](report, examples, split.class_names)}
+    return {}
 
 
 def _of_classification(

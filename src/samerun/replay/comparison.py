@@ -17,7 +17,7 @@ from samerun.errors import UserError
 from samerun.escaping import markdown
 from samerun.identity import PACKAGE
 from samerun.provenance import normalized, requirements
-from samerun.replay.origin import Facts, clean
+from samerun.replay.recorded import Facts, clean
 
 _CORE = ("tensorflow", "keras", "numpy")
 _PARTS = ("config", "code", "data", "threads", "environment", "machine")

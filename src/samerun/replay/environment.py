@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from samerun.errors import UserError
-from samerun.replay.origin import clean
+from samerun.replay.recorded import clean
 
 _log = logging.getLogger(__name__)
 _RULES = ("--no-deps", "--only-binary", ":all:", "--no-binary", "antlr4-python3-runtime")

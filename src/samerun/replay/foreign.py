@@ -17,7 +17,7 @@ from samerun.config.datasets.images import CustomDataset
 from samerun.config.overrides import parse_overrides
 from samerun.config.paths import paths
 from samerun.errors import UserError, listed
-from samerun.replay.origin import clean
+from samerun.replay.recorded import clean
 from samerun.replay.trust import DATA
 from samerun.tracking import StoredRun
 

@@ -11,16 +11,16 @@ from samerun import checkpoints, config, data, retention, tracking
 from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.datasets.images import CustomDataset
-from samerun.config.older import as_written_then
+from samerun.config.older import drop_new_keys
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
-from samerun.config.stored import changed
+from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
 from samerun.redaction import redact_override
-from samerun.replay import again, comparison, foreign, origin, verdict
+from samerun.replay import comparison, foreign, recorded, rerun, verdict
 from samerun.replay.comparison import Row
-from samerun.replay.origin import Origin
-from samerun.replay.surroundings import train_elsewhere
+from samerun.replay.isolated import train_isolated
+from samerun.replay.recorded import RecordedRun
 from samerun.replay.trust import check_trusted
 from samerun.replay.verdict import RTOL, Verdict
 from samerun.tracking import StoredRun
@@ -34,7 +34,7 @@ class Plan:
     """What is to be trained again, and how this place differs from where it was trained.
 
     Args:
-        origin: the recorded run.
+        recorded: the recorded run.
         cfg: what will be trained: its config with the words' changes.
         overrides: the words.
         rows: the comparison.
@@ -46,7 +46,7 @@ class Plan:
         here: what each split of the recorded data set is here, where that is known.
     """
 
-    origin: Origin
+    recorded: RecordedRun
     cfg: Config
     overrides: tuple[str, ...]
     rows: list[Row]
@@ -102,7 +102,7 @@ def prepare(
     Raises:
         UserError: the run cannot be trained here, or what it holds is not to be trusted.
     """
-    found = origin.read(run)
+    found = recorded.read(run)
     check_trusted(found.cfg, trusted)
     cfg = _replayed(found, overrides)
     check_trusted(cfg, trusted)
@@ -110,7 +110,7 @@ def prepare(
     foreign.check_paths(run, cfg, overrides, trusted)
     must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
-    present = origin.facts_here(cfg, None)
+    present = recorded.facts_here(cfg, None)
     if not (recorded_code and is_own):  # else the function is only there when it is checked out
         config.check(cfg, data.describe(cfg.dataset))
         if download or not data.may_download(cfg.dataset):
@@ -121,7 +121,7 @@ def prepare(
     before, after = effective(found.cfg, run.tags), effective(cfg, {})
     rows = [*comparison.settings(before, after, ignored=_NOT_MEANT), *rows]
     return Plan(
-        origin=found,
+        recorded=found,
         cfg=cfg,
         overrides=tuple(overrides),
         rows=comparison.in_order(rows),
@@ -152,7 +152,7 @@ def check_data(plan: Plan) -> None:
         UserError: another machine recorded the run, and this is not its data.
     """
     if plan.digests is not None and not plan.recorded_code:
-        foreign.check_data(plan.origin.run, plan.origin.cfg, plan.here)
+        foreign.check_data(plan.recorded.run, plan.recorded.cfg, plan.here)
 
 
 def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
@@ -170,13 +170,13 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
     """
     check(plan)
     check_data(plan)
-    first = plan.origin.run
+    first = plan.recorded.run
     request = _request(plan)
     if first.tags.get(tag.FORKED_AT):
         _fetch_start(first, Path(request.folder))
     if plan.recorded_code or plan.recorded_packages:
-        new_id = train_elsewhere(
-            plan.origin,
+        new_id = train_isolated(
+            plan.recorded,
             request,
             recorded_code=plan.recorded_code,
             recorded_packages=plan.recorded_packages,
@@ -184,7 +184,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
             out=out,
         )
     else:
-        new_id = again.train(request)
+        new_id = rerun.train(request)
     retention.after_success(plan.cfg, Path(request.folder))
     second = tracking.find_runs([new_id])[0]
     if second.status != "FINISHED":
@@ -200,7 +200,7 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
 
 def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
     """Returns what differs around two stored runs: config, code, data, environment, machine."""
-    one, other = origin.read(first), origin.read(second)
+    one, other = recorded.read(first), recorded.read(second)
     leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)
     rows = comparison.settings(*leaves, ignored=_NOT_MEANT)
     return comparison.in_order([*rows, *comparison.compare(one.facts, other.facts)])
@@ -237,8 +237,8 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
 
 
 def _as_if(
-    found: Origin, present: origin.Facts, recorded_code: bool, recorded_packages: bool
-) -> origin.Facts:
+    found: RecordedRun, present: recorded.Facts, recorded_code: bool, recorded_packages: bool
+) -> recorded.Facts:
     """This place as the run will find it: what is checked out or installed for it is as it was."""
     then = found.facts
     if recorded_code:
@@ -252,9 +252,9 @@ def _as_if(
     return present
 
 
-def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
+def _replayed(found: RecordedRun, overrides: Sequence[str]) -> Config:
     """The recorded config, written to the store it came from, as no trial of any sweep."""
-    cfg = changed(found.resolved, overrides).config
+    cfg = apply_overrides(found.resolved, overrides).config
     here = tracking.resolve_uri(None)
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
@@ -273,16 +273,16 @@ def _replayed(found: Origin, overrides: Sequence[str]) -> Config:
     )
 
 
-def _request(plan: Plan) -> again.Request:
-    first = plan.origin.run
+def _request(plan: Plan) -> rerun.Request:
+    first = plan.recorded.run
     num = len(tracking.find_by_tags(plan.cfg, {tag.REPRODUCES: first.id}))
     safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
-    return again.Request(
-        resolved=as_written_then(config.to_yaml(plan.cfg), plan.origin.resolved),
-        written=as_written_then(safe_yaml(config.to_yaml(plan.cfg)), plan.origin.resolved),
+    return rerun.Request(
+        resolved=drop_new_keys(config.to_yaml(plan.cfg), plan.recorded.resolved),
+        written=drop_new_keys(safe_yaml(config.to_yaml(plan.cfg)), plan.recorded.resolved),
         overrides=safe,
-        name=f"{origin.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
+        name=f"{recorded.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={tag.REPRODUCES: first.id},
         folder=str(tracking.fresh_folder()),
         command=["samerun", "reproduce", first.id, *safe, *flags],

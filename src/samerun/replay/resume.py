@@ -16,10 +16,10 @@ from samerun.config.checkpoint import AfterSuccess
 from samerun.config.root import has_meaning
 from samerun.config.schedules import Cosine, OneCycle, Polynomial
 from samerun.config.secrets import check_secrets_given
-from samerun.config.stored import changed, differing_keys
+from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import UserError, listed
-from samerun.replay import foreign, origin
-from samerun.replay.origin import clean
+from samerun.replay import foreign, recorded
+from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted
 from samerun.retention import CHECKPOINTS
 
@@ -84,15 +84,15 @@ def plan_resume(
         UserError: it is alive, a sweep's or one of its trials, its config or code changed,
             something of it is missing, or what it would read is not to be trusted.
     """
-    origin.check_trained(run)
+    recorded.check_trained(run)
     if not fork:
         _check_no_trial(run)
         tracking.check_at_rest(run, uri=uri, take_over=take_over)
-    found = origin.read(run, uri=uri)
+    found = recorded.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
     if fork:
         overrides = [*_effective_batch(run), *overrides]
-    stored, composition = found.cfg, changed(found.resolved, overrides)
+    stored, composition = found.cfg, apply_overrides(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
     if asked is None:
@@ -213,8 +213,8 @@ def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Seque
         )
 
 
-def _check_code(run: tracking.StoredRun, cfg: Config, recorded: origin.Facts) -> None:
-    then, now = recorded.files, identity.code_files(cfg)
+def _check_code(run: tracking.StoredRun, cfg: Config, facts: recorded.Facts) -> None:
+    then, now = facts.files, identity.code_files(cfg)
     if then is None:
         raise UserError(
             f"Run {run.id} does not say which code it was trained with: give --fork to start a new "
@@ -263,7 +263,7 @@ def find_state(
     """
     state, _ = _find_state(run, tracking.folder_of(run, uri=uri), uri)
     if state is not None:
-        _check_code(run, cfg, origin.facts_of(run, uri=uri))
+        _check_code(run, cfg, recorded.facts_of(run, uri=uri))
     return state
 
 

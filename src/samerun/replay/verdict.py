@@ -11,9 +11,9 @@ import numpy as np
 from samerun import tags as tag
 from samerun import tracking
 from samerun.errors import UserError
-from samerun.replay import origin
+from samerun.replay import recorded
 from samerun.replay.comparison import Row, State, likeliest
-from samerun.replay.origin import clean
+from samerun.replay.recorded import clean
 from samerun.tracking import StoredRun
 
 RTOL = 1e-3
@@ -157,8 +157,8 @@ def read(run: StoredRun, *, uri: str | None = None) -> Outcome:
     return Outcome(
         run=run,
         metrics=compared,
-        weights=origin.weights(run, uri=uri),
-        predictions=origin.predictions(run, uri=uri),
+        weights=recorded.weights(run, uri=uri),
+        predictions=recorded.predictions(run, uri=uri),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from samerun import git, uncommitted
 from samerun.config import as_dict
 from samerun.errors import UserError
-from samerun.replay.origin import Facts, Origin, clean
+from samerun.replay.recorded import Facts, RecordedRun, clean
 from samerun.tracking import StoredRun, folder_of
 
 _log = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ class Checkout:
 
 
 @contextmanager
-def checked_out(origin: Origin, trusted: Sequence[str]) -> Iterator[Checkout]:
+def checked_out(recorded: RecordedRun, trusted: Sequence[str]) -> Iterator[Checkout]:
     """Checks the recorded code out into a temporary git worktree and takes it away again.
 
     Args:
-        origin: the run whose code it is.
+        recorded: the run whose code it is.
         trusted: what the person at the terminal trusts; `recorded-code` stands for a patch
             that this machine did not record itself.
 
@@ -51,10 +51,10 @@ def checked_out(origin: Origin, trusted: Sequence[str]) -> Iterator[Checkout]:
             trusted, leaves the tree, or does not apply.
     """
     top = _top()
-    commit = _known_commit(origin.facts, origin.run, top)
-    patch = origin.facts.patch or ""
+    commit = _known_commit(recorded.facts, recorded.run, top)
+    patch = recorded.facts.patch or ""
     if patch:
-        check_recorded_here(origin.run, _PATCH, patch, trusted, word="recorded-code")
+        check_recorded_here(recorded.run, _PATCH, patch, trusted, word="recorded-code")
         check_patch(patch, top)
     place = Path(tempfile.mkdtemp(prefix="samerun-code-"))
     tree = place / top.name
@@ -64,9 +64,9 @@ def checked_out(origin: Origin, trusted: Sequence[str]) -> Iterator[Checkout]:
             _apply(tree, patch)
         below = Path.cwd().resolve().relative_to(top)
         folder = tree / below if (tree / below).is_dir() else tree
-        _link_data(_strings(as_dict(origin.cfg.dataset)), Path.cwd(), folder)
-        _link_data(origin.facts.left_out, top, tree)
-        missing = uncommitted.sentence(origin.facts.left_out)
+        _link_data(_strings(as_dict(recorded.cfg.dataset)), Path.cwd(), folder)
+        _link_data(recorded.facts.left_out, top, tree)
+        missing = uncommitted.sentence(recorded.facts.left_out)
         if missing:
             _log.warning("%s. Those that exist in this checkout are used as they are now.", missing)
         own = [tree / "src"] if (tree / "src").is_dir() else []

@@ -11,7 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from samerun.escaping import fence, markdown
-from samerun.replay import comparison, hunks, origin
+from samerun.replay import code_diff, comparison, recorded
 from samerun.replay.comparison import Row, State
 from samerun.replay.reproduce import effective
 from samerun.tracking import StoredRun
@@ -62,7 +62,7 @@ def read(first: StoredRun, second: StoredRun) -> Differences:
     Raises:
         UserError: one of them is no run of samerun.
     """
-    one, other = origin.read(first), origin.read(second)
+    one, other = recorded.read(first), recorded.read(second)
     leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)
     rows = comparison.in_order(
         [*comparison.settings(*leaves), *comparison.compare(one.facts, other.facts)]
@@ -83,7 +83,7 @@ def show(found: Differences, out: Console) -> None:
         found: the differences.
         out: where to print.
     """
-    sides = [f"{origin.clean(run.name)} {run.id[:8]}" for run in (found.first, found.second)]
+    sides = [f"{recorded.clean(run.name)} {run.id[:8]}" for run in (found.first, found.second)]
     out.print(f"[bold]{escape(sides[0])}[/] and [bold]{escape(sides[1])}[/]")
     for part, title in _TITLES.items():
         rows = found.of(part)
@@ -97,7 +97,7 @@ def show(found: Differences, out: Console) -> None:
         out.print(f"\n[bold]{title}[/]")
         out.print(made)
         if part == "code" and found.code:
-            lines = [origin.clean(line, 400) for line in found.code.splitlines()[:_MOST_LINES]]
+            lines = [recorded.clean(line, 400) for line in found.code.splitlines()[:_MOST_LINES]]
             out.print(Syntax("\n".join(lines), "diff", background_color="default"))
     _show_metrics(found, sides, out)
 
@@ -113,7 +113,7 @@ def as_markdown(found: Differences) -> str:
             marks = fence(found.code)
             lines += [f"{marks}diff", found.code, marks, ""]
     if len(lines) == 2:
-        lines += ["Nothing that is known differs but the metrics below.", ""]
+        lines += ["No recorded difference except in the metrics below.", ""]
     lines += ["## Metrics", "", _summary(found), ""]
     if found.different_metrics:
         lines += ["| metric | first | second | difference |", "|---|---:|---:|---:|"]
@@ -146,14 +146,14 @@ _TITLES = {
 }
 
 
-def _code(one: origin.Facts, other: origin.Facts) -> str | None:
+def _code(one: recorded.Facts, other: recorded.Facts) -> str | None:
     paths = None
     if one.files is not None and other.files is not None:
         changed = comparison.changed_files(one.files, other.files)
         paths = [name.partition(" (")[0] for name in changed]
         if not paths:
             return None
-    return hunks.between(one, other, paths)
+    return code_diff.between(one, other, paths)
 
 
 def _metrics(first: StoredRun, second: StoredRun) -> dict[str, tuple[float | None, float | None]]:
@@ -174,14 +174,14 @@ def _equal(one: float | None, other: float | None) -> bool:
 def _summary(found: Differences) -> str:
     num, total = len(found.different_metrics), len(found.metrics)
     if not num:
-        return f"The last values of all {total} metrics are the same."
-    return f"{num} of {total} metrics end with other values."
+        return f"All {total} metrics have the same last value."
+    return f"{num} of {total} metrics have different last values."
 
 
 def _cells(found: Differences) -> Iterator[Sequence[str]]:
     for name, (one, other) in found.different_metrics.items():
         apart = "" if one is None or other is None else f"{other - one:+.4g}"
-        yield origin.clean(name), *("–" if v is None else f"{v:.6g}" for v in (one, other)), apart
+        yield recorded.clean(name), *("–" if v is None else f"{v:.6g}" for v in (one, other)), apart
 
 
 def _show_metrics(found: Differences, sides: Sequence[str], out: Console) -> None:

@@ -6,7 +6,7 @@ from rich.markup import escape
 from samerun import tracking
 from samerun.escaping import markdown
 from samerun.replay import comparison, verdict
-from samerun.replay.origin import clean
+from samerun.replay.recorded import clean
 from samerun.replay.reproduce import Reproduction
 from samerun.replay.verdict import Word
 from samerun.report import differences

@@ -101,7 +101,7 @@ def write(
 
 def _write_tensorboard(study: "optuna.Study", run: Run, objectives: Sequence[str]) -> None:
     """Writes the HParams tab of the whole study, which `samerun tensorboard RUN` opens."""
-    from samerun import events
+    from samerun import tensorboard
 
     folder = run.folder / "tensorboard"
     shutil.rmtree(folder, ignore_errors=True)  # from before the sweep went on
@@ -111,7 +111,7 @@ def _write_tensorboard(study: "optuna.Study", run: Run, objectives: Sequence[str
             continue
         start = trial.datetime_start.timestamp()
         values = trial.values if trial.state.name == "COMPLETE" else None
-        session = events.Session(
+        session = tensorboard.Session(
             name=f"{trial.number:04}",
             params={name: _plain(value) for name, value in trial.params.items()},
             values=dict(zip(objectives, values or (), strict=False)),
@@ -121,7 +121,7 @@ def _write_tensorboard(study: "optuna.Study", run: Run, objectives: Sequence[str
             end=trial.datetime_complete.timestamp() if trial.datetime_complete else start,
         )
         sessions.append(session)
-    events.write_sweep(folder, objectives, sessions)
+    tensorboard.write_sweep(folder, objectives, sessions)
     run.log_folder(folder, "tensorboard")
 
 

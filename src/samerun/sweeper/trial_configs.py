@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
 from samerun.config.checkpoint import Trial
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
 from samerun.config.root import has_meaning, idle_keys
 from samerun.redaction import redact_override
@@ -32,7 +32,7 @@ Branch = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class TrialTask:
     """A trial for a worker; everything in it can be pickled.
 
     Args:
@@ -56,7 +56,7 @@ class Order:
     objectives: Objectives
 
 
-def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
+def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
     """Returns the whole config that Hydra makes of the words, its own part included.
 
     Raises:
@@ -69,7 +69,7 @@ def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) ->
     try:
         node = context.config_loader.load_sweep_config(master, [*words, *chosen])
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise translated(error) from error
+        raise translate(error) from error
     assert isinstance(node, DictConfig)
     return node
 
@@ -85,7 +85,7 @@ def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
     return config.parse(plain, words)
 
 
-class Frozen:
+class TrialConfigs:
     """The configs of all branches, composed once: a file edited meanwhile changes no trial.
 
     Args:
@@ -119,9 +119,9 @@ class Frozen:
             self._branches[branch] = node
             self._parsed[branch] = parsed(node, []).config
 
-    def with_threads(self, threads: int | None) -> "Frozen":
+    def with_threads(self, threads: int | None) -> "TrialConfigs":
         """Returns the same configs with another number of threads for each trial."""
-        return Frozen(self._compose, self._space, threads)
+        return TrialConfigs(self._compose, self._space, threads)
 
     def branches(self) -> Iterator[dict[str, str]]:
         """Yields the group options of every branch."""
@@ -205,7 +205,7 @@ class Frozen:
                     value = self._config_value(entry, values[entry.key])
                     OmegaConf.update(node, entry.key, value, force_add=bool(entry.prefix))
         except OmegaConfBaseException as error:
-            raise translated(error) from error
+            raise translate(error) from error
         return node
 
     def _config_value(self, entry: Dimension, value: Any) -> Any:

@@ -9,7 +9,7 @@ from samerun.retention import CHECKPOINTS
 from samerun.tracking import StoredRun
 
 
-def ask(client: Any, run_id: str) -> None:
+def request_restart(client: Any, run_id: str) -> None:
     """Asks whoever goes on with a run, on whatever machine, to give up its checkpoints before.
 
     Args:
@@ -27,7 +27,7 @@ def ask(client: Any, run_id: str) -> None:
         raise kind(f"tracking: run {run_id} cannot begin again: {first_line(error)}") from error
 
 
-def give_up_if_asked(run: StoredRun, *, uri: str | None) -> None:
+def discard_checkpoints_if_requested(run: StoredRun, *, uri: str | None) -> None:
     """Gives up the checkpoints of a run that was asked to begin again.
 
     An uploaded one is replaced by an empty file, since not every store lets files be deleted. The

@@ -36,7 +36,7 @@ class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
         return (ended - began) / (last - first)
 
 
-def steps_per_execution(
+def choose(
     training: Training,
     dataset: Any,
     *,
@@ -51,7 +51,7 @@ def steps_per_execution(
         training: epochs and `steps_per_execution`.
         dataset: the training data.
         steps_per_epoch: its length, in steps.
-        compiled: makes a throwaway model for so many steps for one execution.
+        compiled: builds a throwaway model with this many steps per execution.
     """
     if training.steps_per_execution != "auto":
         return int(training.steps_per_execution)

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from samerun import objectives
+from samerun import losses
 from samerun.config import Config, DataSpec, Layout, Task, compose
 from samerun.config.check import should_rise
 from samerun.config.training import LOSSES, METRICS, Loss, Metric
@@ -83,14 +83,14 @@ BY_HAND = {
     ],
 )
 def test_a_loss_equals_its_formula(task, name):
-    made = objectives.loss(config_of(loss=name), make_spec(task))
+    made = losses.loss(config_of(loss=name), make_spec(task))
     targets, outputs = predicted(task, make_spec(task).num_outputs)
     assert float(made(targets, outputs)) == pytest.approx(float(BY_HAND[name]), rel=1e-5)
 
 
 def test_every_loss_and_metric_has_a_builder():
-    assert set(objectives.LOSS_BUILDERS) == set(Loss) - {Loss.auto}
-    assert set(objectives.METRIC_BUILDERS) == set(Metric)
+    assert set(losses.LOSS_BUILDERS) == set(Loss) - {Loss.auto}
+    assert set(losses.METRIC_BUILDERS) == set(Metric)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -99,27 +99,27 @@ def test_auto_is_the_usual_loss_and_metric_of_the_task(task):
     cfg = config_of(loss=Loss.auto, metrics=[])
     named = config_of(loss=LOSSES[task][0])
     targets, outputs = predicted(task, spec.num_outputs)
-    assert float(objectives.loss(cfg, spec)(targets, outputs)) == float(
-        objectives.loss(named, spec)(targets, outputs)
+    assert float(losses.loss(cfg, spec)(targets, outputs)) == float(
+        losses.loss(named, spec)(targets, outputs)
     )
-    assert [metric.name for metric in objectives.metrics(cfg, spec)] == [METRICS[task][0]]
+    assert [metric.name for metric in losses.metrics(cfg, spec)] == [METRICS[task][0]]
 
 
 def test_plain_classification_uses_keras_own_sparse_loss():
-    made = objectives.loss(config_of(loss=Loss.auto), make_spec(Task.multiclass))
+    made = losses.loss(config_of(loss=Loss.auto), make_spec(Task.multiclass))
     assert type(made) is keras.losses.SparseCategoricalCrossentropy
 
 
 @pytest.mark.parametrize("labels", [Y, Y[:, None]], ids=["flat", "column"])
 def test_label_smoothing_spreads_a_share_over_all_classes(labels):
-    made = objectives.loss(config_of(label_smoothing=0.2), make_spec(Task.multiclass))
+    made = losses.loss(config_of(label_smoothing=0.2), make_spec(Task.multiclass))
     smoothed = ONE_HOT * 0.8 + 0.2 / 4
     expected = -(smoothed * np.log(P)).sum(axis=1).mean()
     assert float(made(labels, P)) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_label_smoothing_of_a_binary_label_moves_it_towards_a_half():
-    made = objectives.loss(config_of(label_smoothing=0.2), make_spec(Task.binary))
+    made = losses.loss(config_of(label_smoothing=0.2), make_spec(Task.binary))
     smoothed = B * 0.8 + 0.1
     expected = -(smoothed * np.log(Q) + (1 - smoothed) * np.log(1 - Q)).mean()
     assert float(made(B, Q)) == pytest.approx(float(expected), rel=1e-5)
@@ -156,7 +156,7 @@ TOKENS = pytest.mark.parametrize(
 
 @TOKENS
 def test_the_loss_of_a_language_model_is_the_mean_over_the_tokens_without_padding(tokens):
-    made = objectives.loss(config_of(), TEXT)
+    made = losses.loss(config_of(), TEXT)
     expected = token_losses(np.array(tokens)).mean()
     assert float(made(np.array(tokens), LOGITS)) == pytest.approx(float(expected), rel=1e-5)
 
@@ -165,7 +165,7 @@ def test_the_loss_of_a_language_model_is_the_mean_over_the_tokens_without_paddin
 def test_metrics_of_a_language_model_count_tokens_over_all_batches(tokens):
     """Batches of one and three texts, which hold different shares of padding."""
     targets = np.array(tokens)
-    accuracy, perplexity = objectives.metrics(
+    accuracy, perplexity = losses.metrics(
         config_of(metrics=[Metric.accuracy, Metric.perplexity]), TEXT
     )
     for metric in (accuracy, perplexity):
@@ -178,7 +178,7 @@ def test_metrics_of_a_language_model_count_tokens_over_all_batches(tokens):
 
 
 def test_a_batch_of_padding_only_has_no_loss():
-    made = objectives.loss(config_of(), TEXT)
+    made = losses.loss(config_of(), TEXT)
     assert float(made(np.zeros((4, 3), np.int32), LOGITS)) == 0.0
 
 
@@ -190,13 +190,13 @@ def test_perplexity_should_fall():
 @pytest.mark.parametrize("name", LOSSES[Task.multiclass])
 def test_a_loss_survives_serialisation(name, smoothing):
     cfg = config_of(loss=name, label_smoothing=smoothing)
-    made = objectives.loss(cfg, make_spec(Task.multiclass))
+    made = losses.loss(cfg, make_spec(Task.multiclass))
     again = keras.losses.deserialize(keras.losses.serialize(made))
     assert float(again(Y, P)) == float(made(Y, P))
 
 
 def test_example_weights_weigh_the_one_hot_loss():
-    made = objectives.loss(config_of(label_smoothing=0.1), make_spec(Task.multiclass))
+    made = losses.loss(config_of(label_smoothing=0.1), make_spec(Task.multiclass))
     weights = np.array([2, 0, 0, 0, 0, 0], np.float32)
     alone = float(made(Y[:1], P[:1]))
     assert float(made(Y, P, sample_weight=weights)) == pytest.approx(2 * alone / 6, rel=1e-5)
@@ -208,7 +208,7 @@ def test_every_metric_is_logged_under_its_own_name(task):
     cfg = config_of(metrics=list(METRICS[task]))
     targets, outputs = predicted(task, spec.num_outputs)
     model = keras.Sequential([keras.Input((spec.num_outputs,)), keras.layers.Identity()])
-    model.compile(loss=objectives.loss(cfg, spec), metrics=objectives.metrics(cfg, spec))
+    model.compile(loss=losses.loss(cfg, spec), metrics=losses.metrics(cfg, spec))
     logs = model.evaluate(outputs, targets, verbose=0, return_dict=True)
     assert set(logs) == {"loss", *(metric.value for metric in METRICS[task])}
     assert all(np.isfinite(value) for value in logs.values())
@@ -241,7 +241,7 @@ def test_every_metric_is_logged_under_its_own_name(task):
 )
 def test_a_metric_equals_its_formula(task, name, expected):
     spec = make_spec(task)
-    (metric,) = objectives.metrics(config_of(metrics=[name]), spec)
+    (metric,) = losses.metrics(config_of(metrics=[name]), spec)
     metric.update_state(*predicted(task, spec.num_outputs))
     assert float(metric.result()) == pytest.approx(float(expected), rel=1e-5)
 
@@ -264,7 +264,7 @@ def test_a_metric_equals_its_formula(task, name, expected):
     ],
 )
 def test_class_weights(training, counts, expected):
-    assert objectives.class_weights(config_of(**training), counts) == (
+    assert losses.class_weights(config_of(**training), counts) == (
         expected if expected is None else pytest.approx(expected)
     )
 
@@ -274,5 +274,5 @@ def test_balanced_weights_equal_scikit_learns():
 
     labels = np.repeat([0, 1, 2], [7, 2, 11])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    weights = objectives.class_weights(config_of(balance_classes=True), np.bincount(labels))
+    weights = losses.class_weights(config_of(balance_classes=True), np.bincount(labels))
     assert list(weights.values()) == pytest.approx(expected)

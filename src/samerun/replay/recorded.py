@@ -75,7 +75,7 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class RecordedRun:
     """A stored run, ready to be run again.
 
     Args:
@@ -91,7 +91,7 @@ class Origin:
     facts: Facts
 
 
-def read(run: StoredRun, *, uri: str | None = None) -> Origin:
+def read(run: StoredRun, *, uri: str | None = None) -> RecordedRun:
     """Reads what a run says about itself.
 
     Args:
@@ -110,7 +110,7 @@ def read(run: StoredRun, *, uri: str | None = None) -> Origin:
     resolved = _text(run, CONFIG, uri)
     check_values_only(resolved)
     cfg = config.from_yaml(resolved)
-    return Origin(run=run, resolved=resolved, cfg=cfg, facts=facts_of(run, uri=uri))
+    return RecordedRun(run=run, resolved=resolved, cfg=cfg, facts=facts_of(run, uri=uri))
 
 
 def check_trained(run: StoredRun) -> None:

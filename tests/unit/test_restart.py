@@ -7,7 +7,7 @@ import pytest
 
 from samerun import checkpoints, config, tracking
 from samerun.checkpoints import State
-from samerun.replay import afresh, resume
+from samerun.replay import restart, resume
 
 
 def by_id(run_id):
@@ -39,17 +39,17 @@ def test_a_run_that_is_to_begin_again_does_not_go_on_from_a_checkpoint(
     if is_elsewhere:
         shutil.rmtree(folder)
     assert found() == 3
-    afresh.give_up_if_asked(by_id(run.id), uri=None)
+    restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)
     assert found() == 3  # nobody asked
 
-    afresh.ask(client, run.id)
-    afresh.give_up_if_asked(by_id(run.id), uri=None)
+    restart.request_restart(client, run.id)
+    restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)
     assert found() is None
     assert caplog.messages == []  # nothing is damaged
 
     with tracking.reopen_run(Path("2") if is_elsewhere else folder, run_id=run.id) as again:
         write(again, 1, 0)
-    afresh.give_up_if_asked(by_id(run.id), uri=None)
+    restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)
     assert found() == 1
     shutil.rmtree("2" if is_elsewhere else folder)
     assert found() == 1

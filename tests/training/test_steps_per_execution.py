@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from samerun import config, throughput
+from samerun import config, steps_per_execution
 
 STEPS = 80
 
@@ -35,7 +35,7 @@ def compiled(made, steps):
 def test_only_a_long_run_is_measured(words, measured):
     made = []
     training = config.compose(words).config.training
-    chosen = throughput.steps_per_execution(
+    chosen = steps_per_execution.choose(
         training,
         dataset(),
         steps_per_epoch=STEPS,
@@ -48,9 +48,9 @@ def test_only_a_long_run_is_measured(words, measured):
 
 def test_the_faster_number_is_chosen(monkeypatch):
     seconds = {1: 0.010, 20: 0.004}
-    monkeypatch.setattr(throughput, "_measure", lambda steps, data: seconds[steps])
+    monkeypatch.setattr(steps_per_execution, "_measure", lambda steps, data: seconds[steps])
     training = config.compose(["training.epochs=1000"]).config.training
     options = {"steps_per_epoch": STEPS, "compiled": lambda steps: steps}
-    assert throughput.steps_per_execution(training, None, **options) == 20
+    assert steps_per_execution.choose(training, None, **options) == 20
     seconds[20] = 0.012
-    assert throughput.steps_per_execution(training, None, **options) == 1
+    assert steps_per_execution.choose(training, None, **options) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from samerun import git
 from samerun.errors import UserError
-from samerun.replay.origin import Facts
+from samerun.replay.recorded import Facts
 from samerun.replay.worktree import check_patch
 
 _MOST_CHARACTERS = 100_000

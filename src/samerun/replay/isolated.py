@@ -13,9 +13,9 @@ from rich.console import Console
 
 import samerun
 from samerun.errors import UserError
-from samerun.replay import again, environment, worktree
-from samerun.replay.again import Request
-from samerun.replay.origin import Origin, clean
+from samerun.replay import environment, rerun, worktree
+from samerun.replay.recorded import RecordedRun, clean
+from samerun.replay.rerun import Request
 from samerun.replay.worktree import Checkout
 from samerun.tracking import read_artifact, resolve_uri
 
@@ -26,8 +26,8 @@ _VERSION = re.compile(r"[A-Za-z0-9.!+_-]+")
 _NOT_FROM_AN_INDEX = {"samerun", "pip", "setuptools", "wheel"}
 
 
-def train_elsewhere(
-    origin: Origin,
+def train_isolated(
+    recorded: RecordedRun,
     request: Request,
     *,
     recorded_code: bool,
@@ -38,7 +38,7 @@ def train_elsewhere(
     """Trains a run in a process of its own and returns its ID.
 
     Args:
-        origin: the run that is reproduced.
+        recorded: the run that is reproduced.
         request: the run that is to be made.
         recorded_code: with the code of its commit and its uncommitted changes.
         recorded_packages: in a fresh virtual environment with its packages.
@@ -53,11 +53,11 @@ def train_elsewhere(
     with contextlib.ExitStack() as stack:
         here = Checkout(folder=Path.cwd(), source=worktree.python_path())
         if recorded_code:
-            here = stack.enter_context(worktree.checked_out(origin, trusted))
+            here = stack.enter_context(worktree.checked_out(recorded, trusted))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="samerun-again-")))
         python = Path(sys.executable)
         if recorded_packages:
-            python = _environment(origin, folder / "environment", trusted, out)
+            python = _environment(recorded, folder / "environment", trusted, out)
         file = folder / "request.json"
         file.write_text(request.as_json(), encoding="utf-8")
         source = [*here.source, _only_samerun(folder)]
@@ -77,7 +77,7 @@ def _run(python: Path, file: Path, folder: Path, source: Sequence[Path]) -> int:
     variables["MLFLOW_TRACKING_URI"] = resolve_uri(None)  # it may be relative to this folder
     variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # -P: the folder of the program is no place to look for modules in.
-    words = [str(python), "-P", str(Path(again.__file__)), str(file)]
+    words = [str(python), "-P", str(Path(rerun.__file__)), str(file)]
     process = subprocess.Popen(words, cwd=folder, env=variables)
     try:
         return process.wait()
@@ -95,11 +95,13 @@ def _only_samerun(folder: Path) -> Path:
     return place
 
 
-def _environment(origin: Origin, folder: Path, trusted: Sequence[str], out: Console) -> Path:
+def _environment(recorded: RecordedRun, folder: Path, trusted: Sequence[str], out: Console) -> Path:
     """Makes a virtual environment with the recorded packages and returns its Python."""
-    content = read_artifact(origin.run, _REQUIREMENTS, most_bytes=_MOST_BYTES)
+    content = read_artifact(recorded.run, _REQUIREMENTS, most_bytes=_MOST_BYTES)
     text = content.decode("utf-8", "replace")
-    worktree.check_recorded_here(origin.run, _REQUIREMENTS, text, trusted, word="recorded-packages")
+    worktree.check_recorded_here(
+        recorded.run, _REQUIREMENTS, text, trusted, word="recorded-packages"
+    )
     return environment.make(folder, pinned(text), out)
 
 
