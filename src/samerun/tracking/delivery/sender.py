@@ -168,7 +168,7 @@ class Sender:
             self._in_halves([*params[start:end], *tags[start:end]])
 
     def _in_halves(self, items: Sequence[Any]) -> None:
-        """Sends items together; if the store refuses, finds the refused one and sends the others."""
+        """Sends items together; if the store refuses, finds the refused one and sends the rest."""
         if not items:
             return
         batch: dict[str, list[Any]] = {"metrics": [], "params": [], "tags": []}
