@@ -1,4 +1,4 @@
-"""Which keys a config has in which branch of a sweep, and what each takes there."""
+"""Which keys a config has in each branch of a sweep, and the type of each there."""
 
 import dataclasses
 import types
@@ -15,10 +15,10 @@ Compose = Callable[[Sequence[str]], Config]
 
 
 class Branches:
-    """Which config class a group has in which branch, asked of a composed config where needed.
+    """The config class of each group in each branch, from a composed config where necessary.
 
     Args:
-        compose: makes a config out of words.
+        compose: composes a config from overrides.
         fixed: the overrides that all branches share.
         groups: the groups that vary, with the options that each may have.
     """
@@ -38,17 +38,17 @@ class Branches:
         return self._known[words]
 
     def chooser(self, key: str) -> str | None:
-        """Returns the varied group that decides whether the key exists."""
+        """Returns the group that varies and decides whether the key exists."""
         top = path_of(key)[0]
         if top in self._groups and key != top:
             return top
         return "experiment" if "experiment" in self._groups and top != "experiment" else None
 
-    def wanted(self, key: str) -> dict[str, FieldType | None]:
-        """Returns what the key takes under each option of its chooser, `None` where it is not."""
+    def types_of(self, key: str) -> dict[str, FieldType | None]:
+        """Returns the key's type under each option of its chooser; `None` where there is none."""
         chooser, path = self.chooser(key), path_of(key)
         if path[0] not in GROUPS or len(path) == 1:
-            return {"": _wanted(Config, path)}
+            return {"": _type_at(Config, path)}
         kinds = {kind.kind: kind for kind in GROUPS[path[0]]}
         found = {}
         for option in self._groups[chooser] if chooser else ("",):
@@ -57,11 +57,11 @@ class Branches:
             else:
                 words = (f"{chooser}={option}",) if chooser else ()
                 kind = type(getattr(self.config(*words), path[0]))
-            found[option] = _wanted(kind, path[1:])
+            found[option] = _type_at(kind, path[1:])
         return found
 
     def in_force(self, group: str) -> str | None:
-        """Returns the option of a group that does not vary, if that can be told."""
+        """Returns the option of a group that does not vary, if it is known."""
         for override in reversed(self._fixed):
             if override.key == group:
                 return override.written
@@ -70,12 +70,12 @@ class Branches:
 
 
 def path_of(key: str) -> list[str]:
-    """Returns the parts of a key or of the name of a group."""
+    """Splits a key, or the name of a group, into its parts."""
     return key.partition("@")[0].replace("/", ".").split(".")
 
 
-def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
-    """Returns what the field at the end of the path takes, `None` if there is no such field."""
+def _type_at(kind: Any, path: Sequence[str]) -> FieldType | None:
+    """Returns the type of the field at the end of a path; `None` if there is no such field."""
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     if path[0] not in fields:
         return None
@@ -84,7 +84,7 @@ def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
     if isinstance(inner, types.UnionType):
         inner = next(part for part in typing.get_args(inner) if part is not types.NoneType)
     if dataclasses.is_dataclass(inner):
-        return _wanted(inner, rest) if rest else FieldType(kind="word")
+        return _type_at(inner, rest) if rest else FieldType(kind="word")
     if rest and typing.get_origin(inner) is dict:
         return FieldType(kind="any")
     if rest and typing.get_origin(inner) is list and rest[0].isdecimal():
@@ -95,9 +95,9 @@ def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
     return FieldType(kind=names.get(inner, "word"), allowed=allowed)
 
 
-def together(wanted: Iterable[FieldType]) -> FieldType:
-    """Returns what a key takes that takes all of these in one branch or another."""
-    several = list(wanted)
+def together(expected: Iterable[FieldType]) -> FieldType:
+    """Returns the common type of a key over several branches."""
+    several = list(expected)
     kinds = {one.kind for one in several}
     if len(kinds) == 1:
         return several[0]

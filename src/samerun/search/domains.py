@@ -1,4 +1,4 @@
-"""What the keys of a search space may be, as plain values."""
+"""The dimensions of a search space, as plain values."""
 
 import math
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ class Categorical:
     """One of several values.
 
     Args:
-        values: what the study knows them by.
-        words: how each is written on the command line.
+        values: as the study knows them.
+        words: as overrides write them.
     """
 
     values: tuple[Value, ...]
@@ -25,7 +25,7 @@ class Categorical:
 
     @property
     def num_points(self) -> int | None:
-        """How many different values there are."""
+        """The number of different values."""
         return len(self.values)
 
     @property
@@ -37,22 +37,22 @@ class Categorical:
 
     @property
     def middle(self) -> Value:
-        """One value to begin with."""
+        """The first value."""
         return self.values[0]
 
     def word(self, value: Any) -> str:
-        """Returns a value as it is written on the command line."""
+        """Returns a value as an override writes it."""
         return self.words[self.values.index(self.read(value))]
 
     def short(self, value: Any) -> str:
-        """Returns a value for the eye."""
+        """Returns a value for display."""
         return self.word(value)
 
     def read(self, given: Any) -> Value:
-        """Returns the value that somebody means: itself, or a way of writing it.
+        """Returns the value that is given: itself, or a way of writing it.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: it is not in this space.
         """
         if given in self.words:
             return self.values[self.words.index(given)]
@@ -73,14 +73,14 @@ class Categorical:
 
 @dataclass(frozen=True, kw_only=True)
 class Numeric:
-    """A number between two ends, both of which belong to it.
+    """A number in a range that includes both ends.
 
     Args:
         low: the smallest.
         high: the largest.
-        step: distance of neighbours; `None` for every number in between, and 1 of whole numbers.
-        is_int: whole numbers only.
-        is_log: as many from 0.001 to 0.01 as from 0.01 to 0.1.
+        step: distance between neighbors; `None` for every real number, at least 1 for integers.
+        is_int: integers only.
+        is_log: on a log scale: as many values from 0.001 to 0.01 as from 0.01 to 0.1.
     """
 
     low: float
@@ -91,14 +91,14 @@ class Numeric:
 
     @property
     def num_points(self) -> int | None:
-        """How many different values there are, `None` if without end."""
+        """The number of different values; `None` if it is infinite."""
         if self.step is None:
             return None
         return int((exact(self.high) - exact(self.low)) / exact(self.step)) + 1
 
     @property
     def points(self) -> list[float]:
-        """Every value, rising; only where there is a step."""
+        """All values in ascending order; only with a step."""
         return [self._at(index) for index in range(self.num_points or 0)]
 
     @property
@@ -108,24 +108,24 @@ class Numeric:
 
     @property
     def middle(self) -> float:
-        """The value half-way, on its own scale."""
+        """The value in the middle, on its own scale."""
         if self.is_log:
             return self._nearest(math.sqrt(self.low * self.high))
         return self._nearest((self.low + self.high) / 2)
 
     def word(self, value: Any) -> str:
-        """Returns a value as it is written on the command line: read again, the same bits."""
+        """Returns a value as an override writes it; parsing it returns the same bits."""
         return str(int(value)) if self.is_int else repr(self._nearest(value))
 
     def short(self, value: Any) -> str:
-        """Returns a value for the eye: four digits."""
+        """Returns a value for display, with four digits."""
         return str(int(value)) if self.is_int else f"{value:.4g}"
 
     def read(self, given: Any) -> float:
-        """Returns the value that somebody means.
+        """Returns the value that is given.
 
         Raises:
-            ValueError: it is no number, or none of these.
+            ValueError: it is not a number, or not in this space.
         """
         value = _number(given)
         if value is None or not self.low <= value <= self.high:
@@ -141,7 +141,7 @@ class Numeric:
         return {"low": self.low, "high": self.high, "step": self.step, **kind}
 
     def _at(self, index: int) -> float:
-        """The value so many steps above `low`, without the rounding errors of a sum."""
+        """Returns the value `index` steps above `low`, without the rounding errors of a sum."""
         assert self.step is not None
         value = exact(self.low) + index * exact(self.step)
         return int(value) if self.is_int else float(value)
@@ -161,11 +161,11 @@ class Dimension:
     """One key of a search space.
 
     Args:
-        key: as on the command line, without a plus.
-        space: what it may be.
-        is_group: it chooses an option of a config group.
-        prefix: `+` or `++`, if the key was given so.
-        when: options of groups under which it is tried; empty: always.
+        key: as in an override, without a plus.
+        space: its values.
+        is_group: whether it is a config group.
+        prefix: `+` or `++`, if the override has one.
+        when: options of groups under which it is sampled; empty: always.
     """
 
     key: str
@@ -175,7 +175,7 @@ class Dimension:
     when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def holds(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether it is tried where these options were chosen."""
+        """Whether it is sampled where these options are chosen."""
         return all(chosen.get(group) in options for group, options in self.when.items())
 
     def __str__(self) -> str:

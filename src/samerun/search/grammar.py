@@ -1,6 +1,6 @@
-"""From the command line's words to the space of a key.
+"""From an override to the space of a key.
 
-`range(a,b,step)` leaves its end out, as Hydra does; `interval(a,b)` holds both ends.
+`range(a,b,step)` excludes its end, as in Hydra; `interval(a,b)` includes both ends.
 """
 
 import math
@@ -29,11 +29,11 @@ _TAGS = {"log", "int", "float"}
 
 @dataclass(frozen=True, kw_only=True)
 class FieldType:
-    """What kind of value a key takes, as far as a search space has to know.
+    """The type of a key's value, as far as a search space depends on it.
 
     Args:
-        kind: `whole`, `real`, `word` (and all else that is no number) or `any`.
-        allowed: numbers that the key takes; `None`: all.
+        kind: `whole`, `real`, `word` (also anything else that is not a number) or `any`.
+        allowed: the numbers that the key accepts; `None`: all.
     """
 
     kind: str
@@ -41,18 +41,18 @@ class FieldType:
 
 
 def entry_space(
-    override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
+    override: Override, where: str, expected: FieldType, options: Callable[[str], Sequence[str]]
 ) -> Categorical | Numeric:
-    """Returns what a key may be.
+    """Returns the space of a key.
 
     Args:
-        override: a word that sweeps.
-        where: what to call it in a message.
-        wanted: what kind of value the key takes.
-        options: names the options of a group.
+        override: one with several values.
+        where: what messages call it.
+        expected: the type of the key's value.
+        options: returns the options of a group.
 
     Raises:
-        UserError: there is no value in it, or none that the key takes.
+        UserError: the space is empty, or has a value that the key does not accept.
     """
     value = override.value
     tags = value.tags if isinstance(value, Sweep) else set()
@@ -61,20 +61,20 @@ def entry_space(
         raise UserError(f"{where}: received tag {unknown}, expected log, int or float.")
     if isinstance(value, ChoiceSweep | Glob):
         if tags:
-            raise UserError(f"{where}: {listed(sorted(tags))} is for numbers, not for choices.")
-        return _choices(override, where, wanted, options)
-    if wanted.kind == "word":
-        raise UserError(f"{where}: this key takes no number; name its values, as in a,b,c.")
+            raise UserError(f"{where}: {listed(sorted(tags))} applies to numbers, not to choices.")
+        return _choices(override, where, expected, options)
+    if expected.kind == "word":
+        raise UserError(f"{where}: expected a list of choices such as a,b,c, not a numeric range.")
     assert isinstance(value, RangeSweep | IntervalSweep)
     if isinstance(value, RangeSweep):
-        return _as_wanted(_range(value, where), tags, where, wanted)
+        return _as_type(_range(value, where), tags, where, expected)
     if isinstance(value.start, int):  # int(interval(1,5)): Hydra's own are float
         tags = tags | {"int"}
-    return _as_wanted(_interval(value, where), tags, where, wanted)
+    return _as_type(_interval(value, where), tags, where, expected)
 
 
 def _choices(
-    override: Override, where: str, wanted: FieldType, options: Callable[[str], Sequence[str]]
+    override: Override, where: str, expected: FieldType, options: Callable[[str], Sequence[str]]
 ) -> Categorical:
     value = override.value
     if isinstance(value, Glob):
@@ -90,13 +90,13 @@ def _choices(
         words = [
             w.lower() if isinstance(v, bool) else w for v, w in zip(values, words, strict=True)
         ]
-    if wanted.kind == "real":
+    if expected.kind == "real":
         values = [float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
     doubled = [word for word, item in zip(words, values, strict=True) if values.count(item) > 1]
     if doubled:
         raise UserError(f"{where}: received {doubled[0]} twice.")
     for item in values:
-        _check_allowed(item, where, wanted)
+        _check_allowed(item, where, expected)
     return Categorical(tuple(values), tuple(words))
 
 
@@ -106,10 +106,10 @@ def _value(item: Any, word: str) -> Value:
     return item if item is None or isinstance(item, bool | int | float | str) else word
 
 
-def _check_allowed(value: Value, where: str, wanted: FieldType) -> None:
+def _check_allowed(value: Value, where: str, expected: FieldType) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and wanted.allowed is not None and value not in wanted.allowed:
-        raise UserError(f"{where}: the space holds {value:g}, expected {wanted.allowed}.")
+    if is_number and expected.allowed is not None and value not in expected.allowed:
+        raise UserError(f"{where}: the space includes {value:g}, expected {expected.allowed}.")
 
 
 def _interval(value: IntervalSweep, where: str) -> Numeric:
@@ -134,31 +134,31 @@ def _range(value: RangeSweep, where: str) -> Numeric:
     start, stop, step = map(exact, given)
     count = math.ceil((stop - start) / step)
     if count < 1:
-        raise UserError(f"{where}: received range({shown}), which holds no value.")
+        raise UserError(f"{where}: received range({shown}), which is empty.")
     ends = sorted([start, start + (count - 1) * step])
     is_int = all(isinstance(number, int) for number in given)
     kind: Callable[[Decimal], float] = int if is_int else float
     return Numeric(low=kind(ends[0]), high=kind(ends[1]), step=kind(abs(step)), is_int=is_int)
 
 
-def _as_wanted(space: Numeric, tags: set[str], where: str, wanted: FieldType) -> Numeric:
-    """A whole number for a key that takes no other, any number for one that does."""
-    is_int = "int" in tags or wanted.kind == "whole" or (space.is_int and wanted.kind == "any")
+def _as_type(space: Numeric, tags: set[str], where: str, expected: FieldType) -> Numeric:
+    """Returns whole numbers for a key that accepts no others, any numbers otherwise."""
+    is_int = "int" in tags or expected.kind == "whole" or (space.is_int and expected.kind == "any")
     low, high, step = space.low, space.high, space.step
     if is_int:
         if "float" in tags or any(end != int(end) for end in (low, high, step or 1)):
-            raise UserError(f"{where}: received {space}, expected whole numbers.")
+            raise UserError(f"{where}: received {space}, expected integers.")
         low, high, step = int(low), int(high), int(step or 1)
     else:
         low, high = float(low), float(high)
         step = None if step is None else float(step)
     is_log = "log" in tags
     if is_log and low <= 0:
-        raise UserError(f"{where}: received a logarithm from {low:g}, expected an end above 0.")
+        raise UserError(f"{where}: received a log scale from {low:g}, expected an end above 0.")
     if is_log and step is not None and not (is_int and step == 1):
         raise UserError(f"{where}: received log with a step, expected one of them.")
     for end in (low, high):
-        _check_allowed(end, where, wanted)
+        _check_allowed(end, where, expected)
     return Numeric(low=low, high=high, step=step, is_int=is_int, is_log=is_log)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep is to make better, in which direction, and whether that can be."""
+"""The objectives of a sweep, their directions, and whether they fit its config."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
 from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
-"""The size of the model, an objective that no epoch changes."""
+"""The size of the model, an objective that training does not change."""
 
 _CLASSES = ("accuracy", "log_loss", "expected_calibration_error")
 _ONE_CLASS = ("precision", "recall", "f1", "auc", "average_precision")
@@ -22,17 +22,17 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
     Task.forecast: _NUMBERS,
     Task.language_model: ("accuracy", "log_loss", "perplexity", "bits_per_token"),
 }
-"""What the evaluation of the kept weights measures, by `samerun.evaluation`."""
+"""What `samerun.evaluation` measures on the restored weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objectives:
-    """What trials are compared by.
+    """The objectives that trials are compared by.
 
     Args:
         names: logged names of the objectives.
         directions: `minimize` or `maximize` of each.
-        from_best: whether the value of the best epoch counts, not that of the last one.
+        from_best: whether the best epoch counts, not the last.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class Objectives:
 
 
 def objectives_of(sweep: Sweep, cfg: Config) -> tuple[str, ...]:
-    """Returns the logged names of what the sweep makes better."""
+    """Returns the logged names of the objectives."""
     return tuple(sweep.objectives) or (cfg.training.early_stopping.monitor,)
 
 
@@ -65,7 +65,7 @@ def _direction(objective: str) -> str:
 
 
 def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
-    """Returns the names that an objective can have."""
+    """Returns the possible names of an objective."""
     final = "test" if spec.num_test else "validation"
     measured = _MEASURED[spec.task]
     names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in measured), NUM_PARAMETERS]
@@ -73,10 +73,10 @@ def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
 
 
 def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
-    """Checks a sweep against the config of one of its branches, and its settings against another.
+    """Checks a sweep against the config of one of its branches, and its settings with each other.
 
     Raises:
-        UserError: the first thing that does not fit, in one sentence.
+        UserError: the first setting that does not fit.
     """
     objectives = objectives_of(sweep, cfg)
     known = objective_names(cfg, spec)
@@ -88,8 +88,8 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
             )
         if sweep.direction is not Direction.auto and sweep.direction != _direction(name):
             raise UserError(
-                f"sweep.direction: received {sweep.direction}, but {name} is to "
-                f"{_direction(name)}: leave it at auto."
+                f"sweep.direction: received {sweep.direction}, but {name} is an "
+                f"objective to {_direction(name)}: leave it at auto."
             )
     if len(set(objectives)) < len(objectives):
         raise UserError(f"sweep.objectives: received {listed(objectives)}, expected each once.")
@@ -117,8 +117,8 @@ def _check_pruner(
         )
     if objectives[0] not in each_epoch:
         raise UserError(
-            f"sweep.pruner: {pruner} looks at every epoch, and {objectives[0]} is known at the end "
-            "only: give sweep.pruner=none."
+            f"sweep.pruner: {pruner} needs a value every epoch, and {objectives[0]} is known only "
+            "at the end: give sweep.pruner=none."
         )
     inner = options.pruner if pruner is Pruner.patient else pruner
     if pruner is Pruner.patient and inner is Pruner.patient:

@@ -1,4 +1,4 @@
-"""The keys of a sweep: which vary, what each takes, and in which branches each exists."""
+"""From overrides to a search space: the keys that vary, their values and their conditions."""
 
 import dataclasses
 import re
@@ -18,12 +18,12 @@ from samerun.search.space import Space
 
 Options = Callable[[str], Sequence[str]]
 _ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
-_OWN = ("sweep", "hydra", "trial")  # about the sweep itself
+_OWN = ("sweep", "hydra", "trial")  # settings of the sweep itself
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Given:
-    """A key as the user gave it, with the options under which it is tried."""
+    """A key as the user gave it, with the options under which it is sampled."""
 
     override: Override
     where: str
@@ -41,7 +41,7 @@ def parse_space(
     compose: Compose | None = None,
     options: Options | None = None,
 ) -> Space:
-    """Reads what a sweep tries from the overrides of its command line and from `sweep.params`.
+    """Reads the search space from the overrides of a sweep and from `sweep.params`.
 
     Args:
         words: the command line's, those that vary something and those that do not.
@@ -59,7 +59,7 @@ def parse_space(
     swept = [one for one in given if one.override.is_sweep]
     if not swept:
         raise UserError(
-            "sweep: received nothing to vary, expected a search space: give one such as "
+            "sweep: received no search space: give one such as "
             "model.dropout='interval(0,0.6)' or sweep=regularisation."
         )
     notes: list[str] = []
@@ -71,7 +71,7 @@ def parse_space(
         if when is not None:
             entries.append(_entry(one, when, branches, options, notes))
     if not entries:
-        raise UserError(f"sweep: nothing varies any more: {' '.join(notes)}")
+        raise UserError(f"sweep: the search space is empty: {' '.join(notes)}")
     return Space(
         entries=tuple(_ordered(entries)),
         fixed=tuple(one.text for one in fixed),
@@ -86,7 +86,7 @@ def _check_order(override: Override, where: str) -> Override:
 
 
 def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) -> list[_Given]:
-    """Returns every key once: the command line's, and those of `params` that it does not name."""
+    """Returns every key once: an override replaces the entry of `params` with the same key."""
     by_key: dict[str, _Given] = {}
     for key, node in params.items():
         where = f"sweep.params.{key}"
@@ -108,7 +108,7 @@ def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) ->
 
 
 def _param(node: Any, where: str) -> tuple[str, Any]:
-    """Takes an entry of `sweep.params` apart: its space in words, and its condition."""
+    """Splits an entry of `sweep.params` into its space, as text, and its condition."""
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
     when = None
     if isinstance(plain, Mapping):
@@ -132,7 +132,7 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
     conditions = {}
     for group, names in when.items():
         if not options(group):
-            raise UserError(f"{where}.when: received '{group}', which is no config group.")
+            raise UserError(f"{where}.when: received '{group}', which is not a config group.")
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not names:
             raise UserError(
@@ -157,15 +157,17 @@ def _conditions(
     groups: Mapping[str, tuple[str, ...]],
     notes: list[str],
 ) -> dict[str, tuple[str, ...]] | None:
-    """Returns the user's conditions as far as they can differ; `None` if they never hold."""
+    """Returns the conditions on groups that vary; `None` if they can never hold."""
     when = {}
-    for group, wanted in one.when.items():
+    for group, expected in one.when.items():
         if group in groups:
-            left = tuple(name for name in groups[group] if name in wanted)
+            left = tuple(name for name in groups[group] if name in expected)
         else:
-            left = tuple(name for name in wanted if name == branches.in_force(group))
+            left = tuple(name for name in expected if name == branches.in_force(group))
         if not left:
-            notes.append(f"{one.key} is not tried, since it needs {group}={','.join(wanted)}.")
+            notes.append(
+                f"{one.key} is not sampled, since it requires {group}={','.join(expected)}."
+            )
             return None
         if group in groups:
             when[group] = left
@@ -186,10 +188,10 @@ def _entry(
         return Dimension(
             key=one.key, space=space, is_group=True, prefix=one.override.prefix, when=when
         )
-    when, wanted = _where_it_exists(one, when, branches, notes)
+    when, expected = _where_it_exists(one, when, branches, notes)
     return Dimension(
         key=one.key,
-        space=entry_space(one.override, one.where, wanted, options),
+        space=entry_space(one.override, one.where, expected, options),
         prefix=one.override.prefix,
         when=when,
     )
@@ -198,12 +200,12 @@ def _entry(
 def _where_it_exists(
     one: _Given, when: dict[str, tuple[str, ...]], branches: Branches, notes: list[str]
 ) -> tuple[dict[str, tuple[str, ...]], FieldType]:
-    """Narrows the conditions to the branches that have the key, and says what it takes there."""
-    found, chooser = branches.wanted(one.key), branches.chooser(one.key)
+    """Narrows the conditions to the branches that have the key, and returns its type there."""
+    found, chooser = branches.types_of(one.key), branches.chooser(one.key)
     if chooser in when:
         found = {name: found[name] for name in when[chooser]}
-    has = {name: wanted for name, wanted in found.items() if wanted is not None}
-    hasnt = [name for name in found if name not in has]
+    has = {name: expected for name, expected in found.items() if expected is not None}
+    lacking = [name for name in found if name not in has]
     if not has:
         top = path_of(one.key)[0]
         options = found if chooser == top else [branches.in_force(top)]
@@ -212,21 +214,21 @@ def _where_it_exists(
         raise UserError(f"{one.where}: there is no such key{place}.{hint}")
     if path_of(one.key)[-1] == "kind":
         raise UserError(f"{one.where}: vary the group itself, as in {path_of(one.key)[0]}=a,b.")
-    if hasnt:
+    if lacking:
         assert chooser is not None
         if chooser in when:
-            raise UserError(f"{one.where}.when: {chooser}={hasnt[0]} has no such key.")
+            raise UserError(f"{one.where}.when: {chooser}={lacking[0]} has no such key.")
         when = {**when, chooser: tuple(has)}
-        verb = "has" if len(hasnt) == 1 else "have"
+        verb = "has" if len(lacking) == 1 else "have"
         notes.append(
-            f"{one.key} is tried with {chooser}={','.join(has)} only: {listed(hasnt)} {verb} no "
-            "such key."
+            f"{one.key} is sampled with {chooser}={','.join(has)} only: "
+            f"{listed(lacking)} {verb} no such key."
         )
     return when, together(has.values())
 
 
 def _ordered(entries: Sequence[Dimension]) -> list[Dimension]:
-    """Groups first, and every entry after the groups that it depends on."""
+    """Returns groups first, and every dimension after the groups that it depends on."""
     done = [entry for entry in entries if entry.is_group and not entry.when]
     known = {entry.key for entry in done}
     rest = [entry for entry in entries if entry.is_group and entry.when]
@@ -234,7 +236,7 @@ def _ordered(entries: Sequence[Dimension]) -> list[Dimension]:
         ready = [entry for entry in rest if set(entry.when) <= known]
         if not ready:
             names = listed(entry.key for entry in rest)
-            raise UserError(f"sweep.params: the conditions of {names} lead in a circle.")
+            raise UserError(f"sweep.params: the conditions of {names} form a cycle.")
         done += ready
         known |= {entry.key for entry in ready}
         rest = [entry for entry in rest if entry not in ready]
