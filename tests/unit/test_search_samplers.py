@@ -267,8 +267,8 @@ def test_a_gaussian_process_without_pytorch_says_how_to_install_it(monkeypatch):
         (
             "cmaes",
             [
-                "cmaes samples optimizer, optimizer.momentum at random: it does not support choices "
-                "and conditions."
+                "cmaes samples optimizer, optimizer.momentum at random: it does not support "
+                "choices and conditions."
             ],
         ),
     ],
