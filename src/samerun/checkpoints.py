@@ -1,7 +1,7 @@
-"""The whole state of a run in one file: written whole or not at all, checked before it is used.
+"""The complete state of a run in one file: written atomically, verified before it is used.
 
 Pickles are neither written nor read. A file is an `.npz` with one line after it, the SHA-256 of all
-that stands before; NumPy reads it as any other `.npz`.
+that precedes it; NumPy reads it as any other `.npz`.
 """
 
 import errno
@@ -26,12 +26,12 @@ Array = NDArray[Any]
 
 LAST, PREVIOUS, BEST = "last.npz", "previous.npz", "best.npz"
 UPLOADED = ("a.npz", "b.npz")
-"""Names in the tracking store, in turns: an upload that breaks off leaves the other one whole."""
+"""Names in the tracking store, used in turns: an interrupted upload leaves the other one intact."""
 START = "start.npz"
-"""What a forked run began with."""
+"""The state that a forked run was started from."""
 
 MOST_BYTES = 50_000_000_000
-"""What a checkpoint from a tracking store may have; the weights and the optimizer of 4 billion
+"""Maximum size of a checkpoint from a tracking store; the weights and the optimizer of 4 billion
 parameters do. A larger one is resumed from the run's own folder."""
 
 _VERSION = 1
@@ -51,7 +51,7 @@ class State:
         epoch: epochs that are complete.
         step: steps done in the epoch after them; 0 between epochs.
         arrays: variables by name.
-        meta: everything else, as JSON knows it.
+        meta: everything else, as JSON values.
     """
 
     epoch: int
@@ -63,11 +63,11 @@ class State:
 def write(folder: Path, state: State, *, is_best: bool) -> Path:
     """Writes the state as `last.npz`; the last one before becomes `previous.npz`.
 
-    At every moment there is a whole file under one of these names, whenever the process is killed:
-    the new one only gets its name when all of it is on the disk.
+    Whenever the process is killed, a complete file exists under one of these names: the new one
+    gets its name only when all of it is on the disk.
 
     Args:
-        folder: of the checkpoints; made if missing.
+        folder: of the checkpoints; created if missing.
         state: what to write.
         is_best: keep it as `best.npz` too.
 
@@ -83,16 +83,16 @@ def write(folder: Path, state: State, *, is_best: bool) -> Path:
     except OSError as error:
         raise UserError(
             f"checkpoint: {folder / LAST} cannot be written ({error.strerror}): make room for it, "
-            "or set checkpoint.every_epochs=null for a run that cannot go on after an interruption."
+            "or set checkpoint.every_epochs=null for a run that cannot be resumed."
         ) from error
     return folder / LAST
 
 
 def write_start(folder: Path, state: State) -> Path:
-    """Writes down what a forked run begins with; returns the file.
+    """Writes the state that a forked run starts from; returns the file.
 
     Args:
-        folder: of the checkpoints; made if missing.
+        folder: of the checkpoints; created if missing.
         state: what to write.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def _write_whole(path: Path, state: State) -> None:
 
 
 def _digest_of(file: BinaryIO, size: int) -> str:
-    """Returns the SHA-256 of the first bytes, and leaves the file behind them."""
+    """Returns the SHA-256 of the first bytes, and leaves the file positioned after them."""
     total = hashlib.sha256()
     file.seek(0)
     while size:
@@ -153,7 +153,7 @@ def _digest_of(file: BinaryIO, size: int) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Gives a file a second name; copies it where the file system knows no hard links."""
+    """Gives a file a second name; copies it where the file system has no hard links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -169,12 +169,12 @@ def for_upload(folder: Path, number: int) -> Path:
 
 
 def latest(folder: Path) -> State | None:
-    """Returns the newest state in a folder that is whole; `None` if there is none.
+    """Returns the newest intact state in a folder; `None` if there is none.
 
-    A torn or changed file is named in a warning, and the one before it is used.
+    A truncated or changed file is named in a warning, and the one before it is used.
 
     Args:
-        folder: of the checkpoints, or where those of the store were fetched to.
+        folder: of the checkpoints, or where those of the store were downloaded to.
     """
     found = [state for name in (LAST, PREVIOUS, *UPLOADED) if (state := _read(folder / name))]
     if not found and (best := _read(folder / BEST)):
@@ -196,7 +196,7 @@ def read(path: Path) -> State:
     """Returns the state in a file.
 
     Raises:
-        UserError: the file is torn, was changed, or holds what is not arrays.
+        UserError: the file is truncated, was changed, or holds anything but arrays.
     """
     try:
         with path.open("rb") as file:
@@ -214,7 +214,7 @@ def read(path: Path) -> State:
 def _check_seal(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END) - _SEAL_BYTES
     if size < 0:
-        raise ValueError("it is torn off")
+        raise ValueError("it is truncated")
     digest = _digest_of(file, size)
     if file.read() != _SEAL % digest.encode():
         raise ValueError("its SHA-256 is not the one that it ends with")
@@ -222,7 +222,7 @@ def _check_seal(file: BinaryIO) -> None:
 
 
 def _arrays(file: BinaryIO) -> dict[str, Array]:
-    # samerun does not pack what it writes, so the arrays take the size of the file and no more.
+    # samerun does not compress what it writes, so the arrays need at most the size of the file.
     return archives.arrays(file, most_bytes=archives.size_of(file))
 
 

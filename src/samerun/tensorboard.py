@@ -1,4 +1,4 @@
-"""TensorBoard event files that Keras's own callback does not write: HParams and pictures.
+"""TensorBoard event files that Keras's own callback does not write: HParams and images.
 
 Written with TensorBoard's own protocol buffers, so that nothing here needs a TensorFlow session.
 """
@@ -19,7 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 _TEXT = api_pb2.DATA_TYPE_STRING
 _STATUS = {
     "COMPLETE": api_pb2.STATUS_SUCCESS,
-    "PRUNED": api_pb2.STATUS_SUCCESS,  # TensorBoard has no word for it
+    "PRUNED": api_pb2.STATUS_SUCCESS,  # TensorBoard has no status for it
     "FAIL": api_pb2.STATUS_FAILURE,
 }
 
@@ -31,9 +31,9 @@ class Session:
 
     Args:
         name: the trial's folder below that of the sweep.
-        params: what the sweep chose for it.
+        params: its values of the search space.
         values: its results, by name; empty if it has none.
-        points: name of what it reported, and the value at the end of each epoch.
+        points: name of the reported metric, and its value at the end of each epoch.
         state: Optuna's state.
         start: seconds since 1970.
         end: seconds since 1970.
@@ -60,7 +60,7 @@ def write_hparams(folder: Path, params: Mapping[str, str], metrics: Mapping[str,
 
     Args:
         folder: the run's TensorBoard folder.
-        params: flattened config; numbers and booleans become such.
+        params: flattened config; numbers and booleans are converted.
         metrics: final values, by name; written as scalars beside the parameters.
     """
     start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
@@ -124,7 +124,7 @@ def _type(name: str, sessions: Sequence[Session]) -> Any:
 
 
 def _write_all(folder: Path, events: Sequence[Any]) -> None:
-    """Writes a file of events; the next time it is replaced.
+    """Writes a file of events, which the next call replaces.
 
     Not by TensorBoard's `EventFileWriter`, which imports TensorFlow to open a file.
     """
@@ -135,7 +135,7 @@ def _write_all(folder: Path, events: Sequence[Any]) -> None:
             writer.write(event.SerializeToString())
 
 
-def write_picture(folder: Path, tag: str, png: Path) -> None:
+def write_image(folder: Path, tag: str, png: Path) -> None:
     """Writes a PNG file for TensorBoard's images tab."""
     content = png.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # from the PNG's IHDR chunk

@@ -1,4 +1,4 @@
-"""When the state of a run is written down."""
+"""Writes checkpoints, and restores the run from one."""
 
 import contextlib
 import copy
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class StopRequest:
-    """Asks the training under way to end after the present step.
+    """Asks the running training to stop after the current step.
 
     Attributes:
-        error: what to raise then; `None` if nobody asked.
+        error: what to raise then; `None` if there was no request.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class StopRequest:
         self._is_possible = False
 
     def ask(self, error: type[BaseException]) -> bool:
-        """Asks, and says whether a training is under way that will hear it.
+        """Requests a stop; returns whether a training is running that will see it.
 
         Args:
             error: what the training raises at its next step; a second request raises it at once.
@@ -46,7 +46,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def possible(self) -> Iterator[None]:
-        """A training is under way inside; it raises at its end what no step could raise before."""
+        """Marks a training as running; raises at its end what no step has raised before."""
         self._is_possible = True
         try:
             yield
@@ -58,27 +58,27 @@ class StopRequest:
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes the whole state of the run, and puts the callbacks into the one it goes on from.
+    """Writes the complete state of the run, and restores the callbacks when it is resumed.
 
-    It is the last of those with a state, so that it sees what they made of the epoch; Keras's early
-    stopping resets itself when training begins, so it is put right here and not before.
+    It comes after all callbacks with a state, so that it sees them after the epoch. Keras's early
+    stopping resets itself when training starts, so it is restored here and not before.
 
     Measured with the default CNN on digits (0.6 MB; 2 cores of an AMD EPYC that other work shared,
-    2026-11-21): 15 to 25 ms an epoch of 260 to 430 ms, of which 12 ms are the two flushes to the
+    2026-11-21): 15 to 25 ms per epoch of 260 to 430 ms, of which 12 ms are the two flushes to the
     disk; the SHA-256 of the weights takes 0.2 ms.
 
     Args:
         cfg: the config of the run.
         run: whose folder holds the checkpoints, and where they are sent.
         fingerprint: of the config; a state of another one is refused.
-        steps_per_epoch: of a whole epoch.
-        start: the state to go on from.
-        stop: asks for the end.
+        steps_per_epoch: of a complete epoch.
+        start: the state to resume from.
+        stop: requests the end of training.
         keeps_good: also keep the state after the last epoch in memory.
 
     Attributes:
         callbacks: all callbacks of the run, this one included; set by `Callbacks`.
-        good: the state that a retry restores: after the last epoch, or at the beginning. Always
+        good: the state that a retry restores: after the last epoch, or at the start. Always
             between two epochs, whatever the checkpoints are, so that retries can be reproduced.
     """
 
@@ -113,7 +113,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         return any((self.cfg.every_epochs, self.cfg.every_steps, self.cfg.every_seconds))
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts the other callbacks into the state to go on from, after they reset themselves."""
+        """Restores the other callbacks when resuming, after they have reset themselves."""
         if self.start is not None:
             states.restore_callbacks(self.callbacks, self.start)
         if self.keeps_good:
@@ -121,12 +121,12 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             self.good = states.epoch_start_in(start) or start
 
     def restart(self, state: State) -> None:
-        """Puts the callbacks into a state of this training, from which it continues."""
+        """Restores the callbacks from a state of this training, which continues from it."""
         self.start, self.digests = state, state.meta["digests"]
         states.restore_callbacks(self.callbacks, state)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts what begins anew with every epoch into the midst of it."""
+        """Restores what every epoch resets, when the run is resumed inside one."""
         self._epoch, self._step, self._is_due = epoch, 0, False
         if self.start is not None and self.start.step and epoch == self.start.epoch:
             states.restore_callbacks(self.callbacks, self.start)
@@ -137,7 +137,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes a state inside the epoch where one is due.
 
-        After the last step it waits for the end of the epoch: validation is a part of it.
+        After the last step it waits for the end of the epoch, which includes validation.
         """
         every, before = self.cfg.every_steps, self._step
         self._step = batch + 1

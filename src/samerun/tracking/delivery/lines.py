@@ -1,4 +1,4 @@
-"""A file that only grows by lines: a run appends, delivery reads on from where it stopped."""
+"""A file to which lines are appended; delivery continues reading where it stopped."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, final
 Line = dict[str, Any]
 
 Waiting = tuple[Line, int | None]
-"""A line, and where it ends in its file; `None` if the disk had no room for it."""
+"""A line, and where it ends in its file; `None` if the disk was full."""
 
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 def storable(value: Any) -> Any:
-    """Returns a value with U+FFFD in its texts where a store could not take a character.
+    """Returns a value with U+FFFD in its texts where a store does not accept a character.
 
     A name that is not UTF-8 reaches Python with lone surrogates in it, which cannot be encoded;
-    PostgreSQL takes no NUL.
+    PostgreSQL accepts no NUL.
     """
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
@@ -38,15 +38,15 @@ def storable(value: Any) -> Any:
 def read_lines(
     path: Path, start: int, is_valid: Callable[[Any], bool]
 ) -> tuple[list[tuple[Line, int]], bool]:
-    """Returns the whole lines from byte `start` on, and whether some could not be read.
+    """Returns the complete lines from byte `start` on, and whether some could not be read.
 
     Args:
-        path: the file; one that is not there has no lines.
+        path: the file; a missing one has no lines.
         start: where a line begins.
-        is_valid: what a line must be; others are left out.
+        is_valid: whether a line is accepted; others are skipped.
 
     Returns:
-        Each line with the byte where it ends, and whether lines were left out.
+        Each line with the byte where it ends, and whether lines were skipped.
     """
     try:
         with path.open("rb") as file:
@@ -72,13 +72,13 @@ def read_lines(
 class Lines:
     """One file of a run's spool.
 
-    A line that the disk has no room for is kept in memory, so that it is delivered all the same.
+    A line for which the disk is full is kept in memory and delivered from there.
 
     Args:
         path: the file.
         position: how many of its bytes were delivered. One beyond the file's end, or inside a line,
-            was written before a power failure took a part of the file: delivery starts over.
-        is_valid: what a line must be to be delivered.
+            was written before a power failure truncated the file: delivery starts over.
+        is_valid: whether a line is delivered.
     """
 
     def __init__(self, path: Path, position: int, is_valid: Callable[[Any], bool]) -> None:
@@ -122,7 +122,7 @@ class Lines:
             self._file = self._path.open("ab", buffering=0)
         before = self._file.seek(0, os.SEEK_END)
         if self._file.write(text) != len(text):
-            os.truncate(self._path, before)  # a disk that runs full takes half a line
+            os.truncate(self._path, before)  # a full disk accepts part of a line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _warn_once(self, message: str) -> None:
@@ -132,7 +132,7 @@ class Lines:
         self._warned.add(kind)
 
     def sync_to_disk(self) -> None:
-        """Returns when all lines are on the disk, where a power failure does not reach them."""
+        """Returns when all lines are on the disk, safe from a power failure."""
         with self._lock:
             if self._file is None:
                 return
@@ -142,7 +142,7 @@ class Lines:
                 self._warn_once(f"Cannot flush {self._path} to the disk: {error}.")
 
     def read(self) -> list[tuple[Line, int]]:
-        """Returns all whole lines of the file, delivered or not."""
+        """Returns all complete lines of the file, delivered or not."""
         return read_lines(self._path, 0, self._is_valid)[0]
 
     def waiting(self) -> list[Waiting]:
@@ -150,11 +150,11 @@ class Lines:
         with self._lock:
             written, is_damaged = read_lines(self._path, self.position, self._is_valid)
             if is_damaged:
-                self._warn_once(f"{self._path} has a line that cannot be read; it is left out.")
+                self._warn_once(f"{self._path} has a line that cannot be read, which is skipped.")
             return [*written, *((line, None) for line in self._unwritten)]
 
     def delivered(self, batch: list[Waiting]) -> None:
-        """Takes the first lines of `waiting()` as delivered."""
+        """Marks the first lines of `waiting()` as delivered."""
         with self._lock:
             ends = [end for _, end in batch if end is not None]
             self.position = max([self.position, *ends])
@@ -169,7 +169,7 @@ class Lines:
 
 
 def _byte_before(file: BinaryIO, position: int) -> bytes:
-    """Returns the byte that ends at a position; the beginning of a file counts as a new line."""
+    """Returns the byte that ends at a position; the start of a file counts as a new line."""
     if position == 0:
         return b"\n"
     file.seek(position - 1)
