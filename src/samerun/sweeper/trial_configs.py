@@ -218,8 +218,8 @@ class TrialConfigs:
 
 def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
     """Returns the value in the config for each choice: a study knows a list, say, as text."""
-    words = [f"{entry.prefix}{entry.key}={word}" for word in space.words]
-    return [parse_override(word).value for word in words]
+    overrides = [f"{entry.prefix}{entry.key}={text}" for text in space.texts]
+    return [parse_override(override).value for override in overrides]
 
 
 def _fixed_settings(cfg: config.Config) -> dict[str, str]:
