@@ -1,4 +1,4 @@
-"""What a run is, in one hash: its meaning, its code and its data; names and paths do not count."""
+"""The fingerprint of a run: the meaning of its config, its code and its data; not names or paths."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from samerun.config import Config, fingerprint
 from samerun.user_code import files_of, imports_of, targets
 
 PACKAGE = "samerun/"
-"""What the paths of the package's own files begin with."""
+"""The start of the paths of the package's own files."""
 
 
 def code_files(cfg: Config) -> dict[str, str]:
