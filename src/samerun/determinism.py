@@ -23,8 +23,8 @@ def _forget_gradients() -> None:
     """Releases the graphs of earlier runs in this process.
 
     TensorFlow 2.21 registers each custom gradient that it traces, such as that of the deterministic
-    cross-entropy, permanently under a new name, and with it the complete graph: 11 MB per run of an MLP. A
-    graph needs it only while it is traced.
+    cross-entropy, permanently under a new name, and with it the complete graph: 11 MB per run of
+    an MLP. It is only needed while a graph is traced.
     """
     from tensorflow.python.framework import ops  # no public way to ask
 

@@ -1,4 +1,4 @@
-"""The fingerprint of a run: the meaning of its config, its code and its data; not names or paths."""
+"""The fingerprint of a run: its config's meaning, its code and its data; no names or paths."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -185,7 +185,7 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
         jit_compile=cfg.training.jit_compile,
         steps_per_execution=steps,
     )
-    # Built inside `fit`, its variables would keep the graphs they are created in alive: 5 MB per run.
+    # Built inside `fit`, its variables would keep their graphs alive: 5 MB per run.
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -45,7 +45,7 @@ def reproduce_command(arguments: list[str]) -> int:
 def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
     from samerun.process import graceful_stop, quiet
     from samerun.replay import reproduce
-    from samerun.replay.verdict import Word
+    from samerun.replay.verdict import Agreement
     from samerun.report import reproduction
 
     with graceful_stop():
@@ -55,8 +55,10 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
         found = reproduce.reproduce(plan, out, rtol=chosen.rtol)
     reproduction.write(found)
     reproduction.show(found, out)
-    word = found.verdict.word
-    return 0 if word is Word.exact or (word is Word.close and not chosen.exact) else FAILED
+    agreement = found.verdict.agreement
+    is_same = agreement is Agreement.exact
+    is_close = agreement is Agreement.close and not chosen.exact
+    return 0 if is_same or is_close else FAILED
 
 
 def _show_plan(plan: "Plan", out: "Console") -> None:

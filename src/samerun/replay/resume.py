@@ -314,9 +314,7 @@ def resume(plan: Plan, out: "Console") -> "Result":
     from samerun import logbook, training
     from samerun.replay import fork
 
-    cfg = dataclasses.replace(
-        plan.composition.config, trial=None
-    )  # it does not report to its study
+    cfg = dataclasses.replace(plan.composition.config, trial=None)  # no trial of its study now
     composition = dataclasses.replace(plan.composition, config=cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:
