@@ -26,7 +26,7 @@ ALLOWED = 0.25
 CLASSES = ("disc", "stripes")
 
 
-def write_pictures(folder: Path, num: int, side: int) -> int:
+def write_images(folder: Path, num: int, side: int) -> int:
     """Writes noisy discs and stripes, one in four as PNG; returns the bytes on disk."""
     import tensorflow as tf
 
@@ -104,7 +104,7 @@ def main() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as folder:
-        on_disk = write_pictures(Path(folder), num, side) / 1e6
+        on_disk = write_images(Path(folder), num, side) / 1e6
         command = [sys.executable, __file__, "--train", folder, "--side", str(side)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     empty, full, seconds, num_train = map(float, done.stdout.split())

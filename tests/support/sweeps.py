@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import optuna
 
 from samerun.errors import exit_code, message
-from samerun.search.outcome import Outcome, State
+from samerun.search.outcome import EndState, TrialOutcome
 from samerun.sweeper import console
 from samerun.sweeper.composition import compose_sweep
 from samerun.sweeper.executors.base import Executor
@@ -28,9 +28,9 @@ class InstantExecutor(Executor):
     """One worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
 
     def __init__(self):
-        self.orders = []
-        self.say = lambda order, outcome: outcome
-        self.before_submit = lambda order: None
+        self.tasks = []
+        self.say = lambda task, outcome: outcome
+        self.before_submit = lambda task: None
         self.when_free = lambda: None
 
     def sweep(self, *overrides, space=SPACE, n=3):
@@ -57,13 +57,13 @@ class InstantExecutor(Executor):
         if function is build_models:
             future.set_result([(10, 1000) for _ in arguments[0]])
             return future
-        (order,) = arguments
-        self.before_submit(order)
-        self.orders.append(order)
-        values = dict.fromkeys(order.objectives.names, float(order.node.model.dropout))
-        outcome = Outcome(state=State.complete, values=values, epochs=2, seconds=0.1)
+        (task,) = arguments
+        self.before_submit(task)
+        self.tasks.append(task)
+        values = dict.fromkeys(task.objectives.names, float(task.node.model.dropout))
+        outcome = TrialOutcome(state=EndState.complete, values=values, epochs=2, seconds=0.1)
         try:
-            future.set_result(self.say(order, outcome))
+            future.set_result(self.say(task, outcome))
         except Exception as error:
             future.set_exception(error)
         return future

@@ -34,7 +34,7 @@ class Client:
         self.asked += 1
         own = dask_remote.facts(dask_remote.Needs())
         fields = {**vars(own), "token": str(self.process)}
-        return dict.fromkeys(workers, dask_remote.Facts(**fields))
+        return dict.fromkeys(workers, dask_remote.WorkerFacts(**fields))
 
     def submit(self, function, luggage, inner, *arguments, **options):
         call = Remote(luggage, inner)

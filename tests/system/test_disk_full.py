@@ -85,8 +85,8 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
     monkeypatch.setattr(outages, "AWAY_SECONDS", 0.5)
     words = [f"sweep.storage=sqlite:///{small}/optuna.db"]
 
-    def fill_first(order, outcome):
-        if order.number == 1:
+    def fill_first(task, outcome):
+        if task.number == 1:
             fill(small)
         return outcome
 
@@ -94,7 +94,7 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
     assert worker.sweep(*words, n=60) == 2
     assert "with sweep.study=s goes on" in capsys.readouterr().err
     make_room(small)
-    worker.say = lambda order, outcome: outcome
+    worker.say = lambda task, outcome: outcome
     assert worker.sweep(*words, n=5) == 0
     kept = search.open_storage(f"sqlite:///{small}/optuna.db")
     states = [t.state.name for t in optuna.load_study(study_name="s", storage=kept).trials]

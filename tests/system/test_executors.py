@@ -18,8 +18,8 @@ from samerun.config.sweep import Dask
 from samerun.errors import UserError
 from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
 from samerun.sweeper.executors.dask import DaskExecutor
-from samerun.sweeper.executors.inline import Inline
-from samerun.sweeper.executors.local import Slots, graphics_cards
+from samerun.sweeper.executors.inline import InlineExecutor
+from samerun.sweeper.executors.local import LocalExecutor, graphics_cards
 from samerun.sweeper.worker import run_trial
 from support.project import PROGRAMS, until
 
@@ -105,7 +105,7 @@ def make_executor(request, environment, monkeypatch):
             scheduler = request.getfixturevalue("scheduler")
             made.append(on_dask(scheduler, max_trials=max_trials))
         else:
-            made.append(Slots(2, max_trials))
+            made.append(LocalExecutor(2, max_trials))
         return made[-1]
 
     yield make
@@ -169,7 +169,7 @@ def test_a_process_is_replaced_after_so_many_trials(make_executor, tmp_path):
 
 def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
     monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
-    slots = Slots(2)
+    slots = LocalExecutor(2)
     try:
         slots.warm_up(100)
         until(lambda: len(children()) == 2)
@@ -184,7 +184,7 @@ def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkey
     monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-5f,-1")
     cards = graphics_cards()
-    slots = Slots(3, gpus=cards)
+    slots = LocalExecutor(3, gpus=cards)
     try:
         for _ in range(2):
             asked = [slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0)]
@@ -230,7 +230,7 @@ def test_closing_leaves_no_call_behind(executor, tmp_path):
 
 def test_a_process_whose_end_another_thread_has_noted_is_no_error(environment, monkeypatch):
     monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
-    executor = Slots(1)
+    executor = LocalExecutor(1)
     pid = executor.submit(worker_tasks.pid).result(SOON)
     os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):  # the pool's own thread was quicker
@@ -240,7 +240,7 @@ def test_a_process_whose_end_another_thread_has_noted_is_no_error(environment, m
 
 
 def test_in_this_process_a_call_is_done_at_once():
-    executor = Inline()
+    executor = InlineExecutor()
     assert executor.submit(worker_tasks.pid).result(0) == os.getpid()
     error = executor.submit(worker_tasks.fail).exception(0)
     assert isinstance(error, ValueError)
@@ -283,7 +283,9 @@ def test_a_worker_with_other_versions_is_told_the_difference():
     assert "ruff" not in mine.packages  # a worker may lack what no run needs
     packages = {**mine.packages, "keras": "3.0.0"}
     del packages["mlflow"]
-    theirs = dask_remote.Facts(token="", python="3.9.0", code="", packages=packages, unreachable="")
+    theirs = dask_remote.WorkerFacts(
+        token="", python="3.9.0", code="", packages=packages, unreachable=""
+    )
     said = dask_cluster.difference(mine, theirs)
     assert said == (
         f"Python 3.9.0 instead of {mine.python}, keras 3.0.0 instead of {mine.packages['keras']}, "

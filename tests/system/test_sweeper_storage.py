@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from samerun.search import holding, storage
+from samerun.search import lease, storage
 from samerun.sweeper import outages
 from support.project import until
 from support.sweeps import children, instant_executor, states, study
@@ -37,8 +37,8 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
 ):
     """SQLite would keep writing into a file that has no name any more, and exit with 0."""
 
-    def lose(order, outcome):
-        if order.number == 1:
+    def lose(task, outcome):
+        if task.number == 1:
             loss()
         return outcome
 
@@ -47,9 +47,9 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
     said = capsys.readouterr().err
     assert said.count("was deleted or replaced while the sweep ran") == 1
     assert "Traceback" not in said
-    assert len(worker.orders) == 2
+    assert len(worker.tasks) == 2
     assert len(children()) == 2
-    worker.say = lambda order, outcome: outcome
+    worker.say = lambda task, outcome: outcome
     assert worker.sweep("sweep.study=again", n=2) == 0
     assert states("again") == ["COMPLETE"] * 2
 
@@ -70,8 +70,8 @@ def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, mon
 
     thread = threading.Thread(target=hold)
 
-    def lock(order, outcome):
-        if order.number == 1 and not locked.is_set():
+    def lock(task, outcome):
+        if task.number == 1 and not locked.is_set():
             thread.start()
             locked.wait()
         return outcome
@@ -80,7 +80,7 @@ def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, mon
     assert worker.sweep(n=4) == 0
     thread.join()
     assert states() == ["COMPLETE"] * 4
-    assert len(children()) == len(worker.orders) == 4
+    assert len(children()) == len(worker.tasks) == 4
     assert "A store is away" in caplog.text
 
 
@@ -89,7 +89,7 @@ def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     worker, project, monkeypatch, capsys, jump
 ):
     assert worker.sweep(n=1) == 0
-    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.4)
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.4)
     ended = threading.Event()
 
     def renew():

@@ -267,10 +267,10 @@ def test_a_run_that_is_alive_is_refused(client, tmp_path):
     cfg = config.compose(SMALL).config
     with tracking.open_run(cfg, tmp_path / "1") as run:
         alive = by_id(run.id)
-        with pytest.raises(UserError, match="is alive"):
+        with pytest.raises(UserError, match="wait until it ends"):
             resume.plan_resume(alive)
         with (
-            pytest.raises(UserError, match="is alive"),
+            pytest.raises(UserError, match="wait until it ends"),
             tracking.reopen_run(tmp_path / "2", run_id=run.id),
         ):
             pytest.fail("it was opened a second time")

@@ -25,8 +25,8 @@ from samerun import config, identity, search, tracking
 from samerun.cli import main
 from samerun.config.schema import available_cores
 from samerun.errors import UserError
-from samerun.search import holding
-from samerun.search.outcome import Outcome, State, write_outcome
+from samerun.search import lease
+from samerun.search.outcome import EndState, TrialOutcome, write_outcome
 from samerun.sweeper import ledger, outages
 from samerun.sweeper.run import open_executor
 from samerun.sweeper.run import sweep as sweep_from_python
@@ -83,11 +83,11 @@ def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, cap
         for word in ("night", parent["id"][:12]):
             assert main([*command.split(), word]) == 2
             error = capsys.readouterr().err
-        XX
+            assert all(one in error for one in ("'night'", best[:8], "sweep.study=night"))
 
 
 def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, project, capsys):
-    worker.say = lambda order, outcome: Outcome(state=State.pruned, epochs=1)
+    worker.say = lambda task, outcome: TrialOutcome(state=EndState.pruned, epochs=1)
     worker.sweep()
     assert main(["reproduce", "s"]) == 2
     assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
@@ -111,10 +111,10 @@ def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, proje
     assert "already" not in capsys.readouterr().out
     worker.sweep()
     assert "All 3 trials had ended already: sweep.n_trials=10 " in capsys.readouterr().out
-    assert len(worker.orders) == 3
+    assert len(worker.tasks) == 3
     worker.sweep(n=5)
     assert "; 5 trials (3 ended already), one at a time; " in capsys.readouterr().out
-    assert [order.number for order in worker.orders] == [0, 1, 2, 3, 4]
+    assert [task.number for task in worker.tasks] == [0, 1, 2, 3, 4]
     assert states() == ["COMPLETE"] * 5
     assert len(children()) == 5
 
@@ -180,41 +180,41 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
     assert len([run for run in runs() if run["name"] == "s"]) == 1
 
 
-def write_into_folder(project, order, outcome):
-    folder = project / "multirun" / "s" / str(order.number)
+def write_into_folder(project, task, outcome):
+    folder = project / "multirun" / "s" / str(task.number)
     folder.mkdir(parents=True, exist_ok=True)
     write_outcome(folder, outcome)
 
 
 def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
-    def written(order, outcome):
-        client.set_terminated(order.trial.run, "FINISHED")
-        write_into_folder(project, order, outcome)
+    def written(task, outcome):
+        client.set_terminated(task.trial.run, "FINISHED")
+        write_into_folder(project, task, outcome)
         raise Killed
 
     worker.say = written
     with pytest.raises(Killed):
         worker.sweep()
     assert states() == ["RUNNING"]
-    worker.say = lambda order, outcome: outcome
+    worker.say = lambda task, outcome: outcome
     worker.sweep()
-    assert [order.number for order in worker.orders] == [0, 1, 2]
+    assert [task.number for task in worker.tasks] == [0, 1, 2]
     assert states() == ["COMPLETE"] * 3
     assert children()[0]["status"] == "FINISHED"
 
 
 FAULTS = {
-    0: (State.nan, "on_nan"),
-    1: (State.out_of_memory, "on_memory"),
-    2: (State.error, "on_error"),
-    3: (State.time_limit, "on_time_limit"),
-    4: (State.worker_death, "on_worker_death"),
+    0: (EndState.nan, "on_nan"),
+    1: (EndState.out_of_memory, "on_memory"),
+    2: (EndState.error, "on_error"),
+    3: (EndState.time_limit, "on_time_limit"),
+    4: (EndState.worker_death, "on_worker_death"),
 }
 
 
-def faulty(order, outcome):
-    if order.number in FAULTS:
-        return Outcome(state=FAULTS[order.number][0], reason="it was injected")
+def faulty(task, outcome):
+    if task.number in FAULTS:
+        return TrialOutcome(state=FAULTS[task.number][0], reason="it was injected")
     return outcome
 
 
@@ -236,10 +236,10 @@ def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, pro
     worker.say = faulty
     assert worker.sweep(*policy("retry"), "sweep.faults.max_retries=2", n=6) == 0
     for number in FAULTS:
-        tries = [order for order in worker.orders if order.number == number]
+        tries = [task for task in worker.tasks if task.number == number]
         assert len(tries) == 3
-        assert len({order.trial.run for order in tries}) == 1
-        assert len({order.node.model.dropout for order in tries}) == 1
+        assert len({task.trial.run for task in tries}) == 1
+        assert len({task.node.model.dropout for task in tries}) == 1
     assert states() == ["FAIL"] * 5 + ["COMPLETE"]
     assert len(children()) == 6
 
@@ -261,27 +261,27 @@ def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
 def test_a_lost_worker_costs_no_trial(worker, project):
     lost = []
 
-    def dies_once(order, outcome):
-        if order.number == 1 and not lost:
-            lost.append(order.number)
+    def dies_once(task, outcome):
+        if task.number == 1 and not lost:
+            lost.append(task.number)
             raise ConnectionError
         return outcome
 
     worker.say = dies_once
     assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
-    assert [order.number for order in worker.orders] == [0, 1, 1, 2]
+    assert [task.number for task in worker.tasks] == [0, 1, 1, 2]
 
 
 def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
-    def ends_and_dies(order, outcome):
-        write_into_folder(project, order, outcome)
+    def ends_and_dies(task, outcome):
+        write_into_folder(project, task, outcome)
         raise ConnectionError
 
     worker.say = ends_and_dies
     assert worker.sweep("sweep.faults.on_worker_death=fail", n=2) == 0
     assert states() == ["COMPLETE"] * 2
-    assert [order.number for order in worker.orders] == [0, 1]
+    assert [task.number for task in worker.tasks] == [0, 1]
 
 
 def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(project):
@@ -290,7 +290,7 @@ def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(project):
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):
-    worker.say = lambda order, outcome: Outcome(state=State.error, reason="always")
+    worker.say = lambda task, outcome: TrialOutcome(state=EndState.error, reason="always")
     assert worker.sweep("sweep.max_failures=1", n=10) == 1
     assert states() == ["FAIL", "FAIL"]
     assert "sweep.max_failures is 1" in capsys.readouterr().err
@@ -310,8 +310,8 @@ LOSSES = [0.9, 0.7, 0.8, 0.5, 0.6, 0.5, 0.4, 0.3]
     ],
 )
 def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, num_trials):
-    def says(order, outcome):
-        values = dict.fromkeys(outcome.values, LOSSES[order.number])
+    def says(task, outcome):
+        values = dict.fromkeys(outcome.values, LOSSES[task.number])
         return dataclasses.replace(outcome, values=values)
 
     worker.say = says
@@ -359,7 +359,7 @@ def test_a_change_that_is_meant_is_accepted_and_then_stays(worker, project):
     worker.sweep(n=1)
     assert worker.sweep("training.epochs=7", "sweep.extend=true", n=2) == 0
     assert worker.sweep("training.epochs=7", n=3) == 0
-    assert [order.node.training.epochs for order in worker.orders] == [20, 7, 7]
+    assert [task.node.training.epochs for task in worker.tasks] == [20, 7, 7]
 
 
 def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
@@ -367,7 +367,7 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
     file = project / "extra" / "schedule" / "mine.yaml"
     file.write_text("defaults: [constant]\nwarmup_epochs: 1.0\n")
 
-    def edits(order, outcome):
+    def edits(task, outcome):
         file.write_text("defaults: [constant]\nwarmup_epochs: 2.0\n")
         return outcome
 
@@ -375,20 +375,20 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
     space = ("model.dropout=interval(0,0.6)", "schedule=mine,cosine")
     words = ("--config-dir", str(project / "extra"), "sweep.sampler=random")
     assert worker.sweep(*words, space=space, n=6) == 0
-    mine = [o.node.schedule.warmup_epochs for o in worker.orders if "schedule=mine" in o.words]
+    mine = [o.node.schedule.warmup_epochs for o in worker.tasks if "schedule=mine" in o.words]
     assert len(mine) > 1
     assert set(mine) == {1.0}
 
 
 def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
     worker.sweep(n=1)
-    (order,) = worker.orders
-    words = list(order.node.hydra.overrides.task)
+    (task,) = worker.tasks
+    words = list(task.node.hydra.overrides.task)
     assert "model=mlp" in words
     assert not any(word.startswith(("sweep", "trial", "hydra")) for word in words)
     assert any(word.startswith("training.intra_op_threads=") for word in words)
     alone = config.compose(words).config
-    assert alone.model.dropout == order.node.model.dropout
+    assert alone.model.dropout == task.node.model.dropout
     assert alone.training.intra_op_threads == available_cores()
 
 
@@ -399,7 +399,7 @@ def test_threads_of_a_trial_are_its_share_of_the_cores_unless_they_are_chosen(
     worker.sweep("sweep.workers=4", n=1)
     worker.sweep("sweep.workers=4", "training.intra_op_threads=3", "sweep.study=t", n=1)
     worker.sweep("sweep.workers=2", n=2)  # a study keeps what it was begun with
-    threads = [order.node.training.intra_op_threads for order in worker.orders]
+    threads = [task.node.training.intra_op_threads for task in worker.tasks]
     assert threads == [2, 3, 2]
 
 
@@ -438,7 +438,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_written(worker, project, c
     assert "secret" not in err
     assert "Traceback" not in err
     assert runs() == []
-    assert worker.orders == []
+    assert worker.tasks == []
 
 
 def test_a_sweep_without_m_and_an_interval_without_sweep_are_explained(project, capsys):
@@ -451,7 +451,7 @@ def test_a_sweep_without_m_and_an_interval_without_sweep_are_explained(project, 
 def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker, project, samerun):
     others = []
 
-    def begins_another(order, outcome):
+    def begins_another(task, outcome):
         others.append(samerun("train", *BASE, *SPACE, cwd=project))
         return outcome
 
@@ -466,7 +466,7 @@ def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker
 def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(
     worker, project, monkeypatch, capsys
 ):
-    def holds(order, outcome):
+    def holds(task, outcome):
         said = study().user_attrs["samerun.holder"]
         assert said["pid"] == os.getpid()
         return outcome
@@ -480,15 +480,15 @@ def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(
     assert states() == ["COMPLETE"]
     long_ago = {"host": "elsewhere", "pid": 7, "at": time.time() - 61}
     study().set_user_attr("samerun.holder", long_ago)
-    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
     assert worker.sweep(n=2) == 0
     assert states() == ["COMPLETE", "COMPLETE"]
 
 
 def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypatch):
-    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
     kept = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
-    with holding.held(kept):
+    with lease.acquire_lease(kept):
         kept.set_user_attr("samerun.holder", None)
         until(lambda: study().user_attrs["samerun.holder"] is not None)
         assert study().user_attrs["samerun.holder"]["pid"] == os.getpid()
@@ -526,16 +526,16 @@ def test_a_study_goes_on_from_another_machine(worker, project, client):
 def test_a_sweep_that_was_taken_over_ends_and_leaves_the_study_to_the_other(
     worker, project, monkeypatch, capsys
 ):
-    monkeypatch.setattr(holding, "RENEWED_SECONDS", 0.05)
-    hold = holding.Hold()
-    monkeypatch.setattr(holding, "Hold", lambda: hold)
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
+    ours = lease.Lease()
+    monkeypatch.setattr(lease, "Lease", lambda: ours)
     other = {"host": "elsewhere", "pid": 7, "token": "theirs", "at": time.time()}
 
     def taken():
         study().set_user_attr("samerun.holder", other)  # again, as the other sweep does
-        return hold.taken_by
+        return ours.taken_by
 
-    def overtake(order, outcome):
+    def overtake(task, outcome):
         until(taken)
         return outcome
 
@@ -543,7 +543,7 @@ def test_a_sweep_that_was_taken_over_ends_and_leaves_the_study_to_the_other(
     assert worker.sweep(n=3) == 2
     assert "was taken over by a sweep on elsewhere" in capsys.readouterr().err
     assert study().user_attrs["samerun.holder"] == other
-    assert len(worker.orders) == 1
+    assert len(worker.tasks) == 1
 
 
 def test_the_folder_of_another_study_is_left_alone(worker, project, capsys):
@@ -568,7 +568,7 @@ def test_workers_get_the_storages_password_before_they_start(worker, project, mo
     worker.warm_up = lambda num: found.append(os.environ.get("SAMERUN_STORAGE"))
     assert worker.sweep(f"sweep.storage={address}", n=1) == 0
     assert found == [address]
-    assert worker.orders[0].trial.storage == "postgresql://me:***@127.0.0.1:1/optuna"
+    assert worker.tasks[0].trial.storage == "postgresql://me:***@127.0.0.1:1/optuna"
     monkeypatch.delenv("SAMERUN_STORAGE")
 
 
@@ -610,7 +610,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
     assert states() == ["COMPLETE"] * 3
     assert [run["samerun.trial"] for run in children()] == ["0", "1", "2"]
     assert {run["samerun.state"] for run in children()} == {"complete"}
-    assert len(worker.orders) == 3
+    assert len(worker.tasks) == 3
     said = [record.getMessage() for record in caplog.records if "store is" in record.message]
     assert len(said) == 2
     assert "gone" in said[0]
@@ -637,15 +637,15 @@ def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, pro
     answers = iter([False, False])
     monkeypatch.setattr(tracking, "answers", lambda client: next(answers, True))
 
-    def fail_first(order, outcome):
-        if len(worker.orders) == 1:
+    def fail_first(task, outcome):
+        if len(worker.tasks) == 1:
             raise RuntimeError("no server")
         return outcome
 
     worker.say = fail_first
     assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
-    assert len(worker.orders) == 4
+    assert len(worker.tasks) == 4
 
 
 @pytest.mark.parametrize(
@@ -656,17 +656,17 @@ def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, projec
     """A machine that is cut off for a moment, while the sweep's own reaches the stores."""
     outcomes = []
 
-    def cut_off(order, outcome):
-        if order.number == 1 and len(worker.orders) < 4:
-            OmegaConf.update(order.node, key, address)
-            outcomes.append(run_trial(order))
+    def cut_off(task, outcome):
+        if task.number == 1 and len(worker.tasks) < 4:
+            OmegaConf.update(task.node, key, address)
+            outcomes.append(run_trial(task))
             return outcomes[-1]
         return outcome
 
     worker.say = cut_off
     assert worker.sweep("sweep.faults.on_error=fail") == 0
-    assert [order.number for order in worker.orders] == [0, 1, 1, 1, 2]
-    assert {outcome.state for outcome in outcomes} == {State.store_away}
+    assert [task.number for task in worker.tasks] == [0, 1, 1, 1, 2]
+    assert {outcome.state for outcome in outcomes} == {EndState.store_unavailable}
     assert "efused" in outcomes[0].reason or "nothing listens there" in outcomes[0].reason
     assert states() == ["COMPLETE"] * 3
 
@@ -728,7 +728,7 @@ def test_from_python_a_sweep_returns_what_it_found(worker, project):
     assert result.run_id == parent["id"]
     again = samerun.sweep(overrides, executor=worker)
     assert again == result
-    assert len(worker.orders) == 4
+    assert len(worker.tasks) == 4
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, caps
     assert said in err
     assert "Traceback" not in err
     assert runs() == []
-    assert worker.orders == []
+    assert worker.tasks == []
     assert not (project / "optuna.db").exists()
 
 
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(worker, project, capsys):
 
 
 def test_a_database_that_is_damaged_meanwhile_is_one_sentence(worker, project, capsys):
-    def damage(order, outcome):
+    def damage(task, outcome):
         for file in (project / "optuna.db-wal", project / "optuna.db-shm"):
             file.unlink(missing_ok=True)
         size = (project / "optuna.db").stat().st_size
@@ -146,7 +146,7 @@ def test_a_space_that_an_interrupted_trial_does_not_fit_is_refused(
     assert "sweep.extend: the trials that the study has do not fit the new space" in err
     assert "Traceback" not in err
     assert states() == ["RUNNING"]
-    assert worker.orders == []
+    assert worker.tasks == []
     assert worker.sweep(space=(before,)) == 0
     assert states() == ["COMPLETE"] * 3
 

@@ -6,7 +6,7 @@ import pytest
 
 from samerun import errors
 from samerun.errors import Cause, classify, exit_code, first_line
-from samerun.search.outcome import State, outcome_of
+from samerun.search.outcome import EndState, outcome_of
 from samerun.tracking import Status
 from samerun.tracking.opening import ending
 
@@ -20,24 +20,24 @@ class ResourceExhaustedError(Exception):
 
 
 ERRORS = [
-    (KeyboardInterrupt(), Cause.interrupted, 130, Status.killed, State.stopped),
-    (errors.Terminated(), Cause.terminated, 143, Status.killed, State.stopped),
-    (errors.SweepStopped(), Cause.sweep_stopped, None, Status.killed, State.stopped),
-    (errors.TimeLimit("60 s"), Cause.time_limit, None, Status.killed, State.time_limit),
-    (TrialPruned("at epoch 2"), Cause.pruned, None, Status.killed, State.pruned),
-    (errors.SweepFailed("trial 3"), Cause.sweep_failed, 1, Status.failed, State.error),
-    (errors.Diverged("loss is NaN"), Cause.diverged, 1, Status.failed, State.nan),
-    (MemoryError(), Cause.out_of_memory, 1, Status.failed, State.out_of_memory),
-    (ResourceExhaustedError(), Cause.out_of_memory, 1, Status.failed, State.out_of_memory),
+    (KeyboardInterrupt(), Cause.interrupted, 130, Status.killed, EndState.stopped),
+    (errors.Terminated(), Cause.terminated, 143, Status.killed, EndState.stopped),
+    (errors.SweepStopped(), Cause.sweep_stopped, None, Status.killed, EndState.stopped),
+    (errors.TimeLimit("60 s"), Cause.time_limit, None, Status.killed, EndState.time_limit),
+    (TrialPruned("at epoch 2"), Cause.pruned, None, Status.killed, EndState.pruned),
+    (errors.SweepFailed("trial 3"), Cause.sweep_failed, 1, Status.failed, EndState.error),
+    (errors.Diverged("loss is NaN"), Cause.diverged, 1, Status.failed, EndState.nan),
+    (MemoryError(), Cause.out_of_memory, 1, Status.failed, EndState.out_of_memory),
+    (ResourceExhaustedError(), Cause.out_of_memory, 1, Status.failed, EndState.out_of_memory),
     (
         errors.StoreUnavailable("start it", reason="refused"),
         Cause.store_unavailable,
         2,
         Status.failed,
-        State.store_away,
+        EndState.store_unavailable,
     ),
-    (errors.UserError("seed: received -1"), Cause.user_error, 2, Status.failed, State.error),
-    (ValueError("bad\nmore"), Cause.other, None, Status.failed, State.error),
+    (errors.UserError("seed: received -1"), Cause.user_error, 2, Status.failed, EndState.error),
+    (ValueError("bad\nmore"), Cause.other, None, Status.failed, EndState.error),
 ]
 
 

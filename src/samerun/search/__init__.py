@@ -1,6 +1,6 @@
 """Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
 
-from samerun.search.holding import Hold, held
+from samerun.search.lease import Lease, acquire_lease
 from samerun.search.parse_space import parse_space
 from samerun.search.pruners import build_pruner, check_options
 from samerun.search.samplers import (
@@ -14,25 +14,25 @@ from samerun.search.space import Space, distribution
 from samerun.search.storage import (
     STORAGE_VARIABLE,
     file_identity,
-    first_words,
-    is_away,
     is_broken,
+    is_unavailable,
     open_storage,
+    root_reason,
     storage_errors,
     storage_url,
-    was_away,
+    was_unavailable,
 )
 from samerun.search.study import (
-    Beginning,
+    StudyStart,
     TrialSettings,
-    beginning,
     count_by_state,
     differences,
     find_study,
     open_study,
     refuse_changes,
     settings_json,
-    tell_workers,
+    store_for_workers,
+    study_start,
     token,
 )
 from samerun.search.trial import NO_TRIAL, CurrentTrial, current_trial

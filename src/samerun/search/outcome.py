@@ -15,7 +15,7 @@ from samerun.files import write_atomic
 OUTCOME_FILE = "outcome.json"
 
 
-class State(StrEnum):
+class EndState(StrEnum):
     """How a trial ended."""
 
     complete = "complete"
@@ -25,7 +25,7 @@ class State(StrEnum):
     out_of_memory = "out_of_memory"
     error = "error"
     """Any other exception."""
-    store_away = "store_away"
+    store_unavailable = "store_away"
     """A store did not answer when it began."""
     time_limit = "time_limit"
     worker_death = "worker_death"
@@ -35,7 +35,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended.
 
     Args:
@@ -48,7 +48,7 @@ class Outcome:
         memory_bytes: resident memory of the worker afterwards.
     """
 
-    state: State
+    state: EndState
     reason: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
@@ -57,7 +57,7 @@ class Outcome:
     memory_bytes: int = 0
 
 
-def write_outcome(folder: Path, outcome: Outcome) -> None:
+def write_outcome(folder: Path, outcome: TrialOutcome) -> None:
     """Writes how a trial ended into its folder, completely or not at all.
 
     On a full disk nothing is written: then only the sweep that waits for the trial learns it.
@@ -66,45 +66,45 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
         write_atomic(folder / OUTCOME_FILE, json.dumps(dataclasses.asdict(outcome)))
 
 
-def read_outcome(folder: Path) -> Outcome | None:
+def read_outcome(folder: Path) -> TrialOutcome | None:
     """Returns how a trial ended, by its folder; `None` if it has not."""
     try:
         plain = json.loads((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
-        return Outcome(**{**plain, "state": State(str(plain.get("state")))})
+        return TrialOutcome(**{**plain, "state": EndState(str(plain.get("state")))})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
 _STATES = {
-    Cause.pruned: State.pruned,
-    Cause.diverged: State.nan,
-    Cause.out_of_memory: State.out_of_memory,
-    Cause.store_unavailable: State.store_away,
-    Cause.time_limit: State.time_limit,
-    Cause.interrupted: State.stopped,
-    Cause.terminated: State.stopped,
-    Cause.sweep_stopped: State.stopped,
+    Cause.pruned: EndState.pruned,
+    Cause.diverged: EndState.nan,
+    Cause.out_of_memory: EndState.out_of_memory,
+    Cause.store_unavailable: EndState.store_unavailable,
+    Cause.time_limit: EndState.time_limit,
+    Cause.interrupted: EndState.stopped,
+    Cause.terminated: EndState.stopped,
+    Cause.sweep_stopped: EndState.stopped,
 }
 
 
-def outcome_of(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> TrialOutcome:
     """Returns the outcome of a trial that an exception left."""
     ended = classify(error)
-    state = _STATES.get(ended.cause, State.error)
-    reason = "the sweep was stopped" if state is State.stopped else ended.reason
-    return Outcome(state=state, reason=reason)
+    state = _STATES.get(ended.cause, EndState.error)
+    reason = "the sweep was stopped" if state is EndState.stopped else ended.reason
+    return TrialOutcome(state=state, reason=reason)
 
 
-def policy_of(faults: Faults, state: State) -> Policy:
+def policy_of(faults: Faults, state: EndState) -> Policy:
     """Returns what the config says should follow a trial that ended in this state."""
     policies = {
-        State.nan: faults.on_nan,
-        State.out_of_memory: faults.on_memory,
-        State.error: faults.on_error,
-        State.store_away: Policy.retry,
-        State.time_limit: faults.on_time_limit,
+        EndState.nan: faults.on_nan,
+        EndState.out_of_memory: faults.on_memory,
+        EndState.error: faults.on_error,
+        EndState.store_unavailable: Policy.retry,
+        EndState.time_limit: faults.on_time_limit,
         # A worker that others told to stop is a dead worker, unless the sweep itself told it.
-        State.worker_death: faults.on_worker_death,
-        State.stopped: faults.on_worker_death,
+        EndState.worker_death: faults.on_worker_death,
+        EndState.stopped: faults.on_worker_death,
     }
     return policies[state]

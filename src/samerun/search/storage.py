@@ -193,7 +193,7 @@ def _write_ahead(url: str) -> None:
         database.execute("pragma journal_mode=wal")
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether this is what a store raises that may be back soon: a server that is restarted.
 
     By the names of its classes, so that no database's package has to be imported to ask.
@@ -203,10 +203,10 @@ def is_away(error: BaseException) -> bool:
     return _is_a(error, {"ConnectionError", "TimeoutError", "Timeout", "RetryError"})
 
 
-def was_away(error: BaseException) -> bool:
+def was_unavailable(error: BaseException) -> bool:
     """Whether a store that is away is behind an error, whatever was made of it on the way."""
     behind: BaseException | None = error
-    while behind is not None and not is_away(behind):
+    while behind is not None and not is_unavailable(behind):
         behind = behind.__cause__ or behind.__context__
     return behind is not None
 
@@ -252,7 +252,7 @@ def refused(url: str, error: Exception) -> UserError:
         "malformed": "the file is damaged",
     }
     said = next((said for sign, said in known.items() if sign in words), None)
-    return _refused(url, said or f"it cannot be used ({first_words(error)})")
+    return _refused(url, said or f"it cannot be used ({root_reason(error)})")
 
 
 @contextlib.contextmanager
@@ -270,7 +270,7 @@ def storage_errors(url: str) -> Iterator[None]:
         raise refused(url, error) from error
 
 
-def first_words(error: BaseException) -> str:
+def root_reason(error: BaseException) -> str:
     """Returns the first line of what a store said, its address without a password."""
     return first_line(_root(error))
 

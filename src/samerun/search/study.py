@@ -40,7 +40,7 @@ class TrialSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginning:
+class StudyStart:
     """What a study was begun with, and what has to be the same when it goes on.
 
     Args:
@@ -70,10 +70,10 @@ def settings_json(sweep: Sweep) -> str:
     return json.dumps(plain)
 
 
-def beginning(study: "optuna.Study") -> Beginning | None:
+def study_start(study: "optuna.Study") -> StudyStart | None:
     """Returns what a study was begun with; `None` if that was not written down."""
     found = study.user_attrs.get(tag.STUDY_START)
-    return Beginning(**found) if found else None
+    return StudyStart(**found) if found else None
 
 
 def find_study(kept: "optuna.storages.BaseStorage", name: str) -> "optuna.Study | None":
@@ -87,7 +87,7 @@ def find_study(kept: "optuna.storages.BaseStorage", name: str) -> "optuna.Study 
 
 
 def open_study(
-    kept: "optuna.storages.BaseStorage", name: str, begun: Beginning, *, extend: bool
+    kept: "optuna.storages.BaseStorage", name: str, begun: StudyStart, *, extend: bool
 ) -> "optuna.Study":
     """Begins a study, or goes on with the one of that name.
 
@@ -113,7 +113,7 @@ def open_study(
     newer = tag.newer_schema(study.user_attrs)
     if newer:
         raise UserError(f"sweep.study: '{name}' was {newer}")
-    before = beginning(study)
+    before = study_start(study)
     if before is None and study.get_trials(deepcopy=False):
         raise UserError(f"sweep.study: '{name}' was made by another program: choose another name.")
     directions = [direction.name.lower() for direction in study.directions]
@@ -139,7 +139,7 @@ def token(study: "optuna.Study") -> str:
     return str(study.user_attrs.get(tag.STUDY_TOKEN, ""))
 
 
-def differences(before: Beginning, now: Beginning) -> list[str]:
+def differences(before: StudyStart, now: StudyStart) -> list[str]:
     """Returns what is not as it was when the study was begun, one phrase each."""
     found = []
     if before.objectives != now.objectives:
@@ -174,13 +174,13 @@ def refuse_changes(name: str, found: Sequence[str]) -> None:
     )
 
 
-def tell_workers(study: "optuna.Study", settings: TrialSettings) -> None:
+def store_for_workers(study: "optuna.Study", settings: TrialSettings) -> None:
     """Writes down what every trial needs to know; before the first one."""
     study.set_user_attr(tag.STUDY_SETTINGS, dataclasses.asdict(settings))
 
 
 def trial_settings(study: "optuna.Study") -> TrialSettings:
-    """Returns what `tell_workers` wrote."""
+    """Returns what `store_for_workers` wrote."""
     return TrialSettings(**study.user_attrs[tag.STUDY_SETTINGS])
 
 

@@ -23,11 +23,11 @@ from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
 from samerun.search.optuna_internals import reopen_trial
-from samerun.search.outcome import OUTCOME_FILE, Outcome, State
+from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome
 from samerun.sweeper.history import log_history
 from samerun.sweeper.plan import SweepPlan
 
-_TRIAL_STATES = {State.complete: TrialState.COMPLETE, State.pruned: TrialState.PRUNED}
+_TRIAL_STATES = {EndState.complete: TrialState.COMPLETE, EndState.pruned: TrialState.PRUNED}
 
 _log = logging.getLogger(__name__)
 
@@ -137,18 +137,18 @@ class Ledger:
         """Returns how often a trial was retried because of a fault of its own."""
         return int(active.trial.user_attrs.get(tag.TRIAL_RETRIES, 0))
 
-    def count_retry(self, active: ActiveTrial, outcome: Outcome) -> None:
+    def count_retry(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Counts a retry and keeps the reason for it."""
         active.trial.set_user_attr(tag.TRIAL_LAST_REASON, outcome.reason)
         active.trial.set_user_attr(tag.TRIAL_RETRIES, self.num_retries(active) + 1)
 
-    def reset(self, active: ActiveTrial, outcome: Outcome) -> None:
+    def reset(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Prepares a retry with the same values, in the same run, from the checkpoint if sound."""
         (active.folder / OUTCOME_FILE).unlink(missing_ok=True)
-        if outcome.state is State.nan:
+        if outcome.state is EndState.nan:
             restart.request_restart(self._client, active.run_id)
 
-    def record(self, active: ActiveTrial, outcome: Outcome) -> tuple[str, list[float]]:
+    def record(self, active: ActiveTrial, outcome: TrialOutcome) -> tuple[str, list[float]]:
         """Records how a trial ended; the report to the study comes last, as it is what counts.
 
         Returns:
@@ -175,22 +175,23 @@ class Ledger:
         log_history(self._study, self._run, only_last=True)
         return state.name, values
 
-    def tag(self, active: ActiveTrial, outcome: Outcome) -> None:
+    def tag(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Tags the trial's run; the run of a killed worker is closed first, as far as it got.
 
         Raises:
             ConnectionError: the tracking store is unavailable.
         """
         try:
-            if outcome.state in (State.worker_death, State.time_limit):
+            if outcome.state in (EndState.worker_death, EndState.time_limit):
                 tracking.close_dead_runs(self._client, [self._run.experiment_id])
             tags = {tag.STATE: outcome.state.value}
             if outcome.reason:
                 tags[tag.REASON] = outcome.reason
             for key, value in tags.items():
                 self._client.set_tag(active.run_id, key, value[:5000])
-            ended = outcome.state in (State.complete, State.pruned)  # by itself, or later by spool
-            if not ended and self._client.get_run(active.run_id).info.status == "RUNNING":
+            # A run that ended by itself has its status, or gets it when the spool is delivered.
+            has_ended = outcome.state in (EndState.complete, EndState.pruned)
+            if not has_ended and self._client.get_run(active.run_id).info.status == "RUNNING":
                 self._client.set_terminated(active.run_id, "KILLED")  # it never started
         except Exception as error:
             if not self.store_answers():

@@ -25,7 +25,7 @@ from samerun.config.sweep import Policy
 from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.report.progress import Progress
-from samerun.search.outcome import Outcome, State, policy_of, read_outcome
+from samerun.search.outcome import EndState, TrialOutcome, policy_of, read_outcome
 from samerun.sweeper import limits, outages
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.ledger import ActiveTrial, Ledger
@@ -53,7 +53,7 @@ class Loop:
         ledger: where trials are written down.
         executor: where trials run.
         progress: the live table on the screen.
-        hold: whether the study is still this sweep's own.
+        lease: whether the study is still this sweep's own.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Loop:
         ledger: Ledger,
         executor: Executor,
         progress: Progress,
-        hold: search.Hold,
+        lease: search.Lease,
     ) -> None:
         self._plan, self._study, self._ledger = plan, study, ledger
-        self._executor, self._progress, self._hold = executor, progress, hold
-        self._pending: dict[Future[Outcome], ActiveTrial] = {}
+        self._executor, self._progress, self._lease = executor, progress, lease
+        self._pending: dict[Future[TrialOutcome], ActiveTrial] = {}
         self._retries: deque[ActiveTrial] = deque()
         # Trials that an earlier process, or an outage, left in the middle; `None`: to be found.
         self._interrupted: deque[FrozenTrial] | None = None
@@ -113,9 +113,9 @@ class Loop:
         try:
             is_unfinished = self._step()
         except Exception as error:
-            if not search.is_away(error):
+            if not search.is_unavailable(error):
                 raise
-            self._wait_for_store(search.first_words(error))
+            self._wait_for_store(search.root_reason(error))
             return True
         self._outage.end()
         return is_unfinished
@@ -203,41 +203,43 @@ class Loop:
 
     def _submit(self, active: ActiveTrial) -> None:
         active.is_too_long = active.met_outage = False
-        order = self._plan.order(active.number, active.values, active.run_id)
+        task = self._plan.task(active.number, active.values, active.run_id)
         self._progress.started(active.number, active.name)
-        self._pending[self._executor.submit(run_trial, order)] = active
+        self._pending[self._executor.submit(run_trial, task)] = active
 
     # Settle
 
-    def _outcome(self, active: ActiveTrial, future: "Future[Outcome]") -> Outcome:
+    def _outcome(self, active: ActiveTrial, future: "Future[TrialOutcome]") -> TrialOutcome:
         """Returns how a trial ended, by its future, by its folder, or by why its worker died."""
         error = future.exception()
         if error is None:
             return future.result()
         if not self._executor.is_lost(error):
-            return Outcome(state=State.error, reason=redact(f"{type(error).__name__}: {error}"))
+            reason = redact(f"{type(error).__name__}: {error}")
+            return TrialOutcome(state=EndState.error, reason=reason)
         written = read_outcome(active.folder)
         if written is not None:  # its worker was killed just afterwards
             return written
         if active.is_too_long:
             seconds = self._plan.settings.trial_seconds
             reason = f"time limit of {seconds:g} s, inside an epoch: its worker was killed"
-            return Outcome(state=State.time_limit, reason=reason)
+            return TrialOutcome(state=EndState.time_limit, reason=reason)
         if self._is_stopping():
-            return Outcome(state=State.stopped, reason="the sweep was stopped")
-        return Outcome(state=State.worker_death, reason="its process was killed")
+            return TrialOutcome(state=EndState.stopped, reason="the sweep was stopped")
+        return TrialOutcome(state=EndState.worker_death, reason="its process was killed")
 
-    def _settle(self, active: ActiveTrial, outcome: Outcome) -> None:
+    def _settle(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Decides by the settings what follows: a record, a retry, or the end of the sweep."""
-        if outcome.state is State.stopped and self._is_stopping():
+        if outcome.state is EndState.stopped and self._is_stopping():
             self._ledger.tag(active, outcome)
             self._progress.left(active.number)
             return
-        if outcome.state in (State.complete, State.pruned):
+        if outcome.state in (EndState.complete, EndState.pruned):
             self._record(active, outcome)
             return
         faults = self._plan.settings.faults
-        if outcome.state in (State.error, State.store_away) and self._met_outage(active):
+        is_suspect = outcome.state in (EndState.error, EndState.store_unavailable)
+        if is_suspect and self._met_outage(active):
             self._retry(active, outcome)
             return
         policy = policy_of(faults, outcome.state)
@@ -249,7 +251,7 @@ class Loop:
         self._failure = self._too_many_failures(active, outcome, policy) or self._failure
 
     def _too_many_failures(
-        self, active: ActiveTrial, outcome: Outcome, policy: Policy
+        self, active: ActiveTrial, outcome: TrialOutcome, policy: Policy
     ) -> Exception | None:
         if policy is Policy.stop:
             text = f"trial {active.number} failed ({outcome.reason}): the sweep ends"
@@ -270,13 +272,13 @@ class Loop:
             raise ConnectionError("the tracking store does not answer")
         return active.met_outage
 
-    def _retry(self, active: ActiveTrial, outcome: Outcome) -> None:
+    def _retry(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         _log.warning("Trial %d is tried again: %s.", active.number, outcome.reason)
         self._ledger.reset(active, outcome)
         self._progress.left(active.number)
         self._retries.append(active)
 
-    def _record(self, active: ActiveTrial, outcome: Outcome) -> None:
+    def _record(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         state, values = self._ledger.record(active, outcome)
         number, seconds, reason = active.number, outcome.seconds, outcome.reason
         self._progress.ended(number, state, values or None, seconds, reason)
@@ -284,12 +286,12 @@ class Loop:
     # Limits
 
     def _check_limits(self) -> None:
-        if self._hold.taken_by:
+        if self._lease.taken_by:
             for future in self._pending:  # another sweep trains these trials now
                 self._executor.kill(future)
             raise UserError(
                 f"sweep.study: '{self._plan.name}' was taken over by a sweep on "
-                f"{self._hold.taken_by} while this one was silent: look for its trials there."
+                f"{self._lease.taken_by} while this one was silent: look for its trials there."
             )
         if self._is_stopping() and self._stopped_at is None:
             self._stopped_at = time.monotonic()
@@ -309,7 +311,7 @@ class Loop:
         for future in self._pending:
             self._executor.kill(future)
         for active in self._pending.values():
-            outcome = Outcome(state=State.stopped, reason="the sweep was stopped at once")
+            outcome = TrialOutcome(state=EndState.stopped, reason="the sweep was stopped at once")
             with contextlib.suppress(ConnectionError):
                 self._ledger.tag(active, outcome)
 

@@ -25,7 +25,7 @@ from samerun.redaction import redact
 from samerun.search.objectives import Objectives
 from samerun.sweeper import preflight
 from samerun.sweeper.executors.local import graphics_cards
-from samerun.sweeper.trial_configs import Frozen, Order, composed, parsed
+from samerun.sweeper.trial_configs import TrialConfigs, TrialTask, compose_branch, parsed
 
 if TYPE_CHECKING:
     import optuna
@@ -57,7 +57,7 @@ class SweepPlan:
 
     settings: Sweep
     space: search.Space
-    configs: Frozen
+    configs: TrialConfigs
     base: config.Config
     objectives: Objectives
     context: HydraContext
@@ -77,11 +77,11 @@ class SweepPlan:
         """Returns the address of the tracking store, password included."""
         return tracking.resolve_uri(self.base.tracking.uri)
 
-    def study_start(self) -> search.Beginning:
+    def study_start(self) -> search.StudyStart:
         """Returns what has to be the same when the study is resumed."""
         return _study_start(self.space, self.objectives, self.configs)
 
-    def order(self, number: int, values: dict[str, Any], run_id: str) -> Order:
+    def task(self, number: int, values: dict[str, Any], run_id: str) -> TrialTask:
         """Returns a trial as a worker gets it."""
         trial = Trial(study=self.name, storage=redact(self.storage), number=number, run=run_id)
         # Another machine has folders of its own: a trial is in the one that its worker chose.
@@ -91,7 +91,7 @@ class SweepPlan:
         if is_remote:
             uri = self.tracking_uri()
             node.tracking.uri = uri if redact(uri) == uri else None  # from its environment
-        return Order(
+        return TrialTask(
             number=number,
             node=node,
             # Its loader caches types that are made at run time and cannot be pickled; `run_job`
@@ -117,7 +117,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         UserError: something is not understood, does not fit, or cannot be reached.
     """
     settings = parse_sweep(master)
-    compose = functools.cache(functools.partial(composed, context, master))
+    compose = functools.cache(functools.partial(compose_branch, context, master))
     space = search.parse_space(
         arguments,
         settings.params,
@@ -125,7 +125,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         options=context.config_loader.get_group_options,
     )
     workers = _num_workers(settings)
-    configs = Frozen(compose, space, _num_threads(settings, workers))
+    configs = TrialConfigs(compose, space, _num_threads(settings, workers))
     base = configs.base()
     objectives = Objectives.of(settings, base)
     search.check_sampler(settings, space, len(objectives.names))
@@ -221,15 +221,15 @@ def _as_started(
     settings: Sweep,
     space: search.Space,
     objectives: Objectives,
-    configs: Frozen,
+    configs: TrialConfigs,
     folder: Path,
-) -> tuple[Frozen, Path]:
+) -> tuple[TrialConfigs, Path]:
     """Returns configs and folder as the study was started: with its threads, where its trials are.
 
     Raises:
         UserError: it was started with something else, and `sweep.extend` does not allow that.
     """
-    before = search.beginning(study)
+    before = search.study_start(study)
     if before is None:
         return configs, folder
     if before.threads != configs.threads:
@@ -244,8 +244,10 @@ def _as_started(
     return configs, known if known.is_dir() else folder
 
 
-def _study_start(space: search.Space, objectives: Objectives, configs: Frozen) -> search.Beginning:
-    return search.Beginning(
+def _study_start(
+    space: search.Space, objectives: Objectives, configs: TrialConfigs
+) -> search.StudyStart:
+    return search.StudyStart(
         space=space.as_dict(),
         objectives=list(objectives.names),
         directions=list(objectives.directions),
@@ -256,7 +258,7 @@ def _study_start(space: search.Space, objectives: Objectives, configs: Frozen) -
     )
 
 
-def _code(configs: Frozen) -> dict[str, str]:
+def _code(configs: TrialConfigs) -> dict[str, str]:
     found: dict[str, str] = {}
     for cfg in configs.configs():
         found |= identity.code_files(cfg)

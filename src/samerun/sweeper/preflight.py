@@ -7,14 +7,14 @@ from samerun import config, data, search, tracking
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.search.objectives import check_sweep
-from samerun.sweeper.trial_configs import Frozen
+from samerun.sweeper.trial_configs import TrialConfigs
 
 _MOST_MODELS = 24
 """Models that are built at most: each takes about 0.2 s."""
 
 
 def check_branches(
-    sweep: Sweep, frozen: Frozen, space: search.Space
+    sweep: Sweep, frozen: TrialConfigs, space: search.Space
 ) -> list[tuple[str, config.Config]]:
     """Checks every branch, with every end of every range in it, and the points to try first.
 
@@ -81,7 +81,7 @@ def enqueued_points(
     return tuple(points)
 
 
-def _points(frozen: Frozen, space: search.Space) -> Iterator[dict[str, Any]]:
+def _points(frozen: TrialConfigs, space: search.Space) -> Iterator[dict[str, Any]]:
     for branch in frozen.branches():
         yield from space.corners(branch)
 

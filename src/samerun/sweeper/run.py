@@ -22,8 +22,8 @@ from samerun.sweeper import console, preflight
 from samerun.sweeper.composition import compose_sweep
 from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
-from samerun.sweeper.executors.inline import Inline
-from samerun.sweeper.executors.local import Slots, graphics_cards
+from samerun.sweeper.executors.inline import InlineExecutor
+from samerun.sweeper.executors.local import LocalExecutor, graphics_cards
 from samerun.sweeper.history import log_history
 from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop
@@ -97,9 +97,9 @@ def run_sweep(
                 _build(plan, executor)
             start, extend = plan.study_start(), plan.settings.extend
             study = search.open_study(plan.backend, plan.name, start, extend=extend)
-            with search.held(study) as hold:
+            with search.acquire_lease(study) as lease:
                 write_atomic(plan.folder / _STUDY_FILE, search.token(study))
-                return _run_trials(plan, study, executor, hold)
+                return _run_trials(plan, study, executor, lease)
         finally:
             executor.close()
 
@@ -116,10 +116,10 @@ def open_executor(plan: SweepPlan) -> Executor:
 
         return dask.open_executor(plan)
     if hydra_launcher.is_chosen(plan.master):
-        return hydra_launcher.Launched(plan.context, plan.master, plan.workers)
+        return hydra_launcher.HydraLauncherExecutor(plan.context, plan.master, plan.workers)
     if settings.executor is ExecutorKind.inline:
-        return Inline()
-    return Slots(plan.workers, settings.max_trials_per_worker, graphics_cards())
+        return InlineExecutor()
+    return LocalExecutor(plan.workers, settings.max_trials_per_worker, graphics_cards())
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def _build(plan: SweepPlan, executor: Executor) -> None:
 
 
 def _run_trials(
-    plan: SweepPlan, study: "optuna.Study", executor: Executor, hold: search.Hold
+    plan: SweepPlan, study: "optuna.Study", executor: Executor, lease: search.Lease
 ) -> SweepResult:
     _store_settings(plan, study)
     with _parent_run(plan, study) as run:
@@ -188,7 +188,7 @@ def _run_trials(
         progress = console.progress(plan, study, executor.num_workers())
         reason = ""
         try:
-            reason = Loop(plan, study, ledger, executor, progress, hold).run()
+            reason = Loop(plan, study, ledger, executor, progress, lease).run()
         except (KeyboardInterrupt, Terminated):
             progress.close()
             console.say_how_to_go_on(plan)
@@ -212,7 +212,7 @@ def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
         max_epochs=epochs,
         sweep=search.settings_json(settings),
     )
-    search.tell_workers(study, for_workers)
+    search.store_for_workers(study, for_workers)
     study.pruner = search.build_pruner(settings, directions[0], epochs)
     for values in plan.enqueued:
         study.enqueue_trial(values, skip_if_exists=True)

@@ -32,7 +32,7 @@ Branch = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class TrialTask:
     """A trial for a worker; everything in it can be pickled.
 
     Args:
@@ -56,7 +56,7 @@ class Order:
     objectives: Objectives
 
 
-def composed(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
+def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
     """Returns the whole config that Hydra makes of the words, its own part included.
 
     Raises:
@@ -85,7 +85,7 @@ def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
     return config.parse(plain, words)
 
 
-class Frozen:
+class TrialConfigs:
     """The configs of all branches, composed once: a file edited meanwhile changes no trial.
 
     Args:
@@ -119,9 +119,9 @@ class Frozen:
             self._branches[branch] = node
             self._parsed[branch] = parsed(node, []).config
 
-    def with_threads(self, threads: int | None) -> "Frozen":
+    def with_threads(self, threads: int | None) -> "TrialConfigs":
         """Returns the same configs with another number of threads for each trial."""
-        return Frozen(self._compose, self._space, threads)
+        return TrialConfigs(self._compose, self._space, threads)
 
     def branches(self) -> Iterator[dict[str, str]]:
         """Yields the group options of every branch."""

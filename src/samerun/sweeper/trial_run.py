@@ -34,7 +34,7 @@ def train_trial(node: Any) -> "Result":
             trial = search.current_trial(cfg.trial)
             (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
             restart.discard_checkpoints_if_requested(stored, uri=cfg.tracking.uri)
-            state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
+            state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.is_started else None
             reopened = tracking.reopen_run(
                 folder,
                 run_id=stored.id,
@@ -64,6 +64,6 @@ def _stores_may_be_unavailable() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not search.was_away(error):
+        if not search.was_unavailable(error):
             raise
         raise StoreUnavailable(str(error), reason=first_line(error)) from error

@@ -18,27 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import config
 from samerun.config.schema import register
-from samerun.search.outcome import OUTCOME_FILE, Outcome, State, outcome_of, write_outcome
+from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, outcome_of, write_outcome
 
 if TYPE_CHECKING:
     from samerun.result import Result
     from samerun.search.objectives import Objectives
-    from samerun.sweeper.trial_configs import Order
+    from samerun.sweeper.trial_configs import TrialTask
 
 OUTPUT_FILE = "output.log"
 
 
-def run_trial(order: "Order") -> Outcome:
+def run_trial(task: "TrialTask") -> TrialOutcome:
     """Trains a trial by Hydra's own job runner, so that folders and HydraConfig are as usual.
 
     Never raises: every way to end is an outcome. It is written into the trial's folder too, after
     the MLflow run was ended, so that a sweep whose own process was killed before it could tell the
     study does so when it goes on, without training again.
     """
-    return concluded(Path(order.folder), lambda: results(order.objectives, _train(order)))
+    return concluded(Path(task.folder), lambda: results(task.objectives, _train(task)))
 
 
-def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
+def concluded(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutcome:
     """Trains, and writes down how it ended; never raises."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,19 +48,19 @@ def concluded(folder: Path, train: Callable[[], Outcome]) -> Outcome:
             outcome = train()
         except BaseException as error:
             outcome = outcome_of(error)
-            if outcome.state in (State.error, State.out_of_memory, State.nan):
+            if outcome.state in (EndState.error, EndState.out_of_memory, EndState.nan):
                 traceback.print_exc()
             del error
     _tidy()
     outcome = replace(
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
-    if outcome.state is not State.stopped:
+    if outcome.state is not EndState.stopped:
         write_outcome(folder, outcome)
     return outcome
 
 
-def _train(order: "Order") -> "Result":
+def _train(task: "TrialTask") -> "Result":
     """Runs the job; what it raised comes out of `return_value`."""
     from hydra.core.utils import JobRuntime, run_job, setup_globals
 
@@ -68,11 +68,11 @@ def _train(order: "Order") -> "Result":
 
     register()
     setup_globals()
-    JobRuntime.instance().set("name", order.job_name)
+    JobRuntime.instance().set("name", task.job_name)
     done = run_job(
-        hydra_context=order.context,
+        hydra_context=task.context,
         task_function=train_trial,
-        config=order.node,
+        config=task.node,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
@@ -80,7 +80,7 @@ def _train(order: "Order") -> "Result":
     return result
 
 
-def results(objectives: "Objectives", result: "Result") -> Outcome:
+def results(objectives: "Objectives", result: "Result") -> TrialOutcome:
     """Returns the outcome of a run that came to its end."""
     values = {
         name: objective(result, name, direction, from_best=objectives.from_best)
@@ -89,8 +89,8 @@ def results(objectives: "Objectives", result: "Result") -> Outcome:
     epochs = len(next(iter(result.history.values()), []))
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
-        return Outcome(state=State.nan, reason=f"{bad[0]} is not a number", epochs=epochs)
-    return Outcome(state=State.complete, values=values, epochs=epochs)
+        return TrialOutcome(state=EndState.nan, reason=f"{bad[0]} is not a number", epochs=epochs)
+    return TrialOutcome(state=EndState.complete, values=values, epochs=epochs)
 
 
 def objective(result: "Result", name: str, direction: str, *, from_best: bool) -> float:

@@ -17,7 +17,7 @@ from samerun.redaction import redact
 from samerun.sweeper.executors import dask_cluster, dask_remote
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.dask_cluster import Batch
-from samerun.sweeper.executors.dask_remote import Facts, Luggage, Needs
+from samerun.sweeper.executors.dask_remote import Needs, TaskContext, WorkerFacts
 from samerun.sweeper.plan import SweepPlan
 from samerun.sweeper.worker import run_trial, warm_up
 
@@ -255,13 +255,13 @@ class DaskExecutor(Executor):
                 self._take_in(address, answer, found[address])
 
     def _take_in(
-        self, address: str, answer: Facts | BaseException, info: Mapping[str, Any]
+        self, address: str, answer: WorkerFacts | BaseException, info: Mapping[str, Any]
     ) -> None:
         why = dask_cluster.why_not(self._own, answer, info["nthreads"])
         if why:
             self._refuse(address, why)
             return
-        assert isinstance(answer, Facts)
+        assert isinstance(answer, WorkerFacts)
         has_gpu = bool(info.get("resources", {}).get("GPU"))
         worker = _Worker(address, answer.token, has_gpu, bool(info.get("nanny")))
         with self._lock:
@@ -331,7 +331,7 @@ class DaskExecutor(Executor):
                     self._hand_over(self._queue.popleft(), worker)
 
     def _hand_over(self, task: _Task, worker: _Worker) -> None:
-        luggage = Luggage(folder=self._folder, token=worker.token, modules=self._modules)
+        luggage = TaskContext(folder=self._folder, token=worker.token, modules=self._modules)
         worker.task = task
         task.since = time.monotonic()
         task.remote = self._client.submit(

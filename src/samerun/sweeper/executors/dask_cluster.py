@@ -12,7 +12,7 @@ from typing import Any
 from samerun import user_code
 from samerun.config.sweep import Dask
 from samerun.errors import UserError, listed
-from samerun.sweeper.executors.dask_remote import Facts
+from samerun.sweeper.executors.dask_remote import WorkerFacts
 
 SCHEDULER_SECONDS = 5.0
 """A scheduler that is there answers in milliseconds; a wrong address should not cost a minute."""
@@ -40,7 +40,7 @@ def modules_of(targets: Sequence[str], folder: Path) -> dict[str, str]:
     return {name: file.read_text(encoding="utf-8") for name, file in found.items()}
 
 
-def difference(mine: Facts, theirs: Facts) -> str:
+def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
     """Says what a worker has that the sweep's own process has not, or the other way round.
 
     Returns:
@@ -59,7 +59,7 @@ def difference(mine: Facts, theirs: Facts) -> str:
     return listed(shown)
 
 
-def why_not(own: Facts, answer: Facts | BaseException, num_threads: int) -> str:
+def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: int) -> str:
     """Says why a worker may not take part, as half a sentence; empty if it may.
 
     Args:
@@ -68,7 +68,7 @@ def why_not(own: Facts, answer: Facts | BaseException, num_threads: int) -> str:
         num_threads: how many calls the worker would run side by side.
     """
     mend = "install the same there and start the worker again"
-    if not isinstance(answer, Facts):
+    if not isinstance(answer, WorkerFacts):
         said = " ".join(str(answer).split())[:200].rstrip(".")
         return f"cannot run samerun ({type(answer).__name__}: {said}): {mend}"
     if num_threads != 1:

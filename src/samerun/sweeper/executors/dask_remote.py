@@ -45,7 +45,7 @@ _stops: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class WorkerFacts:
     """What a process can run, to be compared with the sweep's own.
 
     Args:
@@ -79,7 +79,7 @@ class Needs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Luggage:
+class TaskContext:
     """What travels with every trial.
 
     Args:
@@ -93,9 +93,9 @@ class Luggage:
     modules: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts(needs: Needs) -> Facts:
+def facts(needs: Needs) -> WorkerFacts:
     """Returns what this process can run and reach."""
-    return Facts(
+    return WorkerFacts(
         token=TOKEN,
         python=platform.python_version(),
         code=CODE,
@@ -139,7 +139,7 @@ def _unreachable(needs: Needs) -> str:
     return ""
 
 
-def call(luggage: Luggage, function: Callable[..., Any], *args: Any) -> Any:
+def call(luggage: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function in the study's folder on this worker, with the user's modules in it.
 
     Raises:
@@ -165,15 +165,15 @@ def call(luggage: Luggage, function: Callable[..., Any], *args: Any) -> Any:
         ended.set()
 
 
-def run_trial(order: Any) -> Any:
+def run_trial(task: Any) -> Any:
     """Trains a trial, and gives its worker back when the store has all of its run.
 
     What the network kept from the store would otherwise stay in a folder of this machine, where the
     sweep cannot see it: a trial that ends while the cable is cut waits for the end of that.
     """
-    outcome = training.run_trial(order)
+    outcome = training.run_trial(task)
     end = time.monotonic() + DELIVERY_SECONDS
-    while not _is_delivered(Path(order.folder)) and time.monotonic() < end:
+    while not _is_delivered(Path(task.folder)) and time.monotonic() < end:
         time.sleep(5)
     return outcome
 

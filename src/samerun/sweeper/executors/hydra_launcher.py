@@ -20,13 +20,13 @@ from samerun import config
 from samerun.config.checkpoint import Trial
 from samerun.errors import WorkerLost
 from samerun.search.objectives import Objectives
-from samerun.search.outcome import OUTCOME_FILE, Outcome, read_outcome
+from samerun.search.outcome import OUTCOME_FILE, TrialOutcome, read_outcome
 from samerun.sweeper.executors.base import Executor
-from samerun.sweeper.executors.local import Slots
-from samerun.sweeper.trial_configs import Order
+from samerun.sweeper.executors.local import LocalExecutor
+from samerun.sweeper.trial_configs import TrialTask
 from samerun.sweeper.worker import concluded, results, run_trial
 
-ORDER_FILE = "order.json"
+TASK_FILE = "task.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def is_chosen(master: DictConfig) -> bool:
 
 
 @final
-class Launched(Executor):
+class HydraLauncherExecutor(Executor):
     """Runs trials through `hydra/launcher`, so many at a time.
 
     Args:
@@ -53,7 +53,7 @@ class Launched(Executor):
         )
         self._num = num
         self._launched = 0
-        self._waiting: list[tuple[Future[Any], Order]] = []
+        self._waiting: list[tuple[Future[Any], TrialTask]] = []
         name = master.hydra.runtime.choices.get("hydra/launcher")
         _log.warning("hydra/launcher=%s runs trials in batches of %d.", name, num)
 
@@ -68,7 +68,7 @@ class Launched(Executor):
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Puts a trial into the next batch; anything else runs at once, in a process of its own."""
         if function is not run_trial:
-            slots = Slots(1)
+            slots = LocalExecutor(1)
             done = slots.submit(function, *arguments)
             done.exception()  # waits
             slots.close()
@@ -82,16 +82,16 @@ class Launched(Executor):
         batch, self._waiting = self._waiting, []
         if not batch:
             return
-        for _, order in batch:
-            _write_order(order)
+        for _, task in batch:
+            _write_task(task)
         error: BaseException | None = None
         try:
-            self._launcher.launch([_words(order) for _, order in batch], self._launched)
+            self._launcher.launch([_words(task) for _, task in batch], self._launched)
         except Exception as raised:  # one lost job ends the batch of most launchers
             error = raised
         self._launched += len(batch)
-        for future, order in batch:
-            outcome = read_outcome(Path(order.folder))
+        for future, task in batch:
+            outcome = read_outcome(Path(task.folder))
             if outcome is not None:
                 future.set_result(outcome)
             else:
@@ -115,24 +115,24 @@ class Launched(Executor):
         """Does nothing: launchers end their own jobs."""
 
 
-def _words(order: Order) -> list[str]:
-    folder = Path(order.folder)
+def _words(task: TrialTask) -> list[str]:
+    folder = Path(task.folder)
     return [
-        *order.words,
+        *task.words,
         f"hydra.sweep.dir={json.dumps(str(folder.parent))}",
         f"hydra.sweep.subdir={folder.name}",
     ]
 
 
-def _write_order(order: Order) -> None:
-    folder = Path(order.folder)
+def _write_task(task: TrialTask) -> None:
+    folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)
     plain = {
-        "trial": config.as_dict(order.trial),
-        "objectives": dataclasses.asdict(order.objectives),
+        "trial": config.as_dict(task.trial),
+        "objectives": dataclasses.asdict(task.objectives),
     }
-    (folder / ORDER_FILE).write_text(json.dumps(plain), encoding="utf-8")
+    (folder / TASK_FILE).write_text(json.dumps(plain), encoding="utf-8")
 
 
 def launched_task(node: DictConfig) -> float:
@@ -142,11 +142,11 @@ def launched_task(node: DictConfig) -> float:
     from samerun.sweeper.trial_run import train_trial
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    plain = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
+    plain = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
     objectives = Objectives(**{key: _tuple(value) for key, value in plain["objectives"].items()})
     node.trial = Trial(**plain["trial"])
 
-    def train() -> Outcome:
+    def train() -> TrialOutcome:
         return results(objectives, train_trial(node))
 
     outcome = concluded(folder, train)

@@ -8,7 +8,7 @@ from samerun.sweeper.executors.base import Executor
 
 
 @final
-class Inline(Executor):
+class InlineExecutor(Executor):
     """Runs functions in this process, one after the other; for debugging."""
 
     def num_workers(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any, final
 
 from samerun import config
 from samerun.sweeper.executors.base import Executor
-from samerun.sweeper.trial_configs import Order
+from samerun.sweeper.trial_configs import TrialTask
 from samerun.sweeper.worker import kind_of_process, run_trial, start_worker, warm_up
 
 
@@ -33,7 +33,7 @@ class _Slot:
 
 
 @final
-class Slots(Executor):
+class LocalExecutor(Executor):
     """Worker processes of this machine, each alone in its pool, so that one dies alone.
 
     One pool of many workers would give up all of its futures when one process is killed.
@@ -145,7 +145,7 @@ class Slots(Executor):
 def _kind(arguments: Sequence[Any]) -> tuple[Any, ...] | None:
     """Returns the kind of process that a trial, or the building of models, needs."""
     first = arguments[0] if arguments else None
-    if isinstance(first, Order):
+    if isinstance(first, TrialTask):
         return kind_of_process(first.node.training)
     if isinstance(first, list) and first and isinstance(first[0], config.Config):
         return kind_of_process(first[0].training)

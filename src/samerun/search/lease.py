@@ -24,7 +24,7 @@ STALE_SECONDS = 60.0
 
 @final
 @dataclass
-class Hold:
+class Lease:
     """Whether a study is still this sweep's own.
 
     Args:
@@ -36,7 +36,7 @@ class Hold:
 
 
 @contextlib.contextmanager
-def held(study: "optuna.Study") -> Iterator[Hold]:
+def acquire_lease(study: "optuna.Study") -> Iterator[Lease]:
     """Holds a study against sweeps on other machines while it runs; those of this one know a lock.
 
     Of two that say so within the same moment the last one has it: the other one sees that when it
@@ -51,11 +51,11 @@ def held(study: "optuna.Study") -> Iterator[Hold]:
     own = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
     _refuse(study, own["host"])
     _say(study, own)
-    ended, hold = threading.Event(), Hold()
-    thread = threading.Thread(target=_renew, args=(study, own, ended, hold), daemon=True)
+    ended, lease = threading.Event(), Lease()
+    thread = threading.Thread(target=_renew, args=(study, own, ended, lease), daemon=True)
     thread.start()
     try:
-        yield hold
+        yield lease
     finally:
         ended.set()
         thread.join()
@@ -98,10 +98,12 @@ def _other(study: "optuna.Study", own: dict[str, Any]) -> str | None:
     return str(found["host"]) if found and found.get("token") != own["token"] else None
 
 
-def _renew(study: "optuna.Study", own: dict[str, Any], ended: threading.Event, hold: Hold) -> None:
+def _renew(
+    study: "optuna.Study", own: dict[str, Any], ended: threading.Event, lease: Lease
+) -> None:
     while not ended.wait(RENEWED_SECONDS):
         with contextlib.suppress(Exception):  # the storage is away for a while
-            hold.taken_by = _other(study, own) or ""
-            if hold.taken_by:
+            lease.taken_by = _other(study, own) or ""
+            if lease.taken_by:
                 return
             _say(study, own)
