@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from samerun.cli.arguments import add_trust
 from samerun.config.overrides import parse_overrides
 from samerun.errors import FAILED, UserError
 
@@ -148,13 +149,5 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RTOL",
         help="largest difference that counts as CLOSE, relative to the larger value (%(default)s)",
     )
-    add(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="module of your own that the recorded config may import; or data, if a run that this "
-        "machine did not record names files outside the working folder or was trained with other "
-        "data, whose texts and class names then go to the tracking store; may be repeated",
-    )
+    add_trust(parser)
     return parser

@@ -2,6 +2,7 @@
 
 import argparse
 
+from samerun.cli.arguments import add_trust
 from samerun.config.overrides import parse_overrides
 from samerun.errors import UserError
 
@@ -59,15 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fork", action="store_true", help="start a new run from the checkpoint instead"
     )
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="module of your own that the recorded config may import; or data, if a run that this "
-        "machine did not record names files outside the working folder or was trained with other "
-        "data, whose texts and class names then go to the tracking store; may be repeated",
-    )
+    add_trust(parser)
     parser.add_argument(
         "--take-over",
         action="store_true",
