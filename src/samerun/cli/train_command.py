@@ -18,7 +18,7 @@ from samerun.cli.arguments import (
     only_prints,
     split_flags,
 )
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.overrides import Override, combinations, parse_overrides
 from samerun.config.schema import GROUPS, options, package_folder, register
 from samerun.errors import UserError
@@ -179,7 +179,7 @@ def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise translated(error) from error
+        raise translate(error) from error
     except OSError as error:  # Hydra creates the folder of a run before it calls the task
         if started or error.filename is None:
             raise
@@ -187,7 +187,7 @@ def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_from_hydra(error):
             raise
-        raise translated(error) from error
+        raise translate(error) from error
 
 
 def _is_from_hydra(error: BaseException) -> bool:
