@@ -173,7 +173,7 @@ def schedule_curve(rates: NDArray[np.floating], steps_per_epoch: int) -> Figure:
 
     Args:
         rates: (steps,) learning rates.
-        steps_per_epoch: training steps an epoch.
+        steps_per_epoch: training steps per epoch.
     """
     figure, (axes,) = panels(1, 1, 6.0, 3.4)
     values = np.asarray(rates, np.float64)

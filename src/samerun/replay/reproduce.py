@@ -14,6 +14,7 @@ from samerun.config.datasets.images import CustomDataset
 from samerun.config.older import drop_new_keys
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
+from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
 from samerun.redaction import redact_override
 from samerun.replay import comparison, foreign, recorded, rerun, verdict

@@ -189,7 +189,7 @@ def _expected_schema() -> str:
 
 
 def _make_tables(file: Path) -> None:
-    """Makes a database under another name and renames it: a kill in between leaves nothing half.
+    """Creates a database under another name and renames it: a kill leaves no incomplete one.
 
     The 60 migrations of MLflow 3.17 take 2 s.
     """
@@ -217,10 +217,10 @@ _PLACES = (
 
 
 def _follow_move(file: Path) -> None:
-    """Corrects where artifacts are, after the folder of a project was moved.
+    """Corrects the paths of artifacts after the folder of a project was moved.
 
     MLflow stores absolute paths: after a move it would not find the artifacts of old runs, and
-    would make the old folder again for those of new ones. Only done where `mlruns` is gone from the
+    would recreate the old folder for those of new ones. Only done where `mlruns` is gone from the
     old place and lies here, or that place is gone too, so nothing that can be reached is touched.
     """
     with contextlib.closing(sqlite3.connect(file, timeout=20)) as database:

@@ -45,10 +45,10 @@ def reopen_run(
             in `MLFLOW_TRACKING_URI`.
         tags: set from the start.
         take_over: the run says it is RUNNING on another machine, and that machine is gone.
-        patience: seconds that the end of the run waits for the store at most.
+        patience: most seconds for which the end of the run waits for the store.
 
     Raises:
-        UserError: there is no run, its process is alive, or its store cannot be used.
+        UserError: there is no run, its process is running, or its store cannot be used.
     """
     folder = folder.absolute()
     facts: RunFacts | None = None

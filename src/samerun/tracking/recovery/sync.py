@@ -35,7 +35,7 @@ class Synced:
     Args:
         folder: the folder.
         facts: which run it is of.
-        delivered: how many entries of each kind the store took.
+        delivered: how many entries of each kind were delivered.
         refused: what it refused for good, now.
         is_alive: a process works on the run: nothing was done.
         problem: why not everything could be delivered.
@@ -156,7 +156,7 @@ def _named(word: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
 def sync(folders: Iterable[Path]) -> Iterator[Synced]:
     """Delivers what waits in the folders of runs whose processes have ended.
 
-    A run that did not write down its end is KILLED. A store that is unavailable is asked once.
+    A run without a recorded end is KILLED. A store that is unavailable is asked once.
 
     Args:
         folders: folders of runs, named by the user or below the working folder.
