@@ -22,9 +22,10 @@ from samerun import config, search
 from samerun.config.composition import parse_sweep
 from samerun.config.overrides import parse_override
 from samerun.config.samplers import Sampler
-from samerun.config.schema import GROUPS, package_folder
+from samerun.config.schema import GROUPS
 from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
+from samerun.folders import package_folder
 from samerun.search.domains import Categorical, Dimension, Numeric, exact
 from samerun.search.grammar import FieldType, parse_domain
 

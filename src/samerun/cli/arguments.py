@@ -1,6 +1,5 @@
-"""Arguments: Hydra's flags, checked before Hydra reads them; and what commands share."""
+"""The arguments of `samerun train`: Hydra's flags, checked before Hydra reads them."""
 
-import argparse
 import itertools
 from collections.abc import Sequence
 from typing import NoReturn
@@ -112,16 +111,3 @@ def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> Non
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
             "start with defaults: [optuna, _self_]."
         )
-
-
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Adds `--trust`, what a recorded run may import and read here."""
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="module of your own that the recorded config may import; or data, if a run that this "
-        "machine did not record names files outside the working folder or was trained with other "
-        "data, whose texts and class names then go to the tracking store; may be repeated",
-    )

@@ -4,8 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from samerun.cli.arguments import add_trust
-from samerun.config.overrides import parse_overrides
+from samerun.cli.trust_argument import add_trust
 from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
@@ -100,6 +99,8 @@ def _without_store(changes: list[str]) -> list[str]:
                 f"samerun reproduce: received '{change}', expected an override such as "
                 "training.intra_op_threads=1."
             )
+    from samerun.config.overrides import parse_overrides
+
     given = parse_overrides(changes)
     for override in given:
         if override.key == "tracking.uri":

@@ -2,8 +2,7 @@
 
 import argparse
 
-from samerun.cli.arguments import add_trust
-from samerun.config.overrides import parse_overrides
+from samerun.cli.trust_argument import add_trust
 from samerun.errors import UserError
 
 
@@ -19,6 +18,9 @@ def resume_command(arguments: list[str]) -> int:
     if len(ids) != 1:
         received = " ".join(ids) or "none"
         raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
+
+    from samerun.config.overrides import parse_overrides
+
     given = parse_overrides(changes)
     uri = next((str(one.value) for one in given if one.key == "tracking.uri"), None)
     (run,) = tracking.find_runs(ids, uri=uri)

@@ -18,10 +18,11 @@ from yaml import YAMLError
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translate
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, package_folder, register
+from samerun.config.schema import GROUPS, register
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed
+from samerun.folders import package_folder
 from samerun.redaction import redact_mapping, redact_override
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")

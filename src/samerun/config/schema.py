@@ -3,7 +3,6 @@
 import functools
 import os
 from dataclasses import make_dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,6 +18,7 @@ from samerun.config.root import Config
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.folders import package_folder
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {
     "model": MODELS,
@@ -27,13 +27,6 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
     "schedule": SCHEDULES,
 }
 """The groups with several config classes, distinguished by `kind`."""
-
-
-def package_folder(name: str) -> Path:
-    """Returns the folder `conf` or `experiments` of the installed package or of the checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / name
-    return installed if installed.is_dir() else package.parents[1] / name
 
 
 def available_cores() -> int:
