@@ -265,7 +265,7 @@ DAMAGED_AT_ONCE = [
     pytest.param(lambda path: (path.parent / "deeper").mkdir(), "nothing but .jpg", id="nested"),
 ]
 DAMAGED_INSIDE = [
-    pytest.param(cut, "is a PNG file that is cut off", id="cut PNG"),
+    pytest.param(cut, "is a truncated PNG file", id="cut PNG"),
     pytest.param(flip, "checksum of its part", id="one flipped bit"),
     pytest.param(lambda p: p.write_bytes(jpeg(0)[:-9]), "JPEG file that is cut off", id="cut JPEG"),
     pytest.param(lambda p: p.write_bytes(jpeg(0)[:90]), "JPEG file that is cut off", id="short"),
@@ -348,13 +348,13 @@ WRONG = [
     pytest.param(lambda p: (p / "elk").mkdir(), "elk: holds no .jpg", id="empty class"),
     pytest.param(
         lambda p: [shutil.rmtree(p / name) for name in ("dog", "owl")],
-        r"1 sub-folders with pictures \(cat\)", id="one class",
+        r"1 subfolders with images \(cat\)", id="one class",
     ),
     pytest.param(
-        lambda p: [shutil.rmtree(p / name) for name in CLASSES], "holds 0 sub-folders", id="nothing"
+        lambda p: [shutil.rmtree(p / name) for name in CLASSES], "holds 0 subfolders", id="nothing"
     ),
     pytest.param(
-        lambda p: (p / "cat" / "001.png").rename(p / "001.png"), "outside the folders", id="loose"
+        lambda p: (p / "cat" / "001.png").rename(p / "001.png"), "outside the class folders", id="loose"
     ),
     pytest.param(
         lambda p: [path.unlink() for path in sorted((p / "cat").iterdir())[1:]],
@@ -362,7 +362,7 @@ WRONG = [
     ),
     pytest.param(
         lambda p: [(p / old).rename(p / new) for old, new in PARTS.items()],
-        "holds val beside train and test", id="a third part",
+        "holds val besides train and test", id="a third part",
     ),
     pytest.param(lambda p: link(p / "cat/x.png", p.parent / "o.png"), "outside", id="file link"),
     pytest.param(lambda p: link(p / "elk", p.parent), "links to .* outside", id="folder link"),
