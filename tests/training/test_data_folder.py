@@ -354,7 +354,8 @@ WRONG = [
         lambda p: [shutil.rmtree(p / name) for name in CLASSES], "holds 0 subfolders", id="nothing"
     ),
     pytest.param(
-        lambda p: (p / "cat" / "001.png").rename(p / "001.png"), "outside the class folders", id="loose"
+        lambda p: (p / "cat" / "001.png").rename(p / "001.png"),
+        "outside the class folders", id="loose",
     ),
     pytest.param(
         lambda p: [path.unlink() for path in sorted((p / "cat").iterdir())[1:]],
