@@ -60,7 +60,7 @@ def assert_sweep(words):
 
 
 def test_readme_has_the_present_table_of_options():
-    options = runpy.run_path(str(ROOT / "docs" / "options.py"))
+    options = runpy.run_path(str(ROOT / "tools" / "options.py"))
     assert options["updated"](README) == README, "run `make gallery`"
 
 
