@@ -150,7 +150,7 @@ def _opened(file: Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
         RuntimeError,  # it needs a password
     ) as error:
         said = str(error).strip().rstrip(".") or type(error).__name__
-        raise ValueError(f"it is no whole .npz file: {said}") from error
+        raise ValueError(f"it is not a complete .npz file: {said}") from error
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -161,7 +161,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise ValueError(f"it holds two arrays named {name[:100]!r}")
         # Python unpacks the other kinds in one piece, however large, before it looks at a limit.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"its array {name[:100]!r} is not packed as NumPy packs arrays")
+            raise ValueError(f"its array {name[:100]!r} uses a compression that NumPy does not")
         found[name] = info
     return found
 
@@ -217,7 +217,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: Header) -> A
             flat.reshape(header.shape[::-1]).T if header.is_fortran else flat.reshape(header.shape)
         )
     except (ValueError, TypeError, OverflowError) as error:  # too many axes, for example
-        raise ValueError(f"its array {name!r} cannot be made: {error}") from error
+        raise ValueError(f"its array {name!r} cannot be created: {error}") from error
     with archive.open(info) as member:
         member.read(header.start)
         _fill(flat.view(np.uint8).data if flat.nbytes else memoryview(b""), member, name)
@@ -234,7 +234,7 @@ def _fill(target: memoryview, member: IO[bytes], name: str) -> None:
         target[place : place + len(part)] = part
         place += len(part)
     if member.read(1):  # at the end the checksum is compared too
-        raise ValueError(f"its array {name!r} has more bytes than it says")
+        raise ValueError(f"its array {name!r} has more bytes than it declares")
 
 
 def size_of(file: IO[bytes]) -> int:

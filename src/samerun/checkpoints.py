@@ -1,4 +1,4 @@
-"""The whole state of a run in one file: written whole or not at all, checked before it is used.
+"""The complete state of a run in one file: written atomically, verified before it is used.
 
 Pickles are neither written nor read. A file is an `.npz` with one line after it, the SHA-256 of all
 that stands before; NumPy reads it as any other `.npz`.
@@ -26,12 +26,12 @@ Array = NDArray[Any]
 
 LAST, PREVIOUS, BEST = "last.npz", "previous.npz", "best.npz"
 UPLOADED = ("a.npz", "b.npz")
-"""Names in the tracking store, in turns: an upload that breaks off leaves the other one whole."""
+"""Names in the tracking store, used in turns: an interrupted upload leaves the other one intact."""
 START = "start.npz"
-"""What a forked run began with."""
+"""The state that a forked run was started from."""
 
 MOST_BYTES = 50_000_000_000
-"""What a checkpoint from a tracking store may have; the weights and the optimizer of 4 billion
+"""Maximum size of a checkpoint from a tracking store; the weights and the optimizer of 4 billion
 parameters do. A larger one is resumed from the run's own folder."""
 
 _VERSION = 1
@@ -63,8 +63,8 @@ class State:
 def write(folder: Path, state: State, *, is_best: bool) -> Path:
     """Writes the state as `last.npz`; the last one before becomes `previous.npz`.
 
-    At every moment there is a whole file under one of these names, whenever the process is killed:
-    the new one only gets its name when all of it is on the disk.
+    Whenever the process is killed, a complete file exists under one of these names: the new one
+    gets its name only when all of it is on the disk.
 
     Args:
         folder: of the checkpoints; made if missing.
@@ -83,13 +83,13 @@ def write(folder: Path, state: State, *, is_best: bool) -> Path:
     except OSError as error:
         raise UserError(
             f"checkpoint: {folder / LAST} cannot be written ({error.strerror}): make room for it, "
-            "or set checkpoint.every_epochs=null for a run that cannot go on after an interruption."
+            "or set checkpoint.every_epochs=null for a run that cannot be resumed."
         ) from error
     return folder / LAST
 
 
 def write_start(folder: Path, state: State) -> Path:
-    """Writes down what a forked run begins with; returns the file.
+    """Writes the state that a forked run starts from; returns the file.
 
     Args:
         folder: of the checkpoints; made if missing.
@@ -169,12 +169,12 @@ def for_upload(folder: Path, number: int) -> Path:
 
 
 def latest(folder: Path) -> State | None:
-    """Returns the newest state in a folder that is whole; `None` if there is none.
+    """Returns the newest intact state in a folder; `None` if there is none.
 
     A torn or changed file is named in a warning, and the one before it is used.
 
     Args:
-        folder: of the checkpoints, or where those of the store were fetched to.
+        folder: of the checkpoints, or where those of the store were downloaded to.
     """
     found = [state for name in (LAST, PREVIOUS, *UPLOADED) if (state := _read(folder / name))]
     if not found and (best := _read(folder / BEST)):

@@ -42,7 +42,7 @@ def spreadsheet_cell(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Returns a text that Markdown shows as it is: no HTML, link, picture, table or heading.
+    """Returns a text that Markdown shows literally: no HTML, link, image, table or heading.
 
     Args:
         text: any text; line breaks and control characters become blanks.

@@ -1,4 +1,4 @@
-"""The experiments and search spaces that come with the project, as their headers describe them."""
+"""The experiments and search spaces of the project, and their gallery."""
 
 import re
 from collections.abc import Sequence
@@ -11,17 +11,16 @@ from samerun.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One file of `experiments/experiment/`, by the comments at its top.
+    """One file of `experiments/experiment/`, as its header describes it.
 
     Args:
         name: what `experiment=` takes.
         what: one line about it.
-        source: where the idea is from.
-        measured: metric, value and seconds as they came out here, or empty where the data has to be
-            downloaded.
-        published: the number that somebody else published, and who; empty if there is none.
-        twin: the experiment on embedded data that shows the same, or empty.
-        runs: names of other experiments that it stands for, between blanks, or empty.
+        source: origin of the idea.
+        measured: metric, value and seconds measured here; empty if the data has to be downloaded.
+        published: a published number and its source; empty if there is none.
+        twin: the experiment on embedded data that shows the same; may be empty.
+        runs: space-separated names of other experiments that it runs; may be empty.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Experiment:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it runs without a download."""
+        """Whether it needs no download."""
         return bool(self.measured)
 
     @property
@@ -43,7 +42,7 @@ class Experiment:
         return f"samerun train experiment={self.name}"
 
     def score(self) -> tuple[str, float]:
-        """Returns the metric's logged name and the value that was measured.
+        """Returns the logged name of the metric and the measured value.
 
         Raises:
             UserError: the header's line is not of the form `test/accuracy 0.98, 14 s`.
@@ -59,13 +58,12 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """One file of `experiments/sweep/`, by the comments at its top.
+    """One file of `experiments/sweep/`, as its header describes it.
 
     Args:
         name: what `sweep=` takes.
         what: one line about it.
-        measured: what its command found here, of how many trials, and the seconds of all of it; or
-            empty.
+        measured: best value, number of trials and seconds measured here; may be empty.
     """
 
     name: str
@@ -74,25 +72,25 @@ class SearchSpace:
 
     @property
     def command(self) -> str:
-        """The command that searches it."""
+        """The command that runs it."""
         return f"samerun train -m experiment=digits_cnn sweep={self.name}"
 
 
 _FIELDS = ("what", "source", "measured", "published", "twin", "runs")
 
 
-def expand(words: Sequence[str]) -> list[str]:
-    """Puts the experiments that one stands for in its place: a multirun of them.
+def expand(arguments: Sequence[str]) -> list[str]:
+    """Replaces an experiment that runs several others by a multirun of them.
 
     Args:
-        words: of the command line.
+        arguments: of the command line.
     """
-    given = [word for word in words if word.startswith("experiment=")]
+    given = [word for word in arguments if word.startswith("experiment=")]
     several = {f"experiment={entry.name}": entry.runs for entry in load_experiments() if entry.runs}
     if len(given) != 1 or given[0] not in several:
-        return list(words)
+        return list(arguments)
     runs = ",".join(several[given[0]].split())
-    rest = [word for word in words if word not in (given[0], "-m", "--multirun")]
+    rest = [word for word in arguments if word not in (given[0], "-m", "--multirun")]
     return ["-m", f"experiment={runs}", *rest]
 
 
@@ -112,7 +110,7 @@ def load_search_spaces() -> list[SearchSpace]:
     ]
 
 
-def _header(path: Path, *wanted: str) -> dict[str, str]:
+def _header(path: Path, *required: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     last = ""
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -124,9 +122,9 @@ def _header(path: Path, *wanted: str) -> dict[str, str]:
             fields[last] += " " + line[1:].strip()
         elif not line.startswith("#"):
             break
-    missing = set(wanted) - set(fields)
+    missing = set(required) - set(fields)
     if missing:
-        raise UserError(f"{path}: its header does not say {' and '.join(sorted(missing))}.")
+        raise UserError(f"{path}: its header lacks {' and '.join(sorted(missing))}.")
     return fields
 
 
@@ -152,7 +150,7 @@ to write your own.
 
 
 def as_markdown(entries: Sequence[Experiment], spaces: Sequence[SearchSpace]) -> str:
-    """Returns the gallery's page."""
+    """Returns the gallery as a Markdown page."""
     lines = [
         _INTRODUCTION,
         "| experiment | what | measured | published | twin |",

@@ -1,4 +1,4 @@
-"""git, started so that it runs no program which a clone's configuration or its hooks name."""
+"""Runs git without any program that a clone's configuration or hooks name."""
 
 import subprocess
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a run is, in one hash: its meaning, its code and its data; names and paths do not count."""
+"""The identity of a run as one hash over its meaning, code and data; names do not count."""
 
 from collections.abc import Mapping
 from pathlib import Path

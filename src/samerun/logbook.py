@@ -1,4 +1,4 @@
-"""What a run writes down about itself: parameters, data, model, results, and a page in words."""
+"""What a run records about itself: parameters, data, model, results and its description."""
 
 import csv
 import io
@@ -76,12 +76,12 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
 def write_results(
     run: Run, cfg: Config, dataset: Data, report: Report, result: Result, seconds: float
 ) -> None:
-    """Writes final metrics, tables, plots, TensorBoard's extras, the model and the page in words.
+    """Writes final metrics, tables, plots, TensorBoard's extras, the model and the description.
 
     Args:
         run: where to write.
         cfg: the config.
-        dataset: the data, for pictures of mistakes.
+        dataset: the data, for figures of mistakes.
         report: evaluation of the final weights.
         result: what the run came to.
         seconds: how long the run has taken so far.
@@ -98,14 +98,14 @@ def write_results(
     mistakes = mistakes_markdown(report, _texts(dataset, split, report))
     if mistakes:
         run.log_text(mistakes, "evaluation/mistakes.md")
-    pictures = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
+    images = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
     if dataset.spec.task is Task.language_model:
         run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:
         folder = run.folder / "tensorboard"
         tensorboard.write_hparams(folder, flatten(cfg), result.metrics)
-        for path in pictures:
-            tensorboard.write_picture(folder, f"evaluation/{path.stem}", path)
+        for path in images:
+            tensorboard.write_image(folder, f"evaluation/{path.stem}", path)
         run.log_folder(folder, "tensorboard")
     if cfg.tracking.log_model:
         examples = dataset.examples("train", range(2))

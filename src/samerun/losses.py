@@ -10,7 +10,7 @@ from samerun.config.check import loss_of, metrics_of
 from samerun.config.training import Loss, Metric
 
 PADDING = 0
-"""The token that fills up short texts; as a target it counts nowhere."""
+"""The token that pads short texts; as a target it is ignored."""
 
 
 @keras.saving.register_keras_serializable(package="samerun")
@@ -83,7 +83,7 @@ LOSS_BUILDERS: dict[Loss, Callable[[Config, DataSpec], keras.losses.Loss]] = {
     Loss.huber: lambda cfg, spec: keras.losses.Huber(),
     Loss.log_cosh: lambda cfg, spec: keras.losses.LogCosh(),
 }
-"""How each loss is built. Numbers that no config names are Keras's: focal losses have gamma 2 (and
+"""How each loss is built. Values without a config key are Keras's: focal losses have gamma 2 (and
 alpha 0.25 with several classes; Lin et al., 2017), Huber's delta is 1."""
 
 

@@ -1,4 +1,4 @@
-"""What a run logs before anything heavy is imported: its config, and where it comes from.
+"""What a run records before anything heavy is imported: its config and its origin.
 
 That is enough to resume it, so it is on the disk before there is a run.
 """
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe_origin(run: Run, composition: Composition, provenance: Provenance) -> None:
-    """Writes the config and where the run comes from, before anything heavy begins.
+    """Writes the config and the origin of the run, before anything heavy starts.
 
     Args:
         run: where to write.

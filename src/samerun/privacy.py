@@ -1,4 +1,4 @@
-"""Files of a run are private to whoever trained it, unless a folder is shared on purpose."""
+"""Files of a run are private to the user who trained it, unless a folder is shared on purpose."""
 
 import os
 import stat

@@ -24,7 +24,7 @@ HIDDEN = "***"
 """What is written in place of a secret."""
 
 _SHORTEST_KNOWN = 8
-# Shorter values, and values of letters only, are ordinary words too often to be replaced in texts.
+# Shorter values, and purely alphabetic ones, are too often ordinary words to be replaced in texts.
 
 _PARTS: tuple[str, ...] = (
     "secret",
@@ -342,7 +342,7 @@ _PASSWORD_OF_0_1 = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]+)@")
 
 
 def is_redacted_form(stored: str, address: str) -> bool:
-    """Whether an address as it was written down is that of a whole one.
+    """Whether a redacted address is that of a complete one.
 
     Args:
         stored: what was written down, by this version or by 0.1.0, which knew fewer secrets.

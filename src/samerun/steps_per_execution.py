@@ -51,7 +51,7 @@ def choose(
         training: epochs and `steps_per_execution`.
         dataset: the training data.
         steps_per_epoch: its length, in steps.
-        compiled: makes a throwaway model for so many steps for one execution.
+        compiled: builds a throwaway model with this many steps per execution.
     """
     if training.steps_per_execution != "auto":
         return int(training.steps_per_execution)

@@ -1,4 +1,4 @@
-"""TensorBoard event files that Keras's own callback does not write: HParams and pictures.
+"""TensorBoard event files that Keras's own callback does not write: HParams and images.
 
 Written with TensorBoard's own protocol buffers, so that nothing here needs a TensorFlow session.
 """
@@ -19,7 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 _TEXT = api_pb2.DATA_TYPE_STRING
 _STATUS = {
     "COMPLETE": api_pb2.STATUS_SUCCESS,
-    "PRUNED": api_pb2.STATUS_SUCCESS,  # TensorBoard has no word for it
+    "PRUNED": api_pb2.STATUS_SUCCESS,  # TensorBoard has no status for it
     "FAIL": api_pb2.STATUS_FAILURE,
 }
 
@@ -135,7 +135,7 @@ def _write_all(folder: Path, events: Sequence[Any]) -> None:
             writer.write(event.SerializeToString())
 
 
-def write_picture(folder: Path, tag: str, png: Path) -> None:
+def write_image(folder: Path, tag: str, png: Path) -> None:
     """Writes a PNG file for TensorBoard's images tab."""
     content = png.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # from the PNG's IHDR chunk

@@ -20,7 +20,7 @@ from samerun.redaction import TOKENS, is_secret_key
 _LARGEST_FILE = 1_000_000
 _MOST_BYTES = 10_000_000
 _MOST_NEW_FILES = 500
-# More than this is data, or an environment that git was not told to ignore.
+# More than this is data, or an environment that git does not ignore.
 
 _LONGEST_LINE = 20_000
 _MOST_NAMES = 20
@@ -269,10 +269,10 @@ def _by_folder(left_out: dict[str, str], recorded: list[str]) -> dict[str, str]:
 
 
 def sentence(left_out: Mapping[str, str]) -> str:
-    """Returns one line that says which sources are missing in the recorded changes, and why.
+    """Returns one line about sources that are missing in the recorded changes, and why.
 
     Args:
-        left_out: files and why they are left out; of data files nothing is said.
+        left_out: files and why they are left out; data files are not mentioned.
 
     Returns:
         The line; empty if nothing is missing.
@@ -287,4 +287,4 @@ def sentence(left_out: Mapping[str, str]) -> str:
     first = sorted(left_out.items(), key=lambda item: ("secret" not in item[1], item[0]))
     named = [f"{name} ({reason})" for name, reason in first[:5]]
     more = f" and {len(first) - 5} more" if len(first) > 5 else ""
-    return f"Left out of the recorded changes: {', '.join(named)}{more}"
+    return f"Not in the recorded changes: {', '.join(named)}{more}"

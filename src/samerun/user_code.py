@@ -1,8 +1,7 @@
-"""A user's own functions: imported by the name that a config gives them, and traced to their files.
+"""Imports the user's own functions, and finds the files that they consist of.
 
-Code never runs because data, a stored run or a file asks for it: a function is imported only
-because a config names it. Whoever takes a config from somebody else takes the name with it, and has
-to trust it as they would trust a script.
+Data, stored runs and files never cause code to run: a function is only imported because a config
+names it. A config from elsewhere has to be trusted like a script.
 """
 
 import ast
@@ -23,15 +22,15 @@ from samerun.errors import UserError
 
 _CUSTOM = (CustomModel, CustomDataset)
 
-_MOST_FILES = 500  # more than that is no experiment's own code, but an installed library's
+_MOST_FILES = 500  # more files are not an experiment's own code, but a library
 
 
 @contextmanager
 def working_folder_first() -> Iterator[None]:
-    """Lets Python look for modules in the working folder first, as it does for a script."""
+    """Makes Python search the working directory first for modules, as it does for a script."""
     folder = os.getcwd()
     sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # the module may be younger than the last look at its folder
+    importlib.invalidate_caches()  # the module may be newer than the cached content of its folder
     try:
         yield
     finally:
@@ -39,23 +38,23 @@ def working_folder_first() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def cause(error: BaseException) -> str:
-    """Says in one line what was raised, and where."""
+def describe_cause(error: BaseException) -> str:
+    """Returns what was raised, and where, in one line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    said = " ".join(str(error).split()).rstrip(".")
+    message = " ".join(str(error).split()).rstrip(".")
     where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-    return f"{type(error).__name__}{': ' if said else ''}{said} ({where})"
+    return f"{type(error).__name__}{': ' if message else ''}{message} ({where})"
 
 
-def function(key: str, target: str) -> Callable[..., Any]:
-    """Imports the function that a config names.
+def import_function(key: str, target: str) -> Callable[..., Any]:
+    """Imports a function by the name given in a config.
 
     Args:
         key: the config's key, for messages.
         target: `package.module:function`.
 
     Raises:
-        UserError: not of that form, no such module or function, or importing it fails.
+        UserError: the name is not valid, there is no such function, or importing it fails.
     """
     module_name, colon, name = target.partition(":")
     dotted = [*module_name.split("."), *name.split(".")]
@@ -68,12 +67,12 @@ def function(key: str, target: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise UserError(
-                f"{key}: {target}: there is no module {error.name}: it was looked for in "
-                f"{os.getcwd()} and among the installed packages."
+                f"{key}: {target}: there is no module {error.name} in "
+                f"{os.getcwd()} or in the installed packages."
             ) from error
-        raise UserError(f"{key}: {target}: importing it raised {cause(error)}.") from error
+        raise UserError(f"{key}: {target}: importing it raised {describe_cause(error)}.") from error
     except (Exception, SystemExit) as error:
-        raise UserError(f"{key}: {target}: importing it raised {cause(error)}.") from error
+        raise UserError(f"{key}: {target}: importing it raised {describe_cause(error)}.") from error
     for part in name.split("."):
         if not hasattr(found, part):
             file = getattr(found, "__file__", None) or "built in"
@@ -81,28 +80,28 @@ def function(key: str, target: str) -> Callable[..., Any]:
         found = getattr(found, part)
     if not callable(found):
         kind = type(found).__name__
-        raise UserError(f"{key}: {target}: is of type {kind}, expected a function.")
+        raise UserError(f"{key}: {target}: received {kind}, expected a function.")
     return found  # type: ignore[no-any-return]
 
 
 def targets(cfg: Config) -> dict[str, str]:
-    """Returns the functions that a config names, such as `my_code:build`, by their keys."""
+    """Returns the names of the user's own functions, such as `my_code:build`, by config key."""
     parts = (("model.target", cfg.model), ("dataset.target", cfg.dataset))
     return {key: part.target for key, part in parts if isinstance(part, _CUSTOM)}
 
 
 def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path]:
-    """Returns the files behind functions: their modules, and what these import of the user's own.
+    """Returns the source files of functions: their modules and their own imports.
 
-    Best effort, by reading `import` statements: a module that is imported by a name that is made
-    while the program runs is not found. Installed packages are left out: their versions are known.
+    Best effort, from `import` statements: dynamic imports are not found. Installed packages are
+    left out, since their versions are recorded.
 
     Args:
         names: such as `my_code:build`.
-        folder: where modules are looked for first; the working folder by default.
+        folder: where modules are searched first; by default the working directory.
 
     Returns:
-        The files, by their path below the folder or below the place where Python finds them.
+        The files, by their path relative to the folder or to the entry of `sys.path`.
     """
     found: dict[str, Path] = {}
     for _, root, file in _modules(names, folder or Path.cwd()):
@@ -111,11 +110,11 @@ def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path
 
 
 def imports_of(names: Sequence[str], folder: Path | None = None) -> set[str]:
-    """Returns the top-level modules that a user's own code imports, without Python's own.
+    """Returns the top-level modules that the user's own code imports, without the standard library.
 
     Args:
         names: such as `my_code:build`.
-        folder: where modules are looked for first; the working folder by default.
+        folder: where modules are searched first; by default the working directory.
     """
     tops: set[str] = set()
     for _, _, file in _modules(names, folder or Path.cwd()):
@@ -124,7 +123,7 @@ def imports_of(names: Sequence[str], folder: Path | None = None) -> set[str]:
 
 
 def _modules(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yields name, root and file of each module, the named ones first."""
+    """Yields name, root folder and file of each module, the given ones first."""
     waiting = [name.partition(":")[0] for name in names]
     seen: set[str] = set()
     while waiting and len(seen) < _MOST_FILES:
@@ -141,7 +140,7 @@ def _modules(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Pa
 
 
 def _locate(name: str, folder: Path) -> tuple[Path, Path] | None:
-    """Finds a module's root and source file as Python would, but imports no package for it."""
+    """Finds a module's root folder and source file as Python would, without importing packages."""
     top, *rest = name.split(".")
     spec = importlib.machinery.PathFinder.find_spec(top, [str(folder), *sys.path])
     if spec is None or top in sys.stdlib_module_names:
@@ -167,7 +166,7 @@ def _is_installed(root: Path) -> bool:
 
 
 def _imported(file: Path, package: str) -> Iterator[str]:
-    """The names that a file imports; a name out of a module may be a module itself."""
+    """Yields the names that a file imports; a name in a module may be a module itself."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):

@@ -26,7 +26,7 @@ from samerun import config, data
 from samerun.checkpoints import read
 from samerun.cli.arguments import check_flags, parted
 from samerun.config.overrides import combinations
-from samerun.config.stored import changed
+from samerun.config.stored import apply_overrides
 from samerun.data.image_files import PNG, damage
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
@@ -95,7 +95,7 @@ def overrides(rng: random.Random, folder: Path, stored: str) -> None:
     """Reads a command line as `samerun train` and `samerun resume` do before they train."""
     words = [word(rng) for _ in range(rng.randint(1, 2))]
     if rng.random() < 0.3:
-        changed(stored, words)
+        apply_overrides(stored, words)
         return
     flags, plain = parted(words + (["-m"] if rng.random() < 0.3 else []))
     given = check_overrides(plain)

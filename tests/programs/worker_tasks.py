@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from samerun.user_code import function, working_folder_first
+from samerun.user_code import import_function, working_folder_first
 
 
 def after(seconds, value):
@@ -45,4 +45,4 @@ def write_until_stopped(path):
 
 def own(target):
     with working_folder_first():
-        return function("target", target)(), os.getcwd()
+        return import_function("target", target)(), os.getcwd()

@@ -27,7 +27,7 @@ def answer(*words, cwd, **environment):
     [
         pytest.param(["train", "model=cn"], "Did you mean 'cnn'?", id="option"),
         pytest.param(["train", "model.dropot=1"], "Did you mean 'model.dropout'?", id="key"),
-        pytest.param(["train", "training.epochs=x"], "a whole number", id="type"),
+        pytest.param(["train", "training.epochs=x"], "an integer", id="type"),
         pytest.param(["train", "model.dropout=1.5"], "below 1", id="range"),
         pytest.param(["train", "dataset.batch_size=9999"], "at most the 1294", id="batch-size"),
         pytest.param(

@@ -61,7 +61,7 @@ def test_a_killed_run_is_delivered_and_ends_killed(client, project, capsys):
     told = capsys.readouterr().out
     assert "train/loss at step 1 is missing" in told
     assert "notes.txt is missing" in told
-    assert "the run's end was not written down" in told
+    assert "the end of the run was not recorded" in told
     assert values(client, run_id, "train/loss") == [(0, 1.0)], "--check delivers nothing"
     assert main(["sync", run_id[:8]]) == 0
     assert "1 artifact, 1 end, 1 point" in capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_a_whole_run_is_equal_in_folder_and_store(client, project, capsys):
     [
         ("delete from metrics where step = 2", "train/loss at step 2 is missing"),
         ("update metrics set value = 2 where step = 4", "train/loss at step 4 is missing"),
-        ("update metrics set timestamp = 1 where step = 4", "at step 4 has another value too"),
+        ("update metrics set timestamp = 1 where step = 4", "at step 4 has a second value"),
         ("update metrics set is_nan = 0", "train/loss at step 1 is missing"),
         ("delete from params where key = 'long'", "params: long is missing"),
         ("update tags set value = 'you' where key = 'owner'", "tags: owner differs"),
@@ -165,7 +165,7 @@ def test_runs_below_any_folder_are_delivered_wherever_the_command_is_typed(proje
         (["abc"], "'abc' names no run in outputs/ and multirun/ of this folder"),
         (["--all", "none"], "received 'none', expected a folder"),
         (["--all", "outputs", "abc"], "expected one of the two"),
-        (["empty"], "holds no run"),
+        (["empty"], "run.json"),
         (["abc", "--all"], "expected one of the two"),
     ],
 )

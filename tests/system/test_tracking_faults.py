@@ -96,7 +96,7 @@ def test_bad_answers_at_the_start_do_not_keep_a_run_from_training(proxy, direct,
     assert stored.info.status == "FINISHED"
     assert points(direct, stored.info.run_id) == [(0, 1.0)]
     assert len([m for m in caplog.messages if m.startswith("Tracking store unavailable")]) == 1
-    assert caplog.messages[-1] == "The tracking store has everything again."
+    assert "available again" in caplog.messages[-1]
 
 
 def test_a_run_that_begins_without_a_server_is_created_later_with_its_start_time(

@@ -52,7 +52,7 @@ def write_rows(path, header, rows):
         csv.writer(file).writerows([header, *rows])
 
 
-def write_pictures(folder):
+def write_images(folder):
     from PIL import Image
 
     for number, name in enumerate(("cats", "dogs", "fish") * 14):
@@ -76,7 +76,7 @@ def files(tmp_path_factory):
     """A folder with a few files of each of a user's own kinds."""
     folder = tmp_path_factory.mktemp("own")
     random = np.random.default_rng(0)
-    write_pictures(folder / "pictures")
+    write_images(folder / "pictures")
     write_texts(folder)
     towns = ("Aachen", "Bonn", "Celle")
     table = [[f"{random.normal():.3f}", i % 4, towns[i % 3], f"{i / 7:.2f}"] for i in range(40)]

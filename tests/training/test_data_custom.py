@@ -152,10 +152,10 @@ def test_a_function_that_cannot_be_had_is_refused(write, tmp_path):
     name = write(GOOD + "table = 3\n")
     refused("load", "received 'load', expected package.module:function")
     refused("'my-data:load'", "received 'my-data:load', expected package.module:function")
-    refused("not_there:load", f"no module not_there: it was looked for in {tmp_path}")
+    refused("not_there:load", f"no module not_there in {tmp_path}")
     refused(f"{name}.inner:load", rf"no module {name}\.inner")
     refused(f"{name}:lod", rf"{name}\.py\) has no lod")
-    refused(f"{name}:table", "is of type int, expected a function")
+    refused(f"{name}:table", "received int, expected a function")
     refused(f"{name}:load", "raised TypeError: .*no_such", "+dataset.params.no_such=1")
 
 

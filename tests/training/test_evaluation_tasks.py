@@ -256,7 +256,7 @@ def test_numbers_are_measured_in_their_units():
 
 
 def test_too_many_numbers_are_refused_before_units_are_asked_for():
-    with pytest.raises(UserError, match="gives 2 numbers an example, expected 1"):
+    with pytest.raises(UserError, match="returns 2 numbers per example, expected 1"):
         evaluation.evaluate(
             Fixed(np.zeros((3, 2))),
             [(np.zeros(3), np.zeros((3, 1)))],
@@ -368,7 +368,7 @@ def test_mistakes_are_a_table_with_what_the_texts_say():
     texts = ["So *good*:\n a | `b` <br />", "word " * 100]
     lines = evaluation.mistakes_markdown(report, texts).splitlines()
     assert lines[:2] == [
-        "| text | example | true | said | confidence |",
+        "| text | example | true | predicted | confidence |",
         "|---|---:|---:|---:|---:|",
     ]
     assert lines[2] == r"| So \*good\*: a \| \`b\` &lt;br /> | 0 | good | bad\|sad | 0.90 |"
@@ -386,7 +386,7 @@ def test_misses_and_hard_texts_are_tables_too():
     logits, targets = texts()
     hard = report_language_model(Echo(), batches(logits, targets), 2)
     lines = evaluation.mistakes_markdown(hard, ["one", "two"]).splitlines()
-    assert lines[0] == "| text | example | tokens | log loss a token |"
+    assert lines[0] == "| text | example | tokens | log loss per token |"
     assert lines[2].startswith(f"| one | {hard.worst[0].index} | ")
 
 

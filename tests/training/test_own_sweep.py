@@ -9,7 +9,7 @@ HEAD = "defaults: [optuna, _self_]\n"
 SPACE = HEAD + "params: {model.dropout: 'interval(0,0.5)'}\n"
 
 BAD = {
-    "a tab": (f"{HEAD}params:\n\tseed: 1,2\n", "mine.yaml, line 3, column 1: received no valid"),
+    "a tab": (f"{HEAD}params:\n\tseed: 1,2\n", "mine.yaml, line 3, column 1: invalid YAML"),
     "a key twice": (f"{SPACE}n_trials: 3\nn_trials: 4\n", "line 4, column 1"),
     "an open bracket": (f"{HEAD}params: {{seed: 1\n", "line 3, column 1"),
     "an unknown key": (

@@ -108,7 +108,7 @@ def test_the_least_expected_texts_of_a_language_model_are_shown():
     said = words(plots.text_mistakes(report, ["one", "two", "three"]))
     assert "the 3 least expected of 30 texts" in said
     hard = report.worst[0]
-    assert f"example {hard.index}: log loss {hard.log_loss:.2f} a token (12 tokens)" in said
+    assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in said
     assert said.index("one") < said.index("two") < said.index("three")
 
 
@@ -142,7 +142,7 @@ def test_token_losses_are_drawn_over_the_position_in_bits(tmp_path):
     assert outline.get_data().values.sum() == 30
     assert (left.get_xlabel(), left.get_ylabel()) == (
         "position in the text (tokens)",
-        "bits a token",
+        "bits per token",
     )
     assert "unigram baseline" in words(figure)
     assert drawn(figure, tmp_path)
@@ -337,7 +337,7 @@ def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_p
 
 def test_a_text_without_letters_for_it_says_so(no_other_fonts):
     said = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
-    assert "(letters that no font of this machine has)" in said
+    assert "(no font on this machine has these characters)" in said
     assert "half □" in said
 
 

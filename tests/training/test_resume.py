@@ -14,7 +14,7 @@ import pytest
 from samerun import config, data, identity, tracking
 from samerun.checkpoints import State
 from samerun.cli import main
-from samerun.config.stored import changed, differing_keys
+from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import Terminated, UserError
 from samerun.launch import train
 from samerun.replay import resume
@@ -267,10 +267,10 @@ def test_a_run_that_is_alive_is_refused(client, tmp_path):
     cfg = config.compose(SMALL).config
     with tracking.open_run(cfg, tmp_path / "1") as run:
         alive = by_id(run.id)
-        with pytest.raises(UserError, match="is alive"):
+        with pytest.raises(UserError, match="wait until it ends"):
             resume.plan_resume(alive)
         with (
-            pytest.raises(UserError, match="is alive"),
+            pytest.raises(UserError, match="wait until it ends"),
             tracking.reopen_run(tmp_path / "2", run_id=run.id),
         ):
             pytest.fail("it was opened a second time")
@@ -469,8 +469,10 @@ def server(tmp_path):
 
 def test_a_stored_config_is_read_exactly_and_changed_by_the_same_words():
     composition = config.compose([*SMALL, "dataset/augmentation=none", "seed=3"])
-    assert changed(composition.resolved).config == composition.config
-    other = changed(composition.resolved, ["schedule=exponential", "training.epochs=7"]).config
+    assert apply_overrides(composition.resolved).config == composition.config
+    other = apply_overrides(
+        composition.resolved, ["schedule=exponential", "training.epochs=7"]
+    ).config
     assert other.schedule.kind == "exponential"
     assert "training.epochs" in differing_keys(composition.config, other)
     for word, said in [
@@ -480,4 +482,4 @@ def test_a_stored_config_is_read_exactly_and_changed_by_the_same_words():
         ("trial.storage=x", "single keys"),
     ]:
         with pytest.raises(UserError, match=said):
-            changed(composition.resolved, [word])
+            apply_overrides(composition.resolved, [word])

@@ -269,9 +269,7 @@ def test_a_run_with_retries_is_reproduced_exactly(client, capsys):
     huge = ["optimizer=sgd", "optimizer.learning_rate=1e20", "training.max_retries=20"]
     words = [*SMALL, *NAN, *huge, "training.retry_learning_rate_factor=1e-4", *STORED]
     result = package.train([*words, "tracking.log_every_steps=1"])
-    assert (
-        "is restored, and the learning rate lowered from 1e+20 to 1e+16" in capsys.readouterr().out
-    )
+    assert "learning rate lowered from 1e+20 to 1e+16" in capsys.readouterr().out
     first = latest()
     assert first.status == "FINISHED"
     assert int(first.tags["samerun.retries"]) > 1

@@ -407,9 +407,9 @@ def test_threads_of_a_trial_are_its_share_of_the_cores_unless_they_are_chosen(
 
 
 BAD = {
-    "no space": ([], (), "sweep: received nothing to vary"),
+    "no space": ([], (), "sweep: received no search space"),
     "unknown key": ([], ("model.dropuot=interval(0,1)",), "dropuot"),
-    "turned around": ([], ("model.dropout=interval(0.6,0)",), "smaller end first"),
+    "turned around": ([], ("model.dropout=interval(0.6,0)",), "interval(0,0.6)"),
     "log from 0": ([], ("model.l2=tag(log,interval(0,1))",), "above 0"),
     "a range end that the model refuses": ([], ("model.dropout=interval(0,1.5)",), "dropout"),
     "grid without steps": (["sweep.sampler=grid"], SPACE, "grid"),

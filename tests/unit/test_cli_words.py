@@ -12,7 +12,7 @@ SWEEP = ("-m", "sweep=optuna")
 BAD = {
     "a setting without a sweep": (
         ["-m", "sweep.n_trials=4", "seed=1,2"],
-        "sweep.n_trials: there is no sweep: give sweep=optuna with it",
+        "sweep.n_trials: there is no sweep: add sweep=optuna",
     ),
     "the same with a plus": (["-m", "+sweep.n_trials=4", "seed=1,2"], "there is no sweep"),
     "the same with an experiment": (
@@ -22,7 +22,7 @@ BAD = {
     "the same without -m": (["sweep.n_trials=4"], "there is no sweep"),
     "a space as a mapping": (
         [*SWEEP, "sweep.params={model.dropout: '0.1,0.2'}"],
-        "expected model.dropout=… itself, or +sweep.params={model.dropout: …}.",
+        "expected model.dropout=… or +sweep.params={model.dropout: …}.",
     ),
     "no sweep by name": (["-m", "sweep=null", "seed=1,2"], "sweep: received null"),
     "a trial": (["trial.study=x"], "trial.study: only a sweep says"),

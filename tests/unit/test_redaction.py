@@ -67,7 +67,7 @@ def test_an_address_is_hidden_in_a_sentence_as_well(text):
         "http://h:5000/#/experiments/1/runs/2",
         "http://127.0.0.1:5000 does not answer; ask bob@example.org",
         "https://files.example.org:443/data@v2.csv",
-        "The store needs its password: set MLFLOW_TRACKING_URI to its whole address.",
+        "The store needs its password: set MLFLOW_TRACKING_URI to the complete address.",
         "sqlite:////tmp/mlflow.db",
         "model.max_tokens=12 dataset.token_pattern=[a-z]+ evaluation.sample_tokens=5",
         "num_tokens: 12\npad_token: <pad>\ntokens: 3",

@@ -33,10 +33,10 @@ BOMBS = {
         ),
         "aliases that stand for more than 10000",
     ),
-    "in itself": (START + "a: &a [*a]\n", "an alias of what it is in itself"),
-    "deep list": (START + "a: " + "[" * 5000 + "]" * 5000, "more than 50 levels"),
+    "in itself": (START + "a: &a [*a]\n", "an alias of one of its own parents"),
+    "deep list": (START + "a: " + "[" * 5000 + "]" * 5000, "more than 50 nested levels"),
     "deep mapping": (
-        START + "".join(f"{' ' * n}a:\n" for n in range(3000)), "more than 50 levels"
+        START + "".join(f"{' ' * n}a:\n" for n in range(3000)), "more than 50 nested levels"
     ),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""Where Keras's events meet tracking, search, checkpoints and schedules.
+"""Keras callbacks for tracking, search, checkpoints and schedules.
 
-None of them raises, with one exception: what writes the checkpoints ends a run that was asked to
-end, and one that can no longer be written down.
+None of them raises, with one exception: the one that writes checkpoints ends a run that was asked
+to stop, and one that can no longer be recorded.
 """
 
 from samerun.callbacks.building import STATELESS, Callbacks, build

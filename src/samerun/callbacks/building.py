@@ -67,7 +67,7 @@ class Callbacks:
 
 
 STATELESS = {"epoch_key", "tensorboard", "pruning", "checkpoints"}
-"""Callbacks that a new process starts anew."""
+"""Callbacks without state: a resumed run creates them new."""
 
 
 def _early_stopping(cfg: Config) -> keras.callbacks.EarlyStopping:
@@ -110,11 +110,11 @@ def build(
     Args:
         cfg: the config of the run.
         run: where to write.
-        set_epoch: tells the data pipeline which epoch begins.
+        set_epoch: passes the epoch to the data pipeline.
         num_train: training examples an epoch.
         steps_per_epoch: training steps an epoch.
         fingerprint: of the config, for its checkpoints.
-        start: the state to go on from.
+        start: the state to resume from.
         stop: asks for the end of the training.
         trial: the trial of a sweep that the run is.
         retries: what the run does when a value is not finite or memory runs out.

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class StopRequest:
-    """Asks the training under way to end after the present step.
+    """Asks the running training to stop after the current step.
 
     Attributes:
-        error: what to raise then; `None` if nobody asked.
+        error: what to raise then; `None` if there was no request.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class StopRequest:
         self._is_possible = False
 
     def ask(self, error: type[BaseException]) -> bool:
-        """Asks, and says whether a training is under way that will hear it.
+        """Requests a stop; returns whether a training is running that will see it.
 
         Args:
             error: what the training raises at its next step; a second request raises it at once.
@@ -58,7 +58,7 @@ class StopRequest:
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes the whole state of the run, and puts the callbacks into the one it goes on from.
+    """Writes the complete state of the run, and restores the callbacks when it is resumed.
 
     It is the last of those with a state, so that it sees what they made of the epoch; Keras's early
     stopping resets itself when training begins, so it is put right here and not before.
@@ -72,7 +72,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         run: whose folder holds the checkpoints, and where they are sent.
         fingerprint: of the config; a state of another one is refused.
         steps_per_epoch: of a whole epoch.
-        start: the state to go on from.
+        start: the state to resume from.
         stop: asks for the end.
         keeps_good: also keep the state after the last epoch in memory.
 
@@ -113,7 +113,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         return any((self.cfg.every_epochs, self.cfg.every_steps, self.cfg.every_seconds))
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts the other callbacks into the state to go on from, after they reset themselves."""
+        """Restores the other callbacks when resuming, after they have reset themselves."""
         if self.start is not None:
             states.restore_callbacks(self.callbacks, self.start)
         if self.keeps_good:
@@ -126,7 +126,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         states.restore_callbacks(self.callbacks, state)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts what begins anew with every epoch into the midst of it."""
+        """Restores what every epoch resets, when the run is resumed inside one."""
         self._epoch, self._step, self._is_due = epoch, 0, False
         if self.start is not None and self.start.step and epoch == self.start.epoch:
             states.restore_callbacks(self.callbacks, self.start)

@@ -1,4 +1,4 @@
-"""The data pipeline learns which epoch starts."""
+"""Passes the epoch to the data pipeline."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 
 
 class EpochKey(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the data pipeline which epoch begins: its order is a function of (seed, epoch)."""
+    """Passes the epoch to the data pipeline, whose order is a function of (seed, epoch)."""
 
     def __init__(self, set_epoch: Callable[[int], None]) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         run: where to write.
         num_examples: training examples an epoch, for the speed.
-        log_every_steps: write the mean loss of so many steps, `None` for epochs only.
+        log_every_steps: write the mean loss of this many steps, `None` for epochs only.
         log_step: writes the points of single steps, if not the run itself.
     """
 

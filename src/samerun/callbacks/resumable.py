@@ -1,4 +1,4 @@
-"""Several calls of `fit` that are one training to the callbacks."""
+"""A callback list for which several calls of `fit` are one training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ Logs = Mapping[str, Any] | None
 class ResumableCallbackList(keras.callbacks.CallbackList):  # type: ignore[misc]
     """The callbacks of a training whose first epoch may be the rest of an interrupted one.
 
-    `fit` cannot begin inside an epoch: it would take the length of the first epoch for that of all.
-    So the rest of one is a `fit` of its own, and this list tells the callbacks of the beginning and
-    the end only once, and counts steps from the beginning of the epoch.
+    `fit` cannot start inside an epoch: it would take the length of the first epoch for that of all.
+    So the rest of one is a `fit` of its own, and this list signals the start and the end of
+    training only once, and counts steps from the start of the epoch.
 
     Args:
         callbacks: in the order in which they are called.
@@ -37,21 +37,21 @@ class ResumableCallbackList(keras.callbacks.CallbackList):  # type: ignore[misc]
         self._steps_per_epoch, self._averages = steps_per_epoch, averages
         self._weights: list[Any] | None = None
         # In its last epoch, known by the number of epochs, SwapEMAWeights would overwrite the last
-        # step's weights, and a training of more epochs could not go on from there.
+        # step's weights, and a training of more epochs could not be resumed from there.
         super().__init__(
             callbacks, add_history=True, model=model, epochs=math.inf, steps=steps_per_epoch
         )
 
     def begin(self) -> None:
-        """Tells the callbacks that training begins."""
+        """Signals the start of training."""
         super().on_train_begin()
 
     def end(self) -> None:
-        """Tells the callbacks that training is over."""
+        """Signals the end of training."""
         super().on_train_end()
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Does nothing: one of several calls of `fit` begins."""
+        """Does nothing: one of several calls of `fit` starts."""
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Undoes how Keras ended this call of `fit`."""

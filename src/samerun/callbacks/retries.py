@@ -27,15 +27,15 @@ _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "afte
 
 
 class Retries(keras.callbacks.Callback):  # type: ignore[misc]
-    """Counts the retries of a run, writes each one down, and keeps discarded epochs out of it.
+    """Counts the retries of a run, records each one, and keeps discarded epochs out of the run.
 
     The points of single steps are held until their epoch is complete: of an epoch that is
     discarded nothing is logged, so that every metric is the curve that led to the final weights.
 
     Args:
-        cfg: the config as it was asked for.
+        cfg: the config as requested.
         run: where to write.
-        out: where to say what happens.
+        out: where to report.
         start: the state to continue from.
 
     Attributes:
@@ -124,13 +124,13 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         before = optim.learning_rate(model.optimizer, step)
         factor.assign(present * self.policy.retry_learning_rate_factor)
         after = optim.learning_rate(model.optimizer, step)
-        where = f"the state after epoch {good.epoch}" if good.epoch else "the beginning"
+        where = f"the state after epoch {good.epoch}" if good.epoch else "the initial state"
         self._note(
             OnNan.restore_and_lower_lr,
             str(error),
             (error.epoch, error.step),
             ("learning_rate", before, after),
-            f"{where} is restored, and the learning rate lowered from {before:.6g} to {after:.6g}",
+            f"{where} is restored; learning rate lowered from {before:.6g} to {after:.6g}",
         )
         return good
 
@@ -161,7 +161,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
             "out of memory",
             (1, 0),
             ("dataset.batch_size", size, self.batch_size),
-            f"the training begins again with dataset.batch_size={self.batch_size}, not {size}",
+            f"training restarts with dataset.batch_size={self.batch_size}, not {size}",
         )
         return True
 

@@ -1,4 +1,4 @@
-"""What the rest of a training depends on: read off the model and its callbacks, and put back."""
+"""Captures and restores everything that the rest of a training depends on."""
 
 import dataclasses
 import random
@@ -153,7 +153,7 @@ def check_fits(state: State, fingerprint: str) -> None:
     if state.meta["fingerprint"] != fingerprint:
         raise UserError(
             "checkpoint: received the state of a run with another config, expected one that differs"
-            " in training.epochs at most: take the config of that run."
+            " in training.epochs at most: use the config of that run."
         )
 
 
@@ -162,7 +162,7 @@ def build_variables(model: keras.Model, one_batch: Any) -> None:
 
     Args:
         model: what is to be trained.
-        one_batch: data set of one batch, to be measured; `None` if no metric is to go on.
+        one_batch: data set of one batch, on which metrics are built; `None` if none are restored.
     """
     optimizer = model.optimizer
     if not optimizer.built:
@@ -238,5 +238,5 @@ def _assign(section: str, variables: Sequence[Any], state: State) -> None:
 def _does_not_fit(section: str, received: Any, expected: Any) -> UserError:
     return UserError(
         f"checkpoint: received {received} in its {section}, expected {expected}: the model's code "
-        "or a package has changed, so take those that the run began with."
+        "or a package has changed, so use those that the run was started with."
     )

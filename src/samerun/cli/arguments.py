@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NoReturn
 
-from samerun.config.composition import is_sweep
+from samerun.config.composition import selects_sweep
 from samerun.config.overrides import Override
 from samerun.errors import UserError, nearest
 
@@ -106,7 +106,7 @@ def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> Non
     name = next(one.written for one in overrides if one.key == "sweep")
     if name == "optuna" or any(one.top == "hydra" for one in overrides):
         return
-    if is_sweep(f"sweep={name}", own_folder(flags)) is False:
+    if selects_sweep(f"sweep={name}", own_folder(flags)) is False:
         raise UserError(
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
             "begin with defaults: [optuna, _self_]."

@@ -18,7 +18,7 @@ from samerun.cli.arguments import (
     own_folder,
     parted,
 )
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.overrides import Override, combinations, parse_overrides
 from samerun.config.schema import GROUPS, options, package_folder, register
 from samerun.errors import UserError
@@ -179,7 +179,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise translated(error) from error
+        raise translate(error) from error
     except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
         if began or error.filename is None:
             raise
@@ -187,7 +187,7 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_hydras(error):
             raise
-        raise translated(error) from error
+        raise translate(error) from error
 
 
 def _is_hydras(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
-"""Everything a run can be told: typed, checked, and known before TensorFlow is imported.
+"""The config of a run: typed and checked before TensorFlow is imported.
 
-What nearly every module needs is here; all else is imported from where it is defined, as in
-`from samerun.config.models.images import Cnn`.
+This package exports what nearly every module needs; import everything else from the file that
+defines it, as in `from samerun.config.models.images import Cnn`.
 """
 
 from samerun.config.check import check

@@ -1,4 +1,4 @@
-"""Checks that need more than one field: between the parts of a config, and against the data."""
+"""Checks of a config that involve several fields, or the data set."""
 
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.models import MODELS
@@ -9,19 +9,19 @@ from samerun.errors import UserError, listed, nearest
 
 
 def loss_of(cfg: Config, task: Task) -> Loss:
-    """Returns the loss of a run: the one named, or the task's own."""
+    """Returns the loss of a run: the given one, or the default of the task."""
     return LOSSES[task][0] if cfg.training.loss is Loss.auto else cfg.training.loss
 
 
 def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
-    """Returns the metrics of a run: those named, or the task's first."""
+    """Returns the metrics of a run: the given ones, or the default of the task."""
     return tuple(cfg.training.metrics) or METRICS[task][:1]
 
 
 def should_rise(metric: str) -> bool:
-    """Whether larger is better for a metric of this name.
+    """Whether a metric of this name is maximized.
 
-    It is for all but losses, errors, perplexities and bits per token.
+    Losses, errors, perplexities and bits per token are minimized, all others are maximized.
     """
     return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
 
@@ -38,17 +38,17 @@ def _check_itself(cfg: Config) -> None:
     steps = training.steps_per_execution
     if steps != "auto" and not (steps.isdecimal() and int(steps)):
         raise UserError(
-            f"training.steps_per_execution: received '{steps}', expected a whole number or 'auto'."
+            f"training.steps_per_execution: received '{steps}', expected an integer or 'auto'."
         )
     if training.class_weights and training.balance_classes:
         raise UserError(
-            "training.class_weights and training.balance_classes=true both weigh the classes: "
-            "give one of them."
+            "training.class_weights and training.balance_classes=true both weight the classes: "
+            "use one of them."
         )
     optimizer = cfg.optimizer
     clips = [n for n in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, n)]
     if len(clips) > 1:
-        raise UserError(f"optimizer: received {' and '.join(clips)}, expected at most one of them.")
+        raise UserError(f"optimizer: received {' and '.join(clips)}, expected only one of them.")
     if getattr(optimizer, "nesterov", False) and not getattr(optimizer, "momentum", 1):
         raise UserError(
             "optimizer.nesterov: received true with momentum 0, expected a momentum above 0, "
@@ -63,12 +63,12 @@ def _check_itself(cfg: Config) -> None:
     if after is AfterSuccess.best and not cfg.checkpoint.keep_best:
         raise UserError(
             "checkpoint.after_success: received best with checkpoint.keep_best=false, expected "
-            "checkpoint.keep_best=true with it: there is no checkpoint of the best epoch."
+            "checkpoint.keep_best=true."
         )
     boundaries = getattr(cfg.schedule, "boundaries_epochs", [])
     if list(boundaries) != sorted(set(boundaries)):
         raise UserError(
-            f"schedule.boundaries_epochs: received {list(boundaries)}, expected rising numbers."
+            f"schedule.boundaries_epochs: received {list(boundaries)}, expected ascending numbers."
         )
     profile = cfg.tracking.profile_steps
     if profile and (len(profile) != 2 or profile[0] > profile[1]):
@@ -134,7 +134,9 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
         )
     labelled = spec.is_classification
     if (training.class_weights or training.balance_classes) and not labelled:
-        raise UserError(f"training: class weights need classes, and {cfg.dataset.kind} has none.")
+        raise UserError(
+            f"training: class weights require classes, but {cfg.dataset.kind} has none."
+        )
     given, num_classes = len(training.class_weights), len(spec.class_names)
     if given not in (0, num_classes):
         raise UserError(
@@ -149,10 +151,10 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
 
 
 def check(cfg: Config, spec: DataSpec) -> None:
-    """Checks a config as a whole against the data set it names.
+    """Checks a config against its data set.
 
     Raises:
-        UserError: the first thing that does not fit, in one sentence.
+        UserError: a setting does not fit.
     """
     _check_itself(cfg)
     _check_against_data(cfg, spec)

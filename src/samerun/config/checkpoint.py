@@ -1,4 +1,4 @@
-"""Config classes of what lets a run go on, and of the trial of a sweep that a run is."""
+"""Config classes of checkpoints, and of the trial of a sweep that a run is."""
 
 from enum import StrEnum
 
@@ -6,29 +6,29 @@ from samerun.config.fields import above, at_least, config
 
 
 class AfterSuccess(StrEnum):
-    """Which checkpoints stay when a run has finished."""
+    """Which checkpoints a finished run keeps."""
 
     keep = "keep"
     """All: `samerun resume ID training.epochs=MORE` continues from the last epoch."""
     best = "best"
-    """That of the best epoch: `samerun resume` continues from there."""
+    """The checkpoint of the best epoch: `samerun resume` continues from there."""
     none = "none"
-    """None: the run can only be trained again from the beginning."""
+    """None: the run can only be restarted from scratch."""
 
 
 @config
 class Checkpoint:
-    """When the whole state of a run is written down, so that it can go on after an interruption.
+    """When the complete state of a run is saved, from which it can resume.
 
     Args:
-        every_epochs: at the end of every so many epochs, and of the last; `null` never.
-        every_steps: inside epochs too, every so many steps; `null` never.
-        every_seconds: inside epochs too, when so many seconds have passed; `null` never.
+        every_epochs: save at the end of every n-th epoch and of the last one; `null`: never.
+        every_steps: also save within an epoch, every n training steps; `null`: never.
+        every_seconds: also save within an epoch, every n seconds; `null`: never.
         keep_best: also keep the checkpoint of the best epoch.
-        upload: send the last one to the tracking store, so that another machine can go on; `null`
-            does so where the store is a server.
-        after_success: which checkpoints stay when the run has finished. A run that failed or was
-            interrupted keeps all of them, and metrics, predictions and the model always stay.
+        upload: upload the last checkpoint to the tracking store, from which another machine can
+            resume; `null`: only if the store is a server.
+        after_success: which checkpoints a finished run keeps. A run that failed or was interrupted
+            keeps all of them; metrics, predictions and the model are always kept.
     """
 
     every_epochs: int | None = above(0)
@@ -49,7 +49,7 @@ class Trial:
         study: name of the Optuna study.
         storage: URL of its storage.
         number: number of the trial.
-        run: ID of the MLflow run that was made for it.
+        run: ID of the MLflow run of the trial.
     """
 
     study: str

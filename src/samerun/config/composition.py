@@ -1,4 +1,4 @@
-"""From the overrides of a command line to a checked `Config`."""
+"""Composes and parses configs: from overrides to a checked `Config`."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config.fields import check_ranges
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.root import Config, as_dict
 from samerun.config.schema import GROUPS, package_folder, register
 from samerun.config.secrets import safe_yaml
@@ -67,32 +67,32 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
         ):
             try:
                 node = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
-            except (OSError, TypeError, AssertionError) as error:  # no key, a number for a name
-                raise translated(error) from error
+            except (OSError, TypeError, AssertionError) as error:  # no key, or a number as a name
+                raise translate(error) from error
         return parse(without_hydra(node), node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise translated(error) from error
+        raise translate(error) from error
 
 
-def is_sweep(word: str, place: str | None) -> bool | None:
-    """Returns whether a word makes a sweep of a run; `None` if it cannot be composed alone.
+def selects_sweep(override: str, config_dir: str | None) -> bool | None:
+    """Returns whether an override selects samerun's sweeper; `None` if it does not compose alone.
 
     Args:
-        word: such as `sweep=mine`.
-        place: a folder of the user's own to find it in.
+        override: such as `sweep=mine`.
+        config_dir: a folder with the user's own config files.
     """
     register()
     GlobalHydra.instance().clear()
-    places = [package_folder("experiments"), *([Path(place).absolute()] if place else [])]
+    places = [package_folder("experiments"), *([Path(config_dir).absolute()] if config_dir else [])]
     path = json.dumps([f"file://{one}" for one in places])
     try:
         with initialize_config_dir(
             str(package_folder("conf")), version_base="1.3", job_name="samerun"
         ):
-            words = [f"hydra.searchpath={path}", word]
-            node = hydra_compose("config", overrides=words, return_hydra_config=True)
+            overrides = [f"hydra.searchpath={path}", override]
+            node = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError):
-        return None  # the whole command line is going to say why
+        return None  # composing the complete command line reports why
     finally:
         GlobalHydra.instance().clear()
     return "samerun" in str(node.hydra.sweeper.get("_target_"))
@@ -102,8 +102,8 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     """Turns a composed config into typed objects and checks every value on its own.
 
     Args:
-        node: what Hydra composed, or a stored resolved config, which has no types any more.
-        overrides: the words it was composed from.
+        node: what Hydra composed, or a stored resolved config, without types.
+        overrides: those it was composed from.
 
     Raises:
         UserError: an unknown key, a wrong type, a value out of range or a missing value.
@@ -112,7 +112,7 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
         typed = OmegaConf.merge(OmegaConf.structured(Config), _typed_groups(node))
         cfg = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
-        raise translated(error) from error
+        raise translate(error) from error
     assert isinstance(cfg, Config)
     check_ranges(cfg)
     return Composition(
@@ -130,18 +130,20 @@ def parse_sweep(node: DictConfig) -> Sweep:
         node: the whole config as Hydra composed it.
 
     Raises:
-        UserError: there is no such part, or a key or value in it is not understood.
+        UserError: there is no such part, or a key or value in it is not valid.
     """
     part = node.get("sweep")
     if part is None:
-        raise UserError("sweep: received nothing, expected a search space: give sweep=optuna.")
+        raise UserError("sweep: received no value, expected a search space such as sweep=optuna.")
     try:
-        plain = literal(OmegaConf.to_container(part, resolve=True, enum_to_str=True))
+        plain = escape_interpolations(OmegaConf.to_container(part, resolve=True, enum_to_str=True))
         assert isinstance(plain, dict)
-        typed = OmegaConf.merge(OmegaConf.structured({"sweep": Sweep}).sweep, _held("sweep", plain))
+        typed = OmegaConf.merge(
+            OmegaConf.structured({"sweep": Sweep}).sweep, _with_parent("sweep", plain)
+        )
         sweep = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
-        raise translated(error) from error
+        raise translate(error) from error
     assert isinstance(sweep, Sweep)
     check_ranges(sweep, "sweep.")
     return sweep
@@ -153,17 +155,17 @@ def without_hydra(node: DictConfig) -> DictConfig:
 
 
 def _without_sweep(node: DictConfig) -> DictConfig:
-    """How trials are chosen is no part of any of them."""
+    """The settings of a sweep are not part of its trials."""
     return OmegaConf.masked_copy(node, [str(key) for key in node if key != "sweep"])
 
 
 def stored_sweep(text: str) -> Sweep:
-    """Reads a sweep's settings that were written down as JSON."""
+    """Reads the settings of a sweep from JSON."""
     return parse_sweep(OmegaConf.create({"sweep": json.loads(text)}))
 
 
 def _typed_groups(node: DictConfig) -> DictConfig:
-    plain = literal(
+    plain = escape_interpolations(
         OmegaConf.to_container(
             _without_sweep(node), resolve=True, throw_on_missing=False, enum_to_str=True
         )
@@ -177,24 +179,24 @@ def _typed_groups(node: DictConfig) -> DictConfig:
             kind = str(value.get("kind"))
             if kind not in kinds:
                 raise UserError(f"{key}.kind: received '{kind}', expected one of {listed(kinds)}.")
-            value = OmegaConf.merge(OmegaConf.structured(kinds[kind]), _held(key, value))
+            value = OmegaConf.merge(OmegaConf.structured(kinds[kind]), _with_parent(key, value))
         typed[key] = value
     return OmegaConf.create(typed)
 
 
-def _held(group: str, value: dict[Any, Any]) -> DictConfig:
-    """Gives a group's node its place in the whole, so that errors name the full key."""
+def _with_parent(group: str, value: dict[Any, Any]) -> DictConfig:
+    """Returns a group's node with its parent, since errors then contain the full key."""
     held = OmegaConf.create({group: value})[group]
     assert isinstance(held, DictConfig)
     return held
 
 
-def literal(value: Any) -> Any:
-    """Returns plain values in which OmegaConf reads every `${` as these two characters."""
+def escape_interpolations(value: Any) -> Any:
+    """Returns plain values in which every `${` is escaped for OmegaConf."""
     if isinstance(value, dict):
-        return {key: literal(item) for key, item in value.items()}
+        return {key: escape_interpolations(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [literal(item) for item in value]
+        return [escape_interpolations(item) for item in value]
     if isinstance(value, str):
         return _INTERPOLATION.sub(lambda found: found[1] * 2 + r"\${", value)
     return value

@@ -1,4 +1,4 @@
-"""What a config class is made of: set-once dataclasses whose fields know their range."""
+"""Building blocks of config classes: set-once dataclasses, and fields with ranges."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ def config(cls: type[T]) -> type[T]:
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers a field may hold.
+    """The range of a numeric field.
 
     Args:
-        low: the smallest value, or `None` for no lower end.
-        high: the largest value, or `None` for no upper end.
-        open_low: `low` itself is not allowed.
-        open_high: `high` itself is not allowed.
+        low: the smallest value, or `None` for no lower bound.
+        high: the largest value, or `None` for no upper bound.
+        open_low: whether `low` is excluded.
+        open_high: whether `high` is excluded.
     """
 
     low: float | None = None
@@ -64,7 +64,7 @@ class Range:
 
 
 def at_least(low: float) -> Any:
-    """A field for a number, or a list or dict of numbers, that are `low` or more."""
+    """A field for a number, or a list or dict of numbers, greater than or equal to `low`."""
     return field(metadata={"range": Range(low=low)})
 
 
@@ -74,22 +74,22 @@ def above(low: float) -> Any:
 
 
 def between(low: float, high: float) -> Any:
-    """A field for numbers from `low` to `high`, both allowed."""
+    """A field for numbers from `low` to `high`, both included."""
     return field(metadata={"range": Range(low=low, high=high)})
 
 
 def fraction() -> Any:
-    """A field for a share of a whole: 0 or more and below 1."""
+    """A field for a fraction: at least 0 and below 1."""
     return field(metadata={"range": Range(low=0.0, high=1.0, open_high=True)})
 
 
 def a_path() -> Any:
-    """A field for the path of a file or folder, or a dict that may hold some; see `paths`."""
+    """A field for the path of a file or folder, or a dict that may contain paths; see `paths`."""
     return field(metadata={"path": True})
 
 
 def proper_fraction() -> Any:
-    """A field for a share of a whole that is neither 0 nor 1."""
+    """A field for a fraction between 0 and 1, both excluded."""
     return field(metadata={"range": Range(low=0.0, high=1.0, open_low=True, open_high=True)})
 
 
@@ -110,7 +110,7 @@ def check_ranges(node: object, prefix: str = "") -> None:
     """Checks every number in a config object, and in those it holds, against its field's range.
 
     Raises:
-        UserError: names the full key, the value received and the range expected.
+        UserError: a number is out of range.
     """
     assert dataclasses.is_dataclass(node)
     for entry in dataclasses.fields(node):

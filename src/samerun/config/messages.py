@@ -1,7 +1,7 @@
-"""What Hydra, OmegaConf and PyYAML raise, as one sentence each.
+"""Translates errors of Hydra, OmegaConf and PyYAML into one sentence each.
 
-They are told apart by their words, so every new version of theirs has to pass the tests of this
-file.
+These libraries' errors can only be distinguished by their text, so each new version of them has to
+pass the tests of this file.
 """
 
 import re
@@ -18,15 +18,15 @@ from samerun.errors import UserError, listed, nearest
 _A_LIST = "a list such as [32,64]"
 
 
-def translated(error: Exception) -> UserError:
-    """Returns a composition error of Hydra or OmegaConf as one sentence."""
+def translate(error: Exception) -> UserError:
+    """Returns an error of Hydra, OmegaConf or PyYAML as one sentence."""
     cause = error.__cause__ or error.__context__
     if isinstance(error, YAMLError):
         return _of_yaml(error)
     if isinstance(error, OmegaConfBaseException):
         return _of_omegaconf(error)
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        file = re.match(r"In '(.+?)': ", str(error))  # a word of the command line names none
+        file = re.match(r"In '(.+?)': ", str(error))  # an override has no file
         place = f"{file[1]}.yaml: " if file else ""
         return UserError(f"{place}{_of_omegaconf(cause)}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -37,7 +37,7 @@ def translated(error: Exception) -> UserError:
             return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
     if str(error).startswith("Ambiguous value for argument '"):
         key = str(error).split("'")[1].partition("=")[0]
-        return UserError(f"{key}: received several values, expected -m with them, or one value.")
+        return UserError(f"{key}: received several values, expected one value, or -m.")
     said = str(error).strip() or type(error).__name__
     first, *rest = [line.strip() for line in said.splitlines() if line.strip()]
     no_list = re.match(r"Invalid defaults list in '(.+)', defaults must be a list", first)
@@ -49,12 +49,12 @@ def translated(error: Exception) -> UserError:
         return UserError(
             f"{key}: there is no such key or group.{nearest(group, known_keys(group))}"
         )
-    return UserError(f"The command line could not be understood: {first.rstrip('.')}.")
+    return UserError(f"The overrides are not valid: {first.rstrip('.')}.")
 
 
-def without_sweep(key: str) -> UserError:
-    """Returns what to say of a sweep's setting where no sweep was asked for."""
-    return UserError(f"{key}: there is no sweep: give sweep=optuna with it, and -m.")
+def sweep_missing(key: str) -> UserError:
+    """Returns the error for a setting of a sweep without a sweep."""
+    return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.")
 
 
 def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
@@ -64,47 +64,50 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
         holder = getattr(error.object_type, "__name__", "the config")
         if holder == "dict" and key.startswith("sweep.params."):
             name = key.removeprefix("sweep.params.")
-            return UserError(f"{key}: expected {name}=… itself, or +sweep.params={{{name}: …}}.")
+            return UserError(f"{key}: expected {name}=… or +sweep.params={{{name}: …}}.")
         if holder == "dict" and key.startswith("sweep."):
-            return without_sweep(key)
+            return sweep_missing(key)
         if holder == "dict":
-            return UserError(f"{key}: a new key of a mapping is added with a plus: +{key}=… .")
+            return UserError(f"{key}: new keys of a mapping need a plus: +{key}=… .")
         return UserError(f"{key}: there is no such key in {holder}.{_hint(key)}")
     if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":
-        return UserError(f"{key}: received nothing, expected a value: give {key}=… .")
+        return UserError(f"{key}: received no value, expected {key}=… .")
     if "ListConfig with DictConfig" in message or "DictConfig with ListConfig" in message:
-        return UserError("received a list, expected keys with values, or the other way round.")
+        return UserError(
+            "received a list where a mapping is expected, or a mapping where a list is expected."
+        )
     expected = _expected(message)
     if expected == _A_LIST and str(error.value)[:1] not in "[{":
         expected = f"a list: [{error.value}]"
-    return UserError(f"{key}: received '{error.value}', expected {expected}.")
+    received = "null" if error.value is None else error.value
+    return UserError(f"{key}: received '{received}', expected {expected}.")
 
 
 def _expected(message: str) -> str:
-    wanted = {
-        "is incompatible with type hint 'int'": "a whole number",
+    expected = {
+        "is incompatible with type hint 'int'": "an integer",
         "is not Optional": "a value, not null",
-        "Integer": "a whole number",
+        "Integer": "an integer",
         "Float": "a number",
         "Boolean": "true or false",
         "is not a valid bool": "true or false",
         "ListConfig": _A_LIST,
-        "not a string": "text",
+        "not a string": "a string",
     }
-    for sign, words in wanted.items():
-        if sign in message:
-            return words
+    for phrase, kind in expected.items():
+        if phrase in message:
+            return kind
     if "expected one of [" in message:
         return "one of " + message.split("expected one of [", 1)[1].rstrip("]").replace("'", "")
     if "Union[int, str]" in message:
-        return "a whole number or a word"
+        return "an integer or a string"
     if "missing" in message.lower():
         return "a value"
     return "a value of another type"
 
 
 def _hint(key: str) -> str:
-    """Returns what a key could have meant; one without its group is found by its own name."""
+    """Returns a suggestion for an unknown key; a key without its group is found, too."""
     if "." not in key:
         groups = [*Config.__dataclass_fields__, "sweep"]
         named = [known for group in groups for known in known_keys(group) if "." in known]
@@ -115,17 +118,16 @@ def _hint(key: str) -> str:
 
 
 def _of_yaml(error: YAMLError) -> UserError:
-    """Returns where a file is no YAML, and why."""
+    """Returns where and why a file is not valid YAML."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return UserError(f"A YAML file cannot be read: {' '.join(str(error).split())}.")
+        return UserError(f"A YAML file is not valid: {' '.join(str(error).split())}.")
     what = str(getattr(error, "problem", None) or "").replace("\t", "\\t")
     if isinstance(error, yaml_limits.TooLarge):
         return UserError(
-            f"{mark.name}, line {mark.line + 1}: received {what}, expected fewer: write out what "
-            "is needed."
+            f"{mark.name}, line {mark.line + 1}: received {what}, expected fewer: write them out."
         )
     return UserError(
-        f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: received no valid YAML "
-        f"({what}), expected keys, each once, with spaces before them and closed brackets."
+        f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: invalid YAML "
+        f"({what}): expected unique keys, indentation by spaces and closed brackets."
     )

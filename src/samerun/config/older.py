@@ -1,4 +1,4 @@
-"""Stored configs of earlier versions: the keys that they lack, with the values that they meant."""
+"""Stored configs of earlier versions: keys that they lack, with the values that apply."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ ADDED: dict[str, Any] = {
     "checkpoint.after_success": "keep",
     "tracking.patience_seconds": 30.0,
 }
-"""Keys that version 0.1.0 did not have, and the values with which a run behaves as it did then.
+"""Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They need not be the defaults of today, which stand in `conf/`."""
+They may differ from today's defaults in `conf/`."""
 
 
-def completed(node: DictConfig) -> DictConfig:
-    """Returns a stored config with the keys that did not exist when it was written.
+def add_missing_keys(node: DictConfig) -> DictConfig:
+    """Returns a stored config with the keys that did not exist when it was recorded.
 
     Args:
-        node: what was stored; it is not changed.
+        node: the stored config; it is not changed.
     """
     whole = node.copy()
     for key, value in ADDED.items():
@@ -31,13 +31,13 @@ def completed(node: DictConfig) -> DictConfig:
     return whole
 
 
-def as_written_then(text: str, stored: str) -> str:
-    """Returns a config without the keys that code of another version may not know.
+def drop_new_keys(text: str, stored: str) -> str:
+    """Returns a config without keys that the code of an earlier version may not have.
 
     Args:
-        text: YAML of a config that is to be trained with the code of a stored run.
-        stored: YAML of that run's config; a key that it lacks is left out where it has the value
-            with which everything is as it was.
+        text: YAML of a config to train with the code of a stored run.
+        stored: YAML of that run's config; a key that it lacks is dropped if its value keeps the
+            behavior of that version.
     """
     node, then = OmegaConf.create(text), OmegaConf.create(stored)
     assert isinstance(node, DictConfig)

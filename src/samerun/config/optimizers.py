@@ -1,21 +1,22 @@
-"""Config classes of the optimizers; the values live in `conf/optimizer/`."""
+"""Config classes of the optimizers; the values are in `conf/optimizer/`."""
 
 from samerun.config.fields import above, at_least, config, fraction
 
 
 @config
 class Optimizer:
-    """What all optimizers share; the meaning of each is that of the Keras argument of its name.
+    """What all optimizers share; each field means the same as Keras's argument of this name.
 
     Args:
-        kind: which optimizer; fixed by the class.
-        learning_rate: the learning rate that the schedule shapes over time.
-        weight_decay: share of each weight taken off a step, times the learning rate; `null`: none.
-        clipnorm: largest norm of one variable's gradient, `null` for no limit.
-        clipvalue: largest absolute value in a gradient, `null` for no limit.
-        global_clipnorm: largest norm of all gradients together, `null` for no limit.
-        use_ema: keep an exponential moving average of the weights and end with it.
-        ema_momentum: how much of the average stays at a step.
+        kind: name of the option; fixed by the class.
+        learning_rate: initial learning rate; the schedule changes it over time.
+        weight_decay: fraction of each weight subtracted per step, times the learning rate; `null`:
+            no decay.
+        clipnorm: maximum norm of each variable's gradient; `null`: no clipping.
+        clipvalue: maximum absolute value of a gradient; `null`: no clipping.
+        global_clipnorm: maximum global norm of all gradients; `null`: no clipping.
+        use_ema: keep an exponential moving average of the weights and use it as the final weights.
+        ema_momentum: momentum of the moving average: the fraction that is kept per step.
     """
 
     kind: str
@@ -33,10 +34,11 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015).
 
     Args:
-        beta_1: decay of the mean of gradients.
-        beta_2: decay of the mean of squared gradients.
-        epsilon: added to the denominator.
-        amsgrad: use the largest second moment so far (Reddi et al., 2018).
+        beta_1: decay rate of the first moment estimates.
+        beta_2: decay rate of the second moment estimates.
+        epsilon: constant added to the denominator for numerical stability.
+        amsgrad: use the AMSGrad variant: the maximum of all past second moments (Reddi et al.,
+            2018).
     """
 
     kind: str = "adam"
@@ -59,11 +61,11 @@ class AdamW(Optimizer):
 
 @config
 class Sgd(Optimizer):
-    """Gradient descent with optional momentum.
+    """Stochastic gradient descent with optional momentum.
 
     Args:
-        momentum: share of the last step that is taken again.
-        nesterov: look ahead along the momentum (Nesterov, 1983).
+        momentum: momentum.
+        nesterov: use Nesterov momentum (Nesterov, 1983).
     """
 
     kind: str = "sgd"
@@ -76,10 +78,10 @@ class RmsProp(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012).
 
     Args:
-        rho: decay of the mean of squared gradients.
-        momentum: share of the last step that is taken again.
-        epsilon: added to the denominator.
-        centered: divide by the estimated variance instead of the second moment.
+        rho: decay rate of the second moment estimates.
+        momentum: momentum.
+        epsilon: constant added to the denominator for numerical stability.
+        centered: normalize gradients by their estimated variance instead of the second moment.
     """
 
     kind: str = "rmsprop"
@@ -94,8 +96,8 @@ class Adagrad(Optimizer):
     """Adagrad (Duchi et al., 2011).
 
     Args:
-        initial_accumulator_value: where the sum of squared gradients starts.
-        epsilon: added to the denominator.
+        initial_accumulator_value: initial value of the sum of squared gradients.
+        epsilon: constant added to the denominator for numerical stability.
     """
 
     kind: str = "adagrad"
@@ -108,9 +110,9 @@ class Nadam(Optimizer):
     """Adam with Nesterov momentum (Dozat, 2016).
 
     Args:
-        beta_1: decay of the mean of gradients.
-        beta_2: decay of the mean of squared gradients.
-        epsilon: added to the denominator.
+        beta_1: decay rate of the first moment estimates.
+        beta_2: decay rate of the second moment estimates.
+        epsilon: constant added to the denominator for numerical stability.
     """
 
     kind: str = "nadam"
@@ -121,11 +123,11 @@ class Nadam(Optimizer):
 
 @config
 class Lion(Optimizer):
-    """Lion, steps by the sign of the momentum (Chen et al., 2023).
+    """Lion, which steps by the sign of the momentum (Chen et al., 2023).
 
     Args:
-        beta_1: mixes gradient and momentum for the step.
-        beta_2: decay of the momentum.
+        beta_1: interpolation between gradient and momentum for the step.
+        beta_2: decay rate of the momentum.
     """
 
     kind: str = "lion"
@@ -135,14 +137,14 @@ class Lion(Optimizer):
 
 @config
 class Muon(Optimizer):
-    """Muon, orthogonalised momentum for matrices and Adam for the rest (Jordan, 2024).
+    """Muon: orthogonalized momentum for matrices, Adam for all other weights (Jordan, 2024).
 
     The rest are vectors, convolutions, embeddings and the output layer. `weight_decay` is for both.
 
     Args:
-        momentum: decay of the momentum.
-        nesterov: look ahead along the momentum.
-        ns_steps: Newton-Schulz iterations a step.
+        momentum: decay rate of the momentum.
+        nesterov: use Nesterov momentum.
+        ns_steps: Newton-Schulz iterations per step.
         adam_lr_ratio: learning rate of the Adam part, as a multiple of `learning_rate`.
     """
 
@@ -163,4 +165,4 @@ OPTIMIZERS: tuple[type[Optimizer], ...] = (
     Lion,
     Muon,
 )
-"""Every kind of optimizer; `samerun.optim` says how each is built."""
+"""Every kind of optimizer; `samerun.optim` builds each."""

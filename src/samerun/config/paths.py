@@ -1,4 +1,4 @@
-"""The paths that a config names: what a run reads of the machine it runs on."""
+"""The paths in a config: the files that a run reads."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from typing import Any
 def paths(node: object) -> dict[str, str]:
     """Returns every path in a config object, by its key, such as `dataset.path`.
 
-    A field that was declared with `a_path` is one. A mapping declared so may hold paths: every text
-    in it counts, since it is not known which of the arguments of a user's own function are files.
+    These are the fields declared with `a_path`. In a mapping declared so, every string is included,
+    since it is unknown which arguments of a user's own function are files.
 
     Args:
         node: a `Config`, or a part of one.

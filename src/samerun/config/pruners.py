@@ -1,4 +1,4 @@
-"""Config classes of the pruners: when a trial is stopped because others were better."""
+"""Config classes of the pruners: which trials are stopped early."""
 
 from enum import StrEnum
 
@@ -6,24 +6,24 @@ from samerun.config.fields import above, at_least, between, config
 
 
 class Pruner(StrEnum):
-    """When a trial is stopped because others were better at the same epoch."""
+    """Which trials are stopped early."""
 
     none = "none"
-    """Never."""
+    """No pruning."""
     median = "median"
-    """Worse than the median of the trials before it."""
+    """Trials worse than the median of earlier trials at the same epoch."""
     percentile = "percentile"
-    """Outside the best `percentile.percentile` per cent of the trials before it."""
+    """Trials outside the best `percentile.percentile` percent of earlier trials."""
     successive_halving = "successive_halving"
-    """Only one in `reduction_factor` goes on at each rung of epochs (ASHA)."""
+    """Asynchronous successive halving: one in `reduction_factor` trials continues at each rung."""
     hyperband = "hyperband"
-    """Successive halving with several first rungs."""
+    """Successive halving with several brackets."""
     patient = "patient"
-    """No better for some epochs; with `patient.pruner`, and that pruner agrees."""
+    """Trials without improvement for some epochs, if `patient.pruner` agrees."""
     threshold = "threshold"
-    """Outside given limits."""
+    """Trials outside given limits."""
     wilcoxon = "wilcoxon"
-    """Worse than the best trial by Wilcoxon's signed-rank test over the epochs."""
+    """Trials worse than the best one by Wilcoxon's signed-rank test over the epochs."""
 
 
 @config
@@ -31,10 +31,10 @@ class Median:
     """Options of the median pruner.
 
     Args:
-        startup_trials: finished trials before any is pruned.
-        warmup_epochs: no trial is pruned before.
-        interval_epochs: epochs between two looks.
-        min_trials: values at the same epoch that a comparison needs.
+        startup_trials: finished trials before pruning starts.
+        warmup_epochs: epochs before a trial can be pruned.
+        interval_epochs: epochs between pruning checks.
+        min_trials: minimum number of values at the same epoch.
     """
 
     startup_trials: int = at_least(0)
@@ -48,7 +48,7 @@ class Percentile(Median):
     """Options of the percentile pruner; the others as `Median`.
 
     Args:
-        percentile: so many per cent of the trials, the best, go on.
+        percentile: percentage of trials to keep, the best ones.
     """
 
     percentile: float = between(0, 100)
@@ -59,10 +59,10 @@ class SuccessiveHalving:
     """Options of asynchronous successive halving (Li et al., 2018).
 
     Args:
-        min_epochs: epochs before the first rung; `null`: by the length of the first trials.
-        reduction_factor: one in so many goes on; each rung is so many times as long.
-        min_early_stopping_rate: rungs left out at the beginning.
-        bootstrap_trials: trials that have to reach a rung before it decides.
+        min_epochs: epochs before the first rung; `null`: estimated from the first trials.
+        reduction_factor: one in n trials continues at each rung, and each rung is n times as long.
+        min_early_stopping_rate: number of first rungs to skip.
+        bootstrap_trials: trials that must reach a rung before it prunes.
     """
 
     min_epochs: int | None = above(0)
@@ -73,12 +73,12 @@ class SuccessiveHalving:
 
 @config
 class Hyperband:
-    """Options of Hyperband (Li et al., 2018); the most epochs are `training.epochs`.
+    """Options of Hyperband (Li et al., 2018); the maximum of epochs is `training.epochs`.
 
     Args:
         min_epochs: epochs before the first rung of the first bracket.
-        reduction_factor: one in so many goes on; each rung is so many times as long.
-        bootstrap_trials: trials that have to reach a rung before it decides.
+        reduction_factor: one in n trials continues at each rung, and each rung is n times as long.
+        bootstrap_trials: trials that must reach a rung before it prunes.
     """
 
     min_epochs: int = above(0)
@@ -91,9 +91,9 @@ class Patient:
     """Options of the patient pruner.
 
     Args:
-        pruner: another pruner that has to agree; `none` prunes by patience alone.
-        patience_epochs: epochs without improvement.
-        min_delta: smallest change that counts as an improvement.
+        pruner: another pruner that must agree; `none`: patience only.
+        patience_epochs: epochs without improvement before a trial is pruned.
+        min_delta: minimum change that counts as an improvement.
     """
 
     pruner: Pruner
@@ -106,10 +106,10 @@ class Threshold:
     """Options of the threshold pruner.
 
     Args:
-        lower: a value below is pruned; `null`: no limit.
-        upper: a value above is pruned; `null`: no limit.
-        warmup_epochs: no trial is pruned before.
-        interval_epochs: epochs between two looks.
+        lower: prune below this value; `null`: no limit.
+        upper: prune above this value; `null`: no limit.
+        warmup_epochs: epochs before a trial can be pruned.
+        interval_epochs: epochs between pruning checks.
     """
 
     lower: float | None
@@ -123,8 +123,8 @@ class Wilcoxon:
     """Options of the Wilcoxon pruner.
 
     Args:
-        p_threshold: a trial is pruned if it is worse with a p value below this.
-        startup_epochs: no trial is pruned before.
+        p_threshold: prune trials that are worse than the best one with a p-value below this.
+        startup_epochs: epochs before a trial can be pruned.
     """
 
     p_threshold: float = between(0, 1)
@@ -136,7 +136,7 @@ class PrunerSettings:
     """The pruner of a sweep, with the options of each.
 
     Args:
-        pruner: when a trial is stopped early.
+        pruner: which trials are stopped early.
         median: options of the pruner `median`.
         percentile: options of the pruner `percentile`.
         successive_halving: options of the pruner `successive_halving`.

@@ -1,4 +1,4 @@
-"""The whole config of a run, and what can be read off it."""
+"""The complete config of a run, and what is derived from it."""
 
 import dataclasses
 import hashlib
@@ -22,16 +22,16 @@ class Config:
     """Everything a run depends on besides code, data and machine.
 
     Args:
-        model: the network, before it knows the data.
-        dataset: what is learnt from, split, scaled and augmented.
-        optimizer: how weights are changed.
-        schedule: the learning rate over the epochs.
+        model: the model, independent of the data.
+        dataset: the data set, its splits, scaling and augmentation.
+        optimizer: the optimizer.
+        schedule: the learning rate schedule.
         training: epochs, loss, metrics, early stopping, precision and threads.
-        evaluation: what is computed once, from the weights that were kept.
-        tracking: where and under which names the run is written down.
-        checkpoint: how often its state is.
-        seed: seed of the weights, of the order of the data, of dropout and augmentation.
-        trial: which trial of a sweep it is; `null` outside one.
+        evaluation: what is evaluated after training, with the final weights.
+        tracking: where and under which names the run is recorded.
+        checkpoint: when the state of the run is saved.
+        seed: seed of the weights, the order of the data, dropout and augmentation.
+        trial: the trial of a sweep that the run is; `null` outside a sweep.
     """
 
     model: Model
@@ -58,7 +58,7 @@ def as_dict(node: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Writes a value as the command line would take it: `null`, `true`, `[32,64]`."""
+    """Returns a value as it is written on the command line: `null`, `true`, `[32,64]`."""
     if isinstance(value, str):
         return value
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -75,8 +75,8 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
-    A group's `kind` stands under the group's own name: `model=cnn`, `model.filters=[32,64]`. The
-    trial of a sweep is no setting and left out; secrets are `***`.
+    A group's `kind` has the key of the group: `model=cnn`, `model.filters=[32,64]`. The trial of a
+    sweep is not a setting and left out; secrets are `***`.
     """
     plain = redact_mapping(as_dict(cfg))
     del plain["trial"]
@@ -91,18 +91,18 @@ _WITHOUT_MEANING = (
     "evaluation",
     "training.steps_per_execution",
 )
-"""Parts and keys of a config that do not change what is trained."""
+"""Parts and keys of a config that do not affect training."""
 
 
 def has_meaning(key: str) -> bool:
-    """Whether a key, such as `model.dropout`, changes what is trained."""
+    """Whether a key, such as `model.dropout`, affects training."""
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
 def idle_keys(cfg: Config) -> set[str]:
-    """Returns the keys of policies that are off, which do not change what is trained.
+    """Returns the options of policies that are off, which do not affect training.
 
-    A run recorded before these keys existed keeps its fingerprint, and its study continues.
+    Runs and studies recorded before these keys existed keep their fingerprints.
     """
     training = cfg.training
     nan_fails = training.on_nan is OnNan.fail
@@ -113,15 +113,14 @@ def idle_keys(cfg: Config) -> set[str]:
 
 
 def fingerprint(cfg: Config) -> str:
-    """Returns the SHA-256 of the config's meaning, in hex.
+    """Returns the SHA-256 of all settings that affect training, in hex.
 
-    What a run is called, where and how often it is written down, who asked for it and what is
-    looked at afterwards does not change the run: `tracking`, `checkpoint`, `trial` and `evaluation`
-    are left out, and `training.steps_per_execution`, which only changes the speed; so are policies
-    of `training` that are off.
+    Excluded is what does not affect training: `tracking`, `checkpoint`, `trial` and `evaluation`,
+    `training.steps_per_execution`, which only affects speed, and policies of `training` that are
+    off.
     """
     idle = idle_keys(cfg)
-    plain = without_secrets(as_dict(cfg))  # a digest of a short secret would give it away
+    plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
     meaning = {part: values for part, values in plain.items() if has_meaning(part)}
     meaning["training"] = {
         key: value

@@ -9,23 +9,23 @@ class Sampler(StrEnum):
     """How the values of the next trial are chosen."""
 
     tpe = "tpe"
-    """Tree-structured Parzen estimator: where good trials are dense and bad ones are not."""
+    """Tree-structured Parzen estimator."""
     gp = "gp"
-    """Gaussian process; for few trials of a few numbers. Needs PyTorch."""
+    """Gaussian process, for few trials and few numeric values. Requires PyTorch."""
     cmaes = "cmaes"
-    """CMA-ES, an evolution strategy; for many trials of numbers without conditions."""
+    """CMA-ES, an evolution strategy, for many trials of numeric values without conditions."""
     random = "random"
-    """Every value as likely as any other."""
+    """Uniform random sampling."""
     qmc = "qmc"
-    """A quasi-random sequence that fills the space more evenly than random."""
+    """A quasi-random sequence, which covers the space more evenly than random sampling."""
     grid = "grid"
-    """Every combination, in random order; without conditions."""
+    """All combinations in random order, without conditions."""
     brute_force = "brute_force"
-    """Every combination, in random order; with conditions."""
+    """All combinations in random order, with conditions."""
     nsga2 = "nsga2"
-    """NSGA-II, a genetic algorithm; for two or three objectives."""
+    """NSGA-II, a genetic algorithm, for two or three objectives."""
     nsga3 = "nsga3"
-    """NSGA-III, a genetic algorithm; for more objectives."""
+    """NSGA-III, a genetic algorithm, for more objectives."""
 
 
 class QmcType(StrEnum):
@@ -40,12 +40,11 @@ class Tpe:
     """Options of the TPE sampler (Bergstra et al., 2011; Falkner et al., 2018).
 
     Args:
-        startup_trials: random trials before it begins.
-        candidates: draws from which the best is taken.
-        multivariate: choose all values together, not one by one.
-        group: learn each set of values that occur together by itself: what conditions need.
-        constant_liar: keep away from trials under way, so that workers side by side do not try
-            the same.
+        startup_trials: random trials before the sampler starts.
+        candidates: candidates per draw, of which the best is used.
+        multivariate: sample all values jointly instead of independently.
+        group: model each group of values that occur together separately, as conditions require.
+        constant_liar: avoid points near running trials, for parallel workers.
     """
 
     startup_trials: int = at_least(0)
@@ -60,8 +59,8 @@ class Gp:
     """Options of the Gaussian process sampler.
 
     Args:
-        startup_trials: random trials before it begins.
-        deterministic_objective: the same values always give the same result.
+        startup_trials: random trials before the sampler starts.
+        deterministic_objective: the objective is deterministic.
     """
 
     startup_trials: int = at_least(0)
@@ -73,13 +72,14 @@ class Cmaes:
     """Options of the CMA-ES sampler (Hansen, 2016).
 
     Args:
-        startup_trials: random trials before it begins.
-        sigma: how wide it looks at first, as a share of each range; `null`: a sixth.
-        population_size: trials of a generation; `null`: by the number of values.
-        consider_pruned_trials: learn from pruned trials too; better with Hyperband.
-        separable: learn no connections between values.
-        with_margin: keep whole numbers and steps from freezing (Hamano et al., 2022).
-        learning_rate_adaptation: for noisy objectives (Nomura et al., 2023).
+        startup_trials: random trials before the sampler starts.
+        sigma: initial standard deviation, as a fraction of each range; `null`: a sixth.
+        population_size: trials per generation; `null`: depends on the number of values.
+        consider_pruned_trials: also learn from pruned trials; recommended with Hyperband.
+        separable: use a diagonal covariance matrix.
+        with_margin: keep a minimum variance for integers and stepped values (Hamano et al., 2022).
+        learning_rate_adaptation: adapt the learning rate, for noisy objectives (Nomura et al.,
+            2023).
     """
 
     startup_trials: int = at_least(0)
@@ -96,8 +96,8 @@ class Qmc:
     """Options of the quasi-random sampler.
 
     Args:
-        sequence: which one.
-        scramble: shuffle it by the seed; without, every seed gives the same trials.
+        sequence: which sequence.
+        scramble: scramble the sequence by the seed; otherwise all seeds give the same trials.
     """
 
     sequence: QmcType
@@ -109,10 +109,10 @@ class Nsga:
     """Options of NSGA-II and NSGA-III (Deb et al., 2002; Deb and Jain, 2014).
 
     Args:
-        population_size: trials of a generation.
-        mutation_probability: of each value; `null`: one over the number of values.
-        crossover_probability: of a child having two parents.
-        swapping_probability: of a value coming from the other parent.
+        population_size: trials per generation.
+        mutation_probability: mutation probability of each value; `null`: 1 / number of values.
+        crossover_probability: probability of a crossover.
+        swapping_probability: probability of swapping a value between parents.
     """
 
     population_size: int = at_least(2)
@@ -126,7 +126,7 @@ class SamplerSettings:
     """The sampler of a sweep, with the options of each.
 
     Args:
-        sampler: how values are chosen.
+        sampler: how the values of the next trial are chosen.
         tpe: options of the sampler `tpe`.
         gp: options of the sampler `gp`.
         cmaes: options of the sampler `cmaes`.

@@ -1,4 +1,4 @@
-"""Config classes of the learning-rate schedules; the values live in `conf/schedule/`.
+"""Config classes of the learning-rate schedules; the values are in `conf/schedule/`.
 
 Every schedule is a shape that multiplies `optimizer.learning_rate`. Durations are in epochs and may
 be fractions of one. The shape starts when the warm-up has ended.
@@ -12,9 +12,8 @@ class Schedule:
     """What all schedules share.
 
     Args:
-        kind: which schedule; fixed by the class.
-        warmup_epochs: epochs in which the learning rate rises linearly from 0 to where the shape
-            begins; 0 for none.
+        kind: name of the option; fixed by the class.
+        warmup_epochs: epochs of linear warm-up from 0 before the schedule starts; 0: no warm-up.
     """
 
     kind: str
@@ -23,18 +22,18 @@ class Schedule:
 
 @config
 class Constant(Schedule):
-    """The learning rate stays as it is."""
+    """Constant learning rate."""
 
     kind: str = "constant"
 
 
 @config
 class Step(Schedule):
-    """The learning rate is multiplied by `factor` at each boundary.
+    """Multiplies the learning rate by `factor` at each boundary.
 
     Args:
-        boundaries_epochs: when, in epochs after the warm-up, rising.
-        factor: by how much.
+        boundaries_epochs: boundaries in epochs after the warm-up, ascending.
+        factor: multiplier.
     """
 
     kind: str = "step"
@@ -47,9 +46,9 @@ class Exponential(Schedule):
     """rate × decay_rate^(epoch / decay_epochs).
 
     Args:
-        decay_rate: multiplier for one `decay_epochs`.
-        decay_epochs: epochs for one multiplication.
-        staircase: change only after each whole `decay_epochs`.
+        decay_rate: multiplier per `decay_epochs`.
+        decay_epochs: epochs after which `decay_rate` applies once.
+        staircase: decay in discrete steps, once per `decay_epochs`.
     """
 
     kind: str = "exponential"
@@ -63,9 +62,9 @@ class InverseTime(Schedule):
     """rate / (1 + decay_rate × epoch / decay_epochs).
 
     Args:
-        decay_rate: how fast.
-        decay_epochs: unit of time, in epochs.
-        staircase: change only after each whole `decay_epochs`.
+        decay_rate: decay rate.
+        decay_epochs: epochs after which `decay_rate` applies once.
+        staircase: decay in discrete steps, once per `decay_epochs`.
     """
 
     kind: str = "inverse_time"
@@ -76,12 +75,12 @@ class InverseTime(Schedule):
 
 @config
 class Polynomial(Schedule):
-    """From the full rate to `end_factor` of it along (1 - progress)^power.
+    """Polynomial decay to `end_factor` times the learning rate, along (1 - progress)^power.
 
     Args:
-        decay_epochs: length of the descent, `null` for all epochs after the warm-up.
-        end_factor: last multiplier.
-        power: 1 is a straight line.
+        decay_epochs: epochs of the decay; `null`: all epochs after the warm-up.
+        end_factor: final multiplier of the learning rate.
+        power: exponent; 1 is linear decay.
     """
 
     kind: str = "polynomial"
@@ -92,11 +91,11 @@ class Polynomial(Schedule):
 
 @config
 class Cosine(Schedule):
-    """Half a cosine from the full rate to `end_factor` of it (Loshchilov and Hutter, 2017).
+    """Cosine decay to `end_factor` times the learning rate (Loshchilov and Hutter, 2017).
 
     Args:
-        decay_epochs: length of the descent, `null` for all epochs after the warm-up.
-        end_factor: last multiplier.
+        decay_epochs: epochs of the decay; `null`: all epochs after the warm-up.
+        end_factor: final multiplier of the learning rate.
     """
 
     kind: str = "cosine"
@@ -106,13 +105,13 @@ class Cosine(Schedule):
 
 @config
 class CosineRestarts(Schedule):
-    """Cosines that start again at the top, SGDR (Loshchilov and Hutter, 2017).
+    """Cosine decay with warm restarts, SGDR (Loshchilov and Hutter, 2017).
 
     Args:
-        first_cycle_epochs: length of the first cosine.
-        cycle_factor: each next cosine is so many times as long.
-        peak_factor: each next cosine is this share as high above its foot as the last one.
-        end_factor: multiplier at the foot of each cosine.
+        first_cycle_epochs: length of the first cycle.
+        cycle_factor: length of each cycle, relative to the previous cycle.
+        peak_factor: height of each peak above the minimum, relative to the previous peak.
+        end_factor: multiplier at the end of each cycle.
     """
 
     kind: str = "cosine_restarts"
@@ -124,12 +123,12 @@ class CosineRestarts(Schedule):
 
 @config
 class OneCycle(Schedule):
-    """Up along a cosine to the full rate, then down to nearly nothing (Smith and Topin, 2019).
+    """One cycle: cosine warm-up, then cosine decay to nearly 0 (Smith and Topin, 2019).
 
     Args:
-        rise_fraction: share of the time that the rise takes.
-        start_factor: first multiplier.
-        end_factor: last multiplier.
+        rise_fraction: fraction of the training in which the learning rate rises.
+        start_factor: initial multiplier of the learning rate.
+        end_factor: final multiplier of the learning rate.
     """
 
     kind: str = "one_cycle"
@@ -140,16 +139,16 @@ class OneCycle(Schedule):
 
 @config
 class ReduceOnPlateau(Schedule):
-    """The learning rate is multiplied by `factor` when the monitored metric no longer improves.
+    """Multiplies the learning rate by `factor` when the monitored metric stops improving.
 
     The metric is `training.early_stopping.monitor`.
 
     Args:
-        factor: by how much.
-        patience_epochs: epochs without improvement before that.
-        min_delta: smallest change that counts as an improvement.
-        cooldown_epochs: epochs after a cut in which nothing is counted.
-        min_factor: the learning rate never falls below this share of `optimizer.learning_rate`.
+        factor: multiplier.
+        patience_epochs: epochs without improvement before the learning rate is reduced.
+        min_delta: minimum change that counts as an improvement.
+        cooldown_epochs: epochs to wait after a reduction before counting again.
+        min_factor: lower bound of the learning rate, as a fraction of `optimizer.learning_rate`.
     """
 
     kind: str = "reduce_on_plateau"
@@ -171,4 +170,4 @@ SCHEDULES: tuple[type[Schedule], ...] = (
     OneCycle,
     ReduceOnPlateau,
 )
-"""Every kind of schedule; `samerun.optim` says how each is built."""
+"""Every kind of schedule; `samerun.optim` builds each."""

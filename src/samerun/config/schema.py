@@ -1,4 +1,4 @@
-"""What Hydra knows of samerun: the groups, their schemas, their options and the resolvers."""
+"""Registers samerun with Hydra: config groups, their schemas and options, and resolvers."""
 
 import functools
 import os
@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-"""The groups with a choice of classes, told apart by their `kind`."""
+"""The groups with several config classes, distinguished by `kind`."""
 
 
 def package_folder(name: str) -> Path:
@@ -37,13 +37,13 @@ def package_folder(name: str) -> Path:
 
 
 def available_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.cache  # making the classes anew was a fifth of every composition
+@functools.cache  # creating the classes took a fifth of the time of each composition
 def register() -> None:
-    """Makes the schemas and the resolvers known to Hydra; may be called again."""
+    """Registers the schemas and the resolvers with Hydra; may be called again."""
     yaml_limits.install()
     store = ConfigStore.instance()
     whole = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
@@ -74,7 +74,7 @@ def options(group: str) -> list[str]:
 
 
 def known_keys(key: str) -> list[str]:
-    """Returns the keys that a key of this group could have meant, for `nearest`."""
+    """Returns the keys of the same group, as candidates for a suggestion."""
     group = key.split(".")[0]
     if group == "sweep":
         return [f"sweep.{name}" for name in _names(Sweep)]

@@ -1,4 +1,4 @@
-"""Secrets in what is written down of a config, and in what is read back."""
+"""Keeps secrets out of recorded configs, and asks for them when a recorded run is used."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from samerun.redaction import hidden_keys, redact_mapping, redact_value
 
 
 def safe_yaml(node: DictConfig | str) -> str:
-    """Returns a mapping as YAML, its interpolations still in it, with `***` for secrets.
+    """Returns a mapping as YAML, with its interpolations, and with `***` for secrets.
 
     Args:
         node: any mapping that Hydra composed or wrote, or its YAML.
@@ -24,15 +24,15 @@ def safe_yaml(node: DictConfig | str) -> str:
 
 
 def check_secrets_given(cfg: Config) -> None:
-    """Checks that no secret is missing that was not written down and that training needs.
+    """Checks that no secret that training needs is missing, since secrets are not recorded.
 
-    Tags and the store's address are not looked at: nothing is trained by them.
+    Tags and the tracking URI are ignored: they do not affect training.
 
     Args:
-        cfg: the config of a stored run, with what the command line changes in it.
+        cfg: the config of a stored run, with overrides applied.
 
     Raises:
-        UserError: names the key and what to type.
+        UserError: a secret is missing.
     """
     plain = as_dict(cfg)
     for part in ("tracking", "trial"):
@@ -40,14 +40,14 @@ def check_secrets_given(cfg: Config) -> None:
     missing = hidden_keys(plain)
     if missing:
         raise UserError(
-            f"{missing[0]}: is a secret, and secrets are not recorded: give it again, as "
-            f"{missing[0]}=VALUE, or as {missing[0]}='${{oc.env:NAME}}' from a variable of the "
-            "environment."
+            f"{missing[0]}: is a secret, and secrets are not recorded: add "
+            f"{missing[0]}=VALUE, or {missing[0]}='${{oc.env:NAME}}' to read it from an "
+            "environment variable."
         )
 
 
 def hide_secrets(file: Path) -> None:
-    """Replaces the secrets in a YAML file of Hydra's by `***`; without any it stays as it is.
+    """Replaces the secrets in one of Hydra's YAML files by `***`.
 
     Args:
         file: such as `.hydra/config.yaml`.

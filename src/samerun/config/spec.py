@@ -1,11 +1,11 @@
-"""Where models and data sets meet: the description of a data set that a model is built from."""
+"""The description of a data set that a model is built from."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What is to be predicted; it chooses the loss, the metrics and the evaluation."""
+    """What to predict; it determines the loss, the metrics and the evaluation."""
 
     multiclass = "multiclass"
     """One of several classes; labels are the integers 0 to `num_classes` - 1."""
@@ -20,7 +20,7 @@ class Task(StrEnum):
 
 
 class Layout(StrEnum):
-    """How the axes of one example are to be read (without the batch axis)."""
+    """Meaning of the axes of one example, without the batch axis."""
 
     image = "image"
     """(height, width, channels)"""
@@ -36,23 +36,23 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """What a data set looks like to a model: enough to build one, and to refuse a wrong one.
+    """What a model needs to know of a data set: enough to build it, or to refuse a wrong pair.
 
     Known before any array is loaded wherever the data's own files or documentation say it, so that
     a wrong pair of model and data set is refused before TensorFlow is imported.
 
     Args:
-        task: what is to be predicted.
-        layout: how the axes of one example are to be read.
+        task: what to predict.
+        layout: meaning of the axes of one example.
         input_shape: shape of one example, without the batch axis.
-        num_outputs: numbers the model has to give for one example: the number of classes for
-            `multiclass`, 1 for `binary`, the size of the vocabulary (at every position) for
-            `language_model`, the length of the target otherwise.
-        class_names: one name a class, in the order of the labels; empty where there are none.
+        num_outputs: number of outputs per example: the number of classes for `multiclass`, 1 for
+            `binary`, the size of the vocabulary (at every position) for `language_model`, the
+            length of the target otherwise.
+        class_names: name of each class, in label order; empty if there are no classes.
         num_train: examples in the training split.
-        num_validation: examples in the validation split, 0 where there is none.
-        num_test: examples in the test split, 0 where there is none.
-        vocabulary_size: number of different tokens, `None` where the input is not tokens.
+        num_validation: examples in the validation split; 0 if there is none.
+        num_test: examples in the test split; 0 if there is none.
+        vocabulary_size: number of different tokens; `None` if the input is not tokens.
     """
 
     task: Task

@@ -1,4 +1,4 @@
-"""A stored config with words of the command line on top of it."""
+"""Stored configs: reading, writing, and overrides on top of them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,9 +8,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config.composition import Composition, compose, literal, parse
-from samerun.config.messages import translated
-from samerun.config.older import completed
+from samerun.config.composition import Composition, compose, escape_interpolations, parse
+from samerun.config.messages import translate
+from samerun.config.older import add_missing_keys
 from samerun.config.overrides import Override, parse_overrides
 from samerun.config.root import Config, as_dict, flatten
 from samerun.config.schema import options
@@ -19,35 +19,35 @@ from samerun.errors import UserError, nearest
 _WHOLES = ("experiment", "sweep", "debug")
 
 
-def changed(stored: str, words: Sequence[str] = ()) -> Composition:
-    """Returns a stored config with changes such as `training.epochs=20` or `schedule=constant`.
+def apply_overrides(stored: str, overrides: Sequence[str] = ()) -> Composition:
+    """Applies overrides such as `training.epochs=20` or `schedule=constant` to a stored config.
 
     Args:
-        stored: YAML that `to_yaml` wrote; every value in it counts, whatever the defaults are now.
-        words: overrides of the command line, in Hydra's grammar.
+        stored: YAML that `to_yaml` wrote; today's defaults do not change it.
+        overrides: in Hydra's grammar.
 
     Raises:
-        UserError: a word that is not understood, or a config that is none.
+        UserError: an override or the stored config is not valid.
     """
     try:
         node = stored_node(stored)
         if not isinstance(node, DictConfig):
-            raise UserError("The stored config is not a mapping: expected what samerun writes.")
-        node = completed(node)
-        for override in parse_overrides(words):
+            raise UserError("The stored config is not a mapping.")
+        node = add_missing_keys(node)
+        for override in parse_overrides(overrides):
             _change(node, override)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise translated(error) from error
-    return parse(node, words)
+        raise translate(error) from error
+    return parse(node, overrides)
 
 
 def _change(node: DictConfig, override: Override) -> None:
-    key, value, word = override.path, override.value, str(override)
+    key, value = override.path, override.value
     if override.is_sweep or override.prefix == "~" or "@" in override.key:
-        raise UserError(f"'{word}' cannot be changed in a stored run: expected KEY=VALUE.")
+        raise UserError(f"{override}: does not apply to a stored run, expected KEY=VALUE.")
     if override.top in (*_WHOLES, "hydra", "trial"):
         raise UserError(
-            f"'{word}' cannot be changed in a stored run: expected single keys such as "
+            f"{override}: does not apply to a stored run, expected single keys such as "
             "training.epochs=20, or one group such as schedule=constant."
         )
     known = [*_keys(OmegaConf.to_container(node))]
@@ -67,7 +67,7 @@ def _keys(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def differing_keys(first: Config, second: Config) -> list[str]:
-    """Returns the keys of the leaves that differ, sorted."""
+    """Returns the sorted keys whose values differ."""
     one, other = flatten(first), flatten(second)
     return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
 
@@ -81,24 +81,24 @@ def from_yaml(text: str) -> Config:
     """Reads a config that `to_yaml` wrote.
 
     Raises:
-        UserError: it is not such a config.
+        UserError: it is not a valid config.
     """
     try:
         node = stored_node(text)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise UserError(
-            f"The stored config is not valid ({reason}): expected what `to_yaml` writes."
-        ) from error
+        raise UserError(f"The stored config is not valid: {reason}.") from error
     if not isinstance(node, DictConfig):
-        raise UserError("The stored config is not a mapping: expected what `to_yaml` writes.")
-    return parse(completed(node)).config
+        raise UserError("The stored config is not a mapping.")
+    return parse(add_missing_keys(node)).config
 
 
 def stored_node(text: str) -> Any:
-    """Returns the YAML of a stored config as a node in which nothing is an interpolation.
+    """Returns the YAML of a stored config as a node without interpolations.
 
-    Every value in it is final. A `${oc.env:NAME}` in a config from elsewhere would otherwise
-    publish a variable of this machine's environment.
+    All its values are final. Otherwise, a `${oc.env:NAME}` in a config from elsewhere would publish
+    an environment variable of this machine.
     """
-    return OmegaConf.create(literal(OmegaConf.to_container(OmegaConf.create(text), resolve=False)))
+    return OmegaConf.create(
+        escape_interpolations(OmegaConf.to_container(OmegaConf.create(text), resolve=False))
+    )

@@ -1,4 +1,4 @@
-"""Config classes of a sweep: what it tries, how it chooses, and what it does when trials fail."""
+"""Config classes of a sweep: search space, sampler, pruner, workers and failures."""
 
 from enum import StrEnum
 from typing import Any
@@ -12,49 +12,49 @@ class ObjectiveFrom(StrEnum):
     """Which epoch's value of an objective counts."""
 
     best = "best"
-    """The best that the objective had at the end of any epoch."""
+    """The best value at the end of any epoch."""
     last = "last"
-    """The last epoch's."""
+    """The value of the last epoch."""
 
 
 class Direction(StrEnum):
-    """Whether a small or a large value of the objective is good."""
+    """Whether an objective is minimized or maximized."""
 
     auto = "auto"
-    """Small for losses, errors, perplexities, bits per token and sizes, large for all others."""
+    """Minimize losses, errors, perplexities, bits per token and sizes, maximize all others."""
     minimize = "minimize"
     maximize = "maximize"
 
 
 class ExecutorKind(StrEnum):
-    """Where trials run, without `cluster`."""
+    """Where trials run if there is no `cluster`."""
 
     processes = "processes"
-    """In worker processes of this machine, which import TensorFlow once."""
+    """In worker processes on this machine."""
     inline = "inline"
-    """In the sweep's own process, one after the other; for debugging."""
+    """In the sweep's own process, one after the other, for debugging."""
 
 
 class Policy(StrEnum):
-    """What happens after a trial ended badly."""
+    """What to do after a trial has failed."""
 
     fail = "fail"
-    """It counts as failed, and the next one starts."""
+    """Mark it as failed and start the next trial."""
     retry = "retry"
-    """It starts again with the same values, from its last checkpoint if there is one."""
+    """Retry with the same values, from the last checkpoint if there is one."""
     stop = "stop"
-    """The sweep ends."""
+    """Stop the sweep."""
 
 
 @config
 class Budget:
-    """When a sweep ends before `n_trials`; `null` everywhere: it does not.
+    """When a sweep stops before `n_trials`; `null`: no limit.
 
     Args:
-        seconds: so long after its start no further trial begins.
-        epochs: epochs of all trials together, after which no further trial begins.
-        target: a value of the objective that is good enough.
-        patience_trials: finished trials in a row without a better one.
+        seconds: stop starting trials after n seconds.
+        epochs: stop starting trials after n epochs in total.
+        target: stop when the objective reaches this value.
+        patience_trials: stop after n consecutive finished trials without improvement.
     """
 
     seconds: float | None = above(0)
@@ -65,15 +65,15 @@ class Budget:
 
 @config
 class Faults:
-    """What happens after a trial ended badly.
+    """What to do after a trial has failed.
 
     Args:
-        on_nan: the objective is not a number.
-        on_memory: it ran out of memory.
+        on_nan: the objective is NaN.
+        on_memory: the trial ran out of memory.
         on_error: any other exception.
-        on_time_limit: it took longer than `trial_seconds`.
-        on_worker_death: its process was killed.
-        max_retries: how often one trial is tried again at most.
+        on_time_limit: the trial took longer than `trial_seconds`.
+        on_worker_death: the worker process died.
+        max_retries: maximum number of retries per trial.
     """
 
     on_nan: Policy
@@ -89,21 +89,21 @@ class Dask:
     """Options of workers on other machines, with `cluster`.
 
     Args:
-        tls_ca: file with the certificate of the authority that both ends trust; without it
-            whoever reaches the scheduler's port can run code.
-        tls_certificate: file with this end's certificate.
-        tls_key: file with this end's key.
-        connect_seconds: how long to wait for a scheduler's first worker; the queue of a batch
-            system may take any time.
-        gpus: graphics cards that each worker has, 0 for none.
-        cores: cores of each worker: a trial computes with so many threads, on whatever machine, and
-            a batch system is asked for so many.
-        memory: memory of each worker that a batch system is asked for, such as 8GB.
-        walltime: longest life of each worker of a batch system, such as 04:00:00.
+        tls_ca: CA certificate file; without TLS, anyone who can reach the scheduler's port can run
+            code.
+        tls_certificate: certificate file of this machine.
+        tls_key: private key file of this machine.
+        connect_seconds: how long to wait for a scheduler's first worker; there is no limit for the
+            queue of a batch system.
+        gpus: GPUs per worker; 0: none.
+        cores: cores per worker: the number of threads of each trial on any machine, and the cores
+            requested from a batch system.
+        memory: memory per worker, requested from a batch system, such as 8GB.
+        walltime: time limit of each worker of a batch system, such as 04:00:00.
         queue: the batch system's queue or partition; `null`: its default.
-        account: whom the batch system charges; `null`: its default.
-        extra: further lines of the batch script, without their `#SBATCH`.
-        setup: shell lines before the worker starts, such as `source venv/bin/activate`.
+        account: account to charge; `null`: the batch system's default.
+        extra: additional lines of the batch script, without `#SBATCH`.
+        setup: shell commands to run before a worker starts, such as `source venv/bin/activate`.
     """
 
     tls_ca: str | None = a_path()
@@ -122,32 +122,34 @@ class Dask:
 
 @config
 class Sweep(SamplerSettings, PrunerSettings):
-    """A sweep: many runs, each with other values, for the best of them.
+    """A hyperparameter sweep.
 
     Args:
-        study: name of the Optuna study; the same name again goes on with it. `null`: a new study,
-            named by the experiment, or the model and the data set, and the time.
-        storage: URL of the study's database; `null`: `optuna.db` beside the runs.
-        extend: the search space, the objective or the base config was changed on purpose.
-        n_trials: how many trials there are in the end, those of an earlier start included.
-        workers: trials side by side; `null`: one for each core, or each graphics card.
+        study: name of the Optuna study; an existing one is continued. `null`: a new study, named
+            after the experiment, or the model and the data set, and the time.
+        storage: database URL of the study; `null`: `optuna.db` beside the runs.
+        extend: continue a study although the search space, the objective or the base config has
+            changed.
+        n_trials: total number of trials, including those of earlier sweeps of this study.
+        workers: parallel trials; `null`: one per core, or one per GPU.
         executor: where trials run, without `cluster`.
         cluster: address of a Dask scheduler, or the name of a batch system such as `slurm`;
             `null`: processes on this machine.
         dask: options of a cluster.
-        params: the search space: a key and a space in the command line's words, such as
+        params: the search space: keys, each with a space as on the command line, such as
             `interval(0,0.6)`, or `{when: {GROUP: OPTION}, space: ...}`.
-        enqueue: points to try first: mappings of keys to values, or IDs of runs.
-        objectives: logged names of what should get better; several give a Pareto front. Empty:
+        enqueue: points to evaluate first: mappings of keys to values, or run IDs.
+        objectives: names of logged metrics; several: multi-objective optimization. Empty:
             `training.early_stopping.monitor`.
         objective_from: which epoch's value counts.
-        direction: of the objective, which its name decides; another one than `auto` is a check.
-        trial_seconds: longest time of a trial; `null`: no limit.
-        max_trials_per_worker: trials after which a worker process is replaced; `null`: never. Of a
-            cluster's workers those that have a nanny, as they do by default.
-        faults: what happens after a trial ended badly.
-        max_failures: the sweep ends when more trials than this have failed; `null`: it goes on.
-        budget: when it ends before `n_trials`.
+        direction: direction of optimization. The objective's name determines it; other values than
+            `auto` must agree with that.
+        trial_seconds: time limit of each trial; `null`: none.
+        max_trials_per_worker: trials after which a worker process is replaced; `null`: never. In a
+            cluster, this requires workers with a nanny, which is Dask's default.
+        faults: what to do after a trial has failed.
+        max_failures: stop the sweep when more than n trials have failed; `null`: never.
+        budget: when to stop before `n_trials`.
     """
 
     study: str | None

@@ -1,4 +1,4 @@
-"""Config classes of training, evaluation and tracking; the values live in `conf/`."""
+"""Config classes of training, evaluation and tracking; the values are in `conf/`."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ from samerun.config.spec import Task
 
 
 class Loss(StrEnum):
-    """What training makes small, by its Keras name."""
+    """The loss function, by its Keras name."""
 
     auto = "auto"
     """The usual one for the task: `LOSSES[task][0]`."""
@@ -22,7 +22,7 @@ class Loss(StrEnum):
 
 
 class Metric(StrEnum):
-    """What is measured every epoch besides the loss, by its Keras name."""
+    """A metric that is computed every epoch, by its Keras name."""
 
     accuracy = "accuracy"
     top_3_accuracy = "top_3_accuracy"
@@ -36,7 +36,7 @@ class Metric(StrEnum):
 
 
 class Precision(StrEnum):
-    """Keras's dtype policy: what layers compute in; variables stay float32."""
+    """Keras's dtype policy: the compute dtype of layers; variables stay float32."""
 
     float32 = "float32"
     mixed_float16 = "mixed_float16"
@@ -68,33 +68,34 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 
 
 class OnNan(StrEnum):
-    """What a run does when the loss or a metric is NaN or infinite."""
+    """What to do when the loss or a metric is NaN or infinite."""
 
     fail = "fail"
-    """It ends and is marked FAILED."""
+    """The run fails."""
     restore_and_lower_lr = "restore_and_lower_lr"
-    """It restores the state after the last good epoch and lowers the learning rate."""
+    """Restore the state after the last good epoch and lower the learning rate."""
 
 
 class OnMemory(StrEnum):
-    """What a run does when memory runs out."""
+    """What to do when memory runs out."""
 
     fail = "fail"
-    """It ends and is marked FAILED."""
+    """The run fails."""
     halve_batch = "halve_batch"
-    """In its first epoch it starts again with half the batch size; later it fails."""
+    """In the first epoch, restart with half the batch size; later, the run fails."""
 
 
 @config
 class EarlyStopping:
-    """When to stop, and which epoch's weights to keep.
+    """When to stop training, and which epoch's weights to keep.
 
     Args:
-        monitor: the metric that decides, by its logged name, such as `validation/loss`. Losses,
-            errors, perplexities and bits per token should fall, all others should rise.
-        patience_epochs: epochs without improvement before training stops; `null` never stops early.
-        min_delta: smallest change that counts as an improvement.
-        restore_best: end with the weights of the best epoch, not of the last.
+        monitor: logged name of the metric to monitor, such as `validation/loss`. Losses, errors,
+            perplexities and bits per token are minimized, all others are maximized.
+        patience_epochs: epochs without improvement before training stops; `null`: no early
+            stopping.
+        min_delta: minimum change that counts as an improvement.
+        restore_best: restore the weights of the best epoch at the end.
     """
 
     monitor: str
@@ -105,29 +106,30 @@ class EarlyStopping:
 
 @config
 class Training:
-    """How the model is fitted.
+    """How the model is trained.
 
     Args:
-        epochs: passes over the training split.
-        loss: what is made small; `auto` goes by the task.
-        metrics: measured every epoch; empty goes by the task.
-        label_smoothing: share of a label spread over all classes (Szegedy et al., 2016).
-        class_weights: weight of each class in the loss, in the order of the labels; empty: equal.
-        balance_classes: weigh each class by the inverse of its frequency in the training split.
+        epochs: number of epochs.
+        loss: loss function; `auto`: chosen by the task.
+        metrics: metrics to compute every epoch; empty: chosen by the task.
+        label_smoothing: fraction of each label spread over all classes (Szegedy et al., 2016).
+        class_weights: weight of each class in the loss, in label order; empty: equal weights.
+        balance_classes: weight each class by its inverse frequency in the training split.
         precision: dtype policy.
-        jit_compile: compile the step with XLA; Keras switches it off under `deterministic`.
-        steps_per_execution: steps for one call into TensorFlow, or `auto`: measured before long
-            runs, 1 in short ones. Text, since OmegaConf 2.3 fails on a nested `int | str` field.
-        deterministic: bit for bit the same run again on the same kind of machine.
-        intra_op_threads: threads inside one operation. Part of a run's identity: convolution
-            gradients are summed in another order with another number.
-        inter_op_threads: operations run side by side.
+        jit_compile: compile the training step with XLA; Keras disables it if `deterministic`.
+        steps_per_execution: training steps per TensorFlow call, or `auto`: measured before long
+            runs, 1 for short ones. A string, since OmegaConf 2.3 fails on a nested `int | str`
+            field.
+        deterministic: bit-identical results on the same kind of machine.
+        intra_op_threads: threads within one operation. Part of a run's identity: their number
+            determines the order in which convolution gradients are summed.
+        inter_op_threads: operations that run in parallel.
         early_stopping: when to stop, and which epoch's weights to keep.
-        on_nan: what happens when the loss or a metric is NaN or infinite.
-        on_memory: what happens when memory runs out in the first epoch.
-        max_retries: retries of a run at most, of each of the two kinds; after them it fails.
-        retry_learning_rate_factor: each retry of `restore_and_lower_lr` multiplies the learning
-            rate by it, whatever the schedule.
+        on_nan: what to do when the loss or a metric is NaN or infinite.
+        on_memory: what to do when memory runs out in the first epoch.
+        max_retries: maximum number of retries of each of the two kinds; then the run fails.
+        retry_learning_rate_factor: factor by which each retry of `restore_and_lower_lr` multiplies
+            the learning rate of any schedule.
     """
 
     epochs: int = above(0)
@@ -151,13 +153,13 @@ class Training:
 
 @config
 class Evaluation:
-    """What is looked at after training.
+    """What is evaluated after training.
 
     Args:
-        sample_tokens: how many tokens a language model writes for each sample text.
-        worst_examples: how many of the worst mistakes to show: the most confident wrong classes,
-            the largest errors, the least expected texts.
-        bootstrap_samples: how often the examples are drawn again for the 95 % intervals.
+        sample_tokens: tokens that a language model generates for each sample text.
+        worst_examples: number of worst predictions to show: the most confident wrong classes, the
+            largest errors, the texts with the highest loss.
+        bootstrap_samples: number of bootstrap samples for 95 % confidence intervals.
     """
 
     sample_tokens: int = at_least(0)
@@ -166,36 +168,36 @@ class Evaluation:
 
 
 class IfExists(StrEnum):
-    """What to do when the same run, by its fingerprint, is in the store already."""
+    """What to do if the same run, by its fingerprint, is already in the store."""
 
     rerun = "rerun"
-    """Train again."""
+    """Train it again."""
     skip = "skip"
-    """Name the finished run and do nothing."""
+    """Print the finished run and train nothing."""
     resume = "resume"
-    """Go on with the one that did not finish; name the one that did."""
+    """Resume the unfinished run, or print the finished one."""
 
 
 @config
 class Tracking:
-    """Where a run is written down, and how much of it.
+    """Where a run is recorded, and how much of it.
 
     Args:
-        uri: MLflow tracking URI; `null` takes `MLFLOW_TRACKING_URI` from the environment, or else
-            `sqlite:///mlflow.db` in the working folder, which is MLflow's own default.
-        experiment: MLflow experiment; made if there is none of that name.
-        run_name: `null` makes one that says what differs.
-        tags: tags of your own.
-        log_every_steps: log the training loss every so many steps, `null` for epochs only.
+        uri: MLflow tracking URI; `null`: `MLFLOW_TRACKING_URI` from the environment, or
+            `sqlite:///mlflow.db` in the working directory, which is MLflow's default.
+        experiment: MLflow experiment; created if it does not exist.
+        run_name: name of the run; `null`: made of what differs from the defaults.
+        tags: additional tags.
+        log_every_steps: log the training loss every n steps; `null`: per epoch only.
         log_figures: draw the figures in `plots/`.
         log_model: store the trained model in MLflow's format.
         tensorboard: write TensorBoard event files: scalars, histograms, graph, HParams, mistakes.
-        if_exists: what to do when the same run is in the store already.
-        profile_steps: first and last training step to trace for TensorBoard's profiler; empty for
-            none.
-        patience_seconds: how long the end of a run waits for the tracking store at most, and its
-            beginning for a locked database; what is not delivered by then stays in the run's folder
-            for `samerun sync`.
+        if_exists: what to do if the same run is already in the store.
+        profile_steps: first and last training step to trace for TensorBoard's profiler; empty: no
+            profiling.
+        patience_seconds: maximum wait for the tracking store at the end of a run, and for a locked
+            database at its start; what is not delivered by then stays in the run's folder for
+            `samerun sync`.
     """
 
     uri: str | None

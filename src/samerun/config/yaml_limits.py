@@ -1,7 +1,7 @@
-"""Limits on what a YAML file may become when its aliases are expanded.
+"""Limits the size of YAML files after their aliases are expanded.
 
-Ten lines of aliases of aliases are ten million values, and OmegaConf copies every one of them.
-PyYAML knows no limit; OmegaConf 2.4 brings one (10,000 nodes), and this file can go with it.
+Ten lines of nested aliases expand to ten million values, and OmegaConf copies each of them.
+PyYAML has no limit; OmegaConf 2.4 adds one (10,000 nodes), which makes this file obsolete.
 """
 
 import functools
@@ -11,21 +11,21 @@ import yaml
 from omegaconf import _utils as omegaconf_yaml
 
 MOST_NODES = 10_000
-"""Keys and values of a file that has aliases, all aliases expanded."""
+"""Maximum number of keys and values of a file with aliases, after expansion."""
 MOST_LEVELS = 50
-"""Levels of lists and mappings inside each other."""
+"""Maximum nesting depth of lists and mappings."""
 
 
 class TooLarge(yaml.composer.ComposerError):
-    """A YAML file that would become more than it may."""
+    """A YAML file exceeds the limits."""
 
 
 @functools.cache
 def install() -> None:
-    """Makes OmegaConf, and so Hydra, refuse such files whenever it reads one."""
+    """Applies the limits to all files that OmegaConf, and so Hydra, reads."""
     make_loader = getattr(omegaconf_yaml, "get_yaml_loader", None)
     if make_loader is None:
-        return  # OmegaConf 2.4, which has a limit of its own
+        return  # OmegaConf 2.4, which has its own limit
 
     def get_yaml_loader() -> Any:
         return type("LimitedLoader", (_Limits, make_loader()), {})
@@ -34,24 +34,24 @@ def install() -> None:
 
 
 class _Limits:
-    """Goes before a loader of PyYAML's: what is composed is counted before it is made."""
+    """Mixin for a PyYAML loader: counts nodes before values are constructed."""
 
     _level = 0
     _has_alias = False
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Composes a value and what is in it; an alias is not copied yet."""
+        """Composes a value and its content; aliases are not expanded yet."""
         self._has_alias |= self.check_event(yaml.AliasEvent)  # type: ignore[attr-defined]
         self._level += 1
         if self._level > MOST_LEVELS:
             mark = self.peek_event().start_mark  # type: ignore[attr-defined]
-            raise _too_large(f"more than {MOST_LEVELS} levels inside each other", mark)
+            raise _too_large(f"more than {MOST_LEVELS} nested levels", mark)
         node = super().compose_node(parent, index)  # type: ignore[misc]
         self._level -= 1
         return node
 
     def compose_document(self) -> Any:
-        """Composes a document and counts what it will become."""
+        """Composes a document and counts its nodes after expansion."""
         node = super().compose_document()  # type: ignore[misc]
         if self._has_alias:
             _num_nodes(node, {})
@@ -59,11 +59,11 @@ class _Limits:
 
 
 def _num_nodes(node: yaml.Node, known: dict[int, int]) -> int:
-    """Returns how many keys and values a node becomes; each is visited once.
+    """Returns the number of keys and values of a node after expansion; each is visited once.
 
     Args:
         node: of a composed document.
-        known: the numbers of the nodes that were counted, by identity; 0 while one is counted.
+        known: counts of the visited nodes, by identity; 0 while a node is being counted.
     """
     if isinstance(node, yaml.ScalarNode):
         return 1
@@ -74,7 +74,7 @@ def _num_nodes(node: yaml.Node, known: dict[int, int]) -> int:
             parts = [part for pair in node.value for part in pair]
         known[id(node)] = 1 + sum(_num_nodes(part, known) for part in parts)
     elif not known[id(node)]:
-        raise _too_large("an alias of what it is in itself", node.start_mark)
+        raise _too_large("an alias of one of its own parents", node.start_mark)
     if known[id(node)] > MOST_NODES:
         what = f"aliases that stand for more than {MOST_NODES} keys and values"
         raise _too_large(what, node.start_mark)

@@ -9,7 +9,7 @@ from samerun.config.datasets.images import CustomDataset
 from samerun.data import arrays
 from samerun.data.source import Array, Outline, Source, SourceKind
 from samerun.errors import UserError
-from samerun.user_code import cause, function, working_folder_first
+from samerun.user_code import describe_cause, import_function, working_folder_first
 
 
 def _error(cfg: CustomDataset, sentence: str) -> UserError:
@@ -19,11 +19,11 @@ def _error(cfg: CustomDataset, sentence: str) -> UserError:
 def _arrays(cfg: CustomDataset) -> dict[str, Array]:
     """Calls the function; checks only that it returns arrays under the expected names."""
     with working_folder_first():
-        load = function("dataset.target", cfg.target)
+        load = import_function("dataset.target", cfg.target)
         try:
             returned = load(**cfg.params)
         except (Exception, SystemExit) as error:
-            raise _error(cfg, f"raised {cause(error)}.") from error
+            raise _error(cfg, f"raised {describe_cause(error)}.") from error
     expected = f"expected a dict of NumPy arrays {' '.join(arrays.OFFICIAL)}, or x y"
     if not isinstance(returned, Mapping):
         raise _error(cfg, f"returned a {type(returned).__name__}, {expected}.")

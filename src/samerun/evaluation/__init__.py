@@ -112,7 +112,7 @@ def weight_samples(model: Any, num_samples: int = _NUM_SAMPLES) -> dict[str, NDA
 
     Args:
         model: a built Keras model.
-        num_samples: at most so many values a variable.
+        num_samples: at most this many values per variable.
     """
     samples = {}
     for variable in model.trainable_variables:

@@ -22,8 +22,8 @@ class ClassScore:
 
     Args:
         name: the class.
-        precision: share of the examples said to be of this class that are.
-        recall: share of the examples of this class that were said to be.
+        precision: share of the examples predicted as this class that are.
+        recall: share of the examples of this class that were predicted as such.
         f1: harmonic mean of precision and recall.
         auc: area under the ROC curve, this class against all others.
         average_precision: area under the precision-recall curve, as a sum of steps.
@@ -61,7 +61,7 @@ class Mistake:
     Args:
         index: position of the example in the split.
         label: true class.
-        predicted: class the model said.
+        predicted: the class that the model predicted.
         confidence: probability the model gave to that class.
     """
 
@@ -198,8 +198,8 @@ def _as_probabilities(outputs: Floats, num_classes: int) -> Floats:
         outputs = np.concatenate([1 - outputs, outputs], axis=1)
     if outputs.shape[1] != num_classes:
         raise UserError(
-            f"The model gives {outputs.shape[1]} numbers an example, expected {num_classes}: "
-            "one probability a class."
+            f"The model returns {outputs.shape[1]} numbers per example, expected {num_classes}: "
+            "one probability per class."
         )
     sums = outputs.sum(axis=1)
     if outputs.min() < -1e-6 or np.abs(sums - 1).max() > 0.01:  # float16 sums are off by 0.001

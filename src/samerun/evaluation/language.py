@@ -87,7 +87,7 @@ def token_losses(logits: NDArray[np.generic], targets: Integers) -> tuple[Floats
 def _measure(logits: NDArray[np.generic], targets: Integers) -> _Tokens:
     if logits.ndim != 3 or logits.shape[:2] != targets.shape:
         raise UserError(
-            f"evaluation: the model gives an array of shape {logits.shape} for targets of shape "
+            f"evaluation: the model returns an array of shape {logits.shape} for targets of shape "
             f"{targets.shape}, expected (batch, length, vocabulary): logits of each next token."
         )
     if not np.isfinite(logits).all():

@@ -19,7 +19,7 @@ class Miss:
         index: position of the example in the split.
         output: which of the predicted numbers, from 0.
         truth: the true number.
-        predicted: the number the model said.
+        predicted: the number that the model predicted.
     """
 
     index: int
@@ -161,7 +161,7 @@ def report_regression(
     num_outputs = 1 if np.ndim(truth) == 1 else np.shape(truth)[1]
     if np.size(truth) != np.size(predicted):
         raise UserError(
-            f"The model gives {np.size(predicted) // len(truth)} numbers an example, expected "
+            f"The model returns {np.size(predicted) // len(truth)} numbers per example, expected "
             f"{num_outputs}."
         )
     true, said = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)

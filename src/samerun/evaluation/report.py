@@ -45,7 +45,7 @@ class Report(ABC):
 
     @property
     def beats_baseline(self) -> bool | None:
-        """Whether the whole 95 % interval is better than the baseline; `None` without one.
+        """Whether the complete 95 % interval is better than the baseline; `None` without one.
 
         Where model and baseline were compared example by example, it is the interval of `skill`,
         which is narrower: what is hard for one is hard for the other.
@@ -60,7 +60,7 @@ class Report(ABC):
         return self.metrics[f"{self.headline}_high"] < reference
 
     def sentence(self, split: str = "test") -> str:
-        """Returns one line: the headline, its interval, and how it stands to the baseline.
+        """Returns one line: the headline, its interval, and how it compares to the baseline.
 
         Args:
             split: name of the split that was evaluated.
@@ -84,7 +84,7 @@ class Report(ABC):
 
 
 def short(value: float) -> str:
-    """Returns a number as people write it: three decimals, or three digits where that says more."""
+    """Returns a number with three decimals, or three digits where that is more precise."""
     return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
 
 
@@ -129,7 +129,7 @@ def mean_interval(
 
 
 def _block_means(values: NDArray[np.float64], block_length: int) -> NDArray[np.float64]:
-    """The mean of the block that begins at each example; the last ones go on at the first."""
+    """The mean of the block that begins at each example; the last ones continue at the first."""
     if block_length == 1:
         return values
     wrapped = np.concatenate([values, values[: block_length - 1]])

@@ -55,8 +55,8 @@ def mistakes_markdown(report: Report, texts: Sequence[str] = ()) -> str:
 
     Args:
         report: an evaluation of any kind.
-        texts: what the examples of `report.worst` say, in its order; shown up to 240 characters.
-            Empty where the examples are no texts.
+        texts: those of the examples in `report.worst`, in its order, of which 240 characters are
+            shown. Empty where the examples are no texts.
 
     Returns:
         A Markdown table, or an empty string where there is nothing to show.
@@ -73,12 +73,12 @@ def mistakes_markdown(report: Report, texts: Sequence[str] = ()) -> str:
 def _worst(report: Report) -> tuple[list[str], list[list[str]]]:
     if isinstance(report, ClassificationReport):
         names = [markdown(name) for name in report.class_names]
-        return ["example", "true", "said", "confidence"], [
+        return ["example", "true", "predicted", "confidence"], [
             [str(m.index), names[m.label], names[m.predicted], f"{m.confidence:.2f}"]
             for m in report.worst
         ]
     if isinstance(report, LanguageModelReport):
-        return ["example", "tokens", "log loss a token"], [
+        return ["example", "tokens", "log loss per token"], [
             [str(text.index), str(text.num_tokens), short(text.log_loss)] for text in report.worst
         ]
     if isinstance(report, RegressionReport):
@@ -90,7 +90,7 @@ def _worst(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def excerpt(text: str, longest: int = _LONGEST_EXCERPT) -> str:
-    """Returns the beginning of a text on one line, so that a Markdown cell shows it as it is.
+    """Returns the start of a text on one line, escaped for a Markdown cell.
 
     Args:
         text: any text.

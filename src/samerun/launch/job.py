@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config
 from samerun.config.composition import compose_with_hydra, without_hydra
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
@@ -114,7 +114,7 @@ def make_folder(job: Job) -> Path:
         HydraConfig.instance().set_config(node)  # for the user's own code
         subfolder = node.hydra.output_subdir
     except OmegaConfBaseException as error:
-        raise translated(error) from error
+        raise translate(error) from error
     overrides = [redact_override(word) for word in node.hydra.overrides.task]
     files = {
         "config.yaml": safe_yaml(without_hydra(node)),

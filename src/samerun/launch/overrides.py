@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from samerun.config.composition import is_sweep
-from samerun.config.messages import without_sweep
+from samerun.config.composition import selects_sweep
+from samerun.config.messages import sweep_missing
 from samerun.config.overrides import Override, check_single_value, parse_overrides
 from samerun.errors import UserError
 from samerun.redaction import redact
@@ -75,5 +75,5 @@ def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:
         return
     experiments = [one.written.split(",")[0] for one in overrides if one.key == "experiment"]
     words = [f"experiment={name}" for name in experiments]
-    if all(is_sweep(word, config_dir) is False for word in words):
-        raise without_sweep(settings[0])
+    if all(selects_sweep(word, config_dir) is False for word in words):
+        raise sweep_missing(settings[0])

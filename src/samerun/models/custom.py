@@ -11,7 +11,7 @@ from samerun.config import DataSpec, Layout, Task
 from samerun.config.models import Model
 from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError
-from samerun.user_code import cause, function, working_folder_first
+from samerun.user_code import describe_cause, import_function, working_folder_first
 
 _NUM_PROBES = 8
 _WIDTH = 10.0  # standard deviation of the probes: a linear output is in [0, 1] once in 25 times
@@ -30,11 +30,11 @@ def custom(cfg: CustomModel, spec: DataSpec) -> keras.Model:
     """
     where = f"model.target: {cfg.target}"
     with working_folder_first():
-        build = function("model.target", cfg.target)
+        build = import_function("model.target", cfg.target)
         try:
             model = build(spec, **cfg.params)
         except (Exception, SystemExit) as error:
-            raise UserError(f"{where}: raised {cause(error)}.") from error
+            raise UserError(f"{where}: raised {describe_cause(error)}.") from error
     if not isinstance(model, keras.Model):
         kind = type(model).__name__
         raise UserError(f"{where}: returned a {kind}, expected a keras.Model.")
@@ -51,7 +51,7 @@ def _check_output(model: keras.Model, spec: DataSpec, where: str) -> None:
     except Exception as error:
         raise UserError(
             f"{where}: its model does not accept {spec.layout} data of shape "
-            f"{_of_batch(spec.input_shape)}: {cause(error)}."
+            f"{_of_batch(spec.input_shape)}: {describe_cause(error)}."
         ) from error
     if not keras.ops.is_tensor(output):
         kind = type(output).__name__

@@ -1,4 +1,4 @@
-"""Words in any script: a font of this machine that has the letters, or a box in their place.
+"""Text in any script: an installed font that has the characters, or a box in their place.
 
 Matplotlib's own font has Latin, Greek, Cyrillic, Arabic and more, but no Chinese, Japanese, Korean
 or Hindi. It warns and draws boxes; here another installed font is looked for first.
@@ -23,22 +23,22 @@ _LONGEST = 18
 
 @cache
 def _own() -> frozenset[int]:
-    """Code points that matplotlib's own font has."""
+    """Code points of matplotlib's default font."""
     return frozenset(FT2Font(font_manager.findfont(SANS)).get_charmap())
 
 
 @cache
 def _elsewhere() -> dict[int, str]:
-    """The family of an installed font for each code point that the own font lacks.
+    """The family of an installed font for each code point that the default font lacks.
 
-    All fonts are opened once, 1 to 5 ms each, and only if such a letter comes.
+    All fonts are opened once, 1 to 5 ms each, and only if such a character occurs.
     """
-    bundled = Path(get_data_path())  # formula fonts, whose letters are not what their codes say
+    bundled = Path(get_data_path())  # math fonts, whose glyphs do not match their code points
     families: dict[int, str] = {}
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda entry: entry.fname):
         is_plain = entry.style == "normal" and entry.weight in (400, "normal", "regular")
         if not is_plain or entry.name.startswith(".") or "Last" in entry.name:
-            continue  # macOS's last resort has all code points and no letters
+            continue  # macOS's last resort has all code points and no glyphs
         if bundled in Path(entry.fname).parents:
             continue
         try:
@@ -57,9 +57,9 @@ def _lacks(text: str) -> set[int]:
 
 
 def printable(text: str) -> str:
-    """Returns a user's words so that matplotlib shows them as they are.
+    """Returns a user's text so that matplotlib shows it unchanged.
 
-    A letter that no font of this machine has becomes a box, of which no more than three are shown
+    A character that no installed font has becomes a box, of which no more than three are shown
     side by side; white space becomes a space, and a dollar sign does not start a formula.
     """
     unknown = {code for code in _lacks(text) if code not in _elsewhere()}
@@ -70,7 +70,7 @@ def printable(text: str) -> str:
 
 
 def plain(name: str, longest: int = _LONGEST) -> str:
-    """Returns a user's word as matplotlib can show it, shortened where it is long.
+    """Returns a user's name so that matplotlib can show it, shortened where it is long.
 
     Args:
         name: such as a class.
@@ -82,7 +82,7 @@ def plain(name: str, longest: int = _LONGEST) -> str:
 
 
 def plain_names(names: Sequence[str]) -> list[str]:
-    """Returns names as matplotlib can show them, with their number where letters are missing."""
+    """Returns names as matplotlib can show them, with their number where characters are missing."""
     shown = [plain(name) for name in names]
     return [
         f"{number}: {word}" if BOX in word and BOX not in name else word
@@ -91,12 +91,12 @@ def plain_names(names: Sequence[str]) -> list[str]:
 
 
 def columns_of(text: str) -> int:
-    """Returns how many narrow letters a text is wide; Chinese signs take two."""
+    """Returns the display width in columns; East Asian wide characters count as two."""
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
 def set_fonts(figure: Figure) -> None:
-    """Gives the texts of a figure the fonts that have all their letters."""
+    """Gives the texts of a figure fonts that have all their characters."""
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     lacking = set().union(*(_lacks(text.get_text()) for text in texts))
     families = sorted({_elsewhere()[code] for code in lacking if code in _elsewhere()})

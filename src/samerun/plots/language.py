@@ -39,10 +39,10 @@ def token_losses(report: LanguageModelReport) -> Figure:
         )
         left.legend(fontsize=SMALL, frameon=False)
     left.set_ylim(bottom=0)
-    describe(left, "position in the text (tokens)", "bits a token")
+    describe(left, "position in the text (tokens)", "bits per token")
     of_texts = report.errors[report.num_tokens > 0] / math.log(2)
     histogram(right, of_texts, min(40, max(8, round(1.5 * len(of_texts) ** 0.5))))
     mean = report.metrics["bits_per_token"]
     right.axvline(mean, color=GREY, linestyle=":", linewidth=1.2)
-    describe(right, "bits a token of a text", "texts", f"{mean:.3f} bits over all tokens")
+    describe(right, "bits per token of a text", "texts", f"{mean:.3f} bits over all tokens")
     return figure

@@ -1,4 +1,4 @@
-"""The worst examples themselves: pictures, films and texts with what was said about them."""
+"""The worst examples themselves: images, videos and texts with their predictions."""
 
 import textwrap
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ def mistakes(
     """
     values = np.asarray(images)
     values = values[..., None] if values.ndim == 3 else values
-    pictures = list(_scaled(values)) if len(values) else []
-    return _gallery(report, pictures, class_names, most_columns=6)
+    scaled = list(_scaled(values)) if len(values) else []
+    return _gallery(report, scaled, class_names, most_columns=6)
 
 
 def video_mistakes(
@@ -67,25 +67,28 @@ def video_mistakes(
 
 def _gallery(
     report: ClassificationReport,
-    pictures: Sequence[NDArray[np.float64]],
+    images: Sequence[NDArray[np.float64]],
     class_names: Sequence[str],
     most_columns: int,
 ) -> Figure:
     number = len(report.worst)
     names = plain_names(class_names or report.class_names)
-    said = [
-        f"said {names[mistake.predicted]} ({mistake.confidence:.2f})" for mistake in report.worst
+    predicted = [
+        f"predicted {names[mistake.predicted]} ({mistake.confidence:.2f})"
+        for mistake in report.worst
     ]
     true = [f"true {names[mistake.label]}" for mistake in report.worst]
     rows, columns = grid_of(number, min(most_columns, max(2, round(number**0.5))))
-    height, width = pictures[0].shape[:2] if pictures else (1, 1)
+    height, width = images[0].shape[:2] if images else (1, 1)
     is_strip = width > 2 * height
-    wide = 4.4 if is_strip else max(1.75, 0.085 * (3 + max(map(columns_of, [*said, *true, ""]))))
+    wide = (
+        4.4 if is_strip else max(1.75, 0.085 * (3 + max(map(columns_of, [*predicted, *true, ""]))))
+    )
     high = wide * height / width
     figure, grid = panels(rows, columns, max(4.0, wide * columns), (high + 0.5) * rows + 0.4)
     hide(grid)
     join = ", " if is_strip else "\n"
-    for axes, above, below, picture in zip(grid, true, said, pictures, strict=False):
+    for axes, above, below, picture in zip(grid, true, predicted, images, strict=False):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(above + join + below, fontsize=SMALL)
     figure.suptitle(_how_many(report), fontsize=TEXT)
@@ -105,7 +108,7 @@ def text_mistakes(
     texts: Sequence[str],
     class_names: Sequence[str] = (),
 ) -> Figure:
-    """Draws the beginnings of the worst texts, and what was wrong above each.
+    """Draws the starts of the worst texts, with the error above each.
 
     Args:
         report: an evaluated classifier of texts, whose most confident mistakes are shown, or a
@@ -117,13 +120,15 @@ def text_mistakes(
         names = plain_names(class_names or report.class_names)
         title = _how_many(report)
         captions = [
-            f"true {names[worst.label]}, said {names[worst.predicted]} ({worst.confidence:.2f})"
+            f"true {names[worst.label]}, predicted {names[worst.predicted]} "
+            f"({worst.confidence:.2f})"
             for worst in report.worst
         ]
     else:
         title = f"the {len(report.worst)} least expected of {report.num_examples} texts"
         captions = [
-            f"example {hard.index}: log loss {hard.log_loss:.2f} a token ({hard.num_tokens} tokens)"
+            f"example {hard.index}: log loss {hard.log_loss:.2f} per token "
+            f"({hard.num_tokens} tokens)"
             for hard in report.worst
         ]
     return _page(title, captions, [_lines(text) for text in texts])
@@ -135,7 +140,7 @@ def _lines(text: str) -> list[str]:
         return ["(empty)"]
     shown = printable(beginning).replace(" ", "")
     if 2 * shown.count(BOX) > len(shown):
-        return ["(letters that no font of this machine has)"]
+        return ["(no font on this machine has these characters)"]
     width = max(1, _LINE_WIDTH * len(beginning) // columns_of(beginning))
     lines = textwrap.wrap(beginning, width, max_lines=_MOST_LINES, placeholder=" …")
     return [printable(line) for line in lines]

@@ -94,7 +94,7 @@ def legend_outside(
 
 
 def line_style(position: int) -> dict[str, Any]:
-    """Returns the colour and dash of the n-th line: 21 that can be told apart."""
+    """Returns the colour and dash of the n-th line: 21 that can be distinguished."""
     dash = DASHES[position // len(COLOURS) % len(DASHES)]
     return {"color": COLOURS[position % len(COLOURS)], "linestyle": dash}
 
@@ -111,7 +111,7 @@ def histogram(axes: Axes, values: NDArray[np.float64], num_bins: int) -> None:
 
 
 def grid_of(number: int, most_columns: int) -> tuple[int, int]:
-    """Returns the rows and columns of a grid with room for so many panels."""
+    """Returns the rows and columns of a grid with room for this many panels."""
     columns = max(1, min(number, most_columns))
     return max(1, -(-number // columns)), columns
 

@@ -11,10 +11,10 @@ from samerun import checkpoints, config, data, retention, tracking
 from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.datasets.images import CustomDataset
-from samerun.config.older import as_written_then
+from samerun.config.older import drop_new_keys
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
-from samerun.config.stored import changed
+from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
 from samerun.redaction import redact_override
 from samerun.replay import comparison, foreign, recorded, rerun, verdict
@@ -254,7 +254,7 @@ def _as_if(
 
 def _replayed(found: RecordedRun, overrides: Sequence[str]) -> Config:
     """The recorded config, written to the store it came from, as no trial of any sweep."""
-    cfg = changed(found.resolved, overrides).config
+    cfg = apply_overrides(found.resolved, overrides).config
     here = tracking.resolve_uri(None)
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
@@ -279,8 +279,8 @@ def _request(plan: Plan) -> rerun.Request:
     safe = [redact_override(word) for word in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return rerun.Request(
-        resolved=as_written_then(config.to_yaml(plan.cfg), plan.recorded.resolved),
-        written=as_written_then(safe_yaml(config.to_yaml(plan.cfg)), plan.recorded.resolved),
+        resolved=drop_new_keys(config.to_yaml(plan.cfg), plan.recorded.resolved),
+        written=drop_new_keys(safe_yaml(config.to_yaml(plan.cfg)), plan.recorded.resolved),
         overrides=safe,
         name=f"{recorded.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
         tags={tag.REPRODUCES: first.id},

@@ -16,7 +16,7 @@ from samerun.config.checkpoint import AfterSuccess
 from samerun.config.root import has_meaning
 from samerun.config.schedules import Cosine, OneCycle, Polynomial
 from samerun.config.secrets import check_secrets_given
-from samerun.config.stored import changed, differing_keys
+from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import UserError, listed
 from samerun.replay import foreign, recorded
 from samerun.replay.recorded import clean
@@ -92,7 +92,7 @@ def plan_resume(
     check_trusted(found.cfg, trusted)
     if fork:
         overrides = [*_effective_batch(run), *overrides]
-    stored, composition = found.cfg, changed(found.resolved, overrides)
+    stored, composition = found.cfg, apply_overrides(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
     if asked is None:

@@ -113,7 +113,7 @@ def as_markdown(found: Differences) -> str:
             marks = fence(found.code)
             lines += [f"{marks}diff", found.code, marks, ""]
     if len(lines) == 2:
-        lines += ["Nothing that is known differs but the metrics below.", ""]
+        lines += ["No recorded difference except in the metrics below.", ""]
     lines += ["## Metrics", "", _summary(found), ""]
     if found.different_metrics:
         lines += ["| metric | first | second | difference |", "|---|---:|---:|---:|"]
@@ -174,8 +174,8 @@ def _equal(one: float | None, other: float | None) -> bool:
 def _summary(found: Differences) -> str:
     num, total = len(found.different_metrics), len(found.metrics)
     if not num:
-        return f"The last values of all {total} metrics are the same."
-    return f"{num} of {total} metrics end with other values."
+        return f"All {total} metrics have the same last value."
+    return f"{num} of {total} metrics have different last values."
 
 
 def _cells(found: Differences) -> Iterator[Sequence[str]]:

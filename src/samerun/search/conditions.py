@@ -1,4 +1,4 @@
-"""Which keys a config has in which branch of a sweep, and what each takes there."""
+"""Which keys a config has in which branch of a sweep, and their types there."""
 
 import dataclasses
 import types
@@ -15,12 +15,12 @@ Compose = Callable[[Sequence[str]], Config]
 
 
 class Branches:
-    """Which config class a group has in which branch, asked of a composed config where needed.
+    """The config classes of each branch of a sweep; composes a config where that is necessary.
 
     Args:
-        compose: makes a config out of words.
+        compose: composes a config from overrides.
         fixed: the overrides that all branches share.
-        groups: the groups that vary, with the options that each may have.
+        groups: the groups that vary, with the options of each.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class Branches:
         self._groups = groups
         self._known: dict[tuple[str, ...], Config] = {}
 
-    def config(self, *words: str) -> Config:
+    def config(self, *overrides: str) -> Config:
         """Returns the config of a branch."""
-        if words not in self._known:
-            self._known[words] = self._compose([*(one.text for one in self._fixed), *words])
-        return self._known[words]
+        if overrides not in self._known:
+            self._known[overrides] = self._compose([*(one.text for one in self._fixed), *overrides])
+        return self._known[overrides]
 
     def chooser(self, key: str) -> str | None:
         """Returns the varied group that decides whether the key exists."""
@@ -44,24 +44,24 @@ class Branches:
             return top
         return "experiment" if "experiment" in self._groups and top != "experiment" else None
 
-    def wanted(self, key: str) -> dict[str, FieldType | None]:
-        """Returns what the key takes under each option of its chooser, `None` where it is not."""
+    def field_types(self, key: str) -> dict[str, FieldType | None]:
+        """Returns a key's type under each option of its chooser; `None` where it does not exist."""
         chooser, path = self.chooser(key), path_of(key)
         if path[0] not in GROUPS or len(path) == 1:
-            return {"": _wanted(Config, path)}
+            return {"": _field_type(Config, path)}
         kinds = {kind.kind: kind for kind in GROUPS[path[0]]}
         found = {}
         for option in self._groups[chooser] if chooser else ("",):
             if chooser == path[0] and option in kinds:
                 kind = kinds[option]
             else:
-                words = (f"{chooser}={option}",) if chooser else ()
-                kind = type(getattr(self.config(*words), path[0]))
-            found[option] = _wanted(kind, path[1:])
+                selected = (f"{chooser}={option}",) if chooser else ()
+                kind = type(getattr(self.config(*selected), path[0]))
+            found[option] = _field_type(kind, path[1:])
         return found
 
-    def in_force(self, group: str) -> str | None:
-        """Returns the option of a group that does not vary, if that can be told."""
+    def active_option(self, group: str) -> str | None:
+        """Returns the option of a group that does not vary, if it is known."""
         for override in reversed(self._fixed):
             if override.key == group:
                 return override.written
@@ -74,8 +74,8 @@ def path_of(key: str) -> list[str]:
     return key.partition("@")[0].replace("/", ".").split(".")
 
 
-def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
-    """Returns what the field at the end of the path takes, `None` if there is no such field."""
+def _field_type(kind: Any, path: Sequence[str]) -> FieldType | None:
+    """Returns the type of the field at the end of a path; `None` if there is no such field."""
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     if path[0] not in fields:
         return None
@@ -84,21 +84,21 @@ def _wanted(kind: Any, path: Sequence[str]) -> FieldType | None:
     if isinstance(inner, types.UnionType):
         inner = next(part for part in typing.get_args(inner) if part is not types.NoneType)
     if dataclasses.is_dataclass(inner):
-        return _wanted(inner, rest) if rest else FieldType(kind="word")
+        return _field_type(inner, rest) if rest else FieldType(kind="text")
     if rest and typing.get_origin(inner) is dict:
         return FieldType(kind="any")
     if rest and typing.get_origin(inner) is list and rest[0].isdecimal():
         inner, rest = typing.get_args(inner)[0], rest[1:]
     if rest:
         return None
-    names: dict[Any, str] = {int: "whole", float: "real", Any: "any"}
-    return FieldType(kind=names.get(inner, "word"), allowed=allowed)
+    names: dict[Any, str] = {int: "int", float: "float", Any: "any"}
+    return FieldType(kind=names.get(inner, "text"), allowed=allowed)
 
 
-def together(wanted: Iterable[FieldType]) -> FieldType:
-    """Returns what a key takes that takes all of these in one branch or another."""
-    several = list(wanted)
+def merge_types(types_: Iterable[FieldType]) -> FieldType:
+    """Returns the type of a key that has these types in different branches."""
+    several = list(types_)
     kinds = {one.kind for one in several}
     if len(kinds) == 1:
         return several[0]
-    return FieldType(kind="whole" if kinds == {"whole", "real"} else "any")
+    return FieldType(kind="int" if kinds == {"int", "float"} else "any")

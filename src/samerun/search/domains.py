@@ -1,4 +1,4 @@
-"""What the keys of a search space may be, as plain values."""
+"""The dimensions of a search space: a key, its domain and its conditions."""
 
 import math
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ class Categorical:
     """One of several values.
 
     Args:
-        values: what the study knows them by.
-        words: how each is written on the command line.
+        values: the values in the study.
+        words: each as it is written on the command line.
     """
 
     values: tuple[Value, ...]
@@ -25,19 +25,19 @@ class Categorical:
 
     @property
     def num_points(self) -> int | None:
-        """How many different values there are."""
+        """The number of different values."""
         return len(self.values)
 
     @property
     def points(self) -> list[Value]:
-        """Every value."""
+        """All values."""
         return list(self.values)
 
     ends = points
 
     @property
     def middle(self) -> Value:
-        """One value to begin with."""
+        """The first value."""
         return self.values[0]
 
     def word(self, value: Any) -> str:
@@ -45,14 +45,14 @@ class Categorical:
         return self.words[self.values.index(self.read(value))]
 
     def short(self, value: Any) -> str:
-        """Returns a value for the eye."""
+        """Returns a value for display."""
         return self.word(value)
 
     def read(self, given: Any) -> Value:
-        """Returns the value that somebody means: itself, or a way of writing it.
+        """Returns the value that a value or its text stands for.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: it is not one of the choices.
         """
         if given in self.words:
             return self.values[self.words.index(given)]
@@ -61,10 +61,10 @@ class Categorical:
             is_same = number is not None and number == _number(value)
             if is_same or _plainly(given) in (_plainly(word), _plainly(value)):
                 return value
-        raise ValueError(f"{given} is none of {self}")
+        raise ValueError(f"{given} is not one of {self}")
 
     def plain(self) -> Any:
-        """Returns the space for JSON."""
+        """Returns the domain as JSON values."""
         return list(self.words)
 
     def __str__(self) -> str:
@@ -73,14 +73,14 @@ class Categorical:
 
 @dataclass(frozen=True, kw_only=True)
 class Numeric:
-    """A number between two ends, both of which belong to it.
+    """A range of numbers, both bounds included.
 
     Args:
-        low: the smallest.
-        high: the largest.
-        step: distance of neighbours; `None` for every number in between, and 1 of whole numbers.
-        is_int: whole numbers only.
-        is_log: as many from 0.001 to 0.01 as from 0.01 to 0.1.
+        low: lower bound.
+        high: upper bound.
+        step: distance between values; `None`: continuous, and 1 for integers.
+        is_int: integers only.
+        is_log: sampled on a log scale.
     """
 
     low: float
@@ -91,41 +91,41 @@ class Numeric:
 
     @property
     def num_points(self) -> int | None:
-        """How many different values there are, `None` if without end."""
+        """The number of different values; `None` if infinite."""
         if self.step is None:
             return None
         return int((exact(self.high) - exact(self.low)) / exact(self.step)) + 1
 
     @property
     def points(self) -> list[float]:
-        """Every value, rising; only where there is a step."""
+        """All values in ascending order, if there is a step."""
         return [self._at(index) for index in range(self.num_points or 0)]
 
     @property
     def ends(self) -> list[float]:
-        """The smallest and the largest value."""
+        """The lower and the upper bound."""
         return [self.low, self.high]
 
     @property
     def middle(self) -> float:
-        """The value half-way, on its own scale."""
+        """The value in the middle, on a log scale if `is_log`."""
         if self.is_log:
             return self._nearest(math.sqrt(self.low * self.high))
         return self._nearest((self.low + self.high) / 2)
 
     def word(self, value: Any) -> str:
-        """Returns a value as it is written on the command line: read again, the same bits."""
+        """Returns a value as it is written on the command line, with full precision."""
         return str(int(value)) if self.is_int else repr(self._nearest(value))
 
     def short(self, value: Any) -> str:
-        """Returns a value for the eye: four digits."""
+        """Returns a value for display, with four digits."""
         return str(int(value)) if self.is_int else f"{value:.4g}"
 
     def read(self, given: Any) -> float:
-        """Returns the value that somebody means.
+        """Returns the value that a number or its text stands for.
 
         Raises:
-            ValueError: it is no number, or none of these.
+            ValueError: it is not a number, or not in the range.
         """
         value = _number(given)
         if value is None or not self.low <= value <= self.high:
@@ -136,12 +136,12 @@ class Numeric:
         return found
 
     def plain(self) -> Any:
-        """Returns the space for JSON."""
+        """Returns the domain as JSON values."""
         kind = {"int": self.is_int, "log": self.is_log}
         return {"low": self.low, "high": self.high, "step": self.step, **kind}
 
     def _at(self, index: int) -> float:
-        """The value so many steps above `low`, without the rounding errors of a sum."""
+        """Returns `low + index * step` without accumulated rounding errors."""
         assert self.step is not None
         value = exact(self.low) + index * exact(self.step)
         return int(value) if self.is_int else float(value)
@@ -158,14 +158,14 @@ class Numeric:
 
 @dataclass(frozen=True, kw_only=True)
 class Dimension:
-    """One key of a search space.
+    """One dimension of a search space.
 
     Args:
-        key: as on the command line, without a plus.
-        space: what it may be.
-        is_group: it chooses an option of a config group.
-        prefix: `+` or `++`, if the key was given so.
-        when: options of groups under which it is tried; empty: always.
+        key: as on the command line, without a prefix.
+        space: its domain.
+        is_group: whether it selects an option of a config group.
+        prefix: `+`, `++` or nothing, as given.
+        when: options of groups under which it is searched; empty: always.
     """
 
     key: str
@@ -175,7 +175,7 @@ class Dimension:
     when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def holds(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether it is tried where these options were chosen."""
+        """Whether it is searched under these options."""
         return all(chosen.get(group) in options for group, options in self.when.items())
 
     def __str__(self) -> str:
@@ -184,7 +184,7 @@ class Dimension:
 
 
 def exact(value: float) -> Decimal:
-    """Returns the decimal number that was written: 0.1, not the nearest binary fraction."""
+    """Returns the decimal number as written: 0.1, not the nearest binary fraction."""
     return Decimal(repr(float(value)))
 
 

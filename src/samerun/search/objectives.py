@@ -1,4 +1,4 @@
-"""What a sweep is to make better, in which direction, and whether that can be."""
+"""Objectives and directions of a sweep, and their checks."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
 from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
-"""The size of the model, an objective that no epoch changes."""
+"""The size of the model: an objective that does not depend on the epoch."""
 
 _CLASSES = ("accuracy", "log_loss", "expected_calibration_error")
 _ONE_CLASS = ("precision", "recall", "f1", "auc", "average_precision")
@@ -22,7 +22,7 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
     Task.forecast: _NUMBERS,
     Task.language_model: ("accuracy", "log_loss", "perplexity", "bits_per_token"),
 }
-"""What the evaluation of the kept weights measures, by `samerun.evaluation`."""
+"""The metrics that `samerun.evaluation` computes for the final weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Objectives:
 
 
 def objectives_of(sweep: Sweep, cfg: Config) -> tuple[str, ...]:
-    """Returns the logged names of what the sweep makes better."""
+    """Returns the logged names of the objectives."""
     return tuple(sweep.objectives) or (cfg.training.early_stopping.monitor,)
 
 
@@ -65,7 +65,7 @@ def _direction(objective: str) -> str:
 
 
 def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
-    """Returns the names that an objective can have."""
+    """Returns all possible names of an objective."""
     final = "test" if spec.num_test else "validation"
     measured = _MEASURED[spec.task]
     names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in measured), NUM_PARAMETERS]
@@ -73,10 +73,10 @@ def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
 
 
 def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
-    """Checks a sweep against the config of one of its branches, and its settings against another.
+    """Checks the settings of a sweep against each other and against the config of a branch.
 
     Raises:
-        UserError: the first thing that does not fit, in one sentence.
+        UserError: a setting does not fit.
     """
     objectives = objectives_of(sweep, cfg)
     known = objective_names(cfg, spec)
@@ -88,11 +88,13 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
             )
         if sweep.direction is not Direction.auto and sweep.direction != _direction(name):
             raise UserError(
-                f"sweep.direction: received {sweep.direction}, but {name} is to "
-                f"{_direction(name)}: leave it at auto."
+                f"sweep.direction: received {sweep.direction}, but {name} has to be "
+                f"{_direction(name)}d: use auto."
             )
     if len(set(objectives)) < len(objectives):
-        raise UserError(f"sweep.objectives: received {listed(objectives)}, expected each once.")
+        raise UserError(
+            f"sweep.objectives: received {listed(objectives)}, expected each only once."
+        )
     if sweep.pruner is not Pruner.none:
         _check_pruner(sweep, cfg, objectives, epoch_metrics(cfg, spec))
     for name, limit in (
@@ -102,7 +104,7 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
         if limit is not None and len(objectives) > 1:
             raise UserError(
                 f"sweep.budget.{name}: received {limit:g} with {len(objectives)} objectives, "
-                "expected one objective: leave it out."
+                "expected a single objective: leave it out."
             )
 
 
@@ -112,20 +114,20 @@ def _check_pruner(
     pruner, options = sweep.pruner, sweep.patient
     if len(objectives) > 1:
         raise UserError(
-            f"sweep.pruner: {pruner} compares trials by one objective, received "
-            f"{len(objectives)}: give sweep.pruner=none."
+            f"sweep.pruner: {pruner} supports one objective, received {len(objectives)}: use "
+            "sweep.pruner=none."
         )
     if objectives[0] not in each_epoch:
         raise UserError(
-            f"sweep.pruner: {pruner} looks at every epoch, and {objectives[0]} is known at the end "
-            "only: give sweep.pruner=none."
+            f"sweep.pruner: {pruner} needs a value per epoch, but {objectives[0]} is only known at "
+            "the end: use sweep.pruner=none."
         )
     inner = options.pruner if pruner is Pruner.patient else pruner
     if pruner is Pruner.patient and inner is Pruner.patient:
-        raise UserError("sweep.patient.pruner: received patient, expected another pruner or none.")
+        raise UserError("sweep.patient.pruner: received patient, expected another pruner, or none.")
     if inner is Pruner.threshold and sweep.threshold.lower is sweep.threshold.upper is None:
         raise UserError(
-            "sweep.threshold: received no limit, expected one: give sweep.threshold.lower or "
+            "sweep.threshold: received no limit, expected sweep.threshold.lower or "
             "sweep.threshold.upper."
         )
     if inner is Pruner.hyperband and sweep.hyperband.min_epochs > cfg.training.epochs:

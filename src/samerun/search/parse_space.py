@@ -1,4 +1,4 @@
-"""The keys of a sweep: which vary, what each takes, and in which branches each exists."""
+"""Parses the search space of a sweep: which keys vary, their domains and conditions."""
 
 import dataclasses
 import re
@@ -11,19 +11,19 @@ from samerun.config import schema
 from samerun.config.composition import compose as compose_config
 from samerun.config.overrides import Override, check_single_value, parse_override
 from samerun.errors import UserError, listed, nearest
-from samerun.search.conditions import Branches, Compose, path_of, together
+from samerun.search.conditions import Branches, Compose, merge_types, path_of
 from samerun.search.domains import Categorical, Dimension
-from samerun.search.grammar import FieldType, entry_space, known_option
+from samerun.search.grammar import FieldType, check_option, parse_domain
 from samerun.search.space import Space
 
 Options = Callable[[str], Sequence[str]]
 _ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
-_OWN = ("sweep", "hydra", "trial")  # about the sweep itself
+_OWN = ("sweep", "hydra", "trial")  # settings of the sweep itself
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Given:
-    """A key as the user gave it, with the options under which it is tried."""
+    """A key of the search space as the user gave it, with its conditions."""
 
     override: Override
     where: str
@@ -35,31 +35,31 @@ class _Given:
 
 
 def parse_space(
-    words: Sequence[str],
+    overrides: Sequence[str],
     params: Mapping[str, Any],
     *,
     compose: Compose | None = None,
     options: Options | None = None,
 ) -> Space:
-    """Reads what a sweep tries from the overrides of its command line and from `sweep.params`.
+    """Parses the search space from the overrides of a command line and from `sweep.params`.
 
     Args:
-        words: the command line's, those that vary something and those that do not.
-        params: `sweep.params`. A word replaces the space of the same key here, not its condition.
-        compose: makes a config out of words; `None`: from the project's own folders.
-        options: names the options of a group; `None`: those of the project's own folders.
+        overrides: those of the command line, with one value or several.
+        params: `sweep.params`. An override replaces the domain of the same key, not its condition.
+        compose: composes a config from overrides; `None`: from the project's own folders.
+        options: returns the options of a group; `None`: those of the project's own folders.
 
     Raises:
-        UserError: nothing varies, or a key, space or condition is not understood.
+        UserError: nothing varies, or a key, domain or condition is not valid.
     """
     options = options or schema.options
-    compose = compose or (lambda some: compose_config(some).config)
-    given = _given(words, params, options)
+    compose = compose or (lambda given: compose_config(given).config)
+    given = _given(overrides, params, options)
     fixed = [one.override for one in given if not one.override.is_sweep]
     swept = [one for one in given if one.override.is_sweep]
     if not swept:
         raise UserError(
-            "sweep: received nothing to vary, expected a search space: give one such as "
+            "sweep: received no search space, expected one such as "
             "model.dropout='interval(0,0.6)' or sweep=regularisation."
         )
     notes: list[str] = []
@@ -71,7 +71,7 @@ def parse_space(
         if when is not None:
             entries.append(_entry(one, when, branches, options, notes))
     if not entries:
-        raise UserError(f"sweep: nothing varies any more: {' '.join(notes)}")
+        raise UserError(f"sweep: the search space is empty: {' '.join(notes)}")
     return Space(
         entries=tuple(_ordered(entries)),
         fixed=tuple(one.text for one in fixed),
@@ -81,23 +81,23 @@ def parse_space(
 
 def _check_order(override: Override, where: str) -> Override:
     if _ORDERED.search(override.written):
-        raise UserError(f"{where}: the sampler decides the order, so leave out shuffle and sort.")
+        raise UserError(f"{where}: the sampler determines the order: leave out shuffle and sort.")
     return override
 
 
-def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) -> list[_Given]:
-    """Returns every key once: the command line's, and those of `params` that it does not name."""
+def _given(overrides: Sequence[str], params: Mapping[str, Any], options: Options) -> list[_Given]:
+    """Returns each key once; overrides of the command line replace those of `params`."""
     by_key: dict[str, _Given] = {}
     for key, node in params.items():
         where = f"sweep.params.{key}"
         text, when = _param(node, where)
         override = _check_order(parse_override(f"{key}={text}", where), where)
-        if when is not None and not override.is_sweep:  # one value, in some branches
+        if when is not None and not override.is_sweep:  # one value, in some branches only
             override = parse_override(f"{key}=choice({text})", where)
         one = _Given(override=override, where=where, when=_when(when, where, options))
         by_key[one.key] = one
-    for word in words:
-        override = parse_override(word)
+    for text in overrides:
+        override = parse_override(text)
         if override.top in _OWN:
             check_single_value(override)
             continue
@@ -108,13 +108,13 @@ def _given(words: Sequence[str], params: Mapping[str, Any], options: Options) ->
 
 
 def _param(node: Any, where: str) -> tuple[str, Any]:
-    """Takes an entry of `sweep.params` apart: its space in words, and its condition."""
+    """Splits an entry of `sweep.params` into its domain, as text, and its condition."""
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
     when = None
     if isinstance(plain, Mapping):
         if set(plain) != {"when", "space"}:
             raise UserError(
-                f"{where}: received {listed(map(str, plain))}, expected a space, or when and space."
+                f"{where}: received {listed(map(str, plain))}, expected text, or when and space."
             )
         plain, when = plain["space"], plain["when"]
     if isinstance(plain, list | dict):
@@ -132,7 +132,7 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
     conditions = {}
     for group, names in when.items():
         if not options(group):
-            raise UserError(f"{where}.when: received '{group}', which is no config group.")
+            raise UserError(f"{where}.when: received '{group}', which is not a config group.")
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not names:
             raise UserError(
@@ -140,15 +140,15 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
                 f"option of {group}, or several in brackets."
             )
         conditions[str(group)] = tuple(
-            known_option(str(name), str(group), f"{where}.when.{group}", options) for name in names
+            check_option(str(name), str(group), f"{where}.when.{group}", options) for name in names
         )
     return conditions
 
 
 def _group(one: _Given, options: Options) -> tuple[str, ...]:
-    space = entry_space(one.override, one.where, FieldType(kind="word"), options)
+    space = parse_domain(one.override, one.where, FieldType(kind="text"), options)
     assert isinstance(space, Categorical)
-    return tuple(known_option(word, one.key, one.where, options) for word in space.words)
+    return tuple(check_option(word, one.key, one.where, options) for word in space.words)
 
 
 def _conditions(
@@ -157,15 +157,17 @@ def _conditions(
     groups: Mapping[str, tuple[str, ...]],
     notes: list[str],
 ) -> dict[str, tuple[str, ...]] | None:
-    """Returns the user's conditions as far as they can differ; `None` if they never hold."""
+    """Returns the conditions on groups that vary; `None` if the conditions never hold."""
     when = {}
     for group, wanted in one.when.items():
         if group in groups:
             left = tuple(name for name in groups[group] if name in wanted)
         else:
-            left = tuple(name for name in wanted if name == branches.in_force(group))
+            left = tuple(name for name in wanted if name == branches.active_option(group))
         if not left:
-            notes.append(f"{one.key} is not tried, since it needs {group}={','.join(wanted)}.")
+            notes.append(
+                f"{one.key} is not searched, since it requires {group}={','.join(wanted)}."
+            )
             return None
         if group in groups:
             when[group] = left
@@ -189,7 +191,7 @@ def _entry(
     when, wanted = _where_it_exists(one, when, branches, notes)
     return Dimension(
         key=one.key,
-        space=entry_space(one.override, one.where, wanted, options),
+        space=parse_domain(one.override, one.where, wanted, options),
         prefix=one.override.prefix,
         when=when,
     )
@@ -198,15 +200,15 @@ def _entry(
 def _where_it_exists(
     one: _Given, when: dict[str, tuple[str, ...]], branches: Branches, notes: list[str]
 ) -> tuple[dict[str, tuple[str, ...]], FieldType]:
-    """Narrows the conditions to the branches that have the key, and says what it takes there."""
-    found, chooser = branches.wanted(one.key), branches.chooser(one.key)
+    """Restricts the conditions to the branches that have the key; also returns its type there."""
+    found, chooser = branches.field_types(one.key), branches.chooser(one.key)
     if chooser in when:
         found = {name: found[name] for name in when[chooser]}
     has = {name: wanted for name, wanted in found.items() if wanted is not None}
     hasnt = [name for name in found if name not in has]
     if not has:
         top = path_of(one.key)[0]
-        options = found if chooser == top else [branches.in_force(top)]
+        options = found if chooser == top else [branches.active_option(top)]
         place = f" with {top}={','.join(map(str, options))}" if top in schema.GROUPS else ""
         hint = nearest(one.key, [known for known in schema.known_keys(one.key) if known != one.key])
         raise UserError(f"{one.where}: there is no such key{place}.{hint}")
@@ -219,14 +221,14 @@ def _where_it_exists(
         when = {**when, chooser: tuple(has)}
         verb = "has" if len(hasnt) == 1 else "have"
         notes.append(
-            f"{one.key} is tried with {chooser}={','.join(has)} only: {listed(hasnt)} {verb} no "
+            f"{one.key} is searched with {chooser}={','.join(has)} only: {listed(hasnt)} {verb} no "
             "such key."
         )
-    return when, together(has.values())
+    return when, merge_types(has.values())
 
 
 def _ordered(entries: Sequence[Dimension]) -> list[Dimension]:
-    """Groups first, and every entry after the groups that it depends on."""
+    """Sorts groups first, and each dimension after the groups that it depends on."""
     done = [entry for entry in entries if entry.is_group and not entry.when]
     known = {entry.key for entry in done}
     rest = [entry for entry in entries if entry.is_group and entry.when]
@@ -234,7 +236,7 @@ def _ordered(entries: Sequence[Dimension]) -> list[Dimension]:
         ready = [entry for entry in rest if set(entry.when) <= known]
         if not ready:
             names = listed(entry.key for entry in rest)
-            raise UserError(f"sweep.params: the conditions of {names} lead in a circle.")
+            raise UserError(f"sweep.params: the conditions of {names} are circular.")
         done += ready
         known |= {entry.key for entry in ready}
         rest = [entry for entry in rest if entry not in ready]

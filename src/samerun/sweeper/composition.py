@@ -13,7 +13,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.schema import package_folder, register
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides, hide_passwords
@@ -49,7 +49,7 @@ def compose_sweep(
         try:
             master = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            raise translated(error) from error
+            raise translate(error) from error
         if "samerun" not in str(master.hydra.sweeper.get("_target_")):
             raise UserError(
                 "samerun.sweep: received no search space, expected one such as sweep=optuna."

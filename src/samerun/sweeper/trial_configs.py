@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
 from samerun.config.checkpoint import Trial
-from samerun.config.messages import translated
+from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
 from samerun.config.root import has_meaning, idle_keys
 from samerun.redaction import redact_override
@@ -69,7 +69,7 @@ def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[st
     try:
         node = context.config_loader.load_sweep_config(master, [*words, *chosen])
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise translated(error) from error
+        raise translate(error) from error
     assert isinstance(node, DictConfig)
     return node
 
@@ -205,7 +205,7 @@ class TrialConfigs:
                     value = self._config_value(entry, values[entry.key])
                     OmegaConf.update(node, entry.key, value, force_add=bool(entry.prefix))
         except OmegaConfBaseException as error:
-            raise translated(error) from error
+            raise translate(error) from error
         return node
 
     def _config_value(self, entry: Dimension, value: Any) -> Any:

@@ -34,7 +34,7 @@ def train_trial(node: Any) -> "Result":
             trial = search.current_trial(cfg.trial)
             (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
             restart.discard_checkpoints_if_requested(stored, uri=cfg.tracking.uri)
-            state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.has_begun else None
+            state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.is_started else None
             reopened = tracking.reopen_run(
                 folder,
                 run_id=stored.id,

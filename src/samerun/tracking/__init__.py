@@ -1,4 +1,4 @@
-"""Runs written down so that nothing is lost: in the run's own folder first, then in MLflow.
+"""Runs are recorded in their own folder first, then in MLflow, so that nothing is lost.
 
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """

@@ -90,7 +90,7 @@ def _wait_until_free(file: Path, patience: float) -> None:
             return
         except sqlite3.DatabaseError as error:
             if not is_locked(error):
-                return  # what it is instead is said by `check_database`
+                return  # `check_database` reports what it is instead
             if time.monotonic() >= deadline:
                 raise _locked(file, patience) from error
         if not has_warned:
@@ -121,7 +121,7 @@ def _database_lock(file: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"tracking.uri: received 'sqlite:///{file}', but its folder cannot be written "
-            f"({error.strerror}): name a file in a folder of yours."
+            f"({error.strerror}): choose a file in a folder that you may write to."
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""Runs that are in the store already: found by ID, by the beginning of it, or by name."""
+"""Runs in the store: find them by ID, by the start of an ID, by name or by tags."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ _ID = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
-    """A run as the store has it.
+    """A run as it is in the store.
 
     Args:
         id: its ID.
@@ -50,27 +50,27 @@ class StoredRun:
         return Path(self.tags.get(tag.FOLDER, ""))
 
     @property
-    def has_begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether a process opened it: a run made for a worker waits for that."""
         return tag.FOLDER in self.tags
 
     @property
     def num_resumed(self) -> int:
-        """How often it went on after an interruption."""
+        """How many times it was resumed."""
         number = self.tags.get(tag.RESUMED, "0")
         return int(number) if number.isdecimal() else 0
 
 
 def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
-    """Returns the runs that the words name, or the latest ten.
+    """Returns the runs that are named, or the latest ten.
 
     Args:
-        words: IDs, their beginnings, or names; the ID that a run had before the store created it
+        words: IDs, their starts, or names; the ID that a run had before the store created it
             (its tag `samerun.uid`) is one too.
         uri: the store, by default that of this folder.
 
     Raises:
-        UserError: the store is empty, or a word names no run, or more than one.
+        UserError: the store is empty, or a name fits no run, or more than one.
     """
     full = existing(uri)
     client = store.connect(full)
@@ -119,18 +119,18 @@ def existing(uri: str | None = None) -> str:
     if full.startswith("sqlite") and not database_file(full).exists():
         raise UserError(
             f"There are no runs here: {database_file(full)} does not exist. Train one with "
-            "`samerun train`, or go to the folder where you did."
+            "`samerun train`, or change to the folder where you did."
         )
     return full
 
 
 def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[str], dict[str, str]]:
-    """Returns the words after `python` that open MLflow's UI on the store, and its environment.
+    """Returns the arguments of `python` that start MLflow's UI on the store, and its environment.
 
     The store's URI may hold a password, and every user of a machine can read command lines.
 
     Raises:
-        UserError: there is no database in this folder, or the store has a server of its own.
+        UserError: there is no database in this folder, or the store already is a server.
     """
     full = existing(uri)
     if full.startswith("http"):
@@ -164,7 +164,7 @@ def _search_one(client: Any, experiments: Sequence[str], word: str, uri: str) ->
         return as_stored(matching[0])
     number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {number} in {redact(uri)}: expected an ID, the beginning of exactly one "
+        f"'{word}' names {number} in {redact(uri)}: expected an ID, the start of exactly one "
         "ID, or a run's name."
     )
 

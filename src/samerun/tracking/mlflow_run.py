@@ -29,7 +29,7 @@ def _cut(text: str, longest: int, where: str) -> str:
     """Shortens a text to what MLflow holds, saying so and where the whole is."""
     if len(text) <= longest:
         return text
-    note = f"… ({len(text)} characters, whole in {where})"
+    note = f"… ({len(text)} characters, complete in {where})"
     return text[: longest - len(note)] + note
 
 
@@ -44,7 +44,7 @@ class MlflowRun(Run):
         folder: the run's own folder.
         experiment_id: its experiment; `None` while the store has not been asked.
         url: its address in MLflow's pages, if there is a server.
-        known: the points that the store has, if the run was begun by another process.
+        known: the points that the store has, if the run was started by another process.
         uid: the run's own identifier, its tag `samerun.uid`.
         uri: the store.
         created: called with the IDs of run and experiment when the store has created the run;
@@ -170,7 +170,9 @@ class MlflowRun(Run):
         if results and not self._differs:
             self._differs = True
             first = f"{results[0].key} at step {step}"
-            _log.warning("%s is not what it was before the interruption; that is kept.", first)
+            _log.warning(
+                "%s differs from the value recorded before the interruption, which is kept.", first
+            )
             self.set_tags({tag.RESUME_DIFFERS: first})
         self._courier.notify()
 
@@ -254,8 +256,7 @@ class MlflowRun(Run):
         self.undelivered = self._spool.missing() or ("" if delivered else "its end")
         if self.undelivered:
             _log.warning(
-                "The tracking store does not have all of run %s: %s. It is kept in %s; deliver it "
-                "with `samerun sync %s`.",
+                "Run %s: undelivered: %s. Kept in %s; deliver with `samerun sync %s`.",
                 self.name,
                 self.undelivered,
                 self.folder,

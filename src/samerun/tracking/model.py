@@ -67,7 +67,7 @@ def upload(
     run_id: str,
     experiment_id: str,
     model_id: str | None,
-    made: Callable[[str], None],
+    created: Callable[[str], None],
 ) -> None:
     """Gives a saved model to the store, where the run's page shows it.
 
@@ -80,7 +80,7 @@ def upload(
         run_id: the run that trained it.
         experiment_id: the run's experiment.
         model_id: the store's identifier, if an earlier try got that far.
-        made: told the identifier as soon as there is one.
+        created: called with the identifier as soon as there is one.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
@@ -89,7 +89,7 @@ def upload(
         raise FileGone(f"{folder} is gone")
     if model_id is None:
         model_id = _find_or_create(client, run_id, experiment_id)
-        made(model_id)
+        created(model_id)
     description = Model.load(str(folder))
     description.run_id = (
         run_id  # a run that the store did not know had another ID when it was saved

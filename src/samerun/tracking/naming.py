@@ -1,4 +1,4 @@
-"""What a run is called: what it is made of, what differs from the defaults, and a little chance."""
+"""Names of runs: their parts, what differs from the defaults, and four random characters."""
 
 import secrets
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ def _difference(word: str) -> str | None:
 def run_name(cfg: config.Config, overrides: Sequence[str] = ()) -> str:
     """Returns `cnn-digits-adam-cosine-dropout0.3-x7fq`, or the name the config gives.
 
-    The four letters at the end come from the operating system, not from a seeded generator:
-    MLflow's own names are drawn with Python's `random`, and after seeding every run is called the
-    same.
+    The four characters at the end come from the operating system, not from a seeded generator:
+    MLflow's own names are drawn with Python's `random`, and after seeding every run has the
+    same name.
 
     Args:
         cfg: the run's config.
-        overrides: the words of the command line, such as `model.dropout=0.3`.
+        overrides: those of the command line, such as `model.dropout=0.3`.
     """
     if cfg.tracking.run_name:
         return cfg.tracking.run_name
@@ -43,6 +43,6 @@ def run_name(cfg: config.Config, overrides: Sequence[str] = ()) -> str:
 
 
 def fresh_folder() -> Path:
-    """Returns the folder for a run that begins now: `outputs/DATE/TIME` in the working folder."""
+    """Returns a new run's folder: `outputs/DATE/TIME` in the working folder."""
     now = datetime.now()
     return Path("outputs", now.strftime("%Y-%m-%d"), now.strftime("%H-%M-%S-%f")).absolute()

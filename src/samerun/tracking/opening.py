@@ -1,4 +1,4 @@
-"""A run from its first to its last moment: opened, and ended whatever happens."""
+"""Opens a run, and ends it however its block is left."""
 
 import contextlib
 import functools
@@ -32,7 +32,7 @@ _KILLED = (Cause.interrupted, Cause.terminated, Cause.pruned, Cause.time_limit, 
 
 
 def ending(error: BaseException | None) -> tuple[Status, str | None]:
-    """Returns how a run ended, and why, by the exception that left it."""
+    """Returns how a run ended, and why, by the exception that ended it."""
     if error is None or (isinstance(error, SystemExit) and not error.code):
         return Status.finished, None
     ended = classify(error)
@@ -51,7 +51,7 @@ def open_run(
 ) -> Iterator[Run]:
     """Opens a new run in the store that the config names, and ends it however the block is left.
 
-    If the store is unavailable, the run begins all the same. It has its uid as its ID until the
+    If the store is unavailable, the run starts anyway. It has its uid as its ID until the
     store is available, and its start time then is that of this call.
 
     Args:
@@ -60,8 +60,8 @@ def open_run(
         name: what the run is called; by default `run_name(cfg)`.
         tags: set from the start, besides those of the config.
         describe: logs what the run can be resumed and reproduced from. That is on the disk before
-            there is a run, so that one that is killed in its first moment can be resumed.
-        needs_store: raise `StoreUnavailable` instead of beginning without the store.
+            the store has a run, so that one that is killed at once can be resumed.
+        needs_store: raise `StoreUnavailable` instead of starting without the store.
 
     Raises:
         UserError: the store can never be used like this, or the folder belongs to another run.
@@ -70,7 +70,7 @@ def open_run(
     folder = folder.absolute()
     with lock_folder(folder):
         if (folder / RUN_FILE).exists():
-            raise UserError(f"{folder} holds a run already: give the new one a folder of its own.")
+            raise UserError(f"{folder} already holds a run: choose another folder.")
         client, experiment, problem = _reached(cfg, uri, needs_store=needs_store)
         all_tags = {**own_tags(folder), **cfg.tracking.tags, **(tags or {})}
         write = functools.partial(

@@ -1,4 +1,4 @@
-"""The one way to write down a run, whatever the store; and a run that is not written down."""
+"""The interface by which a run is recorded, whatever the store; and a run that is not recorded."""
 
 import abc
 import shutil
@@ -11,7 +11,7 @@ from typing import Any, final
 
 
 class Status(StrEnum):
-    """How a run ended, in MLflow's words."""
+    """How a run ended, by the names of MLflow."""
 
     finished = "FINISHED"
     failed = "FAILED"
@@ -19,14 +19,14 @@ class Status(StrEnum):
 
 
 class Run(abc.ABC):
-    """A run that is being written down.
+    """A run that is being recorded.
 
     No method raises because the store is unavailable or the disk is full: training continues, and
     what could not be delivered waits in the run's folder.
 
     Attributes:
         id: the run's identifier in the store; its uid while the store has not created it.
-        name: what people call it; unique.
+        name: its name in the store; unique.
         folder: the run's own folder on disk, which holds everything that the store gets.
         url: address of the run in MLflow's pages, or `None` if no server is known.
         experiment_id: the experiment it belongs to; empty while the store has not been asked.
@@ -42,7 +42,7 @@ class Run(abc.ABC):
 
     @abc.abstractmethod
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Writes down parameters: any number of them, each of any length."""
+        """Records parameters: any number, each of any length."""
 
     @abc.abstractmethod
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ class Run(abc.ABC):
 
     @abc.abstractmethod
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Writes down one point of each metric, at this moment and this step."""
+        """Records one point of each metric, now and at this step."""
 
     @abc.abstractmethod
     def log_text(self, text: str, path: str) -> None:
@@ -75,7 +75,7 @@ class Run(abc.ABC):
         schema: Mapping[str, str],
         source: str,
     ) -> None:
-        """Writes down which data the run used.
+        """Records which data the run used.
 
         Args:
             name: what the data set is called.
@@ -98,7 +98,7 @@ class Run(abc.ABC):
 
     @abc.abstractmethod
     def describe(self, markdown: str) -> None:
-        """Sets the text that stands above the run in MLflow's pages."""
+        """Sets the description of the run on its page in MLflow."""
 
     @abc.abstractmethod
     def sync_to_disk(self) -> None:
@@ -111,7 +111,7 @@ class Run(abc.ABC):
 
 @final
 class NullRun(Run):
-    """A run that is not written down, for notebooks and tests.
+    """A run that is not recorded, for notebooks and tests.
 
     Args:
         folder: the run's folder; by default a temporary one that goes with this object.

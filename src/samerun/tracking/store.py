@@ -58,7 +58,7 @@ def full_uri(stored: str, given: str | None) -> str:
     """Puts the password back that is never written down.
 
     Args:
-        stored: an address as it was written down.
+        stored: an address without its password.
         given: the whole address, if it was given; otherwise the environment's is tried.
 
     Raises:
@@ -70,7 +70,7 @@ def full_uri(stored: str, given: str | None) -> str:
         if uri and HIDDEN not in uri and is_redacted_form(stored, uri):
             return uri.rstrip("/")
     raise UserError(
-        f"The store {stored} needs its password: set MLFLOW_TRACKING_URI to its whole address."
+        f"The store {stored} needs its password: set MLFLOW_TRACKING_URI to the complete address."
     )
 
 
@@ -191,9 +191,11 @@ def experiment_id(client: Any, name: str) -> str:
             if is_unavailable(error):
                 raise
             raise UserError(
-                f"tracking.experiment: '{name}' cannot be made: {redact(str(error))}"
+                f"tracking.experiment: '{name}' cannot be created: {redact(str(error))}"
             ) from error
-    raise UserError(f"tracking.experiment: '{name}' is made and deleted by others right now.")
+    raise UserError(
+        f"tracking.experiment: '{name}' is being created and deleted by other processes."
+    )
 
 
 def host() -> str:

@@ -1,6 +1,6 @@
 """What a run in the store holds: its artifacts, its metric points; and tags that are added to it.
 
-Whoever wrote the run may be a stranger: a name that leads out of its artifacts is refused, and
+The run may come from an untrusted source: a name that leads out of its artifacts is refused, and
 nothing here runs or unpickles what it reads.
 """
 
@@ -34,7 +34,7 @@ def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) 
 
 
 def artifact_sizes(client: Any, run: StoredRun, folder: str = "") -> dict[str, int | None]:
-    """Returns the sizes of all files among a run's artifacts; `None` where a store tells none.
+    """Returns the size of each file among a run's artifacts; `None` where the store has none.
 
     Args:
         client: an `MlflowClient`.
@@ -93,8 +93,8 @@ def read_artifact(
         run: the run.
         path: such as `config/resolved.yaml`.
         uri: the store, by default that of this folder.
-        most_bytes: what it may have; a larger one is not fetched where the store says its size, and
-            not read elsewhere. `None`: any number.
+        most_bytes: what it may have; a larger one is not downloaded where the store knows its size,
+            and not read elsewhere. `None`: any number.
 
     Raises:
         UserError: there is no such artifact, it is too large, or the path leads out of the run's
@@ -157,7 +157,7 @@ def _check_size(run: StoredRun, path: str, size: int | None, most: int) -> None:
     if size is not None and size > most:
         raise UserError(
             f"Run {run.id}: its {path} has {size} bytes, expected at most {most}: it was not "
-            "written by samerun and is not used."
+            "written by samerun and is ignored."
         )
 
 
@@ -171,7 +171,7 @@ def _inside(run: StoredRun, path: str) -> str:
 def _climbs(run: StoredRun, path: str) -> UserError:
     return UserError(
         f"Run {run.id}: the path {path!r} leads out of the run's artifacts, expected one inside: "
-        "it is not read."
+        "it is ignored."
     )
 
 

@@ -1,4 +1,4 @@
-"""Config classes of the data sets: names, types and ranges; the values live in `conf/dataset/`."""
+"""Config classes of the data sets: names, types and ranges; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets import images, series, tables, text
 from samerun.config.datasets.base import Dataset

@@ -1,4 +1,4 @@
-"""What data sets have in common; each is a `Dataset` and one or more of the parts below it."""
+"""Base class and mixins of the data sets."""
 
 from enum import StrEnum
 
@@ -6,45 +6,46 @@ from samerun.config.fields import above, at_least, between, config, fraction
 
 
 class Normalization(StrEnum):
-    """How features are scaled; whatever is measured is measured on the training split only."""
+    """How features are scaled; statistics are computed on the training split only."""
 
     none = "none"
-    """Left as they are, converted to float32."""
+    """No scaling, conversion to float32 only."""
     unit = "unit"
-    """Divided by the largest value the format can hold (images) or the training split does."""
+    """Division by the largest value of the format (images) or of the training split."""
     standard = "standard"
     """Training mean subtracted and training standard deviation divided out: one pair a channel of
     an image, one a feature of a table."""
 
 
 class Level(StrEnum):
-    """What a token of a text is."""
+    """The unit of a token."""
 
     word = "word"
     """A word or a punctuation mark."""
     character = "character"
-    """One character; blanks and line ends are characters too."""
+    """One character, including spaces and line breaks."""
 
 
 class Side(StrEnum):
-    """A side of a text, in Keras's words."""
+    """A side of a text, in Keras's terms."""
 
     pre = "pre"
-    """The beginning."""
+    """The start."""
     post = "post"
     """The end."""
 
 
 @config
 class Augmentation:
-    """Random changes of the training images: a function of (seed, epoch, example), nothing else.
+    """Random changes of the training images: a function of (seed, epoch, example) only.
 
     Args:
-        flip_horizontal: mirror left and right, with probability 1/2.
-        flip_vertical: mirror top and bottom, with probability 1/2.
-        rotation: largest rotation, in degrees, either way.
-        translation: largest shift, as a share of the image's side, either way and on both axes.
-        zoom: largest change of size, as a share, either way.
+        flip_horizontal: flip left and right with probability 0.5.
+        flip_vertical: flip top and bottom with probability 0.5.
+        rotation: maximum rotation in degrees, in either direction.
+        translation: maximum shift as a fraction of the image's side, in either direction and on
+            both axes.
+        zoom: maximum zoom as a fraction, in either direction.
     """
 
     flip_horizontal: bool
@@ -55,7 +56,7 @@ class Augmentation:
 
     @property
     def is_active(self) -> bool:
-        """Whether any image is changed at all."""
+        """Whether any image is changed."""
         return bool(
             self.flip_horizontal
             or self.flip_vertical
@@ -70,11 +71,11 @@ class Dataset:
     """What all data sets share.
 
     Args:
-        kind: which builder; fixed by the class.
-        batch_size: examples a training step.
-        drop_remainder: leave the last, smaller batch of a training epoch out.
-        validation_fraction: share of the training examples held out to choose epochs and settings.
-        limit: at most so many examples in each split, `null` for all.
+        kind: name of the option; fixed by the class.
+        batch_size: examples per training step.
+        drop_remainder: drop the last, smaller batch of each training epoch.
+        validation_fraction: fraction of the training examples held out for validation.
+        limit: maximum number of examples per split; `null`: all.
     """
 
     kind: str
@@ -86,11 +87,11 @@ class Dataset:
 
 @config
 class RandomSplit:
-    """For independent examples: which of them are held out is drawn, in equal shares a class.
+    """For independent examples: stratified random splits.
 
     Args:
-        split_seed: seed of the splits; apart from the training seed, so that runs with different
-            seeds are measured on the same examples.
+        split_seed: seed of the splits, independent of the training seed: runs with different seeds
+            are evaluated on the same examples.
     """
 
     split_seed: int = between(0, 2**32 - 1)  # what NumPy's RandomState takes
@@ -123,8 +124,8 @@ class ScaledTarget:
     """For targets that are numbers.
 
     Args:
-        standardize_target: train on targets less their training mean, divided by their training
-            standard deviation; results are told in the targets' own units all the same.
+        standardize_target: train on targets with mean 0 and standard deviation 1 on the training
+            split; results are reported in the original units.
     """
 
     standardize_target: bool
@@ -132,12 +133,12 @@ class ScaledTarget:
 
 @config
 class Texts:
-    """For texts, one an example.
+    """For texts, one per example.
 
     Args:
-        vocabulary_size: largest number of tokens a model knows, padding and unknown included; it
-            is also the number of rows of an embedding, however few tokens the texts have.
-        max_length: tokens an example has; shorter texts are padded, longer ones cut.
+        vocabulary_size: maximum number of tokens, including padding and unknown; also the number of
+            rows of the embedding, even if the texts have fewer tokens.
+        max_length: tokens per example; shorter texts are padded, longer ones are cut.
         padding: the side on which short texts are padded.
         truncating: the side on which long texts are cut.
     """
@@ -150,10 +151,10 @@ class Texts:
 
 @config
 class LearntWords(Texts):
-    """For texts whose vocabulary is learnt, from the training split only.
+    """For texts whose vocabulary is built from the training split.
 
     Args:
-        lowercase: take capital letters for small ones.
+        lowercase: convert text to lowercase.
     """
 
     lowercase: bool
@@ -161,10 +162,10 @@ class LearntWords(Texts):
 
 @config
 class HeldOut:
-    """For sources without a test split of their own.
+    """For sources without their own test split.
 
     Args:
-        test_fraction: share of all examples held out for the final test.
+        test_fraction: fraction of all examples held out for the final test.
     """
 
     test_fraction: float = fraction()

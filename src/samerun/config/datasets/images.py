@@ -1,4 +1,4 @@
-"""Data sets of images, and of a user's own arrays; the values live in `conf/dataset/`."""
+"""Data sets of images, and of a user's own arrays; the values are in `conf/dataset/`."""
 
 from enum import StrEnum
 from typing import Any
@@ -8,38 +8,38 @@ from samerun.config.fields import a_path, above, at_least, config
 
 
 class View(StrEnum):
-    """How the pixels of a grey image are given to a model."""
+    """How the pixels of a grayscale image are passed to a model."""
 
     image = "image"
     """(height, width, 1)"""
     rows = "rows"
-    """A sequence from top to bottom: every row a time step, (height, width)."""
+    """A sequence from top to bottom: each row is a time step, (height, width)."""
 
 
 class Cifar100Label(StrEnum):
-    """Which of CIFAR-100's two labels is to be predicted."""
+    """Which of CIFAR-100's two labels to predict."""
 
     fine = "fine"
     """100 classes."""
     coarse = "coarse"
-    """20 groups of five classes each."""
+    """20 superclasses of five classes each."""
 
 
 class ClipLabel(StrEnum):
-    """What is to be predicted of a clip of a moving digit."""
+    """What to predict from a clip of a moving digit."""
 
     direction = "direction"
-    """Which of eight ways the digit moves."""
+    """In which of eight directions the digit moves."""
     digit = "digit"
     """Which digit it is."""
 
 
 @config
 class GreyImages:
-    """For grey images, which are also short sequences of rows.
+    """For grayscale images, which are also short sequences of rows.
 
     Args:
-        view: how the pixels are given to a model.
+        view: how the pixels are passed to a model.
     """
 
     view: View
@@ -47,38 +47,38 @@ class GreyImages:
 
 @config
 class Digits(Dataset, RandomSplit, HeldOut, Scaled, Pictures, GreyImages):
-    """The 1,797 real handwritten digits, 8×8 grey pixels, that ship inside scikit-learn."""
+    """The 1,797 real handwritten digits, 8×8 grayscale pixels, from scikit-learn."""
 
     kind: str = "digits"
 
 
 @config
 class Mnist(Dataset, RandomSplit, Scaled, Pictures, GreyImages):
-    """MNIST: 60,000 training and 10,000 test digits, 28×28 grey pixels, from Keras's cache."""
+    """MNIST: 60,000 training and 10,000 test digits, 28×28 grayscale, from Keras's cache."""
 
     kind: str = "mnist"
 
 
 @config
 class FashionMnist(Dataset, RandomSplit, Scaled, Pictures, GreyImages):
-    """Fashion-MNIST: 60,000 training and 10,000 test garments, 28×28 grey, from Keras's cache."""
+    """Fashion-MNIST: 60,000 training and 10,000 test images, 28×28 grayscale, from Keras."""
 
     kind: str = "fashion_mnist"
 
 
 @config
 class Cifar10(Dataset, RandomSplit, Scaled, Pictures):
-    """CIFAR-10: 50,000 training and 10,000 test photographs, 32×32 colour, from Keras's cache."""
+    """CIFAR-10: 50,000 training and 10,000 test photographs, 32×32 color, from Keras's cache."""
 
     kind: str = "cifar10"
 
 
 @config
 class Cifar100(Dataset, RandomSplit, Scaled, Pictures):
-    """CIFAR-100: 50,000 training and 10,000 test photographs, 32×32 colour, from Keras's cache.
+    """CIFAR-100: 50,000 training and 10,000 test photographs, 32×32 color, from Keras's cache.
 
     Args:
-        label: which of its two labels is to be predicted.
+        label: which of its two labels to predict.
     """
 
     kind: str = "cifar100"
@@ -87,12 +87,12 @@ class Cifar100(Dataset, RandomSplit, Scaled, Pictures):
 
 @config
 class MovingDigits(Dataset, RandomSplit, HeldOut, Scaled):
-    """Clips of scikit-learn's real digits in a synthetic motion: one clip for each of the 1,797.
+    """Clips of scikit-learn's 1,797 real digits in synthetic motion, one clip per digit.
 
     Args:
-        label: what is to be predicted.
-        frames: pictures in a clip; the digit moves by one pixel from each to the next.
-        side: height and width of a picture, in pixels; a digit is 8×8.
+        label: what to predict.
+        frames: frames per clip; the digit moves by one pixel from frame to frame.
+        side: height and width of a frame in pixels; a digit is 8×8.
     """
 
     kind: str = "moving_digits"
@@ -103,13 +103,13 @@ class MovingDigits(Dataset, RandomSplit, HeldOut, Scaled):
 
 @config
 class ImageFolder(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
-    """A user's own JPEG and PNG files, one sub-folder a class, decoded while training.
+    """A user's own JPEG and PNG files, one subfolder per class, decoded during training.
 
     Args:
-        path: the folder; `test_fraction` is unused where it has a test split of its own.
-        height: height to which every picture is stretched, in pixels.
-        width: width to which every picture is stretched, in pixels.
-        channels: 1 for grey, 3 for colour.
+        path: path of the folder; `test_fraction` is ignored if it has its own test split.
+        height: height in pixels to which images are stretched.
+        width: width in pixels to which images are stretched.
+        channels: 1 for grayscale, 3 for color.
     """
 
     kind: str = "image_folder"
@@ -124,7 +124,7 @@ class Npz(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
     """A user's own arrays in one `.npz` file: `x_train y_train x_test y_test`, or `x y`.
 
     Args:
-        path: the file; `test_fraction` is unused where it has a test split of its own.
+        path: path of the file; `test_fraction` is ignored if it has its own test split.
     """
 
     kind: str = "npz"
@@ -133,11 +133,11 @@ class Npz(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
 
 @config
 class CustomDataset(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
-    """A user's own arrays from a user's own function, understood as in an `.npz` file.
+    """A user's own arrays, returned by a user's own function; see `Npz`.
 
     Args:
         target: the function, as `package.module:function`.
-        params: arguments of the function, by name.
+        params: keyword arguments of the function.
     """
 
     kind: str = "custom"

@@ -1,4 +1,4 @@
-"""Data sets of time series; the values live in `conf/dataset/`."""
+"""Data sets of time series; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets.base import Dataset, HeldOut, Scaled, ScaledTarget
 from samerun.config.fields import a_path, above, at_least, config
@@ -6,18 +6,18 @@ from samerun.config.fields import a_path, above, at_least, config
 
 @config
 class Series(Dataset, HeldOut, Scaled, ScaledTarget):
-    """What time series share: windows, divided in the order of time.
+    """What time series share: windows, split in time order.
 
     The steps are cut into training, validation and test part, in this order, and an example lies in
     one part with all its inputs and all its targets.
 
     Args:
-        features: columns a model sees; empty for the target alone.
-        target: column to be predicted.
-        window: steps a model sees.
-        horizon: how many of the steps that follow the window are predicted, all of them at once.
-        gap: steps left out at the end of the training and of the validation part, for values that
-            hang on each other over more than a window.
+        features: input columns; empty: the target only.
+        target: column to predict.
+        window: input time steps.
+        horizon: number of time steps after the window to predict, all at once.
+        gap: time steps dropped at the end of the training and the validation split, for series with
+            correlations longer than a window.
     """
 
     features: list[str]
@@ -29,18 +29,18 @@ class Series(Dataset, HeldOut, Scaled, ScaledTarget):
 
 @config
 class GoogleStock(Series):
-    """Daily prices of the Google share from August 2004 to October 2008, out of matplotlib."""
+    """Daily prices of the Google share from August 2004 to October 2008, from matplotlib."""
 
     kind: str = "google_stock"
 
 
 @config
 class SeriesCsv(Series):
-    """A user's own time series in a CSV file, one line a step.
+    """A user's own time series in a CSV file, one line per time step.
 
     Args:
-        path: the file, whose first line names the columns.
-        date_column: column of ISO dates or times, which must rise; `null` for none.
+        path: path of the file, whose first line holds the column names.
+        date_column: column of ascending ISO dates or times; `null`: none.
     """
 
     kind: str = "series_csv"

@@ -1,4 +1,4 @@
-"""Data sets of tables; the values live in `conf/dataset/`."""
+"""Data sets of tables; the values are in `conf/dataset/`."""
 
 from enum import StrEnum
 
@@ -7,23 +7,23 @@ from samerun.config.fields import a_path, config
 
 
 class Missing(StrEnum):
-    """What to do where a table has no value."""
+    """What to do with missing values."""
 
     refuse = "refuse"
-    """Say where, and stop."""
+    """Report where, and stop."""
     impute = "impute"
-    """Take the training rows' median of a number and most frequent value of a category."""
+    """Use the training median for numbers and the most frequent value for categories."""
 
 
 class TargetType(StrEnum):
     """What the target column of a table is."""
 
     auto = "auto"
-    """Classes if it holds text or just two whole numbers, else numbers."""
+    """Classes if it holds text or two distinct integers, else numbers."""
     classes = "classes"
     """Every different value is a class."""
     numbers = "numbers"
-    """A number to be predicted: a regression."""
+    """A number to predict: regression."""
 
 
 @config
@@ -31,7 +31,7 @@ class Diabetes(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget):
     """The 442 patients of scikit-learn's diabetes table; the target is progression in a year.
 
     Args:
-        features: columns to be used, in this order; empty for all ten.
+        features: columns to use, in this order; empty: all ten.
     """
 
     kind: str = "diabetes"
@@ -43,13 +43,13 @@ class TableCsv(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget):
     """A user's own table in one CSV file with a header line.
 
     Args:
-        path: the file.
-        target: the column to be predicted.
+        path: path of the file.
+        target: column to predict.
         target_type: what that column is.
-        numeric: columns of numbers to be used; empty for every column that holds only numbers.
-        categorical: columns of categories to be used; empty for every other column. Where one of
-            the two lists is given, only what is listed is used.
-        missing: what to do where there is no value.
+        numeric: numeric columns to use; empty: every column that holds only numbers.
+        categorical: categorical columns to use; empty: every other column. If one of the two lists
+            is given, only the listed columns are used.
+        missing: what to do with missing values.
     """
 
     kind: str = "table_csv"

@@ -1,4 +1,4 @@
-"""Data sets of text; the values live in `conf/dataset/`."""
+"""Data sets of text; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets.base import (
     Dataset,
@@ -13,17 +13,17 @@ from samerun.config.fields import a_path, above, at_least, config
 
 @config
 class PythonDocs(Dataset, HeldOut):
-    """A language model of the help topics of Python's own documentation, part of every CPython.
+    """Language modeling on the help topics of Python's documentation, part of every CPython.
 
     The text is cut into training, validation and test part, in this order; the vocabulary is learnt
     from the training part, and its real size is what the model is built for.
 
     Args:
         level: what a token is.
-        lowercase: take capital letters for small ones.
-        vocabulary_size: largest number of tokens a model knows, padding and unknown included.
-        context_length: tokens an example has; at each of them the next one is to be predicted.
-        stride: tokens between the beginnings of two examples.
+        lowercase: convert text to lowercase.
+        vocabulary_size: maximum number of tokens, including padding and unknown.
+        context_length: tokens per example; the model predicts the next token at each position.
+        stride: tokens between the starts of two consecutive examples.
     """
 
     kind: str = "python_docs"
@@ -39,7 +39,7 @@ class PythonDocstrings(Dataset, RandomSplit, HeldOut, LearntWords):
     """Which package of Python's standard library a docstring comes from.
 
     Args:
-        binary: tell only two packages apart.
+        binary: distinguish only two packages.
     """
 
     kind: str = "python_docstrings"
@@ -48,7 +48,7 @@ class PythonDocstrings(Dataset, RandomSplit, HeldOut, LearntWords):
 
 @config
 class Imdb(Dataset, RandomSplit, Texts):
-    """IMDB: 25,000 training and 25,000 test reviews of films, praise or not, from Keras's cache."""
+    """IMDB: 25,000 training and 25,000 test movie reviews, 2 classes, from Keras's cache."""
 
     kind: str = "imdb"
 
@@ -62,10 +62,10 @@ class Reuters(Dataset, RandomSplit, Texts):
 
 @config
 class TextFolder(Dataset, RandomSplit, HeldOut, LearntWords):
-    """A user's own texts: a folder with a sub-folder of `.txt` files for each class.
+    """A user's own texts: a folder with one subfolder of `.txt` files per class.
 
     Args:
-        path: the folder.
+        path: path of the folder.
     """
 
     kind: str = "text_folder"
@@ -77,9 +77,9 @@ class TextCsv(Dataset, RandomSplit, HeldOut, LearntWords):
     """A user's own texts and their classes in two columns of a CSV file.
 
     Args:
-        path: the file, whose first line names the columns.
-        text_column: name of the column of texts.
-        label_column: name of the column of classes.
+        path: path of the file, whose first line holds the column names.
+        text_column: name of the text column.
+        label_column: name of the class column.
     """
 
     kind: str = "text_csv"

@@ -1,4 +1,4 @@
-"""Config classes of the models: names, types and ranges; the values live in `conf/model/`."""
+"""Config classes of the models: names, types and ranges; the values are in `conf/model/`."""
 
 from samerun.config.models import custom, images, sequences, video
 from samerun.config.models.base import Model

@@ -1,4 +1,4 @@
-"""What models have in common; each is a `Model`, and most are `Regularised`."""
+"""Base class and mixin of the models."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -24,7 +24,7 @@ class Activation(StrEnum):
 
 
 class Initializer(StrEnum):
-    """How hidden kernels start, by the Keras name."""
+    """Initializer of the hidden kernels, by its Keras name."""
 
     glorot_uniform = "glorot_uniform"
     glorot_normal = "glorot_normal"
@@ -42,24 +42,24 @@ class Model:
     """What all models share.
 
     Args:
-        kind: which builder; fixed by the class.
+        kind: name of the option; fixed by the class.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = tuple(Layout)
-    """The layouts of input this model can read."""
+    """The input layouts that the model supports."""
     tasks: ClassVar[tuple[Task, ...]] = (
         Task.multiclass,
         Task.binary,
         Task.regression,
         Task.forecast,
     )
-    """The kinds of task it can do."""
+    """The tasks that the model supports."""
 
     kind: str
 
     @classmethod
     def refusal(cls, spec: DataSpec) -> str | None:
-        """Returns why this kind of model cannot learn such data, or `None` if it can."""
+        """Returns why this kind of model does not fit such data, or `None` if it does."""
         if spec.layout not in cls.layouts:
             reads = " or ".join(cls.layouts)
             return f"it reads {reads} data, not {spec.layout} of shape {spec.input_shape}"
@@ -70,14 +70,14 @@ class Model:
 
 @config
 class Regularised:
-    """What nearly all models share, under the same names, so that one search space fits all.
+    """What nearly all models share, under the same names: one search space fits all.
 
     Args:
         activation: activation of the hidden layers.
-        initializer: initial values of the hidden layers' kernels.
-        dropout: share of a hidden layer's outputs set to zero in training.
-        l1: weight of the sum of absolute kernel values in the loss.
-        l2: weight of the sum of squared kernel values in the loss.
+        initializer: initializer of the hidden layers' kernels.
+        dropout: fraction of a hidden layer's outputs set to zero during training.
+        l1: L1 regularization factor of the kernels.
+        l2: L2 regularization factor of the kernels.
     """
 
     activation: Activation

@@ -9,13 +9,12 @@ from samerun.config.spec import Task
 
 @config
 class CustomModel(Model):
-    """A user's own function: `target(spec, **params)` returns a `keras.Model` that is not compiled.
+    """A user's own function: `target(spec, **params)` returns an uncompiled `keras.Model`.
 
-    The module is imported because this config names it; a config from somebody else is code from
-    somebody else.
+    Using this config imports the module: a config from elsewhere is code from elsewhere.
 
     Args:
-        target: `package.module:function`, found in the working folder or installed.
+        target: `package.module:function`, in the working directory or installed.
         params: its keyword arguments.
     """
 

@@ -12,7 +12,7 @@ class Mlp(Model, Regularised):
     """Feed-forward network: the input is flattened and passes `units` dense layers.
 
     Args:
-        units: width of each hidden layer, first to last.
+        units: width of each hidden layer, from first to last.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = (
@@ -31,9 +31,9 @@ class Cnn(Model, Regularised):
     """Convolutional network: blocks of Conv2D, BatchNorm, activation, MaxPool; then dense layers.
 
     Args:
-        filters: number of filters of each block, first to last.
-        kernel_size: side of the square kernel, in pixels.
-        batch_norm: normalise each block's activations over the batch (Ioffe and Szegedy, 2015).
+        filters: number of filters of each block, from first to last.
+        kernel_size: size of the square kernel in pixels.
+        batch_norm: use batch normalization in each block (Ioffe and Szegedy, 2015).
         dense_units: width of each dense layer between the blocks and the output.
     """
 

@@ -20,10 +20,10 @@ class Cell(StrEnum):
 
 @config
 class Embedded:
-    """What models of sequences share for inputs that are tokens; sequences of numbers need none.
+    """What sequence models share for token inputs; unused for sequences of numbers.
 
     Args:
-        embedding_dim: numbers a token is turned into.
+        embedding_dim: size of the embedding vector of each token.
     """
 
     embedding_dim: int = above(0)
@@ -34,11 +34,12 @@ class Recurrent:
     """What the plain recurrent networks share.
 
     Args:
-        units: width of each recurrent layer, first to last.
-        bidirectional: read the sequence from both ends (Schuster and Paliwal, 1997).
-        recurrent_dropout: share of the state set to zero between steps (Gal and Ghahramani, 2016).
-        mask_padding: leave padded tokens (id 0) out of the recurrence.
-        dense_units: width of each dense layer between the recurrence and the output.
+        units: width of each recurrent layer, from first to last.
+        bidirectional: read the sequence in both directions (Schuster and Paliwal, 1997).
+        recurrent_dropout: fraction of the recurrent state set to zero during training (Gal and
+            Ghahramani, 2016).
+        mask_padding: skip padding tokens (ID 0).
+        dense_units: width of each dense layer between the recurrent layers and the output.
     """
 
     units: list[int] = above(0)
@@ -50,11 +51,11 @@ class Recurrent:
 
 @config
 class Cnn1d(Model, Regularised, Embedded):
-    """Convolutions along a text or a series: Conv1D and MaxPool blocks, global maximum, dense.
+    """1D convolutional network: Conv1D and MaxPool blocks, global max pooling, dense layers.
 
     Args:
-        filters: number of filters of each block, first to last.
-        kernel_size: length of the kernel, in positions.
+        filters: number of filters of each block, from first to last.
+        kernel_size: size of the kernel in time steps.
         dense_units: width of each dense layer between the blocks and the output.
     """
 
@@ -95,7 +96,7 @@ class Gru(Model, Regularised, Embedded, Recurrent):
 
 @config
 class ParallelLstm(Model, Regularised, Embedded):
-    """Several LSTMs read the same input side by side; what they end with is put together.
+    """Several LSTMs read the same input in parallel; their last outputs are concatenated.
 
     Args:
         branch_units: width of each branch.
@@ -111,11 +112,11 @@ class ParallelLstm(Model, Regularised, Embedded):
 
 @config
 class LanguageModel(Model, Regularised, Embedded):
-    """Embedding, recurrent layers, and the next token's logits at every position.
+    """Embedding and recurrent layers; the output is the logits of the next token at every position.
 
     Args:
         cell: the recurrent layer.
-        units: width of each recurrent layer, first to last.
+        units: width of each recurrent layer, from first to last.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = (Layout.tokens,)
@@ -128,14 +129,14 @@ class LanguageModel(Model, Regularised, Embedded):
 
 @config
 class Forecaster(Model, Regularised):
-    """Reads a window and writes the future step by step, each from the one before.
+    """Encoder-decoder that reads a window and predicts the next steps one by one.
 
     In training the step before is the true one (teacher forcing; Williams and Zipser, 1989), in
     validation and use its own prediction.
 
     Args:
         cell: the recurrent layer.
-        units: width of each recurrent layer, first to last; the last one writes.
+        units: width of each recurrent layer, from first to last; the last one is the decoder.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = (Layout.sequence,)

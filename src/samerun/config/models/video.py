@@ -9,11 +9,11 @@ from samerun.config.spec import Layout
 
 @config
 class CnnRnn(Model, Regularised):
-    """The same small CNN looks at every frame, and an LSTM reads what it saw.
+    """A small CNN is applied to each frame, and an LSTM reads the sequence of its outputs.
 
     Args:
-        filters: number of filters of each block of the CNN, first to last.
-        kernel_size: side of the square kernel, in pixels.
+        filters: number of filters of each block of the CNN, from first to last.
+        kernel_size: size of the square kernel in pixels.
         units: width of the LSTM.
         dense_units: width of each dense layer between the LSTM and the output.
     """
@@ -29,12 +29,12 @@ class CnnRnn(Model, Regularised):
 
 @config
 class ConvLstm(Model, Regularised):
-    """LSTMs whose state is a picture (Shi et al., 2015), then dense layers.
+    """Convolutional LSTM layers (Shi et al., 2015), then dense layers.
 
     Args:
-        filters: number of filters of each ConvLSTM2D layer, first to last.
-        kernel_size: side of the square kernel, in pixels.
-        dense_units: width of each dense layer between the last picture and the output.
+        filters: number of filters of each ConvLSTM2D layer, from first to last.
+        kernel_size: size of the square kernel in pixels.
+        dense_units: width of each dense layer between the last ConvLSTM2D layer and the output.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = (Layout.video,)

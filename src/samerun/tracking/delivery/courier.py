@@ -185,8 +185,8 @@ class Courier:
         if self._is_away and spool.is_empty():
             self._is_away = False
             missing = spool.missing()
-            but = f" but {missing}, which it refused" if missing else ""
-            _log.warning("The tracking store has everything again%s.", but)
+            but = f" except {missing}, which it refused" if missing else ""
+            _log.warning("Tracking store available again; everything was delivered%s.", but)
         return True
 
     def warn_unavailable(self, error: BaseException) -> None:
@@ -194,8 +194,8 @@ class Courier:
         self._is_away = True
         what = "unavailable" if is_unavailable(error) else "does not take everything"
         _log.warning(
-            "Tracking store %s (%s). Training continues; what it logs is kept in %s and delivered "
-            "later.",
+            "Tracking store %s (%s). Training continues; its records are kept in %s and "
+            "delivered later.",
             what,
             first_line(error),
             self._delivery.spool.folder,

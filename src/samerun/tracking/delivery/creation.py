@@ -1,8 +1,8 @@
-"""A run in the store, created once: whatever becomes of requests and answers on the way.
+"""Creates a run in the store exactly once, even when requests or responses are lost.
 
-MLflow gives out run IDs itself, so a request to create a run whose answer is lost leaves a run that
-no client knows; MLflow's own client would repeat that request, and leave two. Here a run has a uid
-before the store hears of it. It is a tag of the run, by which it is looked for before and after.
+MLflow assigns run IDs itself, so a lost response to a create request leaves a run that no client
+knows; MLflow's own client would repeat that request, and leave two. Here a run has a uid before the
+store is asked. It is a tag of the run, by which it is searched for before and after.
 """
 
 import logging
@@ -39,12 +39,12 @@ def find_or_create(client: Any, uri: str, uid: str, start: Line) -> tuple[str, s
         except Exception as error:
             if is_refusal(error):
                 raise
-            found = _find(client, experiment, uid)  # perhaps only the answer was lost
+            found = _find(client, experiment, uid)  # perhaps only the response was lost
             if not found:
                 raise
     if len(found) == 1 and urlsplit(uri).scheme in store.SERVERS:
         found = _find(client, experiment, uid) or found  # a proxy may have sent the request twice
-    kept, *doubled = sorted(found)  # any process that looks keeps the same one
+    kept, *doubled = sorted(found)  # every process keeps the same one
     for run_id in doubled:
         _log.warning("The tracking store created run %s twice; %s is deleted.", kept, run_id)
         client.delete_run(run_id)
@@ -60,7 +60,7 @@ def _check(start: Line) -> None:
         or not all(isinstance(text, str) for text in flat)
         or type(start.get("start_time")) is not int
     ):
-        raise UserError("outbox.jsonl begins with a line that samerun did not write.")
+        raise UserError("outbox.jsonl: received a first line that samerun did not write.")
 
 
 def _find(client: Any, experiment: str, uid: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an error of the tracking store means: wait and try again, or never send that again."""
+"""Classifies errors of the tracking store: retry later, or never send that again."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def _is_of_database(error: BaseException) -> bool:
-    """Whether a database said it: its own words tell more than MLflow's code does."""
+    """Whether a database raised it: its message is more precise than MLflow's error code."""
     modules = ("sqlalchemy", "sqlite3", "psycopg2", "pymysql")
     return any(type(cause).__module__.split(".")[0] in modules for cause in _causes(error))
 

@@ -1,4 +1,4 @@
-"""A file that only grows by lines: a run appends, delivery reads on from where it stopped."""
+"""A file to which lines are appended; delivery continues reading where it stopped."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, final
 Line = dict[str, Any]
 
 Waiting = tuple[Line, int | None]
-"""A line, and where it ends in its file; `None` if the disk had no room for it."""
+"""A line, and where it ends in its file; `None` if the disk was full."""
 
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
 
@@ -38,7 +38,7 @@ def storable(value: Any) -> Any:
 def read_lines(
     path: Path, start: int, is_valid: Callable[[Any], bool]
 ) -> tuple[list[tuple[Line, int]], bool]:
-    """Returns the whole lines from byte `start` on, and whether some could not be read.
+    """Returns the complete lines from byte `start` on, and whether some could not be read.
 
     Args:
         path: the file; one that is not there has no lines.
@@ -72,7 +72,7 @@ def read_lines(
 class Lines:
     """One file of a run's spool.
 
-    A line that the disk has no room for is kept in memory, so that it is delivered all the same.
+    A line for which the disk is full is kept in memory and delivered from there.
 
     Args:
         path: the file.
@@ -142,7 +142,7 @@ class Lines:
                 self._warn_once(f"Cannot flush {self._path} to the disk: {error}.")
 
     def read(self) -> list[tuple[Line, int]]:
-        """Returns all whole lines of the file, delivered or not."""
+        """Returns all complete lines of the file, delivered or not."""
         return read_lines(self._path, 0, self._is_valid)[0]
 
     def waiting(self) -> list[Waiting]:
@@ -150,7 +150,7 @@ class Lines:
         with self._lock:
             written, is_damaged = read_lines(self._path, self.position, self._is_valid)
             if is_damaged:
-                self._warn_once(f"{self._path} has a line that cannot be read; it is left out.")
+                self._warn_once(f"{self._path} has a line that cannot be read, which is skipped.")
             return [*written, *((line, None) for line in self._unwritten)]
 
     def delivered(self, batch: list[Waiting]) -> None:

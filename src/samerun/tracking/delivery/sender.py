@@ -1,4 +1,4 @@
-"""From a run's spool to MLflow: what each line means there."""
+"""Sends the lines of a run's spool to MLflow."""
 
 import json
 import logging
@@ -94,8 +94,8 @@ class Sender:
             start = self.spool.start()
             if start is None:
                 raise UserError(
-                    f"{self.spool.folder} does not say what its run is created with: outbox.jsonl "
-                    "has lost its first line."
+                    f"{self.spool.folder} does not describe its run: the first line of "
+                    "outbox.jsonl is missing."
                 )
             made = creation.find_or_create(self._client, self._uri or "", self._uid, start)
             self._run_id, self._experiment_id = made
@@ -205,7 +205,7 @@ class Sender:
 
     def _refuse(self, kind: str, key: str, reason: str, entry: Any) -> None:
         self.spool.refuse(kind, key, reason, entry)
-        _log.warning("The tracking store refused %s '%s'; it is left out: %s", kind, key, reason)
+        _log.warning("The tracking store refused %s '%s', which is left out: %s", kind, key, reason)
 
     def _send_entry(self, line: Line) -> None:
         if line["kind"] in _UPLOADS:
@@ -280,7 +280,7 @@ class Sender:
             run_id=self._run_id,
             experiment_id=str(self._experiment_id),
             model_id=self.spool.model_id(path),
-            made=lambda model_id: self.spool.remember_model(path, model_id),
+            created=lambda model_id: self.spool.remember_model(path, model_id),
         )
 
     def _send_end(self, line: Line) -> None:

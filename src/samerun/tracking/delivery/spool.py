@@ -1,4 +1,4 @@
-"""What a run logs, in files of its own folder, and how much of it the store has.
+"""What a run logs, in files of its folder, and how much of it was delivered.
 
     metrics.jsonl     one metric point a line: key, value, step, timestamp in milliseconds
     outbox.jsonl      everything else, one line each, in order: start, params, tags, artifacts, end
@@ -67,7 +67,7 @@ def read_points(folder: Path) -> list[Point]:
 
 
 def write_known(folder: Path, points: Sequence[Point]) -> None:
-    """Begins a run's folder with the points that the store has already."""
+    """Starts a run's folder with the points that are already in the store."""
     lines = [json.dumps(_line(point), ensure_ascii=False) + "\n" for point in points]
     text = "".join(lines)
     write_atomic(folder / METRICS_FILE, text)
@@ -106,7 +106,7 @@ class Spool:
 
     Args:
         folder: the run's folder.
-        continues: the run was begun by another process. A step for which that one wrote down a
+        continues: the run was started by another process. A step for which that one wrote down a
             value keeps it: an epoch that is repeated after an exact resume has the same values.
             How that process ended is no longer how the run ended.
         known: points that are in the store, though perhaps not in this folder.
@@ -125,7 +125,8 @@ class Spool:
         self._refused: Lines | None = None
         if self._metrics.starts_over or self._outbox.starts_over:
             _log.warning(
-                "%s was cut off, as a power failure does: all of it is delivered again.", folder
+                "%s: files were truncated, as by a power failure: all of it is delivered again.",
+                folder,
             )
             self._save()  # before the files grow beyond the old position
         here = read_points(folder) if continues else []
@@ -327,7 +328,7 @@ def _read_position(file: Path) -> dict[str, Any]:
         stored = None
     if isinstance(stored, dict) and _is_position({**nothing, **stored}, kinds):
         return {key: stored.get(key, value) for key, value in nothing.items()}
-    _log.warning("%s cannot be read: all of the run is delivered again.", file)
+    _log.warning("%s cannot be read: the complete run is delivered again.", file)
     return nothing
 
 

@@ -157,7 +157,7 @@ def compare_points(here: Iterable[Point], there: Iterable[Point]) -> Row:
     doubled = [point for point in stored - logged if point[:2] in known]
     differences = [
         *(f"{key} at step {step} is missing" for key, step, *_ in sorted(logged - stored)),
-        *(f"{key} at step {step} has another value too" for key, step, *_ in sorted(doubled)),
+        *(f"{key} at step {step} has a second value" for key, step, *_ in sorted(doubled)),
     ]
     return Row(kind="points", num_in_folder=len(logged), differences=tuple(differences))
 
@@ -252,7 +252,9 @@ def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Row:
 
 def _end(end: Line | None, status: str, end_time: int | None) -> Row:
     if end is None:
-        return Row(kind="end", num_in_folder=0, differences=("the run's end was not written down",))
+        return Row(
+            kind="end", num_in_folder=0, differences=("the end of the run was not recorded",)
+        )
     difference = (
         ()
         if (end["status"], end["timestamp"]) == (status, end_time)

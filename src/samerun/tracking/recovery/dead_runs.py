@@ -1,4 +1,4 @@
-"""Runs whose process is gone: found by their lock, and delivered as far as they got."""
+"""Finds runs whose process died by their lock, and delivers what they left."""
 
 import logging
 from collections import Counter
@@ -40,7 +40,7 @@ def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
     try:
         found = client.search_runs(list(experiment_ids), condition, max_results=1000)
     except Exception as error:
-        _log.debug("No look for dead runs: %s", redact(str(error)))
+        _log.debug("Cannot search for runs whose process died: %s", redact(str(error)))
         return []
     for run in found:
         try:
@@ -150,7 +150,7 @@ def deliver(folder: Path, *, uri: str | None = None) -> int:
             deliver_to(client, full, folder, delivered)
         except Exception as error:
             raise UserError(
-                f"The store {facts.uri} did not take all of {folder} ({first_line(error)}): try "
+                f"The store {facts.uri} did not accept all of {folder} ({first_line(error)}): try "
                 f"again later with `samerun sync {facts.shown_id[:8]}`, nothing is lost."
             ) from error
     return delivered.total()

@@ -61,7 +61,7 @@ def read_facts(folder: Path) -> RunFacts:
     Raises:
         UserError: it is not the folder of a run.
     """
-    wrong = f"{folder} holds no run: expected the folder of one, with {RUN_FILE} in it."
+    wrong = f"{folder} received a folder without a run, expected one with {RUN_FILE} in it."
     try:
         raw = _read_small(folder / RUN_FILE)
         found = json.loads(raw)
@@ -89,8 +89,8 @@ def check_openable(folder: Path) -> RunFacts:
     for name in _NEVER_LINKS:
         if (folder / name).is_symlink():
             raise UserError(
-                f"{folder / name} is a symbolic link, expected what samerun wrote there: put the "
-                "file itself in its place."
+                f"{folder / name} is a symbolic link, expected the file that samerun wrote: "
+                "replace the link by the file itself."
             )
     return facts
 

@@ -19,7 +19,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / ALIVE_LOCK)
         lock.acquire(timeout=2)  # `close_dead_runs` of others may hold it for a moment
     except Timeout as error:
-        raise UserError(f"{folder} belongs to a run that is alive: wait for its end.") from error
+        raise UserError(f"{folder} belongs to a running run: wait until it ends.") from error
     except OSError as error:
         raise UserError(
             f"The run's folder {folder} cannot be written ({error.strerror}): choose another one."

@@ -28,7 +28,7 @@ def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] =
     Args:
         run: the run.
         uri: its store, by default that of this folder.
-        named: folders that the person named, besides the present working folder.
+        named: folders that the user named, besides the present working folder.
     """
     return owned_folder(
         run.tags.get(tag.FOLDER, ""),
@@ -126,7 +126,7 @@ def owned_folder(
         run_id: the run.
         uri: the store that holds the run.
         uid: the run's own ID, if the store has one.
-        named: folders that the person named, besides the present working folder.
+        named: folders that the user named, besides the present working folder.
     """
     roots = [Path.cwd(), *named]
     for folder in _candidates(stated, roots):

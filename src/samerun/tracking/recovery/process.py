@@ -1,8 +1,8 @@
-"""Which process works on a run, in tags of the run; and whether that process is surely gone.
+"""The process of a run, in its tags, and whether that process certainly no longer exists.
 
 A process ID alone names a process only within one PID namespace of one boot of one machine: two
-containers may have the same host name and both a process 7. What a system does not tell (there is
-no `/proc` outside of Linux) is left out, on both sides of the comparison.
+containers may have the same host name and both a process 7. What a system does
+not provide (there is no `/proc` outside of Linux) is empty on both sides of the comparison.
 """
 
 import os
@@ -26,7 +26,7 @@ _PROC = Path("/proc")
 def process_tags() -> dict[str, str]:
     """Returns the tags that name this process: host, boot, PID namespace, PID and start time.
 
-    What is not known is there too, as "": it replaces what an earlier process knew.
+    What is not known is "", which replaces the value of an earlier process.
     """
     return {
         **_surroundings(),
@@ -41,7 +41,7 @@ def is_gone(tags: Mapping[str, str]) -> bool:
 
     `False` where that cannot be known from here: on another host, after a reboot, in another
     container, or where the tags are those of version 0.1.0. A heartbeat proves nothing: while the
-    store is unavailable, a process that is well cannot send one.
+    store is unavailable, a healthy process cannot send one.
     """
     here = _surroundings()
     if any(tags.get(key, "") != value for key, value in here.items()):
@@ -108,7 +108,7 @@ def _now() -> str:
 
 @final
 class Heartbeat:
-    """Sets the tag `samerun.heartbeat` at most once a minute, for whoever asks from elsewhere.
+    """Sets the tag `samerun.heartbeat` at most once a minute, for other machines.
 
     Args:
         set_tag: sets one tag of the run; may raise.

@@ -1,4 +1,4 @@
-"""Runs that were made before: gone on with, here or on another machine, or made for a worker."""
+"""Existing runs: resumed here or on another machine, or created for a worker."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -33,14 +33,14 @@ def reopen_run(
     take_over: bool = False,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Run]:
-    """Goes on with a run: the same run in the store, RUNNING again.
+    """Resumes a run: the same run in the store, RUNNING again.
 
     A step that has a value keeps it, so an epoch that is repeated after an exact resume leaves one
     value a step. How the run ended before is replaced by how it ends now.
 
     Args:
         folder: the run's folder, or an empty one if `run_id` is given.
-        run_id: the run that goes on in an empty folder: what is known of it comes from the store.
+        run_id: the run to resume in an empty folder, from what the store holds.
         uri: the store's address; without `run_id` needed only if it holds a password that is not
             in `MLFLOW_TRACKING_URI`.
         tags: set from the start.
@@ -98,7 +98,7 @@ def reopen_run(
 
 
 def _deliver_from_before(run: StoredRun, uri: str) -> None:
-    """Sends what a folder of this machine still holds of a run that goes on in another one."""
+    """Sends what a folder of this machine still holds of a run that is resumed in another one."""
     before = folder_of(run, uri=uri)
     if before is not None:
         deliver(before, uri=uri)
@@ -128,7 +128,7 @@ def check_at_rest(
     folder: Path | None = None,
     take_over: bool = False,
 ) -> None:
-    """Refuses a run that a process may be working on.
+    """Refuses a run on which a process may be working.
 
     Args:
         run: the run.
@@ -137,21 +137,21 @@ def check_at_rest(
         take_over: it says that it is RUNNING where this cannot be checked, and that is not true.
 
     Raises:
-        UserError: it is alive, or nobody here can know.
+        UserError: it is running, or that cannot be checked from here.
     """
     host = run.tags.get(tag.HOST)
     if not host or tag.FOLDER not in run.tags:
-        return  # made for a worker that did not begin yet
+        return  # created for a worker that has not started yet
     own = folder_of(run, uri=uri, named=[folder] if folder else [])
     if own is not None and own != folder and is_alive(own):
-        raise UserError(f"Run {run.id} is alive in {own}: wait for its end.")
+        raise UserError(f"Run {run.id} is running in {own}: wait until it ends.")
     if run.status != "RUNNING" or take_over:
         return
     if not (host == store.host() and own is not None) and not is_gone(run.tags):
         heard = last_heard_of(run.tags)
         raise UserError(
             f"Run {run.id} says it is RUNNING on {host}{heard}, which cannot be checked from here: "
-            "wait for its end, or give --take-over if its process is gone."
+            "wait until it ends, or give --take-over if its process no longer exists."
         )
 
 
@@ -163,7 +163,7 @@ def create_child(
     tags: Mapping[str, str],
     client: Any = None,
 ) -> str:
-    """Makes a run under another one for a worker, who opens it later with `reopen_run`.
+    """Creates a child run for a worker, which opens it later with `reopen_run`.
 
     A run under the same parent that has the same `samerun.study` and `samerun.trial` already is
     taken instead, with its tags renewed: a trial that is tried again stays one run. Its status
@@ -202,6 +202,6 @@ def create_child(
     except UserError:
         raise
     except Exception as error:
-        said = f"tracking: the run cannot be made: {redact(str(error))}"
+        said = f"tracking: the run cannot be created: {redact(str(error))}"
         raise (UserError if store.answers(client) else ConnectionError)(said) from error
     return run_id

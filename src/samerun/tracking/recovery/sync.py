@@ -159,7 +159,7 @@ def sync(folders: Iterable[Path]) -> Iterator[Synced]:
     A run that did not write down its end is KILLED. A store that is unavailable is asked once.
 
     Args:
-        folders: folders of runs, which the person named or which lie below the working folder.
+        folders: folders of runs, named by the user or below the working folder.
 
     Yields:
         What became of each one in which something waited.
@@ -220,7 +220,7 @@ def _offer_refused(folder: Path, refused: Sequence[Line]) -> None:
 
 
 def _connected(facts: RunFacts, clients: dict[str, Any]) -> tuple[Any, str]:
-    """Returns the client of a run's store, connected once; an error is raised again as it was."""
+    """Returns the client of a run's store, connected once; an error is raised again."""
     if facts.uri not in clients:
         try:
             uri = store_of(facts)
@@ -261,7 +261,7 @@ def check(folders: Iterable[Path]) -> Iterator[Checked]:
     """Compares folders of ended runs with their stores; changes nothing in either.
 
     Args:
-        folders: folders of runs, which the person named or which lie below the working folder.
+        folders: folders of runs, named by the user or below the working folder.
 
     Yields:
         What was found for each.

@@ -42,7 +42,7 @@ def authenticate() -> Any:
 
 
 def refusal(method: str, path: str, body: Any) -> str | None:
-    """Returns why a request is refused whoever makes it, or None.
+    """Returns why a request is refused for every user, or None.
 
     Args:
         method: the HTTP method.

@@ -102,7 +102,7 @@ def prepare_server(server: Server, password: str | None) -> str | None:
 
 
 def server_command(server: Server) -> list[str]:
-    """Returns the words after `python` that run the server; none of them is a secret."""
+    """Returns the arguments of `python` that run the server; none of them is a secret."""
     words = ["-m", "mlflow", "server", "--app-name", "basic-auth", "--host", server.host]
     return [*words, "--port", str(server.port), "--workers", str(server.workers)]
 
@@ -204,7 +204,7 @@ def _accounts(folder: Path) -> Iterator[Any]:
         except Exception as error:
             raise UserError(
                 f"{folder / 'users.db'} cannot be used as MLflow's database of accounts "
-                f"({first_line(error)}): free the file, or name another folder with --folder."
+                f"({first_line(error)}): unlock the file, or choose another folder with --folder."
             ) from error
         try:
             yield accounts
@@ -232,7 +232,8 @@ def _make_private(folder: Path) -> None:
             (folder / name).chmod(0o600)
     except OSError as error:
         raise UserError(
-            f"--folder: {folder} cannot be written ({error.strerror}): name a folder of yours."
+            f"--folder: {folder} cannot be written ({error.strerror}): choose a folder "
+            "that you may write to."
         ) from error
 
 
@@ -262,8 +263,8 @@ def _allowed_hosts(server: Server) -> tuple[list[str], list[str]]:
         names.append(f"[{server.host}]" if ":" in server.host else server.host)
     elif not server.is_loopback and not server.allowed_hosts:
         raise UserError(
-            f"--host {server.host} listens on every address of this machine: say by which names "
-            "clients reach it, such as --allowed-hosts runs.example.org."
+            f"--host {server.host} listens on every address of this machine: give the names "
+            "by which clients reach it, such as --allowed-hosts runs.example.org."
         )
     for name in server.allowed_hosts:
         if not name or "/" in name or "*" in name:
