@@ -406,7 +406,7 @@ def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch)
         assert len(models.sample(model, [2, 3], **options)) == 2
 
 
-MULTICLASS = "no probability of each class, expected numbers of 0 or more whose sum is 1"
+MULTICLASS = "not a probability for each class, expected non-negative numbers with sum 1"
 ENDS = [
     (Layout.image, Task.multiclass, "softmax", ""),
     (Layout.image, Task.multiclass, "linear", MULTICLASS),

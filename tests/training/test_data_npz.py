@@ -127,7 +127,7 @@ def test_wrong_arrays_are_refused_when_described_and_when_built(arrays, words, t
     ("arrays", "words"),
     [
         pytest.param(
-            {"x": with_value([7, 9], np.nan), "y": CLASSES}, "x holds 2 .* in example 7:", id="nan"
+            {"x": with_value([7, 9], np.nan), "y": CLASSES}, "x holds 2 .* in example 7,", id="nan"
         ),
         pytest.param({"x": with_value(0, np.inf), "y": CLASSES}, "x holds 1 .* 0,", id="inf"),
         pytest.param({"x": X.astype(float) * 1e300, "y": CLASSES}, "x holds 120", id="too large"),
