@@ -6,9 +6,12 @@ import sqlite3
 import subprocess
 import sys
 
+import optuna
 import pytest
 
 from samerun import tracking
+from support import warm
+from support.sweeps import instant_executor
 
 
 def pytest_addoption(parser):
@@ -67,6 +70,21 @@ def project(prepared_database, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def prepared_study_database(tmp_path_factory):
+    """Optuna's tables, made once."""
+    file = tmp_path_factory.mktemp("prepared") / "optuna.db"
+    optuna.storages.RDBStorage(f"sqlite:///{file}").engine.dispose()
+    return file
+
+
+@pytest.fixture
+def worker(project, prepared_study_database, monkeypatch):
+    """An executor that answers at once, in a project with an empty database of studies."""
+    shutil.copy(prepared_study_database, project / "optuna.db")
+    return instant_executor(monkeypatch)
+
+
 @pytest.fixture
 def client(project):
     """MLflow's own client on the project's store."""
@@ -98,16 +116,13 @@ def store(project):
 
 @pytest.fixture(scope="session")
 def samerun():
-    """Runs the command line as a person would, in a fresh process; returns the finished process."""
+    """Runs the command line in a process of its own, warm or cold; returns it when it is done."""
 
-    def run(*words, cwd, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "samerun", *words],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            **options,
-        )
+    def run(*words, cwd, is_cold=False, **options):
+        command = [sys.executable, "-m", "samerun", *words]
+        if is_cold:
+            options |= {"capture_output": True, "text": True, "timeout": 300}
+            return subprocess.run(command, cwd=cwd, **options)
+        return warm.run(command, cwd=cwd, **options)
 
     return run

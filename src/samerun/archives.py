@@ -1,9 +1,9 @@
-"""Arrays out of `.npz` files that anybody may have written, in no more memory than was allowed.
+"""Reads arrays from untrusted `.npz` files, in no more memory than was allowed.
 
-`numpy.load` believes what a file says: a header of 100 bytes, or 4 MB of packed zeros, is gigabytes
-of memory before anybody has looked at it. Here the headers are read first, the whole size is
-compared with a limit, and an array is then filled from its stream, never by what a zip directory
-says. Nothing is unpickled.
+`numpy.load` trusts the file: a header of 100 bytes, or 4 MB of compressed zeros, allocates
+gigabytes before any check is possible. Here the headers are read first, the total size
+is compared with a limit, and an array is then filled from its stream, whatever the zip directory
+declares. Nothing is unpickled.
 """
 
 import io
@@ -32,7 +32,7 @@ _COPIED_BYTES = 1 << 20  # at a time
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the first bytes of an array say.
+    """The header of an array.
 
     Args:
         shape: its shape.
@@ -48,7 +48,7 @@ class Header:
 
     @property
     def num_bytes(self) -> int:
-        """The memory that it takes; of a type without a size, one byte for each element."""
+        """The memory it needs; for a type without a size, one byte per element."""
         return math.prod(self.shape) * max(self.dtype.itemsize, 1)
 
 
@@ -57,10 +57,10 @@ def headers(file: Path | IO[bytes], names: Collection[str] | None = None) -> dic
 
     Args:
         file: the file, or one that is open.
-        names: the arrays to look at; `None`: all.
+        names: the arrays to inspect; `None`: all.
 
     Raises:
-        ValueError: it is no such file, or an array in it says of itself what cannot be.
+        ValueError: it is no such file, or the header of an array is impossible.
         OSError: it cannot be read.
     """
     with _opened(file) as archive:
@@ -89,11 +89,11 @@ def arrays(
     Args:
         file: the file, or one that is open.
         names: the arrays to read; `None`: all.
-        most_bytes: memory that all of them may take.
+        most_bytes: memory that all of them together may need.
 
     Raises:
-        ArchiveTooLarge: they would take more; no memory was taken.
-        ValueError: it is no such file, or is damaged, or holds what would have to be unpickled.
+        ArchiveTooLarge: they need more; none was allocated.
+        ValueError: it is no such file, is damaged, or holds pickled objects.
         OSError: it cannot be read.
     """
     with _opened(file) as archive:
@@ -104,14 +104,14 @@ def arrays(
 
 
 def check_size(found: Mapping[str, Header], most_bytes: int) -> None:
-    """Checks the memory that arrays take together.
+    """Checks the memory that arrays need together.
 
     Args:
         found: their headers, by name.
-        most_bytes: memory that all of them may take.
+        most_bytes: memory that all of them together may need.
 
     Raises:
-        ArchiveTooLarge: they would take more.
+        ArchiveTooLarge: they need more.
     """
     total = sum(header.num_bytes for header in found.values())
     if total > most_bytes:
@@ -121,11 +121,11 @@ def check_size(found: Mapping[str, Header], most_bytes: int) -> None:
 
 
 def unpacked_limit(file: Path, *, at_least: int, times: int) -> int:
-    """Returns how many bytes the arrays of a file may take: a multiple of its size, or a minimum.
+    """Returns how much memory the arrays of a file may need: a multiple of its size, or a minimum.
 
     Args:
         file: the file.
-        at_least: what the arrays of a small file may take.
+        at_least: what the arrays of a small file may need.
         times: how many times the size of the file.
     """
     return max(at_least, times * file.stat().st_size)
@@ -133,7 +133,7 @@ def unpacked_limit(file: Path, *, at_least: int, times: int) -> int:
 
 @contextmanager
 def _opened(file: Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """Opens an archive; whatever zip files raise becomes a `ValueError`."""
+    """Opens an archive; every error of zip files becomes a `ValueError`."""
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive
@@ -159,7 +159,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         name = info.filename.removesuffix(".npy")
         if name in found:
             raise ValueError(f"it holds two arrays named {name[:100]!r}")
-        # Python unpacks the other kinds in one piece, however large, before it looks at a limit.
+        # Python decompresses the other kinds at once, however large, before it checks a limit.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"its array {name[:100]!r} uses a compression that NumPy does not")
         found[name] = info
@@ -186,7 +186,7 @@ def _header(name: str, beginning: bytes) -> Header:
                 raise ValueError(f"received version {version}, expected 1.0, 2.0 or 3.0")
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, is_fortran, dtype = read(file)
-    # The header is a Python literal, and what one of those can raise is documented nowhere.
+    # The header is a Python literal, and which errors parsing it can raise is not documented.
     except Exception as error:
         raise ValueError(
             f"the header of its array {name[:100]!r} is none: {first_line(error)}"
@@ -197,7 +197,7 @@ def _header(name: str, beginning: bytes) -> Header:
 
 
 def _check_there(name: str, header: Header, num_bytes: int) -> None:
-    """Checks that a member has as many bytes as its array says it needs."""
+    """Checks that a member has as many bytes as its array needs."""
     needed = math.prod(header.shape) * header.dtype.itemsize
     if not header.dtype.hasobject and needed > num_bytes - header.start:
         raise ValueError(
@@ -225,7 +225,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: Header) -> A
 
 
 def _fill(target: memoryview, member: IO[bytes], name: str) -> None:
-    """Reads as many bytes as there is room for, however many a zip directory says there are."""
+    """Reads as many bytes as the buffer holds, whatever the zip directory declares."""
     place = 0
     while place < len(target):
         part = member.read(min(_COPIED_BYTES, len(target) - place))
@@ -238,7 +238,7 @@ def _fill(target: memoryview, member: IO[bytes], name: str) -> None:
 
 
 def size_of(file: IO[bytes]) -> int:
-    """Returns the size of an open file, and goes back to where it was."""
+    """Returns the size of an open file, and restores its position."""
     place = file.tell()
     size = file.seek(0, os.SEEK_END)
     file.seek(place)

@@ -1,7 +1,7 @@
 """The complete state of a run in one file: written atomically, verified before it is used.
 
 Pickles are neither written nor read. A file is an `.npz` with one line after it, the SHA-256 of all
-that stands before; NumPy reads it as any other `.npz`.
+that precedes it; NumPy reads it as any other `.npz`.
 """
 
 import errno
@@ -51,7 +51,7 @@ class State:
         epoch: epochs that are complete.
         step: steps done in the epoch after them; 0 between epochs.
         arrays: variables by name.
-        meta: everything else, as JSON knows it.
+        meta: everything else, as JSON values.
     """
 
     epoch: int
@@ -67,7 +67,7 @@ def write(folder: Path, state: State, *, is_best: bool) -> Path:
     gets its name only when all of it is on the disk.
 
     Args:
-        folder: of the checkpoints; made if missing.
+        folder: of the checkpoints; created if missing.
         state: what to write.
         is_best: keep it as `best.npz` too.
 
@@ -92,7 +92,7 @@ def write_start(folder: Path, state: State) -> Path:
     """Writes the state that a forked run starts from; returns the file.
 
     Args:
-        folder: of the checkpoints; made if missing.
+        folder: of the checkpoints; created if missing.
         state: what to write.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def _write_whole(path: Path, state: State) -> None:
 
 
 def _digest_of(file: BinaryIO, size: int) -> str:
-    """Returns the SHA-256 of the first bytes, and leaves the file behind them."""
+    """Returns the SHA-256 of the first bytes, and leaves the file positioned after them."""
     total = hashlib.sha256()
     file.seek(0)
     while size:
@@ -153,7 +153,7 @@ def _digest_of(file: BinaryIO, size: int) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Gives a file a second name; copies it where the file system knows no hard links."""
+    """Gives a file a second name; copies it where the file system has no hard links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -171,7 +171,7 @@ def for_upload(folder: Path, number: int) -> Path:
 def latest(folder: Path) -> State | None:
     """Returns the newest intact state in a folder; `None` if there is none.
 
-    A torn or changed file is named in a warning, and the one before it is used.
+    A truncated or changed file is named in a warning, and the one before it is used.
 
     Args:
         folder: of the checkpoints, or where those of the store were downloaded to.
@@ -196,7 +196,7 @@ def read(path: Path) -> State:
     """Returns the state in a file.
 
     Raises:
-        UserError: the file is torn, was changed, or holds what is not arrays.
+        UserError: the file is truncated, was changed, or holds anything but arrays.
     """
     try:
         with path.open("rb") as file:
@@ -214,7 +214,7 @@ def read(path: Path) -> State:
 def _check_seal(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END) - _SEAL_BYTES
     if size < 0:
-        raise ValueError("it is torn off")
+        raise ValueError("it is truncated")
     digest = _digest_of(file, size)
     if file.read() != _SEAL % digest.encode():
         raise ValueError("its SHA-256 is not the one that it ends with")
@@ -222,7 +222,7 @@ def _check_seal(file: BinaryIO) -> None:
 
 
 def _arrays(file: BinaryIO) -> dict[str, Array]:
-    # samerun does not pack what it writes, so the arrays take the size of the file and no more.
+    # samerun does not compress what it writes, so the arrays need at most the size of the file.
     return archives.arrays(file, most_bytes=archives.size_of(file))
 
 

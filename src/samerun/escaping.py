@@ -1,7 +1,7 @@
-"""Text from data, stores and files, made harmless for where it is shown.
+"""Escapes untrusted text for the place where it is shown.
 
-A class name, a run's name or a text of a data set may be anything. A spreadsheet would compute it,
-a browser or MLflow's page would obey it as HTML, and a terminal its control characters.
+A class name, a run's name or a text of a data set may be anything: a formula for a spreadsheet,
+HTML for a browser or MLflow's page, control characters for a terminal.
 """
 
 import re
@@ -32,7 +32,7 @@ def for_screen(text: str) -> str:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """Returns a text for a CSV file, with a quote before what a spreadsheet would compute.
+    """Returns a text for a CSV file, with a quote before what a spreadsheet would evaluate.
 
     Args:
         text: any text; one that is a number stays as it is.
@@ -45,7 +45,7 @@ def markdown(text: str) -> str:
     """Returns a text that Markdown shows literally: no HTML, link, image, table or heading.
 
     Args:
-        text: any text; line breaks and control characters become blanks.
+        text: any text; line breaks and control characters become spaces.
     """
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     line = line.replace("&", "&amp;").replace("<", "&lt;")
@@ -64,10 +64,10 @@ def code_span(text: str) -> str:
 
 
 def fence(text: str) -> str:
-    """Returns the backticks that begin and end a Markdown code block with this text in it.
+    """Returns the backticks that delimit a Markdown code block with this text in it.
 
     Args:
-        text: what stands in the block.
+        text: the content of the block.
     """
     longest = max((len(found) for found in re.findall("`+", text)), default=0)
     return "`" * max(3, longest + 1)

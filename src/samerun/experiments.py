@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samerun.config.schema import package_folder
 from samerun.errors import UserError
+from samerun.folders import package_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,28 +14,28 @@ _SAFE = (
 # They also hold for the git that git starts in a submodule.
 
 
-def command(*words: str, settings: Sequence[str] = ()) -> list[str]:
+def command(*arguments: str, settings: Sequence[str] = ()) -> list[str]:
     """Returns a git command line that runs no hook and no file system monitor.
 
     Filters and external diff programs are not covered: see `--no-ext-diff`, `--no-textconv`.
 
     Args:
-        words: the arguments of git.
+        arguments: those of git.
         settings: more settings, such as `core.symlinks=true`.
     """
-    return ["git", *(part for value in (*_SAFE, *settings) for part in ("-c", value)), *words]
+    return ["git", *(part for value in (*_SAFE, *settings) for part in ("-c", value)), *arguments]
 
 
-def output(folder: Path, *words: str) -> str | None:
+def output(folder: Path, *arguments: str) -> str | None:
     """Returns what git prints, or `None` where git or the checkout is missing.
 
     Args:
         folder: where to run it.
-        words: its arguments.
+        arguments: those of git.
     """
     try:
         answer = subprocess.run(
-            command(*words), cwd=folder, capture_output=True, timeout=30, check=False
+            command(*arguments), cwd=folder, capture_output=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -8,7 +8,7 @@ from samerun.config import Config, fingerprint
 from samerun.user_code import files_of, imports_of, targets
 
 PACKAGE = "samerun/"
-"""What the paths of the package's own files begin with."""
+"""Prefix of the paths of the package's own files."""
 
 
 def code_files(cfg: Config) -> dict[str, str]:

@@ -25,6 +25,7 @@ MODULES = {
     "tags": Module(0, computes=False),
     "escaping": Module(0, computes=False),
     "files": Module(0, computes=False),
+    "folders": Module(0, computes=False),
     "git": Module(0, computes=False),
     "privacy": Module(0, computes=False),
     "result": Module(0, computes=False),

@@ -34,7 +34,7 @@ from samerun.tracking import Run
 
 
 def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
-    """Writes the data set's splits as inputs of the run, with digests of their whole content."""
+    """Writes the data set's splits as inputs of the run, with digests of their complete content."""
     spec = dataset.spec
     sizes = {"train": spec.num_train, "validation": spec.num_validation, "test": spec.num_test}
     schema = {
@@ -56,7 +56,7 @@ def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
 
 
 def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> None:
-    """Writes the model's summary and what was really used where the config only asks."""
+    """Writes the model's summary and the values chosen where the config says `auto`."""
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100)
     run.log_text("\n".join(lines) + "\n", "model_summary.txt")
@@ -83,7 +83,7 @@ def write_results(
         cfg: the config.
         dataset: the data, for figures of mistakes.
         report: evaluation of the final weights.
-        result: what the run came to.
+        result: what the run returns.
         seconds: how long the run has taken so far.
     """
     epochs = len(next(iter(result.history.values())))
@@ -114,9 +114,9 @@ def write_results(
 
 
 def _log_predictions(run: Run, report: Report) -> None:
-    """Stores what the kept weights say of each example, so that another run can be compared.
+    """Stores the predictions of the kept weights, so that another run can be compared.
 
-    A language model's logits would be gigabytes: it leaves the log loss of each text.
+    A language model's logits would be gigabytes: the log loss of each text is stored.
     """
     said: dict[str, Any] = {}
     if isinstance(report, ClassificationReport):
@@ -129,13 +129,13 @@ def _log_predictions(run: Run, report: Report) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         np.savez(target, **{name: _smaller(values) for name, values in said.items()})
-    except OSError:  # a full disk is the tracking's to tell; it must not end the run
+    except OSError:  # tracking reports a full disk, which must not end the run
         return
     run.log_file(target, "evaluation")
 
 
 def _smaller(values: Any) -> Any:
-    """The float32 numbers that the model gave, where float64 only carries them."""
+    """The float32 numbers that the model returned, where float64 adds nothing."""
     narrow = values.astype(np.float32)
     same = values.dtype == np.float64 and np.array_equal(narrow.astype(np.float64), values)
     return narrow if same else values
@@ -161,7 +161,7 @@ def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) 
 
 
 def _samples(cfg: Config, dataset: Data, model: Any) -> str:
-    """Text that the model writes after the beginning of the validation split, three ways."""
+    """Text that the model generates from the start of the validation split, in three ways."""
     vocabulary = dataset.vocabulary
     assert vocabulary is not None
     beginning = next(iter(dataset.validation or dataset.train))[0][0].numpy().tolist()
@@ -181,12 +181,12 @@ def _samples(cfg: Config, dataset: Data, model: Any) -> str:
 
 
 def _quoted(text: str) -> list[str]:
-    """What a model writes, as code of four blanks: nothing in it is Markdown or HTML."""
+    """Generated text as an indented code block: nothing in it is Markdown or HTML."""
     return [*(f"    {line}" for line in text.splitlines()), ""]
 
 
 def _texts(dataset: Data, split: str, report: Report) -> list[str]:
-    """The worst examples as text, where the data set is one of texts."""
+    """The worst examples as text; empty where the data set has no texts."""
     if dataset.spec.layout is not Layout.tokens:
         return []
     return [dataset.text_of(split, example.index) or "" for example in getattr(report, "worst", ())]

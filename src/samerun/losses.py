@@ -18,7 +18,7 @@ class OneHot(keras.losses.Loss):  # type: ignore[misc]
     """A loss between distributions, for labels that are integers.
 
     Args:
-        inner: the loss, of targets and predictions of shape (..., num_classes).
+        inner: the loss of targets and predictions of shape (..., num_classes).
         num_classes: how many classes there are.
     """
 
@@ -50,7 +50,7 @@ class OneHot(keras.losses.Loss):  # type: ignore[misc]
 
 
 def _categorical(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
-    if spec.task is Task.language_model:  # its mean is over the tokens that are no padding
+    if spec.task is Task.language_model:  # its mean excludes padding
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PADDING)
     smoothing = cfg.training.label_smoothing
     if not smoothing:
@@ -89,7 +89,7 @@ alpha 0.25 with several classes; Lin et al., 2017), Huber's delta is 1."""
 
 @keras.saving.register_keras_serializable(package="samerun")
 class TokenAccuracy(keras.metrics.Mean):  # type: ignore[misc]
-    """Share of the tokens that were the most likely ones; padding does not count."""
+    """Share of the tokens that were the most likely ones; without padding."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch.
@@ -105,7 +105,7 @@ class TokenAccuracy(keras.metrics.Mean):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="samerun")
 class Perplexity(keras.metrics.Mean):  # type: ignore[misc]
-    """exp of the mean log loss of the tokens (Jelinek et al., 1977); padding does not count.
+    """exp of the mean log loss of the tokens (Jelinek et al., 1977); without padding.
 
     1 is certainty; a model that knows nothing has the size of the vocabulary.
     """
@@ -178,7 +178,7 @@ def class_weights(cfg: Config, counts: Sequence[int]) -> dict[int, float] | None
     """Returns the weight of each class in the loss, or `None` where all weigh the same.
 
     Balanced weights are n / (num_classes · count) (King and Zeng, 2001): their mean over the
-    examples is 1. A class without an example has no weight and is not counted.
+    examples is 1. A class without examples has no weight and does not count.
 
     Args:
         cfg: `training.class_weights` and `training.balance_classes`.

@@ -34,7 +34,7 @@ def describe_origin(run: Run, composition: Composition, provenance: Provenance) 
         tag.FINGERPRINT_CODE: code.digest,
         tag.COMMAND: provenance.command,
     }
-    if code.commit:  # outside a git checkout nothing is known of either
+    if code.commit:  # outside a git checkout both are unknown
         tags |= {"mlflow.source.git.commit": code.commit, tag.COMMIT: code.commit}
         tags[tag.DIRTY] = str(code.is_dirty).lower()
     if code.branch:

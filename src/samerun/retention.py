@@ -1,7 +1,7 @@
-"""Which checkpoints of a finished run stay: `checkpoint.after_success`, and how others are dropped.
+"""Which checkpoints of a finished run are kept: `checkpoint.after_success`.
 
 Only checkpoints are ever removed: files of known names in a run's own folder, and their copies in
-the store. Metrics, predictions, models and configs are not looked at. Removing is safe to repeat.
+the store. Metrics, predictions, models and configs are not touched. Removing is safe to repeat.
 """
 
 import contextlib
@@ -24,16 +24,16 @@ CHECKPOINTS = "checkpoints"
 """The folder of checkpoints, in a run's folder and among its artifacts."""
 
 _FILES = (checkpoints.LAST, checkpoints.PREVIOUS, checkpoints.BEST, *checkpoints.UPLOADED)
-# Never `start.npz`: without what a fork began with it could not be reproduced.
+# Never `start.npz`: without the state that a fork was started from, it cannot be reproduced.
 
 _log = logging.getLogger(__name__)
 
 
 def after_success(cfg: Config, folder: Path) -> None:
-    """Removes the checkpoints that a finished run is not to keep; never raises.
+    """Removes the checkpoints that a finished run does not keep; never raises.
 
-    Called after the end of the run was written down. A run that did not finish keeps everything,
-    and so does one whose process is alive.
+    Called after the end of the run was recorded. A run that did not finish keeps everything, and
+    so does one whose process is running.
 
     Args:
         cfg: its config.
@@ -63,7 +63,7 @@ def after_success(cfg: Config, folder: Path) -> None:
 def end_of(folder: Path) -> tuple[str | None, int]:
     """Returns how a run ended by its own folder, and when: a status, milliseconds since 1970.
 
-    `None` and 0 where the last thing written down is not its end.
+    `None` and 0 where the last record is not its end.
     """
     try:
         lines = (folder / OUTBOX_FILE).read_text(encoding="utf-8").splitlines()
@@ -85,9 +85,9 @@ def is_delivered(folder: Path) -> bool:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Returns the checkpoints in a run's folder, and halves of them that a kill left behind."""
+    """Returns the checkpoints in a run's folder, and incomplete ones that a kill left behind."""
     own = folder / CHECKPOINTS
-    if own.is_symlink():  # samerun makes no such link: what is behind it is not the run's
+    if own.is_symlink():  # samerun creates no such link: its target is not the run's
         return []
     names = [name for file in _FILES for name in (file, f"{file}.new")]
     return [own / name for name in names if (own / name).is_file()]
@@ -117,11 +117,11 @@ def size_of(files: Iterable[Path]) -> int:
 
 
 def remove(folder: Path, kept: Collection[str] = ()) -> None:
-    """Removes the checkpoints in a run's folder, but not those that the store still waits for.
+    """Removes the checkpoints in a run's folder, except those that still have to be delivered.
 
     Args:
         folder: the run's folder, whose lock the caller holds.
-        kept: names of checkpoints that stay.
+        kept: names of checkpoints to keep.
     """
     for file in files_in(folder):
         if file.name not in kept:
@@ -133,7 +133,7 @@ def empty_uploads(run: StoredRun, folder: Path | None, *, uri: str | None = None
 
     Args:
         run: the run, which no other process works on.
-        folder: its folder, whose copies go too.
+        folder: its folder, whose copies are removed too.
         uri: the store, by default that of this folder.
     """
     client = tracking.connect(tracking.resolve_uri(uri))

@@ -1,4 +1,4 @@
-"""How many steps to run for one call into TensorFlow, measured where it can matter."""
+"""Chooses the number of training steps per execution, measured where it can matter."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ _WORTH_CHANGING = 0.95
 
 
 class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Notes when each call into TensorFlow came back, and how many steps were done by then."""
+    """Records when each call into TensorFlow returned, and the number of steps by then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
         self.ticks.append((batch + 1, time.perf_counter()))
 
     def seconds_per_step(self) -> float:
-        """The first call is left out: it holds the tracing."""
+        """The first call is not counted: it includes tracing."""
         (first, began), (last, ended) = self.ticks[0], self.ticks[-1]
         return (ended - began) / (last - first)
 
@@ -43,7 +43,7 @@ def choose(
     steps_per_epoch: int,
     compiled: Callable[[int], keras.Model],
 ) -> int:
-    """Returns the number asked for, or for `auto` the faster of 1 and 20.
+    """Returns the requested number, or for `auto` the faster of 1 and 20.
 
     The number changes the speed and not the result, so a run may be repeated with another one.
 

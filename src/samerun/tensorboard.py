@@ -31,9 +31,9 @@ class Session:
 
     Args:
         name: the trial's folder below that of the sweep.
-        params: what the sweep chose for it.
+        params: its values of the search space.
         values: its results, by name; empty if it has none.
-        points: name of what it reported, and the value at the end of each epoch.
+        points: name of the reported metric, and its value at the end of each epoch.
         state: Optuna's state.
         start: seconds since 1970.
         end: seconds since 1970.
@@ -60,7 +60,7 @@ def write_hparams(folder: Path, params: Mapping[str, str], metrics: Mapping[str,
 
     Args:
         folder: the run's TensorBoard folder.
-        params: flattened config; numbers and booleans become such.
+        params: flattened config; numbers and booleans are converted.
         metrics: final values, by name; written as scalars beside the parameters.
     """
     start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
@@ -124,7 +124,7 @@ def _type(name: str, sessions: Sequence[Session]) -> Any:
 
 
 def _write_all(folder: Path, events: Sequence[Any]) -> None:
-    """Writes a file of events; the next time it is replaced.
+    """Writes a file of events, which the next call replaces.
 
     Not by TensorBoard's `EventFileWriter`, which imports TensorFlow to open a file.
     """

@@ -21,6 +21,9 @@ from pathlib import Path
 
 from samerun import tracking
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.warm import Warm
+
 WORDS = (
     "model=cnn",
     "model.filters=[4,8]",
@@ -37,10 +40,10 @@ WORDS = (
 MEASURED = ("train/", "validation/", "test/", "learning_rate", "best_epoch")
 
 
-def started(words: list[str], folder: Path) -> subprocess.Popen[str]:
+def started(words: list[str], folder: Path) -> Warm:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.Popen(
+    return Warm(
         [sys.executable, "-m", "samerun", *words],
         cwd=folder,
         env=environment,
@@ -63,7 +66,7 @@ def run_folder(folder: Path) -> Path:
     return file.parent
 
 
-def kill(process: subprocess.Popen[str], kind: str, folder: Path, chance: random.Random) -> str:
+def kill(process: Warm, kind: str, folder: Path, chance: random.Random) -> str:
     """Kills a process at a moment of the kind; returns what it had printed by then."""
     lines: list[str] = []
     if kind == "start":

@@ -20,6 +20,9 @@ from pathlib import Path
 from samerun import tracking
 from samerun.cli import main
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.warm import Warm
+
 LONGEST_SECONDS = 1.5
 PROGRAM = """
 import sys
@@ -42,7 +45,7 @@ with tracking.open_run(cfg, Path(sys.argv[1])) as run:
 
 def kill_once(folder: Path, seconds: float) -> None:
     """Runs the program in the working folder and kills it so long after its run was opened."""
-    with subprocess.Popen(
+    with Warm(
         [sys.executable, "-c", PROGRAM, folder], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

@@ -13,9 +13,9 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
-from samerun.config.schema import package_folder
 from samerun.config.sweep import Dask
 from samerun.errors import UserError
+from samerun.folders import package_folder
 from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
 from samerun.sweeper.executors.dask import DaskExecutor
 from samerun.sweeper.executors.inline import InlineExecutor

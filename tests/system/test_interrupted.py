@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from samerun import callbacks, config, data
+from support import warm
 from support.project import PROGRAMS
 from support.resuming import (
     PLAIN,
@@ -233,7 +233,7 @@ def test_no_attribute_changes_in_training_that_is_not_in_the_state(tmp_path, mon
 def process(folder, *words, kill="none"):
     """Trains in a process that goes on from what is there; returns its code and what it says."""
     command = [sys.executable, str(PROGRAMS / "train_on.py"), str(folder), kill, *PLAIN, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = warm.run(command)
     return done.returncode, done.stdout, done.stderr
 
 

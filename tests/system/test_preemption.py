@@ -10,6 +10,7 @@ import pytest
 import samerun as package
 from samerun import tracking
 from samerun.errors import TERMINATED
+from support.warm import Warm
 
 WORDS = (
     "model=mlp",
@@ -25,7 +26,7 @@ WORDS = (
 
 def started(folder):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
+    return Warm(
         [sys.executable, "-m", "samerun", "train", *WORDS],
         cwd=folder,
         env=environment,

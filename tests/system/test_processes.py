@@ -11,6 +11,7 @@ import pytest
 
 from samerun import tracking
 from support.project import PROGRAMS
+from support.warm import Warm
 
 LONG = (
     "model=mlp",
@@ -22,7 +23,7 @@ DIGITS = ("dataset.limit=200", "training.epochs=2", "model.dropout=0.3", "model.
 
 def start(*words, cwd):
     """Starts a run and waits until it trains."""
-    process = subprocess.Popen(
+    process = Warm(
         [sys.executable, str(PROGRAMS / "train_and_say.py"), *words],
         cwd=cwd,
         stdout=subprocess.PIPE,
@@ -99,7 +100,7 @@ def results():
 def test_two_fresh_processes_give_equal_bits_on_digits(project, samerun):
     words = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking.log_model=false")
     for _ in range(2):
-        done = samerun(*words, cwd=project)
+        done = samerun(*words, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr
     first, second = results()
     assert first == second
@@ -120,7 +121,7 @@ def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     words += ["dataset.drop_remainder=true", "model.filters=[48,48]", "model.batch_norm=true"]
     words += ["training.epochs=2", "tracking.log_model=false", "tracking.tensorboard=false"]
     for _ in range(3):
-        done = samerun(*words, cwd=project)
+        done = samerun(*words, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr
     first, second, third = results()
     assert first == second == third
@@ -148,7 +149,7 @@ def test_two_first_runs_at_once_share_a_fresh_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     words = [sys.executable, "-m", "samerun", "train", "model=mlp", "debug=fast"]
-    both = [subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    both = [Warm(words, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=200) for process in both] == [0, 0]
     assert [run.status for run in tracking.find_runs()] == ["FINISHED"] * 2
 

@@ -12,13 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from test_tracking_server import Server
 
 from samerun import config
 from samerun.cli import main
 from samerun.config.secrets import check_secrets_given, hide_secrets
 from samerun.errors import UserError
 from samerun.privacy import keep_private
+from support.mlflow_server import Server
 from support.project import git
 
 PLANTED = {
@@ -111,9 +111,11 @@ def place(tmp_path):
 
 
 @pytest.mark.slow
-def test_no_planted_secret_leaves_the_place_where_it_was_put(place, tmp_path_factory):
+def test_no_planted_secret_leaves_the_place_where_it_was_put(
+    place, tmp_path_factory, prepared_database
+):
     elsewhere = tmp_path_factory.mktemp("server")
-    server = Server(elsewhere)
+    server = Server(elsewhere, prepared_database)
     environment = {**os.environ, "SERVICE_TOKEN": PLANTED["environment"]}
     environment["PYTHONPATH"] = str(place)
     environment.pop("MLFLOW_TRACKING_URI", None)

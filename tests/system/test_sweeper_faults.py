@@ -11,7 +11,9 @@ import optuna
 import psutil
 import pytest
 
+from support import warm
 from support.project import PROGRAMS, until
+from support.warm import Warm
 
 QUICK = (
     "dataset.limit=64",
@@ -28,14 +30,7 @@ def train(folder, *words):
 
 
 def python(folder, *words):
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
+    return warm.run([sys.executable, *words], cwd=folder, timeout=1200)
 
 
 RESTORED = """
@@ -49,7 +44,7 @@ if __name__ == "__main__":
 
 def started(folder, *words):
     """Types the command and does not wait; what it prints is one stream."""
-    return subprocess.Popen(
+    return Warm(
         [sys.executable, "-c", RESTORED, "train", *words],
         cwd=folder,
         stdout=subprocess.PIPE,

@@ -12,12 +12,7 @@ import pytest
 from samerun.search import lease, storage
 from samerun.sweeper import outages
 from support.project import until
-from support.sweeps import children, instant_executor, states, study
-
-
-@pytest.fixture
-def worker(project, monkeypatch):
-    return instant_executor(monkeypatch)
+from support.sweeps import children, states, study
 
 
 def delete():

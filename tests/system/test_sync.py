@@ -5,19 +5,19 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from test_tracking_server import Server
 
 from programs.sync_after_kill import kill_and_sync
 from samerun import tracking
 from samerun.cli import main
 from samerun.errors import UserError
 from samerun.tracking.recovery import completeness, folders, sync
+from support import warm
+from support.mlflow_server import Server
 from support.project import PROGRAMS, composed, values
 
 NOWHERE = "http://127.0.0.1:9"
@@ -25,7 +25,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 def die(folder, cwd=None):
     command = [sys.executable, PROGRAMS / "tracking_dies.py", folder, "SIGKILL"]
-    died = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    died = warm.run(command, cwd=cwd)
     assert died.returncode == -9, died.stderr
     return died.stdout.strip()
 
@@ -47,12 +47,11 @@ def log_everything(run):
 
 
 @pytest.fixture
-def server(tmp_path_factory):
+def server(tmp_path_factory, prepared_database):
     """An MLflow server of its own; stopped, and started again by the test."""
-    started = Server(tmp_path_factory.mktemp("server"))
+    started = Server(tmp_path_factory.mktemp("server"), prepared_database)
     yield started
     started.stop()
-    started.log.close()
 
 
 def test_a_killed_run_is_delivered_and_ends_killed(client, project, capsys):

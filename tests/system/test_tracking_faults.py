@@ -5,20 +5,20 @@ import time
 from pathlib import Path
 
 import pytest
-from test_tracking_server import Server
 
 from samerun import config, tracking
 from samerun.cli import main
 from samerun.errors import UserError
 from support import faulty
 from support.faulty import Fault
+from support.mlflow_server import Server
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    made = Server(tmp_path_factory.mktemp("server"))
+def server(tmp_path_factory, prepared_database):
+    made = Server(tmp_path_factory.mktemp("server"), prepared_database)
     yield made
     made.stop()
 

@@ -13,6 +13,7 @@ import pytest
 from samerun import tracking
 from samerun.errors import UserError
 from samerun.tracking.recovery import folders, ownership, process
+from support import warm
 from support.project import PROGRAMS, composed, values
 
 TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'
@@ -21,7 +22,7 @@ TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'
 def die(folder, cwd=None):
     """Kills a process in the middle of its run; returns the run's ID."""
     command = [sys.executable, PROGRAMS / "tracking_dies.py", folder, "SIGKILL"]
-    died = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    died = warm.run(command, cwd=cwd)
     assert died.returncode == -9, died.stderr
     return died.stdout.strip()
 

@@ -1,12 +1,7 @@
 """Runs against a real MLflow server, which goes away in the middle and comes back."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import optuna
@@ -15,55 +10,14 @@ import pytest
 from samerun import config, tracking
 from samerun.cli import main
 from samerun.errors import UserError
+from support.mlflow_server import Server
 
 pytestmark = pytest.mark.slow
 
 
-class Server:
-    """An MLflow server on a loopback port, that can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.folder = folder
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1"]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        self.log = (self.folder / "server.log").open("ab")
-        self.process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=environment,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-        self._wait()
-
-    def _wait(self) -> None:
-        for _ in range(600):
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        pytest.fail("the server did not start")
-
-    def stop(self) -> None:
-        """Kills the server and its workers, which share a session of their own."""
-        os.killpg(self.process.pid, 9)
-        self.process.wait()
-        self.log.close()
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    made = Server(tmp_path_factory.mktemp("server"))
+def server(tmp_path_factory, prepared_database):
+    made = Server(tmp_path_factory.mktemp("server"), prepared_database)
     yield made
     made.stop()
 

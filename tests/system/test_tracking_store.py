@@ -17,6 +17,7 @@ from samerun.errors import UserError
 from samerun.tracking.naming import run_name
 from samerun.tracking.store import run_url
 from support.project import PROGRAMS
+from support.warm import Warm
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +231,7 @@ def test_four_processes_that_start_at_once_in_a_fresh_folder_all_work(tmp_path):
     command = [sys.executable, PROGRAMS / "tracking_writes.py"]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     started = [
-        subprocess.Popen(
-            [*command, name], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
-        )
+        Warm([*command, name], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
         for name in "abcd"
     ]
     ids = [process.communicate(timeout=300)[0].strip() for process in started]

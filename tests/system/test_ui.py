@@ -15,6 +15,7 @@ import urllib.request
 import pytest
 
 from samerun import tracking
+from support import warm
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium")
@@ -26,7 +27,7 @@ def runs(prepared_database, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
     shutil.copy(prepared_database, folder / "mlflow.db")
     words = ["-m", "samerun", "train", "-m", "model=mlp,cnn", "training.epochs=2"]
-    subprocess.run([sys.executable, *words, "dataset.limit=300"], cwd=folder, check=True)
+    assert warm.run([sys.executable, *words, "dataset.limit=300"], cwd=folder).returncode == 0
     found = tracking.find_runs(uri=f"sqlite:///{folder}/mlflow.db")
     return folder, found
 

@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from samerun import config, experiments, tracking
 from samerun.cli import main
-from samerun.config.schema import package_folder
 from samerun.data.images import MNIST_SHA256
 from samerun.errors import UserError
+from samerun.folders import package_folder
 from support import official_files, resuming
 from support.project import PROGRAMS
 from support.resuming import run_in

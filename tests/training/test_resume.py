@@ -21,7 +21,10 @@ from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
 from samerun.tracking.mlflow_run import MlflowRun
+from support import warm
+from support.mlflow_server import Server
 from support.project import PROGRAMS
+from support.warm import Warm
 
 SMALL = (
     "model=mlp",
@@ -405,7 +408,7 @@ def test_an_unfinished_run_goes_on_if_that_is_asked_for(client, stopped_at):
 
 def kills(number, *words):
     program = [sys.executable, str(PROGRAMS / "kill_and_resume.py"), str(number), *words]
-    return subprocess.run(program, capture_output=True, text=True, timeout=1800)
+    return warm.run(program, timeout=1800)
 
 
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been():
@@ -435,7 +438,7 @@ def test_a_run_goes_on_in_an_empty_folder_from_the_server_alone(
     whole = tracking.find_runs()[0]
     program = [sys.executable, "-m", "samerun", "train", *words, "training.epochs=6"]
     stops = [*program, "checkpoint.every_steps=3"]
-    process = subprocess.Popen(stops, cwd=here, stdout=subprocess.PIPE, text=True)
+    process = Warm(stops, cwd=here, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch 3/"):
             break
@@ -458,11 +461,9 @@ def test_a_run_goes_on_in_an_empty_folder_from_the_server_alone(
 
 
 @pytest.fixture
-def server(tmp_path):
-    from test_tracking_server import Server
-
+def server(tmp_path, prepared_database):
     (tmp_path / "server").mkdir()
-    made = Server(tmp_path / "server")
+    made = Server(tmp_path / "server", prepared_database)
     yield f"http://127.0.0.1:{made.port}"
     made.stop()
 

@@ -39,17 +39,11 @@ from support.sweeps import (
     InstantExecutor,
     Killed,
     children,
-    instant_executor,
     plan_of,
     runs,
     states,
     study,
 )
-
-
-@pytest.fixture
-def worker(project, monkeypatch):
-    return instant_executor(monkeypatch)
 
 
 def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, capsys):

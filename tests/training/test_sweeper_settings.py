@@ -6,14 +6,9 @@ import pytest
 
 from samerun import search, tracking
 from samerun.errors import UserError
-from support.sweeps import Killed, instant_executor, runs, states, study
+from support.sweeps import Killed, runs, states, study
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
-
-
-@pytest.fixture
-def worker(project, monkeypatch):
-    return instant_executor(monkeypatch)
 
 
 def killed(*arguments, **options):
@@ -60,6 +55,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, capsys, case):
+    (project / "optuna.db").unlink()
     words, space, said = BAD[case]
     assert worker.sweep(*words, space=space) == 2
     err = capsys.readouterr().err

@@ -13,7 +13,9 @@ import pytest
 from samerun import config, tracking
 from samerun.errors import Terminated, UserError
 from samerun.tracking import NullRun, Status
+from support import warm
 from support.project import PROGRAMS, composed, values
+from support.warm import Warm
 
 
 def artifacts(client, run_id, path=None):
@@ -312,7 +314,7 @@ def test_a_run_that_is_alive_is_left_alone(client):
 
 def test_a_killed_run_is_closed_by_the_next_one_and_loses_nothing(client):
     command = [sys.executable, PROGRAMS / "tracking_dies.py", "dead", "SIGKILL"]
-    died = subprocess.run(command, capture_output=True, text=True, check=False)
+    died = warm.run(command)
     assert died.returncode == -9
     run_id = died.stdout.strip()
     assert client.get_run(run_id).info.status == "RUNNING"
@@ -330,7 +332,7 @@ def test_a_run_that_ends_in_its_first_moment_is_killed_and_has_what_it_is_resume
     client, name
 ):
     command = [sys.executable, PROGRAMS / "tracking_ends_early.py", "1", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(command)
     assert done.stdout == ""
     assert json.loads(Path("1/run.json").read_text())["uid"]
     text = Path("1/artifacts/config/resolved.yaml").read_text()
@@ -437,7 +439,7 @@ def test_a_run_whose_position_is_lost_is_delivered_again_without_doubling(client
 
 def test_a_full_disk_does_not_end_the_run_and_loses_no_point(client):
     command = [sys.executable, PROGRAMS / "tracking_full_disk.py", "full"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = warm.run(command)
     lines = done.stdout.splitlines()
     assert lines[-1] == "10 points FINISHED"
     assert [line for line in lines if line.startswith("everything")] == [
@@ -449,7 +451,7 @@ def test_a_full_disk_does_not_end_the_run_and_loses_no_point(client):
 
 def test_two_processes_log_to_one_store(client):
     command = [sys.executable, PROGRAMS / "tracking_writes.py", "a"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+    with Warm(command, stdout=subprocess.PIPE, text=True) as other:
         with tracking.open_run(composed("tracking.experiment=together"), Path("b")) as run:
             step = 0
             while other.poll() is None:

@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from samerun import config, data, search
 from samerun.config.composition import parse_sweep
 from samerun.config.samplers import Sampler
-from samerun.config.schema import GROUPS, options, package_folder, register
+from samerun.config.schema import GROUPS, options, register
+from samerun.folders import package_folder
 from samerun.search.objectives import check_sweep, objectives_of
 
 CONF, EXPERIMENTS = package_folder("conf"), package_folder("experiments")

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from samerun import config, search
 from samerun.config.composition import parse_sweep
 from samerun.config.pruners import Pruner
-from samerun.config.schema import package_folder
 from samerun.config.sweep import Direction, Sweep
 from samerun.errors import UserError
+from samerun.folders import package_folder
 from samerun.search.domains import Numeric
 from samerun.search.objectives import check_sweep, directions_of, objectives_of
 

@@ -12,8 +12,8 @@ from samerun import config, search
 from samerun.config.composition import parse_sweep
 from samerun.config.pruners import Pruner
 from samerun.config.samplers import Sampler
-from samerun.config.schema import package_folder
 from samerun.errors import UserError
+from samerun.folders import package_folder
 
 NEEDS_TORCH = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"

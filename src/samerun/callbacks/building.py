@@ -1,4 +1,4 @@
-"""Which callbacks a run has, and in which order."""
+"""The callbacks of a run, and their order."""
 
 import dataclasses
 from collections.abc import Callable
@@ -28,15 +28,15 @@ class Callbacks:
 
     Args:
         nan_guard: first of those that see values, so that no other takes a NaN for its best value.
-        retries: what the run does when a value is not finite or memory runs out.
+        retries: handles values that are not finite, and lack of memory.
         epoch_key: tells the data pipeline which epoch starts.
         ema: validation and the best weights are those of the average, as the final ones are.
         recorder: before `plateau`, which changes the learning rate that the epoch was trained with.
         plateau: cuts the learning rate.
         early_stopping: stops when the monitored metric no longer improves.
         tensorboard: Keras's own files for TensorBoard.
-        pruning: reports to the study, and stops where it says so.
-        checkpoints: last, so that it sees what all others made of the epoch.
+        pruning: reports to the study, and stops if it requests that.
+        checkpoints: last, so that it sees the state of all others after the epoch.
     """
 
     epoch_key: EpochKey
@@ -111,13 +111,13 @@ def build(
         cfg: the config of the run.
         run: where to write.
         set_epoch: passes the epoch to the data pipeline.
-        num_train: training examples an epoch.
-        steps_per_epoch: training steps an epoch.
+        num_train: training examples per epoch.
+        steps_per_epoch: training steps per epoch.
         fingerprint: of the config, for its checkpoints.
         start: the state to resume from.
-        stop: asks for the end of the training.
+        stop: requests the end of training.
         trial: the trial of a sweep that the run is.
-        retries: what the run does when a value is not finite or memory runs out.
+        retries: handles values that are not finite, and lack of memory.
     """
     stopping, schedule = cfg.training.early_stopping, cfg.schedule
     monitor, rises = keras_name(stopping.monitor), should_rise(stopping.monitor)

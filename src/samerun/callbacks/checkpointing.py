@@ -1,4 +1,4 @@
-"""When the state of a run is written down."""
+"""Writes checkpoints, and restores the run from one."""
 
 import contextlib
 import copy
@@ -46,7 +46,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def possible(self) -> Iterator[None]:
-        """A training is under way inside; it raises at its end what no step could raise before."""
+        """Marks a training as running; raises at its end what no step has raised before."""
         self._is_possible = True
         try:
             yield
@@ -60,25 +60,25 @@ class StopRequest:
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     """Writes the complete state of the run, and restores the callbacks when it is resumed.
 
-    It is the last of those with a state, so that it sees what they made of the epoch; Keras's early
-    stopping resets itself when training begins, so it is put right here and not before.
+    It comes after all callbacks with a state, so that it sees them after the epoch. Keras's early
+    stopping resets itself when training starts, so it is restored here and not before.
 
     Measured with the default CNN on digits (0.6 MB; 2 cores of an AMD EPYC that other work shared,
-    2026-11-21): 15 to 25 ms an epoch of 260 to 430 ms, of which 12 ms are the two flushes to the
+    2026-11-21): 15 to 25 ms per epoch of 260 to 430 ms, of which 12 ms are the two flushes to the
     disk; the SHA-256 of the weights takes 0.2 ms.
 
     Args:
         cfg: the config of the run.
         run: whose folder holds the checkpoints, and where they are sent.
         fingerprint: of the config; a state of another one is refused.
-        steps_per_epoch: of a whole epoch.
+        steps_per_epoch: of a complete epoch.
         start: the state to resume from.
-        stop: asks for the end.
+        stop: requests the end of training.
         keeps_good: also keep the state after the last epoch in memory.
 
     Attributes:
         callbacks: all callbacks of the run, this one included; set by `Callbacks`.
-        good: the state that a retry restores: after the last epoch, or at the beginning. Always
+        good: the state that a retry restores: after the last epoch, or at the start. Always
             between two epochs, whatever the checkpoints are, so that retries can be reproduced.
     """
 
@@ -121,7 +121,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             self.good = states.epoch_start_in(start) or start
 
     def restart(self, state: State) -> None:
-        """Puts the callbacks into a state of this training, from which it continues."""
+        """Restores the callbacks from a state of this training, which continues from it."""
         self.start, self.digests = state, state.meta["digests"]
         states.restore_callbacks(self.callbacks, state)
 
@@ -137,7 +137,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes a state inside the epoch where one is due.
 
-        After the last step it waits for the end of the epoch: validation is a part of it.
+        After the last step it waits for the end of the epoch, which includes validation.
         """
         every, before = self.cfg.every_steps, self._step
         self._step = batch + 1

@@ -14,5 +14,5 @@ class EpochKey(keras.callbacks.Callback):  # type: ignore[misc]
         self.set_epoch_of_data = set_epoch
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Runs before Keras makes the epoch's iterator."""
+        """Runs before Keras creates the epoch's iterator."""
         self.set_epoch_of_data(epoch)

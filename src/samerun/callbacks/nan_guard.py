@@ -19,13 +19,13 @@ def has_finite_weights(model: keras.Model) -> bool:
 
 
 class NanGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops training at the first value that is not finite, and remembers where it was.
+    """Stops training at the first value that is not finite, and records where it was.
 
     Placed first, so that a NaN is known before any other callback takes it for a best value. While
     a retry is left it raises `NotFinite` instead, and no other callback learns of the epoch.
 
     Args:
-        retries: what `training.on_nan` asks for.
+        retries: the policy of `training.on_nan`.
     """
 
     def __init__(self, retries: Retries) -> None:
@@ -60,7 +60,7 @@ class NanGuard(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = True
 
     def state(self) -> dict[str, Any]:
-        """Returns what a resumed run needs of it."""
+        """Returns what a resumed run has to restore."""
         return {"found": self.found}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -44,12 +44,12 @@ class Plateau(keras.callbacks.Callback):  # type: ignore[misc]
     def _cut(self) -> None:
         self.factor = max(self.factor * self.schedule.factor, self.schedule.min_factor)
         factor = optim.plateau_factor(self.model.optimizer)
-        if factor is not None:  # None only if the optimizer was exchanged behind our back
+        if factor is not None:  # None only if user code replaced the optimizer
             factor.assign(self.factor)
         self.cooldown, self.wait = self.schedule.cooldown_epochs, 0
 
     def state(self) -> dict[str, Any]:
-        """Returns what a resumed run needs of it."""
+        """Returns what a resumed run has to restore."""
         return {
             "best": self.best,
             "wait": self.wait,

@@ -1,4 +1,4 @@
-"""What the trial of a sweep hears at the end of every epoch."""
+"""Reports every epoch of a trial to its study."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from samerun.search import CurrentTrial
 
 
 class Pruning(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reports the metric of every epoch to the study and stops where the study says so."""
+    """Reports the metric of every epoch to the study and stops if the study prunes the trial."""
 
     def __init__(self, trial: CurrentTrial) -> None:
         super().__init__()

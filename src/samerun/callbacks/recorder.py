@@ -17,7 +17,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         run: where to write.
-        num_examples: training examples an epoch, for the speed.
+        num_examples: training examples per epoch, for the speed.
         log_every_steps: write the mean loss of this many steps, `None` for epochs only.
         log_step: writes the points of single steps, if not the run itself.
     """
@@ -47,7 +47,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._process.cpu_percent()  # the next call answers for the time since this one
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes the mean loss of the last steps; Keras gives the mean since the epoch began."""
+        """Writes the mean loss of the last steps; Keras gives that since the start of the epoch."""
         step = batch + 1
         if self.log_every_steps is None or step - self._last_step < self.log_every_steps:
             return
@@ -69,13 +69,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             "system/process_memory_megabytes": self._process.memory_info().rss / 1e6,
             "system/process_cpu_percent": self._process.cpu_percent(),
         }
-        if self.is_whole_epoch:  # of one that went on in another process the time is unknown
+        if self.is_whole_epoch:  # of an epoch that was resumed, the time is unknown
             system["speed/epoch_seconds"] = seconds
             system["speed/examples_per_second"] = self.num_examples / seconds
         self.run.log_metrics(values | system, step=epoch + 1)
 
     def state(self) -> dict[str, Any]:
-        """Returns what a resumed run needs of it, under the names that checkpoints hold."""
+        """Returns what a resumed run has to restore, by the names that checkpoints hold."""
         return {
             "history": self.history,
             "_steps_before": self._steps_before,

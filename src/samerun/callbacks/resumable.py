@@ -10,7 +10,7 @@ Logs = Mapping[str, Any] | None
 
 
 class ResumableCallbackList(keras.callbacks.CallbackList):  # type: ignore[misc]
-    """The callbacks of a training whose first epoch may be the rest of an interrupted one.
+    """The callbacks of a training that may resume inside an epoch.
 
     `fit` cannot start inside an epoch: it would take the length of the first epoch for that of all.
     So the rest of one is a `fit` of its own, and this list signals the start and the end of
@@ -19,7 +19,7 @@ class ResumableCallbackList(keras.callbacks.CallbackList):  # type: ignore[misc]
     Args:
         callbacks: in the order in which they are called.
         model: what is trained.
-        steps_per_epoch: of a whole epoch.
+        steps_per_epoch: of a complete epoch.
         averages: the optimizer keeps an average of the weights. Keras then ends every `fit` by
             writing the average over the weights, which is undone: `SwapEMAWeights` has swapped them
             already, so what Keras takes for the average are the weights of the last step.
@@ -64,12 +64,12 @@ class ResumableCallbackList(keras.callbacks.CallbackList):  # type: ignore[misc]
         self._weights = self.model.get_weights() if self._averages else None
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Passes on the number of the step within its whole epoch."""
+        """Passes on the number of the step within the complete epoch."""
         super().on_train_batch_begin(batch + self.first_step, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Passes on the number of the step; the last of several at once may be fewer than Keras
-        thinks.
+        """Passes on the number of the step; the last execution may have fewer steps than
+        Keras assumes.
         """
         step = min(batch + self.first_step, self._steps_per_epoch - 1)
         super().on_train_batch_end(step, logs)

@@ -29,8 +29,8 @@ _COLUMNS = ("retry", "policy", "reason", "epoch", "step", "key", "before", "afte
 class Retries(keras.callbacks.Callback):  # type: ignore[misc]
     """Counts the retries of a run, records each one, and keeps discarded epochs out of the run.
 
-    The points of single steps are held until their epoch is complete: of an epoch that is
-    discarded nothing is logged, so that every metric is the curve that led to the final weights.
+    The points of single steps are held until their epoch is complete: of a discarded
+    epoch nothing is logged, so every metric is the curve that led to the final weights.
 
     Args:
         cfg: the config as requested.
@@ -40,7 +40,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
 
     Attributes:
         events: one entry for each retry, as in `retries.csv`.
-        batch_size: what `halve_batch` has made of it; `None` if nothing.
+        batch_size: the size that `halve_batch` chose; `None` if it did not.
         held: metrics and step of each point that waits for the end of the epoch.
     """
 
@@ -76,7 +76,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         return sum(event["policy"] == policy.value for event in self.events)
 
     def spent(self) -> str:
-        """Returns ` after 3 retries` for the message of a run that diverged in spite of them."""
+        """Returns ` after 3 retries` for the message of a run that diverged despite them."""
         number = self._number_of(self.policy.on_nan)
         return f" after {number} retr{'y' if number == 1 else 'ies'}" if number else ""
 
@@ -92,7 +92,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         self.held = []
 
     def state(self) -> dict[str, Any]:
-        """Returns what a resumed run needs of it."""
+        """Returns what a resumed run has to restore."""
         return {"events": self.events, "batch_size": self.batch_size, "held": self.held}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def capture(
     Args:
         model: what is trained.
         callbacks: its callbacks.
-        in_epoch: whether an epoch is under way, whose metrics count on.
+        in_epoch: whether the state is inside an epoch, whose metrics are kept.
     """
     sections = _variables(model, in_epoch=in_epoch)
     arrays = {
@@ -105,7 +105,7 @@ def _numpy_state() -> list[Any]:
 
 
 def _described(section: str, variables: Sequence[Any]) -> list[list[Any]]:
-    """Names a variable by its path, but where that says in which function it was made first."""
+    """Names a variable by its path, except where that depends on the function that created it."""
     has_path = section in ("model", "optimizer")
     return [
         [item.path if has_path else item.name, list(item.shape), str(item.dtype)]
@@ -145,7 +145,7 @@ def check_fits(state: State, fingerprint: str) -> None:
     """Checks that a state is one of this config.
 
     Raises:
-        UserError: it is another config's, or no training's.
+        UserError: it belongs to another config, or is no state of a training.
     """
     expected = {"variables", "callbacks", "random", "fingerprint", "digests", "number"}
     if missing := sorted(expected - set(state.meta)):
@@ -158,7 +158,7 @@ def check_fits(state: State, fingerprint: str) -> None:
 
 
 def build_variables(model: keras.Model, one_batch: Any) -> None:
-    """Makes the variables that Keras makes at the first step: the optimizer's, then the metrics'.
+    """Creates the variables that Keras creates at the first step: optimizer, then metrics.
 
     Args:
         model: what is to be trained.
@@ -173,10 +173,10 @@ def build_variables(model: keras.Model, one_batch: Any) -> None:
 
 
 def restore_variables(model: keras.Model, state: State) -> None:
-    """Puts the model, its optimizer and the random numbers into a state.
+    """Restores the model, its optimizer and the random number generators.
 
     Raises:
-        UserError: the variables are others.
+        UserError: the variables differ.
     """
     if state.meta["variables"]["seed"]:
         _global_seed(make=True)
@@ -185,7 +185,7 @@ def restore_variables(model: keras.Model, state: State) -> None:
     random.setstate((python[0], tuple(python[1]), python[2]))
     np.random.set_state((numpy[0], np.array(numpy[1], np.uint32), *numpy[2:]))
     if sections["seed"] and not state.meta["variables"]["seed"]:
-        # Made by a step after the state: as at its first use, its seed is drawn from `random`.
+        # Created by a step after the state: as at its first use, its seed is drawn from `random`.
         sections["seed"].pop().assign(keras.random.SeedGenerator().state)
     for section, variables in sections.items():
         if section != "metrics":
@@ -193,15 +193,15 @@ def restore_variables(model: keras.Model, state: State) -> None:
 
 
 def restore_metrics(model: keras.Model, state: State) -> None:
-    """Puts the metrics of the epoch that was interrupted back to where they were."""
+    """Restores the metrics of the epoch that was interrupted."""
     _assign("metrics", model.metrics_variables, state)
 
 
 def restore_callbacks(callbacks: "Callbacks", state: State) -> None:
-    """Puts the callbacks into a state.
+    """Restores the callbacks.
 
     Raises:
-        UserError: there are others.
+        UserError: the state is one of other callbacks.
     """
     known, here = state.meta["callbacks"], callbacks.with_state()
     if sorted(known) != sorted(here):

@@ -13,7 +13,6 @@ from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.server_command import server_command
 from samerun.cli.sync_command import print_undelivered, sync_command
-from samerun.cli.train_command import hand_to_hydra, train_command
 from samerun.cli.ui_commands import (
     completion_command,
     experiments_command,
@@ -41,8 +40,14 @@ class Command:
     opens_store: bool = False
 
 
+def _train(arguments: list[str]) -> int:
+    from samerun.cli.train_command import train_command  # with Hydra, which takes 0.4 s to import
+
+    return train_command(arguments)
+
+
 COMMANDS = {
-    "train": Command(help="train a model, or several with -m", run=train_command, opens_store=True),
+    "train": Command(help="train a model, or several with -m", run=_train, opens_store=True),
     "resume": Command(help="resume an interrupted run", run=resume_command, opens_store=True),
     "reproduce": Command(
         help="train a run again and compare every bit", run=reproduce_command, opens_store=True
@@ -138,4 +143,6 @@ def _complete(arguments: list[str]) -> int:
     point = int(os.environ.get("COMP_POINT", len(line)))
     os.environ["COMP_LINE"] = "samerun " + line.removeprefix("samerun train ")
     os.environ["COMP_POINT"] = str(max(point - len("train "), 0))
+    from samerun.cli.train_command import hand_to_hydra
+
     return hand_to_hydra(arguments)

@@ -4,7 +4,6 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from samerun.config.overrides import parse_overrides
 from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def _without_store(changes: list[str]) -> list[str]:
     for word in changes:
         if "=" not in word:
             raise UserError(f"'{word}': expected a change such as training.intra_op_threads=1.")
+    from samerun.config.overrides import parse_overrides
+
     given = parse_overrides(changes)
     for override in given:
         if override.key == "tracking.uri":

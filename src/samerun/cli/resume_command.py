@@ -2,7 +2,6 @@
 
 import argparse
 
-from samerun.config.overrides import parse_overrides
 from samerun.errors import UserError
 
 
@@ -18,6 +17,8 @@ def resume_command(words: list[str]) -> int:
     if len(ids) != 1:
         received = " ".join(ids) or "none"
         raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
+    from samerun.config.overrides import parse_overrides
+
     given = parse_overrides(changes)
     uri = next((str(one.value) for one in given if one.key == "tracking.uri"), None)
     (run,) = tracking.find_runs(ids, uri=uri)

@@ -20,9 +20,10 @@ from samerun.cli.arguments import (
 )
 from samerun.config.messages import translate
 from samerun.config.overrides import Override, combinations, parse_overrides
-from samerun.config.schema import GROUPS, options, package_folder, register
+from samerun.config.schema import GROUPS, options, register
 from samerun.errors import UserError
 from samerun.experiments import expand
+from samerun.folders import package_folder
 from samerun.launch.job import no_folder
 from samerun.launch.overrides import check_overrides, hide_passwords
 from samerun.process import quiet

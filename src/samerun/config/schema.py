@@ -3,7 +3,6 @@
 import functools
 import os
 from dataclasses import make_dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,6 +18,7 @@ from samerun.config.root import Config
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.folders import package_folder
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {
     "model": MODELS,
@@ -27,13 +27,6 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
     "schedule": SCHEDULES,
 }
 """The groups with several config classes, distinguished by `kind`."""
-
-
-def package_folder(name: str) -> Path:
-    """Returns the folder `conf` or `experiments` of the installed package or of the checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / name
-    return installed if installed.is_dir() else package.parents[1] / name
 
 
 def available_cores() -> int:
@@ -46,8 +39,8 @@ def register() -> None:
     """Registers the schemas and the resolvers with Hydra; may be called again."""
     yaml_limits.install()
     store = ConfigStore.instance()
-    whole = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
-    store.store(name="schema", node=whole)
+    root = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
+    store.store(name="schema", node=root)
     for group, kinds in GROUPS.items():
         for kind in kinds:
             store.store(group=f"schema/{group}", name=kind.kind, node=kind)

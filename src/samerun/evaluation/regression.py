@@ -41,7 +41,7 @@ class RegressionReport(Report):
         is_forecast: the examples are in the order of time.
         truth: (examples, outputs) true numbers.
         predicted: (examples, outputs) predicted numbers.
-        simple: (examples, outputs) what the baseline says, `None` without one.
+        simple: (examples, outputs) prediction of the baseline, `None` without one.
         worst: the largest errors, the largest first.
     """
 
@@ -117,7 +117,7 @@ def _against_baseline(
 
 
 def _of_steps(true: Floats, said: Floats, prefix: str = "") -> dict[str, float]:
-    """The error of each step ahead; the name ends in `error`, so that all know it should fall."""
+    """The error of each step ahead; the name ends in `error`, since it should fall."""
     digits = len(str(true.shape[1]))
     return {
         f"{prefix}step_{step:0{digits}}_mean_absolute_error": float(error)
@@ -148,15 +148,15 @@ def report_regression(
     Args:
         truth: (examples,) or (examples, outputs).
         predicted: the same shape.
-        worst_examples: how many of the largest errors to list.
+        worst_examples: number of largest errors to list.
         is_forecast: the examples are in the order of time, the outputs are steps ahead.
         baseline_labels: targets of the training split, whose mean is the baseline.
         baseline_predictions: (examples, outputs), or (examples, 1) for all outputs: a better
             baseline for a forecast, the last value known when it was made ("tomorrow = today").
-        num_resamples: draws for an interval.
+        num_resamples: resamples for an interval.
 
     Raises:
-        UserError: the model predicts another number of numbers than the data has.
+        UserError: the model has another number of outputs than the data.
     """
     num_outputs = 1 if np.ndim(truth) == 1 else np.shape(truth)[1]
     if np.size(truth) != np.size(predicted):

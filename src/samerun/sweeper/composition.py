@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from samerun.config.messages import translate
-from samerun.config.schema import package_folder, register
+from samerun.config.schema import register
 from samerun.errors import UserError
+from samerun.folders import package_folder
 from samerun.launch.overrides import check_overrides, hide_passwords
 
 

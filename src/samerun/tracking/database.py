@@ -1,4 +1,4 @@
-"""An MLflow database in a file: made once, checked before use, safe for many processes at once."""
+"""An MLflow database in a file: created once, checked before use, safe for many processes."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from samerun.tracking.delivery.faults import is_locked
 
 _QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)
-_LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
+_LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a very busy machine
 
 
 def database_file(uri: str) -> Path:
@@ -28,7 +28,7 @@ def database_file(uri: str) -> Path:
 
     Raises:
         UserError: the URI names no file, or one whose path cannot be part of a URI: SQLAlchemy and
-            MLflow would make the database, or the artifacts, in another folder.
+            MLflow would create the database, or the artifacts, in another folder.
     """
     name = uri.partition("?")[0].partition("://")[2].removeprefix("/")
     if not name or name == ":memory:":
@@ -189,7 +189,7 @@ def _expected_schema() -> str:
 
 
 def _make_tables(file: Path) -> None:
-    """Makes a database under another name and renames it: a kill in between leaves nothing half.
+    """Creates a database under another name and renames it: a kill leaves no incomplete one.
 
     The 60 migrations of MLflow 3.17 take 2 s.
     """
@@ -217,10 +217,10 @@ _PLACES = (
 
 
 def _follow_move(file: Path) -> None:
-    """Corrects where artifacts are, after the folder of a project was moved.
+    """Corrects the paths of artifacts after the folder of a project was moved.
 
     MLflow stores absolute paths: after a move it would not find the artifacts of old runs, and
-    would make the old folder again for those of new ones. Only done where `mlruns` is gone from the
+    would recreate the old folder for those of new ones. Only done where `mlruns` is gone from the
     old place and lies here, or that place is gone too, so nothing that can be reached is touched.
     """
     with contextlib.closing(sqlite3.connect(file, timeout=20)) as database:

@@ -51,7 +51,7 @@ class StoredRun:
 
     @property
     def is_started(self) -> bool:
-        """Whether a process opened it: a run made for a worker waits for that."""
+        """Whether a process has opened it, which a run created for a worker waits for."""
         return tag.FOLDER in self.tags
 
     @property
@@ -105,7 +105,7 @@ def search(client: Any, experiments: Sequence[str], tags: Mapping[str, str]) -> 
     found = client.search_runs(
         list(experiments), condition, max_results=1000, order_by=["attributes.start_time DESC"]
     )
-    # An SQL database may compare without case; and a value with both quotes never gets this far.
+    # An SQL database may ignore case; a value with both kinds of quotes never gets this far.
     return [run for run in found if all(run.data.tags.get(k) == v for k, v in tags.items())]
 
 
@@ -148,7 +148,7 @@ def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> Stored
 
 
 def _search_one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
-    if _ID.fullmatch(word):  # the usual case needs no look at all runs
+    if _ID.fullmatch(word):  # the usual case needs no search over all runs
         with contextlib.suppress(Exception):
             found = client.get_run(word)
             if found.info.lifecycle_stage == "active":

@@ -1,4 +1,4 @@
-"""A run in an MLflow store: everything is written down in the run's folder, then delivered."""
+"""A run in an MLflow store: everything is recorded in the run's folder, then delivered."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from samerun.tracking.run import Run, Status
 
 LONG_PARAMETERS = "config/long_parameters.json"
 PATIENCE_SECONDS = 30.0
-"""Of a run that is opened without a config."""
+"""Default for a run that is opened without a config."""
 _LONGEST_PARAM = 6000  # MLflow 3.17's limits, in characters
 _LONGEST_TAG = 8000
 _RESULTS = ("train/", "validation/", "test/")  # what an exact resume repeats; speed is not
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def _cut(text: str, longest: int, where: str) -> str:
-    """Shortens a text to what MLflow holds, saying so and where the whole is."""
+    """Shortens a text to MLflow's limit, with a note where the complete one is."""
     if len(text) <= longest:
         return text
     note = f"… ({len(text)} characters, complete in {where})"
@@ -40,7 +40,7 @@ class MlflowRun(Run):
     Args:
         client: an `MlflowClient`; `None` where the store is unavailable.
         run_id: the run's identifier in the store; `None` while it is not created there.
-        name: what people call it.
+        name: its name.
         folder: the run's own folder.
         experiment_id: its experiment; `None` while the store has not been asked.
         url: its address in MLflow's pages, if there is a server.
@@ -49,7 +49,7 @@ class MlflowRun(Run):
         uri: the store.
         created: called with the IDs of run and experiment when the store has created the run;
             returns its address in MLflow's pages.
-        patience: seconds that the end of the run waits for the store at most.
+        patience: most seconds for which the end of the run waits for the store.
         is_open: deliver from now on; else `start` begins with that.
     """
 
@@ -93,7 +93,7 @@ class MlflowRun(Run):
         self.id, self.experiment_id = run_id, experiment_id
 
     def begin(self, start: Mapping[str, Any]) -> None:
-        """Writes down what the run is created with in the store, whenever that will be.
+        """Records how the run is to be created in the store, whenever that is possible.
 
         Args:
             start: `name`, `experiment` (its name), `tags` and `start_time`.
@@ -111,7 +111,7 @@ class MlflowRun(Run):
         self._courier.create(self._patience)
 
     def create_later(self, error: BaseException) -> None:
-        """Lets the run be created when the store is available, and says so.
+        """Lets the run be created when the store is available, and warns.
 
         Args:
             error: why it is not created now.
@@ -121,7 +121,7 @@ class MlflowRun(Run):
         self._courier.notify()
 
     def abandon(self) -> None:
-        """Removes what was written down of a run that the store refuses to create."""
+        """Removes the records of a run that the store refuses to create."""
         self.is_abandoned = True
         self._courier.close()
         self._spool.abandon()
@@ -132,7 +132,7 @@ class MlflowRun(Run):
         self._courier.notify()
 
     def _keep(self, path: str, write: Callable[[Path], object]) -> bool:
-        """Writes an artifact into the run's folder; a disk without room does not end the run."""
+        """Writes an artifact into the run's folder; a full disk does not end the run."""
         inside = PurePosixPath(path)
         if inside.is_absolute() or ".." in inside.parts:
             raise ValueError(f"artifact path: received '{path}', expected one inside the run.")
@@ -146,7 +146,7 @@ class MlflowRun(Run):
         return True
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Writes down parameters; the whole of a very long one goes into an artifact."""
+        """Records parameters; a very long one is stored completely as an artifact."""
         values = {key: storable(str(redact_value(key, str(v)))) for key, v in params.items()}
         long = {key: value for key, value in values.items() if len(value) > _LONGEST_PARAM}
         if long:
@@ -158,13 +158,13 @@ class MlflowRun(Run):
             self._say("params", values=short)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Sets tags; what is longer than MLflow takes is cut."""
+        """Sets tags, shortened to MLflow's limit."""
         values = {key: str(redact_value(key, str(value))) for key, value in tags.items()}
         if values:
             self._say("tags", values={k: v[:_LONGEST_TAG] for k, v in values.items()})
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Writes down one point of each metric; NaN and infinity are kept as they are."""
+        """Records one point of each metric; NaN and infinity are kept."""
         differing = self._spool.add_metrics(metrics, step)
         results = [point for point in differing if point.key.startswith(_RESULTS)]
         if results and not self._differs:
@@ -190,7 +190,7 @@ class MlflowRun(Run):
             self._say("artifact", path=path)
 
     def log_folder(self, source: Path, folder: str = "") -> None:
-        """Stores copies of all files below `source` as artifacts, each for itself."""
+        """Stores copies of all files below `source` as artifacts, one by one."""
         files = [file for file in sorted(source.rglob("*")) if file.is_file()]
         for file in files:
             inside = file.relative_to(source).parent
@@ -206,7 +206,7 @@ class MlflowRun(Run):
         schema: Mapping[str, str],
         source: str,
     ) -> None:
-        """Writes down a split of the data; the run's page shows it under its metrics."""
+        """Records a split of the data; the run's page shows it under its metrics."""
         self._say(
             "dataset",
             name=name,
@@ -226,14 +226,14 @@ class MlflowRun(Run):
             kept = self._keep(
                 models.NAME, lambda target: models.save(model, example, target, self.id)
             )
-        except Exception as error:  # a model MLflow cannot take must not cost the run its end
+        except Exception as error:  # a model that MLflow cannot store must not end the run
             _log.warning("The model could not be stored: %s: %s", type(error).__name__, error)
             return
         if kept:
             self._say("model", path=models.NAME)
 
     def describe(self, markdown: str) -> None:
-        """Sets the text above the run; the whole of a very long one is `description.md`."""
+        """Sets the description; a very long one is stored completely as `description.md`."""
         text = redact(markdown)
         if len(text) > _LONGEST_TAG:
             self.log_text(text, "description.md")
@@ -248,7 +248,7 @@ class MlflowRun(Run):
         return self._courier.flush(self._patience)
 
     def end(self, status: Status, reason: str | None = None) -> None:
-        """Writes down how the run ended, and delivers what waits as long as its patience lasts."""
+        """Records the end of the run, and delivers what waits until its patience is over."""
         text = redact(reason)[:_LONGEST_TAG] if reason else None
         self._spool.add("end", status=str(status), timestamp=now(), reason=text)
         self._spool.sync_to_disk()

@@ -1,4 +1,4 @@
-"""A Keras model in MLflow's format: saved in the run's folder first, then given to the store."""
+"""A Keras model in MLflow's format: saved in the run's folder first, then uploaded."""
 
 import importlib.metadata
 import logging
@@ -21,7 +21,7 @@ def save(model: Any, example: Any, folder: Path, run_id: str) -> None:
 
     The flavour is `mlflow.keras`, whose file is plain `.keras`; `mlflow.tensorflow` would also
     pickle every class that was ever registered with Keras, samerun's included. Requirements are
-    given: finding them out takes MLflow 9 to 14 s.
+    given: inferring them takes MLflow 9 to 14 s.
 
     Args:
         model: a Keras model that is not compiled.
@@ -69,17 +69,17 @@ def upload(
     model_id: str | None,
     created: Callable[[str], None],
 ) -> None:
-    """Gives a saved model to the store, where the run's page shows it.
+    """Uploads a saved model to the store, where the run's page shows it.
 
     What `mlflow.keras.log_model` does, by public calls with explicit identifiers, and in steps that
-    can be taken again after an outage.
+    can be repeated after an outage.
 
     Args:
         client: an `MlflowClient`.
         folder: what `save` wrote.
         run_id: the run that trained it.
         experiment_id: the run's experiment.
-        model_id: the store's identifier, if an earlier try got that far.
+        model_id: the store's identifier, if an earlier attempt got that far.
         created: called with the identifier as soon as there is one.
     """
     from mlflow.entities import LoggedModelOutput
@@ -106,7 +106,7 @@ def upload(
 
 
 def _find_or_create(client: Any, run_id: str, experiment_id: str) -> str:
-    """Returns the ID of the run's model, created once even if answers or positions were lost."""
+    """Returns the ID of the run's model, created once even if responses or positions are lost."""
     condition = f"source_run_id = '{run_id}' AND name = '{NAME}'"
 
     def found() -> list[str]:
@@ -121,6 +121,6 @@ def _find_or_create(client: Any, run_id: str, experiment_id: str) -> str:
         )
         known = found()
     kept, *doubled = known
-    for model_id in doubled:  # MLflow's client sends a request again whose answer was lost
+    for model_id in doubled:  # MLflow's client repeats a request whose response was lost
         client.delete_logged_model(model_id)
     return kept

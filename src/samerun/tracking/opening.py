@@ -56,8 +56,8 @@ def open_run(
 
     Args:
         cfg: the run's config.
-        folder: the run's own folder; made if it is not there.
-        name: what the run is called; by default `run_name(cfg)`.
+        folder: the run's own folder; created if missing.
+        name: the name of the run; by default `run_name(cfg)`.
         tags: set from the start, besides those of the config.
         describe: logs what the run can be resumed and reproduced from. That is on the disk before
             the store has a run, so that one that is killed at once can be resumed.
@@ -179,7 +179,7 @@ def ended(run: MlflowRun) -> Iterator[None]:
 
 
 def own_tags(folder: Path) -> dict[str, str]:
-    """Returns the tags that say where a run is: machine, process, folder."""
+    """Returns the tags of machine, process and folder."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user without a name

@@ -1,4 +1,4 @@
-"""Which store, is it there, is it ready: everything before the first run is made in it."""
+"""The store: its address, whether it is available, and the client for it."""
 
 import logging
 import os
@@ -21,15 +21,15 @@ def prepare_environment() -> None:
     """Sets what MLflow reads from the environment, unless it is set already.
 
     By MLflow's own defaults one request to a closed port takes 247 s (seven retries); a server that
-    accepts and never answers takes 20 minutes. Our spool tries again on its own, so one retry does.
-    A `Retry-After` of ten minutes would hold a request, and with it the end of a run, for as long.
+    accepts and never answers takes 20 minutes. Our spool retries by itself, so one retry is enough.
+    A `Retry-After` of ten minutes would delay a request, and with it the end of a run, for as long.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it calls home at import
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it sends telemetry at import
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
@@ -55,11 +55,11 @@ def resolve_uri(uri: str | None) -> str:
 
 
 def full_uri(stored: str, given: str | None) -> str:
-    """Puts the password back that is never written down.
+    """Adds the password, which is never recorded.
 
     Args:
         stored: an address without its password.
-        given: the whole address, if it was given; otherwise the environment's is tried.
+        given: the complete address, if it was given; otherwise the environment's is tried.
 
     Raises:
         UserError: its password is not known.
@@ -75,7 +75,7 @@ def full_uri(stored: str, given: str | None) -> str:
 
 
 def connect(uri: str, *, patience: float = 30.0) -> Any:
-    """Returns an `MlflowClient` on a store that is there and has MLflow's tables.
+    """Returns an `MlflowClient` for a store that exists and has MLflow's tables.
 
     Args:
         uri: what `resolve_uri` returned.
@@ -108,7 +108,7 @@ def _connect(uri: str, patience: float) -> Any:
 
 
 def answers(client: Any) -> bool:
-    """Whether a store that was there is there now."""
+    """Whether a store that existed is available now."""
     try:
         client.search_experiments(max_results=1)
     except Exception:
@@ -117,7 +117,7 @@ def answers(client: Any) -> bool:
 
 
 def _try_database(uri: str) -> None:
-    """Connects once: MLflow itself would try for 100 s to reach a database that is not there."""
+    """Connects once: MLflow itself would retry for 100 s to reach a missing database."""
     import sqlalchemy
 
     url = sqlalchemy.make_url(uri)
@@ -154,9 +154,9 @@ def _unreachable(uri: str, error: Exception) -> UserError:
 
 
 def _quieten() -> None:
-    """Keeps off the screen what we say ourselves, in one line.
+    """Hides log messages that we replace by one line.
 
-    MLflow tells of 60 migrations, and of each try to reach a lost store with a stack trace.
+    MLflow logs 60 migrations, and each attempt to reach a lost store with a stack trace.
     """
     names = ("mlflow.store.db.utils", "mlflow.utils.environment", "urllib3.connectionpool")
     for name in (*names, "alembic"):
@@ -165,10 +165,10 @@ def _quieten() -> None:
 
 
 def experiment_id(client: Any, name: str) -> str:
-    """Returns the identifier of an experiment, which is made if there is none of that name.
+    """Returns the identifier of an experiment, which is created if there is none of that name.
 
     Raises:
-        UserError: an experiment of that name was deleted, or cannot be made.
+        UserError: an experiment of that name was deleted, or cannot be created.
     """
     from mlflow.exceptions import MlflowException
 
@@ -187,7 +187,7 @@ def experiment_id(client: Any, name: str) -> str:
             return str(client.create_experiment(name, tags=kind))
         except MlflowException as error:
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
-                continue  # another process was quicker
+                continue  # another process was faster
             if is_unavailable(error):
                 raise
             raise UserError(

@@ -1,4 +1,4 @@
-"""What a run in the store holds: its artifacts, its metric points; and tags that are added to it.
+"""Reads the artifacts and metric points of a run in the store, and sets its tags.
 
 The run may come from an untrusted source: a name that leads out of its artifacts is refused, and
 nothing here runs or unpickles what it reads.
@@ -93,7 +93,7 @@ def read_artifact(
         run: the run.
         path: such as `config/resolved.yaml`.
         uri: the store, by default that of this folder.
-        most_bytes: what it may have; a larger one is not downloaded where the store knows its size,
+        most_bytes: its maximum size; a larger one is not downloaded where the store knows its size,
             and not read elsewhere. `None`: any number.
 
     Raises:
@@ -114,7 +114,7 @@ def download_artifact(
     uri: str | None = None,
     most_bytes: int | None = None,
 ) -> None:
-    """Copies one of a run's artifacts to a file, without having it in memory.
+    """Copies one of a run's artifacts to a file, without loading it into memory.
 
     Args:
         run: the run.
@@ -143,7 +143,7 @@ def download_artifact(
 
 
 def _size_in_store(client: Any, run: StoredRun, path: str) -> int | None:
-    """Returns how many bytes the store says an artifact has; not every store says it."""
+    """Returns the size of an artifact by the store, which not every store knows."""
     folder = str(PurePosixPath(path).parent)
     for entry in client.list_artifacts(run.id, None if folder == "." else folder):
         if str(entry.path) == path:

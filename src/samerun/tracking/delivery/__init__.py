@@ -1,1 +1,1 @@
-"""From the run's folder to the store: what is written down first, and how it is sent."""
+"""From a run's folder to the store: records are written to files first, then sent."""

@@ -1,4 +1,4 @@
-"""A thread that delivers a run's spool while training continues, so that no step waits for it."""
+"""A thread that delivers a run's spool during training, so that no step waits for it."""
 
 import contextlib
 import logging
@@ -13,7 +13,9 @@ from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.sender import OutOfTime, Sender
 from samerun.tracking.recovery.process import HEARTBEAT_SECONDS
 
-_GATHER_SECONDS = 0.2  # points of quick steps go together: one batch takes 5 ms, 500 do too
+_GATHER_SECONDS = (
+    0.2  # points of fast steps are sent together: a batch of 500 takes 5 ms, as one point does
+)
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _MOST_IN_VAIN = 3  # attempts at the end that deliver nothing: the store is unavailable
@@ -25,7 +27,7 @@ Task = tuple[Callable[[], object], "Future[object]"]
 
 @final
 class Courier:
-    """Delivers again and again, in a thread of its own: no other thread ever waits in a request.
+    """Delivers repeatedly in its own thread: no other thread ever waits for a request.
 
     Args:
         delivery: what it does again and again.
@@ -40,17 +42,17 @@ class Courier:
         self._deadline: float | None = None
         self._tasks: list[Task] = []
         self._lock = threading.Lock()
-        self._is_away = False
+        self._is_unavailable = False
         self._thread = threading.Thread(target=self._keep_at_it, name="samerun-spool", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread, once; before that, nothing is delivered."""
+        """Starts the thread once; before that, nothing is delivered."""
         if not self._started:
             self._started = True
             self._thread.start()
 
     def notify(self) -> None:
-        """Tells it that something waits."""
+        """Signals that something waits."""
         self._wake.set()
 
     def create(self, patience: float) -> None:
@@ -66,7 +68,7 @@ class Courier:
         self._do(self._delivery.create, patience)
 
     def flush(self, patience: float) -> bool:
-        """Delivers now, once; returns whether nothing waits any more.
+        """Delivers once, now; returns whether nothing waits any more.
 
         Args:
             patience: seconds to wait for that.
@@ -74,7 +76,7 @@ class Courier:
         return self._settled(self._attempt, patience)
 
     def finish(self, patience: float) -> bool:
-        """Delivers until nothing waits or it is in vain, and ends the thread.
+        """Delivers until nothing waits or no attempt succeeds, and ends the thread.
 
         Args:
             patience: seconds to wait for that. A request that hangs longer is left to the thread,
@@ -115,7 +117,7 @@ class Courier:
         future.result(timeout=patience)
 
     def _is_interrupted(self) -> bool:
-        """Whether the delivery under way should stop: time is up, or another delivery waits."""
+        """Whether the current delivery should stop: time is up, or another delivery waits."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return True
         return self._urgent.is_set()
@@ -141,13 +143,13 @@ class Courier:
             self._wake.set()
 
     def _beat(self) -> None:
-        """Lets others see that the run is alive, if the store seems to be available."""
-        if not (self._is_away or self._closing):
+        """Renews the heartbeat, if the store seems to be available."""
+        if not (self._is_unavailable or self._closing):
             with contextlib.suppress(Exception):
                 self._delivery.beat()
 
     def _do_tasks(self) -> bool:
-        """Does what another thread waits for; returns whether there was something."""
+        """Runs what another thread waits for; returns whether there was anything."""
         with self._lock:
             tasks, self._tasks = self._tasks, []
             self._urgent.clear()
@@ -157,11 +159,11 @@ class Courier:
             except BaseException as error:
                 future.set_exception(error)
         if tasks:
-            self._wake.set()  # for what was noted meanwhile
+            self._wake.set()  # for what was recorded meanwhile
         return bool(tasks)
 
     def _finish(self) -> bool:
-        """Delivers until nothing waits, time is up, or nothing is taken several times in a row."""
+        """Delivers until nothing waits, time is up, or several attempts deliver nothing."""
         in_vain, pause = 0, 1.0
         while True:
             before = self._delivery.spool.missing()
@@ -178,20 +180,20 @@ class Courier:
             self._delivery.deliver()
         except OutOfTime:
             return False
-        except Exception as error:  # whatever it is: training continues, the line waits
-            if not self._is_away:
+        except Exception as error:  # of any kind: training continues, the line waits
+            if not self._is_unavailable:
                 self.warn_unavailable(error)
             return False
-        if self._is_away and spool.is_empty():
-            self._is_away = False
+        if self._is_unavailable and spool.is_empty():
+            self._is_unavailable = False
             missing = spool.missing()
             but = f" except {missing}, which it refused" if missing else ""
             _log.warning("Tracking store available again; everything was delivered%s.", but)
         return True
 
     def warn_unavailable(self, error: BaseException) -> None:
-        """Says once that something cannot be delivered now, and what becomes of it."""
-        self._is_away = True
+        """Warns once that something cannot be delivered now, and where it is kept."""
+        self._is_unavailable = True
         what = "unavailable" if is_unavailable(error) else "does not take everything"
         _log.warning(
             "Tracking store %s (%s). Training continues; its records are kept in %s and "

@@ -80,7 +80,7 @@ def _create(client: Any, uri: str, experiment: str, tags: dict[str, str], start:
 
 
 def _create_once(uri: str, experiment: str, tags: dict[str, str], start: Line) -> str:
-    """Sends one request: `MlflowClient` repeats it when an answer is lost, whatever is set."""
+    """Sends one request: `MlflowClient` repeats it when a response is lost."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request, verify_rest_response

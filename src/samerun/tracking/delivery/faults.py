@@ -15,8 +15,8 @@ _NETWORK = (
     "not in a valid JSON format",
 )
 _CUT_OFF = re.compile(r"failed with error code \d{3} != 200\. Response body: '\s*\{")
-# An answer that begins as JSON: MLflow shows the body only where it is not JSON as a whole.
-_WAIT_FOR = (401, 404, 407, 408, 425, 429)  # 404: the run, or what stands before the server
+# A response that starts as JSON: MLflow shows the body only if it is not valid JSON.
+_WAIT_FOR = (401, 404, 407, 408, 425, 429)  # 404: the run, or a proxy before the server
 _STARTING = (
     "connection refused",
     "connection reset",
@@ -46,7 +46,7 @@ def status_of(error: BaseException) -> int | None:
     found = _STATUS.search(str(error))
     if found:
         return int(found[1])
-    if any(sign in str(error) for sign in _NETWORK):
+    if any(fragment in str(error) for fragment in _NETWORK):
         return None
     code = getattr(error, "error_code", None)
     if code == "INVALID_STATE":  # MLflow calls that a fault of the server: it is about the run
@@ -56,12 +56,12 @@ def status_of(error: BaseException) -> int | None:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an entry was refused for what it is: sent again, it would be refused again."""
+    """Whether an entry was refused for good: a retry would be refused again."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, FileGone):
         return True
-    if isinstance(error, UserError | json.JSONDecodeError):  # an answer that was cut off
+    if isinstance(error, UserError | json.JSONDecodeError):  # a truncated response
         return False
     if isinstance(error, MlflowException) or status_of(error) is not None:
         status = status_of(error)
@@ -70,7 +70,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether a store that failed like this may work later, without anything being corrected."""
+    """Whether a store that failed like this may work later, without any correction by the user."""
     if any(isinstance(cause, StoreUnavailable) for cause in _causes(error)):
         return True
     if isinstance(error, UserError):
@@ -81,11 +81,15 @@ def is_unavailable(error: BaseException) -> bool:
     text = str(error)
     if _CUT_OFF.search(text):
         return True
-    if any(sign in text for sign in ("CERTIFICATE_VERIFY_FAILED", "Name or service not known")):
+    if any(
+        fragment in text for fragment in ("CERTIFICATE_VERIFY_FAILED", "Name or service not known")
+    ):
         return False
-    if any(sign in text for sign in _NETWORK) or isinstance(error, ConnectionError | TimeoutError):
+    if any(fragment in text for fragment in _NETWORK) or isinstance(
+        error, ConnectionError | TimeoutError
+    ):
         return True
-    return any(sign in text.lower() for sign in _STARTING)
+    return any(fragment in text.lower() for fragment in _STARTING)
 
 
 def _is_of_database(error: BaseException) -> bool:
@@ -95,9 +99,9 @@ def _is_of_database(error: BaseException) -> bool:
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether an SQLite database is held by another process."""
+    """Whether an SQLite database is locked by another process."""
     return any(isinstance(cause, sqlite3.OperationalError) for cause in _causes(error)) and any(
-        sign in str(error) for sign in ("is locked", "is busy")
+        fragment in str(error) for fragment in ("is locked", "is busy")
     )
 
 

@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 def storable(value: Any) -> Any:
-    """Returns a value with U+FFFD in its texts where a store could not take a character.
+    """Returns a value with U+FFFD in its texts where a store does not accept a character.
 
     A name that is not UTF-8 reaches Python with lone surrogates in it, which cannot be encoded;
-    PostgreSQL takes no NUL.
+    PostgreSQL accepts no NUL.
     """
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
@@ -41,12 +41,12 @@ def read_lines(
     """Returns the complete lines from byte `start` on, and whether some could not be read.
 
     Args:
-        path: the file; one that is not there has no lines.
+        path: the file; a missing one has no lines.
         start: where a line begins.
-        is_valid: what a line must be; others are left out.
+        is_valid: whether a line is accepted; others are skipped.
 
     Returns:
-        Each line with the byte where it ends, and whether lines were left out.
+        Each line with the byte where it ends, and whether lines were skipped.
     """
     try:
         with path.open("rb") as file:
@@ -77,8 +77,8 @@ class Lines:
     Args:
         path: the file.
         position: how many of its bytes were delivered. One beyond the file's end, or inside a line,
-            was written before a power failure took a part of the file: delivery starts over.
-        is_valid: what a line must be to be delivered.
+            was written before a power failure truncated the file: delivery starts over.
+        is_valid: whether a line is delivered.
     """
 
     def __init__(self, path: Path, position: int, is_valid: Callable[[Any], bool]) -> None:
@@ -122,7 +122,7 @@ class Lines:
             self._file = self._path.open("ab", buffering=0)
         before = self._file.seek(0, os.SEEK_END)
         if self._file.write(text) != len(text):
-            os.truncate(self._path, before)  # a disk that runs full takes half a line
+            os.truncate(self._path, before)  # a full disk accepts part of a line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _warn_once(self, message: str) -> None:
@@ -132,7 +132,7 @@ class Lines:
         self._warned.add(kind)
 
     def sync_to_disk(self) -> None:
-        """Returns when all lines are on the disk, where a power failure does not reach them."""
+        """Returns when all lines are on the disk, safe from a power failure."""
         with self._lock:
             if self._file is None:
                 return
@@ -154,7 +154,7 @@ class Lines:
             return [*written, *((line, None) for line in self._unwritten)]
 
     def delivered(self, batch: list[Waiting]) -> None:
-        """Takes the first lines of `waiting()` as delivered."""
+        """Marks the first lines of `waiting()` as delivered."""
         with self._lock:
             ends = [end for _, end in batch if end is not None]
             self.position = max([self.position, *ends])
@@ -169,7 +169,7 @@ class Lines:
 
 
 def _byte_before(file: BinaryIO, position: int) -> bytes:
-    """Returns the byte that ends at a position; the beginning of a file counts as a new line."""
+    """Returns the byte that ends at a position; the start of a file counts as a new line."""
     if position == 0:
         return b"\n"
     file.seek(position - 1)

@@ -16,7 +16,7 @@ from samerun.tracking.delivery.spool import Point, Spool
 from samerun.tracking.recovery.process import Heartbeat
 
 ARTIFACTS = "artifacts"
-_MOST_IN_BATCH = 100  # params, and tags, that MLflow takes in one request
+_MOST_IN_BATCH = 100  # params, and tags, that MLflow accepts in one request
 _UPLOADS = ("artifact", "dataset", "model")  # in no order, and each may fail by itself
 
 _log = logging.getLogger(__name__)
@@ -24,11 +24,10 @@ _log = logging.getLogger(__name__)
 
 @final
 class Sender:
-    """Sends what waits in the spool of one run, and creates the run where the store lacks it.
+    """Sends what waits in the spool of one run, and creates the run if the store does not have it.
 
     What the store refuses for good, such as a parameter that has another value already, is set
-    aside with the reason; anything else that it raises means that the line waits. Not to be used by
-    two threads at once.
+    aside with the reason; after any other error the line waits. Not thread-safe.
 
     Args:
         client: an `MlflowClient`; `None` connects when there is something to deliver.
@@ -108,10 +107,10 @@ class Sender:
 
         Raises:
             Exception: the store is unavailable, or not all artifacts were taken.
-            OutOfTime: `stop` said so.
+            OutOfTime: `stop` returned `True`.
         """
         self._takes_writes = False
-        entries = self.spool.entries_waiting()  # looked at first: the end comes after all points
+        entries = self.spool.entries_waiting()  # read first: the end comes after all points
         if self.spool.is_empty():
             return 0
         self.create()
@@ -130,7 +129,7 @@ class Sender:
         return num_points + len(entries)
 
     def _upload(self) -> None:
-        """Tries every artifact that waits; one that fails keeps neither others nor the end back."""
+        """Tries every artifact that waits; one that fails blocks neither others nor the end."""
         self._upload_error = None
         for line in self.spool.uploads():
             try:
@@ -169,7 +168,7 @@ class Sender:
             self._in_halves([*params[start:end], *tags[start:end]])
 
     def _in_halves(self, items: Sequence[Any]) -> None:
-        """Sends items together; if the store refuses that, finds which, and sends the others."""
+        """Sends items together; if the store refuses, finds the refused one and sends the rest."""
         if not items:
             return
         batch: dict[str, list[Any]] = {"metrics": [], "params": [], "tags": []}
@@ -193,7 +192,7 @@ class Sender:
             self._in_halves(items[middle:])
 
     def _check_writes(self, error: Exception) -> None:
-        """Raises an error again if the store refuses everything, as of a run that was deleted."""
+        """Raises an error again if the store refuses everything, as for a deleted run."""
         if not self._takes_writes:
             try:
                 self._client.set_tag(self._run_id, tag.UID, self._uid or self._run_id)
@@ -292,7 +291,7 @@ class Sender:
         if missing or self.spool.undelivered_tag:
             tags.append(RunTag(tag.UNDELIVERED, missing))
         if missing:
-            self.spool.remember_tag(missing)  # before: the answer to the next request may be lost
+            self.spool.remember_tag(missing)  # before: the response to the next request may be lost
         if tags:
             self._client.log_batch(self._run_id, tags=tags)
         self._client.set_terminated(self._run_id, line["status"], end_time=line["timestamp"])
@@ -300,7 +299,7 @@ class Sender:
             self.spool.remember_tag(missing)
 
     def _correct_tag(self) -> None:
-        """Says in the store what is still missing of a run whose end it has."""
+        """Updates the tag of a run whose end is delivered, but not everything else."""
         missing = self.spool.missing()
         if self.spool.undelivered_tag and self.spool.undelivered_tag != missing:
             self._client.set_tag(self._run_id, tag.UNDELIVERED, missing)
@@ -308,7 +307,7 @@ class Sender:
 
 
 def _grouped(entries: list[Waiting]) -> list[list[Waiting]]:
-    """Puts params and tags that follow each other together, as far as one request takes them."""
+    """Puts params and tags that follow each other together, as far as one request accepts them."""
     groups: list[list[Waiting]] = []
     room: dict[str, dict[str, str]] = {}
     for entry in entries:

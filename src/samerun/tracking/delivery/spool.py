@@ -1,6 +1,6 @@
 """What a run logs, in files of its folder, and how much of it was delivered.
 
-    metrics.jsonl     one metric point a line: key, value, step, timestamp in milliseconds
+    metrics.jsonl     one metric point per line: key, value, step, timestamp in milliseconds
     outbox.jsonl      everything else, one line each, in order: start, params, tags, artifacts, end
     delivered.json    how many bytes of the two the store has, and which artifacts it lacks
     refused.jsonl     what the store refused for good, with the reason: kind, key, reason, entry
@@ -27,8 +27,8 @@ OUTBOX_FILE = "outbox.jsonl"
 POSITION_FILE = "delivered.json"
 REFUSED_FILE = "refused.jsonl"
 KINDS = ("start", "params", "tags", "artifact", "dataset", "model", "end")
-POINTS_A_BATCH = 1000  # what MLflow takes in one request
-_LONGEST_INTEGER = 2**63 - 1  # what MLflow stores steps and timestamps in
+POINTS_A_BATCH = 1000  # the most that MLflow accepts in one request
+_LONGEST_INTEGER = 2**63 - 1  # the largest step and timestamp that MLflow stores
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def now() -> int:
 
 
 def read_points(folder: Path) -> list[Point]:
-    """Returns every metric point written down in a run's folder."""
+    """Returns every metric point recorded in a run's folder."""
     lines, _ = read_lines(folder / METRICS_FILE, 0, _is_point)
     return [_point(line) for line, _ in lines]
 
@@ -102,11 +102,11 @@ def _is_refusal(line: Any) -> bool:
 
 @final
 class Spool:
-    """What a run's folder holds for the store, and how much of it was delivered.
+    """The records of a run in its folder, and how much of them was delivered.
 
     Args:
         folder: the run's folder.
-        continues: the run was started by another process. A step for which that one wrote down a
+        continues: the run was started by another process. A step for which that one recorded a
             value keeps it: an epoch that is repeated after an exact resume has the same values.
             How that process ended is no longer how the run ended.
         known: points that are in the store, though perhaps not in this folder.
@@ -135,7 +135,7 @@ class Spool:
         self._earlier = outbox.stat().st_size if continues and outbox.exists() else 0
 
     def add_metrics(self, metrics: Mapping[str, float], step: int) -> list[Point]:
-        """Writes down one point of each metric, at this moment.
+        """Records one point of each metric, now.
 
         Returns:
             The points that were not written since their step has another value already.
@@ -159,11 +159,11 @@ class Spool:
         return [point for point in old if self._known[point.key, step] != str(point.value)]
 
     def add(self, kind: str, **content: Any) -> None:
-        """Writes down something else that the store has to get."""
+        """Records something else for the store."""
         self._outbox.append([{"kind": kind, **storable(content)}])
 
     def start(self) -> Line | None:
-        """Returns the line that says what the run is made with in the store, if it is there."""
+        """Returns the line with which the run is created in the store, if there is one."""
         lines = [
             *(line for line, _ in self._outbox.read()),
             *(e for e, _ in self._outbox.waiting()),
@@ -176,7 +176,7 @@ class Spool:
         self._outbox.sync_to_disk()
 
     def deliver_points(self, send: Callable[[list[Point]], None]) -> int:
-        """Hands the waiting points to `send` in batches; returns how many were taken."""
+        """Passes the waiting points to `send` in batches; returns how many were delivered."""
         waiting = self._metrics.waiting()
         for start in range(0, len(waiting), POINTS_A_BATCH):
             batch = waiting[start : start + POINTS_A_BATCH]
@@ -186,11 +186,11 @@ class Spool:
         return len(waiting)
 
     def entries_waiting(self) -> list[Waiting]:
-        """Returns the other lines that the store does not have."""
+        """Returns the other lines that were not delivered."""
         return self._outbox.waiting()
 
     def entries_delivered(self, batch: list[Waiting]) -> None:
-        """Takes the first lines of `entries_waiting` as delivered."""
+        """Marks the first lines of `entries_waiting` as delivered."""
         self._outbox.delivered(batch)
         self._save()
 
@@ -204,7 +204,7 @@ class Spool:
         return list(self._uploads)
 
     def upload_later(self, line: Line) -> None:
-        """Takes an artifact out of the order of `outbox.jsonl`; once, if it is there already."""
+        """Moves an artifact from `outbox.jsonl` to the uploads, unless it is among them."""
         if line not in self._uploads:
             self._uploads.append(line)
 
@@ -215,7 +215,7 @@ class Spool:
         self._save()
 
     def uploaded(self, line: Line) -> None:
-        """Takes an artifact as delivered."""
+        """Marks an artifact as delivered."""
         self._uploads.remove(line)
         self._save()
 
@@ -246,12 +246,12 @@ class Spool:
         return self._models.get(path)
 
     def remember_model(self, path: str, model_id: str) -> None:
-        """Remembers the identifier of a model, so that a second try does not make another."""
+        """Remembers the identifier of a model, so that a retry does not create another one."""
         self._models[path] = model_id
         self._save()
 
     def remember_tag(self, text: str) -> None:
-        """Remembers what the store's tag says is missing of the run."""
+        """Remembers the value of the tag `samerun.undelivered` in the store."""
         self.undelivered_tag = text
         self._save()
 
@@ -264,7 +264,7 @@ class Spool:
             "undelivered": self.undelivered_tag,
         }
         try:
-            # Not flushed to the disk: one that is lost costs a second delivery, which is harmless.
+            # Not flushed to the disk: losing it costs a second delivery, which is harmless.
             write_atomic(self.folder / POSITION_FILE, json.dumps(state), durable=False)
         except OSError as error:
             _log.debug("Cannot write %s: %s", POSITION_FILE, error)
@@ -295,7 +295,7 @@ class Spool:
         return ", ".join(parts)
 
     def has_ended(self) -> bool:
-        """Whether the last thing written down is how the run ended."""
+        """Whether the last record is the end of the run."""
         lines = self._outbox.read()
         return bool(lines) and lines[-1][0]["kind"] == "end"
 
@@ -317,7 +317,7 @@ class Spool:
 
 
 def _read_position(file: Path) -> dict[str, Any]:
-    """Returns what is in `delivered.json`; where it cannot be used, that nothing was delivered."""
+    """Returns what is in `delivered.json`; if it is invalid, as if nothing was delivered."""
     kinds = {METRICS_FILE: int, OUTBOX_FILE: int, "models": dict, "uploads": list}
     nothing: dict[str, Any] = {**{key: kind() for key, kind in kinds.items()}, "undelivered": ""}
     try:

@@ -1,4 +1,4 @@
-"""Whether a store holds everything that a run's folder holds: compared, not believed.
+"""Compares a run's folder with the store: is everything delivered?
 
 Nothing is changed, neither in the folder nor in the store.
 """
@@ -27,18 +27,18 @@ from samerun.tracking.lookup import StoredRun, as_stored
 from samerun.tracking.recovery.folders import RunFacts
 from samerun.tracking.stored import artifact_sizes, model_sizes, points_of
 
-# Set in the store by others than the run too: a sweep, a later delivery, another working folder.
+# Not only the run sets these: a sweep, a later delivery or another working folder may.
 _NOT_COMPARED = {tag.HEARTBEAT, tag.UNDELIVERED, tag.REASON}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What folder and store hold of one kind.
+    """The records of one kind in folder and store.
 
     Args:
         kind: such as `points`.
         num_in_folder: how many the folder holds.
-        differences: what the store lacks or holds otherwise, each in a few words.
+        differences: what is missing or differs in the store, one phrase each.
     """
 
     kind: str
@@ -69,7 +69,7 @@ def compare(folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool
             only their size.
 
     Returns:
-        A row for each kind of thing that is logged.
+        A row for each kind of record.
 
     Raises:
         UserError: the run is not in the store.
@@ -126,7 +126,7 @@ def _read_log(folder: Path) -> _Log:
         kind = line["kind"]
         if kind == "params":
             for key, value in storable(line["values"]).items():
-                log.params.setdefault(key, value)  # the first value is the one that stays
+                log.params.setdefault(key, value)  # the first value is the one that is kept
         elif kind in ("start", "tags"):
             log.tags.update(storable(line["tags" if kind == "start" else "values"]))
         elif kind == "artifact":
@@ -142,7 +142,7 @@ def _read_log(folder: Path) -> _Log:
 
 
 def compare_points(here: Iterable[Point], there: Iterable[Point]) -> Row:
-    """Compares the points of a folder with those of a store, each by all that makes it out.
+    """Compares the points of a folder with those of a store, by key, value, step and timestamp.
 
     Args:
         here: the points of the folder.

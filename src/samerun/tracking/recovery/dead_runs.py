@@ -25,11 +25,11 @@ _log = logging.getLogger(__name__)
 
 
 def close_dead_runs(client: Any, experiment_ids: Sequence[str]) -> list[str]:
-    """Ends the runs of this machine that say RUNNING but whose process is gone.
+    """Ends the runs of this machine that the store calls RUNNING but whose process is dead.
 
-    What such a run left in its folder is delivered first; if it had written down its own end, that
-    is how it ends, otherwise KILLED. A run whose folder is not below this working folder ends only
-    if it is certain that its process is gone; what its folder holds stays there for
+    What such a run left in its folder is delivered first; if it had recorded its own end, that
+    is its status, otherwise KILLED. A run whose folder is not below this working folder ends only
+    if its process certainly no longer exists; what its folder holds stays there for
     `samerun sync`. Nothing here raises: it must not cost a new run its start.
 
     Returns:
@@ -68,13 +68,13 @@ def _end_if_dead(client: Any, run: StoredRun) -> bool:
 
 
 def deliver_to(client: Any, uri: str, folder: Path, delivered: Counter[str]) -> None:
-    """Delivers what a folder holds; a run that did not write down its end is KILLED.
+    """Delivers what a folder holds; a run without a recorded end is KILLED.
 
     Args:
         client: an `MlflowClient` of the run's store.
         uri: the store.
         folder: the run's own folder, whose lock the caller holds.
-        delivered: gets how many entries of each kind the store took, also where this raises.
+        delivered: gets how many entries of each kind were delivered, also where this raises.
 
     Raises:
         Exception: the store is unavailable, or not all artifacts were taken.
@@ -115,7 +115,7 @@ def deliver_to(client: Any, uri: str, folder: Path, delivered: Counter[str]) -> 
 
 
 def _waiting(spool: Spool) -> Counter[str]:
-    """Counts what waits or was refused: what is neither any more was delivered."""
+    """Counts what waits or was refused: the rest was delivered."""
     count = Counter(point=spool.num_points_waiting())
     for line in [*(line for line, _ in spool.entries_waiting()), *spool.uploads()]:
         values = line.get("values")
@@ -135,10 +135,10 @@ def deliver(folder: Path, *, uri: str | None = None) -> int:
             `MLFLOW_TRACKING_URI`.
 
     Returns:
-        How many points, parameters, tags, artifacts and others the store took.
+        How many points, parameters, tags, artifacts and other records were delivered.
 
     Raises:
-        UserError: there is no run, its process is alive, or its store cannot be used.
+        UserError: there is no run, its process is running, or its store cannot be used.
     """
     folder = folder.absolute()
     facts = check_openable(folder)

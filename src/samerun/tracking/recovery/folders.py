@@ -31,7 +31,7 @@ _ID = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What a run's folder says about its run.
+    """What a run's folder records about its run.
 
     Args:
         id: the run's ID in the store; `None` while the store has not created it.
@@ -51,12 +51,12 @@ class RunFacts:
 
     @property
     def shown_id(self) -> str:
-        """The ID by which a person finds the run."""
+        """The ID by which the run is found."""
         return self.id or self.uid or ""
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """Returns what the folder of a run says about it.
+    """Returns what the folder of a run records about it.
 
     Raises:
         UserError: it is not the folder of a run.
@@ -80,7 +80,7 @@ def read_facts(folder: Path) -> RunFacts:
 
 
 def check_openable(folder: Path) -> RunFacts:
-    """Returns what a folder says about its run, if nothing in it leads out of it.
+    """Returns what a folder records about its run, if nothing in it leads out of it.
 
     Raises:
         UserError: it is not the folder of a run, or a file of the run is a symbolic link.
@@ -163,13 +163,13 @@ def write_run_file(
     experiment: str,
     experiment_id: str | None,
 ) -> None:
-    """Writes down which run a folder belongs to; never a password.
+    """Records which run a folder belongs to; never a password.
 
     Args:
         folder: the run's folder.
         run_id: its ID in the store; `None` while the store has not created it.
         uid: the ID that it had before; `None` for a run of version 0.1.0.
-        name: what people call it.
+        name: its name.
         uri: the store.
         experiment: name of its experiment.
         experiment_id: ID of its experiment; `None` while the store has not been asked.

@@ -1,0 +1,261 @@
+"""Python processes that start warm: forked from one that has imported what takes seconds.
+
+A fresh process pays 15 s of processor time for TensorFlow, Keras and MLflow before it does what a
+test asks for. Where the start is not the question, `Warm` and `run` fork a process that has done
+these imports; TensorFlow's runtime starts in the fork, as in every process. Start cold what reads
+the environment at import, looks at its own command line or imports, or compares fresh processes.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import random
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
+from pathlib import Path
+
+PREPARED = ("samerun.cli", "samerun.training", "mlflow.server.fastapi_app", "uvicorn")
+
+
+class Warm(subprocess.Popen):
+    """A process of `python`, with arguments `-m MODULE ...`, `-c CODE ...` or `FILE ...`."""
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more):
+        (_, _, _, *pipes, _, _, _, _, umask, is_session, _) = more
+        order = {
+            "args": [str(word) for word in args],
+            "cwd": str(cwd or os.getcwd()),
+            "env": dict(os.environ if env is None else env),
+            "umask": umask,
+            "is_session": is_session,
+        }
+        theirs, ours = (pipes[0], pipes[3], pipes[5]), (pipes[1], pipes[2], pipes[4])
+        files = [standard if own == -1 else own for standard, own in enumerate(theirs)]
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(_address())
+        message = json.dumps(order).encode()
+        socket.send_fds(self._connection, [len(message).to_bytes(8, "big")], files)
+        self._connection.sendall(message)
+        self.pid = int(_line(self._connection))
+        self._child_created = True
+        for own, other in zip(theirs, ours, strict=True):
+            if other != -1:  # a pipe
+                os.close(own)
+
+    def _internal_poll(self, *unused, **also_unused):
+        if self.returncode is None:
+            pid, status = self._try_wait(os.WNOHANG)
+            if pid:
+                self._handle_exitstatus(status)
+        return self.returncode
+
+    def _try_wait(self, wait_flags):
+        self._connection.settimeout(0 if wait_flags else None)
+        with contextlib.suppress(BlockingIOError):
+            status = int(_line(self._connection))
+            self._connection.close()
+            return self.pid, status
+        return 0, 0
+
+
+def run(args, *, timeout=300, **options):
+    """Is `subprocess.run` with text, of a warm process."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    with Warm(args, text=True, **options) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
+
+
+def _line(connection):
+    found = b""
+    while not found.endswith(b"\n"):
+        found += connection.recv(1) or b"9\n"  # the warm process is gone: as if killed
+    return found
+
+
+def _address():
+    """Returns where orders go; starts the process that the others are forked from at first use.
+
+    Workers of pytest-xdist share one, which ends soon after the process that started them.
+    """
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = Path(tempfile.gettempdir(), f"samerun-warm-{os.getuid()}-{owner}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "socket").exists():
+            words = [sys.executable, __file__, str(folder / "socket"), str(owner)]
+            with (folder / "log").open("wb") as log:
+                started = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                    start_new_session=True,
+                )
+            while not (folder / "socket").exists():
+                assert started.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+            started.returncode = 0  # it is left alone
+    return str(folder / "socket")
+
+
+# In the process that the others are forked from.
+
+
+def serve(address, owner):
+    """Forks for each order; returns the order in the fork, and never otherwise.
+
+    Args:
+        address: of the socket on which orders come.
+        owner: ID of the process with which this one ends.
+    """
+    for name in PREPARED:
+        __import__(name)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all of the memory
+    wakeup, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(woken)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"{address}.new")
+    listening.listen(100)
+    os.rename(f"{address}.new", address)
+    running = {}
+    while Path("/proc", owner).exists():
+        for ready in select.select([listening, wakeup], [], [], 1.0)[0]:
+            if ready == wakeup:
+                os.read(wakeup, 1000)
+                _report(running)
+                continue
+            connection, _ = listening.accept()
+            order, files = _receive(connection)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for own in (listening, connection, *running.values()):
+                    own.close()
+                os.close(wakeup)
+                os.close(woken)
+                return order, files
+            running[pid] = connection
+            for number in files:
+                os.close(number)
+            connection.sendall(b"%d\n" % pid)
+    shutil.rmtree(Path(address).parent)
+    os._exit(0)
+
+
+def _receive(connection):
+    head, files, _, _ = socket.recv_fds(connection, 8, 3)
+    with connection.makefile("rb", buffering=0) as stream:
+        content, size = b"", int.from_bytes(head, "big")
+        while len(content) < size:
+            content += stream.read(size - len(content))
+    return json.loads(content), files
+
+
+def _report(running):
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        connection = running.pop(pid)
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(b"%d\n" % status)
+
+
+def become(order, files):
+    """Makes this process what the order says; what it runs ends it as it ends any process."""
+    if order["is_session"]:
+        os.setsid()
+    for number, own in enumerate(files):
+        os.dup2(own, number)
+        os.close(own)
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    if order["umask"] >= 0:
+        os.umask(order["umask"])
+    is_unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        errors = "backslashreplace" if name == "stderr" else "strict"
+        stream = os.fdopen(number, mode, closefd=False, errors=errors, encoding="utf-8")
+        if mode == "w":
+            is_line = name == "stderr" or os.isatty(number)
+            stream.reconfigure(line_buffering=is_line, write_through=is_unbuffered)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    random.seed()
+    import numpy as np
+
+    np.random.seed()
+
+
+def execute(words):
+    """Runs a module or a file as `python` does."""
+    is_module = words[0] == "-m"
+    sys.argv = words[is_module:]
+    file = Path(words[0]).absolute()
+    sys.path[:0] = [place for place in os.environ.get("PYTHONPATH", "").split(":") if place]
+    if not os.environ.get("PYTHONSAFEPATH"):
+        sys.path.insert(0, str(file.parent if file.is_file() else Path.cwd()))
+    if is_module:
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    elif words[0] == "-c":
+        sys.argv = ["-c", *words[2:]]
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(words[1], vars(main))
+    else:
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def leave(function, *arguments):
+    """Ends the process with the function, as Python does, but does not take all modules down."""
+    code = 0
+    try:
+        function(*arguments)
+    except SystemExit as end:
+        code = end.code
+        if not isinstance(code, int | None):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException as error:
+        code = 1
+        if isinstance(error, KeyboardInterrupt):
+            code = 130
+        sys.excepthook(*sys.exc_info())
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit((code or 0) & 0xFF)
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # this folder
+    order, files = serve(*sys.argv[1:])
+    become(order, files)
+    python, *words = order["args"]
+    assert python == sys.executable, python
+    leave(execute, words)
