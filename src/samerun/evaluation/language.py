@@ -113,7 +113,7 @@ def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
         parts.append(_measure(logits, np.asarray(batch[1]).astype(np.int64)))
         vocabulary_size = logits.shape[-1]
     if not any((part.targets != PADDING).any() for part in parts):
-        raise UserError("evaluation: the split has no tokens: give the data set a test split.")
+        raise UserError("evaluation: the split has no tokens: give the dataset a test split.")
     together = _Tokens(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.losses for part in parts]),

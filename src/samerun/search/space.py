@@ -55,7 +55,7 @@ class Space:
         Numbers are written so that reading them gives the same bits.
         """
         return [
-            f"{entry.prefix}{entry.key}={entry.space.word(values[entry.key])}"
+            f"{entry.prefix}{entry.key}={entry.space.to_text(values[entry.key])}"
             for entry in self.entries
             if entry.key in values
         ]
@@ -114,7 +114,7 @@ class Space:
             yield from self._branches(chosen, rest)
             return
         assert isinstance(first.space, Categorical)
-        for option in first.space.words:
+        for option in first.space.texts:
             yield from self._branches({**chosen, first.key: option}, rest)
 
     def corners(self, branch: Mapping[str, str]) -> Iterator[Values]:

@@ -218,7 +218,7 @@ class TrialConfigs:
 
 def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
     """Returns what the config holds for each choice: a list, say, that a study knows as text."""
-    words = [f"{entry.prefix}{entry.key}={word}" for word in space.words]
+    words = [f"{entry.prefix}{entry.key}={text}" for text in space.texts]
     return [parse_override(word).value for word in words]
 
 
