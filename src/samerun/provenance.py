@@ -1,4 +1,4 @@
-"""Where a run comes from: code, environment and machine, as plain values."""
+"""The provenance of a run: code, environment and machine, as plain values."""
 
 import functools
 import hashlib
@@ -18,8 +18,8 @@ from samerun.redaction import redact
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTHONHASHSEED", "KERAS_BACKEND")
 _PREFIXES = tuple(f"TF_{word}" for word in ("ENABLE_", "DISABLE_", "XLA_", "NUM_", "GPU_"))
 _PREFIXES += ("TF_CUDNN_", "TF_DETERMINISTIC_", "TF_FORCE_", "TF_USE_", "ONEDNN_", "MKL_", "XLA_")
-# An allow-list: the whole environment would carry tokens and passwords into the store. All of `TF_`
-# would too: Terraform keeps its own in `TF_TOKEN_…` and `TF_VAR_…`.
+# An allow-list: the whole environment would record tokens and passwords. All of `TF_`
+# would too: Terraform has its own in `TF_TOKEN_…` and `TF_VAR_…`.
 
 _INSTRUCTIONS = "sse4_2 avx avx2 fma avx_vnni avx512f avx512_vnni avx512_bf16 amx_tile asimd sve"
 # oneDNN and Eigen choose their kernels, and with them the order of sums, by these.
@@ -74,10 +74,10 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Everything about where a run comes from besides its config and its data.
+    """The provenance of a run, besides its config and its data.
 
     Args:
-        command: the command line, as it could be typed again.
+        command: the command line, as it could be repeated.
         code: state of the source code.
         python: version of the interpreter.
         packages: installed distributions and their versions.
@@ -100,8 +100,8 @@ def collect(command: str, folder: Path | None = None) -> Provenance:
     """Collects the provenance of a run that starts now.
 
     Args:
-        command: the command line, as it could be typed again.
-        folder: where to look for the user's git checkout, the working folder by default.
+        command: the command line, as it could be repeated.
+        folder: where to search for the user's git checkout, the working folder by default.
     """
     names = {name for name in os.environ if name.startswith(_PREFIXES)} | set(_ENVIRONMENT)
     return Provenance(
@@ -153,8 +153,8 @@ def requirements(name: str) -> set[str]:
 def _installed() -> tuple[tuple[str, int], ...]:
     """Returns the folders of the installed distributions and when each changed last.
 
-    It takes 2 ms. Equal values mean equal packages, so that a sweep's worker reads their files, for
-    which it needs 0.5 s, only once.
+    It takes 2 ms. Equal values mean equal packages, so a sweep's worker reads their files, which
+    takes 0.5 s, only once.
     """
     return tuple(
         (entry.path, entry.stat().st_mtime_ns)
@@ -198,7 +198,7 @@ def digest_of_file(path: Path) -> str:
 
 
 def identity(config: str, code: Mapping[str, str], data: Mapping[str, str]) -> str:
-    """Returns the fingerprint of a run: the same run again has the same one.
+    """Returns the fingerprint of a run, equal for equal runs.
 
     Args:
         config: `config.fingerprint` of its config.
@@ -267,7 +267,7 @@ def _instructions() -> tuple[str, ...]:
 
 
 def _gpus() -> tuple[str, ...]:
-    """The models that NVIDIA's driver tells; nothing is started or loaded to ask."""
+    """The models that NVIDIA's driver lists; no process or library is started for it."""
     found = []
     for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         lines = file.read_text(errors="replace").splitlines()

@@ -1,8 +1,8 @@
-"""What is secret, in one place: every writer asks here before it writes.
+"""The one definition of what is secret, used by everything that writes.
 
-A secret is recognised in three ways: by the name it stands under (`api_key`, `MY_TOKEN`), by its
+A secret is recognised in three ways: by its key (`api_key`, `MY_TOKEN`), by its
 own form (a password in an address, a private key, a GitHub token), and because this process has
-already met it under such a name, in its environment or in the config of a run.
+seen it under such a key, in its environment or in the config of a run.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Any, cast, final
 from samerun.escaping import for_screen
 
 HIDDEN = "***"
-"""What is written in place of a secret."""
+"""Replaces a secret in what is written."""
 
 _SHORTEST_KNOWN = 8
 # Shorter values, and purely alphabetic ones, are too often ordinary words to be replaced in texts.
@@ -53,10 +53,10 @@ _FOR_ACCESS = frozenset({"api", "auth", "access", "refresh", "session", "bearer"
 
 @functools.lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
-    """Whether a name says that its value is a secret.
+    """Whether the value under a key is a secret.
 
     Args:
-        key: the name of a setting, tag or variable; of a dotted name every part counts.
+        key: the name of a setting, tag or variable; every part of a dotted name counts.
     """
     return any(_is_secret_name(part) for part in re.split(r"[./]", key))
 
@@ -79,7 +79,7 @@ _known: set[str] = set()
 
 
 def remember(value: object) -> None:
-    """Replaces a secret wherever this process writes it from now on, whatever stands around it.
+    """Replaces a secret everywhere this process writes it from now on.
 
     Args:
         value: the secret; one that is too short or too ordinary to be replaced is ignored.
@@ -94,7 +94,7 @@ def _is_telling(value: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _names_a_place(name: str, value: str) -> bool:
-    """Whether a variable, such as AWS_SHARED_CREDENTIALS_FILE, says where a secret is kept."""
+    """Whether a variable, such as AWS_SHARED_CREDENTIALS_FILE, is the location of a secret."""
     if name.upper().endswith(("_FILE", "_PATH", "_DIR", "_HOME", "_SOCK")):
         return True
     try:
@@ -104,7 +104,7 @@ def _names_a_place(name: str, value: str) -> bool:
 
 
 def _known_secrets() -> list[str]:
-    """The longest first, so that no secret leaves its end behind another one's beginning."""
+    """The longest first, so that no secret leaves the end of another one."""
     variables = {
         value
         for name, value in os.environ.items()
@@ -131,7 +131,7 @@ TOKENS = re.compile(
     )""",
     re.VERBOSE,
 )
-"""Tokens that are known by their form."""
+"""Tokens that are recognised by their form."""
 
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----).*?"
@@ -218,15 +218,15 @@ def _without_value(match: re.Match[str]) -> str:
 
 
 _PINNED = re.compile(r"==\d+(\.\d+)+(\.?(a|b|rc|post|dev)\d+)*")
-# `python-jwt==4.1.0` is a requirement: a diff of a list of requirements stays as it is.
+# `python-jwt==4.1.0` is a requirement: a diff of a list of requirements is not changed.
 
 
 def _hides(key: str, value: object) -> bool:
-    """Whether a value must not be written under its name; nothing, yes and no tell nothing."""
+    """Whether a value must not be written under its key; empty and boolean ones may be."""
     if value is None or isinstance(value, bool) or value in ("", HIDDEN, "null", "true", "false"):
         return False
     if isinstance(value, str) and re.fullmatch(r"\$\{[^,{}]*\}|\?\?\?", value):
-        return False  # ${oc.env:API_TOKEN} says where the secret is, not what it is
+        return False  # ${oc.env:API_TOKEN} is the location of the secret, not the secret
     if not is_secret_key(key):
         return False
     return not isinstance(value, str) or value.removeprefix("=") != _installed_version(key)
@@ -242,11 +242,11 @@ def _installed_version(name: str) -> str | None:
 
 
 def redact_value(key: str, value: Any) -> Any:
-    """Returns a value as it may be written under its name.
+    """Returns a value as it may be written under its key.
 
     Args:
         key: the name of a setting, tag or parameter.
-        value: plain values, lists and mappings; keys inside it are looked at as well.
+        value: plain values, lists and mappings; keys inside it are checked as well.
     """
     if _hides(key, value):
         for secret in _leaves(value):
@@ -271,7 +271,7 @@ def _leaves(value: Any) -> Iterable[Any]:
 
 
 def without_secrets(values: Any) -> Any:
-    """Returns plain values with `***` for those under a secret's name, and all others as they are.
+    """Returns plain values with `***` for those under a secret key, and all others unchanged.
 
     Args:
         values: mappings, lists and plain values.
@@ -323,11 +323,11 @@ def _without_inner_value(match: re.Match[str]) -> str:
 
 
 def hidden_keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Returns the dotted names of all values that were not written down because they are secret.
+    """Returns the dotted names of all values that were not recorded because they are secret.
 
     Args:
         values: a mapping as `redact_mapping` returns it.
-        prefix: what stands before every name.
+        prefix: of every name.
     """
     found = []
     for key, value in values.items():
@@ -345,7 +345,7 @@ def is_redacted_form(stored: str, address: str) -> bool:
     """Whether a redacted address is that of a complete one.
 
     Args:
-        stored: what was written down, by this version or by 0.1.0, which knew fewer secrets.
+        stored: as recorded by this version or by 0.1.0, which recognised fewer secrets.
         address: with its secrets.
     """
     forms = {address, redact(address), _PASSWORD_OF_0_1.sub(rf"\1:{HIDDEN}@", address)}
@@ -358,7 +358,7 @@ class _SafeStream:
     """Standard error without secrets: Hydra itself writes a failed run's overrides to it.
 
     Args:
-        stream: where the text goes.
+        stream: the stream to write to.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -373,9 +373,9 @@ class _SafeStream:
 
 
 def guard_output() -> None:
-    """Hides secrets in log records, uncaught errors and all that goes to standard error.
+    """Hides secrets in log records, uncaught errors and everything on standard error.
 
-    Control characters, which a terminal would obey, are replaced in log records as well.
+    Control characters, which a terminal would execute, are replaced in log records as well.
 
     For processes of samerun's own, not for a program that only imports it.
     """
@@ -383,7 +383,7 @@ def guard_output() -> None:
 
     def safe(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
-        with contextlib.suppress(Exception):  # a wrong format is logging's to report
+        with contextlib.suppress(Exception):  # logging reports a wrong format
             message = record.getMessage()
             safe_message = for_screen(redact(message))
             if safe_message != message:

@@ -1,7 +1,7 @@
-"""What was not committed when a run began, as a patch that holds no secrets.
+"""Uncommitted changes at the start of a run, as a patch without secrets.
 
-Of new files only sources are recorded. A file whose name says that it holds secrets, or in which
-detect-secrets finds one, is left out whole, since a patch with holes applies to nothing.
+Of new files only sources are recorded. A file whose name suggests secrets, or in which
+detect-secrets finds one, is left out completely, since a patch with gaps cannot be applied.
 """
 
 import functools
@@ -48,7 +48,7 @@ class Uncommitted:
     """Changes from the commit to the working tree.
 
     Args:
-        patch: as `git apply` takes it; empty when there is nothing.
+        patch: for `git apply`; empty if there are no changes.
         left_out: files that are not in it, and why.
     """
 
@@ -57,7 +57,7 @@ class Uncommitted:
 
 
 def collect(top: Path) -> Uncommitted:
-    """Collects what was not committed.
+    """Collects the uncommitted changes.
 
     Args:
         top: the folder of the checkout.
@@ -104,7 +104,7 @@ def _name_of(part: str) -> str:
 
 
 def is_private(name: str) -> bool:
-    """Whether a file's name, or that of a folder it is in, says that it holds secrets.
+    """Whether a file's name, or that of a folder it is in, suggests that it holds secrets.
 
     Args:
         name: a path inside the checkout.
@@ -119,14 +119,14 @@ def is_private(name: str) -> bool:
 
 
 def _why_not_new(path: Path, name: str) -> str | None:
-    """Returns why a new file is not recorded, as far as that is seen without reading it."""
+    """Returns why a new file is not recorded, as far as that is known without reading it."""
     if is_private(name):
         return MAY_HOLD_SECRETS
     if path.suffix.lower() not in _SOURCES and path.name.lower() not in _SOURCE_NAMES:
         return NO_SOURCE
     try:
         facts = path.lstat()
-    except OSError:  # it went away, or is not to be read
+    except OSError:  # it was removed, or must not be read
         return NO_SOURCE
     if not stat.S_ISREG(facts.st_mode):
         return LINK if stat.S_ISLNK(facts.st_mode) else NO_SOURCE
@@ -147,19 +147,19 @@ def _why_not(name: str, part: str) -> str | None:
 
 
 def holds_secret(name: str, lines: list[str]) -> bool:
-    """Whether detect-secrets, or what this package itself takes for a secret, is in a file.
+    """Whether detect-secrets or `redaction` finds a secret in a file.
 
-    Nothing is sent anywhere: detect-secrets would verify what it finds only if asked to.
+    Nothing is sent anywhere: detect-secrets verifies its findings only on request.
 
     Args:
-        name: the file's name, which tells how its lines read.
+        name: the file's name, which determines its format.
         lines: its lines.
     """
     check = _scanner()
     is_source = name.endswith((".py", ".pyi", ".ipynb"))
     for line in lines:
         if len(line) > _LONGEST_LINE:
-            return True  # cannot be looked through in reasonable time
+            return True  # cannot be searched in reasonable time
         if not _WORTH_A_LOOK.search(line):
             continue
         plain = line.replace('\\"', '"') if name.endswith(".ipynb") else line
@@ -171,7 +171,7 @@ def holds_secret(name: str, lines: list[str]) -> bool:
 _WORTH_A_LOOK = re.compile(
     r"(?i)key|pass|pwd|secret|token|contrase|credential|auth|://|begin|putty|[\w\-+/=.]{20,}"
 )
-# What no detector can find anything in is passed over: that makes it four times as fast.
+# Lines in which no detector can find anything are skipped: that is four times as fast.
 
 _QUOTED = re.compile(r"""([A-Za-z_][\w.\-]*)["']?\]?\s*[:=]\s*["']([^"'\s]{8,})["']""")
 _PLAIN = re.compile(
@@ -180,7 +180,7 @@ _PLAIN = re.compile(
 
 
 def _has_token(line: str, is_source: bool) -> bool:
-    """Looks for what detect-secrets does not know: `hf_token = "…"`, and newer forms of tokens."""
+    """Finds what detect-secrets does not know: `hf_token = "…"`, and newer kinds of token."""
     patterns = (_QUOTED,) if is_source else (_QUOTED, _PLAIN)
     for pattern in patterns:
         for match in pattern.finditer(line):
@@ -212,13 +212,13 @@ _DETECTORS = {
     "telegram_token": "TelegramBotTokenDetector",
     "twilio": "TwilioKeyDetector",
 }
-# Modules and classes of detect_secrets.plugins. Not the detectors of high entropy: they take every
-# quoted SHA-256 for a secret.
+# Modules and classes of detect_secrets.plugins. Not the detectors of high entropy: they report
+# every quoted SHA-256.
 
 
 @functools.cache
 def _scanner() -> Callable[[str, str], bool]:
-    """Returns what asks detect-secrets's plugins about one line; they load in about 0.25 s."""
+    """Returns a function that runs detect-secrets's plugins on a line; loading takes 0.25 s."""
     from detect_secrets.filters import heuristic
 
     plugins = [
@@ -249,12 +249,12 @@ def _scanner() -> Callable[[str, str], bool]:
 
 
 def _is_code(secret: str) -> bool:
-    """Whether what stands behind `password=` is an expression or an ordinary word."""
+    """Whether the value of `password=` is an expression or an ordinary word."""
     return secret.isalpha() or bool(re.search(r"[(){}\[\]$<>|]", secret)) or " " in secret.strip()
 
 
 def _by_folder(left_out: dict[str, str], recorded: list[str]) -> dict[str, str]:
-    """Names a folder once that has many files which are no sources."""
+    """Reports a folder with many files that are no sources once."""
     used = {str(PurePosixPath(name).parent) for name in recorded}
     of_folder: dict[tuple[str, str], list[str]] = {}
     for name, reason in left_out.items():

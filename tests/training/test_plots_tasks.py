@@ -106,7 +106,7 @@ def test_lines_of_text_mistakes_are_monospaced_and_apart(tmp_path):
 def test_the_least_expected_texts_of_a_language_model_are_shown():
     report = language()
     said = words(plots.text_mistakes(report, ["one", "two", "three"]))
-    assert "the 3 least expected of 30 texts" in said
+    assert "the 3 least probable of 30 texts" in said
     hard = report.worst[0]
     assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in said
     assert said.index("one") < said.index("two") < said.index("three")

@@ -219,7 +219,7 @@ def test_an_interval_holds_both_of_its_ends(one, other, is_log):
         return
     space = read(f"key=tag(log,{text})" if is_log else f"key={text}", "float")
     assert (space.low, space.high, space.is_log) == (low, high, is_log)
-    assert [space.read(space.word(value)) for value in space.ends] == [low, high]
+    assert [space.read(space.to_text(value)) for value in space.ends] == [low, high]
 
 
 @settings(FIXED, max_examples=200)
@@ -233,10 +233,10 @@ def test_choices_are_read_back_from_their_words(values):
         return
     space = read(f"key={','.join(words)}")
     assert space.num_points == len(values)
-    for value, word in zip(space.values, space.words, strict=True):
+    for value, word in zip(space.values, space.texts, strict=True):
         assert space.read(word) == value
         assert type(space.read(word)) is type(value)
-        assert space.read(space.word(value)) == value
+        assert space.read(space.to_text(value)) == value
 
 
 @st.composite
@@ -305,8 +305,8 @@ def check_drawn(entry, value):
         assert space.low <= value <= space.high
         assert not space.step or value in space.points
         assert not space.is_int or int(value) == value
-    assert space.read(space.word(value)) == value
-    word = f"{entry.key}={space.word(value)}"
+    assert space.read(space.to_text(value)) == value
+    word = f"{entry.key}={space.to_text(value)}"
     written = parse_override(word).value
     assert written == value or str(written) == str(value)
 

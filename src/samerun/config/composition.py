@@ -120,7 +120,7 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
         config=cfg,
         composed=safe_yaml(_without_sweep(node)),
         resolved=OmegaConf.to_yaml(OmegaConf.create(redact_mapping(as_dict(cfg)))),
-        overrides=tuple(redact_override(word) for word in overrides),
+        overrides=tuple(redact_override(one) for one in overrides),
     )
 
 
@@ -128,7 +128,7 @@ def parse_sweep(node: DictConfig) -> Sweep:
     """Turns the `sweep` part of a composed config into typed objects and checks every value.
 
     Args:
-        node: the whole config as Hydra composed it.
+        node: the complete config as Hydra composed it.
 
     Raises:
         UserError: there is no such part, or a key or value in it is not valid.

@@ -38,8 +38,8 @@ def translate(error: Exception) -> UserError:
     if str(error).startswith("Ambiguous value for argument '"):
         key = str(error).split("'")[1].partition("=")[0]
         return UserError(f"{key}: received several values, expected one value, or -m.")
-    said = str(error).strip() or type(error).__name__
-    first, *rest = [line.strip() for line in said.splitlines() if line.strip()]
+    text = str(error).strip() or type(error).__name__
+    first, *rest = [line.strip() for line in text.splitlines() if line.strip()]
     no_list = re.match(r"Invalid defaults list in '(.+)', defaults must be a list", first)
     if no_list:
         return UserError(f"{no_list[1]}.yaml: defaults: expected a list such as [optuna, _self_].")

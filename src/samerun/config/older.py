@@ -23,12 +23,12 @@ def add_missing_keys(node: DictConfig) -> DictConfig:
     Args:
         node: the stored config; it is not changed.
     """
-    whole = node.copy()
+    complete = node.copy()
     for key, value in ADDED.items():
         group = key.partition(".")[0]
         if OmegaConf.is_dict(node.get(group)) and key.partition(".")[2] not in node[group]:
-            OmegaConf.update(whole, key, value, force_add=True)
-    return whole
+            OmegaConf.update(complete, key, value, force_add=True)
+    return complete
 
 
 def drop_new_keys(text: str, stored: str) -> str:

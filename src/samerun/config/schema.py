@@ -39,8 +39,8 @@ def register() -> None:
     """Registers the schemas and the resolvers with Hydra; may be called again."""
     yaml_limits.install()
     store = ConfigStore.instance()
-    whole = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
-    store.store(name="schema", node=whole)
+    root = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
+    store.store(name="schema", node=root)
     for group, kinds in GROUPS.items():
         for kind in kinds:
             store.store(group=f"schema/{group}", name=kind.kind, node=kind)

@@ -16,8 +16,8 @@ def safe_yaml(node: DictConfig | str) -> str:
     Args:
         node: any mapping that Hydra composed or wrote, or its YAML.
     """
-    whole = OmegaConf.create(node) if isinstance(node, str) else node
-    plain = OmegaConf.to_container(whole, resolve=False, enum_to_str=True)
+    mapping = OmegaConf.create(node) if isinstance(node, str) else node
+    plain = OmegaConf.to_container(mapping, resolve=False, enum_to_str=True)
     assert isinstance(plain, dict)
     safe = redact_mapping({str(key): value for key, value in plain.items()})
     return OmegaConf.to_yaml(OmegaConf.create(safe))

@@ -1,4 +1,4 @@
-"""Predictions to values: metrics, curves, tables and the worst examples. Nothing is drawn here."""
+"""From predictions to metrics, curves, tables and the worst examples. Nothing is drawn here."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -43,21 +43,21 @@ def evaluate(
 
     Args:
         model: a Keras model, or anything with `predict(dataset, verbose=0)`; a language model is
-            asked batch by batch, with `predict_on_batch(features)`, and gives logits.
+            called batch by batch, with `predict_on_batch(features)`, and returns logits.
         dataset: batches of (features, labels), the same in the same order each time: labels are
             (batch,) integers for `multiclass`, (batch, 1) for `binary`, (batch, length) integers
             with 0 for padding for `language_model`, (batch, outputs) otherwise.
         spec: description of the data.
-        cfg: what to look at.
-        baseline_labels: labels or targets of the *training* split, to tell what a model would get
-            that does not look at its input; numbers are in their units, as `to_units` gives them.
-        baseline_predictions: (examples, outputs) what "tomorrow = today" predicts for each example
+        cfg: what to evaluate.
+        baseline_labels: labels or targets of the *training* split, for the baseline of a model
+            that ignores its input; numbers are in their units, as `to_units` gives them.
+        baseline_predictions: (examples, outputs) prediction of "tomorrow = today" for each example
             of `dataset`: the last known value, in the same units. For forecasts.
-        to_units: takes (examples, outputs) numbers as the model sees them back to their units, for
-            a regression or forecast: done to truth and predictions before anything is measured.
+        to_units: converts (examples, outputs) scaled numbers back to their units, for a regression
+            or forecast: applied to truth and predictions before anything is measured.
 
     Raises:
-        UserError: the split is empty, the model predicts something that is not finite, or its
+        UserError: the split is empty, a prediction is not finite, or its
             outputs do not fit the task.
     """
     if spec.task is config.Task.language_model:
@@ -95,7 +95,7 @@ def evaluate(
 def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     batches = [np.asarray(batch[1]) for batch in dataset]
     if not batches:
-        raise UserError("evaluation: the split has no examples: give the data set a test split.")
+        raise UserError("evaluation: the split has no examples: give the dataset a test split.")
     labels = np.concatenate(batches)
     outputs = np.asarray(model.predict(dataset, verbose=0), np.float64).reshape(len(labels), -1)
     num_bad = int((~np.isfinite(outputs).all(axis=1)).sum())

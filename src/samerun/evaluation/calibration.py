@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says it is."""
+"""Calibration: is a classifier right as often as its confidence claims?"""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Calibration:
     Args:
         edges: (bins + 1,) edges from 0 to 1.
         confidence: (bins,) mean probability of the predicted class; NaN in an empty bin.
-        accuracy: (bins,) share of right predictions; NaN in an empty bin.
+        accuracy: (bins,) share of correct predictions; NaN in an empty bin.
         low: (bins,) lower end of the accuracy's 95 % interval; NaN in an empty bin.
         high: (bins,) its upper end.
         counts: (bins,) examples.
@@ -32,11 +32,11 @@ class Calibration:
 
 
 def _wilson(shares: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Returns the 95 % score interval of shares (Wilson, 1927): sound for a handful of examples."""
+    """Returns the 95 % score interval of shares (Wilson, 1927): valid for few examples too."""
     z = 1.959964
     centre = (shares + z**2 / (2 * counts)) / (1 + z**2 / counts)
     half = z / (1 + z**2 / counts) * np.sqrt(shares * (1 - shares) / counts + (z / counts / 2) ** 2)
-    # A share of 1 lies in its interval; rounding says 1 - 1e-16.
+    # A share of 1 is in its interval, which rounding would end at 1 - 1e-16.
     return np.minimum(np.maximum(centre - half, 0), shares), np.maximum(centre + half, shares)
 
 

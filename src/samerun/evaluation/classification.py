@@ -18,7 +18,7 @@ _SMALLEST = 1e-7  # keras.config.epsilon(): log_loss then agrees with Keras's cr
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """How one class was found. NaN where the split cannot say: recall of a class it has not got.
+    """Scores of one class. NaN where undefined: recall of a class that the split does not have.
 
     Args:
         name: the class.
@@ -41,7 +41,7 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A line to draw and the area under it.
+    """A curve and the area under it.
 
     Args:
         x: false positive rate, or recall.
@@ -76,13 +76,13 @@ class ClassificationReport(Report):
     """An evaluated classifier.
 
     Args:
-        class_names: one name a class, in the order of the labels.
+        class_names: one name per class, in the order of the labels.
         labels: (examples,) true classes.
-        probabilities: (examples, classes); a binary model's one output is given two columns.
+        probabilities: (examples, classes); of a binary model, both columns.
         predicted: (examples,) most probable classes.
         confusion: (classes, classes) counts, rows are true classes.
-        per_class: one score a class.
-        roc: false against true positive rate, one curve a class that has examples both in and out.
+        per_class: scores of each class.
+        roc: false against true positive rate, for each class with examples inside and outside.
         precision_recall: recall against precision, for the same classes.
         calibration: confidence against truth.
         worst: the most confident mistakes, the most confident first.
@@ -101,7 +101,7 @@ class ClassificationReport(Report):
 
     @property
     def errors(self) -> Floats:
-        """1 for a wrong prediction, 0 for a right one."""
+        """1 for a wrong prediction, 0 for a correct one."""
         return np.asarray(self.labels != self.predicted, np.float64)
 
 
@@ -137,13 +137,13 @@ def _score(
     name: str, confusion: Integers, label: int, areas: tuple[Curve | None, Curve | None]
 ) -> ClassScore:
     hits = int(confusion[label, label])
-    support, said = int(confusion[label].sum()), int(confusion[:, label].sum())
+    support, num_predicted = int(confusion[label].sum()), int(confusion[:, label].sum())
     roc, precision_recall = areas
     return ClassScore(
         name=name,
-        precision=_ratio(hits, said, otherwise=0.0 if support else np.nan),
+        precision=_ratio(hits, num_predicted, otherwise=0.0 if support else np.nan),
         recall=_ratio(hits, support, otherwise=np.nan),
-        f1=_ratio(2 * hits, support + said, otherwise=np.nan) if support else np.nan,
+        f1=_ratio(2 * hits, support + num_predicted, otherwise=np.nan) if support else np.nan,
         auc=roc.area if roc else np.nan,
         average_precision=precision_recall.area if precision_recall else np.nan,
         support=support,
@@ -228,10 +228,10 @@ def report_classification(
     Args:
         labels: (examples,) or (examples, 1) true classes from 0.
         outputs: (examples, classes) probabilities, or (examples, 1): those of class 1.
-        class_names: one name a class.
-        worst_examples: how many mistakes to list.
+        class_names: one name per class.
+        worst_examples: number of mistakes to list.
         baseline_labels: labels of the training split, whose most frequent one is the baseline.
-        num_resamples: draws for the interval.
+        num_resamples: resamples for the interval.
 
     Raises:
         UserError: the outputs are not probabilities.

@@ -20,12 +20,12 @@ _CHUNK = 2_000_000  # logits held in float64 at once: 16 MB
 
 @dataclass(frozen=True, kw_only=True)
 class HardText:
-    """An example that the model expected little.
+    """An example to which the model gave a low probability.
 
     Args:
         index: position of the example in the split.
         log_loss: mean of its tokens, in nats.
-        num_tokens: how many they are.
+        num_tokens: their number.
     """
 
     index: int
@@ -35,7 +35,7 @@ class HardText:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelReport(Report):
-    """An evaluated language model. Padding counts nowhere.
+    """An evaluated language model, without padding.
 
     Args:
         sums: (examples,) log loss of the example's tokens together, in nats.
@@ -60,7 +60,7 @@ class LanguageModelReport(Report):
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Targets of some examples and how the model met them: all are (examples, length)."""
+    """Targets of some examples, their losses and hits: all are (examples, length)."""
 
     targets: Integers
     losses: Floats
@@ -100,8 +100,10 @@ def _measure(logits: NDArray[np.generic], targets: Integers) -> _Tokens:
             f"evaluation: received tokens from {targets.min()} to {targets.max()}, expected 0 to "
             f"{logits.shape[2] - 1}: the model's vocabulary."
         )
-    losses, said = token_losses(logits.reshape(-1, logits.shape[2]), targets.reshape(-1))
-    return _Tokens(targets, losses.reshape(targets.shape), said.reshape(targets.shape) == targets)
+    losses, most_likely = token_losses(logits.reshape(-1, logits.shape[2]), targets.reshape(-1))
+    return _Tokens(
+        targets, losses.reshape(targets.shape), most_likely.reshape(targets.shape) == targets
+    )
 
 
 def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
@@ -111,7 +113,7 @@ def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
         parts.append(_measure(logits, np.asarray(batch[1]).astype(np.int64)))
         vocabulary_size = logits.shape[-1]
     if not any((part.targets != PADDING).any() for part in parts):
-        raise UserError("evaluation: the split has no tokens: give the data set a test split.")
+        raise UserError("evaluation: the split has no tokens: give the dataset a test split.")
     together = _Tokens(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.losses for part in parts]),
@@ -123,7 +125,7 @@ def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
 def unigram_losses(training: NDArray[np.generic], vocabulary_size: int) -> Floats:
     """Returns the log loss, in nats, of each token under its frequency in the training split.
 
-    One is added to each count, so that a token that training has not got is not impossible
+    One is added to each count, so that a token absent from training is not impossible
     (Laplace; Jurafsky and Martin, Speech and Language Processing, chapter 3).
 
     Args:
@@ -153,18 +155,18 @@ def report_language_model(
     baseline_labels: NDArray[np.generic] | None = None,
     num_resamples: int = NUM_RESAMPLES,
 ) -> LanguageModelReport:
-    """Compares the tokens that a model expects with those that come.
+    """Compares the predictions of a language model with the true tokens.
 
     The interval draws whole examples: the tokens of one text are not independent.
 
     Args:
-        model: anything with `predict_on_batch(features)`, which gives logits of shape (batch,
+        model: anything with `predict_on_batch(features)`, which returns logits of shape (batch,
             length, vocabulary).
         dataset: batches of (features, targets); targets are (batch, length) integers, 0 is padding.
-        worst_examples: how many of the least expected examples to list.
+        worst_examples: number of least probable examples to list.
         baseline_labels: targets of the training split, of any shape; their frequencies are the
             baseline.
-        num_resamples: draws for the interval.
+        num_resamples: resamples for the interval.
 
     Raises:
         UserError: there are no tokens, or the outputs are no finite logits for the targets.

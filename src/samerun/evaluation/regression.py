@@ -41,7 +41,7 @@ class RegressionReport(Report):
         is_forecast: the examples are in the order of time.
         truth: (examples, outputs) true numbers.
         predicted: (examples, outputs) predicted numbers.
-        simple: (examples, outputs) what the baseline says, `None` without one.
+        simple: (examples, outputs) prediction of the baseline, `None` without one.
         worst: the largest errors, the largest first.
     """
 
@@ -97,7 +97,7 @@ def determination(truth: Floats, predicted: Floats) -> float:
 
 
 def _against_baseline(
-    true: Floats, said: Floats, simple: Floats, block_length: int, num_resamples: int
+    true: Floats, predictions: Floats, simple: Floats, block_length: int, num_resamples: int
 ) -> dict[str, float]:
     """Skill is 1 - error / baseline error: 1 is perfect, 0 no better, below 0 worse.
 
@@ -110,18 +110,18 @@ def _against_baseline(
     }
     if not simple_absolute:
         return metrics
-    errors, per = (np.abs(true - other).mean(axis=1) for other in (said, simple))
+    errors, per = (np.abs(true - other).mean(axis=1) for other in (predictions, simple))
     low, high = mean_interval(errors, block_length, num_resamples, per=per)
-    skill = 1 - float(np.abs(true - said).mean()) / simple_absolute
+    skill = 1 - float(np.abs(true - predictions).mean()) / simple_absolute
     return metrics | {"skill": skill, "skill_low": 1 - high, "skill_high": 1 - low}
 
 
-def _of_steps(true: Floats, said: Floats, prefix: str = "") -> dict[str, float]:
-    """The error of each step ahead; the name ends in `error`, so that all know it should fall."""
+def _of_steps(true: Floats, predictions: Floats, prefix: str = "") -> dict[str, float]:
+    """The error of each step ahead; the name ends in `error`, since it should fall."""
     digits = len(str(true.shape[1]))
     return {
         f"{prefix}step_{step:0{digits}}_mean_absolute_error": float(error)
-        for step, error in enumerate(np.abs(true - said).mean(axis=0), start=1)
+        for step, error in enumerate(np.abs(true - predictions).mean(axis=0), start=1)
     }
 
 
@@ -148,15 +148,15 @@ def report_regression(
     Args:
         truth: (examples,) or (examples, outputs).
         predicted: the same shape.
-        worst_examples: how many of the largest errors to list.
+        worst_examples: number of largest errors to list.
         is_forecast: the examples are in the order of time, the outputs are steps ahead.
         baseline_labels: targets of the training split, whose mean is the baseline.
         baseline_predictions: (examples, outputs), or (examples, 1) for all outputs: a better
             baseline for a forecast, the last value known when it was made ("tomorrow = today").
-        num_resamples: draws for an interval.
+        num_resamples: resamples for an interval.
 
     Raises:
-        UserError: the model predicts another number of numbers than the data has.
+        UserError: the model has another number of outputs than the data.
     """
     num_outputs = 1 if np.ndim(truth) == 1 else np.shape(truth)[1]
     if np.size(truth) != np.size(predicted):
@@ -164,14 +164,14 @@ def report_regression(
             f"The model returns {np.size(predicted) // len(truth)} numbers per example, expected "
             f"{num_outputs}."
         )
-    true, said = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)
+    true, predictions = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)
     block_length = max(num_outputs, round(len(true) ** (1 / 3))) if is_forecast else 1
-    metrics = _own_metrics(true, said, block_length, num_resamples)
+    metrics = _own_metrics(true, predictions, block_length, num_resamples)
     baseline, simple = _simple(true.shape, baseline_labels, baseline_predictions)
     if simple is not None:
-        metrics |= _against_baseline(true, said, simple, block_length, num_resamples)
+        metrics |= _against_baseline(true, predictions, simple, block_length, num_resamples)
     if is_forecast and num_outputs > 1:
-        metrics |= _of_steps(true, said)
+        metrics |= _of_steps(true, predictions)
         metrics |= {} if simple is None else _of_steps(true, simple, "baseline_")
     return RegressionReport(
         metrics=metrics,
@@ -179,24 +179,24 @@ def report_regression(
         baseline=baseline,
         is_forecast=is_forecast,
         truth=true,
-        predicted=said,
+        predicted=predictions,
         simple=simple,
-        worst=_misses(true, said, worst_examples),
+        worst=_misses(true, predictions, worst_examples),
     )
 
 
 def _own_metrics(
-    true: Floats, said: Floats, block_length: int, num_resamples: int
+    true: Floats, predictions: Floats, block_length: int, num_resamples: int
 ) -> dict[str, float]:
-    low, high = mean_interval(np.abs(true - said).mean(axis=1), block_length, num_resamples)
-    mean_absolute, root_mean_squared = _errors(true, said)
+    low, high = mean_interval(np.abs(true - predictions).mean(axis=1), block_length, num_resamples)
+    mean_absolute, root_mean_squared = _errors(true, predictions)
     metrics = {
         "mean_absolute_error": mean_absolute,
         "mean_absolute_error_low": low,
         "mean_absolute_error_high": high,
         "root_mean_squared_error": root_mean_squared,
     }
-    r2 = determination(true, said)
+    r2 = determination(true, predictions)
     return metrics if np.isnan(r2) else metrics | {"r2": r2}
 
 

@@ -1,4 +1,4 @@
-"""What every evaluation says, whatever was predicted: metrics, an interval, a baseline, a line."""
+"""What all evaluations have in common: metrics, an interval, a baseline, a sentence."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ class Report(ABC):
     Args:
         metrics: flat names without a split, such as `accuracy`. One that is not defined for the
             split, such as the area under a ROC curve of one class only, is left out.
-        headline: name of the metric that stands for the whole; `<headline>_low` and
-            `<headline>_high` are its 95 % interval, `baseline_<headline>` is what no model gets.
+        headline: name of the main metric; `<headline>_low` and
+            `<headline>_high` are its 95 % interval, `baseline_<headline>` is that of the baseline.
         baseline: what the baseline predicts: `majority`, `mean`, `persistence`, `unigram`, or an
-            empty string where nothing was given to make one from.
+            empty string without one.
     """
 
     metrics: dict[str, float]
@@ -36,7 +36,7 @@ class Report(ABC):
     @property
     @abstractmethod
     def errors(self) -> NDArray[np.float64]:
-        """One error an example, in the data's order; two reports can be compared pair by pair."""
+        """One error per example, in the data's order; two reports can be compared pair by pair."""
 
     @property
     def num_examples(self) -> int:
@@ -101,12 +101,12 @@ def mean_interval(
     Politis and Romano, A Circular Block-Resampling Procedure for Stationary Data (1992).
 
     Args:
-        values: one number an example.
+        values: one number per example.
         block_length: how many neighbouring examples are drawn together. 1 for independent examples;
-            more for a time series, whose neighbouring errors say the same thing twice.
-        num_resamples: how often the examples are drawn.
+            more for a time series, whose neighbouring errors are correlated.
+        num_resamples: number of resamples.
         per: what the sum of the drawn values is divided by the sum of, such as each example's
-            number of tokens; 1 an example where it is `None`.
+            number of tokens; 1 per example where it is `None`.
     """
     block_length = min(block_length, len(values))
     num_blocks = -(-len(values) // block_length)
@@ -129,7 +129,7 @@ def mean_interval(
 
 
 def _block_means(values: NDArray[np.float64], block_length: int) -> NDArray[np.float64]:
-    """The mean of the block that begins at each example; the last ones continue at the first."""
+    """The mean of the block that starts at each example; the last ones continue at the first."""
     if block_length == 1:
         return values
     wrapped = np.concatenate([values, values[: block_length - 1]])
@@ -142,12 +142,12 @@ def share_interval(
 ) -> tuple[float, float]:
     """Returns the 95 % interval of a share.
 
-    It is the bootstrap's, but where all examples agree: resampling them cannot give anything else,
-    and would claim certainty. There the exact bound is used (Clopper and Pearson, 1934).
+    It is the bootstrap's, except where all examples agree: resampling them would always return the
+    same value and claim certainty. There the exact bound is used (Clopper and Pearson, 1934).
 
     Args:
         hits: whether each example counts.
-        num_resamples: how often the examples are drawn.
+        num_resamples: number of resamples.
     """
     bound = ((1 - _CONFIDENCE) / 2) ** (1 / len(hits))
     if hits.all():
@@ -161,8 +161,8 @@ def best_epoch(values: Sequence[float], metric: str) -> int | None:
     """Returns the epoch, counted from 1, with the best value; `None` where no value is finite.
 
     Args:
-        values: one value an epoch.
-        metric: its name, which says whether it should rise or fall.
+        values: one value per epoch.
+        metric: its name, which determines whether it should rise or fall.
     """
     array = np.asarray(values, np.float64)
     if not np.isfinite(array).any():

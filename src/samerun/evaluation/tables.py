@@ -16,7 +16,7 @@ _LONGEST_EXCERPT = 240  # characters; two or three lines of a page
 
 
 def as_markdown(report: Report) -> str:
-    """Returns one row a metric, the headline first, its interval and its baseline beside it.
+    """Returns one row per metric, the headline first, with its interval and its baseline.
 
     Args:
         report: an evaluation of any kind.
@@ -102,7 +102,7 @@ def excerpt(text: str, longest: int = _LONGEST_EXCERPT) -> str:
 
 
 def as_markdown_table(report: Report) -> str:
-    """Returns one row a class, rounded to three decimals; a dash where a score is not defined.
+    """Returns one row per class, rounded to three decimals; a dash where a score is not defined.
 
     Args:
         report: an evaluation; of one without classes the text is empty.
@@ -124,7 +124,7 @@ def _cell(value: float) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """Returns one row a class, in full precision; a cell is empty where a score is not defined.
+    """Returns one row per class, in full precision; a cell is empty where a score is not defined.
 
     Args:
         report: an evaluation; of one without classes the text is empty.

@@ -24,7 +24,7 @@ from samerun.plots.style import (
 
 _MOST_COUNTED = 25  # classes: above, a number does not fit into its cell
 _MOST_ZEROS = 5  # classes: above, zeros are clutter
-_MOST_NAMED = 10  # curves: above, a legend explains nothing
+_MOST_NAMED = 10  # curves: above, a legend is useless
 _NUM_LOWEST = 5
 _GOOD = 0.9  # areas: below, the enlarged corner is empty
 
@@ -42,7 +42,7 @@ def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
 
 
 def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = ()) -> Figure:
-    """Draws which class was taken for which; colour is the share of the true class.
+    """Draws the confusion matrix; colour is the share of the true class.
 
     Counts are written where they fit, up to 25 classes. A row without colour is a class that the
     split has no examples of.
@@ -89,7 +89,7 @@ def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = 
 def _draw_curves(
     axes: Axes, curves: Mapping[int, Curve], names: Sequence[str], drawstyle: str
 ) -> list[str]:
-    """Draws the curves on one panel and returns the legend's words, in the lines' order."""
+    """Draws the curves on one panel and returns the legend's labels, in the lines' order."""
     named = list(curves)
     if len(curves) > _MOST_NAMED:
         named = sorted(curves, key=lambda label: curves[label].area)[:_NUM_LOWEST]
@@ -113,8 +113,8 @@ def _curve_figure(
     legend: str,
     drawstyle: str = "default",
 ) -> Figure:
-    """The whole, and beside it the corner where good models are, if all curves get there."""
-    if len(names) == 2:  # the other class's curve says nothing new
+    """The complete plot, and beside it the corner of good models, if all curves reach it."""
+    if len(names) == 2:  # the other class's curve adds nothing
         curves = {label: curve for label, curve in curves.items() if label == 1}
     are_good = all(curve.area >= _GOOD for curve in curves.values())
     figure, (whole, *close) = panels(1, 1 + are_good, 6.9 + 3.5 * are_good, 4.2)
@@ -168,7 +168,7 @@ def precision_recall_curves(
         ("recall", "precision"),
         corner=(0.8, 0.8),
         legend="class (average precision)",
-        drawstyle="steps-post",  # a straight line between two points promises too much
+        drawstyle="steps-post",  # a straight line between two points would be too optimistic
     )
 
 

@@ -12,8 +12,8 @@ from samerun.plots.style import BLUE, GREY, ORANGE, SMALL, describe, histogram, 
 def token_losses(report: LanguageModelReport) -> Figure:
     """Draws the loss over the position in the text, and how it differs between texts.
 
-    A model that uses what it has read has a falling line on the left; the baseline looks at
-    nothing.
+    The line on the left falls for a model that uses the preceding tokens; the baseline uses
+    none.
 
     Args:
         report: an evaluated language model.

@@ -35,7 +35,7 @@ _SPLITS = {"train": BLUE, "validation": ORANGE}
 _RATE = "learning_rate"
 _MOST_HISTOGRAMS = 24
 _LONGEST_RUN = 28
-_MOST_NAMED = 10  # runs; above, a legend explains nothing
+_MOST_NAMED = 10  # runs; above, a legend is useless
 
 
 def _spans_decades(values: NDArray[np.float64]) -> bool:
@@ -66,10 +66,10 @@ def _draw_metric(axes: Axes, history: History, metric: str, monitor: str | None)
 
 
 def learning_curves(history: History, monitor: str | None = None) -> Figure:
-    """Draws one panel a metric, training and validation in it, and one for the learning rate.
+    """Draws one panel per metric, with training and validation, and one for the learning rate.
 
     Args:
-        history: one value an epoch under `train/<metric>`, `validation/<metric>` and
+        history: one value per epoch under `train/<metric>`, `validation/<metric>` and
             `learning_rate`; other names are not drawn.
         monitor: name whose best epoch is marked in all panels; each panel's own where it is `None`
             or not in the history.
@@ -106,7 +106,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     Of more than ten runs, the ten best are named and the others are thin and grey.
 
     Args:
-        histories: one value an epoch by logged name, of each run by its name.
+        histories: one value per epoch by logged name, of each run by its name.
         metric: logged name, such as `validation/accuracy`; runs without it are left out.
 
     Raises:
@@ -148,7 +148,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
 
 
 def _ends(name: str) -> str:
-    """Names of a sweep's runs begin alike and differ in the middle or at the end."""
+    """Names of a sweep's runs start alike and differ in the middle or at the end."""
     kept = _LONGEST_RUN // 2
     return plain(name if len(name) <= _LONGEST_RUN else f"{name[:kept]}…{name[-kept:]}", len(name))
 
@@ -188,7 +188,7 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
     """Draws how the values of each variable are spread.
 
     Args:
-        weights: values by name, as `evaluation.weight_samples` gives them. Of more than 24 names,
+        weights: values by name, as `evaluation.weight_samples` returns them. Of more than 24 names,
             24 are drawn, evenly from the first to the last.
     """
     names = list(weights)
@@ -217,5 +217,5 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
 
 
 def _ending(path: str, longest: int = 30) -> str:
-    """The end of a variable's path tells more than its beginning: the layer, kernel or bias."""
+    """The end of a variable's path is more informative: the layer, kernel or bias."""
     return printable(path if len(path) <= longest else "…" + path[1 - longest :])

@@ -12,7 +12,7 @@ from samerun.evaluation import ClassificationReport, LanguageModelReport
 from samerun.plots.fonts import BOX, MONOSPACED, columns_of, plain_names, printable
 from samerun.plots.style import BLACK, GREY, SMALL, TEXT, grid_of, hide, panels, sheet
 
-_NUM_FRAMES = 5  # of a film; more are too small to see anything on
+_NUM_FRAMES = 5  # of a video; more are too small to see anything on
 _LINE_WIDTH = 92  # characters
 _MOST_LINES = 3
 _LINE, _CAPTION, _GAP = 0.165, 0.24, 0.16  # inches
@@ -29,7 +29,7 @@ def _scaled(images: NDArray[np.generic]) -> NDArray[np.float64]:
 def mistakes(
     report: ClassificationReport, images: NDArray[np.generic], class_names: Sequence[str] = ()
 ) -> Figure:
-    """Draws the most confident mistakes with what the model took them for.
+    """Draws the most confident mistakes with their predictions.
 
     Args:
         report: an evaluated classifier.
@@ -50,7 +50,7 @@ def video_mistakes(
 
     Args:
         report: an evaluated classifier.
-        videos: the films of `report.worst`, in its order: (mistakes, frames, height, width,
+        videos: the videos of `report.worst`, in its order: (mistakes, frames, height, width,
             channels) of any type and range.
         class_names: names to show; the report's own where empty.
     """
@@ -112,7 +112,7 @@ def text_mistakes(
 
     Args:
         report: an evaluated classifier of texts, whose most confident mistakes are shown, or a
-            language model, whose least expected texts are.
+            language model, whose least probable texts are.
         texts: the texts of `report.worst`, in its order.
         class_names: names to show; the report's own where empty.
     """
@@ -125,7 +125,7 @@ def text_mistakes(
             for worst in report.worst
         ]
     else:
-        title = f"the {len(report.worst)} least expected of {report.num_examples} texts"
+        title = f"the {len(report.worst)} least probable of {report.num_examples} texts"
         captions = [
             f"example {hard.index}: log loss {hard.log_loss:.2f} per token "
             f"({hard.num_tokens} tokens)"

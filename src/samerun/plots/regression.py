@@ -24,7 +24,7 @@ from samerun.plots.style import (
 )
 
 _MOST_OUTPUTS = 6
-_MOST_POINTS = 3000  # above, dots cover each other and only their number in a cell says something
+_MOST_POINTS = 3000  # above, dots cover each other and only counts per cell are informative
 _NUM_CLOSE = 100
 
 
@@ -49,7 +49,7 @@ def predicted_against_truth(report: RegressionReport, unit: str = "") -> Figure:
 
     Args:
         report: an evaluated regression or forecast; of more than six outputs, six are drawn that
-            are equally far apart, the first and the last among them, and the figure says so.
+            are equally far apart, the first and the last among them, as the figure notes.
         unit: unit of the targets.
     """
     outputs = report.truth.shape[1]
@@ -100,11 +100,11 @@ def residuals(report: RegressionReport, unit: str = "") -> Figure:
 def forecast_over_time(
     report: RegressionReport, times: NDArray[np.generic] | None = None, unit: str = ""
 ) -> Figure:
-    """Draws truth and forecast as time goes by: all of it, and the last hundred steps.
+    """Draws truth and forecast over time: the complete split, and its last hundred steps.
 
     Args:
         report: an evaluated forecast; of one with several steps ahead, the first is drawn.
-        times: (examples,) what to write on the time axis: dates (`datetime64`) or numbers.
+        times: (examples,) labels of the time axis: dates (`datetime64`) or numbers.
         unit: unit of the target.
     """
     truth, predicted = report.truth[:, 0], report.predicted[:, 0]

@@ -1,7 +1,7 @@
-"""One look for all figures, set on each figure itself.
+"""The common style of all figures, set on each figure itself.
 
-Nothing is read from or written to pyplot: its current figure and a `rc_context` belong to the whole
-process, and two threads that draw would get each other's.
+Nothing is read from or written to pyplot: its current figure and a `rc_context` belong to the
+process, so two threads that draw would share them.
 """
 
 from collections.abc import Sequence
@@ -40,8 +40,8 @@ def sheet(width: float, height: float) -> Figure:
     """Returns an empty figure without panels.
 
     Args:
-        width: inches of the whole figure.
-        height: inches of the whole figure.
+        width: inches of the figure.
+        height: inches of the figure.
     """
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", edgecolor="white")
     FigureCanvasAgg(figure)
@@ -54,8 +54,8 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     Args:
         rows: panels one above the other.
         columns: panels side by side.
-        width: inches of the whole figure.
-        height: inches of the whole figure.
+        width: inches of the figure.
+        height: inches of the figure.
     """
     figure = sheet(width, height)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))  # inches
@@ -80,7 +80,7 @@ def describe(axes: Axes, x: str, y: str, title: str = "") -> None:
 def legend_outside(
     figure: Figure, lines: Sequence[Line2D], words: Sequence[str], title: str
 ) -> None:
-    """Writes what the lines are, to the right of all panels."""
+    """Writes the legend to the right of all panels."""
     figure.legend(
         lines,
         words,
@@ -132,6 +132,6 @@ def save(figure: Figure, path: Path | str) -> None:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     set_fonts(figure)
-    # Not `savefig`, which goes through all of it twice and takes a tenth longer. Without the
+    # Not `savefig`, which draws twice and takes a tenth longer. Without the
     # metadata, matplotlib would write its version number.
     canvas.print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What two runs differ in: config, code, environment, data, and then the metrics, on one page."""
+"""The differences of two runs: config, code, environment, data and metrics, on one page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,12 +22,12 @@ _MOST_LINES = 200  # of code on the screen; the JSON has all
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
-    """What two runs differ in.
+    """The differences of two runs.
 
     Args:
         first: one run.
         second: the other one.
-        rows: everything that was compared, same or not.
+        rows: everything that was compared, equal or not.
         code: the lines of code as a patch; `None` where this clone does not have both states.
         metrics: the last values of each metric; `None` where a run has none.
     """
@@ -39,7 +39,7 @@ class Differences:
     metrics: dict[str, tuple[float | None, float | None]]
 
     def of(self, part: str) -> list[Row]:
-        """Returns the rows of a part that differ, or of which one side is not known."""
+        """Returns the rows of a part that differ, or that are unknown on one side."""
         return [
             row
             for row in self.rows
@@ -60,7 +60,7 @@ def read(first: StoredRun, second: StoredRun) -> Differences:
         second: the other one.
 
     Raises:
-        UserError: one of them is no run of samerun.
+        UserError: one of them was not recorded by samerun.
     """
     one, other = recorded.read(first), recorded.read(second)
     leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)

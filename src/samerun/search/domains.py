@@ -17,11 +17,11 @@ class Categorical:
 
     Args:
         values: the values in the study.
-        words: each as it is written on the command line.
+        texts: each as it is written on the command line.
     """
 
     values: tuple[Value, ...]
-    words: tuple[str, ...]
+    texts: tuple[str, ...]
 
     @property
     def num_points(self) -> int | None:
@@ -40,13 +40,13 @@ class Categorical:
         """The first value."""
         return self.values[0]
 
-    def word(self, value: Any) -> str:
+    def to_text(self, value: Any) -> str:
         """Returns a value as it is written on the command line."""
-        return self.words[self.values.index(self.read(value))]
+        return self.texts[self.values.index(self.read(value))]
 
     def short(self, value: Any) -> str:
         """Returns a value for display."""
-        return self.word(value)
+        return self.to_text(value)
 
     def read(self, given: Any) -> Value:
         """Returns the value that a value or its text stands for.
@@ -54,21 +54,21 @@ class Categorical:
         Raises:
             ValueError: it is not one of the choices.
         """
-        if given in self.words:
-            return self.values[self.words.index(given)]
+        if given in self.texts:
+            return self.values[self.texts.index(given)]
         number = _number(given)
-        for value, word in zip(self.values, self.words, strict=True):
+        for value, text in zip(self.values, self.texts, strict=True):
             is_same = number is not None and number == _number(value)
-            if is_same or _plainly(given) in (_plainly(word), _plainly(value)):
+            if is_same or _normalize(given) in (_normalize(text), _normalize(value)):
                 return value
         raise ValueError(f"{given} is not one of {self}")
 
     def plain(self) -> Any:
         """Returns the domain as JSON values."""
-        return list(self.words)
+        return list(self.texts)
 
     def __str__(self) -> str:
-        return listed(self.words)
+        return listed(self.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class Numeric:
             return self._nearest(math.sqrt(self.low * self.high))
         return self._nearest((self.low + self.high) / 2)
 
-    def word(self, value: Any) -> str:
+    def to_text(self, value: Any) -> str:
         """Returns a value as it is written on the command line, with full precision."""
         return str(int(value)) if self.is_int else repr(self._nearest(value))
 
@@ -188,7 +188,7 @@ def exact(value: float) -> Decimal:
     return Decimal(repr(float(value)))
 
 
-def _plainly(given: Any) -> str:
+def _normalize(given: Any) -> str:
     return str(given).replace(" ", "").lower()
 
 

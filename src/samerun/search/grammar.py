@@ -81,31 +81,31 @@ def _choices(
     value = override.value
     if isinstance(value, Glob):
         values: list[Value] = [*value.filter(list(options(override.key)))]
-        words = [str(name) for name in values]
-        if not words:
+        texts = [str(name) for name in values]
+        if not texts:
             raise UserError(f"{where}: no option of {override.key} matches the pattern.")
     else:
         assert isinstance(value, ChoiceSweep)
         found = override.parsed.sweep_string_iterator()
-        words = [{"True": "true", "False": "false"}.get(word, word) for word in found]
-        values = [_value(item, word) for item, word in zip(value.list, words, strict=True)]
-        words = [
-            w.lower() if isinstance(v, bool) else w for v, w in zip(values, words, strict=True)
+        texts = [{"True": "true", "False": "false"}.get(text, text) for text in found]
+        values = [_value(item, text) for item, text in zip(value.list, texts, strict=True)]
+        texts = [
+            w.lower() if isinstance(v, bool) else w for v, w in zip(values, texts, strict=True)
         ]
     if field_type.kind == "float":
         values = [float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
-    repeated = [word for word, item in zip(words, values, strict=True) if values.count(item) > 1]
+    repeated = [text for text, item in zip(texts, values, strict=True) if values.count(item) > 1]
     if repeated:
         raise UserError(f"{where}: received {repeated[0]} twice.")
     for item in values:
         _check_allowed(item, where, field_type)
-    return Categorical(tuple(values), tuple(words))
+    return Categorical(tuple(values), tuple(texts))
 
 
-def _value(item: Any, word: str) -> Value:
+def _value(item: Any, text: str) -> Value:
     if isinstance(item, QuotedString):
         return str(item.text)
-    return item if item is None or isinstance(item, bool | int | float | str) else word
+    return item if item is None or isinstance(item, bool | int | float | str) else text
 
 
 def _check_allowed(value: Value, where: str, field_type: FieldType) -> None:

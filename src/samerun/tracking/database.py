@@ -1,4 +1,4 @@
-"""An MLflow database in a file: made once, checked before use, safe for many processes at once."""
+"""An MLflow database in a file: created once, checked before use, safe for many processes."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from samerun.tracking.delivery.faults import is_locked
 
 _QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)
-_LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a machine that is very busy
+_LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a very busy machine
 
 
 def database_file(uri: str) -> Path:
@@ -28,7 +28,7 @@ def database_file(uri: str) -> Path:
 
     Raises:
         UserError: the URI names no file, or one whose path cannot be part of a URI: SQLAlchemy and
-            MLflow would make the database, or the artifacts, in another folder.
+            MLflow would create the database, or the artifacts, in another folder.
     """
     name = uri.partition("?")[0].partition("://")[2].removeprefix("/")
     if not name or name == ":memory:":

@@ -15,11 +15,11 @@ from samerun.config.fields import a_path, above, at_least, config
 class PythonDocs(Dataset, HeldOut):
     """Language modeling on the help topics of Python's documentation, part of every CPython.
 
-    The text is cut into training, validation and test part, in this order; the vocabulary is learnt
-    from the training part, and its real size is what the model is built for.
+    The text is split into training, validation and test, in this order; the vocabulary is built
+    from the training split, and the model is built for its actual size.
 
     Args:
-        level: what a token is.
+        level: the unit of a token.
         lowercase: convert text to lowercase.
         vocabulary_size: maximum number of tokens, including padding and unknown.
         context_length: tokens per example; the model predicts the next token at each position.

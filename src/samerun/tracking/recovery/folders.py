@@ -163,7 +163,7 @@ def write_run_file(
     experiment: str,
     experiment_id: str | None,
 ) -> None:
-    """Writes down which run a folder belongs to; never a password.
+    """Records which run a folder belongs to; never a password.
 
     Args:
         folder: the run's folder.

@@ -1,4 +1,4 @@
-"""The lock of a run's folder: held by the process that works on the run, freed when it ends."""
+"""The lock of a run's folder: held by the process that works on the run, released when it ends."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from samerun.tracking.recovery.folders import ALIVE_LOCK
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Holds the lock of a run's folder; the system frees it however the process ends."""
+    """Holds the lock of a run's folder; the system releases it however the process ends."""
     try:
         make_folder(folder)
         lock = FileLock(folder / ALIVE_LOCK)
-        lock.acquire(timeout=2)  # `close_dead_runs` of others may hold it for a moment
+        lock.acquire(timeout=2)  # `close_dead_runs` of another process may hold it briefly
     except Timeout as error:
         raise UserError(f"{folder} belongs to a running run: wait until it ends.") from error
     except OSError as error:
@@ -32,7 +32,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def try_lock_folder(folder: Path) -> Iterator[bool]:
-    """Holds the lock of a run's folder if no process does; tells whether that is so."""
+    """Holds the lock of a run's folder if no process does; yields whether it was acquired."""
     lock = FileLock(folder / ALIVE_LOCK)
     try:
         lock.acquire(timeout=0)

@@ -1,6 +1,6 @@
 """Which folder on this machine is a run's, and which store a folder is of.
 
-What a store says about folders is not trusted: anyone who may write to it can name any folder of
+What a store records about folders is not trusted: anyone who may write to it can name any folder of
 any machine. A folder is opened for a run only if the folder itself names that run and that store,
 and is below the present working folder or below one that the user named.
 """
@@ -23,7 +23,7 @@ from samerun.tracking.recovery.folders import RunFacts, check_openable
 def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] = ()) -> Path | None:
     """Returns the folder in which a run ran last, if it is here and is that run's.
 
-    What the store says is not believed: see `folders`.
+    What the store records is not trusted: see above.
 
     Args:
         run: the run.
@@ -40,15 +40,15 @@ def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] =
 
 
 def store_of(facts: RunFacts, uri: str | None = None) -> str:
-    """Returns the whole address of the store that a run's folder names.
+    """Returns the complete address of the store that a run's folder names.
 
     Args:
-        facts: what the folder says.
+        facts: what the folder records.
         uri: the store's address, if it is known; by default that of the working folder is tried,
             which has the password, or is where the project was moved to.
 
     Raises:
-        UserError: its password is not known, or its database file is gone.
+        UserError: its password is not known, or its database file does not exist.
     """
     full = None
     with contextlib.suppress(UserError):
@@ -68,8 +68,8 @@ def store_of(facts: RunFacts, uri: str | None = None) -> str:
 def is_same_store(written: str, present: str) -> bool:
     """Whether two addresses are those of one store.
 
-    Of SQLite, one file; or a file that is gone, since the project was moved together with it. A
-    copied project is another store: the file that its run folders name is still there.
+    For SQLite, the same file; or a missing file, since the project was moved together with it. A
+    copied project is another store: the file that its run folders name still exists.
 
     Args:
         written: the address in a run's folder, without passwords.
@@ -103,7 +103,7 @@ def _is_not_there(file: Path) -> bool:
 
 
 def _place(uri: str) -> tuple[str, str, str, str]:
-    """Returns what makes out a server or database: never who logs in to it."""
+    """Returns what identifies a server or database, without the user."""
     parts = urlsplit(redact(uri))
     scheme = parts.scheme.partition("+")[0]
     usual = {"http": ":80", "https": ":443", "postgresql": ":5432", "mysql": ":3306"}
@@ -122,7 +122,7 @@ def owned_folder(
     """Returns the folder of a run on this machine, also after its project was moved.
 
     Args:
-        stated: where the store says it is.
+        stated: its path in the store.
         run_id: the run.
         uri: the store that holds the run.
         uid: the run's own ID, if the store has one.
@@ -149,7 +149,7 @@ def _candidates(stated: str, roots: Sequence[Path]) -> Iterator[Path]:
 def is_owned(
     folder: Path, *, run_id: str, uid: str | None, uri: str, roots: Sequence[Path]
 ) -> bool:
-    """Whether a folder is that of a run in a store, and lies below one of the roots."""
+    """Whether a folder is that of a run in a store, and is below one of the roots."""
     if not is_below(folder, roots):
         return False
     try:
@@ -162,7 +162,7 @@ def is_owned(
 
 
 def is_below(folder: Path, roots: Sequence[Path]) -> bool:
-    """Whether a folder is there, and below one of the roots after all links were followed."""
+    """Whether a folder exists, and is below one of the roots after all links were followed."""
     try:
         real = folder.resolve(strict=True)
         return any(real.is_relative_to(root.resolve()) for root in roots)

@@ -37,7 +37,7 @@ def process_tags() -> dict[str, str]:
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process that the tags name ran where this one runs, and does not exist any more.
+    """Whether the process that the tags name ran where this one runs, and no longer exists.
 
     `False` where that cannot be known from here: on another host, after a reboot, in another
     container, or where the tags are those of version 0.1.0. A heartbeat proves nothing: while the
@@ -91,7 +91,9 @@ def _start_of(pid: int) -> str | None:
     """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[19]  # the name before may hold blanks and brackets
+        return stat.rpartition(")")[2].split()[
+            19
+        ]  # the name before may contain spaces and brackets
     except (OSError, IndexError):
         pass
     try:

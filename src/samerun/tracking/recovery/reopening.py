@@ -36,7 +36,7 @@ def reopen_run(
     """Resumes a run: the same run in the store, RUNNING again.
 
     A step that has a value keeps it, so an epoch that is repeated after an exact resume leaves one
-    value a step. How the run ended before is replaced by how it ends now.
+    value per step. The earlier end of the run is replaced by its new one.
 
     Args:
         folder: the run's folder, or an empty one if `run_id` is given.
@@ -44,7 +44,7 @@ def reopen_run(
         uri: the store's address; without `run_id` needed only if it holds a password that is not
             in `MLFLOW_TRACKING_URI`.
         tags: set from the start.
-        take_over: the run says it is RUNNING on another machine, and that machine is gone.
+        take_over: the run is RUNNING on another machine, which no longer exists.
         patience: most seconds for which the end of the run waits for the store.
 
     Raises:
@@ -54,7 +54,7 @@ def reopen_run(
     facts: RunFacts | None = None
     if run_id is None or (folder / RUN_FILE).exists():
         facts = check_openable(folder)
-        if facts.id is None:  # the store was unavailable when the run began
+        if facts.id is None:  # the store was unavailable when the run started
             deliver(folder, uri=uri)
             facts = check_openable(folder)
         if run_id not in (None, facts.id):
@@ -134,7 +134,7 @@ def check_at_rest(
         run: the run.
         uri: its store, by default that of this folder.
         folder: a folder whose lock the caller holds.
-        take_over: it says that it is RUNNING where this cannot be checked, and that is not true.
+        take_over: it is RUNNING where that cannot be checked, and that is known to be wrong.
 
     Raises:
         UserError: it is running, or that cannot be checked from here.
@@ -165,14 +165,14 @@ def create_child(
 ) -> str:
     """Creates a child run for a worker, which opens it later with `reopen_run`.
 
-    A run under the same parent that has the same `samerun.study` and `samerun.trial` already is
-    taken instead, with its tags renewed: a trial that is tried again stays one run. Its status
-    stays until it is opened, for it may have ended and only the study not know.
+    A run under the same parent that has the same `samerun.study` and `samerun.trial` is
+    reused instead, with its tags updated: a trial that is retried stays one run. Its status is
+    kept until it is opened, for it may have ended without the study knowing.
 
     Args:
         cfg: the config that names store and experiment.
         parent_id: the run above it.
-        name: what it is called.
+        name: its name.
         tags: set from the start, besides those of the config.
         client: an `MlflowClient`, if the caller has one already.
 
@@ -180,7 +180,7 @@ def create_child(
         The ID of the run.
 
     Raises:
-        UserError: the run cannot be made.
+        UserError: the run cannot be created.
         ConnectionError: the store does not answer.
     """
     client = client or store.connect(store.uri_of(cfg))
@@ -202,6 +202,6 @@ def create_child(
     except UserError:
         raise
     except Exception as error:
-        said = f"tracking: the run cannot be created: {redact(str(error))}"
-        raise (UserError if store.answers(client) else ConnectionError)(said) from error
+        message = f"tracking: the run cannot be created: {redact(str(error))}"
+        raise (UserError if store.answers(client) else ConnectionError)(message) from error
     return run_id

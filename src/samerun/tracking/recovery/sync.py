@@ -21,7 +21,7 @@ from samerun.tracking.recovery.lock import is_alive, try_lock_folder
 from samerun.tracking.recovery.ownership import store_of
 
 PLACES = ("outputs", "multirun")
-"""The folders in a working folder in which Hydra makes the folders of runs."""
+"""The folders of a working folder in which Hydra creates the folders of runs."""
 
 _UPLOADS = ("artifact", "dataset", "model")
 _LONGEST_END = 40_000  # bytes of the line that says how a run ended: a reason and four numbers
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Synced:
-    """What became of a run's folder.
+    """The result of delivering a run's folder.
 
     Args:
         folder: the folder.
@@ -39,7 +39,7 @@ class Synced:
         refused: what it refused for good, now.
         is_alive: a process works on the run: nothing was done.
         problem: why not everything could be delivered.
-        is_unavailable: the store is to blame, and later it may work.
+        is_unavailable: the store is unavailable, and may work later.
     """
 
     folder: Path
@@ -70,7 +70,7 @@ def undelivered(folders: Iterable[Path]) -> list[Path]:
 
 
 def does_wait(folder: Path) -> bool:
-    """Whether something in a run's folder was not delivered, be it only that its process died."""
+    """Whether anything in a run's folder was not delivered, if only that its process died."""
     position = _position(folder)
     for name in (METRICS_FILE, OUTBOX_FILE):
         if _size(folder / name) > position.get(name, 0):
@@ -97,7 +97,7 @@ def _size(file: Path) -> int:
 
 
 def _has_end(outbox: Path) -> bool:
-    """Whether the last line is how the run ended."""
+    """Whether the last line is the end of the run."""
     try:
         with outbox.open("rb") as file:
             file.seek(max(_size(outbox) - _LONGEST_END, 0))
@@ -107,24 +107,24 @@ def _has_end(outbox: Path) -> bool:
         return False
 
 
-def find_folders(words: Sequence[str]) -> list[Path]:
+def find_folders(names: Sequence[str]) -> list[Path]:
     """Returns the folders of the runs that are named.
 
     Args:
-        words: folders; or IDs, their beginnings or names of runs of the working folder.
+        names: folders; or IDs, starts of IDs or names of runs of the working folder.
 
     Raises:
         UserError: there is none, or a name is that of several runs.
     """
     found: list[Path] = []
     known: list[tuple[Path, RunFacts]] | None = None
-    for word in words:
-        if Path(word).is_dir():
-            check_openable(Path(word))
-            found.append(Path(word).absolute())
+    for name in names:
+        if Path(name).is_dir():
+            check_openable(Path(name))
+            found.append(Path(name).absolute())
             continue
         known = list(_known()) if known is None else known
-        found += _named(word, known)
+        found += _named(name, known)
     return list(dict.fromkeys(found))
 
 
@@ -136,19 +136,19 @@ def _known() -> Iterator[tuple[Path, RunFacts]]:
             continue
 
 
-def _named(word: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
+def _named(name: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
     matching = [
         (folder, facts)
         for folder, facts in known
-        if word
-        and (any(one and one.startswith(word) for one in (facts.id, facts.uid)))
-        or facts.name == word
+        if name
+        and (any(one and one.startswith(name) for one in (facts.id, facts.uid)))
+        or facts.name == name
     ]
     if len({facts.id or facts.uid for _, facts in matching}) == 1:
         return [folder for folder, _ in matching]  # of a run that was resumed there are several
     number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {number} in outputs/ and multirun/ of this folder: expected an ID, the "
+        f"'{name}' names {number} in outputs/ and multirun/ of this folder: expected an ID, the "
         "beginning of exactly one ID, a run's name, or the run's own folder."
     )
 
@@ -162,17 +162,23 @@ def sync(folders: Iterable[Path]) -> Iterator[Synced]:
         folders: folders of runs, named by the user or below the working folder.
 
     Yields:
-        What became of each one in which something waited.
+        The result for each one in which something waited.
     """
     clients: dict[str, Any] = {}
+    for folder, facts in _openable(folders):
+        if does_wait(folder) or read_refused(folder):
+            yield _synced(folder, facts, clients)
+
+
+def _openable(folders: Iterable[Path]) -> Iterator[tuple[Path, RunFacts]]:
+    """Yields the folders that may be opened; warns of the others."""
     for folder in folders:
         try:
             facts = check_openable(folder)
         except UserError as error:
             _log.warning("%s", error)
             continue
-        if does_wait(folder) or read_refused(folder):
-            yield _synced(folder, facts, clients)
+        yield folder, facts
 
 
 def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
@@ -200,9 +206,9 @@ def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
 
 
 def _offer_refused(folder: Path, refused: Sequence[Line]) -> None:
-    """Lets what a store refused wait again: a limit or a right may be another one by now.
+    """Lets what a store refused wait again: a limit or a permission may have changed.
 
-    Metrics, params and tags are delivered from the beginning, which adds nothing twice.
+    Metrics, params and tags are delivered from the start, which adds nothing twice.
     """
     if not refused:
         return
@@ -236,16 +242,16 @@ def _connected(facts: RunFacts, clients: dict[str, Any]) -> tuple[Any, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What a comparison of a run's folder with its store found.
+    """The result of comparing a run's folder with its store.
 
     Args:
         folder: the folder.
         facts: which run it is of.
-        rows: what both hold, by kind.
+        rows: the records of both, by kind.
         refused: what the store refused for good.
         is_alive: a process works on the run: nothing was compared.
         problem: why it could not be compared.
-        is_unavailable: the store is to blame, and later it may work.
+        is_unavailable: the store is unavailable, and may work later.
     """
 
     folder: Path
@@ -264,15 +270,10 @@ def check(folders: Iterable[Path]) -> Iterator[Checked]:
         folders: folders of runs, named by the user or below the working folder.
 
     Yields:
-        What was found for each.
+        The result for each.
     """
     clients: dict[str, Any] = {}
-    for folder in folders:
-        try:
-            facts = check_openable(folder)
-        except UserError as error:
-            _log.warning("%s", error)
-            continue
+    for folder, facts in _openable(folders):
         if is_alive(folder):
             yield Checked(folder=folder, facts=facts, is_alive=True)
             continue

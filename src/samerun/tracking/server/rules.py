@@ -1,6 +1,6 @@
 """What `samerun server` refuses on top of MLflow's own permissions, in the server's processes.
 
-MLflow 3.17 lets every account, also one without any permission, make experiments whose artifacts
+MLflow 3.17 lets every account, even one without any permission, create experiments whose artifacts
 are in a folder of the server's machine that the request names, start language-model jobs, and use
 an assistant that runs commands as the server's owner when the request comes from the same machine.
 None of it is needed to track training runs.

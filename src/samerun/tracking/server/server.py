@@ -1,4 +1,4 @@
-"""A shared tracking server: MLflow's own, with its user accounts on and its doors closed.
+"""A shared tracking server: MLflow's own, with user accounts and closed by default.
 
 Everything of a server is in one folder that only its owner can read: the database of runs (unless
 they are in PostgreSQL), the database of accounts, the artifacts and MLflow's auth configuration.
@@ -45,13 +45,13 @@ auth_cache_ttl_seconds = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Where a server keeps its things and what it listens on.
+    """The files of a server and the address it listens on.
 
     Args:
         folder: its own folder, made private.
         host: address to listen on.
         port: port to listen on.
-        workers: number of processes that answer.
+        workers: number of server processes.
         backend: SQLAlchemy URI of the database of runs; None for a file in the folder.
         artifacts: where the server puts artifacts; None for a folder in the folder.
         allowed_hosts: names under which clients may address the server, besides the loopback ones.
@@ -77,14 +77,14 @@ class Server:
 
 
 def prepare_server(server: Server, password: str | None) -> str | None:
-    """Checks everything that can be wrong before the server starts, and makes its accounts.
+    """Checks everything before the server starts, and creates its accounts.
 
     Args:
         server: the server.
-        password: the administrator's, if it is chosen; read only when there is no account yet.
+        password: the administrator's, if chosen; used only when there is no account yet.
 
     Returns:
-        The administrator's password, if it was made up now. It is stored as a hash only.
+        The administrator's password, if it was generated now. It is stored as a hash only.
 
     Raises:
         UserError: the folder, the port, the database or the password cannot be used.
@@ -103,8 +103,8 @@ def prepare_server(server: Server, password: str | None) -> str | None:
 
 def server_command(server: Server) -> list[str]:
     """Returns the arguments of `python` that run the server; none of them is a secret."""
-    words = ["-m", "mlflow", "server", "--app-name", "basic-auth", "--host", server.host]
-    return [*words, "--port", str(server.port), "--workers", str(server.workers)]
+    arguments = ["-m", "mlflow", "server", "--app-name", "basic-auth", "--host", server.host]
+    return [*arguments, "--port", str(server.port), "--workers", str(server.workers)]
 
 
 def server_environment(server: Server) -> dict[str, str]:
@@ -131,17 +131,17 @@ def server_environment(server: Server) -> dict[str, str]:
 
 
 def add_user(folder: Path, name: str, password: str | None, *, read_only: bool) -> str | None:
-    """Makes an account on the server of a folder, which may be running.
+    """Creates an account on the server of a folder, which may be running.
 
     Args:
         folder: the server's folder.
         name: name of the account.
-        password: its password; None makes one up.
-        read_only: whether it can only read. Otherwise it can also make experiments, and runs in
+        password: its password; None generates one.
+        read_only: whether it can only read. Otherwise it can also create experiments, and runs in
             every experiment.
 
     Returns:
-        The password, if it was made up.
+        The password, if it was generated.
 
     Raises:
         UserError: there is no server in the folder, the name is taken or the password too short.
@@ -165,7 +165,7 @@ def set_password(folder: Path, name: str, password: str | None) -> str | None:
     """Changes the password of an account; a running server accepts the old one for up to 60 s.
 
     Returns:
-        The password, if it was made up.
+        The password, if it was generated.
 
     Raises:
         UserError: there is no server in the folder, no such account, or the password is too short.
@@ -186,7 +186,7 @@ def new_password() -> str:
 
 @contextmanager
 def _accounts(folder: Path) -> Iterator[Any]:
-    """Opens MLflow's own store of accounts; what it refuses is one sentence."""
+    """Opens MLflow's own store of accounts; its errors become one sentence."""
     database = f"sqlite:///{folder / 'users.db'}"
     config = folder / "auth.ini"
     config.write_text(_AUTH_CONFIG.format(database=database.replace("%", "%%")))
@@ -330,7 +330,7 @@ def _database_version(uri: str, scheme: str) -> str | None:
 
 
 def run_server(server: Server) -> None:
-    """Becomes the server: this process is replaced, and its signals are MLflow's to handle."""
+    """Replaces this process by the server, which handles its signals."""
     os.umask(0o077)
     os.chdir(server.folder)
     command = [sys.executable, *server_command(server)]
