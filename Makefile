@@ -4,7 +4,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery gallery-check ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery gallery-check bench ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -39,10 +39,13 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 
 gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md
-	$(BIN)/python docs/options.py > /dev/null
+	$(BIN)/python tools/options.py > /dev/null
 
 gallery-check: $(READY) ## train every experiment to its score, before a release
 	$(BIN)/pytest tests/training/test_experiments.py -m gallery -n 2
+
+bench: $(READY) ## run the benchmarks, about an hour, and write benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run_all.py
 
 ui: $(READY) ## open the MLflow UI on the runs
 	$(BIN)/samerun ui

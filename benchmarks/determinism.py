@@ -1,11 +1,11 @@
-"""Measures what `training.deterministic=true` costs: seconds an epoch, with and without it.
+"""Measures the cost of `training.deterministic=true`: seconds per epoch, with and without it.
 
-Each workload runs in pairs of fresh processes, one after the other, since TensorFlow cannot switch
-determinism off again. Compared are the fastest epochs after the first, which holds the tracing.
+Each workload runs in pairs of fresh processes, one after another, because TensorFlow cannot disable
+determinism again. It compares the fastest epochs after the first, which includes the tracing.
 
     python benchmarks/determinism.py [--pairs 3]
 
-Prints a ratio a workload; fails where one is above 1.5. About five minutes on two cores.
+Prints one ratio per workload; fails if one is above 1.5. About five minutes on two cores.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 ALLOWED = 1.5
 WORKLOADS = {
     "CNN on digits": ("experiment=digits_cnn", "training.epochs=6"),
-    "CNN, augmented pictures": ("experiment=digits_cnn_augmented", "training.epochs=6"),
+    "CNN, augmented images": ("experiment=digits_cnn_augmented", "training.epochs=6"),
     "bidirectional LSTM on texts": ("experiment=docstrings_bilstm", "training.epochs=3"),
     "GRU on a series": ("experiment=google_gru", "training.epochs=6"),
 }
@@ -34,10 +34,10 @@ QUIET = (
 
 
 def fastest_epoch(words: tuple[str, ...], deterministic: bool, folder: Path) -> float:
-    """Trains once in a process of its own; returns the seconds of the fastest later epoch."""
+    """Trains once in a separate process; returns the seconds of the fastest later epoch."""
     from samerun import tracking
 
-    name = f"run-{len(list(folder.iterdir()))}"  # a number alone may begin an ID
+    name = f"run-{len(list(folder.iterdir()))}"  # a number alone could be the start of an ID
     flag = f"training.deterministic={str(deterministic).lower()}"
     done = subprocess.run(
         [

@@ -1,12 +1,12 @@
-"""Shows what pruning saves: a pruned and an unpruned sweep of the digits, side by side.
+"""Measures what pruning saves: a pruned and an unpruned sweep on digits, side by side.
 
 Both sweeps try 24 settings of dropout, L1 and L2, with the same sampler and the same seeds, once
-as `sweep=regularisation` is, with successive halving, and once without a pruner.
-Compared are the epochs trained in all and the validation accuracy of the best trial.
+with successive halving, as in `sweep=regularisation`, and once without a pruner. It compares the
+total epochs and the validation accuracy of the best trial.
 
     python benchmarks/pruning.py [--seeds 0 1 2] [--trials 24]
 
-Fails where the pruned sweeps take more than half of the epochs, or end more than 0.005 lower, on
+Fails if the pruned sweeps take more than half of the epochs, or end more than 0.005 lower, on
 average over the seeds. About 15 minutes on two cores.
 """
 

@@ -1,19 +1,19 @@
 """Compares a sweep of trials of very different lengths with Hydra's official Optuna sweeper.
 
 24 trials that train one epoch, on two workers; every fourth sleeps for 6 to 8 seconds first. Once
-with `sweep=optuna`, which starts a trial the moment a worker is free, and once with the newest
+with `sweep=optuna`, which starts a trial as soon as a worker is free, and once with the newest
 official sweeper (a pre-release) and Hydra's joblib launcher, which wait for the slowest of each
 batch. Both run the same trials of the same `samerun train` in the same environment, one after the
 other; both draw grids, in an order that is shuffled but the same each time.
 
-Trials an hour are counted from the start of the first run to the end of the last one, as MLflow has
-them; the whole command's seconds, with imports, checks and the report, are printed too.
+Trials per hour are counted from the start of the first run to the end of the last one, as recorded
+in MLflow; the seconds of the entire command, with imports, checks and report, are printed too.
 
     python benchmarks/skewed_sweep.py [--trials 24] [--repeats 1]
 
-Makes a virtual environment with the official plug-ins, which need a pre-release of Hydra. Fails
-where less than 90 % of the workers' time is spent inside trials, or fewer than 1.4 times as many
-trials an hour are run. About three minutes on two cores.
+Creates a virtual environment with the official plug-ins, which need a pre-release of Hydra. Fails
+if workers spend less than 90 % of their time in trials, or if fewer than 1.4 times as many trials
+per hour are run. About three minutes on two cores.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PLUGINS = ("hydra-core", "hydra-optuna-sweeper", "hydra-joblib-launcher")
 PRE_RELEASE = "1.4.0rc3"
 
 SLEEPER = '''
-"""A model that takes its time: `position` chooses for how long it sleeps before it trains."""
+"""A model that sleeps before it trains; `position` determines for how long."""
 
 import time
 

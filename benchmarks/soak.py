@@ -1,12 +1,12 @@
-"""Trains short runs in one process for a while: do memory, file handles or threads grow?
+"""Trains short runs in one process and measures whether memory, file handles or threads grow.
 
     python benchmarks/soak.py [--minutes 30] [--runs 0]
 
 Every run is one of several kinds (other models, a schedule, figures, the stored model), trained and
-recorded as `samerun train` does, in a temporary folder, one after the other in the same process, as
+recorded as `samerun train` does, in a temporary folder, one after another in the same process, as
 in a worker of a sweep. Prints the slope of each quantity per run, by least squares over all runs
 after the first ten, with the number of runs, the machine and the date. Exits with 1 if a slope is
-above its limit, or if runs with equal words do not have equal weights.
+above its limit, or if runs with equal overrides do not have equal weights.
 """
 
 import argparse
@@ -26,8 +26,8 @@ import psutil
 
 WARM_UP = 10
 LIMITS = {"memory, MB": 0.5, "file handles": 0.02, "threads": 0.02, "CPU seconds": 0.05}
-"""The largest slope, in each quantity's own unit for one run. Seconds are those of the processor:
-unlike the clock's, they do not grow because something else runs on the machine."""
+"""Maximum slope per run, in the unit of each quantity. Seconds are processor time, which, unlike
+wall-clock time, does not depend on other programs of the machine."""
 WORDS = ("debug=fast", "dataset.limit=200", "evaluation.bootstrap_samples=100")
 KINDS = (
     ("model=mlp", "tracking.log_model=false", "tracking.log_figures=false"),

@@ -1,12 +1,12 @@
-"""Shows that a folder of pictures is trained on without being held in memory.
+"""Measures that training on an image folder does not hold it in memory.
 
 Writes a folder of synthetic JPEG and PNG files, trains one epoch of a small convolutional network
-on it in a process of its own, and sets the peak of that process's memory, less what TensorFlow
-takes by itself, against what the decoded pictures would take.
+on it in a separate process, and compares the peak memory of that process, minus that of TensorFlow
+itself, with the size of the decoded images.
 
     python benchmarks/streaming.py [--num 6000] [--side 256]
 
-Fails where the peak is above a quarter of the data. About a minute on two cores.
+Fails if the peak is above a quarter of the data. About a minute on two cores.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def train(folder: str, side: int) -> None:
 def main() -> None:
     """Measures in a process of its own and says what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--num", type=int, default=6000, help="pictures")
+    parser.add_argument("--num", type=int, default=6000, help="number of images")
     parser.add_argument("--side", type=int, default=256, help="height and width, in pixels")
     parser.add_argument("--train", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

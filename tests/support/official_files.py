@@ -1,4 +1,4 @@
-"""Small files in the official formats of data sets that are downloaded, without a network."""
+"""Small files in the official formats of datasets that are downloaded, without a network."""
 
 import gzip
 import hashlib
@@ -121,7 +121,7 @@ def accept_files(kind, put):
     """Puts the checksums of the files that are there in the place of the official ones.
 
     Args:
-        kind: of the data set.
+        kind: of the dataset.
         put: `monkeypatch.setattr`.
     """
     if kind == "fashion_mnist":  # Keras has no checksums of these
@@ -142,7 +142,7 @@ def accept_files(kind, put):
 
 
 def prepare(kind, home, monkeypatch):
-    """Puts official files of our own making where Keras keeps data sets, without a network."""
+    """Puts official files of our own making where Keras keeps datasets, without a network."""
     monkeypatch.setenv("KERAS_HOME", str(home))
     monkeypatch.setattr(keras_config, "_KERAS_DIR", str(home))  # Keras reads it when imported
     folder = home / "datasets"

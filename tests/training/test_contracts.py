@@ -360,11 +360,11 @@ LINE = CODE.splitlines().index('    raise KeyError("weights")') + 1
     ("name", "sentence"),
     [
         ("raises", f"raised KeyError: 'weights' (my_model.py, line {LINE})"),
-        ("fails", "cannot take image data of shape (batch, 8, 8, 1): ValueError"),
-        ("twice", "gives a tuple, expected one output"),
+        ("fails", "does not accept image data of shape (batch, 8, 8, 1): ValueError"),
+        ("twice", "returns a tuple, expected one output"),
         ("half", "is float16, expected float32"),
         ("not_flat", "has shape (batch, 8, 8, 3), expected (batch, 3)"),
-        ("table", "cannot take image data"),
+        ("table", "does not accept image data"),
         ("number", "returned a int, expected a keras.Model"),
         ("wrong", "has shape (batch, 8, 8, 99), expected (batch, 3) for the multiclass task"),
         ("nothing", "has no nothing"),
@@ -406,7 +406,7 @@ def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch)
         assert len(models.sample(model, [2, 3], **options)) == 2
 
 
-MULTICLASS = "no probability of each class, expected numbers of 0 or more whose sum is 1"
+MULTICLASS = "not a probability for each class, expected non-negative numbers with sum 1"
 ENDS = [
     (Layout.image, Task.multiclass, "softmax", ""),
     (Layout.image, Task.multiclass, "linear", MULTICLASS),

@@ -1,4 +1,4 @@
-"""The contract of every data set, by its name, with every model: it trains or it is refused."""
+"""The contract of every dataset, by its name, with every model: it trains or it is refused."""
 
 import csv
 import dataclasses
@@ -153,7 +153,7 @@ def test_all_are_described_without_tensorflow(files):
 
 @pytest.fixture(scope="module")
 def loaded(files):
-    """Each data set, loaded once."""
+    """Each dataset, loaded once."""
     return functools.cache(lambda name: data.build(dataset_of(name), seed=0))
 
 

@@ -1,4 +1,4 @@
-"""Describing, splitting, scaling and fingerprinting data sets."""
+"""Describing, splitting, scaling and fingerprinting datasets."""
 
 import subprocess
 import sys

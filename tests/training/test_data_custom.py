@@ -1,4 +1,4 @@
-"""A user's own function as a data set."""
+"""A user's own function as a dataset."""
 
 import subprocess
 import sys

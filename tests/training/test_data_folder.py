@@ -261,18 +261,20 @@ def no_size(path):
 DAMAGED_AT_ONCE = [
     pytest.param(lambda path: path.write_bytes(b""), "is empty", id="empty"),
     pytest.param(lambda path: path.write_text("GIF89a"), "neither a JPEG nor a PNG", id="other"),
-    pytest.param(lambda path: path.rename(path.with_suffix(".gif")), "nothing but .jpg", id="gif"),
-    pytest.param(lambda path: (path.parent / "deeper").mkdir(), "nothing but .jpg", id="nested"),
+    pytest.param(
+        lambda path: path.rename(path.with_suffix(".gif")), "expected only .jpg", id="gif"
+    ),
+    pytest.param(lambda path: (path.parent / "deeper").mkdir(), "expected only .jpg", id="nested"),
 ]
 DAMAGED_INSIDE = [
-    pytest.param(cut, "is a PNG file that is cut off", id="cut PNG"),
-    pytest.param(flip, "checksum of its part", id="one flipped bit"),
-    pytest.param(lambda p: p.write_bytes(jpeg(0)[:-9]), "JPEG file that is cut off", id="cut JPEG"),
-    pytest.param(lambda p: p.write_bytes(jpeg(0)[:90]), "JPEG file that is cut off", id="short"),
-    pytest.param(no_size, "does not say its size", id="JPEG without its frame"),
+    pytest.param(cut, "is a truncated PNG file", id="cut PNG"),
+    pytest.param(flip, "checksum of its chunk", id="one flipped bit"),
+    pytest.param(lambda p: p.write_bytes(jpeg(0)[:-9]), "truncated JPEG file", id="cut JPEG"),
+    pytest.param(lambda p: p.write_bytes(jpeg(0)[:90]), "truncated JPEG file", id="short"),
+    pytest.param(no_size, "does not state its size", id="JPEG without its frame"),
     pytest.param(
         lambda p: p.write_bytes(jpeg(0).replace(b"\xff\xdb", b"\x00\xdb", 1)),
-        "should begin a part", id="JPEG with a broken part",
+        "should start a segment", id="JPEG with a broken part",
     ),
 ]  # fmt: skip
 
@@ -319,7 +321,7 @@ def undecodable(path):
     [
         pytest.param(undecodable, "cannot be decoded", id="no pixels"),
         pytest.param(lambda path: path.unlink(), "cannot be read: No such file", id="gone"),
-        pytest.param(cut, "is cut off", id="cut off"),
+        pytest.param(cut, "truncated", id="cut off"),
     ],
 )
 def test_a_picture_that_fails_in_the_midst_of_an_epoch_is_named(harm, words, pictures):
@@ -348,13 +350,14 @@ WRONG = [
     pytest.param(lambda p: (p / "elk").mkdir(), "elk: holds no .jpg", id="empty class"),
     pytest.param(
         lambda p: [shutil.rmtree(p / name) for name in ("dog", "owl")],
-        r"1 sub-folders with pictures \(cat\)", id="one class",
+        r"1 subfolders with images \(cat\)", id="one class",
     ),
     pytest.param(
-        lambda p: [shutil.rmtree(p / name) for name in CLASSES], "holds 0 sub-folders", id="nothing"
+        lambda p: [shutil.rmtree(p / name) for name in CLASSES], "holds 0 subfolders", id="nothing"
     ),
     pytest.param(
-        lambda p: (p / "cat" / "001.png").rename(p / "001.png"), "outside the folders", id="loose"
+        lambda p: (p / "cat" / "001.png").rename(p / "001.png"),
+        "outside the class folders", id="loose",
     ),
     pytest.param(
         lambda p: [path.unlink() for path in sorted((p / "cat").iterdir())[1:]],
@@ -362,7 +365,7 @@ WRONG = [
     ),
     pytest.param(
         lambda p: [(p / old).rename(p / new) for old, new in PARTS.items()],
-        "holds val beside train and test", id="a third part",
+        "holds val besides train and test", id="a third part",
     ),
     pytest.param(lambda p: link(p / "cat/x.png", p.parent / "o.png"), "outside", id="file link"),
     pytest.param(lambda p: link(p / "elk", p.parent), "links to .* outside", id="folder link"),

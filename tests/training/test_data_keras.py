@@ -169,7 +169,7 @@ def test_without_network_a_missing_file_is_noticed_before_a_run_begins(
     assert done.returncode == 2
     sentence, imported = done.stderr.splitlines()
     assert imported == "imported: []"
-    assert "and ::1 port 9 does not answer: connect to the network once, or put" in sentence
+    assert "and ::1 port 9 does not answer: " in sentence
     assert all(part in sentence for part in (*parts, str(tmp_path / "keras" / "datasets")))
     assert not list(tmp_path.iterdir())  # neither a run nor an empty cache
 
@@ -197,7 +197,7 @@ def test_where_somebody_answers_the_download_is_left_to_keras(cache_folder, monk
 @pytest.mark.parametrize("address", ["http://proxy:http", "http://[::1"])
 def test_a_proxy_that_is_no_address_gets_the_sentence_too(address, cache_folder, monkeypatch):
     proxied(monkeypatch, address)
-    with pytest.raises(UserError, match=r"the proxy is no address \(.*mnist\.npz"):
+    with pytest.raises(UserError, match=r"invalid proxy address \(.*mnist\.npz"):
         data.check_download(dataset("mnist"))
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_file_in_the_cache_is_named_too(cache_folder):
     write_fashion_mnist(cache_folder)
     path = cache_folder / "fashion-mnist" / FASHION_FILES[0]
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"not whole in Keras's cache .*train-images-idx3"):
+    with pytest.raises(UserError, match=r"incomplete in Keras's cache, .*train-images-idx3"):
         data.build(dataset("fashion_mnist"), 0)
 
 

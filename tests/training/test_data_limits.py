@@ -89,7 +89,7 @@ def test_a_picture_file_of_gigabytes_is_not_read(classes):
 def test_what_never_ends_is_no_picture(classes, kind):
     place = classes / "a" / "x.png"
     os.mkfifo(place) if kind == "pipe" else place.symlink_to("/dev/zero")
-    with pytest.raises(UserError, match="is no file|outside the folder"):
+    with pytest.raises(UserError, match="a regular file|outside the folder"):
         data.describe(folder_of(classes))
 
 
@@ -139,7 +139,7 @@ def test_what_never_ends_is_no_table(tmp_path, kind, name):
     elif name == "sparse":
         with path.open("wb") as file:
             file.truncate(100 << 30)
-    with pytest.raises(UserError, match="is no file|107374182400 bytes"):
+    with pytest.raises(UserError, match="a regular file|107374182400 bytes"):
         data.describe(csv(kind, path))
 
 

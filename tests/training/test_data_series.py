@@ -249,7 +249,7 @@ def test_without_features_a_model_sees_the_target_and_dates_are_optional(tmp_pat
         pytest.param(["2024-03-31T01:30+01:00", "2024-03-31T03:30+02:00"], None, id="clock change"),
         pytest.param(["2024-01-01 08:00:00.5", "2024-01-01T08:00:01"], None, id="times"),
         pytest.param(["2024-01-02", "2024-01-01"], "is earlier", id="falling"),
-        pytest.param(["2024-01-02", "2024-01-02"], "comes twice", id="doubled"),
+        pytest.param(["2024-01-02", "2024-01-02"], "occurs twice", id="doubled"),
         pytest.param(["2024-01-02", "2.1.2024"], "expected an ISO date", id="not ISO"),
         pytest.param(["2024-01-02", ""], "expected an ISO date", id="empty"),
     ],
@@ -281,13 +281,13 @@ def test_dates_rise_and_a_wrong_one_is_named_by_its_line(dates, line, tmp_path):
         pytest.param("value,b\n1,1\n,1\n", {}, "line 3: column 'value' holds ''", id="missing"),
         pytest.param("value\n1\n1e39\n", {}, "line 3: .*'1e39', expected a number", id="too large"),
         pytest.param(
-            "value\n" + "1\n" * 10, {}, "has 1 of 10 steps, expected at least the 5", id="short"
+            "value\n" + "1\n" * 10, {}, "has 1 of 10 steps, expected at least 5 ", id="short"
         ),
-        pytest.param("value\n", {}, "has no line of data", id="no data"),
-        pytest.param("", {}, "has no line of data", id="empty file"),
+        pytest.param("value\n", {}, "has no data", id="no data"),
+        pytest.param("", {}, "has no data", id="empty file"),
         pytest.param("value,value\n1,2\n", {}, "two columns are named 'value'", id="doubled name"),
         pytest.param("value,b\n1,2\n3\n", {}, "line 3 has 1 cells, expected 2", id="ragged"),
-        pytest.param('value\n"1\n', {}, "is no CSV", id="open quote"),
+        pytest.param('value\n"1\n', {}, "is not valid CSV", id="open quote"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_sentence(text, changes, words, tmp_path):
@@ -312,9 +312,9 @@ def test_a_file_that_is_not_there_or_not_utf_8_is_refused(tmp_path):
     [
         pytest.param({"features": ["closed"]}, "Did you mean 'close'", id="feature"),
         pytest.param({"target": "price"}, "dataset.target: received 'price'", id="target"),
-        pytest.param({"horizon": 109}, "has 168 of 1047 steps, .* the 169", id="horizon"),
+        pytest.param({"horizon": 109}, "has 168 of 1047 steps, .* 169 ", id="horizon"),
         pytest.param({"window": 500}, "validation split has 168 of 1047 steps", id="window"),
-        pytest.param({"gap": 150}, "expected at least the 61", id="gap"),
+        pytest.param({"gap": 150}, "expected at least 61 ", id="gap"),
     ],
 )
 def test_what_the_share_prices_do_not_have_is_refused(changes, words):

@@ -225,7 +225,7 @@ BAD = [
     pytest.param({}, {"target": "prize"}, "'prize'.*area, town, price.*'price'", id="target"),
     pytest.param({}, {"numeric": ["aera"]}, "'aera'.*area, town.*'area'", id="numeric column"),
     pytest.param({}, {"categorical": ["twn"]}, "'twn'.*area, town", id="categorical column"),
-    pytest.param({}, {"numeric": ["price"]}, "'price', expected columns out of", id="leak"),
+    pytest.param({}, {"numeric": ["price"]}, "'price', expected columns from", id="leak"),
     pytest.param({}, {"numeric": ["area", "area"]}, "'area' twice", id="twice"),
     pytest.param(
         {}, {"numeric": ["area"], "categorical": ["area"]}, "both name 'area'", id="in both"
@@ -253,7 +253,7 @@ BAD = [
         {"price": with_cell(AREAS, 7, "many")}, {"target_type": TargetType.numbers},
         "line 9, column price holds 'many'", id="text as a number",
     ),
-    pytest.param({"price": ["a"] * NUM}, {}, "nothing but 'a'", id="one class"),
+    pytest.param({"price": ["a"] * NUM}, {}, "holds only 'a'", id="one class"),
     pytest.param(
         {"price": with_cell(["a", "b"] * 30, 0, "c")}, {}, "class c has 1 example", id="class of 1"
     ),
@@ -272,11 +272,11 @@ def test_a_wrong_table_is_one_sentence(columns, changes, words, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(b"", "has no line of data", id="empty"),
-        pytest.param(b"area,price\n", "has no line of data", id="header only"),
+        pytest.param(b"", "has no data", id="empty"),
+        pytest.param(b"area,price\n", "has no data", id="header only"),
         pytest.param("area,préis\n1,2\n".encode("latin-1"), "is not UTF-8", id="encoding"),
         pytest.param(b"area,price\n1,2,3\n", "line 2 has 3 cells, expected 2", id="ragged"),
-        pytest.param(b"price\n1\n2\n3\n", "holds no column but the target", id="target only"),
+        pytest.param(b"price\n1\n2\n3\n", "holds no column besides the target", id="target only"),
         pytest.param(b"a,a,price\n1,2,3\n", "two columns are named 'a'", id="doubled"),
     ],
 )

@@ -270,7 +270,7 @@ def test_docstrings_in_two_packages_belong_to_neither(monkeypatch):
 
 def test_a_python_without_sources_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(docstrings.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
-    with pytest.raises(UserError, match="without the source files"):
+    with pytest.raises(UserError, match="lacks the source files"):
         docstrings._texts.__wrapped__("email")
 
 
@@ -354,7 +354,7 @@ GOOD = "".join(f"word{i} text,{'ab'[i % 2]}\n" for i in range(40))
         pytest.param(
             "text,label\n" + GOOD + "a,\n", "line 42: column 'label' is empty", id="no label"
         ),
-        pytest.param("text,label\nx,a\ny,a\n", "holds the class 'a' only", id="one class"),
+        pytest.param("text,label\nx,a\ny,a\n", "holds only the class 'a'", id="one class"),
         pytest.param("text,label\n" + GOOD + "z,c\n", "class c has 1 example", id="class of one"),
         pytest.param(
             "text,label\n" + GOOD.replace(" text", "").replace("word", "w,w"),
@@ -391,8 +391,8 @@ GOOD_FILES = [b"some text", b"other text"] * 5
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        pytest.param({}, "expected a folder with a sub-folder", id="no folder"),
-        pytest.param({"a": GOOD_FILES}, "has the class 'a' only", id="one class"),
+        pytest.param({}, "expected a folder with a subfolder", id="no folder"),
+        pytest.param({"a": GOOD_FILES}, "has only the class 'a'", id="one class"),
         pytest.param({"a": GOOD_FILES, "b": []}, "b: has no .txt file", id="empty class"),
         pytest.param(
             {"a": GOOD_FILES, "b": [*GOOD_FILES, b"caf\xe9"]},
@@ -411,7 +411,7 @@ def test_a_wrong_folder_is_refused(classes, words, tmp_path):
 
 
 def test_a_folder_without_sub_folders_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no sub-folder"):
+    with pytest.raises(UserError, match="has no subfolder"):
         data.describe(dataset("text_folder", f"dataset.path={tmp_path}"))
 
 

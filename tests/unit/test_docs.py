@@ -10,9 +10,10 @@ import pytest
 from test_configs import composed_sweep
 
 import samerun
-from samerun import config, search
+from samerun import config, search, tags
 from samerun.config.overrides import combinations, parse_overrides
 from samerun.config.schema import GROUPS, options
+from samerun.levels import MODULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
@@ -37,15 +38,15 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page, monkeypatch):
     monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
-    from samerun.cli.arguments import parted
-    from samerun.cli.train_command import taken
+    from samerun.cli.arguments import split_flags
+    from samerun.cli.train_command import take_flag
 
     for words in commands(page.read_text()):
         if any(word.startswith("sweep") for word in words):
             assert_sweep(words)
             continue
-        rest, _ = taken(words, "--schedule-plot")
-        _, plain = parted(rest)
+        rest, _ = take_flag(words, "--schedule-plot")
+        _, plain = split_flags(rest)
         for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 
@@ -59,7 +60,7 @@ def assert_sweep(words):
 
 
 def test_readme_has_the_present_table_of_options():
-    options = runpy.run_path(str(ROOT / "docs" / "options.py"))
+    options = runpy.run_path(str(ROOT / "tools" / "options.py"))
     assert options["updated"](README) == README, "run `make gallery`"
 
 
@@ -123,3 +124,23 @@ def test_every_decision_is_in_the_index_and_says_what_was_measured():
         assert f"({page.name}) | {title} |" in index, page.name
         headings = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
         assert headings == ["Context", "Decision", "Measurement", "Consequences"], page.name
+
+
+def test_architecture_names_every_module_at_its_level():
+    page = (ROOT / "docs/architecture.md").read_text()
+    named = {
+        name: int(level)
+        for level, modules in re.findall(r"^\| (\d+) \| ([^|]+) \|", page, flags=re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", modules)
+    }
+    levels = {name: module.level for name, module in MODULES.items() if not name.startswith("__")}
+    assert named == levels
+
+
+def test_architecture_names_exactly_the_stored_names():
+    page = (ROOT / "docs/architecture.md").read_text()
+    named = re.findall(r"^\| `([A-Z_]+)` \| `(samerun\.[\w.]+)` \| \S", page, flags=re.MULTILINE)
+    constants = {name: value for name, value in vars(tags).items() if name.isupper()}
+    del constants["SCHEMA_VERSION"]
+    assert len(named) == len(constants)
+    assert dict(named) == constants

@@ -1,4 +1,4 @@
-"""How a user's own arrays are understood: the same rules for a file and for a function."""
+"""Validates a user's own arrays: the same rules for files and for functions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,12 @@ from samerun.errors import UserError, listed
 OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")
 LAYOUTS = {2: Layout.table, 3: Layout.image, 4: Layout.image, 5: Layout.video}
-"""What the number of axes of x, the first of them the examples, says; rank 3 has grey images."""
+"""Layout by the rank of x, batch axis included; rank 3 is grayscale images."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of an array tell: its name in the file, its shape and dtype."""
+    """Name, shape and dtype of an array, as its first bytes state them."""
 
     name: str
     shape: tuple[int, ...]
@@ -30,10 +30,10 @@ class Header:
 
 
 def names_of(where: str, found: set[str]) -> tuple[str, ...]:
-    """Returns which arrays are to be used, of those that are there.
+    """Returns the names of the arrays to use, out of those found.
 
     Raises:
-        UserError: they are not there, or both forms are.
+        UserError: neither form is complete, or both are.
     """
     complete = [names for names in (OFFICIAL, WHOLE) if set(names) <= found]
     if len(complete) != 1:
@@ -44,43 +44,44 @@ def names_of(where: str, found: set[str]) -> tuple[str, ...]:
     return complete[0]
 
 
-def _wrong(where: str, sentence: str) -> UserError:
+def _error(where: str, sentence: str) -> UserError:
     return UserError(f"{where}: {sentence}")
 
 
 def _check_types(where: str, headers: list[Header]) -> None:
     for header in headers:
         if header.dtype.hasobject:
-            raise _wrong(
+            raise _error(
                 where,
                 f"{header.name} holds Python objects, which are never unpickled, expected numbers: "
                 "convert it with numpy.asarray(..., dtype='float32') or, for labels, 'int64'.",
             )
         if header.dtype.kind not in "biuf" or header.dtype.itemsize > 8:
-            raise _wrong(
+            raise _error(
                 where,
-                f"{header.name} is of type {header.dtype}, expected numbers of up to 64 bits.",
+                f"{header.name} is of type {header.dtype}, expected numbers of at most 64 bits.",
             )
 
 
 def _check_shapes(where: str, x: Header, y: Header) -> None:
     if len(x.shape) not in LAYOUTS or 0 in x.shape:
-        raise _wrong(
+        raise _error(
             where,
             f"{x}, expected at least one example in (n, features), (n, height, width), "
             "(n, height, width, channels) or (n, frames, height, width, channels).",
         )
     rank = 2 if y.shape[1:] == (1,) or y.dtype.kind == "f" else 1
     if not y.shape or len(y.shape) > rank or 0 in y.shape:
-        raise _wrong(
+        raise _error(
             where,
             f"{y}, expected (n,) of integers for classes, or (n,) or (n, targets) of "
             "floating-point numbers for a regression.",
         )
     if x.shape[0] != y.shape[0]:
-        raise _wrong(
+        raise _error(
             where,
-            f"{x.name} holds {x.shape[0]} examples and {y.name} {y.shape[0]}, expected as many.",
+            f"{x.name} holds {x.shape[0]} examples and {y.name} {y.shape[0]}, expected as many "
+            "targets as examples.",
         )
 
 
@@ -88,20 +89,20 @@ def check(where: str, headers: list[Header]) -> None:
     """Checks types and shapes.
 
     Args:
-        where: begins the sentence.
-        headers: of x and y, or of x and y for training and then for the test.
+        where: beginning of the error message.
+        headers: of x and y, or of x and y of the training split, then of the test split.
 
     Raises:
-        UserError: an array of another type or shape.
+        UserError: an array has an unsupported type or shape.
     """
     _check_types(where, headers)
     for x, y in zip(headers[::2], headers[1::2], strict=True):
         _check_shapes(where, x, y)
     for one, other in zip(headers[:2], headers[2:], strict=False):
         if one.shape[1:] != other.shape[1:]:
-            raise _wrong(where, f"{one}, but {other}: expected equal shapes of one example.")
+            raise _error(where, f"{one}, but {other}: expected examples of equal shape.")
         if (one.dtype.kind == "f") != (other.dtype.kind == "f") and one.name[0] == "y":
-            raise _wrong(where, f"{one}, but {other}: expected both to be classes or targets.")
+            raise _error(where, f"{one}, but {other}: expected classes in both or in neither.")
 
 
 def _num_classes(where: str, names: list[str], labels: list[Array]) -> int:
@@ -109,14 +110,14 @@ def _num_classes(where: str, names: list[str], labels: list[Array]) -> int:
     known = np.unique(labels[0])
     if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
         shown = listed(map(str, found[:12])) + (", …" if len(found) > 12 else "")
-        raise _wrong(
+        raise _error(
             where,
             f"{' and '.join(names)} hold the labels {shown}, expected two or more classes numbered "
-            "0, 1, 2 and so on without a gap (or floating-point numbers for a regression).",
+            "0, 1, 2, … without gaps (or floating-point numbers for a regression).",
         )
     if len(known) < len(found):
         extra = sorted(set(found.tolist()) - set(known.tolist()))
-        raise _wrong(
+        raise _error(
             where,
             f"{names[1]} holds the labels {listed(map(str, extra))}, which {names[0]} does not: "
             "expected every class to have training examples.",
@@ -125,16 +126,16 @@ def _num_classes(where: str, names: list[str], labels: list[Array]) -> int:
 
 
 def outline(cfg: Dataset, where: str, headers: list[Header], labels: list[Array]) -> Outline:
-    """Returns what arrays that passed `check` hold.
+    """Returns the outline of arrays that passed `check`.
 
     Args:
-        cfg: how they are to be split.
-        where: begins the sentence.
+        cfg: how to split them.
+        where: beginning of the error message.
         headers: as for `check`.
         labels: the classes of each split, empty for a regression.
 
     Raises:
-        UserError: labels that are no classes, or classes too small to be split.
+        UserError: the labels are not classes, or a class is too small to be split.
     """
     made = _outline(where, headers, labels)
     sizes = split_sizes(cfg, made.num_examples, made.num_official_test)
@@ -168,25 +169,25 @@ def _outline(where: str, headers: list[Header], labels: list[Array]) -> Outline:
 
 
 def are_labels(header: Header) -> bool:
-    """Whether a target of this type names classes."""
+    """Whether targets of this type are class labels."""
     return header.dtype.kind != "f"
 
 
 def as_labels(y: Array) -> Array:
-    """Returns classes as `(n,)` of int64."""
+    """Returns class labels as `(n,)` of int64."""
     return y.reshape(len(y)).astype(np.int64)
 
 
 def source(where: str, outline: Outline, arrays: dict[str, Array]) -> Source:
-    """Returns the arrays, once they are known to hold numbers only, as a source.
+    """Returns the arrays, which are known to hold only numbers, as a source.
 
     Args:
-        where: begins the sentence.
-        outline: what they hold.
+        where: beginning of the error message.
+        outline: of the arrays.
         arrays: by name, in the order of `WHOLE` or `OFFICIAL`.
 
     Raises:
-        UserError: a value that is not finite.
+        UserError: a value is not finite.
     """
     for name, array in arrays.items():
         _check_finite(where, name, array)
@@ -212,7 +213,7 @@ def _targets(y: Array, outline: Outline) -> Array:
 
 
 def _check_finite(where: str, name: str, array: Array) -> None:
-    """Refuses what is not a finite float32, which is what training computes in."""
+    """Refuses values that are not finite in float32, the precision of training."""
     if array.dtype.kind != "f":
         return
     with np.errstate(over="ignore"):
@@ -220,14 +221,14 @@ def _check_finite(where: str, name: str, array: Array) -> None:
     if not bad.any():
         return
     first = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))[0]
-    raise _wrong(
+    raise _error(
         where,
         f"{name} holds {np.count_nonzero(bad)} values that are NaN or infinite as float32, the "
-        f"first in example {first}: expected numbers: remove or replace these examples.",
+        f"first in example {first}, expected finite numbers: remove or replace these examples.",
     )
 
 
 def _largest(dtype: np.dtype[Any], layout: Layout) -> float | None:
-    """The largest value of a pixel's format; other types say nothing about a picture's range."""
-    is_picture = layout in (Layout.image, Layout.video) and dtype in (np.uint8, np.uint16)
-    return float(np.iinfo(dtype).max) if is_picture else None
+    """Largest value of the pixel format; `None` for types that do not imply a range."""
+    is_image = layout in (Layout.image, Layout.video) and dtype in (np.uint8, np.uint16)
+    return float(np.iinfo(dtype).max) if is_image else None

@@ -1,4 +1,4 @@
-"""Random flips, rotations, shifts and zooms of image batches, by one affine map for each image."""
+"""Random flips, rotations, shifts and zooms of image batches, with one affine map per image."""
 
 import math
 from typing import Any
@@ -8,16 +8,16 @@ import tensorflow as tf
 from samerun.config.datasets.base import Augmentation
 
 NUM_DRAWS = 6
-"""Random numbers an example takes each epoch: two flips, rotation, zoom, two shifts."""
+"""Random numbers per example and epoch: two flips, rotation, zoom, two shifts."""
 
-_STREAM = 1  # the order of the epoch uses the key itself
+_STREAM = 1  # the key itself determines the order of the epoch
 
 
 def draws(num_examples: int, key: Any) -> Any:
-    """Draws the random numbers of an epoch, for each example its own.
+    """Draws the random numbers of an epoch, one row per example.
 
-    A row belongs to an example, not to a place in a batch, so that the same picture of the same
-    epoch is the same in whatever order and batch it comes.
+    A row belongs to an example, not to a position in a batch, so an example is augmented in the
+    same way in a given epoch whatever the order and the batch size.
 
     Args:
         num_examples: examples in the training split.
@@ -27,14 +27,14 @@ def draws(num_examples: int, key: Any) -> Any:
         `(num_examples, NUM_DRAWS)` of float32 numbers, uniform in [0, 1).
     """
     seed = tf.random.fold_in(key, _STREAM)
-    # Philox by name: "auto_select" takes another generator on other devices.
+    # Philox explicitly: "auto_select" selects another generator on other devices.
     return tf.random.stateless_uniform([num_examples, NUM_DRAWS], seed, alg="philox")
 
 
 def _transforms(cfg: Augmentation, numbers: Any, height: int, width: int) -> Any:
-    """The maps from places in the new image to places in the old one.
+    """Returns the maps from positions in the new image to positions in the old one.
 
-    About the centre c: `old = c + shift + R · F / zoom · (new - c)`, R a rotation, F the flips.
+    About the center c: `old = c + shift + R · F / zoom · (new - c)`, R a rotation, F the flips.
 
     Returns:
         `(n, 8)`: a0 a1 a2 b0 b1 b2 0 0 of x' = a0·x + a1·y + a2, y' = b0·x + b1·y + b2, in pixels.
@@ -54,19 +54,19 @@ def _transforms(cfg: Augmentation, numbers: Any, height: int, width: int) -> Any
 
 
 def augment(cfg: Augmentation, images: Any, numbers: Any) -> Any:
-    """Changes each image of a batch by its own random numbers.
+    """Transforms each image of a batch by its own random numbers.
 
-    Places outside the old image take its nearest edge pixel. Zeros would be black only in images
-    that are normalised to 0 and more, and would draw edges that no camera saw; the nearest pixel
-    continues any background and brings in no value the image does not have.
+    Positions outside the old image take its nearest edge pixel. Zeros would be black only in images
+    with values of 0 and above, and would create edges that are not in the data; the nearest pixel
+    continues any background and adds no value that the image does not have.
 
     Args:
-        cfg: which changes, and how large.
+        cfg: which transformations, and their ranges.
         images: float32 `(n, height, width, channels)`.
-        numbers: `(n, NUM_DRAWS)`, the rows of `draws` that belong to these images.
+        numbers: `(n, NUM_DRAWS)`, the rows of `draws` for these images.
 
     Returns:
-        Images of the same shape, within the range of values of the old ones.
+        Images of the same shape and within the same range of values.
     """
     height, width = images.shape[1], images.shape[2]
     changed = tf.raw_ops.ImageProjectiveTransformV3(

@@ -1,4 +1,4 @@
-"""The folder in which Keras keeps downloaded data sets, guarded against losing what is in it."""
+"""Keras's cache of downloaded datasets, protected against losing its files."""
 
 import contextlib
 import hashlib
@@ -19,16 +19,16 @@ _SECONDS_TO_ANSWER = 2.0
 
 
 def _can_be_written(folder: Path) -> bool:
-    """Whether Keras, which makes its folder when it is imported, can write there."""
+    """Whether Keras, which creates its folder when it is imported, can write there."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return (there == folder or there.is_dir()) and os.access(there, os.W_OK)
 
 
 def cache_folder() -> Path:
-    """Returns where Keras 3.15 keeps data sets, without importing it.
+    """Returns the folder in which Keras 3.15 caches datasets, without importing Keras.
 
-    That is `datasets` in `$KERAS_HOME`, else in `~/.keras`, and in `/tmp/.keras` where that cannot
-    be written (`keras.src.backend.config` and `keras.utils.get_file`).
+    That is `datasets` in `$KERAS_HOME`, else in `~/.keras`, or in `/tmp/.keras` if that is not
+    writable (`keras.src.backend.config` and `keras.utils.get_file`).
     """
     home = os.environ.get("KERAS_HOME")
     if home is None:
@@ -42,14 +42,14 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """What Keras 3.15 downloads for a data set.
+    """What Keras 3.15 downloads for a dataset.
 
     Args:
-        kind: of the data set.
-        origin: URL of the folder that has the files.
-        files: their names in the cache.
-        checksum: SHA-256 of the file; `None` where Keras checks nothing.
-        published: name at the origin of a file that has another one in the cache.
+        kind: name of the dataset's kind.
+        origin: URL of the folder with the files.
+        files: names in the cache.
+        checksum: SHA-256 of the file; `None` if Keras does not verify it.
+        published: name at the origin, if it differs from that in the cache.
         subfolder: folder inside the cache.
     """
 
@@ -62,33 +62,33 @@ class Download:
 
     @property
     def is_there(self) -> bool:
-        """Whether every file is in the cache; not whether it is the right one."""
+        """Whether every file is in the cache; the contents are not verified."""
         return all((cache_folder() / self.subfolder / name).is_file() for name in self.files)
 
     def missing(self, reason: str = "the download failed") -> str:
-        """Returns the sentence, without its end, that says which files go where."""
+        """Returns an error message, without its period, that names the missing files."""
         files = f"{', '.join(self.files)} from {self.origin}"
         if self.checksum:
             name = self.published or self.files[0]
             files = f"{self.origin}{name} (SHA-256 {self.checksum})"
         renamed = f" under the name {self.files[0]}" if self.published else ""
         return (
-            f"dataset={self.kind}: not whole in Keras's cache and {reason}: connect to the network "
-            f"once, or put {files} into {cache_folder() / self.subfolder}{renamed}"
+            f"dataset={self.kind}: incomplete in Keras's cache, and {reason}: connect to the "
+            f"network once, or put {files} into {cache_folder() / self.subfolder}{renamed}"
         )
 
     def check(self) -> None:
-        """Looks for the files, and for the way to them where they are not there.
+        """Checks that the files are cached or that their host is reachable.
 
         Raises:
-            UserError: they are not in the cache, and nobody answers who could send them.
+            UserError: the files are not in the cache and their host does not answer.
         """
         if self.is_there:
             return
         try:
             host, port = _server(self.origin)
         except ValueError as error:
-            raise UserError(f"{self.missing(f'the proxy is no address ({error})')}.") from error
+            raise UserError(f"{self.missing(f'invalid proxy address ({error})')}.") from error
         if not _answers(host, port):
             raise UserError(f"{self.missing(f'{host} port {port} does not answer')}.")
 
@@ -103,7 +103,7 @@ def _server(url: str) -> tuple[str, int]:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Whether a connection comes about in time; looking up a name alone can take 30 s to fail."""
+    """Whether a connection succeeds in time; the name lookup alone can take 30 s to fail."""
     answered = threading.Event()
 
     def connect() -> None:
@@ -111,29 +111,29 @@ def _answers(host: str, port: int) -> bool:
             socket.create_connection((host, port), _SECONDS_TO_ANSWER).close()
             answered.set()
 
-    thread = threading.Thread(target=connect, daemon=True)  # not waited for when the program ends
+    thread = threading.Thread(target=connect, daemon=True)  # does not delay the exit
     thread.start()
     thread.join(_SECONDS_TO_ANSWER)
     return answered.is_set()
 
 
 def require(name: str, checksum: str | None, subfolder: str = "") -> Path:
-    """Checks a file of the cache before Keras does; one that is not there is left to Keras.
+    """Verifies a cached file before Keras does; a missing file is left to Keras.
 
-    `keras.utils.get_file` downloads over a file whose checksum is wrong and deletes it where the
-    download fails, so someone without a network would lose the only copy.
+    `keras.utils.get_file` overwrites a file with a wrong checksum and deletes it if the download
+    fails, so a user without a network would lose the only copy.
 
     Args:
-        name: the file's name in the cache.
-        checksum: what Keras checks, in hex: SHA-256 (64 digits) or MD5 (32); `None` where Keras
-            checks nothing.
+        name: name of the file in the cache.
+        checksum: hex digest that Keras verifies: SHA-256 (64 digits) or MD5 (32); `None` if it
+            verifies nothing.
         subfolder: folder inside the cache.
 
     Returns:
-        Where the file is or will be.
+        Path of the file, present or not.
 
     Raises:
-        UserError: the file is there and is another one.
+        UserError: the file exists with another checksum.
     """
     path = cache_folder() / subfolder / name
     if checksum is None or not path.is_file():
@@ -144,26 +144,26 @@ def require(name: str, checksum: str | None, subfolder: str = "") -> Path:
     if found != checksum:
         raise UserError(
             f"{path}: received a file of {path.stat().st_size} bytes whose {algorithm} is {found}, "
-            f"expected {checksum}: move it away so that it is downloaded again, or put the right "
+            f"expected {checksum}: remove it to download it again, or put the right "
             "file in its place."
         )
     return path
 
 
 def load(read: Callable[[], Any], missing: str) -> Any:
-    """Calls a loader of `keras.datasets` and turns whatever it raises into one sentence.
+    """Calls a loader of `keras.datasets` and converts what it raises into a `UserError`.
 
     Args:
-        read: the loader; every file it reads went through `require`.
-        missing: the sentence, without its end, that says which files go where.
+        read: the loader; every file that it reads has been checked with `require`.
+        missing: error message without its period, as `Download.missing` returns it.
 
     Raises:
-        UserError: the files are neither whole in the cache nor could they be downloaded.
+        UserError: the files are incomplete in the cache and cannot be downloaded.
     """
     try:
         return read()
     except MemoryError:
         raise
     except Exception as error:  # Keras raises a bare Exception for a failed download
-        said = " ".join(str(error).split()).rstrip(".")
-        raise UserError(f"{missing} (Keras says: {said}).") from error
+        message = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{missing} (Keras: {message}).") from error

@@ -1,4 +1,4 @@
-"""Every kind of data set: how it is described without loading it, and how it is loaded."""
+"""The table of all kinds of datasets: how to describe and to load each."""
 
 from samerun.config import DataSpec
 from samerun.config.datasets import Dataset
@@ -28,14 +28,14 @@ SOURCES: dict[type[Dataset], SourceKind] = {
     **text.SOURCES,
     **video.SOURCES,
 }
-"""How each kind of data set is described and loaded."""
+"""How to describe and to load each kind of dataset."""
 
 
 def describe(cfg: Dataset) -> DataSpec:
-    """Returns what a model will see of a data set, without loading or downloading it.
+    """Returns the `DataSpec` of a dataset, without loading or downloading it.
 
     Raises:
-        UserError: the files are not there, or not what is expected.
+        UserError: the files are missing or not as expected.
     """
     return SOURCES[type(cfg)].outline(cfg).spec(cfg)
 
@@ -46,10 +46,10 @@ def may_download(cfg: Dataset) -> bool:
 
 
 def check_download(cfg: Dataset) -> None:
-    """Looks in less than three seconds whether a data set can be had; most need no download.
+    """Checks within three seconds that a dataset is cached or downloadable; most need no download.
 
     Raises:
-        UserError: it is neither in Keras's cache nor does anybody answer who could send it.
+        UserError: it is not in Keras's cache and its host does not answer.
     """
     download = SOURCES[type(cfg)].download
     if download is not None:
@@ -57,9 +57,9 @@ def check_download(cfg: Dataset) -> None:
 
 
 def load(cfg: Dataset) -> Source:
-    """Loads a data set as its source has it, not yet split.
+    """Loads a dataset, not yet split.
 
     Raises:
-        UserError: the data is not there, or not what is expected.
+        UserError: the data is missing or not as expected.
     """
     return SOURCES[type(cfg)].load(cfg)

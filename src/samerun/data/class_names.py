@@ -1,4 +1,4 @@
-"""What the classes of published data sets are called, in the order of their labels."""
+"""Class names of published datasets, in the order of their labels."""
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Language models: one long text, cut into parts in its own order, and windows on it."""
+"""Datasets for language models: windows over one long text, split in its own order."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from samerun.data.vocabulary import Vocabulary, check_has_words, learn, tokenize
 
 @dataclass(frozen=True)
 class _Corpus:
-    """The tokens of a text, its parts, where examples begin, and what the training part knows."""
+    """Tokens of a text, its splits, the start of each example, and the training vocabulary."""
 
     tokens: list[str]
     parts: dict[str, range]
@@ -24,10 +24,10 @@ class _Corpus:
 
 
 def _help_topics() -> str:
-    """Every help topic of this CPython (`help('topics')` lists them), by the alphabet.
+    """Every help topic of this CPython (`help('topics')` lists them), in alphabetical order.
 
-    A paragraph comes once: topics hold each other's sections, and of the runs of 20 words in the
-    last tenth 13 % would stand in the rest too; without doubled paragraphs it is 1 %.
+    Each paragraph occurs once: topics repeat each other's sections, and 13 % of the 20-word
+    sequences in the last tenth would also occur in the rest; without duplicates it is 1 %.
     """
     from pydoc_data.topics import topics
 
@@ -77,19 +77,19 @@ def _split(cfg: PythonDocs, corpus: _Corpus, name: str) -> Split:
 
 
 def outline_python_docs(cfg: PythonDocs) -> Outline:
-    """Returns what the help topics hold: they are cut and counted, which takes 0.1 s.
+    """Returns the outline of the help topics, which are tokenized for it (0.1 s).
 
     Raises:
-        UserError: the context is too long for a split.
+        UserError: the context is longer than a split.
     """
     return _outline(cfg, _read(cfg))
 
 
 def load_python_docs(cfg: PythonDocs) -> Source:
-    """Loads the help topics as ids; the vocabulary is learnt from the whole training part.
+    """Loads the help topics as ids; the vocabulary is built from the training split.
 
     Raises:
-        UserError: as `outline_python_docs`.
+        UserError: see `outline_python_docs`.
     """
     corpus = _read(cfg)
     return Source(

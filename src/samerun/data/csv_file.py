@@ -1,4 +1,4 @@
-"""A user's own text and CSV files: read whole, and refused with file, line or byte."""
+"""Reads a user's own text and CSV files; errors name the file and the line or byte."""
 
 import csv
 import io
@@ -10,17 +10,17 @@ from pathlib import Path
 from samerun.errors import UserError, listed, nearest
 
 MOST_BYTES = 2_000_000_000
-"""Largest text file: in memory its cells take many times as much."""
+"""Maximum size of a text file; its cells take many times as much memory."""
 MOST_COLUMNS = 20_000
-"""Most columns of a CSV file."""
-_NAMED_COLUMNS = 30  # in a sentence
+"""Maximum number of columns of a CSV file."""
+_NAMED_COLUMNS = 30  # in an error message
 
 
 def read_text(path: Path) -> str:
     """Returns the text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        UserError: it is not there, is no file, is too large, or not UTF-8; names the byte.
+        UserError: it is missing, not a regular file, too large, or not UTF-8 (names the byte).
     """
     try:
         return _content(path).decode("utf-8-sig")
@@ -37,15 +37,15 @@ def read_text(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Reads a file, but no device or pipe, which may never end."""
+    """Reads a regular file; a device or a pipe may never end."""
     if path.exists() and not path.is_file():
-        raise UserError(f"dataset.path: received '{path}', which is no file: expected a file.")
+        raise UserError(f"dataset.path: received '{path}', expected a regular file.")
     with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1) if path.stat().st_size <= MOST_BYTES else None
     if content is None or len(content) > MOST_BYTES:
         raise UserError(
-            f"{path}: has {path.stat().st_size} bytes, expected at most {MOST_BYTES}: divide it, "
-            "or write its numbers with numpy.savez and give dataset=npz."
+            f"{path}: has {path.stat().st_size} bytes, expected at most {MOST_BYTES}: split it, "
+            "or save its numbers with numpy.savez and use dataset=npz."
         )
     return content
 
@@ -55,10 +55,10 @@ class Table:
     """The cells of a CSV file.
 
     Args:
-        path: where it was read.
-        columns: names in the first line.
-        rows: cells of the other lines that are not empty.
-        lines: number, from 1, of the line each row ends in.
+        path: of the file.
+        columns: names from the first line.
+        rows: cells of the other non-empty lines.
+        lines: number (from 1) of the line in which each row ends.
     """
 
     path: Path
@@ -95,10 +95,10 @@ def read_csv(name: str) -> Table:
     """Reads a CSV file whose first line names the columns.
 
     Args:
-        name: its path.
+        name: path of the file.
 
     Raises:
-        UserError: it is not there, not UTF-8, has no lines, or a line of another length.
+        UserError: it is missing, not UTF-8, has no data, or a line of another length.
     """
     path = Path(name).expanduser()
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -118,18 +118,18 @@ def read_csv(name: str) -> Table:
             rows.append(row)
             lines.append(reader.line_num)
     except csv.Error as error:
-        raise UserError(f"{path}: line {reader.line_num} is no CSV: {error}.") from error
+        raise UserError(f"{path}: line {reader.line_num} is not valid CSV: {error}.") from error
     if not rows:
-        raise UserError(f"{path}: has no line of data, expected names in the first and data below.")
+        raise UserError(f"{path}: has no data, expected column names and data below them.")
     return Table(path, columns, rows, lines)
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:
     if len(columns) > MOST_COLUMNS:
         raise UserError(
-            f"{path}: has {len(columns)} columns, expected at most {MOST_COLUMNS}: leave some out, "
-            "or write the numbers with numpy.savez and give dataset=npz."
+            f"{path}: has {len(columns)} columns, expected at most {MOST_COLUMNS}: remove some, "
+            "or save the numbers with numpy.savez and use dataset=npz."
         )
     doubled = sorted(name for name, number in Counter(columns).items() if number > 1)
     if doubled:
-        raise UserError(f"{path}: two columns are named '{doubled[0]}', expected different names.")
+        raise UserError(f"{path}: two columns are named '{doubled[0]}', expected unique names.")

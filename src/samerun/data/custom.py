@@ -1,4 +1,4 @@
-"""A user's own function as a data set."""
+"""The user's own function as a dataset."""
 
 from collections.abc import Mapping
 
@@ -12,26 +12,26 @@ from samerun.errors import UserError
 from samerun.user_code import describe_cause, import_function, working_folder_first
 
 
-def _wrong(cfg: CustomDataset, sentence: str) -> UserError:
+def _error(cfg: CustomDataset, sentence: str) -> UserError:
     return UserError(f"dataset.target: {cfg.target}: {sentence}")
 
 
 def _arrays(cfg: CustomDataset) -> dict[str, Array]:
-    """Calls the function; what it returns is only known to be arrays under the right names."""
+    """Calls the function; checks only that it returns arrays under the expected names."""
     with working_folder_first():
         load = import_function("dataset.target", cfg.target)
         try:
             returned = load(**cfg.params)
         except (Exception, SystemExit) as error:
-            raise _wrong(cfg, f"raised {describe_cause(error)}.") from error
+            raise _error(cfg, f"raised {describe_cause(error)}.") from error
     expected = f"expected a dict of NumPy arrays {' '.join(arrays.OFFICIAL)}, or x y"
     if not isinstance(returned, Mapping):
-        raise _wrong(cfg, f"returned a {type(returned).__name__}, {expected}.")
+        raise _error(cfg, f"returned a {type(returned).__name__}, {expected}.")
     names = arrays.names_of(f"dataset.target: {cfg.target}", {str(name) for name in returned})
     for name in names:
         if not isinstance(returned[name], np.ndarray):
-            raise _wrong(cfg, f"returned {name} as a {type(returned[name]).__name__}, {expected}.")
-    # TensorFlow takes this machine's byte order only.
+            raise _error(cfg, f"returned {name} as a {type(returned[name]).__name__}, {expected}.")
+    # TensorFlow accepts only the byte order of this machine.
     found = {name: returned[name] for name in names}
     return {n: a.astype(a.dtype.newbyteorder("="), copy=False) for n, a in found.items()}
 
@@ -47,22 +47,22 @@ def _outline(cfg: CustomDataset, found: dict[str, Array]) -> Outline:
 
 
 def outline_custom(cfg: CustomDataset) -> Outline:
-    """Returns what the function's arrays hold; the function is called for it.
+    """Returns the outline of the function's arrays, by calling the function.
 
-    So a function is called more than once in a run, and should be quick or keep what it made:
-    `functools.cache` above it is enough.
+    The function is called more than once per run, so it should be fast or cache its result:
+    decorating it with `functools.cache` is enough.
 
     Raises:
-        UserError: no such function, one that raises, or not the arrays that are expected.
+        UserError: the function does not exist, raises, or returns something else.
     """
     return _outline(cfg, _arrays(cfg))
 
 
 def load_custom(cfg: CustomDataset) -> Source:
-    """Calls the function and takes its arrays.
+    """Calls the function and returns its arrays.
 
     Raises:
-        UserError: as `outline_custom`, or a value that is not finite.
+        UserError: see `outline_custom`, or a value that is not finite.
     """
     found = _arrays(cfg)
     return arrays.source(f"dataset.target: {cfg.target}", _outline(cfg, found), found)

@@ -1,4 +1,4 @@
-"""From a config to data that a model can be trained on."""
+"""Builds the `tf.data` pipelines of a dataset from its config."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -27,28 +27,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """A data set that is loaded, split and ready for `fit`.
+    """A dataset, loaded, split and ready for `fit`.
 
     Args:
-        spec: what a model has to know of it; counted on the arrays that were loaded.
+        spec: what a model needs to know; counted on the loaded arrays.
         train: `tf.data.Dataset` of (x, y) batches, in the order of (seed, epoch). x is float32
             `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices for
             `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
-            next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, which
-            `to_units` gives its units back.
-        validation: the same without shuffling and augmentation, `None` where the split is empty.
+            next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, in
+            scaled units that `to_units` converts back.
+        validation: the same without shuffling and augmentation; `None` for an empty split.
         test: as `validation`.
-        fingerprint: SHA-256 in hex of the full content of each split that is not empty.
-        steps_per_epoch: training batches an epoch.
-        preprocessing: the normalisation or the vocabulary, as measured on the training split.
-        target_scaling: what the targets were scaled by; `None` where they are as they were.
-        unit: of the targets, such as `$`; empty where they have none.
-        num_leaked: test examples whose raw input is also that of a training example; in a table,
-            those whose target is the same too.
-        splits: the raw arrays of each split.
-        stream: reads the examples where the arrays only hold their names.
-        epoch: the variable behind `set_epoch`.
-        train_from: makes `train`; with `start`, without the first so many batches of every epoch.
+        fingerprint: SHA-256 in hex of the complete content of each non-empty split.
+        steps_per_epoch: training batches per epoch.
+        preprocessing: the normalization or vocabulary, fitted to the training split.
+        target_scaling: scaling of the targets; `None` if they are not scaled.
+        unit: of the targets, such as `$`; may be empty.
+        num_leaked: number of test examples whose raw input is also a training example; in a
+            table, with the same target.
+        splits: raw examples and targets of each split.
+        stream: how to read the examples, if `splits` only holds their names; else `None`.
+        epoch: the variable that `set_epoch` assigns.
+        train_from: called as `train_from(start=n)`, returns `train` without the first n batches of
+            every epoch; the rest are the same batches as in `train`.
     """
 
     spec: DataSpec
@@ -67,31 +68,31 @@ class Data:
     train_from: Callable[..., Any]
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the order and the augmentation of the next pass over `train`.
+        """Selects the order and the augmentation of the next pass over `train`.
 
         Args:
-            epoch: number of the epoch, from 0; to be set before the pass begins.
+            epoch: number of the epoch, from 0; set it before the pass starts.
         """
         self.epoch.assign(epoch)
 
     def labels(self, split: str) -> Array:
-        """Returns the truth of a split, in the order of the split.
+        """Returns the true labels or targets of a split, in its order.
 
         Returns:
-            int32 `(n,)` class indices where there are classes (for `binary` too), int32
-            `(n, positions)` next tokens of a language model, float32 `(n, num_outputs)` targets
-            in their units otherwise.
+            int32 `(n,)` class indices for classification (`binary` included), int32
+            `(n, positions)` next tokens for a language model, float32 `(n, num_outputs)` targets
+            in their original units otherwise.
         """
         y = self.splits[split].y
-        is_whole = self.spec.is_classification or self.spec.task is Task.language_model
-        return y.astype(np.int32 if is_whole else np.float32)
+        is_integer = self.spec.is_classification or self.spec.task is Task.language_model
+        return y.astype(np.int32 if is_integer else np.float32)
 
     def examples(self, split: str, indices: Any) -> Array:
-        """Returns raw examples of a split, not normalised, for pictures.
+        """Returns raw examples of a split, not normalized, for figures.
 
         Args:
             split: `train`, `validation` or `test`.
-            indices: places in the split, `(n,)`.
+            indices: positions in the split, `(n,)`.
         """
         chosen: Array = self.splits[split].x[np.asarray(indices, dtype=np.int64)]
         if self.stream:
@@ -100,7 +101,7 @@ class Data:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turns the failure to read an example, in the midst of an epoch, into one sentence.
+        """Converts a failure to read an example during an epoch into a `UserError`.
 
         Raises:
             UserError: names the file; TensorFlow's error does not.
@@ -116,19 +117,19 @@ class Data:
             raise
 
     def class_counts(self) -> Array:
-        """Returns how many training examples each class has; empty where there are no classes."""
+        """Returns the number of training examples of each class; empty without classes."""
         if not self.spec.is_classification:
             return np.zeros(0, np.int64)
         return np.bincount(self.labels("train"), minlength=len(self.spec.class_names))
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The tokens and their ids; `None` where the input is no text or its words are unknown."""
+        """Tokens and their ids; `None` if the input is not text or its words are unknown."""
         made = self.preprocessing
         return made.vocabulary if isinstance(made, Tokenization) else None
 
     def text_of(self, split: str, index: int) -> str | None:
-        """Returns an example as readable text, `None` where it is no text."""
+        """Returns an example as readable text; `None` if it is not text."""
         example = self.splits[split].x[index]
         if isinstance(example, str):
             return example
@@ -136,19 +137,19 @@ class Data:
         return self.vocabulary.decode(example) if is_text and self.vocabulary else None
 
     def to_units(self, values: Any) -> Array:
-        """Returns targets or predictions of a model in the units of the data.
+        """Returns targets or predictions in the original units of the data.
 
         Args:
-            values: `(n, num_outputs)` as in the batches or out of the model.
+            values: `(n, num_outputs)`, from the batches or from the model.
         """
         return self.target_scaling.undo(values) if self.target_scaling else np.asarray(values)
 
     def baseline_predictions(self, split: str) -> Array | None:
-        """Returns a forecast's last known target for each step, in units, `(n, num_outputs)`."""
+        """Returns the last known target for each forecast step, `(n, num_outputs)`, in units."""
         return self.splits[split].latest
 
     def times(self, split: str) -> Array | None:
-        """Returns when each first target is, datetime64 `(n,)`; `None` without dates."""
+        """Returns the time of each first target, datetime64 `(n,)`; `None` without dates."""
         return self.splits[split].times
 
 
@@ -161,7 +162,7 @@ def _targets(y: Array, task: Task, scaling: Scaling | None) -> Array:
 
 
 def split_source(cfg: Dataset, source: Source) -> dict[str, Split]:
-    """Returns the raw examples of each split that is not empty, each read once where streamed.
+    """Returns the raw examples of each non-empty split; streamed ones are read once.
 
     Raises:
         UserError: the content of an example is damaged.
@@ -207,7 +208,7 @@ def digests(cfg: Dataset) -> dict[str, str]:
 
 
 def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:
-    """Measures the preprocessing, on the training split alone."""
+    """Fits the preprocessing to the training split."""
     if source.preprocessing is not None:
         return source.preprocessing
     if source.measure is not None:
@@ -220,9 +221,9 @@ def _preprocessing(cfg: Dataset, source: Source, train: Split) -> Preprocessing:
 def _target_scaling(cfg: Dataset, task: Task, train: Split) -> Scaling | None:
     if not (isinstance(cfg, ScaledTarget) and cfg.standardize_target):
         return None
-    if task not in (Task.regression, Task.forecast):  # a table's target may be classes
+    if task not in (Task.regression, Task.forecast):  # the target of a table may be classes
         return None
-    # The steps of a forecast are values of one series: a scale for each would be one too many.
+    # All steps of a forecast belong to one series, so they share one scale.
     y = train.y.reshape(-1, 1) if task is Task.forecast else train.y.reshape(len(train), -1)
     return fit(Normalization.standard, y, Layout.table)
 
@@ -231,7 +232,7 @@ def _num_leaked(cfg: Dataset, splits: Mapping[str, Split], layout: Layout) -> in
     num = num_leaked(splits["train"], splits.get("test"), layout)
     if num:
         _log.warning(
-            "dataset=%s: %d of %d test examples are training examples too, so the test score is "
+            "dataset=%s: %d of %d test examples are also training examples, so the test score is "
             "better than it would be on new data",
             cfg.kind,
             num,
@@ -247,11 +248,11 @@ def _reader(
 
     y = _targets(split.y, source.outline.task, scaling)
     if source.stream:
-        return pipeline.streamed(split.x, y, source.stream.decode)
+        return pipeline.stream_reader(split.x, y, source.stream.decode)
     if split.windows:
         steps = preprocessing.once(split.windows.steps)
-        return pipeline.windowed(replace(split.windows, steps=steps), y)
-    return pipeline.in_memory(preprocessing.once(split.x), y)
+        return pipeline.window_reader(replace(split.windows, steps=steps), y)
+    return pipeline.memory_reader(preprocessing.once(split.x), y)
 
 
 def _training(
@@ -278,21 +279,23 @@ def _training(
 
 
 def build(cfg: Dataset, seed: int) -> Data:
-    """Loads, checks, splits and normalises a data set and makes its tf.data pipelines.
+    """Loads, checks, splits and normalizes a dataset and builds its `tf.data` pipelines.
 
     Args:
-        cfg: which data set, and how it is split, scaled and batched.
-        seed: seed of the order and of the augmentation of the training data. The splits do not
+        cfg: which dataset, and how to split, scale and batch it.
+        seed: seed of the order and the augmentation of the training data. The splits do not
             depend on it.
 
     Raises:
-        UserError: the data is not there or not what is expected, in one sentence.
+        UserError: the data is missing or not as expected.
     """
     source = load(cfg)
     splits = split_source(cfg, source)
     preprocessing = _preprocessing(cfg, source, splits["train"])
     target_scaling = _target_scaling(cfg, source.outline.task, splits["train"])
-    from samerun.data import pipeline  # TensorFlow only after everything a user may have to mend
+    from samerun.data import (
+        pipeline,  # TensorFlow only after everything that a user may have to fix
+    )
 
     readers = {
         name: _reader(source, split, preprocessing, target_scaling)

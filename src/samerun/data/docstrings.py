@@ -1,4 +1,4 @@
-"""The docstrings of Python's standard library, read from its sources; nothing is imported."""
+"""Docstrings of Python's standard library, read from its sources without importing it."""
 
 import ast
 import re
@@ -20,31 +20,31 @@ PACKAGES = (
     "unittest",
     "xml",
 )
-"""Packages of every CPython since 3.11 with about a hundred docstrings or more."""
+"""Packages of every CPython since 3.11 that have roughly 100 docstrings or more."""
 PAIR = ("asyncio", "email")
 MASK = "package"
-"""Stands for the name of any of the packages, which would give the answer away."""
+"""Replaces the name of any of the packages, which would reveal the label."""
 
-_NUM_WORDS = 5  # a shorter one, such as "Return self.", says little about where it stands
+_NUM_WORDS = 5  # a shorter one, such as "Return self.", says little about its package
 _NAMES = re.compile("|".join(PACKAGES), re.IGNORECASE)
 _DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def packages(binary: bool) -> tuple[str, ...]:
-    """Returns the packages to be told apart."""
+    """Returns the packages that are the classes."""
     return PAIR if binary else PACKAGES
 
 
 def _sources(package: str) -> Iterator[Path]:
-    """The package's own files, in an order that no file system decides, without its tests."""
+    """The package's own files except tests, sorted, so the file system does not matter."""
     root = Path(sysconfig.get_paths()["stdlib"], package)
     for path in sorted(root.rglob("*.py")):
         if not {"test", "tests"} & set(path.relative_to(root).parts):
             yield path
 
 
-def _masked(docstring: str) -> str:
-    """One line, with the names of all packages replaced, also inside other words."""
+def _mask(docstring: str) -> str:
+    """One line, with the names of all packages replaced, also within other words."""
     return _NAMES.sub(MASK, " ".join(docstring.split()))
 
 
@@ -54,27 +54,27 @@ def _texts(package: str) -> tuple[str, ...]:
     for path in _sources(package):
         for node in ast.walk(ast.parse(path.read_bytes())):
             found = ast.get_docstring(node) if isinstance(node, _DEFINITIONS) else None
-            text = _masked(found) if found else ""
+            text = _mask(found) if found else ""
             if len(text.split()) >= _NUM_WORDS:
                 texts.append(text)
     if not texts:
         raise UserError(
-            "dataset=python_docstrings: this Python comes without the source files of its standard "
-            f"library ('{package}' has none): use one that has them, such as python.org's."
+            "dataset=python_docstrings: this Python lacks the source files of its standard "
+            f"library ('{package}' has none): use a Python with sources, such as python.org's."
         )
     return tuple(dict.fromkeys(texts))
 
 
 def docstrings(names: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Returns every docstring once, with the place of its package in `names`.
+    """Returns each docstring once, with the index of its package in `names`.
 
-    One that stands in several packages is left out: no answer would be right.
+    Docstrings that occur in several packages are left out: their label would be ambiguous.
 
     Args:
         names: packages of the standard library.
 
     Raises:
-        UserError: this Python comes without its sources.
+        UserError: this Python lacks the sources of its standard library.
     """
     owners: dict[str, set[int]] = defaultdict(set)
     for label, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Rows of a table of numbers and categories, as a model reads them."""
+"""Encodes rows of numbers and categories for a model."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -14,15 +14,15 @@ from samerun.errors import UserError, listed
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are.
+    """The columns of a table.
 
-    A raw row is `(numbers + categories,)` of float64: numbers as they are, then for each column of
-    categories the place of its value in `categories`; NaN where there is no value.
+    A raw row is `(numbers + categories,)` of float64: numbers unchanged, then for each
+    categorical column the index of its value in `categories`; NaN for missing values.
 
     Args:
-        numeric: names of the columns of numbers.
-        categorical: names of the columns of categories.
-        categories: for each column of categories all that the table holds, in order.
+        numeric: names of the numeric columns.
+        categorical: names of the categorical columns.
+        categories: for each categorical column all values in the table, in order.
     """
 
     numeric: tuple[str, ...]
@@ -31,23 +31,23 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """Numbers a row becomes: one a number, one a category, one a column for the unknown."""
+        """Length of an encoded row: 1 per number, 1 per category, 1 per column for unknown."""
         return len(self.numeric) + sum(len(values) + 1 for values in self.categories)
 
 
 @final
 @dataclass(frozen=True)
 class TableEncoding(Preprocessing):
-    """Numbers scaled, categories as one 1 among zeros, missing values filled in.
+    """Scales numbers, one-hot encodes categories and imputes missing values.
 
-    A model has an input for every category of the table, so its shape does not depend on how the
-    rows are split. But a category that no training row has is taken for unknown: its own input is
-    0 in all rows.
+    The encoding has an input for every category of the table, so its shape does not depend on how
+    the rows are split. A category that no training row has is encoded as unknown: its own input
+    is 0 in all rows.
 
     Args:
-        columns: what they are.
-        is_known: for each column of categories and each category whether a training row has it.
-        fills: what stands for a missing value, as in a raw row: `(columns,)` of float64.
+        columns: of the table.
+        is_known: for each categorical column and category, whether a training row has it.
+        fills: values for missing cells, as in a raw row: `(columns,)` of float64.
         scaling: of the numbers.
     """
 
@@ -79,11 +79,11 @@ class TableEncoding(Preprocessing):
         return self(x)
 
     def each_batch(self, x: Any) -> Any:
-        """Leaves encoded rows as they are."""
+        """Returns encoded rows unchanged."""
         return x
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns it as plain values."""
+        """Returns the encoding as plain values."""
         return {
             "kind": "table",
             "numeric": list(self.columns.numeric),
@@ -96,7 +96,7 @@ class TableEncoding(Preprocessing):
 
 
 def table_encoding(values: dict[str, Any], scaling: Scaling) -> TableEncoding:
-    """Returns the encoding that `as_dict` wrote, its scaling already made."""
+    """Returns the encoding whose `as_dict` returned these values, with its scaling."""
     columns = Columns(
         tuple(values["numeric"]),
         tuple(values["categorical"]),
@@ -107,11 +107,11 @@ def table_encoding(values: dict[str, Any], scaling: Scaling) -> TableEncoding:
 
 
 def measure(kind: Normalization, columns: Columns, x: Array) -> TableEncoding:
-    """Measures everything on training rows: medians, most frequent values, categories, scaling.
+    """Fits the encoding to training rows: medians, most frequent values, known categories, scaling.
 
     Args:
-        kind: how numbers are scaled.
-        columns: what they are.
+        kind: how to scale numbers.
+        columns: of the table.
         x: raw training rows, `(n, columns)`.
 
     Raises:
@@ -120,8 +120,8 @@ def measure(kind: Normalization, columns: Columns, x: Array) -> TableEncoding:
     names = np.array([*columns.numeric, *columns.categorical])
     if (is_empty := np.isnan(x).all(axis=0)).any():
         raise UserError(
-            f"dataset: no training row has a value in {listed(names[is_empty])}: leave the column "
-            "out by naming the others in dataset.numeric and dataset.categorical."
+            f"dataset: no training row has a value in {listed(names[is_empty])}: exclude the "
+            "column by listing the others in dataset.numeric and dataset.categorical."
         )
     num_numeric = len(columns.numeric)
     fills, is_known = np.nanmedian(x, axis=0), []

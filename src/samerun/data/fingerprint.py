@@ -1,4 +1,4 @@
-"""What raw examples consist of, byte for byte: their fingerprint, and which of them come twice."""
+"""Fingerprints of raw examples, byte for byte, and duplicates between splits."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from samerun.config import Layout
 from samerun.data.source import Split
 from samerun.data.splits import Array
 
-_BLOCK = 4096  # examples at a time: windows on a series share memory and are copied to be read
+_BLOCK = 4096  # examples at a time: windows over a series share memory and are copied when read
 
 
 def _blocks(array: Array) -> Iterator[bytes]:
@@ -28,7 +28,7 @@ def _blocks(array: Array) -> Iterator[bytes]:
 
 
 def fingerprint(split: Split) -> str:
-    """Returns the SHA-256 in hex of the types, shapes and bytes of all that a split holds."""
+    """Returns the SHA-256 in hex of the types, shapes and bytes of everything in a split."""
     digest = hashlib.sha256()
     examples = split.x
     if split.windows:
@@ -37,7 +37,7 @@ def fingerprint(split: Split) -> str:
     for array in (examples, split.y, split.digests):
         if array is None:
             continue
-        # The width of names is that of the longest, which may be in another split.
+        # The item size is that of the longest name, which may be in another split.
         dtype = "S" if array.dtype.kind == "S" else array.dtype.str
         digest.update(f"{dtype}{array.shape}".encode())
         for block in _blocks(array):
@@ -59,20 +59,20 @@ def _row_hashes(split: Split, dtypes: tuple[np.dtype[Any], np.dtype[Any]]) -> It
 
 
 def num_leaked(train: Split, test: Split | None, layout: Layout) -> int:
-    """Returns how many test examples are also training examples, by their raw input.
+    """Returns the number of test examples whose raw input is also a training example.
 
-    Rows of a table are compared with their targets: two houses of the same size and age are two
-    houses, while two pictures of the same pixels are one picture, whatever their labels say.
+    Rows of a table are compared together with their targets: two houses of the same size and age
+    are two houses, while two images with the same pixels are one image, whatever their labels.
 
     Args:
         train: the training split.
-        test: the test split, `None` where there is none.
-        layout: how the axes of one example are to be read.
+        test: the test split; `None` without one.
+        layout: meaning of the axes of one example.
     """
     if test is None:
         return 0
     if layout is Layout.table:
-        # Official splits may have types of different width, in which equal numbers differ.
+        # Official splits may have types of different widths, in which equal numbers differ.
         dtypes = np.result_type(train.x, test.x), np.result_type(train.y, test.y)
         known = set(_row_hashes(train, dtypes))
         return sum(number in known for number in _row_hashes(test, dtypes))

@@ -1,4 +1,4 @@
-"""A user's own folder of pictures: one sub-folder a class, read and decoded while training."""
+"""A user's own image folder: one subfolder per class, read and decoded during training."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.images import ImageFolder
-from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_picture
+from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_image
 from samerun.data.preprocessing import Preprocessing, scaling_by
 from samerun.data.source import Array, Outline, Source, SourceKind, Split, Stream
 from samerun.data.splits import check_can_stratify, split_sizes
@@ -23,19 +23,19 @@ from samerun.errors import UserError, listed
 ENDINGS = (".jpg", ".jpeg", ".png")
 PARTS = ("train", "test")
 _OF_THE_DESKTOP = {"thumbs.db", "desktop.ini"}
-_BLOCK = 32  # pictures at a time while scaling is measured
+_BLOCK = 32  # images at a time while fitting the scaling
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Pictures and their classes: names relative to the folder, in order of class and name."""
+    """Images and their classes: names relative to the folder, ordered by class and name."""
 
     classes: tuple[str, ...]
     names: Array
     labels: Array
 
 
-def _wrong(path: str | Path, sentence: str) -> UserError:
+def _error(path: str | Path, sentence: str) -> UserError:
     return UserError(f"dataset.path: {path}: {sentence}")
 
 
@@ -43,49 +43,49 @@ def _root(cfg: ImageFolder) -> Path:
     path = Path(cfg.path).expanduser()
     if not path.is_dir():
         raise UserError(
-            f"dataset.path: received '{cfg.path}', expected a folder with one sub-folder a class: "
+            f"dataset.path: received '{cfg.path}', expected a folder with one subfolder per class: "
             f"there is none at {path.absolute()}."
         )
     return path.resolve()
 
 
 def _entries(folder: str | Path, root: Path) -> Iterator[os.DirEntry[str]]:
-    """Everything visible in a folder, by name; nothing that a link would fetch from outside."""
+    """Visible entries of a folder, by name; refuses links that lead outside."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        raise _wrong(folder, f"cannot be read: {error.strerror}.") from error
+        raise _error(folder, f"cannot be read: {error.strerror}.") from error
     for entry in entries:
         if entry.name.startswith(".") or entry.name.lower() in _OF_THE_DESKTOP:
             continue
         if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
-            raise _wrong(
+            raise _error(
                 entry.path,
-                f"links to {Path(entry.path).resolve()}, outside the folder, expected pictures "
+                f"links to {Path(entry.path).resolve()}, outside the folder, expected images "
                 "inside it: copy them there.",
             )
         yield entry
 
 
-def _pictures(folder: str, root: Path) -> Iterator[str]:
-    """Paths of the pictures of a class, each of which begins as a picture does."""
+def _images(folder: str, root: Path) -> Iterator[str]:
+    """Paths of the images of a class, each with the signature of an image file."""
     for entry in _entries(folder, root):
         if entry.is_dir() or not entry.name.lower().endswith(ENDINGS):
-            raise _wrong(
+            raise _error(
                 entry.path,
-                f"expected nothing but {listed(ENDINGS)} files in the folder of a class: move it "
-                "away or convert it.",
+                f"expected only {listed(ENDINGS)} files in the folder of a class: move it "
+                "elsewhere or convert it.",
             )
-        if not entry.is_file():  # to open a pipe would wait for ever
-            raise _wrong(entry.path, "is no file, expected a picture: remove it.")
+        if not entry.is_file():  # opening a pipe would block
+            raise _error(entry.path, "is not a regular file, expected an image: remove it.")
         try:
             with open(entry.path, "rb", buffering=0) as file:
                 beginning = file.read(NUM_MAGIC_BYTES)
         except OSError as error:
-            raise _wrong(entry.path, f"cannot be read: {error.strerror}.") from error
-        if not is_picture(beginning):
-            raise _wrong(entry.path, f"{damage(beginning)}: replace or remove it.")
+            raise _error(entry.path, f"cannot be read: {error.strerror}.") from error
+        if not is_image(beginning):
+            raise _error(entry.path, f"{damage(beginning)}: replace or remove it.")
         yield entry.path
 
 
@@ -95,25 +95,25 @@ def _class_folders(folder: Path, root: Path) -> list[os.DirEntry[str]]:
         if entry.is_dir():
             folders.append(entry)
         elif entry.name.lower().endswith(ENDINGS):
-            raise _wrong(entry.path, "a picture outside the folders of the classes: move it.")
+            raise _error(entry.path, "is an image outside the class folders: move it into one.")
     return folders
 
 
 def _files(folder: Path, root: Path) -> _Files:
     classes, names, labels = [], [], []
     for label, entry in enumerate(_class_folders(folder, root)):
-        found = [os.path.relpath(path, root) for path in _pictures(entry.path, root)]
+        found = [os.path.relpath(path, root) for path in _images(entry.path, root)]
         if not found:
-            raise _wrong(
-                entry.path, f"holds no {listed(ENDINGS)} file: add pictures or remove the folder."
+            raise _error(
+                entry.path, f"holds no {listed(ENDINGS)} file: add images or remove the folder."
             )
         classes.append(entry.name)
         names += found
         labels += [label] * len(found)
     if len(classes) < 2:
-        raise _wrong(
+        raise _error(
             folder,
-            f"holds {len(classes)} sub-folders with pictures{f' ({classes[0]})' if classes else ''}"
+            f"holds {len(classes)} subfolders with images{f' ({classes[0]})' if classes else ''}"
             ", expected one for each of two or more classes.",
         )
     encoded = np.array([os.fsencode(name) for name in names])
@@ -125,14 +125,14 @@ def _parts(root: Path) -> tuple[_Files, _Files | None]:
     if not set(PARTS) <= set(folders):
         return _files(root, root), None
     if others := sorted(set(folders) - set(PARTS)):
-        raise _wrong(
+        raise _error(
             root,
-            f"holds {listed(others)} beside train and test, expected either train and test alone "
-            "(validation_fraction of train is held out for validation) or one folder a class.",
+            f"holds {listed(others)} besides train and test, expected either only train and test "
+            "(validation_fraction of train is held out for validation) or one folder per class.",
         )
     train, test = (_files(root / part, root) for part in PARTS)
     if unknown := sorted(set(test.classes) - set(train.classes)):
-        raise _wrong(root / "test", f"holds {listed(unknown)}, which train does not.")
+        raise _error(root / "test", f"holds {listed(unknown)}, which train does not.")
     labels = np.array([train.classes.index(name) for name in test.classes])[test.labels]
     return train, _Files(train.classes, test.names, labels)
 
@@ -140,7 +140,7 @@ def _parts(root: Path) -> tuple[_Files, _Files | None]:
 def _outline(cfg: ImageFolder, train: _Files, test: _Files | None) -> Outline:
     if cfg.channels not in (1, 3):
         raise UserError(
-            f"dataset.channels: received {cfg.channels}, expected 1 for grey or 3 for colour."
+            f"dataset.channels: received {cfg.channels}, expected 1 for grayscale or 3 for color."
         )
     num_classes = len(train.classes)
     sizes = split_sizes(cfg, len(train.names), len(test.names) if test else None)
@@ -161,19 +161,19 @@ def _outline(cfg: ImageFolder, train: _Files, test: _Files | None) -> Outline:
 
 
 def outline_image_folder(cfg: ImageFolder) -> Outline:
-    """Returns what the folder holds, from names and from the first bytes of every file.
+    """Returns the outline of the folder, from the names and first bytes of its files.
 
     Raises:
-        UserError: no such folder, fewer than two classes, or something that is no picture.
+        UserError: the folder is missing, has fewer than two classes, or a file is not an image.
     """
     return _outline(cfg, *_parts(_root(cfg)))
 
 
 def load_image_folder(cfg: ImageFolder) -> Source:
-    """Returns the names of the pictures and how to read them.
+    """Returns the names of the images and how to read them.
 
     Raises:
-        UserError: as `outline_image_folder`.
+        UserError: see `outline_image_folder`.
     """
     root = _root(cfg)
     train, test = _parts(root)
@@ -193,26 +193,26 @@ def load_image_folder(cfg: ImageFolder) -> Source:
 
 
 def _digest(root: Path, name: bytes) -> bytes:
-    """Reads a whole file once, which also shows most kinds of damage before training."""
+    """Reads a file once, which also detects most kinds of damage before training."""
     path = root / os.fsdecode(name)
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
-            raise _wrong(path, f"has {size} bytes, expected at most {MOST_BYTES}: make it smaller.")
+            raise _error(path, f"has {size} bytes, expected at most {MOST_BYTES}: make it smaller.")
         content = path.read_bytes()
     except OSError as error:
-        raise _wrong(path, f"cannot be read: {error.strerror}.") from error
+        raise _error(path, f"cannot be read: {error.strerror}.") from error
     if wrong := damage(content):
-        raise _wrong(path, f"{wrong}: replace or remove it.")
+        raise _error(path, f"{wrong}: replace or remove it.")
     return hashlib.sha256(content).digest()
 
 
 def _decode(root: bytes, shape: tuple[int, int, int], names: Any) -> Any:
-    """Reads pictures, in the graph.
+    """Reads images, in the graph.
 
     Args:
         root: the folder.
-        shape: height, width and channels. A picture of another size is stretched to it, bilinear
-            and with antialiasing where it becomes smaller.
+        shape: height, width and channels. An image of another size is resized to it, bilinearly
+            and with antialiasing when shrinking.
         names: string tensor `(n,)`.
 
     Returns:
@@ -228,7 +228,7 @@ def _decode(root: bytes, shape: tuple[int, int, int], names: Any) -> Any:
 
     def read(name: Any) -> Any:
         content = tf.io.read_file(tf.strings.join([root, name], os.sep))
-        # Reads PNG files too. The default, "", leaves the method to the system.
+        # Also reads PNG files. The default method, "", depends on the system.
         image = tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
         has_shape = tf.reduce_all(tf.shape(image) == shape)
         return tf.ensure_shape(tf.cond(has_shape, lambda: image, lambda: stretched(image)), shape)
@@ -238,7 +238,7 @@ def _decode(root: bytes, shape: tuple[int, int, int], names: Any) -> Any:
 
 
 def _damage(root: Path, decode: Any, names: Array) -> UserError | None:
-    """Looks for the file that could not be read; only called after it could not."""
+    """Finds the file that could not be read, after reading has failed."""
     import tensorflow as tf
 
     for name in names.tolist():
@@ -248,14 +248,14 @@ def _damage(root: Path, decode: Any, names: Array) -> UserError | None:
         except UserError as error:
             return error
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
-            return _wrong(root / os.fsdecode(name), "cannot be decoded: replace or remove it.")
+            return _error(root / os.fsdecode(name), "cannot be decoded: replace or remove it.")
     return None
 
 
 def _standard(decode: Any, names: Array) -> Preprocessing:
-    """Mean and deviation of each channel, in one pass over every training picture.
+    """Fits mean and standard deviation per channel, in one pass over all training images.
 
-    Sums of whole numbers are exact, so they do not depend on the order of the pass.
+    Sums of integers are exact, so they do not depend on the order.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The image sets that scikit-learn and Keras bring: digits, MNIST, Fashion-MNIST and CIFAR."""
+"""Image datasets of scikit-learn and Keras: digits, MNIST, Fashion-MNIST and CIFAR."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ from samerun.data.cache import Download
 from samerun.data.class_names import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE, GARMENTS, TEN
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
 
-# Where Keras 3.15 downloads from, and what it checks: Fashion-MNIST is not checked at all.
+# Download locations and checksums of Keras 3.15; it does not verify Fashion-MNIST.
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 CIFAR_ORIGIN = "https://www.cs.toronto.edu/~kriz/"
 MNIST_FILES = ("mnist.npz",)
@@ -65,32 +65,32 @@ def _colour(class_names: tuple[str, ...]) -> Outline:
 
 
 def outline_digits(cfg: Digits) -> Outline:
-    """Returns what scikit-learn's digits hold."""
+    """Returns the outline of scikit-learn's digits."""
     return _grey(cfg.view, 8, TEN, num_examples=1797)
 
 
 def outline_mnist(cfg: Mnist) -> Outline:
-    """Returns what MNIST is published to hold."""
+    """Returns the outline of MNIST, as published."""
     return _grey(cfg.view, 28, TEN, num_examples=60_000, num_official_test=10_000)
 
 
 def outline_fashion_mnist(cfg: FashionMnist) -> Outline:
-    """Returns what Fashion-MNIST is published to hold."""
+    """Returns the outline of Fashion-MNIST, as published."""
     return _grey(cfg.view, 28, GARMENTS, num_examples=60_000, num_official_test=10_000)
 
 
 def outline_cifar10(cfg: Cifar10) -> Outline:
-    """Returns what CIFAR-10 is published to hold."""
+    """Returns the outline of CIFAR-10, as published."""
     return _colour(CIFAR10)
 
 
 def outline_cifar100(cfg: Cifar100) -> Outline:
-    """Returns what CIFAR-100 is published to hold."""
+    """Returns the outline of CIFAR-100, as published."""
     return _colour(CIFAR100_FINE if cfg.label is Cifar100Label.fine else CIFAR100_COARSE)
 
 
 def digit_images() -> tuple[Array, Array]:
-    """Returns scikit-learn's digits: `(1797, 8, 8)` of whole numbers 0 to 16, and their labels."""
+    """Returns scikit-learn's digits, `(1797, 8, 8)` of integers from 0 to 16, and their labels."""
     from sklearn.datasets import load_digits as load
 
     x, y = load(return_X_y=True)
@@ -98,7 +98,7 @@ def digit_images() -> tuple[Array, Array]:
 
 
 def load_digits(cfg: Digits) -> Source:
-    """Loads scikit-learn's digits; pixels are whole numbers from 0 to 16."""
+    """Loads scikit-learn's digits; pixels are integers from 0 to 16."""
     images, y = digit_images()
     outline = outline_digits(cfg)
     x = images.reshape(-1, *outline.input_shape)
@@ -106,19 +106,19 @@ def load_digits(cfg: Digits) -> Source:
 
 
 def download_mnist() -> Download:
-    """Returns what Keras downloads for MNIST."""
+    """Returns the files that Keras downloads for MNIST."""
     return Download(kind="mnist", origin=ORIGIN, files=MNIST_FILES, checksum=MNIST_SHA256)
 
 
 def download_fashion_mnist() -> Download:
-    """Returns what Keras downloads for Fashion-MNIST."""
+    """Returns the files that Keras downloads for Fashion-MNIST."""
     return Download(
         kind="fashion_mnist", origin=ORIGIN, files=FASHION_FILES, subfolder="fashion-mnist"
     )
 
 
 def download_cifar10() -> Download:
-    """Returns what Keras downloads for CIFAR-10."""
+    """Returns the files that Keras downloads for CIFAR-10."""
     return Download(
         kind="cifar10",
         origin=CIFAR_ORIGIN,
@@ -129,7 +129,7 @@ def download_cifar10() -> Download:
 
 
 def download_cifar100() -> Download:
-    """Returns what Keras downloads for CIFAR-100."""
+    """Returns the files that Keras downloads for CIFAR-100."""
     return Download(
         kind="cifar100",
         origin=CIFAR_ORIGIN,
@@ -150,10 +150,10 @@ def _from_keras(outline: Outline, load: Callable[[], Any], download: Download) -
 
 
 def load_mnist(cfg: Mnist) -> Source:
-    """Loads MNIST from Keras's cache, or downloads it once.
+    """Loads MNIST from Keras's cache, after downloading it once.
 
     Raises:
-        UserError: it is neither whole in the cache nor can it be downloaded.
+        UserError: it is incomplete in the cache and cannot be downloaded.
     """
     cache.require(MNIST_FILES[0], MNIST_SHA256)
     import keras
@@ -162,10 +162,10 @@ def load_mnist(cfg: Mnist) -> Source:
 
 
 def load_fashion_mnist(cfg: FashionMnist) -> Source:
-    """Loads Fashion-MNIST from Keras's cache, or downloads it once.
+    """Loads Fashion-MNIST from Keras's cache, after downloading it once.
 
     Raises:
-        UserError: it is neither whole in the cache nor can it be downloaded.
+        UserError: it is incomplete in the cache and cannot be downloaded.
     """
     import keras
 
@@ -174,10 +174,10 @@ def load_fashion_mnist(cfg: FashionMnist) -> Source:
 
 
 def load_cifar10(cfg: Cifar10) -> Source:
-    """Loads CIFAR-10 from Keras's cache, or downloads it once.
+    """Loads CIFAR-10 from Keras's cache, after downloading it once.
 
     Raises:
-        UserError: it is neither whole in the cache nor can it be downloaded.
+        UserError: it is incomplete in the cache and cannot be downloaded.
     """
     cache.require(CIFAR10_FILE, CIFAR10_SHA256)
     import keras
@@ -186,10 +186,10 @@ def load_cifar10(cfg: Cifar10) -> Source:
 
 
 def load_cifar100(cfg: Cifar100) -> Source:
-    """Loads CIFAR-100 from Keras's cache, or downloads it once.
+    """Loads CIFAR-100 from Keras's cache, after downloading it once.
 
     Raises:
-        UserError: it is neither whole in the cache nor can it be downloaded.
+        UserError: it is incomplete in the cache and cannot be downloaded.
     """
     cache.require(CIFAR100_FILE, CIFAR100_SHA256)
     import keras

@@ -1,4 +1,4 @@
-"""The texts that Keras brings as ids: IMDB's reviews and Reuters' newswires."""
+"""Text datasets that Keras provides as ids: IMDB reviews and Reuters newswires."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from samerun.errors import UserError
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SPECIAL = ("[padding]", "[start]", "[unknown]", "[unused]")
-"""What Keras's ids below 4 stand for: start_char=1, oov_char=2, and words from index_from + 1."""
+"""Meaning of Keras's ids below 4: start_char=1, oov_char=2, words from index_from + 1."""
 
 OPINIONS = ("negative", "positive")
 TOPICS = (
@@ -75,7 +75,7 @@ TOPICS = (
 
 @dataclass(frozen=True)
 class _Files:
-    """What Keras 3.15 downloads, and the checksums it goes by: SHA-256 and MD5."""
+    """Files that Keras 3.15 downloads, and the checksums that it verifies: SHA-256 and MD5."""
 
     texts: str
     checksum: str
@@ -98,12 +98,12 @@ REUTERS = _Files(
 
 
 def download_imdb() -> Download:
-    """Returns what Keras downloads for IMDB; the words behind the ids can do without."""
+    """Returns the files that Keras downloads for IMDB; the word index is optional."""
     return Download(kind="imdb", origin=ORIGIN, files=(IMDB.texts,), checksum=IMDB.checksum)
 
 
 def download_reuters() -> Download:
-    """Returns what Keras downloads for Reuters; the words behind the ids can do without."""
+    """Returns the files that Keras downloads for Reuters; the word index is optional."""
     return Download(
         kind="reuters", origin=ORIGIN, files=(REUTERS.texts,), checksum=REUTERS.checksum
     )
@@ -125,17 +125,17 @@ def _outline(
 
 
 def outline_imdb(cfg: Imdb) -> Outline:
-    """Returns what IMDB is published to hold."""
+    """Returns the outline of IMDB, as published."""
     return _outline(cfg, Task.binary, OPINIONS, (25_000, 25_000))
 
 
 def outline_reuters(cfg: Reuters) -> Outline:
-    """Returns what Reuters is published to hold, and how Keras divides it."""
+    """Returns the outline of Reuters, as published and as Keras splits it."""
     return _outline(cfg, Task.multiclass, TOPICS, (8_982, 2_246))
 
 
 def _vocabulary(files: _Files, size: int) -> Vocabulary | None:
-    """The words behind the ids; `None` where the file that has them was never downloaded."""
+    """The word index of the ids; `None` if its file was never downloaded."""
     path = cache.require(files.words, files.words_checksum)
     if not path.is_file():
         return None
@@ -143,7 +143,7 @@ def _vocabulary(files: _Files, size: int) -> Vocabulary | None:
         ranks = json.loads(path.read_text("utf-8"))
         by_rank = {int(rank): str(word) for word, rank in ranks.items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: is no word index: move it away.") from error
+        raise UserError(f"{path}: is not a word index: move it elsewhere.") from error
     offset = len(SPECIAL) - 1  # ranks count from 1
     words = tuple(by_rank.get(number - offset, "[unused]") for number in range(len(SPECIAL), size))
     last = max((place for place, word in enumerate(words) if word != "[unused]"), default=-1)
@@ -186,19 +186,19 @@ def _load(cfg: Imdb | Reuters, outline: Outline, files: _Files, download: Downlo
 
 
 def load_imdb(cfg: Imdb) -> Source:
-    """Loads IMDB from Keras's cache, or downloads it once.
+    """Loads IMDB from Keras's cache, after downloading it once.
 
     Raises:
-        UserError: it is neither in the cache nor can it be downloaded.
+        UserError: it is not in the cache and cannot be downloaded.
     """
     return _load(cfg, outline_imdb(cfg), IMDB, download_imdb())
 
 
 def load_reuters(cfg: Reuters) -> Source:
-    """Loads Reuters from Keras's cache, or downloads it once.
+    """Loads Reuters from Keras's cache, after downloading it once.
 
     Raises:
-        UserError: it is neither in the cache nor can it be downloaded.
+        UserError: it is not in the cache and cannot be downloaded.
     """
     return _load(cfg, outline_reuters(cfg), REUTERS, download_reuters())
 

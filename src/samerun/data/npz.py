@@ -1,4 +1,4 @@
-"""A user's own arrays in one `.npz` file; nothing in it is ever unpickled."""
+"""A user's own arrays in one `.npz` file; nothing in it is unpickled."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +14,8 @@ from samerun.errors import ArchiveTooLarge, UserError
 
 _SMALL_FILE_BYTES = 1 << 30
 _PACKED_TIMES = 20
-"""What a packed file may unpack to: 1 GiB, or 20 times its size. Data is packed 2 to 10 times, and
-what is packed 100 times is made to fill a memory."""
+"""Limit for a compressed file: 1 GiB, or 20 times its size. Data usually compresses 2 to 10 times;
+a ratio of 100 is meant to exhaust memory."""
 
 
 def _where(path: Path) -> str:
@@ -29,11 +29,11 @@ def _reading(path: Path) -> Iterator[None]:
     except ArchiveTooLarge as error:
         raise UserError(
             f"{_where(path)}: {error}, which is 1 GiB or {_PACKED_TIMES} times the size of the "
-            "file: write it with numpy.savez, which does not pack, if it is meant."
+            "file: if this is intended, save it uncompressed with numpy.savez."
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{_where(path)}: is not a whole .npz file ({_reason(error)}): write it again with "
+            f"{_where(path)}: is not a complete .npz file ({_reason(error)}): save it again with "
             "numpy.savez."
         ) from error
 
@@ -54,7 +54,7 @@ def _path(cfg: Npz) -> Path:
 
 
 def _headers(path: Path) -> list[Header]:
-    """Reads names, shapes and types of the arrays that are used, and nothing else."""
+    """Reads only the names, shapes and types of the arrays that are used."""
     with _reading(path):
         names = arrays.names_of(_where(path), archives.names(path))
         found = archives.headers(path, names)
@@ -67,15 +67,15 @@ def _arrays(path: Path, names: Sequence[str]) -> list[Array]:
     with _reading(path):
         limit = archives.unpacked_limit(path, at_least=_SMALL_FILE_BYTES, times=_PACKED_TIMES)
         found = archives.arrays(path, names, most_bytes=limit)
-    # TensorFlow takes this machine's byte order only.
+    # TensorFlow accepts only the byte order of this machine.
     return [a.astype(a.dtype.newbyteorder("="), copy=False) for a in found.values()]
 
 
 def outline_npz(cfg: Npz) -> Outline:
-    """Returns what the file holds, from the headers of its arrays and from integer labels.
+    """Returns the outline of the file, from the headers of its arrays and integer labels.
 
     Raises:
-        UserError: no such file, not an .npz file, or not the arrays that are expected.
+        UserError: the file is missing, not an .npz file, or lacks the expected arrays.
     """
     path = _path(cfg)
     headers = _headers(path)
@@ -90,7 +90,7 @@ def load_npz(cfg: Npz) -> Source:
     """Loads the arrays.
 
     Raises:
-        UserError: as `outline_npz`, or a value that is not finite.
+        UserError: see `outline_npz`, or a value that is not finite.
     """
     path = _path(cfg)
     outline = outline_npz(cfg)

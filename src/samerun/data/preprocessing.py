@@ -1,4 +1,4 @@
-"""From raw examples to what a model reads: measured on training data only, able to travel."""
+"""Transforms raw examples into model inputs; fitted to training data only, and storable."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,40 +13,40 @@ from samerun.data.vocabulary import Vocabulary, padded
 
 
 class Preprocessing(ABC):
-    """Turns raw examples into what the model reads."""
+    """Transforms raw examples into model inputs."""
 
     @abstractmethod
     def __call__(self, x: Any) -> Any:
-        """Does all of it to a batch of raw examples, `(n, ...)`."""
+        """Applies all of it to a batch of raw examples, `(n, ...)`."""
 
     @abstractmethod
     def once(self, x: Array) -> Array:
-        """Does the part that is done to a whole split once, in memory, before the pipeline."""
+        """Applies the part that runs once per split, in memory, before the pipeline."""
 
     @abstractmethod
     def each_batch(self, x: Any) -> Any:
-        """Does the rest, in the graph, to a tensor of a batch."""
+        """Applies the rest to a batch, in the graph."""
 
     @abstractmethod
     def as_dict(self) -> dict[str, Any]:
-        """Returns it as plain values, from which `from_dict` makes an equal one."""
+        """Returns it as plain values, from which `from_dict` restores an equal one."""
 
 
 @final
 @dataclass(frozen=True)
 class Scaling(Preprocessing):
-    """Numbers: `(x - offset) / scale` in float32.
+    """Scales numbers: `(x - offset) / scale` in float32.
 
     Args:
         offset: float32, of a shape that broadcasts over a batch of examples.
-        scale: float32, as `offset`; nowhere 0.
+        scale: float32, as `offset`; never 0.
     """
 
     offset: Array
     scale: Array
 
     def __call__(self, x: Any) -> Any:
-        """Normalises a batch.
+        """Normalizes a batch.
 
         Args:
             x: `(n, *input_shape)`: a NumPy array of any number type, or a float32 tensor.
@@ -56,17 +56,17 @@ class Scaling(Preprocessing):
         return (x - self.offset) / self.scale
 
     def once(self, x: Array) -> Array:
-        """Leaves the examples as they are: uint8 takes a quarter of the memory of float32."""
+        """Returns the examples unchanged: uint8 takes a quarter of the memory of float32."""
         return x
 
     def each_batch(self, x: Any) -> Any:
-        """Normalises a tensor of any number type."""
+        """Normalizes a tensor of any number type."""
         import tensorflow as tf
 
         return self(tf.cast(x, tf.float32))
 
     def undo(self, values: Any) -> Array:
-        """Returns scaled numbers in the units they had."""
+        """Returns scaled numbers in their original units."""
         return np.asarray(values) * self.scale + self.offset
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,13 +77,13 @@ class Scaling(Preprocessing):
 @final
 @dataclass(frozen=True)
 class Tokenization(Preprocessing):
-    """Texts: int32 ids `(n, length)`, padded with 0; what is ids already stays so.
+    """Converts texts to int32 ids `(n, length)`, padded with 0; leaves ids unchanged.
 
     Args:
-        vocabulary: turns a text into ids; `None` where the data comes as ids without their words.
+        vocabulary: maps texts to ids; `None` if the data comes as ids without words.
         length: positions of every example.
-        padding: on which side short texts are filled up.
-        truncating: on which side long texts are cut.
+        padding: side on which short texts are padded.
+        truncating: side on which long texts are truncated.
     """
 
     vocabulary: Vocabulary | None
@@ -92,7 +92,7 @@ class Tokenization(Preprocessing):
     truncating: Side = Side.post
 
     def __call__(self, x: Any) -> Any:
-        """Turns texts into ids.
+        """Converts texts to ids.
 
         Args:
             x: `(n,)` of `str`, or `(n, length)` of integer ids.
@@ -109,16 +109,16 @@ class Tokenization(Preprocessing):
         )
 
     def once(self, x: Array) -> Array:
-        """Turns all texts of a split into ids."""
+        """Converts all texts of a split to ids."""
         ids: Array = self(x)
         return ids
 
     def each_batch(self, x: Any) -> Any:
-        """Leaves the ids as they are: int32, which an embedding looks up."""
+        """Returns the ids unchanged."""
         return x
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns it as plain values, all tokens among them."""
+        """Returns it as plain values, including all tokens."""
         return {
             "kind": "tokenization",
             "vocabulary": self.vocabulary.as_dict() if self.vocabulary else None,
@@ -129,9 +129,9 @@ class Tokenization(Preprocessing):
 
 
 def _mean_and_deviation(x: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation along the last axis's entries, in float64.
+    """Returns mean and standard deviation of each entry of the last axis, in float64.
 
-    In two passes of blocks: MNIST at once as float64 would take 376 MB.
+    Works in two passes over blocks: all of MNIST in float64 would take 376 MB.
     """
     flat = x.reshape(-1, x.shape[-1])
     blocks = range(0, len(flat), 1 << 16)
@@ -141,24 +141,24 @@ def _mean_and_deviation(x: Array) -> tuple[Array, Array]:
 
 
 def _float32_scale(scale: Array) -> Array:
-    """A scale in float32 in which what never changes is left as it is."""
+    """Returns a scale in float32, with 1 for constant features."""
     narrow: Array = np.asarray(scale, np.float32)
     return np.where(narrow > 0, narrow, np.float32(1))
 
 
 def scaling_by(mean: Array, deviation: Array) -> Scaling:
-    """Returns the scaling to mean 0 and deviation 1 of what has this mean and deviation."""
+    """Returns the scaling that maps this mean and deviation to 0 and 1."""
     return Scaling(np.asarray(mean, np.float32), _float32_scale(deviation))
 
 
 def fit(kind: Normalization, x: Array, layout: Layout, largest: float | None = None) -> Scaling:
-    """Measures the normalisation of a data set.
+    """Fits the normalization of a dataset.
 
     Args:
-        kind: how features are scaled.
+        kind: how to scale features.
         x: the raw training examples, `(n, *input_shape)`.
         layout: how the axes are to be read.
-        largest: the largest value the format can hold, `None` if only the data can tell.
+        largest: largest value of the format; `None` if only the data can tell.
     """
     offset, scale = np.zeros((), np.float32), np.ones((), np.float32)
     if kind is Normalization.standard:

@@ -1,4 +1,4 @@
-"""Preprocessing from the plain values that a run stores of it, for data that come later."""
+"""Restores a preprocessing from the plain values that its `as_dict` returned."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from samerun.data.vocabulary import Vocabulary
 
 
 def from_dict(values: dict[str, Any]) -> Preprocessing:
-    """Returns the preprocessing that `as_dict` wrote."""
+    """Returns the preprocessing whose `as_dict` returned these values."""
     if values["kind"] == "scaling":
         return Scaling(*(np.asarray(values[name], np.float32) for name in ("offset", "scale")))
     if values["kind"] == "table":

@@ -1,4 +1,4 @@
-"""Time series: windows on them, each wholly in one part of the time."""
+"""Time series: windows, each of which lies within one split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def _outline(cfg: Series, num_steps: int, unit: str) -> Outline:
 
 
 def _split(cfg: Series, steps: _Steps, starts: range) -> Split:
-    """The examples that begin at `starts`, which follow each other."""
+    """The examples that start at `starts`, which are consecutive."""
     last = slice(starts.start + cfg.window - 1, starts.stop + cfg.window - 1)
     first = slice(last.start + 1, last.stop + 1)  # the step after each window
     values = steps.values[starts.start : last.stop]
@@ -73,7 +73,7 @@ def _source(cfg: Series, steps: _Steps, unit: str) -> Source:
 
 @cache
 def _google_prices() -> Array:
-    """The table that matplotlib brings, found without importing matplotlib."""
+    """The table in matplotlib's sample data, found without importing matplotlib."""
     spec = find_spec("matplotlib")
     folders = spec.submodule_search_locations if spec else None
     path = Path(folders[0] if folders else "", "mpl-data", "sample_data", "goog.npz")
@@ -83,8 +83,8 @@ def _google_prices() -> Array:
             return prices
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"dataset=google_stock: matplotlib's sample data is not at {path}: install matplotlib "
-            "from its own package, such as pip install --force-reinstall matplotlib."
+            f"dataset=google_stock: matplotlib's sample data is missing at {path}: reinstall "
+            "matplotlib, for example with pip install --force-reinstall matplotlib."
         ) from error
 
 
@@ -106,10 +106,10 @@ def _google_unit(cfg: GoogleStock) -> str:
 
 
 def outline_google_stock(cfg: GoogleStock) -> Outline:
-    """Returns what the share prices hold.
+    """Returns the outline of the share prices.
 
     Raises:
-        UserError: an unknown column, or a window and its horizon too long for a split.
+        UserError: a column is unknown, or window and horizon are longer than a split.
     """
     return _outline(cfg, len(_google_steps(cfg).target), _google_unit(cfg))
 
@@ -118,7 +118,7 @@ def load_google_stock(cfg: GoogleStock) -> Source:
     """Loads the share prices.
 
     Raises:
-        UserError: as `outline_google_stock`.
+        UserError: see `outline_google_stock`.
     """
     return _source(cfg, _google_steps(cfg), _google_unit(cfg))
 
@@ -134,13 +134,13 @@ def _numbers(table: Table, name: str, key: str) -> Array:
         if not np.isfinite(values[row]) or abs(values[row]) > np.finfo(np.float32).max:
             raise UserError(
                 f"{table.path}: line {table.lines[row]}: column '{name}' holds '{cell}', expected "
-                "a number: fill the gap or leave the line out."
+                "a number: fill it in or remove the line."
             )
     return values
 
 
 def _moment(cell: str) -> datetime:
-    """An ISO date or time; one with an offset is taken to UTC, where hours never come twice."""
+    """Parses an ISO date or time; one with an offset is converted to UTC."""
     moment = datetime.fromisoformat(cell.strip())
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
@@ -150,16 +150,16 @@ def _dates(table: Table, name: str) -> Array:
     for line, cell in zip(table.lines, table.column(name, "dataset.date_column"), strict=True):
         try:
             moment = _moment(cell)
-        except (ValueError, OverflowError) as error:  # the first hours of year 1, elsewhere
+        except (ValueError, OverflowError) as error:  # year 1 in other time zones
             raise UserError(
                 f"{table.path}: line {line}: column '{name}' holds '{cell}', expected an ISO date "
                 "or time such as 2024-12-31 or 2024-12-31T18:00."
             ) from error
         if moments and moment <= moments[-1]:
-            wrong = "comes twice" if moment == moments[-1] else "is earlier than the one before"
+            wrong = "occurs twice" if moment == moments[-1] else "is earlier than the previous one"
             raise UserError(
-                f"{table.path}: line {line}: the date {cell} {wrong}, expected rising dates: sort "
-                "the file by date and keep one line of each."
+                f"{table.path}: line {line}: the date {cell} {wrong}, expected increasing dates: "
+                "sort the file by date and keep one line per date."
             )
         moments.append(moment)
     return _as_datetime64(moments)
@@ -178,11 +178,11 @@ def _csv_steps(cfg: SeriesCsv) -> _Steps:
 
 
 def outline_series_csv(cfg: SeriesCsv) -> Outline:
-    """Returns what the file holds.
+    """Returns the outline of the file.
 
     Raises:
-        UserError: no such file or column, a missing value, dates that do not rise, or fewer steps
-            than a window and its horizon need.
+        UserError: the file or a column is missing, a value is missing, dates do not increase, or
+            there are fewer steps than window and horizon need.
     """
     return _outline(cfg, len(_csv_steps(cfg).target), "")
 
@@ -191,7 +191,7 @@ def load_series_csv(cfg: SeriesCsv) -> Source:
     """Loads the series.
 
     Raises:
-        UserError: as `outline_series_csv`.
+        UserError: see `outline_series_csv`.
     """
     return _source(cfg, _csv_steps(cfg), "")
 

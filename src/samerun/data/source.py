@@ -1,4 +1,4 @@
-"""What a data set is known to hold before and after its arrays are loaded."""
+"""Describes a dataset before its arrays are loaded (`Outline`) and afterwards (`Source`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,20 +16,20 @@ from samerun.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """The shape of a data set as its source has it, before it is split.
+    """Task, shapes and sizes of a dataset before it is loaded and split.
 
     Args:
-        task: what is to be predicted.
-        layout: how the axes of one example are to be read.
+        task: what to predict.
+        layout: meaning of the axes of one example.
         input_shape: shape of one example, without the batch axis.
-        num_outputs: numbers the model has to give for one example.
-        class_names: one name a class, empty where there are none.
-        num_examples: examples to be split.
-        num_official_test: examples of the source's own test split, `None` where it has none.
-        in_order: examples in each split of a source that is divided in the order of time, `None`
-            for independent examples, which are divided at random.
-        vocabulary_size: number of different tokens, `None` where the input is not tokens.
-        unit: of the targets, such as `$`; empty where they have none.
+        num_outputs: numbers that the model returns for one example.
+        class_names: one name per class; empty without classes.
+        num_examples: number of examples to split.
+        num_official_test: number of examples of the official test split; `None` without one.
+        in_order: sizes of the splits of an ordered source; `None` for independent examples,
+            which are split at random.
+        vocabulary_size: number of different tokens; `None` if the input is not tokens.
+        unit: of the targets, such as `$`; may be empty.
     """
 
     task: Task
@@ -44,7 +44,7 @@ class Outline:
     unit: str = ""
 
     def spec(self, cfg: Dataset) -> DataSpec:
-        """Returns what a model will see of it under this config."""
+        """Returns the `DataSpec` of the dataset under this config."""
         sizes = self.in_order or split_sizes(cfg, self.num_examples, self.num_official_test)
         sizes = sizes.capped(cfg.limit)
         return DataSpec(
@@ -62,12 +62,12 @@ class Outline:
 
 @dataclass(frozen=True)
 class Windows:
-    """What overlapping examples are cut out of, so that memory holds each step once.
+    """The steps that overlapping examples are views of, held once in memory.
 
     Args:
-        steps: `(num_steps, ...)` of a series or of the ids of a text.
-        length: steps an example has.
-        stride: steps between the beginnings of two examples; the first begins with the first step.
+        steps: `(num_steps, ...)`, of a series or of the token ids of a text.
+        length: steps per example.
+        stride: steps between the starts of two examples; the first starts at the first step.
     """
 
     steps: Array
@@ -77,19 +77,18 @@ class Windows:
 
 @dataclass(frozen=True)
 class Split:
-    """Examples and their targets, as the source has them.
+    """Raw examples and their targets.
 
     Args:
         x: examples, `(n, *input_shape)` in the source's own dtype; texts are `(n,)` of `str`, and
-            what is read while training is `(n,)` of names in bytes.
+            streamed examples are `(n,)` of names in bytes.
         y: `(n,)` of integers for classes, `(n, positions)` of integers for the next tokens of a
             language model, `(n, num_outputs)` of floats otherwise.
-        times: `(n,)` of datetime64, when each (first) target is; `None` where the source has no
-            dates.
-        latest: `(n, num_outputs)`, the last known target before each forecast, once for each step.
-        raw: text behind x and y where they hold less than all of it, for the fingerprint.
-        windows: what all of x is cut out of, where x is only a view of it.
-        digests: `(n, 32)` of uint8, SHA-256 of the content of each example that x only names.
+        times: `(n,)` of datetime64, the time of each (first) target; `None` without dates.
+        latest: `(n, num_outputs)`, the last known target before each forecast, for each step.
+        raw: original text for the fingerprint, if x and y do not represent all of it.
+        windows: the steps behind x, if x is a view of them.
+        digests: `(n, 32)` of uint8, SHA-256 of each streamed example.
     """
 
     x: Array
@@ -104,7 +103,7 @@ class Split:
         return len(self.x)
 
     def take(self, indices: Array) -> "Split":
-        """Returns the examples at these rising indices, without a copy if that is all of them."""
+        """Returns the examples at these ascending indices; no copy if these are all."""
         if len(indices) == len(self):
             return self
         times = None if self.times is None else self.times[indices]
@@ -115,14 +114,14 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """How to read examples that are not all held in memory, from the names that stand for them.
+    """How to read examples that are not all in memory, by name.
 
     Args:
-        digest: reads the content behind a name once and returns its SHA-256 (32 bytes), or raises
-            a UserError where it is damaged.
+        digest: reads the content of a name once and returns its SHA-256 (32 bytes); raises a
+            `UserError` if it is damaged.
         decode: turns a string tensor of names `(n,)` into raw examples `(n, *input_shape)`, in the
             graph and without randomness.
-        damage: says which of these names could not be decoded, after TensorFlow could not.
+        damage: finds which of these names cannot be decoded, after TensorFlow has failed.
     """
 
     digest: Callable[[bytes], bytes]
@@ -130,7 +129,7 @@ class Stream:
     damage: Callable[[Array], UserError | None]
 
     def read_once(self, split: Split) -> Split:
-        """Returns the split with the digest of every example.
+        """Returns the split with a digest for each example.
 
         Raises:
             UserError: the content of an example is damaged.
@@ -141,20 +140,20 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set as loaded, before it is split.
+    """A loaded dataset, before it is split.
 
     Args:
-        outline: what it holds.
-        examples: what is to be split; `None` where `in_order` has it.
-        official_test: the source's own test split, if it has one.
-        in_order: the splits of a source that is divided in the order of time, by name and without
-            empty ones. No example of one reaches into another.
-        largest: the largest value its format can hold, `None` if only the data can tell.
-        measured: `(rows, features)` of the training split for scaling to be measured on, where
-            examples overlap; `None` for the training examples.
-        preprocessing: where the source brings its own.
-        measure: where the source measures its own on the raw training examples.
-        stream: how to read examples that are not all held in memory, `None` where they are.
+        outline: its description.
+        examples: the examples to split; `None` if `in_order` has them.
+        official_test: the official test split, if there is one.
+        in_order: the non-empty splits of an ordered source by name. Examples do not overlap
+            between splits.
+        largest: largest value of the format; `None` if only the data can tell.
+        measured: `(rows, features)` of the training split to fit the scaling to, if examples
+            overlap; `None` for the training examples.
+        preprocessing: the source's own, if it has one.
+        measure: fits the source's own preprocessing to the raw training examples.
+        stream: how to read examples that are not in memory; `None` if they are.
     """
 
     outline: Outline
@@ -170,12 +169,12 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceKind:
-    """How one kind of data set is described, loaded and, for some, downloaded.
+    """How to describe, load and, for some, download one kind of dataset.
 
     Args:
-        outline: describes it from its config, without loading or downloading it.
-        load: loads it as its source has it, not yet split.
-        download: what has to be in Keras's cache first; `None` where nothing is downloaded.
+        outline: returns its outline from a config, without loading or downloading it.
+        load: loads it, not yet split.
+        download: files that must be in Keras's cache first; `None` without a download.
     """
 
     outline: Callable[[Any], Outline]

@@ -1,4 +1,4 @@
-"""Which example belongs to which split: a function of the data and `split_seed` alone."""
+"""Assigns examples to splits, as a function of the data and `split_seed` alone."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Examples in each split."""
+    """Number of examples in each split."""
 
     train: int
     validation: int
@@ -30,20 +30,21 @@ class Sizes:
 
 
 def _share(num_examples: int, fraction: float) -> int:
-    """Examples in a share: the nearest whole number, but at least one where a share is asked."""
+    """Returns the nearest integer, but at least 1 for a fraction above 0."""
     return max(1, math.floor(num_examples * fraction + 0.5)) if fraction else 0
 
 
 def split_sizes(cfg: Dataset, num_examples: int, num_official_test: int | None = None) -> Sizes:
-    """Returns how many examples each split gets, before `limit`.
+    """Returns the number of examples of each split, before `limit`.
 
     Args:
-        cfg: names the shares.
-        num_examples: examples to be split.
-        num_official_test: examples of the source's own test split, which then needs no share.
+        cfg: has the fractions.
+        num_examples: number of examples to split.
+        num_official_test: number of examples of the official test split, which replaces
+            `test_fraction`.
 
     Raises:
-        UserError: nothing is left to train on.
+        UserError: no example is left for training.
     """
     num_test = num_official_test
     if num_test is None:
@@ -53,22 +54,22 @@ def split_sizes(cfg: Dataset, num_examples: int, num_official_test: int | None =
     if num_examples - num_validation < 1:
         raise UserError(
             f"dataset={cfg.kind}: {num_test} examples for the test and {num_validation} for "
-            "validation leave none for training: give more data, or lower "
+            "validation leave none for training: provide more data, or lower "
             "dataset.validation_fraction or dataset.test_fraction."
         )
     return Sizes(num_examples - num_validation, num_validation, num_test)
 
 
 def check_can_stratify(labels: Array, num_held_out: int, split: str) -> None:
-    """Checks that a split with the classes in equal shares can be cut off.
+    """Checks that a stratified split is possible.
 
     Args:
-        labels: `(n,)` class of every example that is to be divided.
-        num_held_out: examples to cut off; 0 is always possible.
-        split: name of the split that is cut off.
+        labels: `(n,)` class of every example to split.
+        num_held_out: number of examples to hold out; 0 is always possible.
+        split: name of the split that is held out.
 
     Raises:
-        UserError: a class is too small, or there are more classes than examples in a part.
+        UserError: a class is too small, or a part has fewer examples than there are classes.
     """
     if not num_held_out:
         return
@@ -76,21 +77,21 @@ def check_can_stratify(labels: Array, num_held_out: int, split: str) -> None:
     if counts.min() < 2:
         few = classes[counts.argmin()]
         raise UserError(
-            f"dataset: class {few} has {counts.min()} example left when the {split} split is cut "
-            f"off, expected at least 2 in every class so that each part gets its share: add "
+            f"dataset: class {few} has {counts.min()} example left when the {split} split is "
+            f"held out, expected at least 2 in every class, one for each part: add "
             f"examples of it, or set dataset.{split}_fraction=0."
         )
     smaller = min(num_held_out, len(labels) - num_held_out)
     if smaller < len(classes):
         raise UserError(
-            f"dataset.{split}_fraction: cuts {len(labels)} examples into {num_held_out} for the "
+            f"dataset.{split}_fraction: divides {len(labels)} examples into {num_held_out} for the "
             f"{split} split and {len(labels) - num_held_out} others, expected at least one for "
             f"each of the {len(classes)} classes in both parts: change the fraction or set it to 0."
         )
 
 
-def _cut(indices: Array, labels: Array | None, num_held_out: int, seed: int) -> list[Array]:
-    """Divides indices at random, each class in its share: [kept, held out], both rising."""
+def _divide(indices: Array, labels: Array | None, num_held_out: int, seed: int) -> list[Array]:
+    """Splits indices at random and stratified: [kept, held out], both ascending."""
     from sklearn.model_selection import train_test_split
 
     if not num_held_out:
@@ -105,10 +106,10 @@ def _cut(indices: Array, labels: Array | None, num_held_out: int, seed: int) -> 
     return [np.sort(part) for part in parts]
 
 
-def _limited(indices: Array, limit: int | None, seed: int) -> Array:
-    """A random choice, since a file sorted by class would begin with one class only.
+def _limit_randomly(indices: Array, limit: int | None, seed: int) -> Array:
+    """Chooses examples at random, because a file sorted by class would start with one class.
 
-    RandomState, because NumPy keeps its stream as it is for ever (NEP 19).
+    Uses RandomState, whose stream NumPy guarantees never to change (NEP 19).
     """
     if limit is None or len(indices) <= limit:
         return indices
@@ -117,15 +118,15 @@ def _limited(indices: Array, limit: int | None, seed: int) -> Array:
 
 
 def contiguous(cfg: Dataset, num_steps: int, gap: int = 0) -> dict[str, range]:
-    """Cuts what has an order into training, validation and test part, in this order.
+    """Splits ordered data into training, validation and test part, in this order.
 
     Args:
-        cfg: names the shares.
-        num_steps: steps of time, or tokens.
-        gap: steps left out at the end of the training and of the validation part.
+        cfg: has the fractions.
+        num_steps: number of time steps or tokens.
+        gap: steps omitted at the end of the training and of the validation part.
 
     Raises:
-        UserError: nothing is left to train on.
+        UserError: no example is left for training.
     """
     sizes = split_sizes(cfg, num_steps)
     test = num_steps - sizes.test
@@ -140,17 +141,17 @@ def contiguous(cfg: Dataset, num_steps: int, gap: int = 0) -> dict[str, range]:
 def window_starts(
     cfg: Dataset, num_steps: int, span: int, *, stride: int = 1, gap: int = 0
 ) -> dict[str, range]:
-    """Returns at which steps the examples of each split begin, so that none leaves its part.
+    """Returns the steps at which the examples of each split start, all within their part.
 
     Args:
-        cfg: names the shares.
-        num_steps: steps of time, or tokens.
-        span: steps an example takes, from its first input to its target.
-        stride: steps between the beginnings of two examples.
-        gap: steps left out between two parts.
+        cfg: has the fractions.
+        num_steps: number of time steps or tokens.
+        span: steps per example, from its first input to its last target.
+        stride: steps between the starts of two examples.
+        gap: steps omitted between two parts.
 
     Raises:
-        UserError: a part that is asked for is shorter than one example.
+        UserError: a requested part is shorter than one example.
     """
     parts = contiguous(cfg, num_steps, gap)
     shares = {
@@ -162,8 +163,8 @@ def window_starts(
         if shares[name] and len(part) < span:
             raise UserError(
                 f"dataset={cfg.kind}: the {name} split has {len(part)} of {num_steps} steps, "
-                f"expected at least the {span} that one example takes with its target: give more "
-                "data, make the window shorter, or change dataset.validation_fraction or "
+                f"expected at least {span} for one example with its target: provide more "
+                "data, shorten the window, or change dataset.validation_fraction or "
                 "dataset.test_fraction."
             )
     return {
@@ -173,9 +174,9 @@ def window_starts(
 
 
 def first_or_last(split: str, num_examples: int, limit: int | None) -> slice:
-    """Returns which examples of a split in the order of time a limit leaves.
+    """Returns which examples of an ordered split remain under a limit.
 
-    The last ones of the training split, which come right before the first ones of the others.
+    These are the last ones of the training split, directly before the first ones of the others.
     """
     few = num_examples if limit is None else min(limit, num_examples)
     return slice(num_examples - few, None) if split == "train" else slice(0, few)
@@ -184,18 +185,18 @@ def first_or_last(split: str, num_examples: int, limit: int | None) -> slice:
 def split_indices(
     cfg: Dataset, num_examples: int, num_official_test: int | None, labels: Array | None
 ) -> dict[str, Array]:
-    """Returns which examples each split gets, as rising indices.
+    """Returns the examples of each split, as ascending indices.
 
     Args:
-        cfg: names the shares, the seed and the limit.
-        num_examples: examples to be split.
-        num_official_test: examples of the source's own test split; the indices of `test` then
-            count within that split.
-        labels: `(num_examples,)` class of each example, in equal shares in all splits; `None` for
-            a plain random choice.
+        cfg: has the fractions, the seed and the limit.
+        num_examples: number of examples to split.
+        num_official_test: number of examples of the official test split; the indices of `test`
+            then refer to that split.
+        labels: `(num_examples,)` class of each example, for a stratified split; `None` for a
+            plain random split.
 
     Raises:
-        UserError: a class is too small to be divided, or nothing is left to train on.
+        UserError: a class is too small to be split, or no example is left for training.
     """
     assert isinstance(cfg, RandomSplit)
     seed = cfg.split_seed
@@ -204,11 +205,11 @@ def split_indices(
     if num_official_test is None:
         if labels is not None:
             check_can_stratify(labels, sizes.test, "test")
-        rest, test = _cut(rest, labels, sizes.test, seed)
+        rest, test = _divide(rest, labels, sizes.test, seed)
     else:
         test = np.arange(num_official_test)
     if labels is not None:
         check_can_stratify(labels[rest], sizes.validation, "validation")
-    train, validation = _cut(rest, labels, sizes.validation, seed)
+    train, validation = _divide(rest, labels, sizes.validation, seed)
     splits = {"train": train, "validation": validation, "test": test}
-    return {name: _limited(indices, cfg.limit, seed) for name, indices in splits.items()}
+    return {name: _limit_randomly(indices, cfg.limit, seed) for name, indices in splits.items()}

@@ -1,7 +1,7 @@
 """Tables: scikit-learn's diabetes, and a user's own CSV file.
 
-The file is read with Python's csv module: pandas takes 0.4 s to be imported, which is most of what
-describing a table of some thousand rows may take, and does not tell which line a cell stands in.
+The file is read with Python's csv module: importing pandas takes 0.4 s, most of the time in which
+a table of some thousand rows is described, and pandas does not report the line of a cell.
 """
 
 import math
@@ -21,14 +21,14 @@ from samerun.errors import UserError, listed, nearest
 
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 MISSING = {"", "na", "n/a", "nan", "null"}
-"""Cells, in small letters and without blanks around, that are no value."""
+"""Cells, lowercase and stripped, that stand for a missing value."""
 
 
 def _check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise UserError(
-                f"{key}: received '{name}', expected columns out of {listed(known)}."
+                f"{key}: received '{name}', expected columns from {listed(known)}."
                 f"{nearest(name, known)}"
             )
         if names.count(name) > 1:
@@ -36,10 +36,10 @@ def _check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def outline_diabetes(cfg: Diabetes) -> Outline:
-    """Returns what scikit-learn's table holds.
+    """Returns the outline of scikit-learn's table.
 
     Raises:
-        UserError: a feature that it does not have.
+        UserError: a feature does not exist.
     """
     _check_names("dataset.features", cfg.features, DIABETES)
     return Outline(
@@ -52,10 +52,10 @@ def outline_diabetes(cfg: Diabetes) -> Outline:
 
 
 def load_diabetes(cfg: Diabetes) -> Source:
-    """Loads the table in the units it was measured in; the scaled one was scaled on all rows.
+    """Loads the table in its original units; scikit-learn's scaled one was scaled on all rows.
 
     Raises:
-        UserError: as `outline_diabetes`.
+        UserError: see `outline_diabetes`.
     """
     from sklearn.datasets import load_diabetes as load
 
@@ -70,8 +70,8 @@ def _is_missing(cell: str) -> bool:
 
 
 def _number(cell: str) -> float | None:
-    """Returns a finite number, `None` for any other text."""
-    if "_" in cell:  # Python would read 1_000 as a number
+    """Returns the finite number in a cell, or `None`."""
+    if "_" in cell:  # float() would accept 1_000
         return None
     try:
         value = float(cell)
@@ -81,7 +81,7 @@ def _number(cell: str) -> float | None:
 
 
 def _numbers(table: Table, name: str, key: str) -> Array:
-    """The numbers of a column, NaN where there is no value."""
+    """The numbers of a column; NaN for missing values."""
     values = []
     for cell, line in zip(table.column(name, key), table.lines, strict=True):
         value = math.nan if _is_missing(cell) else _number(cell)
@@ -95,7 +95,7 @@ def _numbers(table: Table, name: str, key: str) -> Array:
 
 
 def _are_numbers(table: Table, name: str) -> bool:
-    """Whether a column nobody named holds numbers; refuses what is hardly meant as it looks."""
+    """Whether a column that the config does not name is numeric; refuses ambiguous ones."""
     cells = [
         (cell, line)
         for cell, line in zip(table.column(name, "dataset.path"), table.lines, strict=True)
@@ -108,20 +108,20 @@ def _are_numbers(table: Table, name: str) -> bool:
     if len(others) < len(cells) / 2:
         raise UserError(
             f"{table.path}: column {name} holds {len(cells) - len(others)} numbers, but line "
-            f"{line} holds '{cell}': mend it, or name the column in dataset.categorical."
+            f"{line} holds '{cell}': correct it, or list the column in dataset.categorical."
         )
     num_different = len({text.strip() for text, _ in cells})
     if num_different > max(10, len(cells) / 2):
         raise UserError(
             f"{table.path}: column {name} holds {num_different} different texts in {len(cells)} "
-            "rows, which are no categories: name the columns to be used in dataset.numeric and "
+            "rows, too many for categories: list the columns to use in dataset.numeric and "
             "dataset.categorical."
         )
     return False
 
 
 def _names(cfg: TableCsv, table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the columns of numbers and of categories."""
+    """Names of the numeric and of the categorical columns."""
     others = [name for name in table.columns if name != cfg.target]
     table.column(cfg.target, "dataset.target")
     _check_names("dataset.numeric", cfg.numeric, others)
@@ -143,7 +143,7 @@ def _categories(table: Table, name: str) -> tuple[str, ...]:
 
 
 def _rows(table: Table, columns: Columns) -> Array:
-    """Raw rows, `(n, columns)`."""
+    """Returns raw rows, `(n, columns)`."""
     made = [_numbers(table, name, "dataset.numeric") for name in columns.numeric]
     for name, values in zip(columns.categorical, columns.categories, strict=True):
         codes: dict[str, float] = {value: code for code, value in enumerate(values)}
@@ -156,17 +156,17 @@ def _check_values(cfg: TableCsv, table: Table, columns: Columns, rows: Array) ->
     names = [*columns.numeric, *columns.categorical]
     for name, values in zip(names, np.isnan(rows).T, strict=True):
         if values.all():
-            raise UserError(f"{table.path}: column {name} holds no value: leave it out.")
+            raise UserError(f"{table.path}: column {name} holds no value: remove it.")
         if values.any() and cfg.missing is Missing.refuse:
             raise UserError(
                 f"{table.path}: column {name} has no value in {values.sum()} of {len(rows)} rows, "
-                f"the first in line {table.lines[values.argmax()]}: fill them in, leave the column "
-                "out, or set dataset.missing=impute."
+                f"the first in line {table.lines[values.argmax()]}: fill them in, exclude the "
+                "column, or set dataset.missing=impute."
             )
 
 
 def _target(cfg: TableCsv, table: Table) -> tuple[Array, tuple[str, ...]]:
-    """Targets, `(n,)` of classes or `(n, 1)` of numbers, and the names of the classes."""
+    """Returns targets, `(n,)` of classes or `(n, 1)` of numbers, and the class names."""
     cells = [cell.strip() for cell in table.column(cfg.target, "dataset.target")]
     for cell, line in zip(cells, table.lines, strict=True):
         if _is_missing(cell):
@@ -186,7 +186,7 @@ def _target(cfg: TableCsv, table: Table) -> tuple[Array, tuple[str, ...]]:
     )
     if len(names) < 2:
         raise UserError(
-            f"{table.path}: the target column {cfg.target} holds nothing but '{names[0]}', "
+            f"{table.path}: the target column {cfg.target} holds only '{names[0]}', "
             "expected two or more classes."
         )
     codes = {name: code for code, name in enumerate(names)}
@@ -197,7 +197,7 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split]:
     table = read_csv(cfg.path)
     numeric, categorical = _names(cfg, table)
     if not numeric and not categorical:
-        raise UserError(f"{table.path}: holds no column but the target {cfg.target}.")
+        raise UserError(f"{table.path}: holds no column besides the target {cfg.target}.")
     columns = Columns(numeric, categorical, tuple(_categories(table, name) for name in categorical))
     rows = _rows(table, columns)
     _check_values(cfg, table, columns, rows)
@@ -220,10 +220,10 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split]:
 
 
 def outline_table_csv(cfg: TableCsv) -> Outline:
-    """Returns what the file holds; it is read whole for it.
+    """Returns the outline of the file, by reading all of it.
 
     Raises:
-        UserError: no such file or column, or cells that are not what they should be.
+        UserError: the file or a column is missing, or a cell is not as expected.
     """
     return _read(cfg)[0]
 
@@ -232,7 +232,7 @@ def load_table_csv(cfg: TableCsv) -> Source:
     """Loads the table.
 
     Raises:
-        UserError: as `outline_table_csv`.
+        UserError: see `outline_table_csv`.
     """
     outline, columns, examples = _read(cfg)
     return Source(

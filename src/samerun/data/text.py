@@ -1,4 +1,4 @@
-"""Texts with a class each: a user's own, and the standard library's docstrings."""
+"""Text classification: a user's own texts, and the standard library's docstrings."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,18 +19,18 @@ from samerun.data.vocabulary import check_has_words, learn, tokenize
 from samerun.errors import UserError
 
 OwnWords = PythonDocstrings | TextFolder | TextCsv
-"""The kinds whose vocabulary is learnt."""
+"""The kinds whose vocabulary is built from the training texts."""
 
 
 def measure(cfg: OwnWords, texts: Array) -> Tokenization:
-    """Learns the vocabulary of training texts.
+    """Builds the vocabulary of the training texts.
 
     Args:
-        cfg: the size of the vocabulary, and how texts are padded and cut.
+        cfg: the size of the vocabulary, and how to pad and truncate texts.
         texts: `(n,)` of `str`, of the training split only.
 
     Raises:
-        UserError: there are not two different words in them.
+        UserError: they contain fewer than two different words.
     """
     tokens = (token for text in texts for token in tokenize(text, Level.word, cfg.lowercase))
     vocabulary = learn(tokens, cfg.vocabulary_size, Level.word, cfg.lowercase)
@@ -67,7 +67,7 @@ def _check_classes(
     cfg: TextFolder | TextCsv, labels: Sequence[int], names: Sequence[str], where: str
 ) -> None:
     if len(names) < 2:
-        raise UserError(f"{where} '{names[0]}' only, expected two classes or more.")
+        raise UserError(f"{where} '{names[0]}', expected two or more classes.")
     by_name = np.array(names)[np.asarray(labels)]
     sizes = split_sizes(cfg, len(labels))
     check_can_stratify(by_name, sizes.test, "test")
@@ -75,21 +75,21 @@ def _check_classes(
 
 
 def _files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:
-    """The files of all classes in the order of their names, their classes, and the classes' names.
+    """Returns the files of all classes, sorted by name, their classes, and the class names.
 
     Raises:
-        UserError: no folder, no sub-folder, one class only, or a class without files.
+        UserError: the folder is missing, has fewer than two classes, or a class has no files.
     """
     root = Path(cfg.path).expanduser()
     if not root.is_dir():
         raise UserError(
-            f"dataset.path: received '{cfg.path}', expected a folder with a sub-folder for each "
+            f"dataset.path: received '{cfg.path}', expected a folder with a subfolder for each "
             f"class: there is none at {root.absolute()}."
         )
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise UserError(
-            f"dataset.path: {root}: has no sub-folder, expected one of .txt files for each class."
+            f"dataset.path: {root}: has no subfolder, expected one with .txt files for each class."
         )
     files: list[Path] = []
     labels: list[int] = []
@@ -98,20 +98,20 @@ def _files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:
         if not found:
             raise UserError(
                 f"dataset.path: {folder}: has no .txt file, expected the texts of its class: add "
-                "some or take the folder away."
+                "some or remove the folder."
             )
         files += found
         labels += [label] * len(found)
     names = [folder.name for folder in folders]
-    _check_classes(cfg, labels, names, f"dataset.path: {root}: has the class")
+    _check_classes(cfg, labels, names, f"dataset.path: {root}: has only the class")
     return files, labels, names
 
 
 def outline_text_folder(cfg: TextFolder) -> Outline:
-    """Returns what the folder holds, by its file names; no file is opened.
+    """Returns the outline of the folder, from its file names; no file is opened.
 
     Raises:
-        UserError: the folder is not what is expected.
+        UserError: the folder is not as expected.
     """
     _, labels, names = _files(cfg)
     return _outline(cfg, labels, names)
@@ -121,18 +121,18 @@ def load_text_folder(cfg: TextFolder) -> Source:
     """Reads all texts.
 
     Raises:
-        UserError: as `outline_text_folder`, or a file that is empty or not UTF-8.
+        UserError: see `outline_text_folder`, or a file is empty or not UTF-8.
     """
     files, labels, names = _files(cfg)
     texts = [read_text(path) for path in files]
     for path, text in zip(files, texts, strict=True):
         if not text.strip():
-            raise UserError(f"{path}: is empty, expected a text: fill it or take it away.")
+            raise UserError(f"{path}: is empty, expected a text: add its text or remove it.")
     return _source(cfg, texts, labels, names)
 
 
 def _cells(cfg: TextCsv) -> tuple[list[str], list[int], list[str]]:
-    """The texts, their classes, and the classes' names: by number if all are numbers."""
+    """Returns texts, classes, and class names, sorted as numbers if all are numbers."""
     table = read_csv(cfg.path)
     texts = table.column(cfg.text_column, "dataset.text_column")
     words = [word.strip() for word in table.column(cfg.label_column, "dataset.label_column")]
@@ -141,23 +141,24 @@ def _cells(cfg: TextCsv) -> tuple[list[str], list[int], list[str]]:
             if not cell.strip():
                 raise UserError(
                     f"{table.path}: line {line}: column '{column}' is empty, expected a text and "
-                    "its class: fill it or leave the line out."
+                    "its class: fill it in or remove the line."
                 )
-    # Python refuses to make a number of more than 4,300 digits.
+    # Python refuses to convert more than 4,300 digits.
     are_numbers = all(word.isdecimal() and len(word) < 20 for word in words)
     names = sorted(set(words), key=lambda word: (int(word) if are_numbers else 0, word))
     places = {name: place for place, name in enumerate(names)}
     labels = [places[word] for word in words]
-    where = f"dataset.label_column: {table.path}: column '{cfg.label_column}' holds the class"
+    where = f"dataset.label_column: {table.path}: column '{cfg.label_column}' holds only the class"
     _check_classes(cfg, labels, names, where)
     return texts, labels, names
 
 
 def outline_text_csv(cfg: TextCsv) -> Outline:
-    """Returns what the file holds; it is read whole for it.
+    """Returns the outline of the file, by reading all of it.
 
     Raises:
-        UserError: no such file or column, an empty cell, or fewer than two classes.
+        UserError: the file or a column is missing, a cell is empty, or there are fewer than two
+            classes.
     """
     _, labels, names = _cells(cfg)
     return _outline(cfg, labels, names)
@@ -167,16 +168,16 @@ def load_text_csv(cfg: TextCsv) -> Source:
     """Loads the texts.
 
     Raises:
-        UserError: as `outline_text_csv`.
+        UserError: see `outline_text_csv`.
     """
     return _source(cfg, *_cells(cfg))
 
 
 def outline_python_docstrings(cfg: PythonDocstrings) -> Outline:
-    """Returns what the standard library's sources hold; they are read for it once a process.
+    """Returns the outline of the docstrings; the sources are read once per process.
 
     Raises:
-        UserError: this Python comes without its sources.
+        UserError: this Python lacks the sources of its standard library.
     """
     names = packages(cfg.binary)
     return _outline(cfg, [label for _, label in docstrings(names)], names)
@@ -186,7 +187,7 @@ def load_python_docstrings(cfg: PythonDocstrings) -> Source:
     """Loads the docstrings.
 
     Raises:
-        UserError: as `outline_python_docstrings`.
+        UserError: see `outline_python_docstrings`.
     """
     names = packages(cfg.binary)
     texts, labels = zip(*docstrings(names), strict=True)

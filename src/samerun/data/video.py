@@ -1,4 +1,4 @@
-"""Clips of real digits in a synthetic motion."""
+"""Clips of real digits in synthetic motion."""
 
 import numpy as np
 
@@ -20,11 +20,11 @@ DIRECTIONS = (
     "up right",
 )
 _STEPS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])
-"""Rows and columns a digit moves by in one frame, in the order of `DIRECTIONS`."""
+"""Rows and columns by which a digit moves per frame, in the order of `DIRECTIONS`."""
 
 
 def outline_moving_digits(cfg: MovingDigits) -> Outline:
-    """Returns what the clips hold: one for each of scikit-learn's digits."""
+    """Returns the outline of the clips: one for each of scikit-learn's digits."""
     names = DIRECTIONS if cfg.label is ClipLabel.direction else TEN
     return Outline(
         task=Task.multiclass,
@@ -37,15 +37,15 @@ def outline_moving_digits(cfg: MovingDigits) -> Outline:
 
 
 def load_moving_digits(cfg: MovingDigits) -> Source:
-    """Makes the clips out of scikit-learn's digits.
+    """Creates the clips from scikit-learn's digits.
 
     Every digit gives one clip, so no handwriting is in two splits. It starts anywhere and moves
-    one pixel a frame in one of eight directions, all drawn from `split_seed`. What leaves on one
-    side comes in on the opposite one: a digit that had to stay inside would start on the left when
-    it moves to the right, and one frame would give its direction away.
+    one pixel per frame in one of eight directions, all drawn from `split_seed`. What leaves on one
+    side enters on the opposite one: a digit that had to stay inside would start on the left when it
+    moves to the right, and one frame would reveal its direction.
     """
     images, digits = digit_images()
-    random = np.random.RandomState(cfg.split_seed)  # NumPy keeps its stream for ever (NEP 19)
+    random = np.random.RandomState(cfg.split_seed)  # NumPy never changes its stream (NEP 19)
     directions = random.randint(len(DIRECTIONS), size=len(images))
     starts = random.randint(cfg.side, size=(len(images), 2))
     clips = moved(images, starts, _STEPS[directions], cfg.frames, cfg.side)
@@ -56,17 +56,17 @@ def load_moving_digits(cfg: MovingDigits) -> Source:
 
 
 def moved(images: Array, starts: Array, steps: Array, frames: int, side: int) -> Array:
-    """Returns clips of images that move over a black canvas without an edge.
+    """Returns clips of images that move over a black canvas and wrap around its edges.
 
     Args:
         images: `(n, height, width)`, no larger than the canvas.
-        starts: row and column of the upper left pixel in the first frame, `(n, 2)`.
-        steps: rows and columns to move by in one frame, `(n, 2)`.
-        frames: frames in a clip.
+        starts: row and column of the top left pixel in the first frame, `(n, 2)`.
+        steps: rows and columns to move per frame, `(n, 2)`.
+        frames: frames per clip.
         side: height and width of the canvas, in pixels.
 
     Returns:
-        `(n, frames, side, side)`, in the type of the images.
+        `(n, frames, side, side)`, in the dtype of the images.
     """
     num, height, width = images.shape
     corners = starts[:, None, :] + np.arange(frames)[:, None] * steps[:, None, :]

@@ -1,4 +1,4 @@
-"""Tokens and their numbers: learnt from training text only, able to travel with a model."""
+"""Vocabularies: tokens and their ids, built from training text only, and storable."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ from samerun.data.splits import Array
 from samerun.errors import UserError
 
 SPECIAL = ("[padding]", "[unknown]")
-"""What the first ids of a learnt vocabulary stand for."""
+"""Meaning of the first ids of a vocabulary."""
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -23,9 +23,9 @@ def tokenize(text: str, level: Level, lowercase: bool) -> list[str]:
     """Returns the tokens of a text: words and punctuation marks, or characters.
 
     Args:
-        text: any text; blanks and line ends are no tokens at the level of words.
+        text: any text; whitespace is not a token at the level of words.
         level: what a token is.
-        lowercase: capital letters are taken for small ones.
+        lowercase: convert to lowercase.
     """
     text = text.lower() if lowercase else text
     return _WORD.findall(text) if level is Level.word else list(text)
@@ -34,15 +34,15 @@ def tokenize(text: str, level: Level, lowercase: bool) -> list[str]:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """The tokens a model knows; a token's id is its place.
+    """The tokens that a model knows; the id of a token is its index.
 
     Args:
-        tokens: all of them, those that stand for no text first; 0 is padding.
+        tokens: all tokens, special ones first; 0 is padding.
         level: what a token is.
-        lowercase: capital letters are taken for small ones.
-        unknown: id of everything that is not in `tokens`: 1, but 2 in IMDB and Reuters.
-        start: id that begins every text, `None` where texts simply begin.
-        num_special: how many of the first tokens stand for no text.
+        lowercase: convert to lowercase.
+        unknown: id of everything not in `tokens`: 1, but 2 in IMDB and Reuters.
+        start: id at the start of every text; `None` without one.
+        num_special: number of special tokens, which come first.
     """
 
     tokens: tuple[str, ...]
@@ -54,7 +54,7 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """Number of ids in use, padding and unknown included."""
+        """Number of ids, including padding and unknown."""
         return len(self.tokens)
 
     @cached_property
@@ -68,15 +68,15 @@ class Vocabulary:
         return np.fromiter((ids.get(token, unknown) for token in tokens), np.int32)
 
     def encode(self, text: str) -> Array:
-        """Returns the int32 ids of a text, `(n,)`, neither padded nor cut."""
+        """Returns the int32 ids of a text, `(n,)`, neither padded nor truncated."""
         ids = self.ids_of(tokenize(text, self.level, self.lowercase))
         return ids if self.start is None else np.insert(ids, 0, self.start)
 
     def decode(self, ids: Any) -> str:
-        """Returns ids as readable text, without padding; words are put apart by blanks.
+        """Returns ids as readable text, without padding; words are separated by spaces.
 
         Args:
-            ids: integers, `(n,)`; one that no token has is shown as unknown.
+            ids: integers, `(n,)`; ids without a token are shown as unknown.
         """
         between = " " if self.level is Level.word else ""
         known = (int(number) for number in np.asarray(ids).reshape(-1) if number != 0)
@@ -84,7 +84,7 @@ class Vocabulary:
         return between.join(names)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns it as plain values, from which `Vocabulary.from_dict` makes an equal one."""
+        """Returns it as plain values, from which `Vocabulary.from_dict` restores an equal one."""
         return {
             "tokens": list(self.tokens),
             "level": self.level.value,
@@ -96,19 +96,19 @@ class Vocabulary:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Vocabulary":
-        """Returns the vocabulary that `as_dict` wrote."""
+        """Returns the vocabulary whose `as_dict` returned these values."""
         tokens, level = tuple(values["tokens"]), Level(values["level"])
         return cls(**{**values, "tokens": tokens, "level": level})
 
 
 def learn(tokens: Iterable[str], size: int, level: Level, lowercase: bool) -> Vocabulary:
-    """Learns a vocabulary: the most frequent tokens, those of equal frequency by the alphabet.
+    """Builds a vocabulary of the most frequent tokens, alphabetical for equal frequency.
 
     Args:
         tokens: every token of the training text.
-        size: largest number of ids, padding and unknown included.
+        size: maximum number of ids, including padding and unknown.
         level: what a token is.
-        lowercase: whether the tokens were made small.
+        lowercase: whether the tokens were converted to lowercase.
     """
     counts = Counter(tokens)
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
@@ -117,32 +117,32 @@ def learn(tokens: Iterable[str], size: int, level: Level, lowercase: bool) -> Vo
 
 
 def check_has_words(vocabulary: Vocabulary, kind: str) -> None:
-    """Checks that there is anything to tell apart.
+    """Checks that the vocabulary has at least two different tokens.
 
     Args:
-        vocabulary: as learnt.
-        kind: of data set, for the sentence.
+        vocabulary: the vocabulary.
+        kind: kind of the dataset, for the error message.
 
     Raises:
-        UserError: there are not two different tokens in it.
+        UserError: it has fewer.
     """
     num_words = vocabulary.size - vocabulary.num_special
     if num_words < 2:
         raise UserError(
-            f"dataset={kind}: the vocabulary learnt from the training texts has {num_words} "
-            f"{vocabulary.level}, expected at least 2 different ones: give other texts or a larger "
-            "dataset.vocabulary_size."
+            f"dataset={kind}: the vocabulary of the training texts has {num_words} "
+            f"{vocabulary.level}, expected at least 2 different ones: provide other texts or "
+            "a larger dataset.vocabulary_size."
         )
 
 
 def padded(sequences: Sequence[Array], length: int, *, pad_left: bool, cut_left: bool) -> Array:
-    """Returns sequences of ids as one int32 array `(n, length)`, padded with 0 or cut.
+    """Returns sequences of ids as one int32 array `(n, length)`, padded with 0 or truncated.
 
     Args:
         sequences: integers, each `(any length,)`.
         length: positions of each row.
-        pad_left: put the padding before the text, not behind it.
-        cut_left: cut what is too long at its beginning, not at its end.
+        pad_left: pad before the text instead of after it.
+        cut_left: truncate at the start instead of at the end.
     """
     rows = np.zeros((len(sequences), length), np.int32)
     for row, sequence in zip(rows, sequences, strict=True):

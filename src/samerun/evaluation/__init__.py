@@ -95,7 +95,7 @@ def evaluate(
 def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     batches = [np.asarray(batch[1]) for batch in dataset]
     if not batches:
-        raise UserError("evaluation: the split has no examples: give the data set a test split.")
+        raise UserError("evaluation: the split has no examples: give the dataset a test split.")
     labels = np.concatenate(batches)
     outputs = np.asarray(model.predict(dataset, verbose=0), np.float64).reshape(len(labels), -1)
     num_bad = int((~np.isfinite(outputs).all(axis=1)).sum())

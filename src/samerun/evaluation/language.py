@@ -100,8 +100,10 @@ def _measure(logits: NDArray[np.generic], targets: Integers) -> _Tokens:
             f"evaluation: received tokens from {targets.min()} to {targets.max()}, expected 0 to "
             f"{logits.shape[2] - 1}: the model's vocabulary."
         )
-    losses, said = token_losses(logits.reshape(-1, logits.shape[2]), targets.reshape(-1))
-    return _Tokens(targets, losses.reshape(targets.shape), said.reshape(targets.shape) == targets)
+    losses, most_likely = token_losses(logits.reshape(-1, logits.shape[2]), targets.reshape(-1))
+    return _Tokens(
+        targets, losses.reshape(targets.shape), most_likely.reshape(targets.shape) == targets
+    )
 
 
 def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
@@ -111,7 +113,7 @@ def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:
         parts.append(_measure(logits, np.asarray(batch[1]).astype(np.int64)))
         vocabulary_size = logits.shape[-1]
     if not any((part.targets != PADDING).any() for part in parts):
-        raise UserError("evaluation: the split has no tokens: give the data set a test split.")
+        raise UserError("evaluation: the split has no tokens: give the dataset a test split.")
     together = _Tokens(
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.losses for part in parts]),

@@ -1,4 +1,4 @@
-"""Models: each a function of its config and of the data's description."""
+"""Models: each is a function of its config and of the `DataSpec`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,24 +19,24 @@ BUILDERS: dict[type[Model], Callable[[Any, DataSpec], keras.Model]] = {
     **video.BUILDERS,
     **custom.BUILDERS,
 }
-"""How each kind of model is built."""
+"""The builder of each kind of model."""
 
 
 def inference(model: keras.Model) -> keras.Model:
-    """Returns the model as it goes out of the door: of Keras's own classes, loadable anywhere."""
+    """Returns the model to export, made of plain Keras classes and loadable without samerun."""
     return model.inference if isinstance(model, TeacherForced) else model
 
 
 def build(cfg: Model, spec: DataSpec) -> keras.Model:
-    """Returns the model a config describes, built for the shape of the data but not compiled.
+    """Returns the model of a config, built for the shape of the data but not compiled.
 
     Weights and dropout draw their seeds from Keras's global generator: the same
     `keras.utils.set_random_seed` right before gives the same weights and the same dropout masks.
-    Layers have fixed names, so that nothing depends on what was built before in the process.
+    Layers have fixed names, so nothing depends on what the process built before.
 
     Args:
-        cfg: config of the model; its class chooses the builder.
-        spec: what the data look like. Inputs are `(batch, *spec.input_shape)`; `head` says what the
-            outputs are.
+        cfg: config of the model; its class selects the builder.
+        spec: description of the data. Inputs are `(batch, *spec.input_shape)`; see `head` for the
+            outputs.
     """
     return BUILDERS[type(cfg)](cfg, spec)

@@ -1,4 +1,4 @@
-"""A user's own function as a model."""
+"""The user's own function as a model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ from samerun.errors import UserError
 from samerun.user_code import describe_cause, import_function, working_folder_first
 
 _NUM_PROBES = 8
-_WIDTH = 10.0  # of what the inputs are drawn from: a linear output is in [0, 1] once in 25 times
+_WIDTH = 10.0  # standard deviation of the probes: a linear output is in [0, 1] once in 25 times
 _ROUNDING = 1e-2  # bfloat16 keeps 8 bits: a sum of probabilities is off by 4e-3
 
 
 def custom(cfg: CustomModel, spec: DataSpec) -> keras.Model:
-    """Returns what the user's function makes of the description of the data.
+    """Returns the model that the user's function builds for this `DataSpec`.
 
-    A model that is not built yet is built by the call that checks it, subclassed ones too.
+    A model that is not built yet, subclassed models included, is built by the call that checks it.
 
     Raises:
-        UserError: no such function, one that raises, one that returns something else, or a model
-            that cannot take the data or whose output does not fit the task: its shape, its dtype or
-            what its numbers are (`_check_numbers` says what of that cannot be noticed).
+        UserError: the function does not exist, raises or returns something else; or the model does
+            not accept the data, or the shape, dtype or values of its output do not fit the task
+            (see `_check_numbers` for what cannot be detected).
     """
     where = f"model.target: {cfg.target}"
     with working_folder_first():
@@ -44,42 +44,42 @@ def custom(cfg: CustomModel, spec: DataSpec) -> keras.Model:
 
 
 def _check_output(model: keras.Model, spec: DataSpec, where: str) -> None:
-    """Calls the model on two examples, since not every model can tell its shapes in advance."""
+    """Calls the model on two examples, because not every model knows its shapes in advance."""
     dtype = np.int32 if spec.layout is Layout.tokens else np.float32
     try:
         output = model(np.zeros((2, *spec.input_shape), dtype))
     except Exception as error:
         raise UserError(
-            f"{where}: its model cannot take {spec.layout} data of shape "
+            f"{where}: its model does not accept {spec.layout} data of shape "
             f"{_of_batch(spec.input_shape)}: {describe_cause(error)}."
         ) from error
     if not keras.ops.is_tensor(output):
         kind = type(output).__name__
-        raise UserError(f"{where}: its model gives a {kind}, expected one output.")
+        raise UserError(f"{where}: its model returns a {kind}, expected one output tensor.")
     positions = spec.input_shape if spec.task is Task.language_model else ()
     expected = (*positions, spec.num_outputs)
     if tuple(output.shape) != (2, *expected):
         raise UserError(
             f"{where}: its output has shape {_of_batch(output.shape[1:])}, expected "
             f"{_of_batch(expected)} for the {spec.task} task: end with samerun.models.head(spec), "
-            "or with a layer of spec.num_outputs units, after a Flatten where there are more axes."
+            "or with a layer of spec.num_outputs units, after a Flatten if there are more axes."
         )
     given = keras.backend.standardize_dtype(output.dtype)
     if given != "float32":
         raise UserError(
-            f"{where}: its output is {given}, expected float32, in which the loss is exact enough: "
-            'give the last layer dtype="float32".'
+            f"{where}: its output is {given}, expected float32, for an accurate loss: "
+            'pass dtype="float32" to the last layer.'
         )
 
 
 def _check_numbers(model: keras.Model, spec: DataSpec, where: str) -> None:
-    """Looks whether the output is made of probabilities or logits, as the loss takes them.
+    """Checks whether the output consists of probabilities or logits, as the loss expects.
 
-    Numbers out of a wide normal distribution drive an output that nothing holds back far out of
-    [0, 1]. Not noticed are: for `binary`, numbers of a text's model that all lie in [0, 1] by
-    chance (an untrained embedding keeps them near 0), and an activation that keeps to [0, 1]
-    without being a probability, such as a clipped ReLU; for `language_model`, any numbers that are
-    no softmax; and every model that cannot take such inputs or answers them with NaN.
+    Inputs from a wide normal distribution drive an unbounded output far out of [0, 1]. Not
+    detected are: for `binary`, outputs of a text model that happen to lie in [0, 1] (an untrained
+    embedding keeps them near 0), and an activation within [0, 1] that is not a probability, such
+    as a clipped ReLU; for `language_model`, any values that are not a softmax; and every model
+    that does not accept such inputs or returns NaN for them.
     """
     random = np.random.default_rng(0)
     shape = (_NUM_PROBES, *spec.input_shape)
@@ -88,33 +88,33 @@ def _check_numbers(model: keras.Model, spec: DataSpec, where: str) -> None:
         probes = random.integers(0, spec.vocabulary_size, shape).astype(np.int32)
     try:
         output = keras.ops.convert_to_numpy(model(probes))
-    except Exception:  # such as a column of a table that the model takes for an index
+    except Exception:  # such as a table column that the model uses as an index
         return
     rows = output.reshape(-1, output.shape[-1]).astype(np.float64)
     rows = rows[np.isfinite(rows).all(axis=1)]
-    if len(rows) and (wrong := _wrong_numbers(rows, spec.task)):
+    if len(rows) and (wrong := _mismatch(rows, spec.task)):
         raise UserError(f"{where}: {wrong}.")
 
 
-def _wrong_numbers(rows: NDArray[np.float64], task: Task) -> str:
-    """Returns what the numbers of an output are instead of what they should be, if they are not."""
+def _mismatch(rows: NDArray[np.float64], task: Task) -> str:
+    """Returns the mismatch between the output and what the task expects, or an empty string."""
     is_share = bool(((rows >= 0) & (rows <= 1 + _ROUNDING)).all())
     sum_is_1 = np.allclose(rows.sum(axis=1), 1, rtol=0, atol=_ROUNDING)
     or_end = "end with samerun.models.head(spec), or with"
     if task is Task.multiclass and not (is_share and sum_is_1):
         return (
-            "its output is no probability of each class, expected numbers of 0 or more whose sum "
-            f"is 1, for the multiclass task: {or_end} the softmax activation"
+            "its output is not a probability for each class, expected non-negative numbers with "
+            f"sum 1 for the multiclass task: {or_end} the softmax activation"
         )
     if task is Task.binary and not is_share:
         return (
-            "its output is no probability, expected a number between 0 and 1, for the binary task: "
-            f"{or_end} the sigmoid activation"
+            "its output is not a probability, expected a number between 0 and 1 for the binary "
+            f"task: {or_end} the sigmoid activation"
         )
     if task is Task.language_model and is_share and sum_is_1:
         return (
-            "its output is a probability of each token, expected logits, of which the loss takes "
-            f"the softmax, for the language_model task: {or_end} a layer without activation"
+            "its output is a probability for each token, expected logits (the loss applies the "
+            f"softmax) for the language_model task: {or_end} a layer without activation"
         )
     return ""
 

@@ -1,4 +1,4 @@
-"""The forecaster: a subclassed model with a training step of its own."""
+"""The forecaster: a subclassed model with its own training step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,10 +22,10 @@ _CELLS: dict[Cell, type[keras.layers.Layer]] = {
 
 @keras.saving.register_keras_serializable(package="samerun")
 class TeacherForced(keras.Model):  # type: ignore[misc]
-    """Trains with the true step before, predicts with its own (Williams and Zipser, 1989).
+    """Trains with teacher forcing, predicts from its own outputs (Williams and Zipser, 1989).
 
-    `fit` alone cannot do this: the forward pass of training needs the targets. So the training step
-    is its own, while validation and prediction use `inference`.
+    The forward pass of training needs the targets, which `fit` does not provide. Therefore the
+    model has its own training step, while validation and prediction use `inference`.
 
     Args:
         settings: the fields of a `config.Forecaster`.
@@ -49,23 +49,23 @@ class TeacherForced(keras.Model):  # type: ignore[misc]
         made = _layers(settings)
         window = keras.Input(window_shape, name="input")
         future = keras.Input((horizon,), name="future")
-        state = _encoded(made, window)
+        state = _encode(made, window)
         self.inference = keras.Model(
-            window, _decoded(made, state, window, [None] * horizon), name="inference"
+            window, _decode(made, state, window, [None] * horizon), name="inference"
         )
-        # Step k reads the truth of step k - 1: at the first there is none.
+        # Step k reads the target of step k - 1; the first step has none.
         truth = [None, *(future[:, step : step + 1] for step in range(horizon - 1))]
         self.teaching = keras.Model(
-            [window, future], _decoded(made, state, window, truth), name="teaching"
+            [window, future], _decode(made, state, window, truth), name="teaching"
         )
         self.build((None, *window_shape))
 
     def call(self, window: Any, training: bool | None = None) -> Any:
-        """Predicts the future step by step, each from the one before."""
+        """Predicts the future step by step, each from the previous one."""
         return self.inference(window, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step with the true future as the step before."""
+        """Trains on one batch with teacher forcing."""
         window, future, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             predicted = self.teaching([window, future], training=True)
@@ -88,7 +88,7 @@ class TeacherForced(keras.Model):  # type: ignore[misc]
 
 
 def _layers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes the layers that both ways of decoding share."""
+    """Creates the layers that both decoders share."""
     cfg = _config(settings)
     *below, last = cfg.units
     encoders = [
@@ -121,22 +121,22 @@ def _config(settings: Mapping[str, Any]) -> Forecaster:
     return Forecaster(**values)
 
 
-def _encoded(made: Mapping[str, Any], window: Any) -> list[Any]:
+def _encode(made: Mapping[str, Any], window: Any) -> list[Any]:
     values = window
     for layer in made["encoders"]:
         values = layer(values)
     return list(made["reader"](values))[1:]
 
 
-def _decoded(made: Mapping[str, Any], state: Any, window: Any, before: Sequence[Any]) -> Any:
-    """Writes one step after the other.
+def _decode(made: Mapping[str, Any], state: Any, window: Any, before: Sequence[Any]) -> Any:
+    """Decodes one step after another.
 
     Args:
         made: the layers.
-        state: what the reader ended with.
-        window: the input, for the size of the batch.
-        before: for each step the value to read, or `None` for the last one written, which is 0
-            before the first.
+        state: final state of the reader.
+        window: the input, for the batch size.
+        before: for each step the value to read, or `None` for the previous output, which is 0 at
+            the first step.
     """
     value = keras.ops.zeros_like(window[:, 0, :1])
     written = []
@@ -150,7 +150,7 @@ def _decoded(made: Mapping[str, Any], state: Any, window: Any, before: Sequence[
 
 
 def forecaster(cfg: Forecaster, spec: DataSpec) -> keras.Model:
-    """Returns an encoder of the window and a decoder that writes the horizon step by step.
+    """Returns an encoder of the window and a decoder that predicts the horizon step by step.
 
     Dropout is on the inputs of the encoder's layers and before the output; penalties are on the
     kernels of the encoder.

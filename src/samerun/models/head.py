@@ -1,4 +1,4 @@
-"""The output layer, which follows from the task alone."""
+"""The output layer, which depends only on the task."""
 
 import keras
 
@@ -11,14 +11,14 @@ ACTIVATIONS: dict[Task, str] = {
     Task.forecast: "linear",
     Task.language_model: "linear",
 }
-"""What the numbers of the output are: probabilities, values, or logits (language models)."""
+"""Output activation: probabilities, values, or logits (language models)."""
 
 
 def head(spec: DataSpec) -> keras.layers.Layer:
     """Returns the output layer for a task.
 
-    `multiclass` gives one probability a class, `binary` the probability of class 1, `regression`
-    and `forecast` the values themselves, `language_model` one logit a token of the vocabulary at
+    `multiclass` gives one probability per class, `binary` the probability of class 1, `regression`
+    and `forecast` the values themselves, `language_model` one logit per token of the vocabulary at
     every position. It computes in float32 under every dtype policy: a float16 softmax rounds
     probabilities below 6e-8 to 0, and the loss to infinity.
     """

@@ -1,4 +1,4 @@
-"""What the hidden layers of all models have in common: initial values, penalties and dropout."""
+"""Hidden layers of all models: initializers, penalties and dropout."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from samerun.config.models.base import Regularised
 
 
 def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:
-    """Returns l1 · Σ|w| + l2 · Σw² for one hidden kernel, or `None` where both weights are 0."""
+    """Returns l1 · Σ|w| + l2 · Σw² for one hidden kernel, or `None` if both weights are 0."""
     if not (cfg.l1 or cfg.l2):
         return None
     return keras.regularizers.L1L2(l1=cfg.l1, l2=cfg.l2)
 
 
 def dropout_layer(cfg: Regularised, name: str) -> list[keras.layers.Layer]:
-    """Returns one dropout layer, or none where `cfg.dropout` is 0."""
+    """Returns one dropout layer, or none if `cfg.dropout` is 0."""
     return [keras.layers.Dropout(cfg.dropout, name=name)] if cfg.dropout else []
 
 
@@ -24,7 +24,7 @@ def dense_layers(cfg: Regularised, units: Sequence[int]) -> list[keras.layers.La
 
     Args:
         cfg: activation, initializer, dropout and penalties.
-        units: width of each layer, first to last; they are named `dense_1`, `dense_2`, ...
+        units: width of each layer; they are named `dense_1`, `dense_2`, ...
     """
     layers = []
     for number, width in enumerate(units, start=1):

@@ -25,9 +25,9 @@ def mlp(cfg: Mlp, spec: DataSpec) -> keras.Model:
 def cnn(cfg: Cnn, spec: DataSpec) -> keras.Model:
     """Returns a convolutional network: blocks, flatten, dense layers, output.
 
-    A block is Conv2D with padding, BatchNorm if wanted, activation, and 2×2 MaxPool. A side that
-    is down to one pixel is not pooled further, so that a search over depth can go on where the
-    image ends: 8×8 pixels and four blocks give 4×4, 2×2, 1×1, 1×1.
+    A block is Conv2D with padding, optional BatchNorm, activation, and 2×2 MaxPool. A side of one
+    pixel is not pooled further, so a search over depth can exceed what the image allows: 8×8
+    pixels and four blocks give 4×4, 2×2, 1×1, 1×1.
 
     Dropout follows the last block once, and then each hidden dense layer. Penalties (`l1`, `l2`)
     are on the kernels of the convolutions and hidden dense layers, not on the output's.
@@ -51,7 +51,7 @@ def _convolution(cfg: Cnn, number: int, num_filters: int) -> list[keras.layers.L
         num_filters,
         cfg.kernel_size,
         padding="same",
-        use_bias=not cfg.batch_norm,  # BatchNorm subtracts the mean and has a shift of its own
+        use_bias=not cfg.batch_norm,  # BatchNorm subtracts the mean and has its own shift
         kernel_initializer=cfg.initializer.value,
         kernel_regularizer=kernel_penalty(cfg),
         name=f"conv_{number}",
@@ -65,9 +65,9 @@ def lenet5(cfg: LeNet5, spec: DataSpec) -> keras.Model:
     """Returns LeNet-5 (LeCun et al., 1998) for images of any size.
 
     C1 has 6 filters of 5×5 with padding, as the paper pads 28×28 to 32×32; S2 averages 2×2; C3 has
-    16 filters of 5×5, S4 averages 2×2, then 120 and 84 dense units. Where the picture is too small
+    16 filters of 5×5, S4 averages 2×2, then 120 and 84 dense units. If the image is too small
     for a step (digits of 8×8 are 4×4 before C3), C3 is padded and a side of one pixel not pooled.
-    C3 is connected to all of S2, and the output is the task's, not the paper's radial basis.
+    C3 is connected to all of S2, and the output is that of the task, not a radial basis.
 
     Dropout follows S4 once, and then each dense layer.
     """

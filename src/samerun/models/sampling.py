@@ -1,4 +1,4 @@
-"""Text out of a language model, token by token."""
+"""Samples text from a language model, token by token."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from samerun.errors import UserError
 
-_NEVER = (0, 1)  # padding and the unknown token are no words
+_NEVER = (0, 1)  # padding and the unknown token are never sampled
 
 
 def sample(
@@ -23,15 +23,15 @@ def sample(
 
     Args:
         model: a language model: ids `(batch, positions)` -> logits `(batch, positions, tokens)`.
-        ids: the beginning, at least one token; its last ones are read, as many as the model has
-            positions. A shorter one is padded behind, where no recurrent model looks.
-        num_tokens: how many tokens to add.
-        temperature: divides the logits: below 1 is tamer, above 1 wilder; above 0.
-        top_k: only the most likely so many tokens can come; 0 for all.
-        seed: of the draws, in float64 on NumPy: no device's own generator is asked.
+        ids: the prompt, at least one token; the model reads as many of the last ones as it has
+            positions. A shorter prompt is padded at the end, which a recurrent model ignores.
+        num_tokens: number of tokens to add.
+        temperature: divides the logits, above 0: below 1 more conservative, above 1 more random.
+        top_k: sample only from the k most likely tokens; 0 for all.
+        seed: of the draws, which use NumPy in float64 on every device.
 
     Raises:
-        UserError: no beginning, or a number out of its range.
+        UserError: the prompt is empty, or a number is out of range.
     """
     _check(ids, num_tokens, temperature, top_k)
     random = np.random.default_rng(seed)
@@ -51,14 +51,14 @@ def sample(
 
 
 def _num_positions(model: keras.Model) -> int | None:
-    """Returns how many tokens a model reads; a user's subclassed one need not say."""
+    """Returns the number of positions of a model, `None` if a subclassed one does not state it."""
     shape: tuple[int | None, ...] = getattr(model, "input_shape", (None, None))
     return shape[1]
 
 
 def _check(ids: Sequence[int], num_tokens: int, temperature: float, top_k: int) -> None:
     if not len(ids):
-        raise UserError("sample: received no ids, expected at least one token to begin with.")
+        raise UserError("sample: received no ids, expected at least one token.")
     if not temperature > 0:
         raise UserError(
             f"sample: received temperature {temperature:g}, expected a number above 0: top_k=1 "

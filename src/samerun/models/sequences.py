@@ -1,4 +1,4 @@
-"""Networks that read a sequence: of tokens, of rows of an image, of days."""
+"""Models of sequences: tokens, rows of an image, time steps."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,8 +41,8 @@ def recurrent_layer(
     """Returns one recurrent layer.
 
     `dropout` acts on its inputs, with the same mask at every step (Gal and Ghahramani, 2016);
-    penalties are on the kernel of the inputs, not on that of the state. Where padding is masked the
-    layer stays off cuDNN, which ends training at the first text that is padded in front or empty.
+    penalties are on the kernel of the inputs, not on that of the state. With masked padding the
+    layer does not use cuDNN, which fails on texts that are empty or padded at the start.
     """
     off_cudnn = {"use_cudnn": False} if is_masked and cell is not Cell.simple_rnn else {}
     return LAYERS[cell](
@@ -58,10 +58,10 @@ def recurrent_layer(
     )
 
 
-def embedded(
+def input_layers(
     cfg: Embedded, spec: DataSpec, *, mask_padding: bool = False
 ) -> list[keras.layers.Layer]:
-    """Returns the input, and the embedding where the input is tokens."""
+    """Returns the input layer, followed by an embedding for tokens."""
     if spec.layout is not Layout.tokens:
         return [keras.Input(spec.input_shape, name="input")]
     assert spec.vocabulary_size is not None
@@ -74,10 +74,10 @@ def embedded(
 def recurrent(cfg: SimpleRnn | Lstm | Gru, spec: DataSpec) -> keras.Model:
     """Returns stacked recurrent layers, dense layers and the output.
 
-    Dropout is inside the recurrent layers (on their inputs) and after each dense layer; where there
-    is no dense layer it also follows the recurrence.
+    Dropout is inside the recurrent layers (on their inputs) and after each dense layer; without
+    dense layers it also follows the recurrence.
     """
-    layers = embedded(cfg, spec, mask_padding=cfg.mask_padding)
+    layers = input_layers(cfg, spec, mask_padding=cfg.mask_padding)
     for number, width in enumerate(cfg.units, start=1):
         layer = recurrent_layer(
             cfg,
@@ -98,10 +98,10 @@ def recurrent(cfg: SimpleRnn | Lstm | Gru, spec: DataSpec) -> keras.Model:
 def cnn1d(cfg: Cnn1d, spec: DataSpec) -> keras.Model:
     """Returns blocks of Conv1D and MaxPool, the maximum over all positions, dense layers, output.
 
-    A length that is down to one position is not pooled further. Dropout follows the global maximum
+    A length of one position is not pooled further. Dropout follows the global maximum
     once, and then each dense layer.
     """
-    layers = embedded(cfg, spec)
+    layers = input_layers(cfg, spec)
     length = spec.input_shape[0]
     for number, filters in enumerate(cfg.filters, start=1):
         layers.append(
@@ -124,9 +124,9 @@ def cnn1d(cfg: Cnn1d, spec: DataSpec) -> keras.Model:
 
 
 def parallel_lstm(cfg: ParallelLstm, spec: DataSpec) -> keras.Model:
-    """Returns LSTMs side by side on one input, put together, then dense layers and the output."""
-    inputs, *embedding = embedded(cfg, spec)
-    features = _applied(embedding, inputs)
+    """Returns parallel LSTMs on one input, concatenated, then dense layers and the output."""
+    inputs, *embedding = input_layers(cfg, spec)
+    features = _apply(embedding, inputs)
     branches = [
         recurrent_layer(cfg, Cell.lstm, width, name=f"branch_{number}", returns_all=False)(features)
         for number, width in enumerate(cfg.branch_units, start=1)
@@ -134,13 +134,13 @@ def parallel_lstm(cfg: ParallelLstm, spec: DataSpec) -> keras.Model:
     merged = branches[0]
     if len(branches) > 1:
         merged = keras.layers.Concatenate(name="merged")(branches)
-    outputs = _applied([*dense_layers(cfg, cfg.dense_units), head(spec)], merged)
+    outputs = _apply([*dense_layers(cfg, cfg.dense_units), head(spec)], merged)
     return keras.Model(inputs, outputs, name="parallel_lstm")
 
 
 def language_model(cfg: LanguageModel, spec: DataSpec) -> keras.Model:
-    """Returns embedding, recurrent layers that answer at every position, dropout, logits."""
-    layers = embedded(cfg, spec)
+    """Returns embedding, recurrent layers with an output at every position, dropout, logits."""
+    layers = input_layers(cfg, spec)
     for number, width in enumerate(cfg.units, start=1):
         name = f"{cfg.cell.value}_{number}"
         layers.append(recurrent_layer(cfg, cfg.cell, width, name=name, returns_all=True))
@@ -148,7 +148,7 @@ def language_model(cfg: LanguageModel, spec: DataSpec) -> keras.Model:
     return keras.Sequential([*layers, head(spec)], name="language_model")
 
 
-def _applied(layers: Sequence[keras.layers.Layer], values: Any) -> Any:
+def _apply(layers: Sequence[keras.layers.Layer], values: Any) -> Any:
     for layer in layers:
         values = layer(values)
     return values

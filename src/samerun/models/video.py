@@ -1,4 +1,4 @@
-"""Networks that watch clips."""
+"""Models of video clips."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +17,8 @@ from samerun.models.sequences import recurrent_layer
 def cnn_rnn(cfg: CnnRnn, spec: DataSpec) -> keras.Model:
     """Returns a CNN for each frame, an LSTM over the frames, dense layers, output.
 
-    Dropout is on the inputs of the LSTM and after each dense layer; where there is no dense layer
-    it also follows the LSTM.
+    Dropout is on the inputs of the LSTM and after each dense layer; without dense layers it also
+    follows the LSTM.
     """
     _, height, width, _ = spec.input_shape
     layers: list[keras.layers.Layer] = [keras.Input(spec.input_shape, name="input")]
@@ -46,7 +46,7 @@ def cnn_rnn(cfg: CnnRnn, spec: DataSpec) -> keras.Model:
 
 
 def conv_lstm(cfg: ConvLstm, spec: DataSpec) -> keras.Model:
-    """Returns stacked ConvLSTM2D layers, 2×2 MaxPool of the last picture, dense layers, output.
+    """Returns stacked ConvLSTM2D layers, 2×2 MaxPool of the last output, dense layers, output.
 
     Dropout is on the inputs of the recurrent layers and after each dense layer.
     """

@@ -36,7 +36,7 @@ OPTIMIZERS: dict[type[Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
     Lion: keras.optimizers.Lion,
     Muon: keras.optimizers.Muon,
 }
-"""How each kind of optimizer is built; config fields have the names of Keras's arguments."""
+"""Keras's class for each kind of optimizer; config fields are named like its arguments."""
 
 
 def _arguments(cfg: Optimizer) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def _arguments(cfg: Optimizer) -> dict[str, Any]:
     if isinstance(cfg, AdamW):
         values["weight_decay"] = cfg.weight_decay or 0.0  # Keras's AdamW refuses None
     if isinstance(cfg, Muon):
-        values["adam_weight_decay"] = cfg.weight_decay  # one rule for both of its halves
-        values["exclude_layers"] = ["(^|/)output/"]  # the output layer is Adam's (Jordan, 2024)
+        values["adam_weight_decay"] = cfg.weight_decay  # one value for both of its parts
+        values["exclude_layers"] = ["(^|/)output/"]  # optimized by Adam (Jordan, 2024)
     return values
 
 
@@ -62,11 +62,11 @@ def build(
     """Returns a Keras optimizer whose learning rate follows a schedule.
 
     Args:
-        optimizer: config of the optimizer; its class chooses Keras's.
+        optimizer: config of the optimizer; its class selects Keras's class.
         schedule_cfg: config of the schedule.
         steps_per_epoch: training steps of one epoch; the schedule's epochs are multiplied by it.
-        epochs: epochs of the whole training, where schedules of open length end.
-        can_be_lowered: multiply the schedule by `retry_factor`, a variable that begins with 1.
+        epochs: total epochs of the training, where schedules without a length end.
+        can_be_lowered: multiply the schedule by `retry_factor`, a variable that is initially 1.
     """
     rate = schedule(schedule_cfg, optimizer.learning_rate, steps_per_epoch, epochs)
     if can_be_lowered:
@@ -76,12 +76,12 @@ def build(
 
 
 def _rate_of(optimizer: keras.optimizers.Optimizer) -> Rate:
-    """The schedule or variable itself: Keras's public `learning_rate` is its present value only."""
+    """Returns the schedule or variable; Keras's `learning_rate` is only its current value."""
     return getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
 
 
 def factors(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Returns the variables that multiply the schedule: the plateau's, then that of retries."""
+    """Returns the variables that multiply the schedule: for the plateau, then for retries."""
     rate, found = _rate_of(optimizer), []
     while isinstance(rate, Scaled):
         found.append(rate.factor)
@@ -90,21 +90,21 @@ def factors(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
 
 
 def plateau_factor(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
-    """Returns what `reduce_on_plateau` multiplies the rate by, to be assigned; else `None`."""
+    """Returns the variable by which `reduce_on_plateau` multiplies the rate, or `None`."""
     return next((factor for factor in factors(optimizer) if factor.name == PLATEAU_FACTOR), None)
 
 
 def retry_factor(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
-    """Returns what retries multiply the rate by, to be assigned; else `None`."""
+    """Returns the variable by which retries multiply the rate, or `None`."""
     return next((factor for factor in factors(optimizer) if factor.name == RETRY_FACTOR), None)
 
 
 def learning_rate(optimizer: keras.optimizers.Optimizer, step: int) -> float:
-    """Returns the learning rate of one training step.
+    """Returns the learning rate at one training step.
 
     Args:
         optimizer: what `build` returned, or a `LossScaleOptimizer` around it.
-        step: steps taken before it: the first is 0, the last one taken is `iterations - 1`.
+        step: number of steps before it: the first step is 0, the latest is `iterations - 1`.
     """
     rate = _rate_of(optimizer)
     value = (
@@ -116,9 +116,9 @@ def learning_rate(optimizer: keras.optimizers.Optimizer, step: int) -> float:
 def curve(
     optimizer: Optimizer, schedule_cfg: Schedule, steps_per_epoch: int, epochs: int
 ) -> NDArray[np.float64]:
-    """Returns the learning rate of every training step, in float32's precision.
+    """Returns the learning rate at every training step, in float32 precision.
 
-    For `reduce_on_plateau` it is the highest that the rate can be: nobody knows the cuts before.
+    For `reduce_on_plateau` it is the maximum: the reductions are not known in advance.
 
     Returns:
         shape (steps_per_epoch · epochs,).

@@ -1,6 +1,6 @@
-"""Learning-rate schedules: Keras's own where there is one, with epochs turned into steps.
+"""Learning rate schedules: Keras's own if there is one, with epochs converted to steps.
 
-A schedule's step is the number of steps already taken: the first step of training asks for the
+The step of a schedule is the number of steps already made: the first training step uses the
 rate at 0. Steps are counted in float32, which is exact up to 16.7 million.
 """
 
@@ -29,25 +29,33 @@ Rate = Any  # a float, or a LearningRateSchedule
 
 
 def at(rate: Rate, step: Any) -> Any:
-    """Returns a rate at a step: what the schedule says, or the float itself."""
+    """Returns the value of a rate at a step.
+
+    Args:
+        rate: a schedule, or a float, which is the rate at every step.
+        step: number of steps already made; a scalar, or an array of them.
+
+    Returns:
+        A tensor of the shape of `step` for a schedule, else the float.
+    """
     return rate(step) if callable(rate) else rate
 
 
-def _serialized(rate: Rate) -> Any:
+def _serialize(rate: Rate) -> Any:
     return schedules.serialize(rate) if callable(rate) else rate
 
 
-def _deserialized(rate: Any) -> Rate:
+def _deserialize(rate: Any) -> Rate:
     return schedules.deserialize(rate) if isinstance(rate, dict) else rate
 
 
 @keras.saving.register_keras_serializable(package="samerun")
 class WarmUp(schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A linear rise from 0 to where a schedule begins, then that schedule (Goyal et al., 2017).
+    """Linear warm-up from 0 to the start of a schedule, then that schedule (Goyal et al., 2017).
 
     Args:
-        shape: what follows: a schedule, whose step 0 is the end of the rise, or a constant rate.
-        warmup_steps: length of the rise; may be fractional.
+        shape: the schedule, whose step 0 is the end of the warm-up, or a constant rate.
+        warmup_steps: length of the warm-up; may be fractional.
     """
 
     def __init__(self, shape: Rate, warmup_steps: float) -> None:
@@ -64,24 +72,24 @@ class WarmUp(schedules.LearningRateSchedule):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
-        return {"shape": _serialized(self.shape), "warmup_steps": self.warmup_steps}
+        return {"shape": _serialize(self.shape), "warmup_steps": self.warmup_steps}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "WarmUp":
         """Returns the schedule that `get_config` described."""
-        return cls(_deserialized(config["shape"]), config["warmup_steps"])
+        return cls(_deserialize(config["shape"]), config["warmup_steps"])
 
 
 @keras.saving.register_keras_serializable(package="samerun")
 class CosineCycle(schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Half a cosine up to the full rate and half a cosine down (Smith and Topin, 2019).
+    """Half a cosine up to the peak rate and half a cosine down (Smith and Topin, 2019).
 
     Args:
-        peak: the full rate.
+        peak: the highest rate.
         num_steps: length of the cycle; may be fractional.
-        rise_fraction: share of it that the rise takes, 0 for none.
-        start_factor: first rate, as a share of the peak.
-        end_factor: last rate, as a share of the peak.
+        rise_fraction: fraction of the cycle in which the rate rises, 0 for none.
+        start_factor: first rate, as a fraction of the peak.
+        end_factor: last rate, as a fraction of the peak.
     """
 
     def __init__(
@@ -126,12 +134,12 @@ class CosineCycle(schedules.LearningRateSchedule):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="samerun")
 class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule times a factor that can be changed while training goes on.
+    """A schedule multiplied by a factor that can be changed during training.
 
     Args:
         shape: the schedule, or a constant rate.
-        factor: where the factor begins. The attribute `factor` is a float32 variable outside the
-            optimizer's own: whoever changes it also writes it into the checkpoint.
+        factor: initial value. The attribute `factor` is a float32 variable that the optimizer does
+            not own: whoever changes it also stores it in the checkpoint.
         name: of the variable.
     """
 
@@ -145,9 +153,9 @@ class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
         return keras.ops.convert_to_tensor(self.factor) * at(self.shape, step)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor, with the factor as it stands."""
+        """Returns the arguments of the constructor, with the current factor."""
         return {
-            "shape": _serialized(self.shape),
+            "shape": _serialize(self.shape),
             "factor": float(keras.ops.convert_to_numpy(self.factor)),
             "name": self.factor.name,
         }
@@ -155,12 +163,12 @@ class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Scaled":
         """Returns the schedule that `get_config` described."""
-        return cls(_deserialized(config["shape"]), config["factor"], config["name"])
+        return cls(_deserialize(config["shape"]), config["factor"], config["name"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Span:
-    """How long a run is, in steps.
+    """Length of a run in steps.
 
     Args:
         steps_per_epoch: steps of one epoch.
@@ -173,12 +181,12 @@ class Span:
     shape: float
 
     def steps(self, epochs: float | None) -> float:
-        """Returns a duration in steps; `None` is all that is left after the warm-up."""
-        return self.shape if epochs is None else _whole(epochs * self.steps_per_epoch)
+        """Returns a duration in steps; `None` is everything after the warm-up."""
+        return self.shape if epochs is None else _rounded(epochs * self.steps_per_epoch)
 
 
-def _whole(steps: float) -> float:
-    """Returns a number of steps without the rounding of 0.1 × 30 = 3.0000000000000004."""
+def _rounded(steps: float) -> float:
+    """Removes rounding errors such as 0.1 × 30 = 3.0000000000000004."""
     nearest = round(steps)
     return float(nearest) if math.isclose(steps, nearest, rel_tol=1e-12) else steps
 
@@ -188,20 +196,20 @@ def _constant(cfg: Constant, rate: float, span: Span) -> Rate:
 
 
 def _step(cfg: Step, rate: float, span: Span) -> Rate:
-    """Keras changes the value *after* the boundary step and cuts boundaries to whole steps.
+    """Keras changes the value *after* the boundary step and truncates boundaries to integers.
 
-    The step k that begins at a boundary must have the new value, so Keras is told k - 1/2.
+    The step k at a boundary must have the new value, so Keras receives k - 1/2.
     """
     if not cfg.boundaries_epochs:
         return rate
-    begins = [math.ceil(_whole(span.warmup + span.steps(at))) for at in cfg.boundaries_epochs]
-    boundaries = [first - 0.5 - span.warmup for first in begins]
+    starts = [math.ceil(_rounded(span.warmup + span.steps(at))) for at in cfg.boundaries_epochs]
+    boundaries = [first - 0.5 - span.warmup for first in starts]
     values = [rate * cfg.factor**number for number in range(len(boundaries) + 1)]
     return schedules.PiecewiseConstantDecay(boundaries, values)
 
 
 def _stair(steps: float, is_staircase: bool) -> float:
-    """Returns the width of a stair, a hair smaller where float32 could miss the edge by rounding.
+    """Returns the width of a stair, slightly reduced if float32 rounding could miss the edge.
 
     Step 3k divided by 3 is exactly k, but step 18 divided by a width of 1.2 comes out just below
     15, and floor would be one step late. 2⁻²² is twice float32's relative spacing.
@@ -229,10 +237,10 @@ def _cosine(cfg: Cosine, rate: float, span: Span) -> Rate:
 
 
 def _cosine_restarts(cfg: CosineRestarts, rate: float, span: Span) -> Rate:
-    """Keras finds the cycle by a float32 logarithm that may come out just below a whole number.
+    """Keras finds the cycle with a float32 logarithm that may be just below an integer.
 
-    The restart's own step would then have the foot's rate instead of the peak's: 16 of 827 restarts
-    tried, none with a first cycle shorter by 2⁻²⁰.
+    The first step of the cycle would then have the lowest rate instead of the peak: 16 of 827
+    restarts tested, none with a first cycle shortened by 2⁻²⁰.
     """
     return schedules.CosineDecayRestarts(
         rate,
@@ -248,7 +256,7 @@ def _one_cycle(cfg: OneCycle, rate: float, span: Span) -> Rate:
 
 
 def _reduce_on_plateau(cfg: ReduceOnPlateau, rate: float, span: Span) -> Rate:
-    return rate  # what it multiplies; `schedule` puts `Scaled` around the warm-up too
+    return rate  # constant; `schedule` wraps `Scaled` around the warm-up as well
 
 
 SHAPES: dict[type[Schedule], Callable[[Any, float, Span], Rate]] = {
@@ -262,19 +270,19 @@ SHAPES: dict[type[Schedule], Callable[[Any, float, Span], Rate]] = {
     OneCycle: _one_cycle,
     ReduceOnPlateau: _reduce_on_plateau,
 }
-"""How each kind of schedule is built."""
+"""The builder of each kind of schedule."""
 
 
 def schedule(cfg: Schedule, rate: float, steps_per_epoch: int, epochs: int) -> Rate:
-    """Returns the learning rate over time: a Keras schedule, or a float where it stays the same.
+    """Returns the learning rate over time: a Keras schedule, or a float if it is constant.
 
     Args:
-        cfg: config of the schedule; its class chooses the shape.
+        cfg: config of the schedule; its class selects the shape.
         rate: the learning rate that the shape multiplies.
         steps_per_epoch: steps of one epoch.
-        epochs: epochs of the whole training.
+        epochs: total epochs of the training.
     """
-    warmup = _whole(cfg.warmup_epochs * steps_per_epoch)
+    warmup = _rounded(cfg.warmup_epochs * steps_per_epoch)
     span = Span(
         steps_per_epoch=steps_per_epoch, warmup=warmup, shape=epochs * steps_per_epoch - warmup
     )

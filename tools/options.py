@@ -1,4 +1,4 @@
-"""Writes the table of config groups into README.md: `make gallery` runs it after every change."""
+"""Writes the table of config groups into README.md; run by `make gallery`."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ BLOCK = re.compile(r"(<!-- options: `make gallery` -->\n).*?(<!-- end of options
 
 
 def reads(kind: type[Model]) -> str:
-    """Returns what a model reads, by its class."""
+    """Returns the input of a model, by its class."""
     if kind.kind == "custom":
         return "your own function"
     if kind.tasks != Model.tasks:
@@ -27,7 +27,7 @@ def reads(kind: type[Model]) -> str:
 
 
 def origin(kind: type[Dataset]) -> str:
-    """Returns where a data set comes from, by its class."""
+    """Returns where a dataset comes from, by its class."""
     if kind.kind == "custom":
         return "your own function"
     if SOURCES[kind].download is not None:
@@ -37,7 +37,7 @@ def origin(kind: type[Dataset]) -> str:
 
 
 def grouped(names: dict[str, list[str]]) -> str:
-    """Returns options by what they have in common: `image: a b; video: c`."""
+    """Returns options grouped by what they have in common: `image: a b; video: c`."""
     return "; ".join(f"{common}: {' '.join(options)}" for common, options in names.items())
 
 
@@ -60,7 +60,7 @@ def table() -> str:
 
 
 def updated(text: str) -> str:
-    """Returns a page with the present table in it."""
+    """Returns a page with the current table in it."""
     assert BLOCK.search(text), "the page has no place for the table"
     return BLOCK.sub(lambda found: f"{found[1]}{table()}{found[2]}", text)
 
