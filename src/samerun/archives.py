@@ -149,8 +149,8 @@ def _opened(file: Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
         NotImplementedError,
         RuntimeError,  # it needs a password
     ) as error:
-        said = str(error).strip().rstrip(".") or type(error).__name__
-        raise ValueError(f"it is not a complete .npz file: {said}") from error
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise ValueError(f"it is not a complete .npz file: {reason}") from error
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -1,4 +1,4 @@
-"""The switches that make TensorFlow give the same bits again."""
+"""The settings that make TensorFlow repeat the same bits."""
 
 import keras
 import tensorflow as tf
@@ -8,23 +8,23 @@ from samerun.config.training import Training
 from samerun.errors import UserError
 
 
-def start_afresh(seed: int) -> None:
-    """Clears Keras's state, so that layers are named as in a new process, and seeds everything.
+def reset_and_seed(seed: int) -> None:
+    """Clears Keras's state, so that layers get the names of a new process, and seeds everything.
 
     Args:
         seed: for Python's, NumPy's and Keras's generators.
     """
     _forget_gradients()
-    keras.utils.clear_session()  # lets go of all that refers to itself too
+    keras.utils.clear_session()  # also releases what refers to itself
     keras.utils.set_random_seed(seed)
 
 
 def _forget_gradients() -> None:
-    """Lets go of the graphs of earlier runs in this process.
+    """Releases the graphs of earlier runs in this process.
 
     TensorFlow 2.21 registers each custom gradient that it traces, such as that of the deterministic
-    cross-entropy, for good under a new name, and with it the whole graph: 11 MB a run of an MLP. A
-    graph needs it while it is traced only.
+    cross-entropy, permanently under a new name, and with it the complete graph: 11 MB per run of
+    an MLP. It is only needed while a graph is traced.
     """
     from tensorflow.python.framework import ops  # no public way to ask
 
@@ -69,18 +69,18 @@ def _is_deterministic() -> bool:
 
 def _set_threads(training: Training) -> None:
     threading = tf.config.threading
-    wanted = (training.intra_op_threads, training.inter_op_threads)
-    present = (  # 0 is TensorFlow's word for all cores
+    requested = (training.intra_op_threads, training.inter_op_threads)
+    present = (  # for TensorFlow 0 means all cores
         threading.get_intra_op_parallelism_threads() or available_cores(),
         threading.get_inter_op_parallelism_threads() or available_cores(),
     )
-    if wanted == present:
+    if requested == present:
         return
     try:
-        threading.set_intra_op_parallelism_threads(wanted[0])
-        threading.set_inter_op_parallelism_threads(wanted[1])
+        threading.set_intra_op_parallelism_threads(requested[0])
+        threading.set_inter_op_parallelism_threads(requested[1])
     except RuntimeError as error:
         raise UserError(
-            f"training.intra_op_threads, training.inter_op_threads: received {wanted}, but this "
+            f"training.intra_op_threads, training.inter_op_threads: received {requested}, but this "
             f"process already computes with {present}: start a new process for other threads."
         ) from error

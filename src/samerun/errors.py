@@ -38,7 +38,7 @@ class StoreUnavailable(UserError):
 
 
 class Diverged(RuntimeError):
-    """Training met a value that is not finite; the run is worth nothing."""
+    """Training met a value that is not finite; the run is of no use."""
 
 
 class NotFinite(Exception):
@@ -112,7 +112,7 @@ class Ending:
 
     Args:
         cause: why.
-        reason: the same in words, in one line without passwords.
+        reason: the same as a sentence, in one line and without passwords.
     """
 
     cause: Cause
@@ -207,18 +207,18 @@ def _first_line(error: BaseException) -> str:
     return inner[-1] if inner and lines[0].startswith("Graph execution error") else lines[0]
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(received: str, known: Iterable[str]) -> str:
     """Returns ` Did you mean 'x'?` for the closest of `known`, or an empty string.
 
     Args:
-        word: what was received.
+        received: what was received.
         known: what would have been accepted. A dotted key is also compared by its last part, so
             that `model.droput` finds `model.dropout`.
     """
     candidates = list(known)
-    close = get_close_matches(word, candidates, n=1, cutoff=0.6)
-    if not close and "." in word:
-        last = word.rsplit(".", 1)[1]
+    close = get_close_matches(received, candidates, n=1, cutoff=0.6)
+    if not close and "." in received:
+        last = received.rsplit(".", 1)[1]
         by_last = {name.rsplit(".", 1)[-1]: name for name in candidates}
         close = [by_last[name] for name in get_close_matches(last, by_last, n=1, cutoff=0.6)]
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,4 +1,4 @@
-"""Runs git without any program that a clone's configuration or hooks name."""
+"""git commands that run no hook or program named by a clone's configuration."""
 
 import subprocess
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _SAFE = (
     "protocol.ext.allow=never",
     "core.quotePath=false",
 )
-# They also hold for the git that git starts in a submodule.
+# They also apply to the git that git starts in a submodule.
 
 
 def command(*arguments: str, settings: Sequence[str] = ()) -> list[str]:
@@ -20,18 +20,18 @@ def command(*arguments: str, settings: Sequence[str] = ()) -> list[str]:
     Filters and external diff programs are not covered: see `--no-ext-diff`, `--no-textconv`.
 
     Args:
-        arguments: those of git.
+        arguments: the arguments of git.
         settings: more settings, such as `core.symlinks=true`.
     """
     return ["git", *(part for value in (*_SAFE, *settings) for part in ("-c", value)), *arguments]
 
 
 def output(folder: Path, *arguments: str) -> str | None:
-    """Returns what git prints, or `None` where git or the checkout is missing.
+    """Returns what git prints, or `None` if git or the checkout is missing.
 
     Args:
         folder: where to run it.
-        arguments: those of git.
+        arguments: the arguments of git.
     """
     try:
         answer = subprocess.run(

@@ -1,4 +1,4 @@
-"""The identity of a run as one hash over its meaning, code and data; names do not count."""
+"""The fingerprint of a run: its config's meaning, its code and its data; no names or paths."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from samerun.config import Config, fingerprint
 from samerun.user_code import files_of, imports_of, targets
 
 PACKAGE = "samerun/"
-"""Prefix of the paths of the package's own files."""
+"""The start of the paths of the package's own files."""
 
 
 def code_files(cfg: Config) -> dict[str, str]:

@@ -118,17 +118,17 @@ def _log_predictions(run: Run, report: Report) -> None:
 
     A language model's logits would be gigabytes: the log loss of each text is stored.
     """
-    said: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     if isinstance(report, ClassificationReport):
-        said = {"probabilities": report.probabilities}
+        stored = {"probabilities": report.probabilities}
     elif isinstance(report, RegressionReport):
-        said = {"predicted": report.predicted}
+        stored = {"predicted": report.predicted}
     elif isinstance(report, LanguageModelReport):
-        said = {"log_loss": report.sums, "num_tokens": report.num_tokens}
+        stored = {"log_loss": report.sums, "num_tokens": report.num_tokens}
     target = run.folder / "evaluation" / "predictions.npz"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(target, **{name: _smaller(values) for name, values in said.items()})
+        np.savez(target, **{name: _smaller(values) for name, values in stored.items()})
     except OSError:  # tracking reports a full disk, which must not end the run
         return
     run.log_file(target, "evaluation")

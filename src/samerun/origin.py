@@ -1,6 +1,6 @@
-"""What a run records before anything heavy is imported: its config and its origin.
+"""What a run logs before anything heavy is imported: its config and its origin.
 
-That is enough to resume it, so it is on the disk before there is a run.
+That is enough to resume it, so it is on the disk before the run exists in the store.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe_origin(run: Run, composition: Composition, provenance: Provenance) -> None:
-    """Writes the config and the origin of the run, before anything heavy starts.
+    """Writes the config and where the run comes from, before TensorFlow is imported.
 
     Args:
         run: where to write.

@@ -20,10 +20,10 @@ def is_shared(folder: Path) -> bool:
 
 
 def keep_private() -> None:
-    """Lets this process and its children create files that only their user can read.
+    """Sets the umask so that only the user can read files of this process and its children.
 
-    For processes of samerun's own, not for a program that only imports it. A stricter umask is
-    kept, and in a working folder that a group shares the group keeps its access.
+    For samerun's own processes, not for a program that only imports it. A stricter umask is kept,
+    and in a working folder that a group shares the group keeps its access.
     """
     before = os.umask(0o077)
     os.umask(before | (0o007 if is_shared(Path()) else 0o077))
@@ -33,17 +33,17 @@ def make_folder(folder: Path) -> None:
     """Creates a folder that only its owner can open, whatever the umask of the process is.
 
     Args:
-        folder: an existing one is left unchanged; a new one in a shared folder is shared.
+        folder: an existing one is not changed; a new one in a shared folder is shared.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o777 if is_shared(folder.parent) else 0o700, exist_ok=True)
 
 
 def restrict(file: Path) -> None:
-    """Takes a file's permissions from all but its owner.
+    """Removes a file's permissions for all but its owner.
 
     Args:
-        file: a new file; in a shared folder it is left unchanged.
+        file: a new file; in a shared folder it is not changed.
     """
     if not is_shared(file.parent):
         file.chmod(0o600)

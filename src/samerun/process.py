@@ -20,7 +20,7 @@ _SIGNALS: dict[int, type[BaseException]] = {
 
 
 def request_stop(error: type[BaseException]) -> bool:
-    """Asks the training in this process to write a checkpoint and then to raise an exception.
+    """Asks the training in this process to write a checkpoint and then raise an exception.
 
     Args:
         error: what it raises.

@@ -28,7 +28,7 @@ from samerun.checkpoints import State
 from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
-from samerun.determinism import make_deterministic, start_afresh
+from samerun.determinism import make_deterministic, reset_and_seed
 from samerun.errors import Diverged, NotFinite
 from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
@@ -81,7 +81,7 @@ def train(
         cfg: a checked config.
         run: where to write.
         out: where to show progress.
-        state: where to go on from; the result is that of a run which was never interrupted.
+        state: the state to resume from; the result is that of a run without interruption.
         trial: the trial of a sweep that the run is.
 
     Raises:
@@ -89,7 +89,7 @@ def train(
             cannot be written down.
         Diverged: the loss or a metric became NaN or infinite.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
 
     # What training.on_nan and training.on_memory ask for, and the state to resume from.
     retries = callbacks.Retries(cfg, run, out, state)
@@ -135,7 +135,7 @@ def train(
         objective=float(made.early_stopping.best),
         model=uncompiled(model, cfg, dataset.spec),
     )
-    logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - began)
+    logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - started)
     return result
 
 
@@ -167,10 +167,10 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
     Args:
         cfg: the config.
         spec: the data it is for.
-        steps_per_epoch: training steps an epoch, for the schedule.
-        steps: steps for one execution.
+        steps_per_epoch: training steps per epoch, for the schedule.
+        steps: steps per execution.
     """
-    start_afresh(cfg.seed)
+    reset_and_seed(cfg.seed)
     model = models.build(cfg.model, spec)
     model.compile(
         optimizer=optim.build(
@@ -185,7 +185,7 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
         jit_compile=cfg.training.jit_compile,
         steps_per_execution=steps,
     )
-    # Built inside `fit`, its variables would keep the graphs they are made in: 5 MB a run.
+    # Built inside `fit`, its variables would keep their graphs alive: 5 MB per run.
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -297,9 +297,9 @@ def _restore(state: State, model: keras.Model, dataset: data.Data) -> None:
 
 
 def fingerprint(cfg: Config) -> str:
-    """Returns the SHA-256 of what may not change while a run goes on, in hex.
+    """Returns the SHA-256, in hex, of what may not change when a run is resumed.
 
-    More epochs are a longer run, and the number of steps for one execution changes the speed only.
+    More epochs make a longer run, and `steps_per_execution` only changes the speed.
     """
     fixed = dataclasses.replace(cfg.training, epochs=1, steps_per_execution="1")
     return whole_fingerprint(dataclasses.replace(cfg, training=fixed))
@@ -311,19 +311,19 @@ def forked(state: State, cfg: Config) -> State:
 
 
 def request_stop(error: type[BaseException]) -> bool:
-    """Asks the training under way to write a checkpoint after the present step and to end.
+    """Asks the running training to write a checkpoint after the current step and to stop.
 
     Args:
         error: what `train` then raises. A second request raises it at once.
 
     Returns:
-        Whether a training is under way; where none is, the caller has to raise.
+        Whether a training is running; if not, the caller has to raise.
     """
     return _STOP.ask(error)
 
 
 def uncompiled(model: keras.Model, cfg: Config, spec: DataSpec) -> keras.Model:
-    """Returns the same network without optimizer, loss and metrics: what goes out of the door."""
+    """Returns the same network without optimizer, loss and metrics: the model to store."""
     copy = models.build(cfg.model, spec)
     copy.set_weights(model.get_weights())
     return models.inference(copy)

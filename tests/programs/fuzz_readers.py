@@ -24,7 +24,7 @@ import numpy as np
 
 from samerun import config, data
 from samerun.checkpoints import read
-from samerun.cli.arguments import check_flags, parted
+from samerun.cli.arguments import check_flags, split_flags
 from samerun.config.overrides import combinations
 from samerun.config.stored import apply_overrides
 from samerun.data.image_files import PNG, damage
@@ -97,7 +97,7 @@ def overrides(rng: random.Random, folder: Path, stored: str) -> None:
     if rng.random() < 0.3:
         apply_overrides(stored, words)
         return
-    flags, plain = parted(words + (["-m"] if rng.random() < 0.3 else []))
+    flags, plain = split_flags(words + (["-m"] if rng.random() < 0.3 else []))
     given = check_overrides(plain)
     check_flags(flags)
     for number, combination in enumerate(combinations(given) if flags else [plain]):

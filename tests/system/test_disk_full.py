@@ -82,7 +82,7 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
 ):
     worker = instant_executor(monkeypatch)
     monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(outages, "AWAY_SECONDS", 0.5)
+    monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.5)
     words = [f"sweep.storage=sqlite:///{small}/optuna.db"]
 
     def fill_first(task, outcome):
@@ -92,7 +92,7 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
 
     worker.say = fill_first
     assert worker.sweep(*words, n=60) == 2
-    assert "with sweep.study=s goes on" in capsys.readouterr().err
+    assert "sweep.study=s" in capsys.readouterr().err
     make_room(small)
     worker.say = lambda task, outcome: outcome
     assert worker.sweep(*words, n=5) == 0

@@ -314,7 +314,7 @@ def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monke
         pytest.param(
             "tcp://127.0.0.1:1",
             {},
-            "no scheduler answers at tcp://127.0.0.1:1 within 5 s",
+            "no scheduler responds at tcp://127.0.0.1:1 within 5 s",
             marks=pytest.mark.slow,
         ),
         ("slrum", {}, "received 'slrum', expected the address of a scheduler such as tcp://"),
@@ -339,7 +339,7 @@ def test_a_port_that_says_nothing_is_no_scheduler():
     pytest.importorskip("dask_jobqueue")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        with pytest.raises(UserError, match="no scheduler answers at"):
+        with pytest.raises(UserError, match="no scheduler responds at"):
             dask_cluster.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}", options(), 2, Path())
         assert time.monotonic() - began < 30
 
@@ -368,5 +368,5 @@ def without_cluster(told):
 
 def test_modules_are_not_taken_from_a_folder_that_somebody_else_made(tmp_path):
     (tmp_path / f"samerun-sweeps-{os.getuid()}").symlink_to(tmp_path)
-    with pytest.raises(PermissionError, match="belongs to somebody else"):
+    with pytest.raises(PermissionError, match="belongs to another user"):
         dask_remote._own_folder(tmp_path)

@@ -71,7 +71,7 @@ def test_the_same_command_again_ends_as_if_nobody_had_taken_the_machine(project)
     # 2. Queued again: the same run; then SIGTERM and, before it has ended, SIGTERM again.
     second = started(project)
     said = after_epochs(second, 1)
-    assert f"Going on with {run.name} after epoch" in said
+    assert f"Resuming {run.name} after epoch" in said
     second.terminate()
     second.terminate()
     said, _ = second.communicate(timeout=120)

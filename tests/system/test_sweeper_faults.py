@@ -158,7 +158,7 @@ def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
         one.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130, out
-    assert "sweep.study=s goes on with it" in out
+    assert "sweep.study=s to resume" in out
     assert "Traceback" not in out
     _, left = psutil.wait_procs(workers, timeout=10)
     assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
@@ -194,7 +194,7 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
     process.send_signal(number)
     out, _ = process.communicate(timeout=40)  # the first alone would take a minute
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], out
-    assert "sweep.study=s goes on with it" in out
+    assert "sweep.study=s to resume" in out
     assert "Traceback" not in out
     _, left = psutil.wait_procs(workers, timeout=10)
     assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]

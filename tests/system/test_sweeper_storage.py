@@ -76,7 +76,7 @@ def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, mon
     thread.join()
     assert states() == ["COMPLETE"] * 4
     assert len(children()) == len(worker.tasks) == 4
-    assert "A store is away" in caplog.text
+    assert "Store unavailable" in caplog.text
 
 
 @pytest.mark.parametrize("jump", [-86400, 86400])

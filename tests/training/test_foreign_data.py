@@ -303,7 +303,7 @@ def test_a_run_with_copied_tags_is_not_taken_for_the_one_asked_for(store, outsid
     (run,) = tracking.find_runs([run_id])
     asked = composed("dataset=text_csv", "dataset.path=mine.csv", *SMALL)
     with pytest.raises(UserError, match="another config"):
-        resume.plan_resume(run, asked=asked, fork=True)
+        resume.plan_resume(run, requested=asked, fork=True)
 
 
 def test_a_name_on_the_command_line_covers_what_is_below_it_and_nothing_else():

@@ -73,5 +73,5 @@ def test_hydra_writes_the_same_files_of_a_run_of_a_multirun(project):
 
 
 def test_python_refuses_a_sweep(project):
-    with pytest.raises(UserError, match="-m"):
+    with pytest.raises(UserError, match=r"samerun\.sweep"):
         samerun.train(["sweep=optuna"])

@@ -72,7 +72,7 @@ def test_a_folder_that_only_the_store_names_is_not_shown(
     run_id, _ = recorded("mine")
     assert cli.main(["tensorboard", stranger, run_id]) == 0
     assert list(shown) == [f"mine-{run_id[:8]}"]
-    assert "is in no folder of this machine: left out" in capsys.readouterr().err
+    assert "is in no folder of this machine" in capsys.readouterr().err
 
 
 def test_a_run_without_event_files_is_named(recorded, shown, capsys):

@@ -14,7 +14,7 @@ from samerun import cli, levels, tracking
 from samerun.replay import comparison, verdict
 from samerun.replay.comparison import Row, State
 from samerun.replay.recorded import Facts
-from samerun.replay.verdict import Outcome, Word
+from samerun.replay.verdict import Agreement, Outcome
 from support.project import MODEL, git
 
 PLAIN = [
@@ -172,41 +172,41 @@ def test_close_is_within_the_tolerance_and_says_where():
         predictions={"p": np.array([[0.5, 0.1001]])},
     )
     found = verdict.judge(first, second, [])
-    assert found.word is Word.close
+    assert found.agreement is Agreement.close
     assert str(found.first) == "train/loss, epoch 2: 0.5 and then 0.5001"
     assert found.largest.what == "predictions: p of example 0"
-    assert verdict.judge(first, second, [], rtol=1e-5).word is Word.different
+    assert verdict.judge(first, second, [], rtol=1e-5).word is Agreement.different
 
 
 def test_the_first_difference_is_the_earliest_and_the_largest_any():
     first = outcome({"train/loss": {1: 1.0, 2: 1.0}, "test/accuracy": {2: 0.5}})
     second = outcome({"train/loss": {1: 1.1, 2: 1.0}, "test/accuracy": {2: 0.1}})
     found = verdict.judge(first, second, [])
-    assert found.word is Word.different
+    assert found.agreement is Agreement.different
     assert (found.first.what, found.first.step) == ("train/loss", 1)
     assert found.largest.what == "test/accuracy"
 
 
 def test_a_missing_epoch_and_a_nan_are_differences_but_equal_nans_are_not():
     whole = outcome({"train/loss": {1: 1.0, 2: float("nan")}})
-    assert verdict.judge(whole, whole, []).word is Word.exact
+    assert verdict.judge(whole, whole, []).word is Agreement.exact
     shorter = outcome({"train/loss": {1: 1.0}})
-    assert verdict.judge(whole, shorter, []).word is Word.different
-    assert verdict.judge(shorter, whole, []).word is Word.different
+    assert verdict.judge(whole, shorter, []).word is Agreement.different
+    assert verdict.judge(shorter, whole, []).word is Agreement.different
 
 
 def test_a_run_that_did_not_finish_is_compared_as_far_as_it_came():
     killed = outcome({"train/loss": {1: 1.0}}, status="KILLED", weights=None)
     killed.run.tags.clear()
     whole = outcome({"train/loss": {1: 1.0, 2: 0.5}, "test/loss": {2: 0.5}})
-    assert verdict.judge(killed, whole, []).word is Word.exact
+    assert verdict.judge(killed, whole, []).word is Agreement.exact
 
 
 def test_other_weights_at_a_checkpoint_are_never_exact():
     metrics = {"train/loss": {1: 1.0}}
     first = outcome(metrics, digests={(1, 5): "a"})
     found = verdict.judge(first, outcome(metrics, digests={(1, 5): "b"}), [])
-    assert found.word is not Word.exact
+    assert found.agreement is not Agreement.exact
     assert found.checks["weights at epoch 1, step 5"] is State.differs
 
 

@@ -122,7 +122,7 @@ def test_a_run_without_a_whole_checkpoint_begins_again_in_the_same_run(client, s
     (run,) = tracking.find_runs()
     assert not hasattr(stop.value, "__notes__")  # there is nothing to go on from
     assert main(["resume", run.id]) == 0
-    assert "from the beginning" in capsys.readouterr().out
+    assert "from scratch" in capsys.readouterr().out
     after = by_id(run.id)
     assert after.status == "FINISHED"
     assert {step for key, step in points(client, after) if key == "train/loss"} == {1, 2, 3, 4}
@@ -246,7 +246,7 @@ def test_what_training_does_not_meet_may_change(stored, words, changes):
     assert plan.keys
     assert plan.nothing_left is None
     assert plan.state is None
-    assert "from the beginning" in plan.told
+    assert "from scratch" in plan.source
 
 
 def test_code_that_changed_is_named(stored):

@@ -133,7 +133,7 @@ def test_everything_arrives_in_the_store(project, night):
     pictures = {"history", "importances", "slices", "parallel_coordinates", "intermediate_values"}
     assert set(tracking.list_artifacts(stored, "plots")) == {f"plots/{n}.png" for n in pictures}
     assert tracking.read_artifact(stored, "trials.csv").count(b"\n") == 17
-    assert b"Importance of each parameter" in tracking.read_artifact(stored, "plots.html")
+    assert b"Parameter importance" in tracking.read_artifact(stored, "plots.html")
     text = tracking.read_artifact(stored, "study.md").decode()
     assert f"samerun train seed={night.best_trial.number}" in text
     assert stored.tags["mlflow.note.content"].strip() == text.strip()
@@ -239,7 +239,7 @@ def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
     assert len(missing) == 5
     assert "Needs 1 completed trials; there are 0." in page_of(study)
     rows = study_report.last_lines(study, objectives=[METRIC], children={})
-    why = ("best", "none, since no trial completed: why they failed stands in trials.csv")
+    why = ("best", "none, since no trial completed: trials.csv holds the reasons")
     assert rows == ([("trials", "3 failed"), why] if num_failed else [("trials", "none")])
 
 
@@ -273,8 +273,8 @@ def test_plots_that_need_two_trials_are_left_out_with_a_line():
     study.tell(trial, 0.5)
     figures, missing = drawn(study)
     assert set(figures) == {"history"}
-    assert missing["Importance of each parameter"] == "Needs 2 completed trials; there are 1."
-    assert "reported" in missing["Epoch by epoch"]
+    assert missing["Parameter importance"] == "Needs 2 completed trials; there are 1."
+    assert "reported" in missing["Intermediate values"]
 
 
 def test_a_parameter_of_a_pruned_trial_only_does_not_keep_the_page_from_being_drawn():
@@ -305,7 +305,7 @@ def test_the_importance_of_a_parameter_that_few_trials_had_brings_no_warning(tmp
     assert "importances" in figures
     assert not [title for title in missing if "mportance" in title]
     page = study_pages.page(study, ["validation/loss"], names, ["importances"], {})
-    assert "Importance of each parameter" in page
+    assert "Parameter importance" in page
 
 
 def test_awkward_values_are_drawn(tmp_path):

@@ -38,15 +38,15 @@ def commands(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_training_commands_compose(page, monkeypatch):
     monkeypatch.setenv("HUB_TOKEN", "of-the-person-who-reads")  # secrets.md reads one
-    from samerun.cli.arguments import parted
-    from samerun.cli.train_command import taken
+    from samerun.cli.arguments import split_flags
+    from samerun.cli.train_command import take_flag
 
     for words in commands(page.read_text()):
         if any(word.startswith("sweep") for word in words):
             assert_sweep(words)
             continue
-        rest, _ = taken(words, "--schedule-plot")
-        _, plain = parted(rest)
+        rest, _ = take_flag(words, "--schedule-plot")
+        _, plain = split_flags(rest)
         for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 

@@ -239,11 +239,10 @@ def test_tpe_learns_the_values_that_belong_to_a_branch_together():
             "grid",
             ["optimizer=adam,sgd", "optimizer.momentum=0.5,0.9"],
             1,
-            "grid knows no conditions, but optimizer.momentum is not tried everywhere: use "
-            "brute_force",
+            "grid does not support conditions, but optimizer.momentum has some: use brute_force",
         ),
         ("grid", ["seed=range(2000000)"], 1, "more than 1000000: use random"),
-        ("cmaes", ["seed=range(3)"], 2, "cmaes knows one objective, received 2"),
+        ("cmaes", ["seed=range(3)"], 2, "cmaes supports one objective, received 2"),
     ],
 )
 def test_a_sampler_that_cannot_search_the_space_is_refused(sampler, words, objectives, sentence):
@@ -263,13 +262,13 @@ def test_a_gaussian_process_without_pytorch_says_how_to_install_it(monkeypatch):
     [
         ("tpe", []),
         ("random", []),
-        ("qmc", ["qmc draws optimizer.momentum at random: it knows no conditions."]),
-        ("gp", ["gp draws optimizer.momentum at random: it knows no conditions."]),
+        ("qmc", ["qmc samples optimizer.momentum at random: it does not support conditions."]),
+        ("gp", ["gp samples optimizer.momentum at random: it does not support conditions."]),
         (
             "cmaes",
             [
-                "cmaes draws optimizer, optimizer.momentum at random: it knows numbers without "
-                "conditions."
+                "cmaes samples optimizer, optimizer.momentum at random: it does not support "
+                "choices and conditions."
             ],
         ),
     ],

@@ -31,47 +31,61 @@ class Command:
 
     Args:
         help: what it does, in one line.
-        run: takes the arguments after its name and returns the exit code.
+        load: returns its function, which takes the arguments after its name and returns the exit
+            code. What that needs is imported only then.
         opens_store: it opens the tracking store, so runs that are not completely in it are named.
     """
 
     help: str
-    run: Callable[[list[str]], int]
+    load: Callable[[], Callable[[list[str]], int]]
     opens_store: bool = False
 
 
-def _train(arguments: list[str]) -> int:
+def _load_train() -> Callable[[list[str]], int]:
     from samerun.cli.train_command import train_command  # with Hydra, which takes 0.4 s to import
 
-    return train_command(arguments)
+    return train_command
 
 
 COMMANDS = {
-    "train": Command(help="train a model, or several with -m", run=_train, opens_store=True),
-    "resume": Command(help="resume an interrupted run", run=resume_command, opens_store=True),
+    "train": Command(help="train a model, or several with -m", load=_load_train, opens_store=True),
+    "resume": Command(
+        help="resume an interrupted run", load=lambda: resume_command, opens_store=True
+    ),
     "reproduce": Command(
-        help="train a run again and compare every bit", run=reproduce_command, opens_store=True
+        help="train a run again and compare every bit",
+        load=lambda: reproduce_command,
+        opens_store=True,
     ),
-    "diff": Command(help="show what differs between two runs", run=diff_command, opens_store=True),
+    "diff": Command(
+        help="show what differs between two runs", load=lambda: diff_command, opens_store=True
+    ),
     "ui": Command(
-        help="open the MLflow UI with the runs of this folder", run=ui_command, opens_store=True
+        help="open the MLflow UI with the runs of this folder",
+        load=lambda: ui_command,
+        opens_store=True,
     ),
-    "server": Command(help="start a shared tracking server with user accounts", run=server_command),
+    "server": Command(
+        help="start a shared tracking server with user accounts", load=lambda: server_command
+    ),
     "tensorboard": Command(
-        help="open TensorBoard with the given runs", run=tensorboard_command, opens_store=True
+        help="open TensorBoard with the given runs",
+        load=lambda: tensorboard_command,
+        opens_store=True,
     ),
     "sync": Command(
-        help="deliver what runs have logged and the tracking store lacks", run=sync_command
+        help="deliver what runs have logged and the tracking store lacks", load=lambda: sync_command
     ),
     "gc": Command(
-        help="delete checkpoints of finished runs that were reproduced exactly", run=gc_command
+        help="delete checkpoints of finished runs that were reproduced exactly",
+        load=lambda: gc_command,
     ),
     "experiments": Command(
-        help="list the experiments that come with samerun", run=experiments_command
+        help="list the experiments that come with samerun", load=lambda: experiments_command
     ),
     "completion": Command(
         help='print the shell completion script: eval "$(samerun completion)"',
-        run=completion_command,
+        load=lambda: completion_command,
     ),
 }
 
@@ -94,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if command.opens_store and not {"-h", "--help"} & set(rest):
             print_undelivered()
-        code = command.run(rest)
+        code = command.load()(rest)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""What is wrong with the words of `samerun train`, before Hydra reads them."""
+"""The arguments of `samerun train`: Hydra's flags, checked before Hydra reads them."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,35 +18,35 @@ _ONE_RUN = {"--cfg", "-c", "--info", "-i", "--run", "-r"}
 _MANY_RUNS = {"-m", "--multirun"}
 
 
-def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns Hydra's flags with their values, and all other words."""
+def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns Hydra's flags with their values, and the overrides."""
     flags: list[str] = []
-    plain: list[str] = []
-    rest = list(words)
+    overrides: list[str] = []
+    rest = list(arguments)
     while rest:
-        word = rest.pop(0)
-        if not word.startswith("-"):
-            plain.append(word)
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
             continue
-        flags.append(word)
-        is_followed = word in _MAYBE_WITH_VALUE and rest[:1] and rest[0] in _INFO
-        if rest and (is_followed or word in _WITH_VALUE):
+        flags.append(argument)
+        is_followed = argument in _MAYBE_WITH_VALUE and rest[:1] and rest[0] in _INFO
+        if rest and (is_followed or argument in _WITH_VALUE):
             flags.append(rest.pop(0))
-    return flags, plain
+    return flags, overrides
 
 
 def is_multirun(flags: Sequence[str]) -> bool:
-    """Whether several runs are asked for."""
+    """Whether several runs are requested."""
     return bool(_MANY_RUNS & set(flags))
 
 
-def only_looks(flags: Sequence[str]) -> bool:
-    """Whether Hydra is asked to print something and to train nothing."""
+def only_prints(flags: Sequence[str]) -> bool:
+    """Whether Hydra is to print something and to train nothing."""
     return bool({flag.partition("=")[0] for flag in flags} & {"--cfg", "-c", "--info", "-i"})
 
 
 def value_of(flags: Sequence[str], *names: str) -> str | None:
-    """Returns the value of a flag, given as the next word or behind an equals sign."""
+    """Returns the value of a flag, given as the next argument or after an equals sign."""
     for flag, following in itertools.zip_longest(flags, flags[1:], fillvalue=""):
         if flag in names:
             return following
@@ -58,7 +58,7 @@ def value_of(flags: Sequence[str], *names: str) -> str | None:
 def check_flags(flags: Sequence[str]) -> None:
     """Checks that Hydra knows its flags and that they go together, by Hydra's own parser.
 
-    It would print its usage of 13 lines with the sentence, or a traceback.
+    Hydra itself would print 13 lines of usage with the message, or a traceback.
 
     Raises:
         UserError: there is no such flag, its value is missing or wrong, or they do not go together.
@@ -72,11 +72,11 @@ def check_flags(flags: Sequence[str]) -> None:
     def refuse(message: str) -> NoReturn:
         known = [name for action in parser._actions for name in action.option_strings]
         unknown = message.removeprefix("unrecognized arguments: ").split()[0]
-        said = message.removeprefix("argument ")
-        if said.startswith("unrecognized"):
-            said = f"{unknown}: there is no such flag"
+        text = message.removeprefix("argument ")
+        if text.startswith("unrecognized"):
+            text = f"{unknown}: there is no such flag"
         raise UserError(
-            f"{said}.{nearest(unknown, known) or ' `samerun train --hydra-help` explains all.'}"
+            f"{text}.{nearest(unknown, known) or ' `samerun train --hydra-help` lists all.'}"
         )
 
     parser.error = refuse
@@ -92,22 +92,22 @@ def check_flags(flags: Sequence[str]) -> None:
         raise UserError("--resolve: received alone, expected --cfg job with it.")
 
 
-def own_folder(flags: Sequence[str]) -> str | None:
+def config_dir(flags: Sequence[str]) -> str | None:
     """Returns the folder of `--config-dir`."""
     return value_of(flags, "--config-dir", "-cd")
 
 
 def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> None:
-    """Checks that a file of the user's own makes a sweep at all.
+    """Checks that the user's own sweep file defines a sweep.
 
     Raises:
-        UserError: it does not begin with what makes one; Hydra would train one run.
+        UserError: its defaults lack `optuna`, so Hydra would train one run.
     """
     name = next(one.written for one in overrides if one.key == "sweep")
     if name == "optuna" or any(one.top == "hydra" for one in overrides):
         return
-    if selects_sweep(f"sweep={name}", own_folder(flags)) is False:
+    if selects_sweep(f"sweep={name}", config_dir(flags)) is False:
         raise UserError(
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
-            "begin with defaults: [optuna, _self_]."
+            "start with defaults: [optuna, _self_]."
         )

@@ -4,9 +4,9 @@ import argparse
 import json
 
 
-def diff_command(words: list[str]) -> int:
-    """Says what two runs differ in."""
-    chosen = _parser().parse_args(words)
+def diff_command(arguments: list[str]) -> int:
+    """Shows what differs between two runs."""
+    chosen = _parser().parse_args(arguments)
     from samerun import tracking
     from samerun.console import make_console
     from samerun.report import differences
@@ -23,9 +23,11 @@ def diff_command(words: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun diff",
-        description="Says what two runs differ in: config, code, environment, data, metrics.",
+        description="Shows how two runs differ: config, code, environment, data, metrics.",
     )
     for name in ("first", "second"):
-        parser.add_argument(name, metavar="ID", help="run ID, or its beginning, or the run's name")
-    parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument(
+            name, metavar="ID", help="run ID, its first characters, or the run's name"
+        )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -1,4 +1,4 @@
-"""`samerun gc`: the disk space of checkpoints that can be made again."""
+"""`samerun gc`: frees the disk space of checkpoints that can be reproduced."""
 
 import argparse
 import re
@@ -14,14 +14,14 @@ _SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
 def gc_command(arguments: list[str]) -> int:
-    """Lists checkpoints and deletes those that can be made again."""
+    """Lists checkpoints and deletes those that can be reproduced."""
     chosen = _parser().parse_args(arguments)
     oldest = seconds(chosen.older_than)
     from samerun.replay import garbage
 
     entries = garbage.survey(older_than_seconds=oldest)
     if not entries:
-        print("No run of this machine has checkpoints: there is nothing to drop.")
+        print("No run of this machine has checkpoints: nothing to delete.")
         return 0
     _show(entries, dry_run=chosen.dry_run)
     going = [entry for entry in entries if entry.kept_because is None]
@@ -44,7 +44,7 @@ def _show(entries: "list[Entry]", *, dry_run: bool) -> None:
 
     rows = [("run", "ID", "age", "status", "checkpoints", "other", "")]
     for entry in entries:
-        drops = f"{'would drop' if dry_run else 'drop'}: EXACT reproduction {entry.proof}"
+        drops = f"{'would delete' if dry_run else 'delete'}: EXACT reproduction {entry.proof}"
         rows.append(
             (
                 clean(entry.run.name, 60),
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun gc",
         description="Lists the runs of this machine that have checkpoints, and deletes those of "
-        "FINISHED runs which `samerun reproduce` has trained again with the verdict EXACT. All "
+        "FINISHED runs which `samerun reproduce` has reproduced with the verdict EXACT. All "
         "other checkpoints, and all metrics, predictions, models and configs, are kept.",
     )
     parser.add_argument(

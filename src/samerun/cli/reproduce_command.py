@@ -1,9 +1,10 @@
-"""`samerun reproduce`: trains a recorded run again and compares it bit by bit."""
+"""`samerun reproduce`: reruns a recorded run and compares both bit by bit."""
 
 import argparse
 import os
 from typing import TYPE_CHECKING
 
+from samerun.cli.trust_argument import add_trust
 from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
     from samerun.replay.reproduce import Plan
 
 
-def reproduce_command(words: list[str]) -> int:
-    """Trains a stored run again and says whether it came out the same."""
-    chosen = _reproduce_parser().parse_intermixed_args(words)
+def reproduce_command(arguments: list[str]) -> int:
+    """Reruns a recorded run and prints whether the result is the same."""
+    chosen = _parser().parse_intermixed_args(arguments)
     changes = _without_store(chosen.changes)
     from samerun import tracking
     from samerun.replay import reproduce
@@ -33,7 +34,7 @@ def reproduce_command(words: list[str]) -> int:
     out = make_console()
     _show_plan(plan, out)
     if chosen.check:
-        return _answer(plan, out)
+        return _print_check(plan, out)
     reproduce.check(plan)
     if chosen.dry_run:
         return 0
@@ -44,7 +45,7 @@ def reproduce_command(words: list[str]) -> int:
 def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
     from samerun.process import graceful_stop, quiet
     from samerun.replay import reproduce
-    from samerun.replay.verdict import Word
+    from samerun.replay.verdict import Agreement
     from samerun.report import reproduction
 
     with graceful_stop():
@@ -54,8 +55,10 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
         found = reproduce.reproduce(plan, out, rtol=chosen.rtol)
     reproduction.write(found)
     reproduction.show(found, out)
-    word = found.verdict.word
-    return 0 if word is Word.exact or (word is Word.close and not chosen.exact) else FAILED
+    agreement = found.verdict.agreement
+    is_same = agreement is Agreement.exact
+    is_close = agreement is Agreement.close and not chosen.exact
+    return 0 if is_same or is_close else FAILED
 
 
 def _show_plan(plan: "Plan", out: "Console") -> None:
@@ -68,8 +71,8 @@ def _show_plan(plan: "Plan", out: "Console") -> None:
     comparison.show(plan.rows, out)
 
 
-def _answer(plan: "Plan", out: "Console") -> int:
-    """Says whether this place could reproduce the run."""
+def _print_check(plan: "Plan", out: "Console") -> int:
+    """Prints whether the run can be reproduced here."""
     from rich.markup import escape
 
     from samerun.replay import reproduce
@@ -79,20 +82,23 @@ def _answer(plan: "Plan", out: "Console") -> int:
     unknown = [row.what for row in plan.rows if row.state is State.unknown]
     if plan.causes:
         names = ", ".join(dict.fromkeys(f"{row.part}: {row.what}" for row in plan.causes))
-        out.print(f"\nIt can be trained here, but may come out differently: {escape(names)}.")
+        out.print(f"\nIt can be trained here, but the result may differ: {escape(names)}.")
         return FAILED
     if unknown:
-        out.print(f"\nNothing that is known differs; not known: {escape(', '.join(unknown))}.")
+        out.print(f"\nNo known difference; not recorded: {escape(', '.join(unknown))}.")
         return 0
-    out.print("\nThis place can reproduce it: nothing that matters differs.")
+    out.print("\nIt can be reproduced here: nothing that matters differs.")
     return 0
 
 
 def _without_store(changes: list[str]) -> list[str]:
-    """Takes `tracking.uri=…` out of the changes: it says where the run is, and the new one goes."""
-    for word in changes:
-        if "=" not in word:
-            raise UserError(f"'{word}': expected a change such as training.intra_op_threads=1.")
+    """Returns the changes without `tracking.uri=…`, the store of the recorded and the new run."""
+    for change in changes:
+        if "=" not in change:
+            raise UserError(
+                f"samerun reproduce: received '{change}', expected an override such as "
+                "training.intra_op_threads=1."
+            )
     from samerun.config.overrides import parse_overrides
 
     given = parse_overrides(changes)
@@ -102,49 +108,47 @@ def _without_store(changes: list[str]) -> list[str]:
     return [one.text for one in given if one.key != "tracking.uri"]
 
 
-def _reproduce_parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun reproduce",
-        description="Trains a stored run again, as a new run, and ends with a verdict: EXACT (bit "
-        "for bit), CLOSE (within --rtol) or DIFFERENT, with the first difference and its most "
-        "likely cause. Exit code 0 for EXACT and CLOSE, 1 for DIFFERENT.",
+        description="Reruns a recorded run as a new run and prints a verdict: EXACT (bit for "
+        "bit), CLOSE (within --rtol) or DIFFERENT, with the first difference and its most likely "
+        "cause. Exit code 0 for EXACT and CLOSE, 1 for DIFFERENT.",
     )
-    parser.add_argument("id", metavar="ID", help="run ID, or its beginning, or the run's name")
+    parser.add_argument("id", metavar="ID", help="run ID, its start, or name of the run")
     parser.add_argument(
-        "changes", nargs="*", metavar="KEY=VALUE", help="changes, each named as a difference"
+        "changes",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="overrides; each is reported as a difference",
     )
     add = parser.add_argument
-    add("--check", action="store_true", help="only say whether this place could; exit code 0 or 1")
+    add(
+        "--check",
+        action="store_true",
+        help="only print whether the run can be reproduced here; exit code 0 or 1",
+    )
     add("--dry-run", action="store_true", help="compare code, environment and data, then stop")
     add(
         "--code",
         action="store_true",
         help="with the recorded commit and its uncommitted changes, in a temporary git worktree; "
-        "changes that this machine did not record itself need --trust recorded-code",
+        "uncommitted changes that this machine did not record need --trust recorded-code",
     )
     add(
         "--env",
         action="store_true",
-        help="with the recorded packages, in a fresh virtual environment; uv installs them where "
-        "it is found, else pip, which takes minutes; a list that this machine did not record "
-        "itself needs --trust recorded-packages",
+        help="with the recorded packages, in a fresh virtual environment; installed by uv if "
+        "it is found, else by pip, which takes minutes; a list that this machine did not record "
+        "needs --trust recorded-packages",
     )
     add("--exact", action="store_true", help="exit code 1 for CLOSE too")
     add(
         "--rtol",
         type=float,
         default=1e-3,
-        metavar="SHARE",
-        help="largest difference that is CLOSE, as a share of the larger value (%(default)s)",
+        metavar="RTOL",
+        help="largest difference that counts as CLOSE, relative to the larger value (%(default)s)",
     )
-    add(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="module of your own that the stored config may import; or data, where a run that this "
-        "machine did not record names files outside of the working folder or was trained with "
-        "other data: texts and class names of it go to the tracking store; may be given several "
-        "times",
-    )
+    add_trust(parser)
     return parser

@@ -1,4 +1,4 @@
-"""`samerun sync`: delivers what tracking stores lack; and the line that says that runs wait."""
+"""`samerun sync`: delivers what tracking stores lack."""
 
 import argparse
 import os
@@ -25,18 +25,18 @@ def sync_command(arguments: list[str]) -> int:
     return _check(folders) if chosen.check else _sync(folders, is_named=bool(chosen.runs))
 
 
-def _folders(runs: Sequence[str], whole: str | None) -> list[Path]:
+def _folders(runs: Sequence[str], all_below: str | None) -> list[Path]:
     from samerun.tracking.recovery import folders, sync
 
-    if runs and whole is not None:
+    if runs and all_below is not None:
         raise UserError("--all: received with runs, expected one of the two.")
     if runs:
         return sync.find_folders(runs)
-    if not whole:
+    if not all_below:
         return list(sync.project_folders())
-    if not Path(whole).is_dir():
-        raise UserError(f"--all: received '{whole}', expected a folder with runs in it.")
-    return list(folders.run_folders(Path(whole).absolute()))
+    if not Path(all_below).is_dir():
+        raise UserError(f"--all: received '{all_below}', expected a folder with runs in it.")
+    return list(folders.run_folders(Path(all_below).absolute()))
 
 
 def _sync(folders: Sequence[Path], *, is_named: bool) -> int:
@@ -47,17 +47,17 @@ def _sync(folders: Sequence[Path], *, is_named: bool) -> int:
     for one in sync.sync(folders):
         results.append(one)
         total += one.delivered
-        for line in _told(one):
+        for line in _lines(one):
             print(line, flush=True)
     alive = sum(one.is_alive for one in results)
     incomplete = [one for one in results if one.problem or one.refused]
-    words = [f"{len(folders)} {'run' if len(folders) == 1 else 'runs'}"]
-    words.append(f"delivered {_counted(total)}" if total else "nothing to deliver")
+    parts = [f"{len(folders)} {'run' if len(folders) == 1 else 'runs'}"]
+    parts.append(f"delivered {_counted(total)}" if total else "nothing to deliver")
     if alive:
-        words.append(f"{alive} running")
+        parts.append(f"{alive} running")
     if incomplete:
-        words.append(f"{len(incomplete)} incomplete")
-    print(f"{words[0]}: {', '.join(words[1:])}.")
+        parts.append(f"{len(incomplete)} incomplete")
+    print(f"{parts[0]}: {', '.join(parts[1:])}.")
     lost = {one.facts.uri: one.problem for one in results if one.is_unavailable}
     for uri, problem in lost.items():
         print(
@@ -68,14 +68,14 @@ def _sync(folders: Sequence[Path], *, is_named: bool) -> int:
     return 2 if lost else int(bool(incomplete))
 
 
-def _told(one: "Synced") -> list[str]:
+def _lines(one: "Synced") -> list[str]:
     who = f"{one.facts.name} ({one.facts.shown_id[:8]})"
     if one.is_alive:
-        return [f"{who}: is running in {one.folder}, left alone."]
+        return [f"{who}: is running in {one.folder}, skipped."]
     lines = [f"{who}: delivered {_counted(one.delivered)}."] if one.delivered else []
     lines += [f"{who}: {_refusal(line)}" for line in one.refused]
     if one.problem and not one.is_unavailable:
-        lines.append(f"{who}: not everything was delivered: {one.problem}")
+        lines.append(f"{who}: incomplete: {one.problem}")
     return lines
 
 
@@ -96,7 +96,7 @@ def _check(folders: Sequence[Path]) -> int:
     for one in sync.check(folders):
         who = f"{one.facts.name} ({one.facts.shown_id[:8]})"
         if one.is_alive:
-            print(f"{who}: is running in {one.folder}, left alone.")
+            print(f"{who}: is running in {one.folder}, skipped.")
         elif one.problem:
             print(f"samerun: {who}: {one.problem}", file=sys.stderr)
             code = max(code, 2 if one.is_unavailable else 1)
@@ -123,7 +123,7 @@ def _table(rows: "Sequence[Row]") -> list[str]:
 
 
 def print_undelivered() -> None:
-    """Says on the standard error if runs of this working folder wait for delivery."""
+    """Prints to standard error if runs of this working folder are not completely delivered."""
     if not any(os.path.isdir(name) for name in ("outputs", "multirun")):
         return
     from samerun.tracking.recovery import sync

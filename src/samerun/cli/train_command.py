@@ -1,4 +1,4 @@
-"""`samerun train`: Hydra composes, and every run is checked before the first one starts."""
+"""`samerun train`: every requested run is checked before the first one starts."""
 
 import math
 import os
@@ -13,10 +13,10 @@ from samerun import config, errors, launch
 from samerun.cli.arguments import (
     check_flags,
     check_sweep_file,
+    config_dir,
     is_multirun,
-    only_looks,
-    own_folder,
-    parted,
+    only_prints,
+    split_flags,
 )
 from samerun.config.messages import translate
 from samerun.config.overrides import Override, combinations, parse_overrides
@@ -40,7 +40,7 @@ Trains one model and writes everything about the run to MLflow.
   samerun train                                            a CNN on handwritten digits
   samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5
   samerun train -m model=mlp,cnn schedule=constant,cosine  every combination, one run each
-  samerun train -m sweep=regularisation sweep.study=night  an Optuna sweep; again: what is missing
+  samerun train -m sweep=regularisation sweep.study=night  a sweep; run it again to resume
 
 groups and their options
 {groups}
@@ -48,9 +48,9 @@ groups and their options
   -m, --multirun          run every combination of values separated by commas
   --cfg job               print the composed config and stop
   --schedule-plot FILE    draw the learning rate over the epochs to FILE and stop
-  --hydra-help            what else Hydra understands
+  --hydra-help            all flags of Hydra
 
-Every key stands with its explanation in {folder}/GROUP/OPTION.yaml.
+Every key is explained in {folder}/GROUP/OPTION.yaml.
 """
 
 
@@ -62,60 +62,60 @@ def train_help() -> str:
     return TRAIN_HELP.format(groups="\n".join(lines), folder=package_folder("conf"))
 
 
-def train_command(words: list[str]) -> int:
-    """Checks every run that the words ask for, then trains them."""
-    if {"-h", "--help"} & set(words):
+def train_command(arguments: list[str]) -> int:
+    """Checks every requested run, then trains them."""
+    if {"-h", "--help"} & set(arguments):
         print(train_help())
         return 0
-    if "--hydra-help" in words:
-        return hand_to_hydra(["--hydra-help"])  # of other words it would say that they are unknown
-    words, plot = taken(expand(words), "--schedule-plot")
-    flags, plain = parted(words)
-    overrides = check_overrides(plain, config_dir=own_folder(flags))
-    plain = hide_passwords(overrides)
+    if "--hydra-help" in arguments:
+        return hand_to_hydra(["--hydra-help"])  # it would reject any other argument
+    arguments, plot = take_flag(expand(arguments), "--schedule-plot")
+    flags, texts = split_flags(arguments)
+    overrides = check_overrides(texts, config_dir=config_dir(flags))
+    texts = hide_passwords(overrides)
     if plot is not None:
-        return _plot_schedule(flags, plain, Path(plot))
+        return _plot_schedule(flags, texts, Path(plot))
     check_flags(flags)
-    words = [*plain, *flags]  # argparse refuses words on both sides of a flag
+    arguments = [*texts, *flags]  # argparse refuses overrides on both sides of a flag
     if any(one.key == "sweep" for one in overrides):
-        return _sweep(flags, overrides, words)
-    if _asks_hydra(flags, overrides):
-        return hand_to_hydra(words)
+        return _sweep(flags, overrides, arguments)
+    if _needs_hydra(flags, overrides):
+        return hand_to_hydra(arguments)
     if is_multirun(flags):
-        for combination in combinations(parse_overrides(plain)):
+        for combination in combinations(parse_overrides(texts)):
             launch.compose(combination)
-        return hand_to_hydra(words)
-    job = launch.compose(plain)
+        return hand_to_hydra(arguments)
+    job = launch.compose(texts)
     if launch.needs_hydra(job):
-        return hand_to_hydra(words)
+        return hand_to_hydra(arguments)
     launch.run_one(job.composition, launch.make_folder(job))
     return 0
 
 
-def _sweep(flags: Sequence[str], overrides: Sequence[Override], words: Sequence[str]) -> int:
+def _sweep(flags: Sequence[str], overrides: Sequence[Override], arguments: Sequence[str]) -> int:
     """Hands a sweep to Hydra, whose sweeper checks every branch of it before the first trial."""
-    if only_looks(flags):
-        return hand_to_hydra(words)
+    if only_prints(flags):
+        return hand_to_hydra(arguments)
     if not is_multirun(flags):
         raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
     check_sweep_file(flags, overrides)
-    return hand_to_hydra(words)
+    return hand_to_hydra(arguments)
 
 
-def taken(words: list[str], flag: str) -> tuple[list[str], str | None]:
-    """Takes a flag and its value out of the words."""
-    for index, word in enumerate(words):
-        if word.startswith(f"{flag}="):
-            return words[:index] + words[index + 1 :], word.removeprefix(f"{flag}=")
-        if word == flag:
-            if index + 1 == len(words):
+def take_flag(arguments: list[str], flag: str) -> tuple[list[str], str | None]:
+    """Returns the arguments without a flag and its value, and the value."""
+    for index, argument in enumerate(arguments):
+        if argument.startswith(f"{flag}="):
+            return arguments[:index] + arguments[index + 1 :], argument.removeprefix(f"{flag}=")
+        if argument == flag:
+            if index + 1 == len(arguments):
                 raise UserError(f"{flag}: received nothing, expected a file name.")
-            return words[:index] + words[index + 2 :], words[index + 1]
-    return words, None
+            return arguments[:index] + arguments[index + 2 :], arguments[index + 1]
+    return arguments, None
 
 
-def _asks_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
-    """Whether Hydra is asked for something that changes what composition means, or is no run."""
+def _needs_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
+    """Whether a flag or an override changes how Hydra composes, or requests something but a run."""
     others = [flag for flag in flags if flag not in ("-m", "--multirun")]
     ours = ("hydra.run.dir", "hydra.output_subdir")
     return bool(others) or any(
@@ -123,11 +123,11 @@ def _asks_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
     )
 
 
-def hand_to_hydra(words: Sequence[str]) -> int:
-    """Hands the words to Hydra, which composes and calls `run_task` for each run.
+def hand_to_hydra(arguments: Sequence[str]) -> int:
+    """Hands the arguments to Hydra, which composes and calls `run_task` for each run.
 
-    A run that fails does not keep the others of a multirun from running. Its sentence is printed
-    here, around Hydra, which would print a traceback.
+    A run that fails does not keep the others of a multirun from running. Its message is printed
+    here; Hydra would print a traceback.
 
     Returns:
         The exit code of the first failure, or 0.
@@ -136,10 +136,10 @@ def hand_to_hydra(words: Sequence[str]) -> int:
 
     codes: list[int] = []
     results: list[Any] = []
-    began: list[bool] = []
+    started: list[bool] = []
 
     def task(node: Any) -> float:
-        began.append(True)
+        started.append(True)
         try:
             result = launch.run_task(node)
             if not hasattr(result, "objective"):
@@ -155,24 +155,24 @@ def hand_to_hydra(words: Sequence[str]) -> int:
             return math.nan
 
     register()
-    start = hydra.main(
+    run_hydra = hydra.main(
         version_base="1.3", config_path=str(package_folder("conf")), config_name="config"
     )(task)
-    argv, sys.argv = sys.argv, ["samerun", *words]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed
+    argv, sys.argv = sys.argv, ["samerun", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised instead of printed
     try:
-        with _hydras_errors(began):
-            start()
+        with _translate_errors(started):
+            run_hydra()
     finally:
         sys.argv = argv
     if len(results) > 1:
-        _show_together(results)
+        _compare_curves(results)
     return codes[0] if codes else 0
 
 
 @contextmanager
-def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
-    """Translates what Hydra raises; `began` is empty while no run has begun."""
+def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
+    """Translates what Hydra raises; `started` is empty while no run has started."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -181,42 +181,42 @@ def _hydras_errors(began: Sequence[bool]) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise translate(error) from error
-    except OSError as error:  # Hydra makes the folder of a run before anything of ours looks at it
-        if began or error.filename is None:
+    except OSError as error:  # Hydra creates the folder of a run before it calls the task
+        if started or error.filename is None:
             raise
         raise no_folder(error) from error
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
-        if not _is_hydras(error):
+        if not _is_from_hydra(error):
             raise
         raise translate(error) from error
 
 
-def _is_hydras(error: BaseException) -> bool:
+def _is_from_hydra(error: BaseException) -> bool:
     """Whether it was raised while Hydra composed, and not by code of ours or the user's."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
 
 
-def _show_together(results: Sequence["Result"]) -> None:
-    """Draws the curves of a multirun in one picture, for the first metric that all runs have."""
+def _compare_curves(results: Sequence["Result"]) -> None:
+    """Draws the curves of a multirun in one figure, for the first metric that all runs have."""
     from samerun import plots
 
     shared = set.intersection(*(set(result.history) for result in results))
-    wanted = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
-    metric = next((name for name in (*wanted, "train/loss") if name in shared), None)
+    preferred = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
+    metric = next((name for name in (*preferred, "train/loss") if name in shared), None)
     if metric is None:
         return
     path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
     plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
-    print(f"{metric} of the {len(results)} runs together: {path}")
+    print(f"{metric} of all {len(results)} runs: {path}")
 
 
-def _plot_schedule(flags: Sequence[str], words: Sequence[str], path: Path) -> int:
+def _plot_schedule(flags: Sequence[str], overrides: Sequence[str], path: Path) -> int:
     from samerun import data
 
     if flags:
         raise UserError(f"--schedule-plot: draws one schedule: leave {flags[0]} out.")
-    cfg = config.compose(words).config
+    cfg = config.compose(overrides).config
     spec = data.describe(cfg.dataset)
     config.check(cfg, spec)
     if path.suffix not in (".png", ".svg", ".pdf"):

@@ -1,4 +1,4 @@
-"""The commands that look at what is there."""
+"""`samerun ui`, `tensorboard`, `experiments` and `completion`."""
 
 import argparse
 import os
@@ -73,7 +73,7 @@ def tensorboard_command(arguments: list[str]) -> int:
         if not _link_events(runs, Path(folder)):
             raise UserError(
                 "TensorBoard has nothing to show: none of these runs has event files in a folder "
-                "of this machine: train with tracking.tensorboard=true, or look with `samerun ui`."
+                "of this machine: train with tracking.tensorboard=true, or open `samerun ui`."
             )
         print(f"TensorBoard opens at http://localhost:{chosen.port} — Ctrl-C ends it.", flush=True)
         return os.spawnv(
@@ -92,9 +92,9 @@ def tensorboard_command(arguments: list[str]) -> int:
 
 
 def _link_events(runs: "Sequence[StoredRun]", folder: Path) -> int:
-    """Links the event files of each run that ran in a folder of this machine; returns how many.
+    """Links the event files of each run that ran in a folder of this machine; returns their number.
 
-    Both the folder and the name come out of the store, where anybody may have written them.
+    Both the folder and the name come out of the store, where any client may have written them.
     """
     from samerun import tracking
     from samerun.replay.recorded import clean
@@ -105,7 +105,7 @@ def _link_events(runs: "Sequence[StoredRun]", folder: Path) -> int:
         events = None if own is None else own / "tensorboard"
         if events is None or not events.is_dir():
             reason = "is in no folder of this machine" if events is None else "has no event files"
-            print(f"Run {clean(run.name)} ({clean(run_id)}) {reason}: left out.", file=sys.stderr)
+            print(f"Run {clean(run.name)} ({clean(run_id)}) {reason}: skipped.", file=sys.stderr)
             continue
         name = re.sub(r"[^\w.=,+-]", "_", clean(run.name, 80)).lstrip(".") or "run"
         (folder / f"{name}-{re.sub(r'[^0-9a-f]', '_', run_id)[:8]}").symlink_to(events.resolve())

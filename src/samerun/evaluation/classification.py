@@ -137,13 +137,13 @@ def _score(
     name: str, confusion: Integers, label: int, areas: tuple[Curve | None, Curve | None]
 ) -> ClassScore:
     hits = int(confusion[label, label])
-    support, said = int(confusion[label].sum()), int(confusion[:, label].sum())
+    support, num_predicted = int(confusion[label].sum()), int(confusion[:, label].sum())
     roc, precision_recall = areas
     return ClassScore(
         name=name,
-        precision=_ratio(hits, said, otherwise=0.0 if support else np.nan),
+        precision=_ratio(hits, num_predicted, otherwise=0.0 if support else np.nan),
         recall=_ratio(hits, support, otherwise=np.nan),
-        f1=_ratio(2 * hits, support + said, otherwise=np.nan) if support else np.nan,
+        f1=_ratio(2 * hits, support + num_predicted, otherwise=np.nan) if support else np.nan,
         auc=roc.area if roc else np.nan,
         average_precision=precision_recall.area if precision_recall else np.nan,
         support=support,

@@ -100,8 +100,10 @@ def _measure(logits: NDArray[np.generic], targets: Integers) -> _Tokens:
             f"evaluation: received tokens from {targets.min()} to {targets.max()}, expected 0 to "
             f"{logits.shape[2] - 1}: the model's vocabulary."
         )
-    losses, said = token_losses(logits.reshape(-1, logits.shape[2]), targets.reshape(-1))
-    return _Tokens(targets, losses.reshape(targets.shape), said.reshape(targets.shape) == targets)
+    losses, most_likely = token_losses(logits.reshape(-1, logits.shape[2]), targets.reshape(-1))
+    return _Tokens(
+        targets, losses.reshape(targets.shape), most_likely.reshape(targets.shape) == targets
+    )
 
 
 def _all_tokens(model: Any, dataset: Iterable[Any]) -> tuple[_Tokens, int]:

@@ -97,7 +97,7 @@ def determination(truth: Floats, predicted: Floats) -> float:
 
 
 def _against_baseline(
-    true: Floats, said: Floats, simple: Floats, block_length: int, num_resamples: int
+    true: Floats, predictions: Floats, simple: Floats, block_length: int, num_resamples: int
 ) -> dict[str, float]:
     """Skill is 1 - error / baseline error: 1 is perfect, 0 no better, below 0 worse.
 
@@ -110,18 +110,18 @@ def _against_baseline(
     }
     if not simple_absolute:
         return metrics
-    errors, per = (np.abs(true - other).mean(axis=1) for other in (said, simple))
+    errors, per = (np.abs(true - other).mean(axis=1) for other in (predictions, simple))
     low, high = mean_interval(errors, block_length, num_resamples, per=per)
-    skill = 1 - float(np.abs(true - said).mean()) / simple_absolute
+    skill = 1 - float(np.abs(true - predictions).mean()) / simple_absolute
     return metrics | {"skill": skill, "skill_low": 1 - high, "skill_high": 1 - low}
 
 
-def _of_steps(true: Floats, said: Floats, prefix: str = "") -> dict[str, float]:
+def _of_steps(true: Floats, predictions: Floats, prefix: str = "") -> dict[str, float]:
     """The error of each step ahead; the name ends in `error`, since it should fall."""
     digits = len(str(true.shape[1]))
     return {
         f"{prefix}step_{step:0{digits}}_mean_absolute_error": float(error)
-        for step, error in enumerate(np.abs(true - said).mean(axis=0), start=1)
+        for step, error in enumerate(np.abs(true - predictions).mean(axis=0), start=1)
     }
 
 
@@ -164,14 +164,14 @@ def report_regression(
             f"The model returns {np.size(predicted) // len(truth)} numbers per example, expected "
             f"{num_outputs}."
         )
-    true, said = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)
+    true, predictions = _as_columns(truth, num_outputs), _as_columns(predicted, num_outputs)
     block_length = max(num_outputs, round(len(true) ** (1 / 3))) if is_forecast else 1
-    metrics = _own_metrics(true, said, block_length, num_resamples)
+    metrics = _own_metrics(true, predictions, block_length, num_resamples)
     baseline, simple = _simple(true.shape, baseline_labels, baseline_predictions)
     if simple is not None:
-        metrics |= _against_baseline(true, said, simple, block_length, num_resamples)
+        metrics |= _against_baseline(true, predictions, simple, block_length, num_resamples)
     if is_forecast and num_outputs > 1:
-        metrics |= _of_steps(true, said)
+        metrics |= _of_steps(true, predictions)
         metrics |= {} if simple is None else _of_steps(true, simple, "baseline_")
     return RegressionReport(
         metrics=metrics,
@@ -179,24 +179,24 @@ def report_regression(
         baseline=baseline,
         is_forecast=is_forecast,
         truth=true,
-        predicted=said,
+        predicted=predictions,
         simple=simple,
-        worst=_misses(true, said, worst_examples),
+        worst=_misses(true, predictions, worst_examples),
     )
 
 
 def _own_metrics(
-    true: Floats, said: Floats, block_length: int, num_resamples: int
+    true: Floats, predictions: Floats, block_length: int, num_resamples: int
 ) -> dict[str, float]:
-    low, high = mean_interval(np.abs(true - said).mean(axis=1), block_length, num_resamples)
-    mean_absolute, root_mean_squared = _errors(true, said)
+    low, high = mean_interval(np.abs(true - predictions).mean(axis=1), block_length, num_resamples)
+    mean_absolute, root_mean_squared = _errors(true, predictions)
     metrics = {
         "mean_absolute_error": mean_absolute,
         "mean_absolute_error_low": low,
         "mean_absolute_error_high": high,
         "root_mean_squared_error": root_mean_squared,
     }
-    r2 = determination(true, said)
+    r2 = determination(true, predictions)
     return metrics if np.isnan(r2) else metrics | {"r2": r2}
 
 

@@ -10,10 +10,10 @@ def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
     """Returns the runs in the store of equal config, code and data, the latest first.
 
     The data is read only if a run has the same config and code. A run that was forked from another
-    one, or that did not repeat itself when it was resumed, is not what its config says.
+    one, or that was not repeated exactly when it was resumed, is not what its config says.
 
     Args:
-        cfg: the config of the run that is asked for.
+        cfg: the config of the requested run.
 
     Raises:
         UserError: the store or the data cannot be read.
@@ -56,11 +56,11 @@ def check_delivered(runs: list[tracking.StoredRun]) -> None:
         if run.status == "FINISHED" and _undelivered(run):
             raise UserError(
                 f"The same run has finished ({run.id}), but the tracking store does not have all "
-                f"of it: deliver it with `samerun sync {run.id}`, or train it again with "
+                f"of it: deliver it with `samerun sync {run.id}`, or rerun it with "
                 "tracking.if_exists=rerun."
             )
 
 
 def unfinished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:
-    """Returns the latest run that can go on; a trial is its sweep's to go on with."""
+    """Returns the latest run that can be resumed; a trial is resumed by its sweep."""
     return next((run for run in runs if tag.TRIAL not in run.tags), None)

@@ -62,7 +62,7 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
 
 
 def compose(overrides: Sequence[str]) -> Job:
-    """Composes, parses and checks a run, once; nothing is written.
+    """Composes, parses and checks a run; writes nothing.
 
     Args:
         overrides: checked ones.
@@ -92,7 +92,7 @@ def check(composition: config.Composition) -> config.Composition:
 
 
 def needs_hydra(job: Job) -> bool:
-    """Whether a config file sets what only Hydra itself does: change the folder, call back, log."""
+    """Whether a config file sets what only Hydra does: change the folder, run callbacks, log."""
     hydra = job.node.hydra
     settings = (hydra.job.chdir, hydra.job.env_set, hydra.callbacks, hydra.verbose)
     logs = OmegaConf.select(hydra, "job_logging.root")
@@ -100,10 +100,10 @@ def needs_hydra(job: Job) -> bool:
 
 
 def make_folder(job: Job) -> Path:
-    """Makes the folder `hydra.run.dir`, with the files that Hydra writes into `.hydra/`.
+    """Creates the folder `hydra.run.dir` and in `.hydra/` the files that Hydra writes.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be created.
     """
     node = job.node
     try:
@@ -133,9 +133,9 @@ def make_folder(job: Job) -> Path:
 
 
 def no_folder(error: OSError) -> UserError:
-    """Returns the message for a folder of a run that cannot be made."""
+    """Returns the message for a run folder that cannot be created."""
     return UserError(
-        f"The folder of the run cannot be made ({Path(error.filename).absolute()}: "
+        f"The folder of the run cannot be created ({Path(error.filename).absolute()}: "
         f"{error.strerror}): work in a folder that you may write to, or name one with "
         "hydra.run.dir=FOLDER, of a multirun hydra.sweep.dir=FOLDER."
     )
@@ -160,5 +160,5 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
 
 
 def run_task(node: Any) -> "Result | StoredRun":
-    """Trains what Hydra composed, in the folder that Hydra chose: a run of a multirun."""
+    """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun."""
     return run_one(*parse_task(node))

@@ -30,7 +30,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
         folder: the run's own folder; made if missing.
 
     Returns:
-        The result; or the run in the store, where nothing was trained.
+        The result; or the run in the store, if nothing was trained.
     """
     from samerun import provenance, retention, tracking
     from samerun.origin import describe_origin
@@ -59,7 +59,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
 
 
 def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
-    """Does what `tracking.if_exists` says with the same run, if there is one."""
+    """Looks for the same run in the store and does what `tracking.if_exists` says."""
     from samerun import tracking
     from samerun.launch import existing
     from samerun.replay import resume
@@ -73,26 +73,26 @@ def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
             raise
         raise UserError(
             f"tracking.if_exists: received '{cfg.tracking.if_exists}', but whether the same run "
-            f"exists cannot be answered while the tracking store is unavailable "
-            f"({first_line(error)}): start the store, or train without looking with "
+            f"exists cannot be known while the tracking store is unavailable "
+            f"({first_line(error)}): start the store, or train without the check with "
             "tracking.if_exists=rerun."
         ) from error
     done = existing.finished(runs)
     if done is not None:
         result = done.tags.get(tag.RESULT, "no result")
-        print(clean(f"The same run has finished: {done.name} ({done.id}): {result}", 400))
+        print(clean(f"The same run has already finished: {done.name} ({done.id}): {result}", 400))
         return done
     existing.check_delivered(runs)
-    going_on = existing.unfinished(runs)
-    if cfg.tracking.if_exists is IfExists.skip or going_on is None:
+    unfinished = existing.unfinished(runs)
+    if cfg.tracking.if_exists is IfExists.skip or unfinished is None:
         return None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
-    plan = resume.plan_resume(going_on, trusted=own, uri=cfg.tracking.uri, asked=cfg)
+    plan = resume.plan_resume(unfinished, trusted=own, uri=cfg.tracking.uri, requested=cfg)
     return resume_run(plan)
 
 
 def resume_run(plan: "Plan") -> "Result":
-    """Goes on with a run, or forks it, and shows it on the console.
+    """Resumes a run, or forks it, and shows it on the console.
 
     Args:
         plan: how.
@@ -100,27 +100,27 @@ def resume_run(plan: "Plan") -> "Result":
     from samerun.replay import resume
     from samerun.replay.recorded import clean
 
-    begun = f"{'From' if plan.is_fork else 'Going on with'} {clean(plan.run.name)}"
-    print(f"{begun} {plan.told}", flush=True)
+    action = "Forking" if plan.is_fork else "Resuming"
+    print(f"{action} {clean(plan.run.name)} {plan.source}", flush=True)
     with graceful_stop(), _print_resume_hint(plan.folder):
         with quiet():
             resume.check_data(plan)
             from samerun import console, training  # noqa: F401  (loads TensorFlow)
         out = console.make_console()
-        result = resume.go_on(plan, out)
+        result = resume.resume(plan, out)
     lines = [
         ("score", result.sentence),
         ("run", f"{result.run_name}  {result.run_id}"),
-        ("look", _address(result.run_id, plan.uri) or f"{program()} ui"),
+        ("open", _address(result.run_id, plan.uri) or f"{program()} ui"),
     ]
     if not plan.is_fork:
-        lines.append(("again", f"{program()} reproduce {result.run_id[:8]}"))
+        lines.append(("rerun", f"{program()} reproduce {result.run_id[:8]}"))
     console.show_lines(lines, out)
     return result
 
 
 def _address(run_id: str, uri: str) -> str | None:
-    """Returns where to look at a run; a store that is unavailable by now keeps its end as it is."""
+    """Returns the URL of a run; `None` if the store is unavailable by now."""
     from samerun import tracking
 
     with contextlib.suppress(Exception):
@@ -141,23 +141,23 @@ def show_end(composition: config.Composition, run: "Run", result: "Result", out:
         [
             ("score", result.sentence),
             ("run", f"{run.name}  {run.id}"),
-            _look(run),
-            ("again", command_of(composition).replace("samerun", program(), 1)),
+            _where(run),
+            ("rerun", command_of(composition).replace("samerun", program(), 1)),
         ],
         out,
     )
 
 
-def _look(run: "Run") -> tuple[str, str]:
-    """Returns where to look at a run, or what has to be done before."""
+def _where(run: "Run") -> tuple[str, str]:
+    """Returns where to open a run, or how to deliver it first."""
     if run.undelivered:
         return "sync", f"{program()} sync {run.id}  (the store does not have {run.undelivered})"
-    return "look", run.url or f"{program()} ui"
+    return "open", run.url or f"{program()} ui"
 
 
 @contextlib.contextmanager
 def _print_resume_hint(folder: Path) -> Iterator[None]:
-    """Notes on an interruption how the run is resumed, if a checkpoint was written."""
+    """Adds to an interruption how to resume the run, if a checkpoint was written."""
     from samerun.tracking import is_created, run_in
 
     try:
@@ -166,6 +166,6 @@ def _print_resume_hint(folder: Path) -> Iterator[None]:
         run_id = run_in(folder)
         if run_id is not None and (folder / "checkpoints" / "last.npz").exists():
             if not is_created(folder):
-                error.add_note(f"First deliver it with: {program()} sync {run_id}")
-            error.add_note(f"It goes on with: {program()} resume {run_id}")
+                error.add_note(f"Deliver first with: {program()} sync {run_id}")
+            error.add_note(f"Resume with: {program()} resume {run_id}")
         raise

@@ -1,1 +1,1 @@
-"""A stored run again: reproduced with a verdict, or gone on with from where it stopped."""
+"""A recorded run: reproduced with a verdict, or resumed from its checkpoint."""

@@ -31,12 +31,12 @@ def between(first: Facts, second: Facts, paths: Sequence[str] | None) -> str | N
         trees = [clone.tree(side) for side in (first, second)]
         if None in trees:
             return None
-        words = ["--no-ext-diff", "--no-textconv", "--no-color", *map(str, trees)]
-        named = (clone.output("diff", "--name-only", "-z", *words) or "").split("\0")
+        options = ["--no-ext-diff", "--no-textconv", "--no-color", *map(str, trees)]
+        named = (clone.output("diff", "--name-only", "-z", *options) or "").split("\0")
         chosen = [name for name in named if name and (paths is None or _is_one_of(name, paths))]
         if not chosen:
             return None
-        return (clone.output("diff", *words, "--", *chosen) or "")[:_MOST_CHARACTERS]
+        return (clone.output("diff", *options, "--", *chosen) or "")[:_MOST_CHARACTERS]
 
 
 def _is_one_of(name: str, paths: Sequence[str]) -> bool:
@@ -59,12 +59,12 @@ class _Git:
             }
         self._place = place
 
-    def output(self, *words: str, given: str = "") -> str | None:
+    def output(self, *arguments: str, given: str = "") -> str | None:
         """Returns what git prints, `None` where it fails."""
         top = getattr(self, "top", None)
         try:
             answer = subprocess.run(
-                git.command(*words),
+                git.command(*arguments),
                 cwd=top or Path.cwd(),
                 env=self._environment,
                 input=given.encode("utf-8", "surrogateescape"),

@@ -21,14 +21,14 @@ from samerun.replay.recorded import Facts, clean
 
 _CORE = ("tensorflow", "keras", "numpy")
 _PARTS = ("config", "code", "data", "threads", "environment", "machine")
-# From the likeliest cause of another result to the least likely one.
+# The likeliest cause of a different result first.
 
 _SPEED_ONLY = "training.steps_per_execution"
 _MOST_NAMES = 5
 
 
 class State(StrEnum):
-    """How two sides stand to each other."""
+    """Whether two sides are the same."""
 
     same = "same"
     differs = "differs"
@@ -64,7 +64,7 @@ class Row:
 
 
 def compare(first: Facts, second: Facts) -> list[Row]:
-    """Returns the rows of the table, from the likeliest cause of a difference to the least likely.
+    """Returns the rows of the table, the likeliest causes of a difference first.
 
     Args:
         first: of the recorded run.
@@ -87,7 +87,7 @@ def settings(
     Args:
         first: the flattened config of the recorded run.
         second: that of the other one.
-        ignored: beginnings of keys that say nothing about the result.
+        ignored: prefixes of keys that do not affect the result.
     """
     rows = []
     for key in sorted({*first, *second}):
@@ -106,7 +106,7 @@ def likeliest(rows: Sequence[Row]) -> Row | None:
 
 
 def missing_packages(recorded: Facts, present: Facts) -> list[str]:
-    """Returns the packages that a run needs and this environment has not got, as `name==version`.
+    """Returns the packages that a run needs and this environment lacks, as `name==version`.
 
     Args:
         recorded: of the run.
@@ -121,10 +121,10 @@ def missing_packages(recorded: Facts, present: Facts) -> list[str]:
 
 
 def check_packages(missing: Sequence[str]) -> None:
-    """Checks that all the packages that a run needs are here.
+    """Checks that all packages that a run needs are installed.
 
     Args:
-        missing: what `missing_packages` returned.
+        missing: the result of `missing_packages`.
 
     Raises:
         UserError: names those that are missing.
@@ -146,16 +146,16 @@ def show(rows: Sequence[Row], out: Console) -> None:
         out: where to print.
     """
     colours = {State.same: "green", State.differs: "red", State.unknown: "yellow"}
-    made = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "", "recorded", "here", ""):
-        made.add_column(heading, no_wrap=heading == "", overflow="fold")
+        table.add_column(heading, no_wrap=heading == "", overflow="fold")
     part = ""
     for row in rows:
         colour = colours[row.state] if row.matters else "dim"
         cells = [escape(text) for text in (row.what, row.first, row.second)]
-        made.add_row(row.part if row.part != part else "", *cells, f"[{colour}]{row.state}[/]")
+        table.add_row(row.part if row.part != part else "", *cells, f"[{colour}]{row.state}[/]")
         part = row.part
-    out.print(made)
+    out.print(table)
     for row in rows:
         if row.is_cause and row.detail:
             out.print(f"[red]{escape(row.what)}[/]: {escape(row.detail)}")
@@ -306,8 +306,8 @@ def _packages(one: dict[str, str], other: dict[str, str], needed: set[str]) -> l
     num_same = sum(name in one and one[name] == other.get(name) for name in rest)
     if num_same:
         rows.append(_row("environment", f"{num_same} more it needs", "equal", "equal"))
-    strangers = sorted({*one, *other} - needed - set(_CORE))
-    different = [name for name in strangers if one.get(name) != other.get(name)]
+    others = sorted({*one, *other} - needed - set(_CORE))
+    different = [name for name in others if one.get(name) != other.get(name)]
     counts = [str(len(set(side) - needed)) for side in (one, other)]
     state = State.differs if different else State.same
     rows.append(
@@ -337,8 +337,8 @@ def _variables(one: Mapping[str, str] | None, other: Mapping[str, str] | None) -
 
 
 def _machine(first: Facts, second: Facts) -> list[Row]:
-    def joined(words: Sequence[str] | None) -> str | None:
-        return None if words is None else " ".join(words) or "none"
+    def joined(names: Sequence[str] | None) -> str | None:
+        return None if names is None else " ".join(names) or "none"
 
     cores = [None if side.num_cores is None else str(side.num_cores) for side in (first, second)]
     return [
@@ -360,7 +360,7 @@ def _row(
 
 
 def _short(first: str | None, second: str | None) -> tuple[str | None, str | None]:
-    """Shortens hashes for the eye; two that differ still do."""
+    """Shortens hashes; two that differ still differ."""
     if first is None or second is None or first == second or first[:10] != second[:10]:
         return first and first[:10], second and second[:10]
     return first, second

@@ -43,7 +43,7 @@ def make(folder: Path, packages: Sequence[str], out: Console) -> Path:
     Raises:
         UserError: the packages cannot be installed.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     file = folder.with_suffix(".txt")
     file.write_text("".join(f"{line}\n" for line in packages), encoding="utf-8")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -61,7 +61,7 @@ def make(folder: Path, packages: Sequence[str], out: Console) -> Path:
         reason = _failure(command(None, python, file))
     if reason is not None:
         raise UserError(f"--env: the recorded packages cannot be installed: {reason}")
-    out.print(f"The environment was ready after {time.monotonic() - began:.0f} s.")
+    out.print(f"The environment was ready after {time.monotonic() - started:.0f} s.")
     return python
 
 
@@ -99,12 +99,12 @@ def _with_uv(uv: Path, python: Path, file: Path) -> str | None:
     settings = _pip_settings(python)
     if settings is None:
         return "pip's settings, which name the package index, cannot be read"
-    words = command(uv, python, file)
+    arguments = command(uv, python, file)
     if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        words.append("--no-index")
+        arguments.append("--no-index")
     # In the root folder: uv would read the `uv.toml` or `pyproject.toml` of the working folder and
-    # of every folder above it, and they may name another index. The user's own settings still hold.
-    return _failure(words, _uv_environment(settings), Path(python.anchor))
+    # of every folder above it, and they may name another index. The user's settings still apply.
+    return _failure(arguments, _uv_environment(settings), Path(python.anchor))
 
 
 def _uv_environment(settings: dict[str, str]) -> dict[str, str]:
@@ -116,7 +116,7 @@ def _uv_environment(settings: dict[str, str]) -> dict[str, str]:
     for key, name in _UV_VARIABLES.items():
         if settings.get(key):
             environment.setdefault(name, settings[key])
-    links = [_absolute(word) for word in settings.get("find-links", "").split()]
+    links = [_absolute(link) for link in settings.get("find-links", "").split()]
     if links:
         environment.setdefault("UV_FIND_LINKS", ",".join(links))
     # As pip does, look for the version in every index, not only in the first that has the name.
@@ -130,8 +130,8 @@ def _absolute(link: str) -> str:
 
 def _pip_settings(python: Path) -> dict[str, str] | None:
     """Returns pip's settings from its files and from the environment, `None` where it fails."""
-    words = [str(python), "-m", "pip", "config", "list"]
-    answer = subprocess.run(words, capture_output=True, check=False)
+    command_line = [str(python), "-m", "pip", "config", "list"]
+    answer = subprocess.run(command_line, capture_output=True, check=False)
     if answer.returncode:
         return None
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
@@ -144,12 +144,12 @@ def _pip_settings(python: Path) -> dict[str, str] | None:
 
 
 def _failure(
-    words: Sequence[str], environment: dict[str, str] | None = None, folder: Path | None = None
+    arguments: Sequence[str], environment: dict[str, str] | None = None, folder: Path | None = None
 ) -> str | None:
     """Runs a command; returns the line that says why it failed, `None` where it did not."""
     try:
         answer = subprocess.run(
-            words, env=environment, cwd=folder, capture_output=True, check=False
+            arguments, env=environment, cwd=folder, capture_output=True, check=False
         )
     except OSError as error:
         return clean(str(error))

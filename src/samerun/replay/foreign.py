@@ -3,7 +3,7 @@
 Whoever can write to the store can write such a config. It may name any file of this machine, and
 what is trained on a file goes to the store: its vocabulary, its class names, its worst mistakes in
 full. So a path must stay inside the working folder, and the data must be the data that the run was
-trained with, unless the person at the terminal named it or gave `--trust data`.
+trained with, unless the user named it or gave `--trust data`.
 """
 
 import re
@@ -35,8 +35,8 @@ def check_paths(
     Args:
         run: the stored run.
         cfg: its config with the changes of the command line.
-        overrides: these changes; a path that they name is the person's own.
-        trusted: what the person at the terminal trusts.
+        overrides: these changes; a path that they name is the user's own.
+        trusted: what the user trusts.
         uri: the store, by default that of this folder.
 
     Raises:
@@ -69,8 +69,8 @@ def must_match(
     Args:
         run: the stored run.
         cfg: its config with the changes of the command line.
-        overrides: these changes; data that they name is the person's own.
-        trusted: what the person at the terminal trusts.
+        overrides: these changes; data that they name is the user's own.
+        trusted: what the user trusts.
         uri: the store, by default that of this folder.
     """
     if _is_trusted(run, trusted, uri):
@@ -132,7 +132,7 @@ def check_digests(run_id: str, recorded: Mapping[str, str], here: Mapping[str, s
 
 
 def _is_trusted(run: StoredRun, trusted: Sequence[str], uri: str | None) -> bool:
-    """Whether the person trusts the run's data, or this machine recorded it: its folder says so."""
+    """Whether the user trusts the run's data, or this machine recorded it: its folder says so."""
     return DATA in trusted or tracking.folder_of(run, uri=uri) is not None
 
 

@@ -1,4 +1,4 @@
-"""The state of one run as the beginning of another one, whose learning rate goes its own way."""
+"""The state of one run as the start of another one, with the learning rate of the new config."""
 
 import dataclasses
 import math
@@ -52,7 +52,7 @@ def with_rate_of(state: State, cfg: Config) -> State:
     }
     for section, listed in entries.items():
         arrays |= {f"{section}/{number}": value for number, (_, value) in enumerate(listed)}
-    variables = {section: [words for words, _ in listed] for section, listed in entries.items()}
+    variables = {section: [spec for spec, _ in listed] for section, listed in entries.items()}
     meta = {**state.meta, "variables": variables, "callbacks": callbacks}
     meta.pop(EPOCH_START, None)
     return dataclasses.replace(state, arrays=arrays, meta=meta)
@@ -64,7 +64,7 @@ def _one(name: str) -> Entry:
 
 def _entries(state: State, section: str) -> list[Entry]:
     listed = state.meta["variables"][section]
-    return [(words, state.arrays[f"{section}/{number}"]) for number, words in enumerate(listed)]
+    return [(entry, state.arrays[f"{section}/{number}"]) for number, entry in enumerate(listed)]
 
 
 def _with_rate(entries: list[Entry], cfg: Config) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Which checkpoints `samerun gc` may drop: those of runs that were trained again, bit for bit."""
+"""Which checkpoints `samerun gc` may delete: those of runs that were reproduced exactly."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from samerun import checkpoints, retention, tracking
 from samerun import tags as tag
-from samerun.replay.verdict import Word
+from samerun.replay.verdict import Agreement
 from samerun.tracking import Status, StoredRun
 from samerun.tracking.lookup import as_stored, existing
 from samerun.tracking.recovery.lock import try_lock_folder
@@ -104,7 +104,7 @@ def _all_runs(uri: str | None) -> Iterator[StoredRun]:
 
 
 def _proofs(runs: Sequence[StoredRun]) -> dict[str, str]:
-    """Returns for each run the one that shows it can be made again; the two prove each other.
+    """Returns for each run the one that proves it can be reproduced; two runs prove each other.
 
     A verdict is a tag, so the digests of the weights have to be equal as well.
     """
@@ -112,7 +112,7 @@ def _proofs(runs: Sequence[StoredRun]) -> dict[str, str]:
     proofs: dict[str, str] = {}
     for second in runs:
         first = by_id.get(second.tags.get(tag.REPRODUCES, ""))
-        if first is None or second.tags.get(tag.VERDICT) != Word.exact:
+        if first is None or second.tags.get(tag.VERDICT) != Agreement.exact:
             continue
         weights = [run.tags.get(tag.WEIGHTS) for run in (first, second)]
         have_finished = {first.status, second.status} == {Status.finished}
@@ -123,7 +123,7 @@ def _proofs(runs: Sequence[StoredRun]) -> dict[str, str]:
 
 
 def _forks(runs: Sequence[StoredRun]) -> Mapping[str, list[StoredRun]]:
-    """Returns the runs that began with a checkpoint of another one, by its ID."""
+    """Returns the runs that started from a checkpoint of another one, by its ID."""
     forks: dict[str, list[StoredRun]] = {}
     for run in runs:
         if run.tags.get(tag.FORKED_AT):

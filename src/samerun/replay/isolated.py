@@ -39,22 +39,22 @@ def train_isolated(
 
     Args:
         recorded: the run that is reproduced.
-        request: the run that is to be made.
+        request: the run to train.
         recorded_code: with the code of its commit and its uncommitted changes.
         recorded_packages: in a fresh virtual environment with its packages.
-        trusted: what the person at the terminal trusts; `recorded-code` and `recorded-packages`
+        trusted: what the user trusts; `recorded-code` and `recorded-packages`
             stand for what this machine did not record itself.
-        out: where to say what is being done.
+        out: where to show progress.
 
     Raises:
-        UserError: the code or the packages cannot be had or are not to be trusted, or the run did
-            not come to its end.
+        UserError: the code or the packages are unavailable or not trusted, or the run did not
+            finish.
     """
     with contextlib.ExitStack() as stack:
         here = Checkout(folder=Path.cwd(), source=worktree.python_path())
         if recorded_code:
             here = stack.enter_context(worktree.checked_out(recorded, trusted))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="samerun-again-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="samerun-rerun-")))
         python = Path(sys.executable)
         if recorded_packages:
             python = _environment(recorded, folder / "environment", trusted, out)
@@ -65,20 +65,20 @@ def train_isolated(
         answer = file.with_suffix(".id")
         if code or not answer.is_file():
             raise UserError(
-                f"The run did not come to its end (exit code {code}): the reason is said above."
+                f"The run did not finish (exit code {code}): the reason is printed above."
             )
         return answer.read_text(encoding="utf-8").strip()
 
 
 def _run(python: Path, file: Path, folder: Path, source: Sequence[Path]) -> int:
-    """Runs the program; it is stopped with this one, and its output goes where this one's goes."""
+    """Runs the program, which shares this process's output and is stopped with it."""
     variables = dict(os.environ)
     variables["PYTHONPATH"] = os.pathsep.join(map(str, source))
     variables["MLFLOW_TRACKING_URI"] = resolve_uri(None)  # it may be relative to this folder
     variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # -P: the folder of the program is no place to look for modules in.
-    words = [str(python), "-P", str(Path(rerun.__file__)), str(file)]
-    process = subprocess.Popen(words, cwd=folder, env=variables)
+    # -P: modules are not looked for in the folder of the program.
+    command = [str(python), "-P", str(Path(rerun.__file__)), str(file)]
+    process = subprocess.Popen(command, cwd=folder, env=variables)
     try:
         return process.wait()
     except BaseException:
@@ -96,11 +96,11 @@ def _only_samerun(folder: Path) -> Path:
 
 
 def _environment(recorded: RecordedRun, folder: Path, trusted: Sequence[str], out: Console) -> Path:
-    """Makes a virtual environment with the recorded packages and returns its Python."""
+    """Creates a virtual environment with the recorded packages and returns its Python."""
     content = read_artifact(recorded.run, _REQUIREMENTS, most_bytes=_MOST_BYTES)
     text = content.decode("utf-8", "replace")
     worktree.check_recorded_here(
-        recorded.run, _REQUIREMENTS, text, trusted, word="recorded-packages"
+        recorded.run, _REQUIREMENTS, text, trusted, name="recorded-packages"
     )
     return environment.make(folder, pinned(text), out)
 
@@ -116,8 +116,8 @@ def pinned(text: str) -> list[str]:
     """
     lines = []
     for line in filter(None, (line.strip() for line in text.splitlines())):
-        name, sign, version = line.partition("==")
-        if not (sign and _PACKAGE.fullmatch(name) and _VERSION.fullmatch(version)):
+        name, separator, version = line.partition("==")
+        if not (separator and _PACKAGE.fullmatch(name) and _VERSION.fullmatch(version)):
             raise UserError(
                 f"--env: the recorded packages hold the line {clean(line)!r}, expected "
                 "NAME==VERSION: it was not written by samerun and nothing is installed."

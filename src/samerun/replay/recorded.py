@@ -1,4 +1,4 @@
-"""What a stored run says about itself, read as data that a stranger may have written.
+"""What a recorded run says about itself, read as untrusted data.
 
 Nothing here imports, unpickles or resolves what it reads: YAML and JSON give plain values, arrays
 are read without pickles, and a config that would look into this machine's environment is refused.
@@ -31,15 +31,15 @@ _MOST_BYTES = {
 }
 _MOST_BYTES_OTHERWISE = 200_000_000
 # A config has some kilobytes, and YAML is read slowly; JSON takes ten times its size in memory;
-# predictions are a few numbers an example.
+# predictions are a few numbers per example.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a result depends on besides its config: of a stored run, or of this machine now.
+    """What a result depends on besides its config: of a recorded run, or of this machine now.
 
-    `None` is what is not known, such as the data's digests before the data is read. The commit is
-    an empty text outside of a git checkout.
+    `None` means not known, such as the data's digests before the data is read. The commit is an
+    empty string outside a git checkout.
 
     Args:
         commit: the checkout's commit.
@@ -76,7 +76,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
-    """A stored run, ready to be run again.
+    """A recorded run, ready to be rerun.
 
     Args:
         run: as the store has it.
@@ -92,14 +92,14 @@ class RecordedRun:
 
 
 def read(run: StoredRun, *, uri: str | None = None) -> RecordedRun:
-    """Reads what a run says about itself.
+    """Reads what a run recorded about itself.
 
     Args:
         run: the stored run.
         uri: the store, by default that of this folder.
 
     Raises:
-        UserError: it is no run of samerun, or a sweep's own, or holds what samerun does not write.
+        UserError: it is a sweep's own run, or was not written by samerun.
     """
     check_trained(run)
     if CONFIG not in tracking.list_artifacts(run, "config", uri=uri):
@@ -120,15 +120,15 @@ def check_trained(run: StoredRun) -> None:
         run: the stored run.
 
     Raises:
-        UserError: it is a sweep's own; one of its trials is named, the best where that is known.
+        UserError: it is a sweep's own; one of its trials is named, the best if it is known.
     """
     if tag.STUDY not in run.tags or tag.TRIAL in run.tags:
         return
     best, study = run.tags.get(tag.BEST, "")[:8], clean(run.tags[tag.STUDY])
     which = f"such as {clean(best)}, the best" if best else "which `samerun ui` lists"
     raise UserError(
-        f"'{clean(run.name)}' is a sweep: give one of its trials, {which}; the sweep itself goes "
-        f"on with its command and sweep.study={study}."
+        f"'{clean(run.name)}' is a sweep: give one of its trials, {which}; resume the sweep "
+        f"itself with its command and sweep.study={study}."
     )
 
 
@@ -208,7 +208,7 @@ def predictions(run: StoredRun, *, uri: str | None = None) -> dict[str, Any] | N
         ) from error
     except ValueError as error:
         raise UserError(
-            f"Run {run.id}: its {PREDICTIONS} holds something else than plain arrays, which is not "
+            f"Run {run.id}: its {PREDICTIONS} holds something else than plain arrays, so it is not "
             f"read: {clean(str(error))}; it was not written by samerun."
         ) from error
 
@@ -235,28 +235,28 @@ def weights(run: StoredRun, *, uri: str | None = None) -> dict[tuple[int, int], 
 def check_values_only(text: str) -> None:
     """Checks that a stored config is plain values: no interpolation, alias, anchor or tag.
 
-    An interpolation may hide in an escape such as `"\\x24{oc.env:HOME}"`, so the values are looked
-    at as they are read; aliases of aliases would grow to gigabytes.
+    An interpolation may hide in an escape such as `"\\x24{oc.env:HOME}"`, so the values are
+    checked after parsing; aliases of aliases would grow to gigabytes.
 
     Raises:
-        UserError: it holds something else, or is no YAML.
+        UserError: it holds something else, or is not YAML.
     """
     check_plain(text)
     strange = (yaml.AliasToken, yaml.AnchorToken, yaml.TagToken)
     try:
         if any(isinstance(token, strange) for token in yaml.scan(text)):
             raise UserError(
-                "The stored config holds a tag, an anchor or an alias, where only values belong: "
+                "The stored config holds a tag, an anchor or an alias; only values are expected: "
                 "it was not written by samerun and is not used."
             )
         for leaf in _leaves(yaml.safe_load(text)):
             check_plain(leaf)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError("The stored config is no YAML: it was not written by samerun.") from error
+        raise UserError("The stored config is not YAML: it was not written by samerun.") from error
 
 
 def clean(text: str, longest: int = 200) -> str:
-    """Returns a text of a stranger's as one harmless line: a terminal obeys control characters."""
+    """Returns an untrusted text as one line without control characters, which a terminal obeys."""
     return one_line(text, longest)
 
 
@@ -287,7 +287,7 @@ def _json(run: StoredRun, path: str, uri: str | None, there: set[str]) -> dict[s
     try:
         return _dict(json.loads(_text(run, path, uri)))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"Run {run.id}: its {path} is no JSON: it is not used.") from error
+        raise UserError(f"Run {run.id}: its {path} is not JSON: it is not used.") from error
 
 
 def _dict(value: Any) -> dict[str, Any] | None:

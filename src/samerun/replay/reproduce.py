@@ -1,4 +1,4 @@
-"""A stored run trained again as a new run, and compared with it down to the last bit."""
+"""Reruns a recorded run as a new run and compares both bit by bit."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,22 @@ from samerun.replay.verdict import RTOL, Verdict
 from samerun.tracking import StoredRun
 
 _NOT_MEANT = ("tracking.", "checkpoint.")
-# Where a run is written down and how often does not change it.
+# Where and how often a run is stored does not change its result.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be trained again, and how this place differs from where it was trained.
+    """What is to be rerun, and how this machine and checkout differ from the recorded ones.
 
     Args:
         recorded: the recorded run.
-        cfg: what will be trained: its config with the words' changes.
-        overrides: the words.
+        cfg: what will be trained: its config with the overrides.
+        overrides: the overrides, as text.
         rows: the comparison.
         recorded_code: train with the recorded code.
         recorded_packages: train in an environment with the recorded packages.
-        trusted: what the person at the terminal trusts.
-        missing: packages that the run needs and this environment has not got.
+        trusted: what the user trusts.
+        missing: packages that the run needs and this environment lacks.
         digests: what each split must be before anything of it is uploaded; `None`: any data may.
         here: what each split of the recorded data set is here, where that is known.
     """
@@ -65,13 +65,13 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """A run that was trained again.
+    """A run that was rerun.
 
     Args:
         first: the recorded run.
         second: the new one.
         rows: what differs around them, as both recorded it.
-        verdict: how they stand to each other.
+        verdict: whether they are the same.
     """
 
     first: StoredRun
@@ -89,7 +89,7 @@ def prepare(
     trusted: Sequence[str] = (),
     download: bool = True,
 ) -> Plan:
-    """Compares where a run was trained with this place, without training.
+    """Compares the circumstances of a recorded run with those here, without training.
 
     Args:
         run: the recorded run.
@@ -104,7 +104,7 @@ def prepare(
     """
     found = recorded.read(run)
     check_trusted(found.cfg, trusted)
-    cfg = _replayed(found, overrides)
+    cfg = _config_to_rerun(found, overrides)
     check_trusted(cfg, trusted)
     check_secrets_given(cfg)
     foreign.check_paths(run, cfg, overrides, trusted)
@@ -135,7 +135,7 @@ def prepare(
 
 
 def check(plan: Plan) -> None:
-    """Checks that the run can be trained here at all.
+    """Checks that the run can be trained here.
 
     Raises:
         UserError: a package that it needs is missing.
@@ -156,12 +156,12 @@ def check_data(plan: Plan) -> None:
 
 
 def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
-    """Trains a run again, compares it and tags the new run with the verdict.
+    """Reruns a run, compares both and tags the new run with the verdict.
 
     Args:
-        plan: what `prepare` returned.
+        plan: the result of `prepare`.
         out: where to show progress.
-        rtol: largest difference that counts as close, as a share of the larger value.
+        rtol: largest difference that counts as close, relative to the larger value.
 
     Raises:
         UserError: a package is missing, the data or the store cannot be used, or the new run
@@ -189,12 +189,12 @@ def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
     second = tracking.find_runs([new_id])[0]
     if second.status != "FINISHED":
         raise UserError(
-            f"Run {second.id} was trained, but the store does not have all of it yet: it waits in "
-            f"{request.folder}."
+            f"Run {second.id} was trained, but the store does not have all of it yet: it waits "
+            f"for delivery in {request.folder}."
         )
     rows = rows_between(first, second)
     found = verdict.judge(verdict.read(first), verdict.read(second), rows, rtol=rtol)
-    tracking.tag_run(second, {tag.VERDICT: found.word.value})
+    tracking.tag_run(second, {tag.VERDICT: found.agreement.value})
     return Reproduction(first=first, second=second, rows=rows, verdict=found)
 
 
@@ -210,18 +210,18 @@ _EFFECTIVE = {
     "training.steps_per_execution": tag.STEPS_PER_EXECUTION,
     "dataset.batch_size": tag.BATCH_SIZE,
 }
-"""Keys of which a run may use another value than the one it was given, and the tag with it."""
+"""Keys for which a run may use another value than the configured one, and the tag with it."""
 
 
 def effective(cfg: Config, tags: Mapping[str, str]) -> dict[str, str]:
-    """Returns the flattened config with what was really used: for `auto`, or after a retry."""
+    """Returns the flattened config with the values in use: for `auto`, or after a retry."""
     leaves = config.flatten(cfg)
     used = {key: tags.get(tag, "") for key, tag in _EFFECTIVE.items()}
     return leaves | {key: value for key, value in used.items() if value.isdecimal()}
 
 
 def _fetch_start(run: StoredRun, folder: Path) -> None:
-    """Puts the state that a forked run began with where the new run looks for it.
+    """Downloads the initial state of a forked run to where the new run looks for it.
 
     Raises:
         UserError: the store does not have it.
@@ -229,8 +229,8 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
     path = f"checkpoints/{checkpoints.START}"
     if path not in tracking.list_artifacts(run, "checkpoints"):
         raise UserError(
-            f"Run {run.id} was forked from another one, and the store does not have what it began "
-            f"with ({path}): reproduce {run.tags.get(tag.FORKED_FROM)} instead."
+            f"Run {run.id} was forked from another one, and the store does not have its initial "
+            f"state ({path}): reproduce {run.tags.get(tag.FORKED_FROM)} instead."
         )
     (folder / "checkpoints").mkdir(parents=True)
     tracking.download_artifact(run, path, folder / path, most_bytes=checkpoints.MOST_BYTES)
@@ -239,7 +239,7 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
 def _as_if(
     found: RecordedRun, present: recorded.Facts, recorded_code: bool, recorded_packages: bool
 ) -> recorded.Facts:
-    """This place as the run will find it: what is checked out or installed for it is as it was."""
+    """Returns the facts as the run will find them, with the recorded code or packages in place."""
     then = found.facts
     if recorded_code:
         present = dataclasses.replace(
@@ -252,13 +252,13 @@ def _as_if(
     return present
 
 
-def _replayed(found: RecordedRun, overrides: Sequence[str]) -> Config:
-    """The recorded config, written to the store it came from, as no trial of any sweep."""
+def _config_to_rerun(found: RecordedRun, overrides: Sequence[str]) -> Config:
+    """Returns the recorded config, for the store it came from, and as no trial of a sweep."""
     cfg = apply_overrides(found.resolved, overrides).config
     here = tracking.resolve_uri(None)
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here
-    # From the start with what the run ended up with, where no override gives another value.
+    # Start with the values that the run ended with, unless an override gives another one.
     given = {one.path for one in parse_overrides(overrides)}
     kept = {key: value for key, value in _EFFECTIVE.items() if key not in given}
     used = {key: effective(cfg, found.run.tags)[key] for key in kept}

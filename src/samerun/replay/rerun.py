@@ -1,7 +1,8 @@
-"""A stored config trained as a new run: in this process, or by this file as a program of its own.
+"""Trains a recorded config as a new run: in this process, or by this file run as a program.
 
-As a program it runs with the code of another commit or in another environment. So it uses of
-samerun only what a run cannot do without, and imports it late.
+As a program it runs with the code of another commit, as old as version 0.1.0 (commit d509152), or
+in another environment. So it imports only what that commit has, inside functions, and guards what
+is newer.
 """
 
 import json
@@ -16,16 +17,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A run that is to be made.
+    """A run to train.
 
     Args:
-        resolved: YAML of its whole config.
-        written: the same as it may be written down, without secrets.
-        overrides: what was changed in it, without secrets.
-        name: what it is called.
+        resolved: YAML of its complete config.
+        written: the same as it is stored, without secrets.
+        overrides: overrides of the recorded config, without secrets.
+        name: its name.
         tags: its tags, besides those that every run has.
         folder: its own folder.
-        command: the words that asked for it.
+        command: the command line that requested it.
         digests: what each split must be before anything of it is uploaded; `None`: any data may.
     """
 
@@ -84,7 +85,7 @@ def train(request: Request) -> str:
 
 
 def _start_before(training: Any, composition: Any, run: Any, command: str, state: Any) -> None:
-    """Does what `training.start` does, with the code of version 0.1.0, which lacks it."""
+    """Does what `training.start` does, with code that lacks it, as that of version 0.1.0."""
     from samerun import logbook, provenance, screen
 
     out = screen.console()
@@ -94,7 +95,7 @@ def _start_before(training: Any, composition: Any, run: Any, command: str, state
 
 
 def main(file: str) -> int:
-    """Trains what a file asks for and writes the run's ID beside it."""
+    """Trains the run that a file describes and writes its ID beside it."""
     request = Request(**json.loads(Path(file).read_text(encoding="utf-8")))
     _load_quietly()
     try:
@@ -110,7 +111,7 @@ def main(file: str) -> int:
 
 
 def _load_quietly() -> None:
-    """Imports TensorFlow while what C++ writes to file descriptor 2 goes nowhere."""
+    """Imports TensorFlow with file descriptor 2 discarded; `process.quiet` is too new to use."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

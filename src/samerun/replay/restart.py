@@ -1,4 +1,4 @@
-"""A run that is to begin again: its checkpoints are given up, wherever they are."""
+"""Restart a run from scratch: discard its local and uploaded checkpoints."""
 
 from typing import Any
 
@@ -10,28 +10,28 @@ from samerun.tracking import StoredRun
 
 
 def request_restart(client: Any, run_id: str) -> None:
-    """Asks whoever goes on with a run, on whatever machine, to give up its checkpoints before.
+    """Marks a run, so that its checkpoints are discarded before it is resumed on any machine.
 
     Args:
         client: an `MlflowClient`.
         run_id: the run.
 
     Raises:
-        UserError: the run cannot be asked.
+        UserError: the run cannot be marked.
         ConnectionError: the store does not answer.
     """
     try:
         client.set_tag(run_id, tag.RESTARTS, "true")
     except Exception as error:
         kind = UserError if tracking.answers(client) else ConnectionError
-        raise kind(f"tracking: run {run_id} cannot begin again: {first_line(error)}") from error
+        raise kind(f"tracking: run {run_id} cannot be restarted: {first_line(error)}") from error
 
 
 def discard_checkpoints_if_requested(run: StoredRun, *, uri: str | None) -> None:
-    """Gives up the checkpoints of a run that was asked to begin again.
+    """Discards the checkpoints of a run that is marked to restart from scratch.
 
     An uploaded one is replaced by an empty file, since not every store lets files be deleted. The
-    tag goes last: cut off before, all of it is done again.
+    tag is removed last: if the process is killed before, all of it is repeated.
 
     Args:
         run: the run, which no other process works on.
@@ -41,7 +41,7 @@ def discard_checkpoints_if_requested(run: StoredRun, *, uri: str | None) -> None
         return
     own = tracking.folder_of(run, uri=uri)
     if own is not None:
-        # Of what was not uploaded yet, the copies that wait for it too.
+        # The copies that wait for upload too.
         for folder in (own / CHECKPOINTS, own / "artifacts" / CHECKPOINTS):
             for file in folder.glob("*.npz"):
                 file.unlink()

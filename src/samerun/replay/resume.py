@@ -1,4 +1,4 @@
-"""A run goes on from its last checkpoint: the same run in the store, or a new one from there."""
+"""Resumes a run from its last checkpoint, as the same run in the store or as a fork."""
 
 import dataclasses
 import json
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a run will go on.
+    """How a run will be resumed.
 
     Args:
         run: the run in the store.
         composition: its config with the changes.
         keys: the keys that differ from the stored config.
-        folder: where it will go on.
-        state: from where; `None` is the beginning.
-        told: where that was found, in one line.
+        folder: where it will be resumed.
+        state: the state to resume from; `None` to train from scratch.
+        source: where that was found, in one line.
         is_fork: as a new run.
         uri: the store.
-        take_over: it says RUNNING on another machine, which is gone.
-        nothing_left: it has ended, and why there is nothing to train; else `None`.
+        take_over: it is marked RUNNING on another machine that no longer exists.
+        nothing_left: why there is nothing left to train; else `None`.
     """
 
     run: tracking.StoredRun
@@ -51,7 +51,7 @@ class Plan:
     keys: tuple[str, ...]
     folder: Path
     state: checkpoints.State | None
-    told: str
+    source: str
     is_fork: bool
     uri: str
     take_over: bool
@@ -66,19 +66,19 @@ def plan_resume(
     trusted: Sequence[str] = (),
     take_over: bool = False,
     uri: str | None = None,
-    asked: Config | None = None,
+    requested: Config | None = None,
 ) -> Plan:
-    """Finds out how a run can go on; changes nothing in the store and does not load TensorFlow.
+    """Plans how to resume a run; changes nothing in the store and does not load TensorFlow.
 
     Args:
         run: the run.
         overrides: changes of its config, such as `training.epochs=20`.
-        fork: go on as a new run; anything may change.
+        fork: train as a new run; anything may change.
         trusted: modules that the stored config may import, and `data`.
-        take_over: the run says it is RUNNING on another machine, which is gone.
+        take_over: the run is marked RUNNING on another machine that no longer exists.
         uri: the store, by default that of this folder.
-        asked: a config of the person's own that the stored one must equal in meaning; then its
-            data is the person's own too.
+        requested: the user's own config, which the stored one must equal in meaning; then its data
+            is the user's own too.
 
     Raises:
         UserError: it is alive, a sweep's or one of its trials, its config or code changed,
@@ -95,26 +95,26 @@ def plan_resume(
     stored, composition = found.cfg, apply_overrides(found.resolved, overrides)
     cfg = composition.config
     check_trusted(cfg, trusted)
-    if asked is None:
+    if requested is None:
         foreign.check_paths(run, cfg, overrides, trusted, uri=uri)
     else:
-        _check_equal(run, cfg, asked)
+        _check_equal(run, cfg, requested)
     keys = tuple(differing_keys(stored, cfg))
     finished = None
     if not fork:
         _check_changes(run, stored, cfg, keys)
         finished = _nothing_left(run, stored, cfg)
-    folder, state, told = tracking.fresh_folder(), None, ""
+    folder, state, source = tracking.fresh_folder(), None, ""
     if finished is None:
         check_secrets_given(cfg)
         config.check(cfg, data.describe(cfg.dataset))
-        if asked is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
+        if requested is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
             foreign.check_data(run, stored)
         if not fork:
             _check_code(run, cfg, found.facts)
         own = tracking.folder_of(run, uri=uri)
         folder = folder if fork or own is None else own
-        state, told = _find_state(run, own, uri)
+        state, source = _find_state(run, own, uri)
         if state is None:
             _check_not_dropped(run, stored, overrides)
     return Plan(
@@ -123,7 +123,7 @@ def plan_resume(
         keys=keys,
         folder=folder,
         state=state,
-        told=told,
+        source=source,
         is_fork=fork,
         uri=tracking.resolve_uri(uri),
         take_over=take_over,
@@ -131,9 +131,9 @@ def plan_resume(
     )
 
 
-def _check_equal(run: tracking.StoredRun, stored: Config, asked: Config) -> None:
-    """Refuses a run whose tags say that it is the one asked for, but whose config is another."""
-    if config.fingerprint(stored) != config.fingerprint(asked):
+def _check_equal(run: tracking.StoredRun, stored: Config, requested: Config) -> None:
+    """Refuses a run whose tags match the requested one but whose config does not."""
+    if config.fingerprint(stored) != config.fingerprint(requested):
         raise UserError(
             f"Run {run.id} has the fingerprint of this run but another config, so samerun did not "
             "write it: give tracking.if_exists=rerun to train in a run of your own."
@@ -150,20 +150,20 @@ def _effective_batch(run: tracking.StoredRun) -> list[str]:
 
 
 def _check_no_trial(run: tracking.StoredRun) -> None:
-    """Refuses what is a sweep's to go on with: its study would not know of it."""
+    """Refuses a trial: only its sweep may resume it, or the study would not know."""
     number = run.tags.get(tag.TRIAL)
     if number is not None:
         study = run.tags.get(tag.STUDY, "")
         raise UserError(
-            f"Run {run.id} is trial {clean(number)} of the sweep '{clean(study)}': the sweep goes "
-            "on with it; give --fork to train on in a run of its own."
+            f"Run {run.id} is trial {clean(number)} of the sweep '{clean(study)}': the sweep "
+            "resumes it; give --fork to continue in a new run."
         )
 
 
 def _check_changes(
     run: tracking.StoredRun, stored: Config, cfg: Config, keys: Sequence[str]
 ) -> None:
-    """Refuses what would make the rest of the run differ from a run never interrupted."""
+    """Refuses changes that would make the rest of the run differ from one without interruption."""
     wrong = [key for key in keys if has_meaning(key)]
     if "training.epochs" in wrong and _may_grow(stored, cfg):
         wrong.remove("training.epochs")
@@ -184,7 +184,7 @@ def _check_changes(
 
 
 def _may_grow(stored: Config, cfg: Config) -> bool:
-    """Whether more epochs leave the learning rate of the earlier ones as it was."""
+    """Whether more epochs leave the learning rate of earlier epochs unchanged."""
     schedule = stored.schedule
     is_open = isinstance(schedule, OneCycle) or (
         isinstance(schedule, Cosine | Polynomial) and schedule.decay_epochs is None
@@ -200,16 +200,16 @@ def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str |
 
 
 def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Sequence[str]) -> None:
-    """Refuses a finished run whose checkpoints were dropped: all of it would be trained again."""
+    """Refuses a finished run whose checkpoints were deleted: it would be trained from scratch."""
     proof = run.tags.get(tag.CHECKPOINTS_DROPPED)
-    why = f"samerun gc dropped them; {clean(proof)}" if proof else ""
+    why = f"samerun gc deleted them; {clean(proof)}" if proof else ""
     if stored.checkpoint.after_success is not AfterSuccess.keep and not why:
         why = f"checkpoint.after_success={stored.checkpoint.after_success}"
     if run.status == "FINISHED" and why:
         command = shlex.join(["samerun", "reproduce", run.id, *overrides])
         raise UserError(
-            f"Run {run.id} has no checkpoints any more ({why}): `{command}` trains it again from "
-            "the beginning, as a new run."
+            f"Run {run.id} no longer has checkpoints ({why}): `{command}` trains it from "
+            "scratch, as a new run."
         )
 
 
@@ -251,7 +251,7 @@ def check_data(plan: Plan) -> None:
 def find_state(
     run: tracking.StoredRun, cfg: Config, *, uri: str | None
 ) -> checkpoints.State | None:
-    """Returns the state that a run can go on from; `None` is the beginning.
+    """Returns the state to resume a run from; `None` to train it from scratch.
 
     Args:
         run: a run that was interrupted.
@@ -270,15 +270,15 @@ def find_state(
 def _find_state(
     run: tracking.StoredRun, own: Path | None, uri: str | None
 ) -> tuple[checkpoints.State | None, str]:
-    """Returns the state to go on from, and where it was found."""
+    """Returns the state to resume from, and where it was found."""
     # 1. The checkpoint in the run's own folder: the newest there is.
     if own is not None and (state := checkpoints.latest(own / CHECKPOINTS)):
         return state, f"{_position(state)}, from {own / CHECKPOINTS}"
-    # 2. The one in the artifact store: the machine, or its disk, is gone. Its SHA-256 is checked.
+    # 2. The one in the artifact store, if the machine or its disk is gone. Its SHA-256 is checked.
     if state := _fetch(run, uri):
         return state, f"{_position(state)}, from the artifact store"
-    # 3. None was written, or none is whole: from the beginning.
-    return None, "from the beginning: there is no checkpoint"
+    # 3. None was written, or none is intact: from scratch.
+    return None, "from scratch: there is no checkpoint"
 
 
 def _position(state: checkpoints.State) -> str:
@@ -296,13 +296,13 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
                 file = Path(folder, name)
                 limit = checkpoints.MOST_BYTES
                 tracking.download_artifact(run, path, file, uri=uri, most_bytes=limit)
-                if not file.stat().st_size:  # it was discarded, see `afresh`
+                if not file.stat().st_size:  # it was discarded, see `restart`
                     file.unlink()
         return checkpoints.latest(Path(folder))
 
 
-def go_on(plan: Plan, out: "Console") -> "Result":
-    """Trains the rest of a run.
+def resume(plan: Plan, out: "Console") -> "Result":
+    """Trains the rest of a run, or a fork of it.
 
     Args:
         plan: what `plan_resume` returned.
@@ -314,7 +314,7 @@ def go_on(plan: Plan, out: "Console") -> "Result":
     from samerun import logbook, training
     from samerun.replay import fork
 
-    cfg = dataclasses.replace(plan.composition.config, trial=None)  # its study is not asked
+    cfg = dataclasses.replace(plan.composition.config, trial=None)  # no trial of its study now
     composition = dataclasses.replace(plan.composition, config=cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:
@@ -330,14 +330,14 @@ def go_on(plan: Plan, out: "Console") -> "Result":
             state = plan.state
             if state is not None:
                 state = training.forked(fork.with_rate_of(state, cfg), cfg)
-                # So that the fork too can be trained again.
+                # With it the fork can be reproduced.
                 start = checkpoints.write_start(run.folder / CHECKPOINTS, state)
                 run.log_file(start, CHECKPOINTS)
             result = training.start(composition, run, out, state=state)
         retention.after_success(tracked, plan.folder)
         return result
     number = plan.run.num_resumed + 1
-    again = tracking.reopen_run(
+    reopened = tracking.reopen_run(
         plan.folder,
         run_id=plan.run.id,
         uri=plan.uri,
@@ -345,8 +345,8 @@ def go_on(plan: Plan, out: "Console") -> "Result":
         take_over=plan.take_over,
         patience=cfg.tracking.patience_seconds,
     )
-    with again as run:
-        # MLflow's parameters stay as they were; the config that is reproduced later is this one.
+    with reopened as run:
+        # MLflow's parameters cannot change; what is reproduced later is this config.
         run.log_text(plan.composition.resolved, "config/resolved.yaml")
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
@@ -363,7 +363,7 @@ def _fork_tags(plan: Plan) -> dict[str, str]:
 
 
 def _changed_tags(plan: Plan) -> dict[str, str]:
-    """Tags that say what MLflow's parameters no longer do."""
+    """Tags for the values that MLflow's parameters no longer show."""
     cfg, params = plan.composition.config, plan.run.params
     leaves = config.flatten(cfg).items()
     other = [f"{key}={value}" for key, value in leaves if params.get(key, value) != value]

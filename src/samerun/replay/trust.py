@@ -1,4 +1,4 @@
-"""Which code of a stored config may be imported: only what the person at the terminal names."""
+"""Which code of a recorded config may be imported: only what the user names."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def check_plain(text: str) -> None:
     """
     if "${" in text:
         raise UserError(
-            "The stored config holds an interpolation, ${…}, where only values belong: it was not "
+            "The stored config holds an interpolation, ${…}; only values are expected: it was not "
             "written by samerun and is not used."
         )
 
@@ -32,12 +32,12 @@ def check_plain(text: str) -> None:
 def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
     """Checks that a stored config imports nothing but modules that were named.
 
-    A config out of a store is data that somebody else may have written; importing what it names
-    would run their code.
+    Another person may have written a config in a store; importing what it names would run their
+    code.
 
     Args:
         cfg: the stored config.
-        trusted: names of modules or packages, or whole targets; a package trusts what is below it.
+        trusted: names of modules or packages, or complete targets; a package includes its modules.
             `data` stands for the data of the run and is no module here.
 
     Raises:

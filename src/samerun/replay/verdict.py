@@ -1,4 +1,4 @@
-"""Whether a run came out the same again: every metric, the weights, the predictions; and a word."""
+"""Compares two runs: every metric, the weights and the predictions; the verdict is one word."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ RTOL = 1e-3
 _COMPARED = ("train/", "validation/", "test/")
 
 
-class Word(StrEnum):
+class Agreement(StrEnum):
     """How close two runs came."""
 
     exact = "EXACT"
@@ -95,7 +95,7 @@ class Verdict:
     """The end of a reproduction.
 
     Args:
-        word: the verdict.
+        agreement: the verdict in one word.
         rtol: what counted as close.
         num_points: metric values that were compared.
         num_epochs: epochs that were compared.
@@ -105,7 +105,7 @@ class Verdict:
         cause: the row of the comparison that most likely explains a difference.
     """
 
-    word: Word
+    agreement: Agreement
     rtol: float
     num_points: int
     num_epochs: int
@@ -115,14 +115,14 @@ class Verdict:
     cause: Row | None
 
     def sentences(self) -> list[str]:
-        """Returns the verdict in words, the most important first."""
-        words = {State.same: "same", State.differs: "differ", State.unknown: "not known"}
-        checked = ", ".join(f"{name} {words[state]}" for name, state in self.checks.items())
+        """Returns the verdict in sentences, the most important first."""
+        names = {State.same: "same", State.differs: "differ", State.unknown: "not recorded"}
+        checked = ", ".join(f"{name} {names[state]}" for name, state in self.checks.items())
         compared = f"{self.num_points} values of {self.num_epochs} epochs compared"
-        if self.word is Word.exact:
+        if self.agreement is Agreement.exact:
             return [f"EXACT: bit for bit the same; {compared}; {checked}."]
-        lines = [f"{self.word}: {compared}; {checked}."]
-        if self.word is Word.close:
+        lines = [f"{self.agreement}: {compared}; {checked}."]
+        if self.agreement is Agreement.close:
             lines[0] = f"CLOSE: within {self.rtol:g} of each value; {compared}; {checked}."
         if self.largest:
             lines.append(f"Largest difference: {self.largest} ({self.largest.share:.2g}).")
@@ -132,7 +132,7 @@ class Verdict:
         return lines
 
     def why(self) -> str:
-        """Returns the most likely cause in words."""
+        """Returns the most likely cause as text."""
         if self.cause is None:
             return "unknown; nothing that was compared differs"
         row = self.cause
@@ -142,7 +142,7 @@ class Verdict:
 
 
 def read(run: StoredRun, *, uri: str | None = None) -> Outcome:
-    """Reads from the store what a run came to.
+    """Reads the result of a run from the store.
 
     Args:
         run: the run.
@@ -165,7 +165,7 @@ def read(run: StoredRun, *, uri: str | None = None) -> Outcome:
 def judge(first: Outcome, second: Outcome, rows: Sequence[Row], *, rtol: float = RTOL) -> Verdict:
     """Compares two runs and says how they stand to each other.
 
-    Of a recorded run that did not finish, what it has is compared: the new run goes on.
+    Of a recorded run that did not finish, what it has is compared; the new run goes further.
 
     Args:
         first: the recorded run.
@@ -183,17 +183,17 @@ def judge(first: Outcome, second: Outcome, rows: Sequence[Row], *, rtol: float =
     predicted = _of_predictions(first.predictions, second.predictions)
     largest = max([*gaps, *predicted], key=lambda gap: gap.share, default=None)
     is_same = not gaps and not predicted and State.differs not in checks.values()
-    word = Word.exact if is_same else Word.close
+    agreement = Agreement.exact if is_same else Agreement.close
     if largest is not None and largest.share > rtol:
-        word = Word.different
+        agreement = Agreement.different
     elif not gaps and not predicted and not is_same and first.predictions is None:
-        word = Word.different  # other weights, and no value that says how far apart they are
+        agreement = Agreement.different  # other weights, at an unknown distance
     earliest = min(gaps, key=_when, default=None)
     epochs = {
         step for key, values in first.metrics.items() if "step_loss" not in key for step in values
     }
     return Verdict(
-        word=word,
+        agreement=agreement,
         rtol=rtol,
         num_points=num_points,
         num_epochs=len(epochs),
@@ -255,7 +255,7 @@ def _equal(one: Any, other: Any) -> bool:
 def _of_predictions(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> list[Gap]:
     """The largest difference of each array, as a share of the array's largest value.
 
-    A probability of 1e-9 that becomes 2e-9 is no difference worth a word.
+    A probability of 1e-9 that becomes 2e-9 is no difference worth mentioning.
     """
     if first is None or second is None:
         return []

@@ -29,7 +29,7 @@ class Checkout:
     """A checkout of a recorded state.
 
     Args:
-        folder: what corresponds to the folder in which the run was asked for.
+        folder: what corresponds to the folder in which the run was started.
         source: what Python has to look in first, most important first.
     """
 
@@ -39,11 +39,11 @@ class Checkout:
 
 @contextmanager
 def checked_out(recorded: RecordedRun, trusted: Sequence[str]) -> Iterator[Checkout]:
-    """Checks the recorded code out into a temporary git worktree and takes it away again.
+    """Checks the recorded code out into a temporary git worktree, which is removed afterwards.
 
     Args:
         recorded: the run whose code it is.
-        trusted: what the person at the terminal trusts; `recorded-code` stands for a patch
+        trusted: what the user trusts; `recorded-code` stands for a patch
             that this machine did not record itself.
 
     Raises:
@@ -54,7 +54,7 @@ def checked_out(recorded: RecordedRun, trusted: Sequence[str]) -> Iterator[Check
     commit = _known_commit(recorded.facts, recorded.run, top)
     patch = recorded.facts.patch or ""
     if patch:
-        check_recorded_here(recorded.run, _PATCH, patch, trusted, word="recorded-code")
+        check_recorded_here(recorded.run, _PATCH, patch, trusted, name="recorded-code")
         check_patch(patch, top)
     place = Path(tempfile.mkdtemp(prefix="samerun-code-"))
     tree = place / top.name
@@ -79,8 +79,8 @@ def checked_out(recorded: RecordedRun, trusted: Sequence[str]) -> Iterator[Check
 
 def python_path() -> tuple[Path, ...]:
     """Returns the folders of `PYTHONPATH`, absolute."""
-    words = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return tuple(Path(word).resolve() for word in words if word)
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return tuple(Path(folder).resolve() for folder in folders if folder)
 
 
 def _moved(path: Path, top: Path, tree: Path) -> Path:
@@ -88,7 +88,7 @@ def _moved(path: Path, top: Path, tree: Path) -> Path:
 
 
 def check_recorded_here(
-    run: StoredRun, path: str, content: str, trusted: Sequence[str], *, word: str
+    run: StoredRun, path: str, content: str, trusted: Sequence[str], *, name: str
 ) -> None:
     """Checks that this machine recorded what is about to be executed, or that it is trusted.
 
@@ -96,17 +96,17 @@ def check_recorded_here(
         run: the run that brings it.
         path: the artifact.
         content: what the store says it holds.
-        trusted: what the person at the terminal trusts.
-        word: what to say after `--trust`.
+        trusted: what the user trusts.
+        name: what to type after `--trust`.
 
     Raises:
         UserError: neither.
     """
-    if word in trusted or _own_copy(run, path) == content:
+    if name in trusted or _own_copy(run, path) == content:
         return
     raise UserError(
         f"The store's {path} of run {run.id} would be executed, and this machine did not record "
-        f"it: look at it in the run's artifacts, then give --trust {word}."
+        f"it: read it in the run's artifacts, then give --trust {name}."
     )
 
 
@@ -163,16 +163,16 @@ def _refused(what: str) -> UserError:
 
 def _apply(tree: Path, patch: str) -> None:
     """Applies a patch, first as a trial."""
-    for words in (["apply", "--check"], ["apply", "--whitespace=nowarn"]):
-        answer = _git(tree, *words, "-", check=False, given=patch)
+    for command in (["apply", "--check"], ["apply", "--whitespace=nowarn"]):
+        answer = _git(tree, *command, "-", check=False, given=patch)
         if answer.returncode:
             raise _unfit(answer)
 
 
 def _unfit(answer: "subprocess.CompletedProcess[bytes]") -> UserError:
-    said = clean((answer.stderr.decode(errors="replace").splitlines() or ["?"])[0])
+    reason = clean((answer.stderr.decode(errors="replace").splitlines() or ["?"])[0])
     return UserError(
-        f"The recorded patch does not apply to its commit: git says {said!r}; nothing of it runs."
+        f"The recorded patch does not apply to its commit: git reports {reason!r}; none of it runs."
     )
 
 
@@ -224,11 +224,11 @@ def _strings(node: Any) -> Iterator[str]:
 
 
 def _git(
-    folder: Path, *words: str, check: bool = True, given: str | None = None
+    folder: Path, *arguments: str, check: bool = True, given: str | None = None
 ) -> "subprocess.CompletedProcess[bytes]":
-    filters = [] if words[0] == "config" else _no_filters(folder)
+    filters = [] if arguments[0] == "config" else _no_filters(folder)
     answer = subprocess.run(
-        git.command(*words, settings=["core.symlinks=true", *filters]),
+        git.command(*arguments, settings=["core.symlinks=true", *filters]),
         cwd=folder,
         input=None if given is None else given.encode("utf-8", "surrogateescape"),
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
@@ -236,8 +236,8 @@ def _git(
         check=False,
     )
     if check and answer.returncode:
-        said = clean(answer.stderr.decode(errors="replace").strip())
-        raise UserError(f"--code: git {words[0]} failed: {said}")
+        reason = clean(answer.stderr.decode(errors="replace").strip())
+        raise UserError(f"--code: git {arguments[0]} failed: {reason}")
     return answer
 
 

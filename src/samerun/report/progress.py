@@ -1,4 +1,4 @@
-"""What a person sees while a sweep goes on: trials under way, the best so far, the time left."""
+"""The live table of a sweep: running trials, the best so far, the time left."""
 
 import time
 from collections import Counter
@@ -20,7 +20,7 @@ _REDRAWS = 4  # a second
 
 
 def console() -> Console:
-    """Returns the console of a sweep; without colours in a pipe.
+    """Returns the console of a sweep; without colors in a pipe.
 
     Unlike that of `samerun.console` it cuts long lines: a live table has to.
     """
@@ -38,18 +38,18 @@ class _Running:
 
 @final
 class Progress:
-    """A live table of the trials under way, with a line above it for each that ended.
+    """A live table of running trials, below a line for each trial that ended.
 
-    In a pipe or a file there is no table, but one plain line for each trial that ended.
+    In a pipe or a file, only the plain lines.
 
     Args:
         out: where to print.
-        n_trials: trials in the end, those of an earlier start included.
+        n_trials: total number of trials, including those of earlier starts.
         objectives: names of the study's values.
         directions: `minimize` or `maximize`, for each of them.
         study: the study's name.
-        workers: how many trials run side by side, for the time left.
-        clock: seconds that only go up.
+        workers: number of workers, for the time left.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Progress:
         states: Mapping[str, int],
         best: Sequence[tuple[int, Sequence[float], str]] = (),
     ) -> None:
-        """Says what an earlier start of the sweep has done already.
+        """Sets what earlier starts of the sweep have done.
 
         Args:
-            states: number of trials that had ended, by Optuna's states or the words for them.
+            states: number of finished trials, by Optuna's state or its name on the screen.
             best: number, values and name of its best trial, or of each on the Pareto front.
         """
         self._ended = Counter({_word(state): number for state, number in states.items()})
@@ -95,11 +95,11 @@ class Progress:
             self._add(number, tuple(values), name)
 
     def started(self, number: int, name: str) -> None:
-        """A trial began, or goes on; its name says what was chosen for it."""
+        """Adds a trial that starts or resumes; its name shows its values."""
         self._running[number] = _Running(name, self._clock())
 
     def epoch(self, number: int, epoch: int, epochs: int, value: float | None) -> None:
-        """A running trial has ended so many of its epochs, with this value."""
+        """Updates the epoch of a running trial, and its value there."""
         running = self._running.get(number)
         if running is not None:
             running.epoch, running.epochs, running.value = epoch, epochs, value
@@ -112,13 +112,13 @@ class Progress:
         seconds: float,
         reason: str = "",
     ) -> None:
-        """A trial came to an end.
+        """Removes a trial that ended, and prints its line.
 
         Args:
             number: the trial.
-            state: Optuna's state or the word for it: complete, pruned, failed.
+            state: Optuna's state or its name on the screen: complete, pruned, failed.
             values: its results, if it has any.
-            seconds: how long it took.
+            seconds: its duration.
             reason: why it did not complete.
         """
         word, running = _word(state), self._running.pop(number, None)
@@ -131,24 +131,24 @@ class Progress:
         )
 
     def left(self, number: int) -> None:
-        """A running trial has neither ended nor gone on: its worker died, and it waits."""
+        """Removes a trial that stopped without ending, as when its worker died; it will resume."""
         self._running.pop(number, None)
 
     def close(self, rows: Sequence[tuple[str, str]] = ()) -> None:
-        """Takes the table away and prints the last lines; a second time it does nothing.
+        """Removes the table and prints the last lines; a second call does nothing.
 
         Args:
-            rows: a word and its text for each line, such as those of `study.last_lines`.
+            rows: a label and a text for each line, such as those of `study.last_lines`.
         """
         self._live.stop()
         if not rows:
             return
         width = max(len(word) for word, _ in rows)
-        for word, text in rows:  # not a table: commands are to be copied in one piece
+        for word, text in rows:  # not a table, so that commands can be copied in one piece
             self.out.print(f"[bold]{word:<{width}}[/]  {escape(text)}", soft_wrap=True)
 
     def table(self) -> RenderableType:
-        """Returns what the live table shows at this moment."""
+        """Returns the live table as it is now."""
         running = sorted(self._running.items())
         states = count_words({word: self._ended[word] for word in STATES.values()})
         done, left = self._ended.total(), self.seconds_left()
@@ -164,7 +164,7 @@ class Progress:
             f"{done}/{self.n_trials} trials",
             "" if left is None else f"about {_clock_words(left)} left",
         )
-        words = f"{states or 'none ended yet'}, {len(running)} running"
+        words = f"{states or 'none finished yet'}, {len(running)} running"
         parts: list[RenderableType] = [head, Text(words, style="dim")]
         parts += [_line(line, "green") for line in self._best_lines()]
         if running:
@@ -172,9 +172,9 @@ class Progress:
         return Group(*parts)
 
     def seconds_left(self) -> float | None:
-        """Returns about how long it will still take; `None` before the first trial has ended.
+        """Returns an estimate of the time left; `None` before the first trial has ended.
 
-        A trial counts as the mean of those that ended, and side by side as many as workers.
+        Every trial is assumed to take the mean time, and every worker to be busy.
         """
         if not self._took:
             return None
@@ -185,7 +185,7 @@ class Progress:
         return max(longest, (to_start * mean + sum(under_way)) / max(1, self._workers))
 
     def _add(self, number: int, values: tuple[float, ...], name: str) -> bool:
-        """Takes a trial among the best if no other is at least as good in everything."""
+        """Adds a trial to the best ones unless another is at least as good in every objective."""
 
         def covers(a: Sequence[float], b: Sequence[float]) -> bool:
             return all(s * x <= s * y for s, x, y in zip(self._signs, a, b, strict=True))
@@ -197,7 +197,7 @@ class Progress:
         return True
 
     def _best_lines(self) -> list[str]:
-        """The best trial; of several objectives the best of each and the size of the front."""
+        """Returns the best trial; with several objectives the front's size and the best of each."""
         front = list(self._front)
         if not front:
             return []
@@ -270,7 +270,7 @@ def _word(state: Any) -> str:
 
 
 def _clock_words(seconds: float) -> str:
-    """Writes a time as `0:42`, `12:03` or `3:05:00`."""
+    """Formats a time as `0:42`, `12:03` or `3:05:00`."""
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,7 +8,7 @@ from samerun.escaping import markdown
 from samerun.replay import comparison, verdict
 from samerun.replay.recorded import clean
 from samerun.replay.reproduce import Reproduction
-from samerun.replay.verdict import Word
+from samerun.replay.verdict import Agreement
 from samerun.report import differences
 
 PAGE = "reproduction.md"
@@ -50,8 +50,8 @@ def show(found: Reproduction, out: Console) -> None:
         found: the reproduction.
         out: where to print.
     """
-    colours = {Word.exact: "green", Word.close: "yellow", Word.different: "red"}
-    word = found.verdict.word
+    colours = {Agreement.exact: "green", Agreement.close: "yellow", Agreement.different: "red"}
+    word = found.verdict.agreement
     head, *rest = found.verdict.sentences()
     out.print(f"\n[bold {colours[word]}]{word}[/]{escape(head.removeprefix(word))}")
     for line in rest:

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: a page in words, plots to hover over, pictures, all trials as CSV.
+"""The report of a sweep: a page in Markdown, interactive plots, figures, all trials as CSV.
 
 Nothing here imports TensorFlow, since a sweep's own process never does.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _TOP = 5
-_MOST_FAILURES = 10  # in the page; the table of all trials has every one
+_MOST_FAILURES = 10  # on the page; the table of all trials has every one
 LOOSER = {
     "median": "median.warmup_epochs",
     "percentile": "percentile.warmup_epochs",
@@ -40,10 +40,10 @@ LOOSER = {
     "threshold": "threshold.warmup_epochs",
     "wilcoxon": "wilcoxon.startup_epochs",
 }
-"""What to raise so that a pruner waits longer, by its name."""
+"""The setting of each pruner to raise so that it prunes later."""
 
 Command = Callable[["FrozenTrial"], str]
-"""Gives what to type to train a trial outside the sweep."""
+"""Returns the command that trains a trial outside the sweep."""
 
 
 def write(
@@ -61,11 +61,11 @@ def write(
     Args:
         study: the study; it may have no completed trial.
         run: the sweep's own run.
-        folder: where the files are put before they are stored; made if missing.
+        folder: where the files are written before they are logged; created if missing.
         space_words: the definition of each entry of the search space, by its key.
         objectives: names of the study's values, such as `validation/accuracy`.
         children: run ID and run name of each trial, by its number.
-        command: gives the command of a trial; left out where `None`.
+        command: returns the command of a trial; omitted if `None`.
 
     Returns:
         A line for each plot that could not be drawn, with the reason.
@@ -92,19 +92,17 @@ def write(
     _write_tensorboard(study, run, objectives)
     notes = [f"{name}: {reason}" for name, reason in missing.items()]
     if notes:
-        text += "\n".join(
-            ["### Plots that are not there", "", *(f"- {markdown(line)}" for line in notes), ""]
-        )
+        text += "\n".join(["### Missing plots", "", *(f"- {markdown(line)}" for line in notes), ""])
     run.log_text(text, "study.md")
     return notes
 
 
 def _write_tensorboard(study: "optuna.Study", run: Run, objectives: Sequence[str]) -> None:
-    """Writes the HParams tab of the whole study, which `samerun tensorboard RUN` opens."""
+    """Writes the HParams tab of the entire study, which `samerun tensorboard RUN` opens."""
     from samerun import tensorboard
 
     folder = run.folder / "tensorboard"
-    shutil.rmtree(folder, ignore_errors=True)  # from before the sweep went on
+    shutil.rmtree(folder, ignore_errors=True)  # from before the sweep was resumed
     sessions = []
     for trial in trials_of(study):
         if trial.datetime_start is None:
@@ -137,14 +135,14 @@ def words(
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
 ) -> str:
-    """Returns the study's page in Markdown, at any moment of the sweep.
+    """Returns the study's page in Markdown; the sweep may still be running.
 
     Args:
         study: the study.
         space_words: the definition of each entry of the search space, by its key.
         objectives: names of the study's values.
         children: run ID and run name of each trial, by its number.
-        command: gives the command of a trial; left out where `None`.
+        command: returns the command of a trial; omitted if `None`.
     """
     best = best_trials(study)
     lines = [f"**{_sentence(study, objectives, best)}**", ""]
@@ -165,14 +163,14 @@ def last_lines(
     command: Command | None = None,
     program: str = "samerun",
 ) -> list[tuple[str, str]]:
-    """Returns what the screen shows at the end of a sweep: a word and its text on each line.
+    """Returns what the screen shows at the end of a sweep: a label and a text for each line.
 
     Args:
         study: the study.
         objectives: names of the study's values.
         children: run ID and run name of each trial, by its number.
-        command: gives the command of a trial; left out where `None`.
-        program: what to type for `samerun`.
+        command: returns the command of a trial; omitted if `None`.
+        program: the command for `samerun`.
     """
     rows = [("trials", count_words(counts(study)) or "none")]
     best = best_trials(study)
@@ -192,11 +190,11 @@ def last_lines(
 
 
 def _why_none_is_best(study: "optuna.Study") -> str:
-    """Says that no trial completed, and what to loosen."""
+    """Explains that no trial completed, and what to change."""
     none = "none, since no trial completed"
     if not trials_of(study, "PRUNED"):
         failed = bool(trials_of(study, "FAIL"))
-        return f"{none}: why they failed stands in trials.csv" if failed else none
+        return f"{none}: trials.csv holds the reasons" if failed else none
     key = LOOSER.get(study.user_attrs.get(tag.PRUNER, ""))
     return f"{none}: try sweep.pruner=none" + (f", or a larger sweep.{key}" if key else "")
 
@@ -206,7 +204,7 @@ def _sentence(
 ) -> str:
     found = count_words(counts(study)) or "no trial yet"
     if not best:
-        return f"{found}; none has a result yet."
+        return f"{found}; no results yet."
     if len(objectives) > 1:
         return f"{found}; {len(best)} on the Pareto front of {' and '.join(objectives)}."
     trial = best[0]
@@ -219,7 +217,7 @@ def _best(
     children: Mapping[int, tuple[str, str]],
     command: Command | None,
 ) -> list[str]:
-    """The commands of the best trial, or of the best by the first objective."""
+    """Returns the commands of the best trial, or of the best by the first objective."""
     if not best:
         return []
     trial = best[0]
@@ -230,7 +228,7 @@ def _best(
     if not lines:
         return []
     marks = fence("\n".join(lines))
-    return [f"Trial {trial.number}, the {which}, again:", "", marks, *lines, marks, ""]
+    return [f"To repeat trial {trial.number}, the {which}:", "", marks, *lines, marks, ""]
 
 
 def _table_of_trials(
@@ -239,7 +237,7 @@ def _table_of_trials(
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
 ) -> list[str]:
-    """The five best trials, or all of the Pareto front."""
+    """Returns a table of the five best trials, or of the Pareto front."""
     if not best:
         return []
     is_front = len(study.directions) > 1
@@ -266,7 +264,7 @@ def _failures(study: "optuna.Study") -> list[str]:
         return []
     lines = ["### Failed", ""]
     for trial in failed[:_MOST_FAILURES]:
-        reason = reason_of(trial) or "no reason written down"
+        reason = reason_of(trial) or "no reason recorded"
         lines.append(
             f"- trial {trial.number}: {markdown(reason)} (`{_cell(param_words(trial.params))}`)"
         )
@@ -281,12 +279,12 @@ def _values_words(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
 
 
 def _part(study: "optuna.Study", key: str) -> str:
-    """The sampler or pruner as the config names it, which no storage knows, else its class."""
+    """Returns the config's name of the sampler or pruner, or its class if that is not stored."""
     part = study.sampler if key == tag.SAMPLER else study.pruner
     named = study.user_attrs.get(key, type(part).__name__)
     return f"`{code_span(str(named))}`"
 
 
 def _cell(text: str) -> str:
-    """What stands between backticks in a table: a bar would end the cell, a backtick the code."""
+    """Escapes text for backticks in a table: a bar would end the cell, a backtick the code."""
     return code_span(text)

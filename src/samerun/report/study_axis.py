@@ -1,4 +1,4 @@
-"""Where a parameter's value stands on an axis from 0 to 1, and the words beside it."""
+"""The position of a parameter's value on an axis from 0 to 1, and the labels of the axis."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,13 +8,13 @@ from typing import Any, final
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 _MOST_WORDS = 12
-_WIDE = 30  # times from the smallest value to the largest, from which an axis is logarithmic
+_WIDE = 30  # ratio of the largest to the smallest value from which an axis is logarithmic
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """An axis for one parameter or objective: linear, logarithmic, or a place for each choice.
+    """An axis for one parameter or objective: linear, logarithmic, or a position for each choice.
 
     Args:
         low: the value at 0.
@@ -45,7 +45,7 @@ class Scale:
         finite = [float(value) for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
         is_log = is_wide(finite) if distribution is None else bool(getattr(distribution, "log", 0))
-        if low == high:  # one value stands in the middle
+        if low == high:  # a single value is in the middle
             step = abs(low) / 2 or 1.0
             low, high = (low / 2, high * 2) if is_log and low > 0 else (low - step, high + step)
         is_whole = isinstance(getattr(distribution, "high", None), int)
@@ -53,11 +53,11 @@ class Scale:
 
     @property
     def has_long_words(self) -> bool:
-        """Whether the words under an axis would touch if they lay flat."""
+        """Whether horizontal labels under the axis would overlap."""
         return sum(len(word) for _, word in self.ticks()) > 22
 
     def position(self, value: Any) -> float:
-        """Returns where a value stands; not a number where it is not finite."""
+        """Returns the position of a value; NaN if the value is not finite."""
         if self.choices:
             last = len(self.choices) - 1
             return self.choices.index(str(value)) / last if last else 0.5
@@ -68,12 +68,12 @@ class Scale:
         return (float(value) - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Returns positions and words of a few marks."""
+        """Returns positions and labels of a few ticks."""
         if self.choices:
             step = -(-len(self.choices) // _MOST_WORDS)
             return [(self.position(word), _cut(word)) for word in self.choices[::step]]
         values = [float(value) for value in self._round_values()]
-        # A power of ten is one after rounding only: 1e-05 is not quite 10 ** -5.
+        # Rounded, since 1e-05 is not exactly 10 ** -5.
         inside = [value for value in values if -1e-6 < self.position(value) < 1 + 1e-6]
         if len(inside) < 2:
             inside = [self.low, self.high]
@@ -92,7 +92,7 @@ def _cut(word: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Writes a number in few characters: `0.001`, `1e-5`, `250k`."""
+    """Formats a number in few characters: `0.001`, `1e-5`, `250k`."""
     if value and not 1e-4 < abs(value) < 1e4:
         if 1e4 <= abs(value) < 1e6 and value % 1000 == 0:
             return f"{value / 1000:.0f}k"
@@ -102,12 +102,12 @@ def _number(value: float) -> str:
 
 
 def is_wide(values: Sequence[float]) -> bool:
-    """Whether values are better shown on a logarithmic axis."""
+    """Whether values need a logarithmic axis."""
     finite = [value for value in values if math.isfinite(value)]
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) >= _WIDE
 
 
 def logarithmic_if_wide(set_scale: Callable[[str], None], values: Sequence[float]) -> None:
-    """Makes an axis logarithmic where values need it."""
+    """Makes an axis logarithmic if its values need it."""
     if is_wide(values):
         set_scale("log")

@@ -1,4 +1,4 @@
-"""Pictures of a study, for pages and papers: the same plots as Optuna's, in the look of all others.
+"""Figures of a study, for pages and papers: Optuna's plots, in the style of all other figures.
 
 Optuna's own matplotlib plots change pyplot's style for the whole process, cut the names of
 parameters off and list every trial in a legend.
@@ -28,18 +28,18 @@ _log = logging.getLogger(__name__)
 
 TITLES = {
     "history": "History",
-    "importances": "Importance of each parameter",
-    "slices": "Each parameter by itself",
-    "parallel_coordinates": "All parameters together",
+    "importances": "Parameter importance",
+    "slices": "Parameter slices",
+    "parallel_coordinates": "Parallel coordinates",
     "pareto_front": "Pareto front",
-    "intermediate_values": "Epoch by epoch",
+    "intermediate_values": "Intermediate values",
 }
 
 
 def draw(
     study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]
 ) -> tuple[dict[str, Figure], dict[str, str]]:
-    """Draws what the study has enough trials for.
+    """Draws every plot that the study has enough trials for.
 
     Args:
         study: the study.
@@ -58,7 +58,7 @@ def draw(
         if reason is None:
             try:
                 figures[name] = function(study, objectives, names)
-            except Exception as error:  # one plot must not cost a sweep its page
+            except Exception as error:  # the report survives a failed plot
                 reason = f"Could not be drawn: {type(error).__name__}: {error}"
                 _log.warning("The plot %s: %s", name, reason)
         if reason:
@@ -67,7 +67,7 @@ def draw(
 
 
 def _why_not(study: "optuna.Study", name: str, names: Sequence[str]) -> str | None:
-    """Why a plot is left out; empty where it does not belong to such a study at all."""
+    """Returns why a plot is omitted; empty if it does not apply to such a study at all."""
     complete = trials_of(study, "COMPLETE")
     if name == "pareto_front" and len(study.directions) == 1:
         return ""
@@ -89,7 +89,7 @@ def _why_not(study: "optuna.Study", name: str, names: Sequence[str]) -> str | No
 
 
 def signed(study: "optuna.Study", position: int) -> "Callable[[FrozenTrial], float]":
-    """Returns one objective so that lower is better.
+    """Returns one objective, negated if it is maximized.
 
     Optuna takes an objective that it is handed for one to minimise, whatever its direction is.
     """
@@ -99,7 +99,7 @@ def signed(study: "optuna.Study", position: int) -> "Callable[[FrozenTrial], flo
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keeps off the screen what Optuna warns of while it computes importances.
+    """Hides Optuna's warnings while it computes importances.
 
     Low values are meant (see `signed`), and that a parameter of a branch with few trials tells
     little is in the guide.
@@ -184,7 +184,7 @@ def _pareto(study: "optuna.Study", objectives: Sequence[str], names: Sequence[st
             linewidth=1,
             label="Pareto front",
         )
-        # Beyond a front there is nothing: labels lie towards that corner, aslant beside each other.
+        # Nothing lies beyond a front: labels point to that corner, rotated so as not to overlap.
         right, up = (study.directions[k].name == "MAXIMIZE" for k in (i, j))
         for point in sorted(set(points)):
             at = [str(t.number) for t in front if (t.values[i], t.values[j]) == point]
@@ -250,7 +250,7 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Each word once, to the right of the panels."""
+    """Draws each legend entry once, to the right of the panels."""
     lines, words = axes.get_legend_handles_labels()
     once = dict(zip(words, lines, strict=True))
     style.legend_outside(figure, list(once.values()), list(once), "")

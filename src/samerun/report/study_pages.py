@@ -1,4 +1,4 @@
-"""All plots of a study on one page of HTML, to hover over, drawn by Optuna with plotly.
+"""All plots of a study on one interactive HTML page, drawn by Optuna with Plotly.
 
 One page, since the script that draws is 4.8 MB and has to be inside: MLflow shows an HTML artifact
 without its neighbours, and a page has to open where there is no network.
@@ -53,7 +53,7 @@ def page(
 
     title = html.escape(f"Study {study.study_name}")
     numbers = html.escape(count_words(counts(study)) or "No trial yet")
-    drawable = completed(study, names)  # Optuna refuses the others
+    drawable = completed(study, names)  # Optuna rejects the others
     parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
     for name in shown:
         for heading, figure in _DRAWERS[name](study, objectives, drawable):
@@ -68,7 +68,7 @@ def page(
 
 
 def _one_each(name: str, function: str, *, takes_params: bool = False) -> _Drawer:
-    """Returns what draws one of Optuna's plots for each objective."""
+    """Returns a function that draws one of Optuna's plots for each objective."""
 
     def draw(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
         from optuna import visualization
@@ -107,7 +107,7 @@ def _parallel(study: "optuna.Study", objectives: Sequence[str], params: list[str
 def _pareto(study: "optuna.Study", objectives: Sequence[str], params: list[str]) -> _Drawn:
     from optuna.visualization import plot_pareto_front
 
-    if len(objectives) > 3:  # more than Optuna draws; the picture shows each pair
+    if len(objectives) > 3:  # more than Optuna draws; the figure shows each pair
         return
     figure = plot_pareto_front(study, target_names=list(objectives))
     if len(objectives) == 2:
@@ -130,7 +130,7 @@ def _value(position: int) -> Callable[[Any], float]:
 
 
 def _style(figure: Any) -> None:
-    """The heading says what it is; long names of parameters get the room they need."""
+    """Removes the title, which the heading repeats; leaves room for long parameter names."""
     figure.update_layout(title=None, margin={"t": 40}, template="plotly_white")
     figure.update_yaxes(automargin=True, exponentformat="power")
     figure.update_xaxes(automargin=True, exponentformat="power")

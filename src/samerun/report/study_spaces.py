@@ -1,4 +1,4 @@
-"""Pictures of a study's parameters: each by itself, and all together."""
+"""Figures of a study's parameters: one by one, and all together."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _COLOURS = "viridis"
-_NOT_THERE = -0.12  # below every axis: the place of a parameter that a trial does not have
+_NOT_THERE = -0.12  # below every axis: the position of a parameter that a trial does not have
 
 
 def slices(study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]) -> Figure:
-    """Draws the values over each parameter; later trials have lighter colours."""
+    """Draws the values over each parameter; later trials are lighter."""
     complete = trials_of(study, "COMPLETE")
     rows, columns = style.grid_of(len(names), 4)
     all_rows = rows * len(objectives)
@@ -61,7 +61,7 @@ def _slice(axes: Axes, study: "optuna.Study", name: str, position: int) -> None:
 def parallel_coordinates(
     study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]
 ) -> Figure:
-    """Draws a line a trial through all its parameters; the best is the darkest."""
+    """Draws a line per trial through all its parameters; the best is darkest."""
     complete = trials_of(study, "COMPLETE")
     columns = [*objectives, *names]
     points = [_points(trial, objectives, names) for trial in complete]
@@ -126,7 +126,7 @@ def _vertical_axis(axes: Axes, place: int, scale: Scale) -> None:
 
 
 def _colours(values: Sequence[float], *, is_reversed: bool = False) -> ScalarMappable:
-    """Returns the colours of values: from dark to light, or from light to dark."""
+    """Returns the colors of values: from dark to light, or from light to dark."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     name = f"{_COLOURS}_r" if is_reversed else _COLOURS
     norm = LogNorm if is_wide(finite) else Normalize
@@ -134,7 +134,7 @@ def _colours(values: Sequence[float], *, is_reversed: bool = False) -> ScalarMap
 
 
 def _distribution(study: "optuna.Study", name: str) -> Any:
-    """The distribution of a parameter in the latest trial that has it."""
+    """Returns the distribution of a parameter in the latest trial that has it."""
     return next(
         trial.distributions[name]
         for trial in reversed(trials_of(study))

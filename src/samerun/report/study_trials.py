@@ -1,4 +1,4 @@
-"""The trials of a study as the pages of a sweep need them: by state, the best ones, as a table."""
+"""The trials of a study for its report: by state, the best ones, as a table."""
 
 import csv
 import io
@@ -21,28 +21,28 @@ STATES = {
     "RUNNING": "running",
     "WAITING": "waiting",
 }
-"""Optuna's states and the words for them."""
+"""Optuna's states and their names on the screen."""
 
 
 def trials_of(study: "optuna.Study", state: str | None = None) -> "list[FrozenTrial]":
-    """Returns the trials of a study by their numbers; of one state, by Optuna's name, if given."""
+    """Returns the trials of a study by number, or those in the given one of Optuna's states."""
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if state is None or trial.state.name == state]
 
 
 def counts(study: "optuna.Study") -> dict[str, int]:
-    """Returns how many trials there are of each state that occurs, in words."""
+    """Returns the number of trials in each state that occurs, by its name on the screen."""
     found = Counter(trial.state.name for trial in trials_of(study))
     return {word: found[state] for state, word in STATES.items() if found[state]}
 
 
 def count_words(by_state: Mapping[str, int]) -> str:
-    """Writes counts as `20 complete, 3 pruned, 1 failed`."""
+    """Formats counts as `20 complete, 3 pruned, 1 failed`."""
     return ", ".join(f"{number} {state}" for state, number in by_state.items() if number)
 
 
 def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
-    """Returns the completed trials from the best on, or the Pareto front by the first objective."""
+    """Returns the completed trials, best first, or the Pareto front by the first objective."""
     trials = trials_of(study, "COMPLETE")
     if len(study.directions) > 1:
         trials = study.best_trials if trials else []
@@ -51,7 +51,7 @@ def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
 
 
 def parameters(study: "optuna.Study", first: Iterable[str] = ()) -> list[str]:
-    """Returns the names of all parameters that any trial has.
+    """Returns the names of all parameters of all trials.
 
     Args:
         study: the study.
@@ -62,13 +62,13 @@ def parameters(study: "optuna.Study", first: Iterable[str] = ()) -> list[str]:
 
 
 def completed(study: "optuna.Study", names: Iterable[str]) -> list[str]:
-    """Returns those of the parameters that a completed trial has, which alone can be drawn."""
+    """Returns the parameters of completed trials, the only ones that can be drawn."""
     having = {name for trial in trials_of(study, "COMPLETE") for name in trial.params}
     return [name for name in names if name in having]
 
 
 def seconds_of(trial: "FrozenTrial") -> float | None:
-    """Returns how long a trial trained: what the worker said, else from its start to its end."""
+    """Returns the duration of a trial: as the worker recorded it, else from start to end."""
     said = trial.user_attrs.get(tag.TRIAL_SECONDS)
     if said is not None:
         return float(said)
@@ -76,18 +76,18 @@ def seconds_of(trial: "FrozenTrial") -> float | None:
 
 
 def epochs_of(trial: "FrozenTrial") -> int | None:
-    """Returns the epochs a trial trained: what the worker said, else the last one reported."""
+    """Returns the number of epochs of a trial: as recorded, else the last one reported."""
     said = trial.user_attrs.get(tag.TRIAL_EPOCHS, trial.last_step)
     return None if said is None else int(said)
 
 
 def reason_of(trial: "FrozenTrial") -> str:
-    """Returns why a trial did not complete, as the sweeper wrote it down."""
+    """Returns the recorded reason why a trial did not complete."""
     return str(trial.user_attrs.get(tag.REASON, ""))
 
 
 def number_words(value: Any) -> str:
-    """Writes a value for people: four figures of a number, anything else as it is."""
+    """Formats a value for display: numbers with four digits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, float) and math.isfinite(value) and value != int(value):
@@ -96,7 +96,7 @@ def number_words(value: Any) -> str:
 
 
 def param_words(params: Mapping[str, Any]) -> str:
-    """Writes parameters as `model.dropout=0.31 schedule=cosine`."""
+    """Formats parameters as `model.dropout=0.31 schedule=cosine`."""
     return " ".join(f"{name}={number_words(value)}" for name, value in params.items())
 
 
@@ -106,7 +106,7 @@ def to_csv(
     children: Mapping[int, tuple[str, str]],
     names: Sequence[str],
 ) -> str:
-    """Writes all trials as CSV, one a line; what a trial does not have is empty.
+    """Formats all trials as CSV, one per line; missing values are empty.
 
     Args:
         study: the study.
@@ -132,5 +132,5 @@ def to_csv(
 
 
 def _safe(cell: Any) -> Any:
-    """Numbers stay as they are; a text must not be computed by a spreadsheet."""
+    """Returns a cell; text is escaped so that a spreadsheet does not evaluate it."""
     return spreadsheet_cell(cell) if isinstance(cell, str) else cell

@@ -1,4 +1,4 @@
-"""Search spaces, samplers and pruners; and, inside a run, the trial of a sweep that it is."""
+"""Search spaces, samplers, pruners and studies; and, inside a run, the trial it belongs to."""
 
 from samerun.search.lease import Lease, acquire_lease
 from samerun.search.parse_space import parse_space

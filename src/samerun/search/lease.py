@@ -1,4 +1,4 @@
-"""Who runs a study: the sweep's lock is a file, which another machine does not see."""
+"""The lease of a study: which machine's sweep runs it. A file lock does not reach that far."""
 
 import contextlib
 import os
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     import optuna
 
 RENEWED_SECONDS = 15.0
-"""How often a sweep says that it still runs."""
+"""How often a sweep renews its lease."""
 STALE_SECONDS = 60.0
-"""After how long a silent sweep counts as dead, if it then stays silent: clocks differ and jump."""
+"""Age of a lease that has expired, unless it is renewed while we watch: clocks differ and jump."""
 
 
 @final
 @dataclass
 class Lease:
-    """Whether a study is still this sweep's own.
+    """The right to run a study.
 
     Args:
-        taken_by: the machine whose sweep took the study over while this one was silent, as that of
-            a laptop is that slept; empty while it is ours.
+        taken_by: the machine whose sweep took the study over while this one did not respond, as
+            when a laptop sleeps; empty while the lease is ours.
     """
 
     taken_by: str = ""
@@ -37,16 +37,16 @@ class Lease:
 
 @contextlib.contextmanager
 def acquire_lease(study: "optuna.Study") -> Iterator[Lease]:
-    """Holds a study against sweeps on other machines while it runs; those of this one know a lock.
+    """Keeps sweeps on other machines off a study; those on this machine are kept off by a lock.
 
-    Of two that say so within the same moment the last one has it: the other one sees that when it
-    would say so again, and ends.
+    Of two sweeps that acquire a lease at the same moment, the last one keeps it: the other one
+    notices when it renews its own, and ends.
 
     Args:
         study: the study, in a storage that the machines share.
 
     Raises:
-        UserError: a sweep on another machine holds it.
+        UserError: a sweep on another machine holds the lease.
     """
     own = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
     _refuse(study, own["host"])
@@ -59,7 +59,7 @@ def acquire_lease(study: "optuna.Study") -> Iterator[Lease]:
     finally:
         ended.set()
         thread.join()
-        with contextlib.suppress(Exception):  # the storage is away: it goes stale
+        with contextlib.suppress(Exception):  # the storage is unavailable: the lease expires
             if _other(study, own) is None:
                 study.set_user_attr(tag.STUDY_HOLDER, None)
 
@@ -73,13 +73,13 @@ def _refuse(study: "optuna.Study", host: Any) -> None:
         return
     raise UserError(
         f"sweep.study: '{study.study_name}' is running on {found['host']} (process "
-        f"{found.get('pid')}, heard of {max(0.0, silent):.0f} s ago): stop it there, or wait "
+        f"{found.get('pid')}, last seen {max(0.0, silent):.0f} s ago): stop it there, or wait "
         f"{STALE_SECONDS:.0f} s if it is dead."
     )
 
 
 def _is_renewed(study: "optuna.Study", found: dict[str, Any]) -> bool:
-    """Whether a sweep whose last word is not of the last minute says it again, by our own clock."""
+    """Whether a lease that seems to have expired is renewed, by our own clock."""
     end = time.monotonic() + 2 * RENEWED_SECONDS
     while time.monotonic() < end:
         if study.user_attrs.get(tag.STUDY_HOLDER) != found:
@@ -93,7 +93,7 @@ def _say(study: "optuna.Study", own: dict[str, Any]) -> None:
 
 
 def _other(study: "optuna.Study", own: dict[str, Any]) -> str | None:
-    """Returns the machine of the sweep that holds the study, if that is not ours."""
+    """Returns the machine that holds the lease, if this sweep does not."""
     found = study.user_attrs.get(tag.STUDY_HOLDER)
     return str(found["host"]) if found and found.get("token") != own["token"] else None
 
@@ -102,7 +102,7 @@ def _renew(
     study: "optuna.Study", own: dict[str, Any], ended: threading.Event, lease: Lease
 ) -> None:
     while not ended.wait(RENEWED_SECONDS):
-        with contextlib.suppress(Exception):  # the storage is away for a while
+        with contextlib.suppress(Exception):  # the storage is unavailable for a while
             lease.taken_by = _other(study, own) or ""
             if lease.taken_by:
                 return

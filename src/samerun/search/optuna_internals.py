@@ -1,8 +1,8 @@
-"""The only file that uses names which Optuna keeps private; a test compares them with its version.
+"""The only file that uses private names of Optuna; a test checks them against its version.
 
-Nothing public leads back to a trial that another process started, and Optuna's samplers that try
-everything end a study when nothing is left, which it allows inside `optimize` only. This module
-imports Optuna, so it is itself imported only where it is needed.
+There is no public way to reopen a trial of another process, and Optuna's exhaustive samplers stop
+a study when nothing is left, which is allowed inside `optimize` only. This module imports Optuna,
+so it is itself imported only where it is needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,16 +30,16 @@ def contains(distribution: BaseDistribution, before: BaseDistribution, value: An
 class Grid(GridSampler):
     """Every combination of values, once.
 
-    Optuna's takes a trial's number for its place in the grid, and so leaves one combination out for
-    each trial whose values were named.
+    Optuna uses a trial's number as its position in the grid, and so skips one combination for each
+    enqueued trial.
     """
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Gives a trial the first place that no other has; one that goes on keeps its own."""
+        """Assigns a trial the first free position; a resumed trial keeps its own."""
         given = _given(trial)
         if self._place(trial) is not None or set(self._param_names) <= set(given):
             return
-        # From the storage, as Optuna's own does: with Hyperband `study` shows some trials only.
+        # From the storage, as in Optuna's own: with Hyperband, `study` shows only some trials.
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
         taken = {self._point(other) for other in trials if other.number != trial.number}
         fitting = list(self._fitting(given)) or list(range(len(self._all_grids)))
@@ -49,21 +49,21 @@ class Grid(GridSampler):
         study._storage.set_trial_system_attr(trial._trial_id, "grid_id", place)
 
     def _place(self, trial: FrozenTrial) -> int | None:
-        """Returns where in this grid a trial is; `None`: nowhere, or in that of a former space."""
+        """Returns a trial's position in this grid; `None` if it has none there."""
         kept = trial.system_attrs
         if "grid_id" not in kept or not self._same_search_space(kept["search_space"]):
             return None
         return int(kept["grid_id"])
 
     def _point(self, trial: FrozenTrial) -> tuple[Any, ...]:
-        """Returns the values of a trial, or those that it is going to have."""
+        """Returns the values of a trial, or those that it will have."""
         given, place = _given(trial), self._place(trial)
         if place is not None and len(given) < len(self._param_names):
             return tuple(self._all_grids[place])
         return tuple(given.get(name, _UNKNOWN) for name in self._param_names)
 
     def _fitting(self, given: dict[str, Any]) -> Iterator[int]:
-        """Yields the places that agree with the values that a trial has already."""
+        """Yields the positions that match the values that a trial already has."""
         known = [
             (index, given[name]) for index, name in enumerate(self._param_names) if name in given
         ]
@@ -78,11 +78,11 @@ class Grid(GridSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Leaves the end to the number of trials."""
+        """Does nothing: the number of trials ends the sweep."""
 
 
 def _given(trial: FrozenTrial) -> dict[str, Any]:
-    """Returns the values that a trial has, and those that were named for it."""
+    """Returns the values of a trial, and those that were enqueued for it."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
@@ -97,4 +97,4 @@ class BruteForce(BruteForceSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Leaves the end to the number of trials."""
+        """Does nothing: the number of trials ends the sweep."""

@@ -1,4 +1,4 @@
-"""How a trial ended: what a worker hands to the sweeper, as plain values."""
+"""How a trial ended: what a worker returns to the sweep, as plain values."""
 
 import contextlib
 import dataclasses
@@ -26,12 +26,12 @@ class EndState(StrEnum):
     error = "error"
     """Any other exception."""
     store_unavailable = "store_away"
-    """A store did not answer when it began."""
+    """A store did not respond when the trial started."""
     time_limit = "time_limit"
     worker_death = "worker_death"
     """Its process was killed."""
     stopped = "stopped"
-    """The sweep was ended while it ran; it goes on when the sweep does."""
+    """The sweep was stopped; the trial resumes when the sweep does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,13 @@ class TrialOutcome:
     """How a trial ended.
 
     Args:
-        state: in which way.
+        state: the kind of end.
         reason: why, in words; empty for a complete trial.
         values: the objectives, by their logged names.
         seconds: time in the worker.
-        epochs: epochs trained in all; `None` if that is not known.
+        epochs: total number of epochs trained; `None` if unknown.
         pid: the worker's process.
-        memory_bytes: resident memory of the worker afterwards.
+        memory_bytes: resident memory of the worker after the trial.
     """
 
     state: EndState
@@ -60,14 +60,14 @@ class TrialOutcome:
 def write_outcome(folder: Path, outcome: TrialOutcome) -> None:
     """Writes how a trial ended into its folder, completely or not at all.
 
-    On a full disk nothing is written: then only the sweep that waits for the trial learns it.
+    On a full disk nothing is written; the sweep that waits for the trial receives it anyway.
     """
     with contextlib.suppress(OSError):
         write_atomic(folder / OUTCOME_FILE, json.dumps(dataclasses.asdict(outcome)))
 
 
 def read_outcome(folder: Path) -> TrialOutcome | None:
-    """Returns how a trial ended, by its folder; `None` if it has not."""
+    """Reads how a trial ended from its folder; `None` if it has not ended."""
     try:
         plain = json.loads((folder / OUTCOME_FILE).read_text(encoding="utf-8"))
         return TrialOutcome(**{**plain, "state": EndState(str(plain.get("state")))})
@@ -96,14 +96,14 @@ def outcome_of(error: BaseException) -> TrialOutcome:
 
 
 def policy_of(faults: Faults, state: EndState) -> Policy:
-    """Returns what the config says should follow a trial that ended in this state."""
+    """Returns what the settings say to do after a trial ended in this state."""
     policies = {
         EndState.nan: faults.on_nan,
         EndState.out_of_memory: faults.on_memory,
         EndState.error: faults.on_error,
         EndState.store_unavailable: Policy.retry,
         EndState.time_limit: faults.on_time_limit,
-        # A worker that others told to stop is a dead worker, unless the sweep itself told it.
+        # A worker that was stopped by anything but the sweep counts as a dead worker.
         EndState.worker_death: faults.on_worker_death,
         EndState.stopped: faults.on_worker_death,
     }

@@ -1,4 +1,4 @@
-"""Pruners: a table of builders. What is reported to them are epochs, counted from 1."""
+"""Pruners: a table of builders. Their steps are epochs, counted from 1."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def build_pruner(cfg: Sweep, direction: str, max_epochs: int) -> "optuna.pruners.BasePruner":
-    """Makes the pruner of a sweep.
+    """Builds the pruner of a sweep.
 
     Args:
         cfg: the sweep; `objectives.check_sweep` has checked it.
@@ -22,13 +22,13 @@ def build_pruner(cfg: Sweep, direction: str, max_epochs: int) -> "optuna.pruners
     """
     import optuna
 
-    with warnings.catch_warnings():  # that an option may change in another version of Optuna
+    with warnings.catch_warnings():  # that an option may change in a later version of Optuna
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return _BUILDERS[cfg.pruner](cfg, max_epochs)
 
 
 def check_options(cfg: Sweep, directions: Sequence[str], max_epochs: int) -> None:
-    """Builds the pruner once, for what Optuna itself checks.
+    """Builds the pruner once, so that Optuna checks its options.
 
     Raises:
         UserError: it refuses the options.
@@ -36,9 +36,9 @@ def check_options(cfg: Sweep, directions: Sequence[str], max_epochs: int) -> Non
     try:
         build_pruner(cfg, directions[0], max_epochs)
     except ValueError as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split()).rstrip(".")
         raise UserError(
-            f"sweep.{cfg.pruner}: Optuna refuses these options ({said.rstrip('.')}): correct them."
+            f"sweep.{cfg.pruner}: Optuna rejects these options ({message}): correct them."
         ) from error
 
 

@@ -1,8 +1,8 @@
-"""Samplers: a table of builders, and which of them can do what.
+"""Samplers: a table of builders, and the capabilities of each.
 
-A sampler is made anew for every trial, its seed from the sweep's seed and the trial's number: what
-it has learnt is in the storage, so one that goes on after a crash draws what it would have drawn.
-One that is kept, or made again with the same seed, repeats its first draws.
+Every trial gets a new sampler, seeded by the sweep's seed and the trial's number. What a sampler
+learns is in the storage, so a resumed sweep draws the same values as an uninterrupted one. If a
+sampler were rebuilt with the same seed, it would repeat its first draws.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from samerun.search.space import Space
 
 _MOST_GRID_POINTS = 1_000_000
-"""A grid is written out whole, for every trial anew."""
+"""A grid is listed completely, again for every trial."""
 
 
 def seed_of_trial(seed: int, number: int) -> int:
@@ -34,14 +34,14 @@ def seed_of_trial(seed: int, number: int) -> int:
 def build_sampler(
     cfg: Sweep, space: "Space", seed: int, num_objectives: int, number: int = 0
 ) -> "optuna.samplers.BaseSampler":
-    """Makes the sampler that draws one trial.
+    """Builds the sampler that draws one trial.
 
     Args:
         cfg: the sweep.
-        space: what it tries.
+        space: the search space.
         seed: the sweep's seed.
-        num_objectives: how many values a trial has.
-        number: number of the trial to be drawn.
+        num_objectives: number of objectives.
+        number: the trial's number.
 
     Raises:
         UserError: this sampler cannot search this space.
@@ -49,7 +49,7 @@ def build_sampler(
     import optuna
 
     check_sampler(cfg, space, num_objectives)
-    with warnings.catch_warnings():  # that an option may change in another version of Optuna
+    with warnings.catch_warnings():  # that an option may change in a later version of Optuna
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return _BUILDERS[cfg.sampler](cfg, space, seed, seed_of_trial(seed, number))
 
@@ -66,12 +66,12 @@ def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
         if endless:
             raise UserError(
                 f"sweep.sampler: {sampler} tries every value, but {endless[0]} has no step: "
-                f"name its values, as in a,b,c, or give range(a,b,step)."
+                f"list its values, as in a,b,c, or give range(a,b,step)."
             )
     if sampler is Sampler.grid and space.is_conditional:
         keys = listed(entry.key for entry in space.entries if entry.when)
         raise UserError(
-            f"sweep.sampler: grid knows no conditions, but {keys} is not tried everywhere: use "
+            f"sweep.sampler: grid does not support conditions, but {keys} has some: use "
             "brute_force."
         )
     if sampler is Sampler.grid and (space.num_points or 0) > _MOST_GRID_POINTS:
@@ -81,7 +81,7 @@ def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
         )
     if sampler is Sampler.cmaes and num_objectives > 1:
         raise UserError(
-            f"sweep.sampler: cmaes knows one objective, received {num_objectives}: use tpe, gp, "
+            f"sweep.sampler: cmaes supports one objective, received {num_objectives}: use tpe, gp, "
             "nsga2 or nsga3."
         )
     if sampler is Sampler.gp and importlib.util.find_spec("torch") is None:
@@ -89,7 +89,7 @@ def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
 
 
 def check_point(cfg: Sweep, space: "Space", values: Mapping[str, Any]) -> None:
-    """Checks that a sampler can make a trial of the values that somebody names.
+    """Checks that a sampler can run a trial with the values of `sweep.enqueue`.
 
     Raises:
         UserError: it cannot.
@@ -98,12 +98,12 @@ def check_point(cfg: Sweep, space: "Space", values: Mapping[str, Any]) -> None:
     if cfg.sampler is Sampler.grid and missing:
         raise UserError(
             f"sweep.enqueue: received {dict(values)} without {listed(missing)}, expected every key "
-            "that varies, since grid adds none: name them all, or use brute_force."
+            "of the search space, since grid adds none: give all, or use brute_force."
         )
 
 
 def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:
-    """Returns what this sampler does with this space that the user would not expect."""
+    """Returns what this sampler does with this space that a user may not expect."""
     points = space.num_points
     if cfg.sampler in (Sampler.grid, Sampler.brute_force) and (points or 0) > cfg.n_trials:
         return [
@@ -113,17 +113,17 @@ def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:
     at_random = []
     for entry in space.entries:
         is_choice = isinstance(entry.space, Categorical) and cfg.sampler is Sampler.cmaes
-        knows_no_conditions = cfg.sampler in (Sampler.cmaes, Sampler.gp, Sampler.qmc)
-        if is_choice or (entry.when and knows_no_conditions):
+        lacks_conditions = cfg.sampler in (Sampler.cmaes, Sampler.gp, Sampler.qmc)
+        if is_choice or (entry.when and lacks_conditions):
             at_random.append(entry.key)
     if not at_random:
         return []
-    knows = "numbers without conditions" if cfg.sampler is Sampler.cmaes else "no conditions"
-    return [f"{cfg.sampler} draws {listed(at_random)} at random: it knows {knows}."]
+    lacks = "choices and conditions" if cfg.sampler is Sampler.cmaes else "conditions"
+    return [f"{cfg.sampler} samples {listed(at_random)} at random: it does not support {lacks}."]
 
 
 def num_trials(cfg: Sweep, space: "Space") -> int:
-    """Returns how many trials there will be: no more than a sampler that tries all can find."""
+    """Returns the number of trials: at most that of all combinations, for an exhaustive sampler."""
     points = space.num_points
     if points is None or cfg.sampler not in (Sampler.grid, Sampler.brute_force):
         return cfg.n_trials
@@ -184,7 +184,7 @@ def _qmc(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.Ba
     return QMCSampler(
         qmc_type=cfg.qmc.sequence,
         scramble=cfg.qmc.scramble,
-        seed=seed,  # it names the sequence; the place in it is in the storage
+        seed=seed,  # it selects the sequence; the position in it is in the storage
         independent_sampler=RandomSampler(seed=own),
         warn_independent_sampling=False,
     )
@@ -194,7 +194,7 @@ def _grid(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.B
     from samerun.search.optuna_internals import Grid
 
     values = {entry.key: entry.space.points for entry in space.entries}
-    return Grid(values, seed=seed)  # it shuffles the grid, in which a trial's number is the place
+    return Grid(values, seed=seed)  # it shuffles the grid; a trial's number is its position
 
 
 def _brute_force(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":

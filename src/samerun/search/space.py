@@ -1,4 +1,4 @@
-"""The search space of a sweep, as Optuna asks for it and as Hydra is told about it."""
+"""The search space of a sweep, for Optuna to sample and for Hydra as overrides."""
 
 import math
 import warnings
@@ -19,11 +19,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What a sweep tries.
+    """A search space.
 
     Args:
-        entries: the keys that vary: groups first, conditional ones after what they depend on.
-        fixed: the words of the command line that all trials share.
+        entries: its dimensions: groups first, conditional ones after what they depend on.
+        fixed: the overrides that all trials share.
         notes: what was decided for the user, one sentence each.
     """
 
@@ -32,17 +32,17 @@ class Space:
     notes: tuple[str, ...] = ()
 
     def active(self, chosen: Mapping[str, Any]) -> Iterator[Dimension]:
-        """Yields the entries that are tried where these options were chosen."""
+        """Yields the dimensions that exist where these options are chosen."""
         return (entry for entry in self.entries if entry.holds(chosen))
 
     def suggest(self, trial: "optuna.Trial") -> Values:
-        """Asks the study's sampler for the values of a trial: groups first, then their keys.
+        """Samples the values of a trial: groups first, then their keys.
 
         Raises:
-            ValueError: the trial was begun with a value that is not in this space.
+            ValueError: the trial was started with a value that is not in this space.
         """
         values: Values = {}
-        with warnings.catch_warnings():  # of a trial that was begun with another range
+        with warnings.catch_warnings():  # of a trial that was started with another range
             warnings.filterwarnings("ignore", "Inconsistent parameter values", RuntimeWarning)
             for entry in self.entries:
                 if entry.holds(values):
@@ -50,9 +50,9 @@ class Space:
         return values
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
-        """Returns values as words of the command line, without the fixed ones.
+        """Returns values as overrides, without the fixed ones.
 
-        Numbers are written so that reading them gives the same bits.
+        Numbers are written without loss: parsing them returns the same bits.
         """
         return [
             f"{entry.prefix}{entry.key}={entry.space.to_text(values[entry.key])}"
@@ -64,11 +64,11 @@ class Space:
         """Returns a point, such as that of a run, as values of the study.
 
         Args:
-            given: values or the command line's words for them. Keys that do not vary are left out,
-                and so are those that are not tried where these options are chosen.
+            given: values, or how overrides write them. Keys outside the space are left out, and so
+                are those that do not exist where these options are chosen.
 
         Raises:
-            UserError: a value is not in the space, or nothing of the point varies.
+            UserError: a value is not in the space, or no key is.
         """
         values: Values = {}
         for entry in self.entries:
@@ -77,24 +77,26 @@ class Space:
         if not values:
             known = [entry.key for entry in self.entries]
             hint = nearest(next(iter(given), ""), known)
-            raise UserError(f"sweep.enqueue: received {dict(given)}, where nothing varies.{hint}")
+            raise UserError(
+                f"sweep.enqueue: received {dict(given)}, expected keys of the search space.{hint}"
+            )
         return values
 
     def named(self, given: Mapping[str, Any]) -> Values:
-        """Returns a point that somebody wrote down, as `point` does for the values of a run.
+        """Returns a point of `sweep.enqueue`, as `point` does for the values of a run.
 
         Args:
-            given: values of keys that vary, or that the command line gave one value.
+            given: values of keys in the space, or of those with one value for all trials.
 
         Raises:
-            UserError: another key is among them, a value is not in the space, or nothing varies.
+            UserError: another key is among them, or a value is not in the space.
         """
         known = [entry.key for entry in self.entries]
         fixed = [parse_override(text).key for text in self.fixed]
         for key in map(str, given):
             if key not in known and key not in fixed:
                 raise UserError(
-                    f"sweep.enqueue: received {key}, which does not vary, expected "
+                    f"sweep.enqueue: received {key}, which is not in the search space, expected "
                     f"{listed(known)}.{nearest(key, known)}"
                 )
         return self.point(given)
@@ -118,9 +120,9 @@ class Space:
             yield from self._branches({**chosen, first.key: option}, rest)
 
     def corners(self, branch: Mapping[str, str]) -> Iterator[Values]:
-        """Yields whole trials of a branch: one in the middle, then each end of each range.
+        """Yields complete trials of a branch: one in the middle, then each end of each range.
 
-        All other keys stay in the middle, or at their first choice.
+        All other keys keep their middle, or their first choice.
         """
         entries = [entry for entry in self.active(branch) if not entry.is_group]
         middle = {**branch, **{entry.key: entry.space.middle for entry in entries}}
@@ -137,7 +139,7 @@ class Space:
 
     @property
     def num_points(self) -> int | None:
-        """How many different trials there are, `None` if without end."""
+        """The number of different trials; `None` if it is infinite."""
         if not self.is_finite:
             return None
         return sum(
@@ -147,11 +149,11 @@ class Space:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether some key is tried in some branches only."""
+        """Whether some key exists in some branches only."""
         return any(entry.when for entry in self.entries)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the space as plain values; equal for spaces that give the same trials."""
+        """Returns the space as plain values, equal for spaces with the same trials."""
         return {
             entry.key: {
                 "space": entry.space.plain(),
@@ -161,7 +163,7 @@ class Space:
         }
 
     def difference(self, other: Mapping[str, Any]) -> list[str]:
-        """Returns what differs from the space that `as_dict` wrote down, one phrase each."""
+        """Returns the differences from a space that `as_dict` returned, one phrase each."""
         mine = self.as_dict()
         shown = {entry.key: str(entry) for entry in self.entries}
         return [
@@ -173,7 +175,7 @@ class Space:
     def short(self, values: Mapping[str, Any]) -> str:
         """Returns values for a run's name, such as `dropout=0.31 l2=0.0002 cosine`.
 
-        For the eye: numbers have four digits.
+        For display: numbers have four digits.
         """
         lasts = [_last(entry.key) for entry in self.entries if not entry.is_group]
         words, options = [], []
@@ -190,7 +192,7 @@ class Space:
 
 
 def distribution(space: Categorical | Numeric) -> "BaseDistribution":
-    """Returns Optuna's distribution; both of its ends are the space's."""
+    """Returns the distribution that Optuna samples; it includes both ends."""
     from optuna import distributions
 
     if isinstance(space, Categorical):
@@ -228,7 +230,7 @@ def _last(key: str) -> str:
 
 
 def _shown(plain: Mapping[str, Any]) -> str:
-    """Returns an entry that `as_dict` wrote down as it is shown."""
+    """Returns a dimension that `as_dict` returned as text for a message."""
     kept = plain["space"]
     space: Categorical | Numeric
     if isinstance(kept, list):

@@ -1,4 +1,4 @@
-"""Where a study is stored: a database of Optuna's own, made once, checked before use."""
+"""The storage of a study: a database with Optuna's tables, created once, checked before use."""
 
 import contextlib
 import functools
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     import optuna
 
 STORAGE_VARIABLE = "SAMERUN_STORAGE"
-"""Environment variable with a storage's whole address, password included, for the workers."""
+"""Environment variable with a storage's full address, password included, for the workers."""
 
 _LOCK_SECONDS = 60.0
 _BUSY_SECONDS = 60.0  # how long SQLite waits for another process's transaction
 _PORTS = {"postgresql": 5432, "mysql": 3306}
-_STAYS = ("malformed", "readonly database", "not a database")  # waiting does not help
+_STAYS = ("malformed", "readonly database", "not a database")  # retrying does not help
 _TABLES = {"studies", "trials", "version_info"}
 
 
 def full_url(url: str) -> str:
-    """Puts the password back that is never written down."""
+    """Restores the password, which is never stored."""
     given = os.environ.get(STORAGE_VARIABLE, "")
     if given and HIDDEN in url and is_redacted_form(url, given):
         return given
@@ -44,19 +44,19 @@ def _bare(url: str) -> str:
 
 
 def storage_url(url: str | None) -> str:
-    """Returns the whole address of a storage: given, in `SAMERUN_STORAGE`, or `optuna.db` here.
+    """Returns the full address of a storage: given, from `SAMERUN_STORAGE`, or `optuna.db` here.
 
     A file's path is made absolute, since workers may have another working folder.
 
     Raises:
-        UserError: no study can be kept at such an address.
+        UserError: such an address cannot hold a study.
     """
     chosen = full_url(url or os.environ.get(STORAGE_VARIABLE) or "sqlite:///optuna.db")
     scheme = urlsplit(chosen).scheme.partition("+")[0]
     if scheme == "sqlite":
         name = chosen.partition("?")[0].partition("://")[2].removeprefix("/")
         if not name or name == ":memory:":
-            raise _refused(chosen, "that is no file, and workers are processes of their own")
+            raise _refused(chosen, "that is not a file, and workers are separate processes")
         return f"sqlite:///{Path(name).absolute()}{chosen[len(chosen.partition('?')[0]) :]}"
     if scheme in (*_PORTS, "grpc"):
         return chosen
@@ -64,14 +64,14 @@ def storage_url(url: str | None) -> str:
 
 
 def open_storage(url: str) -> "optuna.storages.BaseStorage":
-    """Opens a storage, and makes its tables if there are none; one process at a time.
+    """Opens a storage and creates its tables if they are missing; one process at a time.
 
     Args:
         url: what `storage_url` returned.
 
     Raises:
-        UserError: it cannot be reached, was made by another version of Optuna, or holds the tables
-            of another program.
+        UserError: it cannot be reached, was created by another version of Optuna, or holds the
+            tables of another program.
     """
     import optuna
 
@@ -93,7 +93,7 @@ def open_storage(url: str) -> "optuna.storages.BaseStorage":
 
 @functools.lru_cache(maxsize=1)
 def worker_storage(url: str) -> "optuna.storages.BaseStorage":
-    """Opens a storage that the sweeper has made, once a process and not once a trial."""
+    """Opens a storage that the sweep has created, once per process and not once per trial."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -108,9 +108,9 @@ def worker_storage(url: str) -> "optuna.storages.BaseStorage":
 
 
 def file_identity(url: str) -> tuple[int, int] | None:
-    """Returns what tells a storage's file from another one of its name; `None` of a server.
+    """Returns what identifies the file of a storage, not just its name; `None` for a server.
 
-    SQLite keeps writing into a file that was deleted, and what it writes is lost.
+    SQLite keeps writing to a deleted file, and what it writes is lost.
     """
     if not url.startswith("sqlite:"):
         return None
@@ -133,7 +133,7 @@ def _proxy(url: str) -> "optuna.storages.BaseStorage":
 def _engine(url: str) -> dict[str, object]:
     if url.startswith("sqlite:"):
         return {"connect_args": {"timeout": _BUSY_SECONDS}}
-    return {"pool_pre_ping": True}  # a database that was restarted meanwhile
+    return {"pool_pre_ping": True}  # the database may have been restarted
 
 
 def _file(url: str) -> Path:
@@ -142,7 +142,7 @@ def _file(url: str) -> Path:
 
 @contextlib.contextmanager
 def _lock(url: str) -> Iterator[None]:
-    """Lets one process at a time make a file's tables; a database server does that itself."""
+    """Lets one process at a time create a file's tables; a database server does that itself."""
     if not url.startswith("sqlite:"):
         yield
         return
@@ -151,14 +151,14 @@ def _lock(url: str) -> Iterator[None]:
     file = Path(f"{_file(url)}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()  # the lock itself would try again for its whole time
+        file.touch()  # the lock itself would retry until its timeout
         lock = FileLock(file)
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout as error:
         said = f"another process has been preparing it for {_LOCK_SECONDS:.0f} s"
         raise _refused(url, said) from error
     except OSError as error:
-        said = f"no file can be made in {file.parent} ({error.strerror})"
+        said = f"no file can be created in {file.parent} ({error.strerror})"
         raise _refused(url, said) from error
     try:
         yield
@@ -167,13 +167,13 @@ def _lock(url: str) -> Iterator[None]:
 
 
 def _check_tables(url: str) -> None:
-    """Refuses a database that another program has filled; Optuna would add its tables to it."""
+    """Refuses a database of another program, to which Optuna would add its tables."""
     import sqlalchemy
 
     if not url.startswith("sqlite:"):
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme.partition("+")[0]]
-        # The drivers themselves wait for minutes for a host that does not answer.
+        # The drivers themselves wait minutes for a host that does not respond.
         socket.create_connection((parts.hostname or "localhost", port), timeout=5).close()
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     try:
@@ -185,26 +185,26 @@ def _check_tables(url: str) -> None:
 
 
 def _write_ahead(url: str) -> None:
-    """Lets readers go on while somebody writes: workers ask and report at once.
+    """Lets readers continue while another process writes: workers ask and report concurrently.
 
-    The mode stays with the file. Where it is not possible (a network folder) the default stays.
+    The mode stays with the file. Where it is not supported (a network folder) the default stays.
     """
     with contextlib.closing(sqlite3.connect(_file(url), timeout=_BUSY_SECONDS)) as database:
         database.execute("pragma journal_mode=wal")
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether this is what a store raises that may be back soon: a server that is restarted.
+    """Whether a store raised this because it is unavailable for now, like a server that restarts.
 
-    By the names of its classes, so that no database's package has to be imported to ask.
+    By class name, so that no database package has to be imported.
     """
     if is_broken(error):
-        return not any(sign in _words(error) for sign in _STAYS)
+        return not any(sign in _root_message(error) for sign in _STAYS)
     return _is_a(error, {"ConnectionError", "TimeoutError", "Timeout", "RetryError"})
 
 
 def was_unavailable(error: BaseException) -> bool:
-    """Whether a store that is away is behind an error, whatever was made of it on the way."""
+    """Whether an unavailable store caused an error, however it was wrapped."""
     behind: BaseException | None = error
     while behind is not None and not is_unavailable(behind):
         behind = behind.__cause__ or behind.__context__
@@ -212,7 +212,7 @@ def was_unavailable(error: BaseException) -> bool:
 
 
 def is_broken(error: BaseException) -> bool:
-    """Whether this is what a storage raises that cannot be read or written."""
+    """Whether a storage raised this because it cannot be read or written."""
     databases = {"OperationalError", "InterfaceError", "DatabaseError"}
     return _is_a(error, {"StorageInternalError", "RpcError", *databases})
 
@@ -221,8 +221,8 @@ def _is_a(error: BaseException, names: set[str]) -> bool:
     return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
-def _words(error: BaseException) -> str:
-    """Returns what the database said; Optuna's own words say nothing of what happened."""
+def _root_message(error: BaseException) -> str:
+    """Returns the database's own message; Optuna's does not say what happened."""
     return redact(str(_root(error)))
 
 
@@ -233,18 +233,18 @@ def _root(error: BaseException) -> BaseException:
 
 
 def refused(url: str, error: Exception) -> UserError:
-    """Returns what to tell somebody whose storage raised this."""
-    words = f"{redact(str(error))} {_words(error)}"
+    """Returns the message for what a storage raised."""
+    words = f"{redact(str(error))} {_root_message(error)}"
     known = {
-        "no longer compatible": "it was made by another version of Optuna: copy it, then run "
+        "no longer compatible": "it was created by another version of Optuna: copy it, then run "
         "`optuna storage upgrade --storage URL`",
         "not a database": "it is not an SQLite database",
         "Connection refused": "nothing listens there",
         "Name or service not known": "there is no host of that name",
-        "timed out": "it does not answer",
-        "authentication failed": f"it refuses the password: set {STORAGE_VARIABLE} to its whole "
+        "timed out": "it does not respond",
+        "authentication failed": f"it refuses the password: set {STORAGE_VARIABLE} to its full "
         "address",
-        "no password supplied": f"it wants a password: set {STORAGE_VARIABLE} to its whole address",
+        "no password supplied": f"it needs a password: set {STORAGE_VARIABLE} to its full address",
         "No module named": "the driver of that database is not installed",
         "Failed to import DB access module": "the driver of that database is not installed",
         "unable to open database file": "the file cannot be opened",
@@ -257,10 +257,10 @@ def refused(url: str, error: Exception) -> UserError:
 
 @contextlib.contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Explains what a storage raises that cannot be read or written.
+    """Translates the errors of a storage that cannot be read or written.
 
     Raises:
-        UserError: in one sentence.
+        UserError: the storage raised one of them.
     """
     try:
         yield
@@ -271,7 +271,7 @@ def storage_errors(url: str) -> Iterator[None]:
 
 
 def root_reason(error: BaseException) -> str:
-    """Returns the first line of what a store said, its address without a password."""
+    """Returns the first line of the message of a store, without passwords."""
     return first_line(_root(error))
 
 

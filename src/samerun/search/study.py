@@ -1,4 +1,4 @@
-"""The study of a sweep: begun or gone on with, and what it remembers of how it was begun."""
+"""The study of a sweep: started or resumed, and the settings that it was started with."""
 
 import dataclasses
 import json
@@ -21,12 +21,12 @@ from samerun.search import storage
 if TYPE_CHECKING:
     import optuna
 
-_SHOWN = 3  # differences in a sentence
+_SHOWN = 3  # differences in one message
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSettings:
-    """What a worker needs to know of a study.
+    """The settings of a study that its workers need.
 
     Args:
         metric: the logged name that trials report; `None` if none is.
@@ -41,17 +41,17 @@ class TrialSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStart:
-    """What a study was begun with, and what has to be the same when it goes on.
+    """What a study was started with, and what has to be the same when it is resumed.
 
     Args:
         space: the search space, as plain values.
-        objectives: logged names of what should get better.
-        directions: `minimize` or `maximize`, one an objective.
+        objectives: logged names of the objectives.
+        directions: `minimize` or `maximize`, for each objective.
         base: the config that all trials share, flattened.
         branches: SHA-256 of the configs of all branches.
         threads: threads of each trial, which are part of its identity.
-        code: SHA-256 of the user's own files that trials need, by path, and of samerun's all
-            together.
+        code: SHA-256 of each of the user's own files that trials need, by path, and one of all
+            files of samerun.
     """
 
     space: dict[str, Any]
@@ -71,7 +71,7 @@ def settings_json(sweep: Sweep) -> str:
 
 
 def study_start(study: "optuna.Study") -> StudyStart | None:
-    """Returns what a study was begun with; `None` if that was not written down."""
+    """Returns what a study was started with; `None` if that was not stored."""
     found = study.user_attrs.get(tag.STUDY_START)
     return StudyStart(**found) if found else None
 
@@ -87,60 +87,62 @@ def find_study(kept: "optuna.storages.BaseStorage", name: str) -> "optuna.Study 
 
 
 def open_study(
-    kept: "optuna.storages.BaseStorage", name: str, begun: StudyStart, *, extend: bool
+    kept: "optuna.storages.BaseStorage", name: str, start: StudyStart, *, extend: bool
 ) -> "optuna.Study":
-    """Begins a study, or goes on with the one of that name.
+    """Starts a study, or resumes the one of that name.
 
     Args:
         kept: the storage.
         name: the study's name.
-        begun: what it is begun with, or has to have been begun with.
-        extend: other settings are meant.
+        start: what it is started with, or must have been started with.
+        extend: whether different settings are intended.
 
     Raises:
-        UserError: it was begun with other settings, or by another program.
+        UserError: it was started with a different direction, or by another program.
     """
     import optuna
 
     study = optuna.create_study(
         study_name=name,
         storage=kept,
-        directions=[optuna.study.StudyDirection[way.upper()] for way in begun.directions],
+        directions=[optuna.study.StudyDirection[way.upper()] for way in start.directions],
         load_if_exists=True,
     )
     # A process killed between these two lines leaves a study without trials and without attributes:
-    # the next one takes it for a new one, unless the direction cannot be right.
+    # the next process takes it for a new one, unless its directions differ.
     newer = tag.newer_schema(study.user_attrs)
     if newer:
         raise UserError(f"sweep.study: '{name}' was {newer}")
     before = study_start(study)
     if before is None and study.get_trials(deepcopy=False):
-        raise UserError(f"sweep.study: '{name}' was made by another program: choose another name.")
-    directions = [direction.name.lower() for direction in study.directions]
-    if directions != begun.directions:
         raise UserError(
-            f"sweep.study: '{name}' was begun with {' and '.join(directions)}, received "
-            f"{' and '.join(begun.directions)}: choose another name."
+            f"sweep.study: '{name}' was created by another program: choose another name."
+        )
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != start.directions:
+        raise UserError(
+            f"sweep.study: '{name}' was started with {' and '.join(directions)}, received "
+            f"{' and '.join(start.directions)}: choose another name."
         )
     if before is None:
         study.set_user_attr(tag.STUDY_TOKEN, uuid.uuid4().hex)
-    if before is None or (before != begun and extend):
-        study.set_user_attr(tag.STUDY_START, dataclasses.asdict(begun))
+    if before is None or (before != start and extend):
+        study.set_user_attr(tag.STUDY_START, dataclasses.asdict(start))
         study.set_user_attr(tag.VERSION, __version__)
         study.set_user_attr(tag.SCHEMA, tag.SCHEMA_VERSION)
-        with warnings.catch_warnings():  # for optuna-dashboard, which else says "Objective 0"
+        with warnings.catch_warnings():  # for optuna-dashboard, which otherwise shows "Objective 0"
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(begun.objectives)
+            study.set_metric_names(start.objectives)
     return study
 
 
 def token(study: "optuna.Study") -> str:
-    """Returns what tells a study from another one of the same name."""
+    """Returns what distinguishes a study from another one of the same name."""
     return str(study.user_attrs.get(tag.STUDY_TOKEN, ""))
 
 
 def differences(before: StudyStart, now: StudyStart) -> list[str]:
-    """Returns what is not as it was when the study was begun, one phrase each."""
+    """Returns what has changed since the study was started, one phrase each."""
     found = []
     if before.objectives != now.objectives:
         found.append(f"objective {listed(before.objectives)} → {listed(now.objectives)}")
@@ -155,12 +157,12 @@ def differences(before: StudyStart, now: StudyStart) -> list[str]:
     if files:
         found.append(f"the code of {listed(dict.fromkeys(path for path, _ in files))}")
     if not found and before.branches != now.branches and before.space == now.space:
-        found.append("an option of a group that the sweep chooses from was changed")
+        found.append("an option of a group in the search space was edited")
     return found
 
 
 def refuse_changes(name: str, found: Sequence[str]) -> None:
-    """Refuses to go on with a study that was begun with something else.
+    """Refuses to resume a study that was started with different settings.
 
     Raises:
         UserError: something differs.
@@ -168,14 +170,15 @@ def refuse_changes(name: str, found: Sequence[str]) -> None:
     if not found:
         return
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    changes = f"{'; '.join(found[:_SHOWN])}{more}"
     raise UserError(
-        f"sweep.study: '{name}' was begun otherwise ({'; '.join(found[:_SHOWN])}{more}): choose "
-        "another name, or give sweep.extend=true if the change is meant."
+        f"sweep.study: '{name}' was started with different settings ({changes}): "
+        "choose another name, or give sweep.extend=true if the change is intended."
     )
 
 
 def store_for_workers(study: "optuna.Study", settings: TrialSettings) -> None:
-    """Writes down what every trial needs to know; before the first one."""
+    """Stores the settings that every trial needs, before the first trial."""
     study.set_user_attr(tag.STUDY_SETTINGS, dataclasses.asdict(settings))
 
 
@@ -187,8 +190,8 @@ def trial_settings(study: "optuna.Study") -> TrialSettings:
 def load_for_worker(cfg: Trial) -> "optuna.Study":
     """Returns the study of a trial, for reporting and pruning only.
 
-    Its sampler is a neutral one, since a second `optuna.Trial` object calls `before_trial` again;
-    its pruner is the sweep's, which no storage knows.
+    Its sampler has no state, since a second `optuna.Trial` object calls `before_trial` again; its
+    pruner is built from the sweep's settings, since a storage does not keep it.
 
     Raises:
         UserError: the storage or the study cannot be reached.
@@ -216,7 +219,7 @@ def load_for_worker(cfg: Trial) -> "optuna.Study":
 
 
 def count_by_state(study: "optuna.Study") -> Mapping[str, int]:
-    """Returns how many trials are in each of Optuna's states, by its name."""
+    """Returns the number of trials in each of Optuna's states, by the state's name."""
     counts: dict[str, int] = {}
     for trial in study.get_trials(deepcopy=False):
         counts[trial.state.name] = counts.get(trial.state.name, 0) + 1

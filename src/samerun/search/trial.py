@@ -1,4 +1,4 @@
-"""Inside a run: the trial of a sweep that it is, or the one that does nothing."""
+"""Inside a run: the trial of a sweep that it belongs to, or one that does nothing."""
 
 import abc
 import logging
@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class CurrentTrial(abc.ABC):
-    """What a run tells its sweep, and hears from it, at the end of every epoch.
+    """What a run reports to its sweep, and asks it, at the end of every epoch.
 
     Attributes:
-        metric: the logged name to report each epoch; `None` if nothing is to be reported.
+        metric: the logged name to report each epoch; `None` to report nothing.
     """
 
     metric: str | None = None
@@ -90,7 +90,7 @@ class StudyTrial(CurrentTrial):
         self._reason: BaseException | None = None
 
     def report(self, value: float, epoch: int) -> None:
-        """Reports a value once an epoch: after a resume, epochs before it are known already."""
+        """Reports a value once per epoch: after a resume, earlier epochs are known already."""
         self._epoch = epoch
         if epoch in self._known or not math.isfinite(value):
             return
@@ -102,7 +102,7 @@ class StudyTrial(CurrentTrial):
             self._known.add(epoch)
 
     def should_stop(self) -> bool:
-        """Asks the time limit first, which needs no storage."""
+        """Checks the time limit first, which needs no storage."""
         if self._reason is None:
             self._reason = self._why()
         return self._reason is not None
@@ -128,7 +128,7 @@ class StudyTrial(CurrentTrial):
 
 
 def current_trial(cfg: Trial | None) -> CurrentTrial:
-    """Returns the trial that a run is, by its config.
+    """Returns the trial that a run belongs to, by its config.
 
     Args:
         cfg: `Config.trial`.
@@ -147,7 +147,7 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     frozen = trials.get(cfg.number)
     if frozen is None or frozen.state != optuna.trial.TrialState.RUNNING:
-        state = "does not exist" if frozen is None else f"is {frozen.state.name} already"
+        state = "does not exist" if frozen is None else f"is already {frozen.state.name}"
         raise UserError(f"trial: trial {cfg.number} of study '{cfg.study}' {state}.")
     settings = studies.trial_settings(study)
     seconds = stored_sweep(settings.sweep).trial_seconds

@@ -1,4 +1,4 @@
-"""What Hydra composes for a sweep, without Hydra's command line."""
+"""Composes a sweep as Hydra does, without Hydra's command line."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def compose_sweep(
         trials: what `run_sweep` takes.
 
     Raises:
-        UserError: an argument is not understood, or there is no sweep among them.
+        UserError: an argument is wrong, or none chooses a sweep.
     """
     given, config_dir = _parse_flags(arguments)
     overrides = hide_passwords(check_overrides(given, config_dir=config_dir))

@@ -1,4 +1,4 @@
-"""What people see of a sweep: its live table, its report, and how to go on."""
+"""What a sweep prints: what it does, its live table, its best trial, and how to resume it."""
 
 import logging
 import shlex
@@ -18,39 +18,36 @@ _log = logging.getLogger(__name__)
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Prints a line."""
     console().print(text, soft_wrap=True, markup=False)
 
 
-def say_beginning(plan: SweepPlan, study: "optuna.Study | None", workers: int) -> None:
-    """Says what begins, or goes on, and under which name it does so again."""
-    goods = [
-        f"{name}, {'small' if way == 'minimize' else 'large'} is good"
-        for name, way in zip(plan.objectives.names, plan.objectives.directions, strict=True)
-    ]
+def print_start(plan: SweepPlan, study: "optuna.Study | None", workers: int) -> None:
+    """Prints what starts, or resumes, and the name that resumes it again."""
+    pairs = zip(plan.objectives.directions, plan.objectives.names, strict=True)
+    objectives = " and ".join(f"{direction} {name}" for direction, name in pairs)
     states = search.count_by_state(study) if study is not None else {}
     num_ended = sum(states.get(state, 0) for state in _ENDED)
-    trials = "1 trial" if plan.n_trials == 1 else f"{plan.n_trials} trials"
+    trials = _count(plan.n_trials, "trial")
     if 0 < num_ended < plan.n_trials:
-        trials += f" ({num_ended} ended already)"
-    side_by_side = "one" if workers == 1 else str(workers)
-    say(
-        f"sweep {plan.name}: {' and '.join(goods)}; {trials}, {side_by_side} at a time; "
+        trials += f" ({num_ended} finished)"
+    print_line(
+        f"sweep {plan.name}: {objectives} · {trials} · {_count(workers, 'worker')} · "
         f"study in {redact(plan.storage)}"
     )
     if num_ended < plan.n_trials or states.get("RUNNING"):
         return
     if plan.settings.n_trials > plan.n_trials:
-        say(f"All {num_ended} combinations had been tried already.")
+        print_line(f"All {num_ended} combinations are finished already.")
     else:
-        whole = f"All {num_ended} trials" if num_ended > 1 else "The one trial"
+        finished = f"All {num_ended} trials are" if num_ended > 1 else "The only trial is"
         more = max(10, 2 * num_ended)
-        say(f"{whole} had ended already: sweep.n_trials={more} goes on to {more}.")
+        print_line(f"{finished} finished already: for more, give sweep.n_trials={more}.")
 
 
 def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
-    """Returns the live table, with what earlier starts of the sweep have done."""
+    """Returns the live table, with the trials that earlier starts of the sweep finished."""
     table = Progress(
         console(),
         plan.n_trials,
@@ -71,11 +68,11 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
 
 
 def command(trial: "optuna.trial.FrozenTrial") -> str:
-    """Returns what to type to train a trial outside the sweep."""
+    """Returns the command that trains a trial outside the sweep."""
     from samerun.process import program
 
-    words = [redact_override(word) for word in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])]
-    return f"{program()} {shlex.join(['train', *words])}"
+    overrides = [redact_override(word) for word in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])]
+    return f"{program()} {shlex.join(['train', *overrides])}"
 
 
 def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
@@ -91,7 +88,7 @@ def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
 
 
 def write_report(plan: SweepPlan, study: "optuna.Study", run: tracking.Run) -> None:
-    """Writes the report; one that cannot be written costs no trial."""
+    """Writes the report; if that fails, the trials are kept all the same."""
     try:
         study_report.write(
             study,
@@ -107,20 +104,20 @@ def write_report(plan: SweepPlan, study: "optuna.Study", run: tracking.Run) -> N
 
 
 def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
-    """Names the best trial's run in the sweep's own, for commands that are given that one."""
+    """Tags the sweep's run with that of its best trial, for commands that receive the former."""
     try:
         best = [trial.user_attrs.get(tag.TRIAL_RUN) for trial in study_report.best_trials(study)]
-    except Exception as error:  # the storage is away: what ended the sweep is what counts
+    except Exception as error:  # the storage is unavailable: report what ended the sweep
         _log.warning("The best trial was not tagged: %s", redact(repr(error)))
         return
     if best and best[0]:
         run.set_tags({tag.BEST: str(best[0])})
 
 
-def say_best(
+def print_best(
     table: Progress, plan: SweepPlan, study: "optuna.Study", run: tracking.Run, why: str
 ) -> None:
-    """Prints the best trial, its command and how to reproduce it, and where to look."""
+    """Prints the best trial, its command, how to reproduce it, and where to open the sweep."""
     from samerun.process import program
 
     rows = study_report.last_lines(
@@ -136,6 +133,10 @@ def say_best(
     table.close([*rows, ("sweep", f"{run.name}  {run.id}"), ("look", look)])
 
 
-def say_how_to_go_on(plan: SweepPlan) -> None:
-    """Says how a sweep that was stopped goes on."""
-    say(f"The sweep was stopped: the same command with sweep.study={plan.name} goes on with it.")
+def print_resume_hint(plan: SweepPlan) -> None:
+    """Prints how to resume a sweep that was stopped."""
+    print_line(f"Sweep stopped. Run the same command with sweep.study={plan.name} to resume it.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

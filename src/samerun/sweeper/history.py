@@ -1,4 +1,4 @@
-"""What the sweep's own run shows while it goes on."""
+"""The metrics of the sweep's own run."""
 
 from typing import TYPE_CHECKING
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def log_history(study: "optuna.Study", run: tracking.Run, *, only_last: bool = False) -> None:
-    """Writes counts by state and the best so far to the sweep's own run, a step for each trial.
+    """Logs the number of trials by state and the best value so far, one step per trial.
 
     Args:
         study: the study.
-        run: the sweep's run; points it has already are not written twice.
+        run: the sweep's own run; points that it already has are not logged twice.
         only_last: only the trial that ended last.
     """
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]

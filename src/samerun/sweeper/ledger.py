@@ -1,11 +1,11 @@
-"""The ledger of a sweep: all that is written about its trials, in the study and in MLflow.
+"""The ledger of a sweep: everything recorded about its trials, in the study and in MLflow.
 
-Only this module writes there, and every step of it can be cut off and repeated:
+Only this module writes trials, and each of its steps can be interrupted and repeated:
 
-- the values of a trial are suggested again as they were, or drawn from the seed of its number;
-- the run of a trial is found again by the tags `samerun.study` and `samerun.trial`, or created;
-- how a trial ended is written to its run first and reported to the study last, which is what
-  counts; reporting it twice changes nothing.
+- a trial's values are suggested as before, or drawn from the seed of its number;
+- a trial's run is found by the tags `samerun.study` and `samerun.trial`, or created;
+- how a trial ended is tagged on its run first and told to the study last, which decides; telling
+  the study twice changes nothing.
 """
 
 import logging
@@ -80,26 +80,26 @@ class Ledger:
         return self._seconds_before + time.monotonic() - self._started
 
     def num_started(self) -> int:
-        """Returns how many trials have started; those that only wait in the queue have not."""
+        """Returns the number of trials that have started; enqueued ones that wait have not."""
         trials = self._study.get_trials(deepcopy=False)
         return sum(trial.state != TrialState.WAITING for trial in trials)
 
     def num_failed(self) -> int:
-        """Returns how many trials have failed."""
+        """Returns the number of failed trials."""
         return search.count_by_state(self._study).get("FAIL", 0)
 
     def running(self, known: Collection[int] = ()) -> list[FrozenTrial]:
-        """Returns the trials that the study takes for running, by number, without known ones."""
+        """Returns the trials that are RUNNING in the study, by number, without known ones."""
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         found = [trial for trial in trials if trial.number not in known]
         return sorted(found, key=lambda trial: trial.number)
 
     def mark_stopped(self, is_stopped: bool) -> None:
-        """Lets workers know that the sweep stops, also those that no signal reaches."""
+        """Tells workers that no signal reaches whether the sweep is stopping."""
         self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
 
     def ask(self) -> ActiveTrial:
-        """Starts a new trial, or the first one in the queue."""
+        """Starts a new trial, or the first enqueued one."""
         trials = self._study.get_trials(deepcopy=False)
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         self._seed_sampler(min(waiting, default=len(trials)))
@@ -118,7 +118,7 @@ class Ledger:
         )
 
     def _begin(self, trial: optuna.Trial) -> ActiveTrial:
-        """Chooses the values of a trial and creates its run, if it does not exist yet."""
+        """Suggests the values of a trial and creates its run, if there is none yet."""
         values = self._plan.space.suggest(trial)
         name = self._plan.space.short(values) or f"trial {trial.number}"
         run_id = tracking.create_child(
@@ -134,22 +134,22 @@ class Ledger:
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
     def num_retries(self, active: ActiveTrial) -> int:
-        """Returns how often a trial was retried because of a fault of its own."""
+        """Returns how often a trial was retried after a fault of its own."""
         return int(active.trial.user_attrs.get(tag.TRIAL_RETRIES, 0))
 
     def count_retry(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
-        """Counts a retry and keeps the reason for it."""
+        """Counts a retry and records its reason."""
         active.trial.set_user_attr(tag.TRIAL_LAST_REASON, outcome.reason)
         active.trial.set_user_attr(tag.TRIAL_RETRIES, self.num_retries(active) + 1)
 
     def reset(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
-        """Prepares a retry with the same values, in the same run, from the checkpoint if sound."""
+        """Prepares a retry: same values, same run, from the checkpoint unless training diverged."""
         (active.folder / OUTCOME_FILE).unlink(missing_ok=True)
         if outcome.state is EndState.nan:
             restart.request_restart(self._client, active.run_id)
 
     def record(self, active: ActiveTrial, outcome: TrialOutcome) -> tuple[str, list[float]]:
-        """Records how a trial ended; the report to the study comes last, as it is what counts.
+        """Records how a trial ended; `tell` comes last, since it decides.
 
         Returns:
             Optuna's name of the state, and the values of the objectives.
@@ -176,7 +176,7 @@ class Ledger:
         return state.name, values
 
     def tag(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
-        """Tags the trial's run; the run of a killed worker is closed first, as far as it got.
+        """Tags the trial's run; that of a killed worker is closed first, with what it delivered.
 
         Raises:
             ConnectionError: the tracking store is unavailable.
@@ -199,5 +199,5 @@ class Ledger:
             _log.warning("Run %s could not be tagged: %s", active.run_id, redact(str(error)))
 
     def store_answers(self) -> bool:
-        """Whether the tracking store answers."""
+        """Whether the tracking store responds."""
         return tracking.answers(self._client)

@@ -1,4 +1,4 @@
-"""When a trial, or a sweep that has not all of its trials yet, is to end."""
+"""Limits: when a trial, or a sweep with trials left to run, has to end."""
 
 import time
 from typing import TYPE_CHECKING
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     import optuna
 
 GRACE_SECONDS = 10.0
-"""What a trial may take longer than its limit, to end its epoch, before its worker is killed."""
+"""How far a trial may exceed its limit, to finish its epoch, before its worker is killed."""
 STOP_SECONDS = 60.0
 """How long trials may take to write a checkpoint after Ctrl-C."""
 
 
 def is_overdue(limit: float | None, seconds: float) -> bool:
-    """Whether a trial that was to stop after its time limit has not done so."""
+    """Whether a trial has exceeded its time limit by so much that its worker has to be killed."""
     return limit is not None and seconds > limit * 1.1 + GRACE_SECONDS
 
 
 def is_stop_overdue(stopped_at: float | None) -> bool:
-    """Whether trials that were asked to stop, at that monotonic time, have had long enough."""
+    """Whether trials that were asked to stop, at that monotonic time, took too long to do so."""
     return stopped_at is not None and time.monotonic() > stopped_at + STOP_SECONDS
 
 
 def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None:
-    """Returns which limit is reached, in words; `None` if a further trial may begin.
+    """Returns which limit of a sweep is reached, in words; `None` if another trial may start.
 
     Args:
         budget: the limits.
@@ -34,12 +34,12 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
         seconds: how long the sweep has run, earlier starts included.
     """
     if budget.seconds is not None and seconds >= budget.seconds:
-        return f"sweep.budget.seconds ({budget.seconds:g}) are over"
+        return f"sweep.budget.seconds ({budget.seconds:g}) reached"
     trials = study.get_trials(deepcopy=False)
     if budget.epochs is not None:
         epochs = sum(_epochs(trial) for trial in trials)
         if epochs >= budget.epochs:
-            return f"sweep.budget.epochs ({budget.epochs}) are trained"
+            return f"sweep.budget.epochs ({budget.epochs}) reached"
     if budget.target is None and budget.patience_trials is None:
         return None
     ended = [trial for trial in trials if trial.state.is_finished()]
@@ -51,9 +51,9 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
         value = sign * float(trial.value or 0.0) if is_complete else float("inf")
         best, since = (value, 0) if value < best else (best, since + 1)
     if budget.target is not None and best <= sign * budget.target:
-        return f"sweep.budget.target ({budget.target:g}) is reached"
+        return f"sweep.budget.target ({budget.target:g}) reached"
     if budget.patience_trials is not None and since >= budget.patience_trials:
-        return f"{since} trials in a row were no better (sweep.budget.patience_trials)"
+        return f"no improvement in {since} trials (sweep.budget.patience_trials)"
     return None
 
 

@@ -1,14 +1,14 @@
-"""The loop of a sweep: ask, train, tell; a new trial starts the moment one ends.
+"""The loop of a sweep: ask, submit, wait, settle; a new trial starts as soon as one ends.
 
-Every step can be cut off by `kill -9`, and the same command goes on as if it had not been:
+`kill -9` may interrupt it anywhere; the same command then resumes where it was:
 
 - after `ask`, before all values are suggested: the trial is RUNNING in the study; suggesting again
-  gives the values it has, and draws the others from the seed of its number;
-- after that, before its MLflow run is made or its ID written down: the run is found again by the
-  tags `samerun.study` and `samerun.trial`, or made;
-- while it trains: it goes on from its checkpoint in the same run;
-- after it ended, before the study was told: `outcome.json` in its folder says how;
-- after the study was told: it is not touched again.
+  returns the values it has, and draws the others from the seed of its number;
+- after that, before its MLflow run is created or its ID stored: the run is found by the tags
+  `samerun.study` and `samerun.trial`, or created;
+- while it trains: it resumes from its checkpoint, in the same run;
+- after it ended, before `tell`: `outcome.json` in its folder says how it ended;
+- after `tell`: it is not touched again.
 """
 
 import contextlib
@@ -50,10 +50,10 @@ class Loop:
     Args:
         plan: what to do.
         study: the study, to be read only.
-        ledger: where trials are written down.
+        ledger: where trials are recorded.
         executor: where trials run.
         progress: the live table on the screen.
-        lease: whether the study is still this sweep's own.
+        lease: whether the study still belongs to this sweep.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Loop:
         self._executor, self._progress, self._lease = executor, progress, lease
         self._pending: dict[Future[TrialOutcome], ActiveTrial] = {}
         self._retries: deque[ActiveTrial] = deque()
-        # Trials that an earlier process, or an outage, left in the middle; `None`: to be found.
+        # Trials that an earlier process, or an outage, interrupted; `None`: still to be looked up.
         self._interrupted: deque[FrozenTrial] | None = None
         self._outage, self._signals = Outage(), StopSignals()
         self._stopped_at: float | None = None
@@ -78,10 +78,10 @@ class Loop:
         self._file = search.file_identity(plan.storage)
 
     def run(self) -> str:
-        """Runs trials until all are there, the budget is used up or the sweep is stopped.
+        """Runs trials until all have ended, the budget is used up or the sweep is stopped.
 
         Returns:
-            Why it ended before all trials were there; empty if they are.
+            Why it ended before all trials had; empty if they have.
 
         Raises:
             SweepFailed: failed trials ended it.
@@ -121,12 +121,12 @@ class Loop:
         return is_unfinished
 
     def _wait_for_store(self, message: str) -> None:
-        """Waits for a moment; while the sweep stops, what has ended is reported when it resumes."""
+        """Pauses; while the sweep stops, trials that ended are recorded when it resumes."""
         if self._outage.note(message) and self._failure is None:
-            minutes = outages.AWAY_SECONDS / 60
+            minutes = outages.PATIENCE_SECONDS / 60
             self._failure = UserError(
-                f"A store was away for {minutes:.0f} minutes ({message}): start it again, then "
-                f"the same command with sweep.study={self._plan.name} goes on."
+                f"A store was unavailable for {minutes:.0f} minutes ({message}): start it, then "
+                f"run the same command with sweep.study={self._plan.name} to resume the sweep."
             )
         self._interrupted = None
         if self._is_stopping():
@@ -136,7 +136,7 @@ class Loop:
             self._outage.pause()
 
     def _step(self) -> bool:
-        """Starts what can start, and settles what has ended; returns whether there is more."""
+        """Starts trials and settles those that ended; returns whether there is more to do."""
         self._check_file()
         self._reason = self._submit_all() or self._reason
         self._executor.begin()
@@ -155,8 +155,8 @@ class Loop:
         if self._failure is None and search.file_identity(self._plan.storage) != self._file:
             self._failure = UserError(
                 f"sweep.storage: {redact(self._plan.storage)} was deleted or replaced while "
-                f"the sweep ran. Its runs are whole in {self._plan.folder} and in the tracking "
-                "store, its study is lost: put the file back, or start a new study with "
+                f"the sweep ran. Its runs are complete in {self._plan.folder} and in the tracking "
+                "store, but its study is lost: restore the file, or start a new study with "
                 "sweep.study=NAME."
             )
 
@@ -166,9 +166,9 @@ class Loop:
     # Ask and submit
 
     def _submit_all(self) -> str:
-        """Gives every free worker a trial; returns why there is no further one.
+        """Gives every free worker a trial; returns why there are no more.
 
-        What has ended is settled first, so that the sampler knows it when it chooses.
+        Trials that ended are settled first: the sampler takes them into account.
         """
         if self._interrupted is None and not self._is_stopping():
             known = {active.number for active in [*self._pending.values(), *self._retries]}
@@ -192,7 +192,7 @@ class Loop:
         return limits.reached(self._plan.settings.budget, self._study, self._ledger.seconds())
 
     def _resume(self, frozen: FrozenTrial) -> None:
-        """Resumes a trial, or only settles it if it ended without the study being told."""
+        """Resumes a trial, or only settles it if it ended before `tell`."""
         outcome = read_outcome(self._plan.folder / str(frozen.number))
         active = self._ledger.reopen(frozen)
         if outcome is None:
@@ -210,7 +210,7 @@ class Loop:
     # Settle
 
     def _outcome(self, active: ActiveTrial, future: "Future[TrialOutcome]") -> TrialOutcome:
-        """Returns how a trial ended, by its future, by its folder, or by why its worker died."""
+        """Returns how a trial ended, by its future, its folder, or the death of its worker."""
         error = future.exception()
         if error is None:
             return future.result()
@@ -218,7 +218,7 @@ class Loop:
             reason = redact(f"{type(error).__name__}: {error}")
             return TrialOutcome(state=EndState.error, reason=reason)
         written = read_outcome(active.folder)
-        if written is not None:  # its worker was killed just afterwards
+        if written is not None:  # its worker died just afterwards
             return written
         if active.is_too_long:
             seconds = self._plan.settings.trial_seconds
@@ -229,7 +229,7 @@ class Loop:
         return TrialOutcome(state=EndState.worker_death, reason="its process was killed")
 
     def _settle(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
-        """Decides by the settings what follows: a record, a retry, or the end of the sweep."""
+        """Records a trial, retries it or ends the sweep, as the settings say."""
         if outcome.state is EndState.stopped and self._is_stopping():
             self._ledger.tag(active, outcome)
             self._progress.left(active.number)
@@ -254,7 +254,9 @@ class Loop:
         self, active: ActiveTrial, outcome: TrialOutcome, policy: Policy
     ) -> Exception | None:
         if policy is Policy.stop:
-            text = f"trial {active.number} failed ({outcome.reason}): the sweep ends"
+            text = (
+                f"trial {active.number} failed ({outcome.reason}), and sweep.faults stops the sweep"
+            )
             return SweepFailed(text)
         num, most = self._ledger.num_failed(), self._plan.settings.max_failures
         if most is not None and num > most:
@@ -273,7 +275,7 @@ class Loop:
         return active.met_outage
 
     def _retry(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
-        _log.warning("Trial %d is tried again: %s.", active.number, outcome.reason)
+        _log.warning("Retrying trial %d: %s.", active.number, outcome.reason)
         self._ledger.reset(active, outcome)
         self._progress.left(active.number)
         self._retries.append(active)
@@ -291,7 +293,8 @@ class Loop:
                 self._executor.kill(future)
             raise UserError(
                 f"sweep.study: '{self._plan.name}' was taken over by a sweep on "
-                f"{self._lease.taken_by} while this one was silent: look for its trials there."
+                f"{self._lease.taken_by} while this one did not respond: its trials continue "
+                "there."
             )
         if self._is_stopping() and self._stopped_at is None:
             self._stopped_at = time.monotonic()
@@ -307,7 +310,7 @@ class Loop:
             self._show_epochs()
 
     def _abandon(self) -> None:
-        """Kills the workers of all trials: their last checkpoints have to do."""
+        """Kills the workers of all trials; they resume from their last checkpoints."""
         for future in self._pending:
             self._executor.kill(future)
         for active in self._pending.values():

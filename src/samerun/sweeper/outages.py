@@ -4,10 +4,10 @@ import logging
 import time
 from typing import final
 
-AWAY_SECONDS = 600.0
-"""How long a store may be unavailable, as long as a server may take to be restarted."""
+PATIENCE_SECONDS = 600.0
+"""How long a store may be unavailable: a server may take as long to restart."""
 PAUSE_SECONDS = 2.0
-"""Between two attempts to reach it."""
+"""The pause between two attempts to reach it."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ class Outage:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-            text = "A store is away: what is being trained goes on, and it is tried again (%s)."
+            text = "Store unavailable (%s). Running trials continue; retrying."
             _log.warning(text, message)
-        return now > self._since + AWAY_SECONDS
+        return now > self._since + PATIENCE_SECONDS
 
     def end(self) -> None:
         """Reports that the store is available again, if it was not."""
         if self._since is not None:
-            _log.warning("The store is back: the sweep goes on.")
+            _log.warning("Store available again. The sweep continues.")
             self._since = None
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a sweep is going to do, complete before its first trial."""
+"""The plan of a sweep, complete before its first trial."""
 
 import functools
 import hashlib
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """What a sweep is going to do, and with what.
+    """Everything that a sweep is going to do.
 
     Args:
         settings: the settings of the sweep.
         space: the search space.
         configs: the configs of its trials.
         base: the config that all trials share.
-        objectives: what trials are compared by.
+        objectives: the objectives that trials are compared by.
         context: Hydra's loader and callbacks.
         master: what Hydra composed for the sweep itself.
         name: the study's name.
@@ -48,7 +48,7 @@ class SweepPlan:
         storage: the study's address, password included.
         backend: the opened storage.
         client: MLflow's client of the tracking store.
-        n_trials: number of trials in the end.
+        n_trials: total number of trials.
         workers: number of workers to start.
         enqueued: points to try before any other.
         models: a label and a config for each different model.
@@ -82,9 +82,9 @@ class SweepPlan:
         return _study_start(self.space, self.objectives, self.configs)
 
     def task(self, number: int, values: dict[str, Any], run_id: str) -> TrialTask:
-        """Returns a trial as a worker gets it."""
+        """Returns a trial as a worker receives it."""
         trial = Trial(study=self.name, storage=redact(self.storage), number=number, run=run_id)
-        # Another machine has folders of its own: a trial is in the one that its worker chose.
+        # On another machine the worker chooses the folder.
         is_remote = self.settings.cluster is not None
         folder = Path() if is_remote else self.folder
         node = self.configs.node(values, trial, folder)
@@ -106,7 +106,7 @@ class SweepPlan:
 
 
 def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> SweepPlan:
-    """Checks everything that can be checked before the first trial, and settles the rest.
+    """Checks everything that can be checked before the first trial, and decides the rest.
 
     Args:
         context: Hydra's loader and callbacks.
@@ -114,7 +114,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         arguments: the overrides, without those of Hydra's own settings.
 
     Raises:
-        UserError: something is not understood, does not fit, or cannot be reached.
+        UserError: something is wrong, does not fit, or cannot be reached.
     """
     settings = parse_sweep(master)
     compose = functools.cache(functools.partial(compose_branch, context, master))
@@ -171,7 +171,7 @@ def _num_workers(settings: Sweep) -> int:
 
 def _num_threads(settings: Sweep, workers: int) -> int:
     if settings.cluster is not None:
-        return settings.dask.cores  # the same on every machine, as they are part of a run
+        return settings.dask.cores  # part of a run, so the same on every machine
     return max(1, available_cores() // workers)
 
 
@@ -182,7 +182,7 @@ def _name(settings: Sweep, master: DictConfig, base: config.Config) -> str:
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
         raise UserError(
             f"sweep.study: received '{name}', expected letters, digits, '.', '_', '+' and '-': it "
-            "names a folder too."
+            "also names a folder."
         )
     return name
 
@@ -211,8 +211,8 @@ def _check_addresses(settings: Sweep, storage: str, tracking_uri: str) -> None:
             )
     if storage.partition("?")[0] == tracking_uri.partition("?")[0]:
         raise UserError(
-            f"sweep.storage: received {redact(storage)}, which keeps the runs: "
-            "give the study a database of its own."
+            f"sweep.storage: received {redact(storage)}, which holds the runs: "
+            "give the study a separate database."
         )
 
 
@@ -224,10 +224,10 @@ def _as_started(
     configs: TrialConfigs,
     folder: Path,
 ) -> tuple[TrialConfigs, Path]:
-    """Returns configs and folder as the study was started: with its threads, where its trials are.
+    """Returns the configs with the threads that the study was started with, and its folder.
 
     Raises:
-        UserError: it was started with something else, and `sweep.extend` does not allow that.
+        UserError: other settings have changed, and `sweep.extend` does not allow that.
     """
     before = search.study_start(study)
     if before is None:

@@ -1,4 +1,4 @@
-"""What is checked before the first trial: a typo costs seconds, not an epoch."""
+"""Checks before the first trial, so that a typo costs seconds and not an epoch."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,26 +10,26 @@ from samerun.search.objectives import check_sweep
 from samerun.sweeper.trial_configs import TrialConfigs
 
 _MOST_MODELS = 24
-"""Models that are built at most: each takes about 0.2 s."""
+"""The most models that are built: each takes about 0.2 s."""
 
 
 def check_branches(
-    sweep: Sweep, frozen: TrialConfigs, space: search.Space
+    sweep: Sweep, configs: TrialConfigs, space: search.Space
 ) -> list[tuple[str, config.Config]]:
-    """Checks every branch, with every end of every range in it, and the points to try first.
+    """Checks every branch with both ends of all its ranges, and the enqueued points.
 
     Returns:
         A label and a config for each branch and each different model in it.
 
     Raises:
-        UserError: the first that does not fit.
+        UserError: the first one that does not fit.
     """
     for entry in sweep.enqueue:
-        if not isinstance(entry, str):  # the ID of a run, whose store is looked at later
-            enqueued(sweep, space, entry)
+        if not isinstance(entry, str):  # the ID of a run, which is read later
+            enqueued_point(sweep, space, entry)
     found: dict[Any, tuple[str, config.Config]] = {}
-    for values in _points(frozen, space):
-        cfg = frozen.composition(values).config
+    for values in _points(configs, space):
+        cfg = configs.composition(values).config
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
         check_sweep(sweep, cfg, spec)
@@ -40,17 +40,17 @@ def check_branches(
 
 
 def _label(values: dict[str, Any], cfg: config.Config) -> str:
-    """What a model is called: an optimizer that is swept as well has the same one as the others."""
+    """Returns the label of a model: the swept options of the groups that it depends on."""
     kinds = {"model": cfg.model.kind, "dataset": cfg.dataset.kind}
     chosen = [str(values[group]) for group in kinds if group in values]
     return " ".join(chosen or kinds.values())
 
 
-def enqueued(sweep: Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
+def enqueued_point(sweep: Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
     """Returns an entry of `sweep.enqueue` as values of the study.
 
     Raises:
-        UserError: it is no mapping, or not a point of the space.
+        UserError: it is not a mapping, or not a point of the space.
     """
     if not isinstance(entry, dict):
         raise UserError(
@@ -65,7 +65,7 @@ def enqueued(sweep: Sweep, space: search.Space, entry: Any) -> dict[str, Any]:
 def enqueued_points(
     sweep: Sweep, space: search.Space, uri: str | None
 ) -> tuple[dict[str, Any], ...]:
-    """Returns the points to try first: values that were given, or those of recorded runs.
+    """Returns the points to try first: given values, or those of recorded runs.
 
     Raises:
         UserError: there is no such run, or a point is not in the space.
@@ -77,17 +77,17 @@ def enqueued_points(
             points.append(space.point(run.params))
             search.check_point(sweep, space, points[-1])
         else:
-            points.append(enqueued(sweep, space, entry))
+            points.append(enqueued_point(sweep, space, entry))
     return tuple(points)
 
 
-def _points(frozen: TrialConfigs, space: search.Space) -> Iterator[dict[str, Any]]:
-    for branch in frozen.branches():
+def _points(configs: TrialConfigs, space: search.Space) -> Iterator[dict[str, Any]]:
+    for branch in configs.branches():
         yield from space.corners(branch)
 
 
 def model_lines(labels: Sequence[str], built: Sequence[tuple[int, int]]) -> list[str]:
-    """Returns a line for each branch: its parameters and the memory it takes, as far as known."""
+    """Returns a line for each model: its parameters and an estimate of the memory it needs."""
     sizes: dict[str, list[tuple[int, int]]] = {}
     for label, size in zip(labels, built, strict=True):
         sizes.setdefault(label, []).append(size)
@@ -102,7 +102,7 @@ def model_lines(labels: Sequence[str], built: Sequence[tuple[int, int]]) -> list
 
 
 def check_values(study: Any, space: search.Space) -> None:
-    """Compares the space with the values that a study's trials have, as its storage will.
+    """Checks the space against the trials of a study, as its storage will.
 
     Raises:
         UserError: Optuna cannot change an entry's options once trials have used them, or a trial
@@ -124,11 +124,11 @@ def check_values(study: Any, space: search.Space) -> None:
                 raise _unfit(key, str(error)) from error
             value = trial.params[key]
             if trial.state == TrialState.RUNNING and not contains(now[key], before, value):
-                raise _unfit(key, f"trial {trial.number} goes on with {value}")
+                raise _unfit(key, f"trial {trial.number} resumes with {value}")
 
 
 def _unfit(key: str, why: str) -> UserError:
     return UserError(
-        f"sweep.extend: the trials that the study has do not fit the new space of {key} "
-        f"({why.rstrip('.')}): give sweep.study another name."
+        f"sweep.extend: existing trials of the study do not fit the new space of {key} "
+        f"({why.rstrip('.')}): choose another name with sweep.study."
     )

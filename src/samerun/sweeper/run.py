@@ -42,8 +42,8 @@ _STUDY_FILE = "study.token"
 def sweep(overrides: Sequence[str], *, executor: Executor | None = None) -> SweepResult:
     """Runs a sweep from Python, as `samerun train -m sweep=…` does from the command line.
 
-    The same overrides with the same `sweep.study` resume an earlier sweep: trials that ended are
-    kept, interrupted ones continue from their checkpoints.
+    The same arguments with the same `sweep.study` resume an earlier sweep: trials that ended are
+    kept, interrupted ones resume from their checkpoints.
 
     Args:
         overrides: what follows `samerun train -m`, such as
@@ -83,7 +83,7 @@ def run_sweep(
     """
     plan = build_plan(context, master, arguments)
     for note in plan.notes:
-        console.say(note)
+        console.print_line(note)
     if redact(plan.storage) != plan.storage:  # how workers get the password
         os.environ[search.STORAGE_VARIABLE] = plan.storage
     with search.storage_errors(plan.storage), _exclusive(plan):
@@ -91,7 +91,7 @@ def run_sweep(
         _check_folder(plan, study)
         executor = executor or open_executor(plan)
         try:
-            console.say_beginning(plan, study, executor.num_workers())
+            console.print_start(plan, study, executor.num_workers())
             if study is None:
                 executor.warm_up(plan.n_trials)
                 _build(plan, executor)
@@ -131,13 +131,13 @@ def _exclusive(plan: SweepPlan) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(
-            f"sweep.study: '{plan.name}' is running in another process: wait for its end, or stop "
-            "it with Ctrl-C."
+            f"sweep.study: '{plan.name}' is running in another process: wait until it ends, or "
+            "stop it with Ctrl-C."
         ) from error
     except OSError as error:
         raise UserError(
-            f"hydra.sweep.dir: {plan.folder} cannot be made or written "
-            f"({error.strerror or error}): give another folder, or sweep.study a shorter name."
+            f"hydra.sweep.dir: {plan.folder} cannot be created or written "
+            f"({error.strerror or error}): give another folder, or a shorter sweep.study."
         ) from error
     try:
         yield
@@ -149,15 +149,15 @@ def _check_folder(plan: SweepPlan, study: "optuna.Study | None") -> None:
     """Refuses a folder with the trials of another study, as after its database was deleted.
 
     Raises:
-        UserError: it has some.
+        UserError: there are some.
     """
     file = plan.folder / _STUDY_FILE
     if not file.exists():
         return
     if study is None or file.read_text(encoding="utf-8") != search.token(study):
         raise UserError(
-            f"sweep.study: {plan.folder} holds the trials of another study than the '{plan.name}' "
-            f"of {redact(plan.storage)}: choose another name, or move that folder away."
+            f"sweep.study: {plan.folder} holds the trials of another study than '{plan.name}' "
+            f"in {redact(plan.storage)}: choose another name, or move that folder."
         )
 
 
@@ -169,7 +169,7 @@ def _build(plan: SweepPlan, executor: Executor) -> None:
     except Exception as error:
         if executor.is_lost(error):
             raise UserError(
-                "sweep.workers: a worker process died while it built the models: look at the "
+                "sweep.workers: a worker process died while it built the models: check the "
                 "machine's memory, or try sweep.executor=inline."
             ) from error
         raise
@@ -191,18 +191,18 @@ def _run_trials(
             reason = Loop(plan, study, ledger, executor, progress, lease).run()
         except (KeyboardInterrupt, Terminated):
             progress.close()
-            console.say_how_to_go_on(plan)
+            console.print_resume_hint(plan)
             raise
         finally:
             progress.close()
             console.write_report(plan, study, run)
             console.tag_best(study, run)
-        console.say_best(progress, plan, study, run, reason)
+        console.print_best(progress, plan, study, run, reason)
     return result_of(study, run.id, plan.objectives.names, reason)
 
 
 def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
-    """Writes what workers, and readers of the study, need to know."""
+    """Stores the settings that workers and readers of the study need."""
     settings, epochs = plan.settings, plan.configs.max_epochs()
     names, directions = plan.objectives.names, plan.objectives.directions
     each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
@@ -238,7 +238,7 @@ def _parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run
     known = study.user_attrs.get(tag.STUDY_RUN)
     if (plan.folder / RUN_FILE).exists():
         opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags, take_over=True)
-    elif known:  # the study is ours: whoever ran it elsewhere is silent
+    elif known:  # the lease is ours: the sweep that ran it elsewhere is dead
         opened = tracking.reopen_run(plan.folder, run_id=known, uri=uri, tags=tags, take_over=True)
     else:
         opened = tracking.open_run(

@@ -1,4 +1,4 @@
-"""From values to the whole config of a trial: composed once a branch, and frozen from then on."""
+"""From values to the complete config of a trial: composed once per branch, fixed from then on."""
 
 import copy
 import hashlib
@@ -28,7 +28,7 @@ THREADS = ("training.intra_op_threads", "training.inter_op_threads")
 _PLUGINS = ("hydra/sweeper", "hydra/launcher")
 
 Branch = tuple[tuple[str, str], ...]
-"""The options of the groups that the sweep chooses from, sorted."""
+"""The options of the groups in the search space, sorted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class TrialTask:
 
     Args:
         number: the trial's number.
-        node: its whole config, Hydra's part included.
+        node: its complete config, Hydra's part included.
         context: Hydra's loader and callbacks.
         job_name: Hydra's name of the job.
         folder: the trial's folder.
         trial: which trial it is.
-        words: the words that train it outside the sweep.
-        objectives: what it is compared by.
+        words: the overrides that train it outside the sweep.
+        objectives: the objectives that trials are compared by.
     """
 
     number: int
@@ -57,13 +57,13 @@ class TrialTask:
 
 
 def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
-    """Returns the whole config that Hydra makes of the words, its own part included.
+    """Returns the complete config that Hydra composes, its own part included.
 
     Raises:
-        UserError: a word is not understood.
+        UserError: an override is wrong.
     """
     setup_globals()
-    # A trial is composed without `sweep=`, which chose the sweeper; Hydra 1.4 wants it to stay.
+    # A trial is composed without `sweep=`, which chose the sweeper; Hydra 1.4 requires a sweeper.
     given = [parse_override(str(word)).key for word in master.hydra.overrides.hydra]
     chosen = [f"{key}={master.hydra.runtime.choices[key]}" for key in _PLUGINS if key not in given]
     try:
@@ -75,23 +75,23 @@ def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[st
 
 
 def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
-    """Returns the typed config in a whole config.
+    """Returns the typed config in a complete one.
 
     Raises:
         UserError: a key or a value is not understood.
     """
-    HydraConfig.instance().set_config(node)  # a config may ask for `${hydra:...}`
+    HydraConfig.instance().set_config(node)  # a config may refer to `${hydra:...}`
     plain = OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
     return config.parse(plain, words)
 
 
 class TrialConfigs:
-    """The configs of all branches, composed once: a file edited meanwhile changes no trial.
+    """The configs of all branches, composed once: editing a file later changes no trial.
 
     Args:
-        compose: what `composed` does, once for the same words: it takes Hydra 0.3 s.
-        space: the search space, with the words that are the same in every trial.
-        threads: threads of each trial; `None` leaves them as they are.
+        compose: `compose_branch`, cached: Hydra takes 0.3 s.
+        space: the search space, with the overrides that all trials share.
+        threads: number of threads of each trial; `None` keeps those of the config.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class TrialConfigs:
         return list(self._parsed.values())
 
     def max_epochs(self) -> int:
-        """Returns the epochs of the longest trial."""
+        """Returns the number of epochs of the longest trial."""
         return max(self._max_epochs_of(dict(branch)) for branch in self._branches)
 
     def _max_epochs_of(self, options: Mapping[str, str]) -> int:
@@ -147,16 +147,16 @@ class TrialConfigs:
         return self._parsed[tuple(sorted(options.items()))].training.epochs
 
     def flattened(self) -> dict[str, str]:
-        """Returns what all trials share and what has to stay the same, flattened."""
-        return _lasting(self.base())
+        """Returns the settings that all trials share and that have to stay the same, flattened."""
+        return _fixed_settings(self.base())
 
     def digest(self) -> str:
-        """Returns the SHA-256 over the configs of all branches, threads aside."""
-        kept = {str(branch): _lasting(self._parsed[branch]) for branch in self._branches}
+        """Returns the SHA-256 of the configs of all branches, without threads."""
+        kept = {str(branch): _fixed_settings(self._parsed[branch]) for branch in self._branches}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     def words(self, values: Mapping[str, Any]) -> list[str]:
-        """Returns the words that train a trial outside the sweep; they are written down."""
+        """Returns the overrides that train a trial outside the sweep, for the record."""
         fixed = [*self._space.fixed, *self._words[self._branch_of(values)]]
         return [redact_override(word) for word in (*fixed, *self._space.overrides(values))]
 
@@ -169,7 +169,7 @@ class TrialConfigs:
         return parsed(self._node(values), self.words(values))
 
     def node(self, values: Mapping[str, Any], trial: Trial, sweep_folder: Path) -> DictConfig:
-        """Returns the whole config of a trial, for `run_job`.
+        """Returns the complete config of a trial, for `run_job`.
 
         Args:
             values: what the study suggested.
@@ -178,16 +178,16 @@ class TrialConfigs:
         """
         node = self._node(values)
         node.trial = trial
-        with read_write(node.hydra), open_dict(node.hydra):  # HydraConfig took it as read-only
+        with read_write(node.hydra), open_dict(node.hydra):  # HydraConfig made it read-only
             node.hydra.job.id = str(trial.number)
             node.hydra.job.num = trial.number
             node.hydra.sweep.dir = str(sweep_folder)
             node.hydra.sweep.subdir = str(trial.number)
             node.hydra.overrides.task = self.words(values)
-            if node.hydra.job.chdir is None:  # `null` asks for a version that workers do not know
+            if node.hydra.job.chdir is None:  # `null` depends on a version that workers do not know
                 node.hydra.job.chdir = False
-        # Without its own type, which is made at run time and cannot be pickled; `parse` in the
-        # worker checks all of it again.
+        # Without its type, which is created at run time and cannot be pickled; `parse` checks
+        # everything again in the worker.
         plain = OmegaConf.masked_copy(node, [str(key) for key in node])
         OmegaConf.set_struct(plain, True)
         return plain
@@ -209,7 +209,7 @@ class TrialConfigs:
         return node
 
     def _config_value(self, entry: Dimension, value: Any) -> Any:
-        """Returns what the config holds where the study has this value."""
+        """Returns the value in the config for a value in the study."""
         known = entry.space.read(value)
         if not isinstance(entry.space, Categorical):
             return known
@@ -217,22 +217,22 @@ class TrialConfigs:
 
 
 def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
-    """Returns what the config holds for each choice: a list, say, that a study knows as text."""
-    words = [f"{entry.prefix}{entry.key}={text}" for text in space.texts]
-    return [parse_override(word).value for word in words]
+    """Returns the value in the config for each choice: a study knows a list, say, as text."""
+    overrides = [f"{entry.prefix}{entry.key}={text}" for text in space.texts]
+    return [parse_override(override).value for override in overrides]
 
 
-def _lasting(cfg: config.Config) -> dict[str, str]:
-    """Returns what may not change while a study goes on; threads are the study's own."""
+def _fixed_settings(cfg: config.Config) -> dict[str, str]:
+    """Returns the settings that may not change when a study is resumed; it keeps its threads."""
     plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg)}
     return {k: v for k, v in plain.items() if has_meaning(k) and k not in left_out}
 
 
 def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list[str]:
-    """Gives each trial its share of the cores, unless the user chose; returns it as words.
+    """Gives each trial its share of the cores, unless the user chose; returns the overrides.
 
-    It is part of the trial's recorded command, since convolution gradients are summed in another
-    order with another number: only so does the trial reproduce outside the sweep.
+    They are part of the trial's recorded command: with another number of threads, convolution
+    gradients are summed in another order, and the trial would not reproduce outside the sweep.
     """
     words = []
     for key in THREADS:

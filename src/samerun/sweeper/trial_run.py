@@ -1,4 +1,4 @@
-"""How a trial trains the run that the sweep made for it, from its last checkpoint if any."""
+"""Trains the run that the sweep created for a trial, from its last checkpoint if there is one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def train_trial(node: Any) -> "Result":
         node: the composed config; its `trial` says which one it is.
 
     Raises:
-        StoreUnavailable: a store did not answer when the trial started.
+        StoreUnavailable: a store did not respond when the trial started.
     """
     from samerun import retention
     from samerun.replay import restart
@@ -56,10 +56,10 @@ def train_trial(node: Any) -> "Result":
 
 @contextlib.contextmanager
 def _stores_may_be_unavailable() -> Iterator[None]:
-    """Tells a store that does not answer from the faults of a trial.
+    """Distinguishes an unavailable store from a fault of the trial.
 
     Raises:
-        StoreUnavailable: a store does not answer.
+        StoreUnavailable: a store does not respond.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a worker does with a trial. Its functions are found by their names, in any process."""
+"""What a worker does with a trial. Any process can import these functions by name."""
 
 import contextlib
 import functools
@@ -29,21 +29,23 @@ OUTPUT_FILE = "output.log"
 
 
 def run_trial(task: "TrialTask") -> TrialOutcome:
-    """Trains a trial by Hydra's own job runner, so that folders and HydraConfig are as usual.
+    """Trains a trial with Hydra's job runner, with the usual folders and HydraConfig.
 
-    Never raises: every way to end is an outcome. It is written into the trial's folder too, after
-    the MLflow run was ended, so that a sweep whose own process was killed before it could tell the
-    study does so when it goes on, without training again.
+    Never raises: every way to end is an outcome. It is also written to the trial's folder after the
+    MLflow run has ended, so that a sweep that was killed before `tell` catches up when it resumes,
+    without training again.
     """
-    return concluded(Path(task.folder), lambda: results(task.objectives, _train(task)))
+    return run_and_record(
+        Path(task.folder), lambda: outcome_of_result(task.objectives, _train(task))
+    )
 
 
-def concluded(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutcome:
-    """Trains, and writes down how it ended; never raises."""
+def run_and_record(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutcome:
+    """Trains, and writes how it ended into the folder; never raises."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # of an earlier attempt
-    with _said_to(folder / OUTPUT_FILE), _stopped_by_signal():
+    with _redirect_output(folder / OUTPUT_FILE), _stop_on_sigterm():
         try:
             outcome = train()
         except BaseException as error:
@@ -51,7 +53,7 @@ def concluded(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutcome:
             if outcome.state in (EndState.error, EndState.out_of_memory, EndState.nan):
                 traceback.print_exc()
             del error
-    _tidy()
+    _release_memory()
     outcome = replace(
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
@@ -61,7 +63,7 @@ def concluded(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutcome:
 
 
 def _train(task: "TrialTask") -> "Result":
-    """Runs the job; what it raised comes out of `return_value`."""
+    """Runs the job; `return_value` raises what the job raised."""
     from hydra.core.utils import JobRuntime, run_job, setup_globals
 
     from samerun.sweeper.trial_run import train_trial
@@ -80,8 +82,8 @@ def _train(task: "TrialTask") -> "Result":
     return result
 
 
-def results(objectives: "Objectives", result: "Result") -> TrialOutcome:
-    """Returns the outcome of a run that came to its end."""
+def outcome_of_result(objectives: "Objectives", result: "Result") -> TrialOutcome:
+    """Returns the outcome of a run that finished."""
     values = {
         name: objective(result, name, direction, from_best=objectives.from_best)
         for name, direction in zip(objectives.names, objectives.directions, strict=True)
@@ -89,7 +91,7 @@ def results(objectives: "Objectives", result: "Result") -> TrialOutcome:
     epochs = len(next(iter(result.history.values()), []))
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
-        return TrialOutcome(state=EndState.nan, reason=f"{bad[0]} is not a number", epochs=epochs)
+        return TrialOutcome(state=EndState.nan, reason=f"{bad[0]} is not finite", epochs=epochs)
     return TrialOutcome(state=EndState.complete, values=values, epochs=epochs)
 
 
@@ -100,7 +102,7 @@ def objective(result: "Result", name: str, direction: str, *, from_best: bool) -
         result: the run's result.
         name: a metric of every epoch, a final one such as `test/accuracy`, or `num_parameters`.
         direction: `minimize` or `maximize`.
-        from_best: the best epoch's value, not the last one's.
+        from_best: whether to take the best epoch's value, not the last one's.
     """
     if name == "num_parameters":
         return float(result.model.count_params())
@@ -115,26 +117,26 @@ def objective(result: "Result", name: str, direction: str, *, from_best: bool) -
 
 
 def kind_of_process(training: Any) -> tuple[int, int, bool]:
-    """Returns what TensorFlow cannot change in a process once it has computed in it."""
+    """Returns the settings that TensorFlow cannot change once it has run in a process."""
     return training.intra_op_threads, training.inter_op_threads, training.deterministic
 
 
 def warm_up() -> int:
-    """Imports TensorFlow, 4 to 8 s, before the clock of a trial runs; returns the process's ID."""
+    """Imports TensorFlow, which takes 4 to 8 s, before a trial is timed; returns the process ID."""
     from samerun.process import quiet
 
     with quiet():
         import mlflow  # noqa: F401
 
         from samerun import logbook, training  # noqa: F401
-    if is_worker():  # what was imported stays: looking through it took 0.3 s, thrice a trial
+    if is_worker():  # imports stay: collecting them took 0.3 s, three times per trial
         gc.collect()
         gc.freeze()
     return os.getpid()
 
 
-def _tidy() -> None:
-    """Lets go of a trial's models, graphs and figures; the next one collects them: 0.15 s."""
+def _release_memory() -> None:
+    """Releases a trial's models, graphs and figures; the next trial collects them in 0.15 s."""
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
     if "keras" in sys.modules:
@@ -148,10 +150,10 @@ def _memory() -> int:
 
 
 @contextlib.contextmanager
-def _said_to(path: Path) -> Iterator[None]:
-    """Keeps what a trial says off the sweep's screen, in a file of its folder.
+def _redirect_output(path: Path) -> Iterator[None]:
+    """Redirects a trial's output from the sweep's screen to a file in its folder.
 
-    In a worker process the file descriptors go there too, for what TensorFlow's C++ says.
+    In a worker process the file descriptors too, for the output of TensorFlow's C++.
     """
     with path.open("a", encoding="utf-8", buffering=1) as file:
         kept = [os.dup(1), os.dup(2)] if is_worker() else []
@@ -173,15 +175,15 @@ _WORKER = "SAMERUN_WORKER"
 
 
 def is_worker() -> bool:
-    """Whether this process is a worker, and nothing else."""
-    return os.environ.get(_WORKER) == str(os.getpid())  # not what a worker starts
+    """Whether this process is a worker."""
+    return os.environ.get(_WORKER) == str(os.getpid())  # not a child of a worker
 
 
 @contextlib.contextmanager
-def _stopped_by_signal() -> Iterator[None]:
-    """Takes SIGTERM as the sweep's word to write a checkpoint and to stop."""
+def _stop_on_sigterm() -> Iterator[None]:
+    """Handles SIGTERM as the sweep's request to write a checkpoint and stop."""
     if not is_worker() or threading.current_thread() is not threading.main_thread():
-        yield  # in the sweep's own process its handlers stay; Dask runs functions in threads
+        yield  # the sweep's own process keeps its handlers; Dask runs functions in threads
         return
     before = signal.signal(signal.SIGTERM, _stop)
     try:
@@ -202,13 +204,13 @@ def start_worker(environment: Sequence[tuple[str, str]]) -> None:
     """Prepares a worker process before TensorFlow is imported in it.
 
     Args:
-        environment: variables to set, such as the graphics card that is this worker's own.
+        environment: variables to set, such as the graphics card of this worker.
     """
     import multiprocessing
 
     os.environ.update(environment)
     os.environ[_WORKER] = str(os.getpid())
-    # Ctrl-C goes to the whole process group; the parent decides, and tells us by SIGTERM.
+    # Ctrl-C reaches the entire process group; the parent decides, and sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # between trials there is nothing to stop
     parent = multiprocessing.parent_process()
@@ -217,13 +219,13 @@ def start_worker(environment: Sequence[tuple[str, str]]) -> None:
 
 
 def _end_with(parent: Any) -> None:
-    """Ends this process when its parent is gone; without, workers live on for ever."""
+    """Ends this process with its parent; otherwise workers would stay forever."""
     parent.join()
     os._exit(143)
 
 
 def _silent(function: Any) -> Any:
-    """Keeps what a function prints off the screen."""
+    """Hides what a function prints."""
 
     @functools.wraps(function)
     def quietly(*arguments: Any) -> Any:
@@ -235,7 +237,7 @@ def _silent(function: Any) -> Any:
 
 @_silent
 def build_models(configs: Sequence[config.Config]) -> list[tuple[int, int]]:
-    """Builds the model of each config once; returns its parameters and bytes of memory it needs.
+    """Builds the model of each config; returns its number of parameters and bytes of memory.
 
     Raises:
         UserError: a model cannot be built, with the reason.
@@ -247,17 +249,17 @@ def build_models(configs: Sequence[config.Config]) -> list[tuple[int, int]]:
     from samerun.determinism import make_deterministic
 
     found = []
-    make_deterministic(configs[0].training)  # threads cannot be changed any more afterwards
+    make_deterministic(configs[0].training)  # threads cannot be changed afterwards
     for cfg in configs:
         keras.utils.clear_session()
         model = models.build(cfg.model, data.describe(cfg.dataset))
         found.append((int(model.count_params()), _bytes_needed(model, cfg.dataset.batch_size)))
-    _tidy()
+    _release_memory()
     return found
 
 
 def _bytes_needed(model: Any, batch_size: int) -> int:
-    """Estimates what training takes: weights four times, every layer's output twice.
+    """Estimates the memory of training: weights four times, the outputs of all layers twice.
 
     Weights, their gradients and two moments of the optimizer; outputs and their gradients.
     """

@@ -61,11 +61,11 @@ class StoredRun:
         return int(number) if number.isdecimal() else 0
 
 
-def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
+def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
     """Returns the runs that are named, or the latest ten.
 
     Args:
-        words: IDs, their starts, or names; the ID that a run had before the store created it
+        names: IDs, their starts, or names; the ID that a run had before the store created it
             (its tag `samerun.uid`) is one too.
         uri: the store, by default that of this folder.
 
@@ -75,12 +75,12 @@ def find_runs(words: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
     full = existing(uri)
     client = store.connect(full)
     experiments = [e.experiment_id for e in client.search_experiments()]
-    if not words:
+    if not names:
         latest = client.search_runs(
             experiments, max_results=_LATEST, order_by=["attributes.start_time DESC"]
         )
         return [as_stored(run) for run in latest]
-    return [_one(client, experiments, word, full) for word in words]
+    return [_one(client, experiments, name, full) for name in names]
 
 
 def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
@@ -135,28 +135,28 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[st
     full = existing(uri)
     if full.startswith("http"):
         raise UserError(f"The runs are on a server that has its own UI: open {redact(full)}.")
-    words = ["-m", "mlflow", "ui", "--host", host, "--port", str(port)]
-    return words, {**os.environ, "MLFLOW_BACKEND_STORE_URI": full}
+    arguments = ["-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    return arguments, {**os.environ, "MLFLOW_BACKEND_STORE_URI": full}
 
 
-def _one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
-    run = _search_one(client, experiments, word, uri)
+def _one(client: Any, experiments: Sequence[str], name: str, uri: str) -> StoredRun:
+    run = _search_one(client, experiments, name, uri)
     newer = tag.newer_schema(run.tags)
     if newer:
         _log.warning("Run %s was %s", run.id, newer)
     return run
 
 
-def _search_one(client: Any, experiments: Sequence[str], word: str, uri: str) -> StoredRun:
-    if _ID.fullmatch(word):  # the usual case needs no search over all runs
+def _search_one(client: Any, experiments: Sequence[str], name: str, uri: str) -> StoredRun:
+    if _ID.fullmatch(name):  # the usual case needs no search over all runs
         with contextlib.suppress(Exception):
-            found = client.get_run(word)
+            found = client.get_run(name)
             if found.info.lifecycle_stage == "active":
                 return as_stored(found)
     token, matching = None, []
     while True:
         page = client.search_runs(experiments, max_results=1000, page_token=token)
-        matching += [run for run in page if _is_named(run, word)]
+        matching += [run for run in page if _is_named(run, name)]
         token = page.token
         if not token:
             break
@@ -164,14 +164,14 @@ def _search_one(client: Any, experiments: Sequence[str], word: str, uri: str) ->
         return as_stored(matching[0])
     number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {number} in {redact(uri)}: expected an ID, the start of exactly one "
+        f"'{name}' names {number} in {redact(uri)}: expected an ID, the start of exactly one "
         "ID, or a run's name."
     )
 
 
-def _is_named(run: Any, word: str) -> bool:
+def _is_named(run: Any, name: str) -> bool:
     ids = [run.info.run_id, run.data.tags.get(tag.UID, "")]
-    return run.info.run_name == word or any(one.startswith(word) for one in ids)
+    return run.info.run_name == name or any(one.startswith(name) for one in ids)
 
 
 def as_stored(run: Any) -> StoredRun:

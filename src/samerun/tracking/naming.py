@@ -12,14 +12,14 @@ _NUM_DIFFERENCES = 3
 _LONGEST = 16
 
 
-def _difference(word: str) -> str | None:
+def _difference(override: str) -> str | None:
     """Shortens an override such as `model.dropout=0.3` to `dropout0.3`."""
-    key, sign, value = word.lstrip("+~").partition("=")
+    key, equals, value = override.lstrip("+~").partition("=")
     group = key.partition("@")[0]
-    if not sign or "." not in group or group.startswith(("tracking.", "hydra.")):
+    if not equals or "." not in group or group.startswith(("tracking.", "hydra.")):
         return None
     plain = value.strip("[](){}'\" ").replace(",", "x").replace(" ", "")
-    kept = "".join(letter for letter in plain if letter.isalnum() or letter in "._-")
+    kept = "".join(c for c in plain if c.isalnum() or c in "._-")
     return f"{group.rpartition('.')[2]}{kept[:_LONGEST]}"
 
 
@@ -37,9 +37,9 @@ def run_name(cfg: config.Config, overrides: Sequence[str] = ()) -> str:
     if cfg.tracking.run_name:
         return cfg.tracking.run_name
     parts = [cfg.model.kind, cfg.dataset.kind, cfg.optimizer.kind, cfg.schedule.kind]
-    differences = [short for word in overrides if (short := _difference(word))]
-    chance = "".join(secrets.choice(_LETTERS) for _ in range(4))
-    return "-".join([*parts, *differences[:_NUM_DIFFERENCES], chance])
+    differences = [short for override in overrides if (short := _difference(override))]
+    suffix = "".join(secrets.choice(_LETTERS) for _ in range(4))
+    return "-".join([*parts, *differences[:_NUM_DIFFERENCES], suffix])
 
 
 def fresh_folder() -> Path:

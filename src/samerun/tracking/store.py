@@ -130,7 +130,7 @@ def _try_database(uri: str) -> None:
 
 
 def _unreachable(uri: str, error: Exception) -> UserError:
-    words = redact(str(error))
+    message = redact(str(error))
     known = {
         "Connection refused": "nothing listens there",
         "NameResolutionError": "there is no host of that name",
@@ -141,9 +141,9 @@ def _unreachable(uri: str, error: Exception) -> UserError:
         "error code 403": "it refuses this user or this host name",
         "No module named": "the driver of that database is not installed",
     }
-    reason = next((said for sign, said in known.items() if sign in words), None)
+    reason = next((reason for part, reason in known.items() if part in message), None)
     if reason is None:
-        reason = f"it does not answer as MLflow 3.17 does ({words.splitlines()[0][:200]})"
+        reason = f"it does not answer as MLflow 3.17 does ({message.splitlines()[0][:200]})"
     message = (
         f"tracking.uri: received '{redact(uri)}', but {reason}: start the server, correct the "
         "address, or leave tracking.uri out to use sqlite:///mlflow.db."

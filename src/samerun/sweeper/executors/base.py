@@ -1,4 +1,4 @@
-"""The interface of an executor: what the loop of a sweep asks for."""
+"""The interface of executors: what the loop of a sweep needs."""
 
 import abc
 from collections.abc import Callable
@@ -13,29 +13,29 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def num_workers(self) -> int:
-        """Returns how many functions can run at the same time."""
+        """Returns the number of functions that can run at the same time."""
 
     @abc.abstractmethod
     def free(self) -> int:
-        """Returns how many more functions can begin at once."""
+        """Returns the number of functions that can start now."""
 
     @abc.abstractmethod
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Runs a function on a free worker."""
 
     def warm_up(self, num: int) -> None:  # noqa: B027 - most executors have nothing to prepare
-        """Starts up to so many workers that functions will need soon."""
+        """Starts up to `num` workers that will be needed soon."""
 
-    def begin(self) -> None:  # noqa: B027 - most executors begin in `submit`
-        """Begins what was submitted, where that is done together."""
+    def begin(self) -> None:  # noqa: B027 - most executors start in `submit`
+        """Starts what was submitted, for executors that start functions in batches."""
 
     @abc.abstractmethod
     def seconds(self, future: "Future[Any]") -> float:
-        """Returns for how long a function has run, without the worker's own start."""
+        """Returns how long a function has run, without the start of its worker."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Asks all functions under way to write down where they are and to return."""
+        """Asks all running functions to write a checkpoint and return."""
 
     @abc.abstractmethod
     def kill(self, future: "Future[Any]") -> None:

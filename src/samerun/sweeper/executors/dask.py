@@ -1,4 +1,4 @@
-"""An executor whose workers are those of a Dask scheduler, on any number of machines."""
+"""An executor on the workers of a Dask scheduler, on any number of machines."""
 
 import contextlib
 import logging
@@ -22,13 +22,13 @@ from samerun.sweeper.plan import SweepPlan
 from samerun.sweeper.worker import run_trial, warm_up
 
 LOOK_SECONDS = 1.0
-"""How often the scheduler is asked which workers there are."""
+"""How often the scheduler is asked for its workers."""
 GONE_SECONDS = 60.0
-"""How long a scheduler may be silent before the sweep gives up: twice Dask's own patience."""
+"""How long a scheduler may not respond before the sweep ends: twice Dask's own timeout."""
 END_SECONDS = 10.0
-"""How long a process may take to end itself before its nanny does it."""
+"""How long a process may take to end itself before its nanny kills it."""
 RESTART_SECONDS = 60.0
-"""How long a nanny may take to end a process and to start the next one."""
+"""How long a nanny may take to end a process and start the next one."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,18 +57,17 @@ class _Worker:
 class DaskExecutor(Executor):
     """Runs one function at a time on each worker of a Dask scheduler.
 
-    Each call is bound to one process: a worker that is lost breaks its call and no other, and Dask
-    never runs a call again by itself, which would mix two executions in one run. Workers may come
-    and go.
+    Each call is bound to one process: losing a worker breaks only its call, and Dask never reruns a
+    call by itself, which would mix two executions in one run. Workers may join and leave.
 
     Args:
         client: a Dask client.
-        batch: the jobs of a batch system that are its workers, and end with it.
+        batch: the jobs of a batch system that are its workers; they end with it.
         needs: what workers have to reach.
         folder: name of the study's folder on each worker.
         modules: the user's own modules, see `dask_cluster.modules_of`.
-        most: how many workers take part at most; `None` for all.
-        max_trials: trials after which a worker's nanny starts its process again; `None`: never.
+        most: the maximum number of workers; `None` for all.
+        max_trials: number of trials after which a worker's nanny restarts it; `None`: never.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class DaskExecutor(Executor):
         self._own = dask_remote.facts(Needs())
         self._lock = threading.RLock()
         self._workers: dict[str, _Worker] = {}
-        # Whose process is to end: their addresses are not taken in again before it has.
+        # Workers whose process has to end before their addresses are accepted again.
         self._leaving: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
         self._queue: deque[_Task] = deque()
@@ -101,16 +100,16 @@ class DaskExecutor(Executor):
         self._thread = threading.Thread(target=self._watch, name="samerun-dask", daemon=True)
 
     def start(self, seconds: float) -> int:
-        """Waits for the first worker that may take part.
+        """Waits for the first suitable worker.
 
         Args:
-            seconds: how long; workers out of a batch system may take as long as its queue does.
+            seconds: for how long; workers of a batch system may take as long as its queue.
 
         Returns:
-            How many workers there are.
+            The number of workers.
 
         Raises:
-            UserError: no worker came, or all have other versions.
+            UserError: no worker joined, or all have other versions.
         """
         end = time.monotonic() + seconds
         while not self._workers:
@@ -118,12 +117,14 @@ class DaskExecutor(Executor):
             if self._workers:
                 break
             if self._batch is not None and self._batch.refusals:
-                raise UserError(f"sweep.cluster: the job was refused: {self._batch.refusals[0]}.")
+                raise UserError(
+                    f"sweep.cluster: the batch system refused the job: {self._batch.refusals[0]}."
+                )
             if self._refused:
                 raise UserError(f"sweep.cluster: {next(iter(self._refused.values()))}")
             if self._batch is None and time.monotonic() > end:
                 raise UserError(
-                    f"sweep.cluster: no worker came to the scheduler within {seconds:g} s: start "
+                    f"sweep.cluster: no worker joined the scheduler within {seconds:g} s: start "
                     "one with `dask worker ADDRESS --nthreads 1`."
                 )
             time.sleep(0.2)
@@ -131,21 +132,21 @@ class DaskExecutor(Executor):
         return len(self._workers)
 
     def num_workers(self) -> int:
-        """Returns how many workers take part at the moment."""
+        """Returns the current number of workers."""
         return len(self._workers)
 
     def free(self) -> int:
-        """Counts the workers without a call, less the calls that wait for one.
+        """Counts the workers without a call, minus the calls that wait for one.
 
-        One if nothing is under way: a call may wait for the first worker, or the next one.
+        One if nothing runs: a call may wait for the first worker, or the next one.
 
         Raises:
             UserError: the scheduler is gone.
         """
         if time.monotonic() - self._heard > GONE_SECONDS:
             raise UserError(
-                "sweep.cluster: the scheduler is gone: start it again, then the same command goes "
-                "on with the study."
+                "sweep.cluster: the scheduler is gone: restart it, then run the same command to "
+                "resume the sweep."
             )
         with self._lock:
             tasks = [worker.task for worker in self._workers.values()]
@@ -154,7 +155,7 @@ class DaskExecutor(Executor):
             return max(tasks.count(None) - len(self._queue), least)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Calls a function on a free worker, or on the next one that is."""
+        """Calls a function on a free worker, or on the next one that becomes free."""
         is_trial = function is run_trial
         task = _Task(dask_remote.run_trial if is_trial else function, arguments)
         with self._lock:
@@ -163,12 +164,12 @@ class DaskExecutor(Executor):
         return task.future
 
     def seconds(self, future: Future[Any]) -> float:
-        """Counts from the moment when a worker, warm already, was handed the call."""
+        """Counts from when a worker, already warm, received the call."""
         task = self._task(future)
         return time.monotonic() - task.since if task is not None and task.since else 0.0
 
     def stop(self) -> None:
-        """Asks every worker that is busy for this sweep to write a checkpoint and to return."""
+        """Asks every busy worker of this sweep to write a checkpoint and return."""
         with self._lock:
             self._empty_queue("the sweep was stopped")
             busy = [worker.address for worker in self._workers.values() if worker.task]
@@ -179,11 +180,11 @@ class DaskExecutor(Executor):
                 )
 
     def kill(self, future: Future[Any]) -> None:
-        """Ends the process that runs a call, which breaks it; the worker comes back without it."""
+        """Ends the process that runs a call, which breaks the call; the worker restarts."""
         with self._lock:
             for task in [task for task in self._queue if task.future is future]:
                 self._queue.remove(task)
-                self._lose(task, "it had not begun")
+                self._lose(task, "it had not started")
             busy = [worker for worker in self._workers.values() if worker.task is not None]
             for worker in busy:
                 if worker.task is not None and worker.task.future is future:
@@ -193,7 +194,7 @@ class DaskExecutor(Executor):
                     self._lose(worker.task, "its process was ended")
 
     def is_lost(self, error: BaseException) -> bool:
-        """Whether a future raised this because its worker, or the way to it, is gone."""
+        """Whether a future raised this because its worker, or the connection to it, is lost."""
         return isinstance(error, WorkerLost | CancelledError)
 
     def _task(self, future: Future[Any]) -> _Task | None:
@@ -202,9 +203,9 @@ class DaskExecutor(Executor):
             return next((task for task in tasks if task and task.future is future), None)
 
     def close(self) -> None:
-        """Ends calls under way, the connection, and the cluster if it was started for this sweep.
+        """Ends running calls, the connection, and the cluster if it was started for this sweep.
 
-        Workers of somebody else's scheduler stay; a process that still ran a call starts afresh.
+        Workers of an existing scheduler stay; a process that was still running a call restarts.
         """
         self._is_closed.set()
         if self._thread.is_alive():
@@ -224,13 +225,13 @@ class DaskExecutor(Executor):
             try:
                 self._look()
                 self._dispatch()
-            except Exception as error:  # the scheduler may be away for a moment
+            except Exception as error:  # the scheduler may be unavailable for a moment
                 _log.debug("No look at the workers: %s", error)
                 if time.monotonic() - self._heard > GONE_SECONDS:
                     self._lose_all()
 
     def _look(self) -> None:
-        """Takes in workers that are new, and gives up those that are gone."""
+        """Adds new workers, and removes those that are gone."""
         found = self._client.scheduler_info()["workers"]
         self._heard = time.monotonic()
         with self._lock:
@@ -250,7 +251,7 @@ class DaskExecutor(Executor):
                 dask_remote.facts, self._needs, workers=new, on_error="return"
             )
             for address, answer in answers.items():
-                if isinstance(answer, OSError | TimeoutError):  # it ends just now
+                if isinstance(answer, OSError | TimeoutError):  # it is ending
                     continue
                 self._take_in(address, answer, found[address])
 
@@ -266,7 +267,7 @@ class DaskExecutor(Executor):
         worker = _Worker(address, answer.token, has_gpu, bool(info.get("nanny")))
         with self._lock:
             self._workers[address] = worker
-            # Importing TensorFlow, which takes 4 to 8 s, belongs to no trial's time.
+            # Importing TensorFlow, which takes 4 to 8 s, does not count for any trial.
             self._hand_over(_Task(warm_up, ()), worker)
 
     def _refuse(self, address: str, why: str) -> None:
@@ -283,14 +284,14 @@ class DaskExecutor(Executor):
             self._lose(worker.task, f"worker {address} is gone")
 
     def _forget(self, worker: _Worker) -> bool:
-        """Gives up a worker; returns whether it was not given up before, its address taken anew."""
+        """Removes a worker; returns `False` if its address already belongs to another one."""
         is_known = self._workers.get(worker.address) is worker
         if is_known:
             del self._workers[worker.address]
         return is_known
 
     def _lose(self, task: _Task, why: str) -> None:
-        """Breaks a call; cancelled, its process ends itself if it is still there."""
+        """Breaks a call; its process ends itself when it notices that the call was cancelled."""
         if not task.future.done():
             task.future.set_exception(WorkerLost(why))
         if task.remote is not None:
@@ -304,7 +305,7 @@ class DaskExecutor(Executor):
             self._empty_queue("the scheduler is gone")
 
     def _end_by_nanny(self, worker: _Worker) -> None:
-        """Has a process ended in a thread of its own, as that may take a minute."""
+        """Ends a process from a separate thread, since that may take a minute."""
         worker.ends_by = None
         if worker.has_nanny:
             threading.Thread(target=self._restart, args=(worker,), daemon=True).start()
@@ -313,30 +314,30 @@ class DaskExecutor(Executor):
 
     def _restart(self, worker: _Worker) -> None:
         address, answer = worker.address, {}
-        with contextlib.suppress(Exception):  # it is gone, or the scheduler is away for a moment
+        with contextlib.suppress(Exception):  # it, or for a moment the scheduler, is gone
             answer = self._client.restart_workers(
                 [address], timeout=RESTART_SECONDS, raise_for_error=False
             )
         with self._lock:
             if answer.get(address) != "OK":
-                worker.ends_by = time.monotonic() + END_SECONDS  # then once more
+                worker.ends_by = time.monotonic() + END_SECONDS  # then it is retried
             elif self._leaving.get(address) is worker:
                 del self._leaving[address]
 
     def _dispatch(self) -> None:
-        """Hands waiting calls to workers that are free."""
+        """Gives waiting calls to free workers."""
         with self._lock:
             for worker in self._workers.values():
                 if worker.task is None and self._queue:
                     self._hand_over(self._queue.popleft(), worker)
 
     def _hand_over(self, task: _Task, worker: _Worker) -> None:
-        luggage = TaskContext(folder=self._folder, token=worker.token, modules=self._modules)
+        context = TaskContext(folder=self._folder, token=worker.token, modules=self._modules)
         worker.task = task
         task.since = time.monotonic()
         task.remote = self._client.submit(
             dask_remote.call,
-            luggage,
+            context,
             task.function,
             *task.arguments,
             workers=[worker.address],
@@ -348,7 +349,7 @@ class DaskExecutor(Executor):
         task.remote.add_done_callback(lambda remote: self._done(task, worker, remote))
 
     def _done(self, task: _Task, worker: _Worker, remote: Any) -> None:
-        """Passes the outcome on; the remote copy is dropped, or losing it would repeat the call."""
+        """Passes the result on; releases the remote copy, since losing it would repeat the call."""
         from distributed import KilledWorker
 
         result: Any = None
@@ -361,7 +362,7 @@ class DaskExecutor(Executor):
         except BaseException as raised:
             error = raised
         with self._lock:
-            if isinstance(error, WorkerLost):  # taken in again when its process is known
+            if isinstance(error, WorkerLost):  # added again when its process is known
                 self._forget(worker)
             elif worker.task is task:
                 worker.task = None
@@ -380,7 +381,7 @@ class DaskExecutor(Executor):
                     task.future.set_exception(error)
         with contextlib.suppress(Exception):
             remote.release()
-        if is_used_up:  # its process ends only now that it holds no outcome any more
+        if is_used_up:  # its process may end only now, as it no longer holds a result
             worker.ends_by = time.monotonic()
         self._dispatch()
 
@@ -389,7 +390,7 @@ def open_executor(plan: SweepPlan) -> DaskExecutor:
     """Returns the executor of a sweep whose settings name a cluster, with at least one worker.
 
     Raises:
-        UserError: there is no scheduler, or no worker that may take part.
+        UserError: there is no scheduler, or no suitable worker.
     """
     settings = plan.settings
     assert settings.cluster is not None

@@ -1,4 +1,4 @@
-"""The way to a Dask scheduler: somebody's address, or workers out of a batch system."""
+"""Connecting to a Dask scheduler: an existing one, or one whose workers a batch system runs."""
 
 import asyncio
 import logging
@@ -15,9 +15,9 @@ from samerun.errors import UserError, listed
 from samerun.sweeper.executors.dask_remote import WorkerFacts
 
 SCHEDULER_SECONDS = 5.0
-"""A scheduler that is there answers in milliseconds; a wrong address should not cost a minute."""
+"""A scheduler responds in milliseconds; a wrong address should not cost a minute."""
 
-_BATCH = {  # the class of dask-jobqueue, and what it calls whom to charge
+_BATCH = {  # the class of dask-jobqueue, and its name for the account to charge
     "lsf": ("LSFCluster", "project"),
     "moab": ("MoabCluster", "account"),
     "oar": ("OARCluster", "project"),
@@ -28,9 +28,9 @@ _BATCH = {  # the class of dask-jobqueue, and what it calls whom to charge
 
 
 def modules_of(targets: Sequence[str], folder: Path) -> dict[str, str]:
-    """Returns the text of the modules of their own that users' functions need, by path.
+    """Returns the source of the user's own modules that their functions need, by path.
 
-    What is installed has to be installed on the workers too.
+    Installed packages have to be installed on the workers too.
 
     Args:
         targets: such as `my_code:build`.
@@ -41,7 +41,7 @@ def modules_of(targets: Sequence[str], folder: Path) -> dict[str, str]:
 
 
 def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
-    """Says what a worker has that the sweep's own process has not, or the other way round.
+    """Returns how a worker differs from the sweep's own process, in words.
 
     Returns:
         Half a sentence; empty if a trial is the same here and there.
@@ -55,17 +55,17 @@ def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
             said.append(f"{name} {there} instead of {here}" if there else f"no {name} {here}")
     if theirs.code != mine.code and not any(word.startswith("samerun ") for word in said):
         said.append("other source files of samerun")
-    shown = [*said[:5], f"{len(said) - 5} differences more"] if len(said) > 6 else said
+    shown = [*said[:5], f"{len(said) - 5} more differences"] if len(said) > 6 else said
     return listed(shown)
 
 
 def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: int) -> str:
-    """Says why a worker may not take part, as half a sentence; empty if it may.
+    """Returns why a worker is not suitable, as half a sentence; empty if it is.
 
     Args:
         own: what the sweep's own process can run.
-        answer: what the worker said, or what came instead of an answer.
-        num_threads: how many calls the worker would run side by side.
+        answer: what the worker returned or raised.
+        num_threads: number of calls that the worker would run in parallel.
     """
     mend = "install the same there and start the worker again"
     if not isinstance(answer, WorkerFacts):
@@ -82,7 +82,7 @@ class Batch:
 
     Attributes:
         cluster: the cluster of dask-jobqueue.
-        refusals: what the batch system said to jobs that it did not take.
+        refusals: the messages of the batch system for the jobs that it refused.
     """
 
     def __init__(self, name: str, options: Dask, num_workers: int, folder: Path) -> None:
@@ -100,23 +100,23 @@ class Batch:
         self.cluster = kind(
             **batch_options(name, options),
             job_cls=_noting_refusals(kind.job_cls, self.refusals),
-            # Whoever reaches the scheduler's port runs code: certificates of this sweep alone.
+            # Whoever reaches the scheduler's port can run code: certificates for this sweep only.
             security=_security(options) or _own_certificates(),
             shared_temp_directory=str(folder),
             log_directory=str(folder / "workers"),
         )
-        # `scale` would not replace a worker whose job was cancelled; this does.
+        # Unlike `scale`, this replaces a worker whose job was cancelled.
         self.cluster.adapt(minimum_jobs=num_workers, maximum_jobs=num_workers)
 
     def close(self) -> None:
-        """Takes the jobs back, and the certificates that were written for them."""
+        """Cancels the jobs, and deletes the certificates that were written for them."""
         self.cluster.close()
         for file in self._folder.glob(".dask-jobqueue.*"):
             file.unlink(missing_ok=True)
 
 
 def _noting_refusals(job: Any, refusals: list[str]) -> Any:
-    """Returns a class of jobs that notes what Dask would only log."""
+    """Returns a class of jobs that records refusals, which Dask would only log."""
 
     class Job(job):  # type: ignore[misc]
         async def _submit_job(self, script_filename: str) -> Any:
@@ -139,13 +139,13 @@ def _own_certificates() -> Any:
 def connect(
     address: str, options: Dask, num_workers: int | None, folder: Path
 ) -> tuple[Any, Batch | None]:
-    """Connects to a scheduler, or starts one here whose workers a batch system runs.
+    """Connects to a scheduler, or starts one whose workers a batch system runs.
 
     Args:
         address: `tcp://...`, `tls://...` or the name of a batch system.
         options: `sweep.dask`.
-        num_workers: how many workers to ask a batch system for.
-        folder: the sweep's folder, which the machines of a batch system share.
+        num_workers: number of workers to request from a batch system.
+        folder: the sweep's folder, shared by the machines of a batch system.
 
     Returns:
         The Dask client, and the batch system's workers if there is one.
@@ -174,9 +174,9 @@ def connect(
 
 
 def _client(address: str, security: Any) -> Any:
-    """Returns a client of a scheduler that was heard to answer.
+    """Returns a client of a scheduler that responds.
 
-    Dask's client itself waits for ever for a port that says nothing, and prints a traceback.
+    Dask's client itself waits forever for a silent port, and prints a traceback.
 
     Raises:
         UserError: no scheduler answers there.
@@ -186,14 +186,14 @@ def _client(address: str, security: Any) -> Any:
     try:
         asyncio.run(_shake_hands(address, security))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # versions are compared in our own words
+            warnings.simplefilter("ignore")  # `difference` compares versions
             return distributed.Client(
                 address, timeout=SCHEDULER_SECONDS, security=security, set_as_default=False
             )
-    except Exception as error:  # the port of another program may answer anything
+    except Exception as error:  # another program's port may send anything
         raise UserError(
-            f"sweep.cluster: no scheduler answers at {address} within {SCHEDULER_SECONDS:g} s"
-            f"{_why(error)}: start one with `dask scheduler`, or mend the address."
+            f"sweep.cluster: no scheduler responds at {address} within {SCHEDULER_SECONDS:g} s"
+            f"{_why(error)}: start one with `dask scheduler`, or correct the address."
         ) from error
 
 
@@ -213,7 +213,7 @@ def _check_batch(name: str, num_workers: int | None) -> None:
         )
     if num_workers is None:
         raise UserError(
-            f"sweep.workers: received null with {name}, expected how many jobs to ask it for."
+            f"sweep.workers: received null with {name}, expected the number of jobs to request."
         )
 
 
@@ -225,14 +225,14 @@ def _why(error: BaseException) -> str:
 
 
 def _silence() -> None:
-    """Keeps Dask's own lines off the screen: what matters is said in the sweep's words."""
+    """Hides Dask's own log lines: the sweep reports what matters."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _security(options: Dask) -> Any:
-    """Returns the certificates for both ends, `None` for a connection in the clear.
+    """Returns the certificates for both ends; `None` for an unencrypted connection.
 
     Raises:
         UserError: one of the three files is not given, or not there.
@@ -257,9 +257,9 @@ def _security(options: Dask) -> Any:
 
 
 def batch_options(name: str, options: Dask) -> dict[str, Any]:
-    """Returns what dask-jobqueue is told: one trial at a time in each job, all its cores for it."""
+    """Returns the options of dask-jobqueue: one trial at a time in each job, with all its cores."""
     account = _BATCH[name][1]
-    words = ["--nthreads", "1"]  # the last one given counts
+    words = ["--nthreads", "1"]  # the last value counts
     if options.gpus:
         words += ["--resources", f"GPU={options.gpus}"]
     return {

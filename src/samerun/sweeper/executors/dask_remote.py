@@ -1,4 +1,4 @@
-"""What runs inside a Dask worker: saying what is installed there, and trials in a folder there.
+"""What runs inside a Dask worker: reporting what is installed there, and training trials.
 
 Dask runs a task in a thread that is not the main one, so nothing here installs signal handlers.
 """
@@ -27,15 +27,15 @@ from samerun.sweeper import worker as training
 from samerun.tracking.recovery.folders import RUN_FILE
 
 TOKEN = uuid.uuid4().hex
-"""Names this process: a worker that comes back at the same address is another one."""
+"""Identifies this process: a worker that returns at the same address is a different one."""
 
 _PACKAGE = Path(samerun.__file__).parent
 CODE = provenance.digest_of_files(list(_PACKAGE.rglob("*.py")), _PACKAGE)
-"""Digest of the source files when this process began: what was installed since is not what runs."""
+"""Digest of the source files when this process started; a later installation does not run here."""
 DELIVERY_SECONDS = 600.0
-"""How long a trial waits for a store that is away: as long as a server may take to be restarted."""
+"""How long a trial waits for an unavailable store: a server may take as long to restart."""
 LOOK_SECONDS = 0.5
-"""How often a call looks whether it is still wanted."""
+"""How often a call checks whether it is still needed."""
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "grpc": 13000}
 
@@ -49,11 +49,11 @@ class WorkerFacts:
     """What a process can run, to be compared with the sweep's own.
 
     Args:
-        token: names the process.
+        token: identifies the process.
         python: version of the interpreter.
         code: digest of the package's own source files.
         packages: versions of the package's requirements, and of theirs.
-        unreachable: what it could not reach, as a sentence; empty if all was reached.
+        unreachable: what it could not reach, in words; empty if it reached everything.
     """
 
     token: str
@@ -65,12 +65,12 @@ class WorkerFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a worker has to reach, as addresses without passwords; `None` if nothing.
+    """The stores that a worker has to reach, by address without password; `None` if there is none.
 
     Args:
-        storage: of the study.
-        tracking: of the runs.
-        secret: the storage's address holds a password.
+        storage: that of the study.
+        tracking: that of the runs.
+        secret: whether the storage's address contains a password.
     """
 
     storage: str | None = None
@@ -80,7 +80,7 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskContext:
-    """What travels with every trial.
+    """What a worker receives with every call.
 
     Args:
         folder: name of the study's folder on the worker.
@@ -105,7 +105,7 @@ def facts(needs: Needs) -> WorkerFacts:
 
 
 def _requirements() -> dict[str, str]:
-    """Returns the versions of all that the package needs; a worker may lack other tools."""
+    """Returns the versions of the package's requirements; a worker may lack other packages."""
     normalized = provenance.normalized
     installed = {normalized(name): version for name, version in provenance.packages().items()}
     found: dict[str, str] = {}
@@ -143,8 +143,8 @@ def call(luggage: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function in the study's folder on this worker, with the user's modules in it.
 
     Raises:
-        WorkerLost: the task was meant for a process that is gone. Dask would run it again here by
-            itself, without a word to the sweep.
+        WorkerLost: the call was meant for a process that is gone. Dask would rerun it here by
+            itself, without telling the sweep.
     """
     from distributed import get_worker
 
@@ -154,7 +154,7 @@ def call(luggage: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
     folder = _own_folder(_base(worker.local_directory)) / luggage.folder
     folder.mkdir(exist_ok=True)
     _unpack(luggage.modules, folder)
-    os.chdir(folder)  # the whole process: a worker runs one trial at a time
+    os.chdir(folder)  # for the entire process: a worker runs one trial at a time
     ended = threading.Event()
     watch = (worker, worker.get_current_task(), luggage.folder, ended)
     threading.Thread(target=_watch, args=watch, daemon=True).start()
@@ -166,10 +166,10 @@ def call(luggage: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def run_trial(task: Any) -> Any:
-    """Trains a trial, and gives its worker back when the store has all of its run.
+    """Trains a trial, and releases its worker when the store has received the complete run.
 
-    What the network kept from the store would otherwise stay in a folder of this machine, where the
-    sweep cannot see it: a trial that ends while the cable is cut waits for the end of that.
+    Otherwise undelivered data would stay in a folder of this machine, which the sweep cannot see: a
+    trial that ends while the network is down waits until it is up again.
     """
     outcome = training.run_trial(task)
     end = time.monotonic() + DELIVERY_SECONDS
@@ -180,25 +180,25 @@ def run_trial(task: Any) -> Any:
 
 def _is_delivered(folder: Path) -> bool:
     if not (folder / RUN_FILE).exists():
-        return True  # it never began
+        return True  # it never started
     try:
         tracking.deliver(folder)
-    except UserError as error:  # a store that is away
+    except UserError as error:  # the store is unavailable
         _log.warning("%s", error)
         return False
     return True
 
 
 def request_stop(folder: str) -> None:
-    """Asks a trial of a study to write a checkpoint and to stop, as SIGTERM does elsewhere."""
+    """Asks a trial of a study to write a checkpoint and stop, as SIGTERM does elsewhere."""
     _stops.add(folder)
 
 
 def _watch(worker: Any, key: Any, folder: str, ended: threading.Event) -> None:
-    """Passes on the word to stop, and ends this process when nobody waits for its call any more.
+    """Passes on a request to stop, and ends this process when its call is no longer needed.
 
-    Dask cannot stop a thread: a call whose sweep was killed, whose sweep gave it up, or whose
-    worker was cut off from the scheduler would go on beside the one that replaces it.
+    Dask cannot stop a thread: a call whose sweep was killed, whose sweep abandoned it, or
+    whose worker lost the scheduler would continue beside the call that replaces it.
     """
     while not ended.wait(LOOK_SECONDS):
         task = worker.state.tasks.get(key)
@@ -207,35 +207,35 @@ def _watch(worker: Any, key: Any, folder: str, ended: threading.Event) -> None:
             if not ended.is_set():
                 os._exit(1)
             return
-        # If nothing takes notice yet, it is asked again.
+        # If the training does not accept the request yet, it is repeated.
         if folder in _stops and process.request_stop(Terminated):
             _stops.discard(folder)
 
 
 def _base(local_directory: str) -> Path:
-    """Returns the folder that the worker was given, which outlives its scratch space."""
+    """Returns the worker's folder, which outlives its scratch space."""
     local = Path(local_directory).absolute()
     scratch = (p.parent for p in [local, *local.parents] if p.name.startswith("dask-scratch"))
     return next(scratch, local)
 
 
 def _own_folder(base: Path) -> Path:
-    """Returns a folder that nobody else can write to: modules are imported from it.
+    """Returns a folder that only this user can write to: modules are imported from it.
 
     Raises:
-        PermissionError: somebody else has made it, as anybody can in a folder such as `/tmp`.
+        PermissionError: it belongs to another user, as it may in a folder such as `/tmp`.
     """
     user = os.getuid() if sys.platform != "win32" else 0
     folder = base / f"samerun-sweeps-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != user:
-        raise PermissionError(f"{folder} belongs to somebody else: give the worker another folder")
+        raise PermissionError(f"{folder} belongs to another user: give the worker another folder")
     return folder
 
 
 def _unpack(modules: Mapping[str, str], folder: Path) -> None:
-    """Writes the user's modules; a process that served another sweep forgets that one's."""
+    """Writes the user's modules; removes those of an earlier sweep from this process."""
     for name, text in modules.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Trials through another Hydra launcher, in batches: each waits for the slowest of the one before.
+"""Trials through another Hydra launcher, in batches: each waits for the slowest trial of the last.
 
 A launcher takes words only and returns when all of its jobs have ended. What a trial has to know
 besides lies in its folder, which the machines have to share.
@@ -24,7 +24,7 @@ from samerun.search.outcome import OUTCOME_FILE, TrialOutcome, read_outcome
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.trial_configs import TrialTask
-from samerun.sweeper.worker import concluded, results, run_trial
+from samerun.sweeper.worker import outcome_of_result, run_and_record, run_trial
 
 TASK_FILE = "task.json"
 _BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -33,13 +33,13 @@ _log = logging.getLogger(__name__)
 
 
 def is_chosen(master: DictConfig) -> bool:
-    """Whether another launcher than Hydra's own basic one is chosen."""
+    """Whether a launcher other than Hydra's basic one is chosen."""
     return str(master.hydra.launcher.get("_target_")) != _BASIC
 
 
 @final
 class HydraLauncherExecutor(Executor):
-    """Runs trials through `hydra/launcher`, so many at a time.
+    """Runs trials through `hydra/launcher`, in batches.
 
     Args:
         context: Hydra's loader and callbacks.
@@ -62,11 +62,11 @@ class HydraLauncherExecutor(Executor):
         return self._num
 
     def free(self) -> int:
-        """Counts what is missing in the next batch."""
+        """Counts the free places in the next batch."""
         return self._num - len(self._waiting)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Puts a trial into the next batch; anything else runs at once, in a process of its own."""
+        """Adds a trial to the next batch; anything else runs at once, in a separate process."""
         if function is not run_trial:
             slots = LocalExecutor(1)
             done = slots.submit(function, *arguments)
@@ -78,7 +78,7 @@ class HydraLauncherExecutor(Executor):
         return future
 
     def begin(self) -> None:
-        """Launches the batch and waits for all of it."""
+        """Launches the batch and waits until all of it has ended."""
         batch, self._waiting = self._waiting, []
         if not batch:
             return
@@ -98,17 +98,17 @@ class HydraLauncherExecutor(Executor):
                 future.set_exception(WorkerLost(str(error or "no outcome was written")))
 
     def seconds(self, future: "Future[Any]") -> float:
-        """Returns nothing: when somebody can ask, it has ended."""
+        """Returns 0: the loop asks only after the batch has ended."""
         return 0.0
 
     def stop(self) -> None:
-        """Does nothing: nothing is under way."""
+        """Does nothing: no batch is running."""
 
     def kill(self, future: "Future[Any]") -> None:
         """Does nothing: it has ended."""
 
     def is_lost(self, error: BaseException) -> bool:
-        """Whether a job ended without a word."""
+        """Whether a job ended without an outcome."""
         return isinstance(error, WorkerLost)
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ def _write_task(task: TrialTask) -> None:
 
 
 def launched_task(node: DictConfig) -> float:
-    """Trains a trial in a job of a launcher; its outcome goes into its folder."""
+    """Trains a trial in a job of a launcher; writes its outcome into its folder."""
     from hydra.core.hydra_config import HydraConfig
 
     from samerun.sweeper.trial_run import train_trial
@@ -147,9 +147,9 @@ def launched_task(node: DictConfig) -> float:
     node.trial = Trial(**plain["trial"])
 
     def train() -> TrialOutcome:
-        return results(objectives, train_trial(node))
+        return outcome_of_result(objectives, train_trial(node))
 
-    outcome = concluded(folder, train)
+    outcome = run_and_record(folder, train)
     return outcome.values.get(objectives.names[0], float("nan"))
 
 

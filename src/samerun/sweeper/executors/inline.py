@@ -16,7 +16,7 @@ class InlineExecutor(Executor):
         return 1
 
     def free(self) -> int:
-        """Returns one: a function is done when `submit` returns."""
+        """Returns one: a function has ended when `submit` returns."""
         return 1
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
@@ -29,11 +29,11 @@ class InlineExecutor(Executor):
         return future
 
     def seconds(self, future: "Future[Any]") -> float:
-        """Returns nothing: it has ended."""
+        """Returns 0: it has ended."""
         return 0.0
 
     def stop(self) -> None:
-        """Asks the training under way; called by a signal's handler, while `submit` runs."""
+        """Asks the training in this process to stop; called by a signal handler in `submit`."""
         from samerun.errors import Terminated
         from samerun.process import request_stop
 

@@ -1,4 +1,4 @@
-"""Where trials run: one narrow interface, and two ways on one machine."""
+"""An executor with worker processes on this machine."""
 
 import concurrent.futures
 import contextlib
@@ -34,14 +34,14 @@ class _Slot:
 
 @final
 class LocalExecutor(Executor):
-    """Worker processes of this machine, each alone in its pool, so that one dies alone.
+    """Worker processes on this machine, one per pool, so that each fails alone.
 
-    One pool of many workers would give up all of its futures when one process is killed.
+    A pool with several workers breaks all its futures when one process is killed.
 
     Args:
-        num: how many.
-        max_trials: functions after which a process is replaced; `None`: never.
-        gpus: graphics cards; each slot gets one of its own.
+        num: number of workers.
+        max_trials: number of trials after which a process is replaced; `None`: never.
+        gpus: graphics cards; each worker gets one.
     """
 
     def __init__(self, num: int, max_trials: int | None = None, gpus: Sequence[str] = ()) -> None:
@@ -50,7 +50,7 @@ class LocalExecutor(Executor):
             [("CUDA_VISIBLE_DEVICES", gpus[index % len(gpus)])] if gpus else []
             for index in range(num)
         ]
-        # A process begins with its first function: a sweep that has all of its trials needs none.
+        # A process starts with its first function: a sweep that has finished needs none.
         self._slots: list[_Slot | None] = [None] * num
 
     def _new(self, index: int) -> _Slot:
@@ -65,7 +65,7 @@ class LocalExecutor(Executor):
         return slot
 
     def warm_up(self, num: int) -> None:
-        """Begins the processes, which import TensorFlow while others do something already."""
+        """Starts the processes, which import TensorFlow in the meantime."""
         for index in range(min(num, len(self._slots))):
             if self._slots[index] is None:
                 self._replace(index)
@@ -79,7 +79,7 @@ class LocalExecutor(Executor):
         return sum(_is_free(slot) for slot in self._slots)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Runs a function in a free slot, in a new process where the old one cannot do it."""
+        """Runs a function in a free slot, in a new process if the old one is unsuitable."""
         index = next(i for i, slot in enumerate(self._slots) if _is_free(slot))
         slot, kind = self._slots[index], _kind(arguments)
         if slot is None or self._is_used_up(slot, kind) or _is_broken(slot):
@@ -88,7 +88,7 @@ class LocalExecutor(Executor):
         slot.since = time.monotonic()
         try:
             slot.busy = slot.pool.submit(function, *arguments)
-        except BrokenProcessPool:  # it died just now
+        except BrokenProcessPool:  # it has just died
             slot = self._replace(index)
             slot.kind = kind
             slot.busy = slot.pool.submit(function, *arguments)
@@ -113,7 +113,7 @@ class LocalExecutor(Executor):
         return next((slot for slot in self._begun() if slot.busy is future), None)
 
     def seconds(self, future: "Future[Any]") -> float:
-        """Counts from the moment when TensorFlow was imported, or the function was submitted."""
+        """Counts from the submission, or from when TensorFlow was imported if that was later."""
         slot = self._slot(future)
         if slot is None or slot.ready_at is None:
             return 0.0
@@ -132,18 +132,18 @@ class LocalExecutor(Executor):
             _signal(slot, signal.SIGKILL)
 
     def is_lost(self, error: BaseException) -> bool:
-        """Whether it is what a pool raises whose process died."""
+        """Whether a pool raised this because its process died."""
         return isinstance(error, BrokenProcessPool | concurrent.futures.CancelledError)
 
     def close(self) -> None:
-        """Kills the workers: what they did is written down, and idle ones have nothing to say."""
+        """Kills the workers: their outcomes are recorded."""
         for slot in self._begun():
             _signal(slot, signal.SIGKILL)
             slot.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _kind(arguments: Sequence[Any]) -> tuple[Any, ...] | None:
-    """Returns the kind of process that a trial, or the building of models, needs."""
+    """Returns the kind of process that a trial, or building models, needs."""
     first = arguments[0] if arguments else None
     if isinstance(first, TrialTask):
         return kind_of_process(first.node.training)
@@ -162,10 +162,10 @@ def _is_broken(slot: _Slot) -> bool:
 
 
 def _signal(slot: _Slot, number: int) -> None:
-    """Signals a slot's process; one that has not begun yet is ended by the pool itself."""
+    """Signals a slot's process; the pool itself ends one that has not started yet."""
     for process in list((slot.pool._processes or {}).values()):  # `kill_workers` needs Python 3.14
         if process.pid is not None and process.is_alive():
-            # Its end may be noted by the pool's thread in between, or be known to that alone.
+            # The pool's thread may have noticed its end in the meantime.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
 

@@ -202,6 +202,6 @@ def create_child(
     except UserError:
         raise
     except Exception as error:
-        said = f"tracking: the run cannot be created: {redact(str(error))}"
-        raise (UserError if store.answers(client) else ConnectionError)(said) from error
+        message = f"tracking: the run cannot be created: {redact(str(error))}"
+        raise (UserError if store.answers(client) else ConnectionError)(message) from error
     return run_id

@@ -107,24 +107,24 @@ def _has_end(outbox: Path) -> bool:
         return False
 
 
-def find_folders(words: Sequence[str]) -> list[Path]:
+def find_folders(names: Sequence[str]) -> list[Path]:
     """Returns the folders of the runs that are named.
 
     Args:
-        words: folders; or IDs, starts of IDs or names of runs of the working folder.
+        names: folders; or IDs, starts of IDs or names of runs of the working folder.
 
     Raises:
         UserError: there is none, or a name is that of several runs.
     """
     found: list[Path] = []
     known: list[tuple[Path, RunFacts]] | None = None
-    for word in words:
-        if Path(word).is_dir():
-            check_openable(Path(word))
-            found.append(Path(word).absolute())
+    for name in names:
+        if Path(name).is_dir():
+            check_openable(Path(name))
+            found.append(Path(name).absolute())
             continue
         known = list(_known()) if known is None else known
-        found += _named(word, known)
+        found += _named(name, known)
     return list(dict.fromkeys(found))
 
 
@@ -136,19 +136,19 @@ def _known() -> Iterator[tuple[Path, RunFacts]]:
             continue
 
 
-def _named(word: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
+def _named(name: str, known: Sequence[tuple[Path, RunFacts]]) -> list[Path]:
     matching = [
         (folder, facts)
         for folder, facts in known
-        if word
-        and (any(one and one.startswith(word) for one in (facts.id, facts.uid)))
-        or facts.name == word
+        if name
+        and (any(one and one.startswith(name) for one in (facts.id, facts.uid)))
+        or facts.name == name
     ]
     if len({facts.id or facts.uid for _, facts in matching}) == 1:
         return [folder for folder, _ in matching]  # of a run that was resumed there are several
     number = "no run" if not matching else f"{len(matching)} runs"
     raise UserError(
-        f"'{word}' names {number} in outputs/ and multirun/ of this folder: expected an ID, the "
+        f"'{name}' names {number} in outputs/ and multirun/ of this folder: expected an ID, the "
         "beginning of exactly one ID, a run's name, or the run's own folder."
     )
 
@@ -165,14 +165,20 @@ def sync(folders: Iterable[Path]) -> Iterator[Synced]:
         The result for each one in which something waited.
     """
     clients: dict[str, Any] = {}
+    for folder, facts in _openable(folders):
+        if does_wait(folder) or read_refused(folder):
+            yield _synced(folder, facts, clients)
+
+
+def _openable(folders: Iterable[Path]) -> Iterator[tuple[Path, RunFacts]]:
+    """Yields the folders that may be opened; warns of the others."""
     for folder in folders:
         try:
             facts = check_openable(folder)
         except UserError as error:
             _log.warning("%s", error)
             continue
-        if does_wait(folder) or read_refused(folder):
-            yield _synced(folder, facts, clients)
+        yield folder, facts
 
 
 def _synced(folder: Path, facts: RunFacts, clients: dict[str, Any]) -> Synced:
@@ -267,12 +273,7 @@ def check(folders: Iterable[Path]) -> Iterator[Checked]:
         The result for each.
     """
     clients: dict[str, Any] = {}
-    for folder in folders:
-        try:
-            facts = check_openable(folder)
-        except UserError as error:
-            _log.warning("%s", error)
-            continue
+    for folder, facts in _openable(folders):
         if is_alive(folder):
             yield Checked(folder=folder, facts=facts, is_alive=True)
             continue

@@ -103,8 +103,8 @@ def prepare_server(server: Server, password: str | None) -> str | None:
 
 def server_command(server: Server) -> list[str]:
     """Returns the arguments of `python` that run the server; none of them is a secret."""
-    words = ["-m", "mlflow", "server", "--app-name", "basic-auth", "--host", server.host]
-    return [*words, "--port", str(server.port), "--workers", str(server.workers)]
+    arguments = ["-m", "mlflow", "server", "--app-name", "basic-auth", "--host", server.host]
+    return [*arguments, "--port", str(server.port), "--workers", str(server.workers)]
 
 
 def server_environment(server: Server) -> dict[str, str]:
