@@ -468,7 +468,7 @@ def test_a_setting_of_a_sweep_that_cannot_be_is_refused(key, value, sentence):
 
 
 def test_a_sweep_without_settings_is_told_what_to_give():
-    with pytest.raises(UserError, match=r"give sweep=optuna"):
+    with pytest.raises(UserError, match=r"sweep=optuna"):
         parse_sweep(OmegaConf.create({"sweep": None}))
 
 
