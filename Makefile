@@ -12,7 +12,7 @@ train: $(READY) ## train a CNN on real handwritten digits
 test: test-unit test-training test-system ## run the tests, without the slow ones
 
 test-unit test-training test-system: test-%: $(READY) ## one room of them
-	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n 2 $(PYTEST)
+	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n 2 --dist worksteal $(PYTEST)
 
 test-lowest test-newest: $(READY) ## run the unit tests with the lowest or the newest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/$@
@@ -42,7 +42,7 @@ gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/python tools/options.py > /dev/null
 
 gallery-check: $(READY) ## train every experiment to its score, before a release
-	$(BIN)/pytest tests/training/test_experiments.py -m gallery -n 2
+	$(BIN)/pytest tests/training/test_experiments.py -m gallery -n 2 --dist worksteal
 
 bench: $(READY) ## run the benchmarks, about an hour, and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py

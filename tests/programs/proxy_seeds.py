@@ -29,6 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parent
+sys.path.insert(0, str(PROGRAMS.parent))
+from support.warm import Warm  # noqa: E402
+
 LONGEST_CALL_SECONDS = 1.0
 EPOCHS = 12
 STEPS = 20
@@ -256,12 +259,12 @@ class Processes:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.server_uri = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command = [sys.executable, PROGRAMS / "mlflow_server.py", "--host", "127.0.0.1"]
         command += ["--port", str(port), "--workers", "1"]
         environment = {**os.environ, **ENVIRONMENT}
         environment.pop("MLFLOW_TRACKING_URI", None)
         self._log = (folder / "server.log").open("ab")
-        self._server = subprocess.Popen(
+        self._server = Warm(
             command,
             cwd=folder,
             env=environment,

@@ -26,11 +26,16 @@ import time
 import types
 from pathlib import Path
 
-PREPARED = ("samerun.cli", "samerun.training", "mlflow.server.fastapi_app", "uvicorn")
+PREPARED = {
+    "all": ("samerun.cli", "samerun.training", "mlflow.server.fastapi_app", "uvicorn"),
+    "little": ("samerun.cli", "samerun.config", "hydra.main"),
+}
 
 
 class Warm(subprocess.Popen):
     """A process of `python`, with arguments `-m MODULE ...`, `-c CODE ...` or `FILE ...`."""
+
+    prepared = "all"
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more):
         (_, _, _, *pipes, _, _, _, _, umask, is_session, _) = more
@@ -44,7 +49,7 @@ class Warm(subprocess.Popen):
         theirs, ours = (pipes[0], pipes[3], pipes[5]), (pipes[1], pipes[2], pipes[4])
         files = [standard if own == -1 else own for standard, own in enumerate(theirs)]
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(_address())
+        self._connection.connect(_address(self.prepared))
         message = json.dumps(order).encode()
         socket.send_fds(self._connection, [len(message).to_bytes(8, "big")], files)
         self._connection.sendall(message)
@@ -70,10 +75,16 @@ class Warm(subprocess.Popen):
         return 0, 0
 
 
-def run(args, *, timeout=300, **options):
+class Light(Warm):
+    """A process that has imported the command line only, and no heavy library."""
+
+    prepared = "little"
+
+
+def run(args, *, timeout=300, kind=Warm, **options):
     """Is `subprocess.run` with text, of a warm process."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    with Warm(args, text=True, **options) as process:
+    with kind(args, text=True, **options) as process:
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except BaseException:
@@ -89,18 +100,18 @@ def _line(connection):
     return found
 
 
-def _address():
+def _address(prepared):
     """Returns where orders go; starts the process that the others are forked from at first use.
 
     Workers of pytest-xdist share one, which ends soon after the process that started them.
     """
     owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    folder = Path(tempfile.gettempdir(), f"samerun-warm-{os.getuid()}-{owner}")
+    folder = Path(tempfile.gettempdir(), f"samerun-warm-{os.getuid()}-{owner}-{prepared}")
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "socket").exists():
-            words = [sys.executable, __file__, str(folder / "socket"), str(owner)]
+            words = [sys.executable, __file__, str(folder / "socket"), str(owner), prepared]
             with (folder / "log").open("wb") as log:
                 started = subprocess.Popen(
                     words,
@@ -120,14 +131,15 @@ def _address():
 # In the process that the others are forked from.
 
 
-def serve(address, owner):
+def serve(address, owner, prepared):
     """Forks for each order; returns the order in the fork, and never otherwise.
 
     Args:
         address: of the socket on which orders come.
         owner: ID of the process with which this one ends.
+        prepared: which modules to import.
     """
-    for name in PREPARED:
+    for name in PREPARED[prepared]:
         __import__(name)
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of the memory

@@ -9,17 +9,16 @@ import pytest
 
 from samerun.cli import main
 from samerun.config.schema import GROUPS, options
+from support import warm
 from support.project import PROGRAMS
 
 
-def answer(*words, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, str(PROGRAMS / "quick_answer.py"), *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
+def answer(*words, cwd, is_cold=False, **environment):
+    command = [sys.executable, str(PROGRAMS / "quick_answer.py"), *words]
+    environment = {**os.environ, **environment}
+    if is_cold:
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    return warm.run(command, cwd=cwd, env=environment, kind=warm.Light)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
     ],
 )
 def test_answers_come_without_heavy_imports(words, expected, tmp_path):
-    done = answer(*words, cwd=tmp_path)
+    done = answer(*words, cwd=tmp_path, is_cold=True)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert "imported: []" in done.stderr

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from samerun.data.images import (
 )
 from samerun.data.keras_text import IMDB, REUTERS
 from samerun.errors import UserError
+from support import warm
 from support.official_files import batch, write_cifar, write_idx
 from support.project import PROGRAMS
 
@@ -159,13 +159,8 @@ def test_without_network_a_missing_file_is_noticed_before_a_run_begins(
 ):
     proxied(monkeypatch, ANSWERS_NOBODY)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    done = subprocess.run(
-        [sys.executable, str(PROGRAMS / "quick_answer.py"), "train", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    command = [sys.executable, PROGRAMS / "quick_answer.py", "train", *words]
+    done = warm.run(command, cwd=tmp_path, timeout=60, kind=warm.Light)
     assert done.returncode == 2
     sentence, imported = done.stderr.splitlines()
     assert imported == "imported: []"

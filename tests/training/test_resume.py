@@ -317,7 +317,7 @@ def test_a_folder_that_is_not_the_runs_own_is_not_used(client, stored):
 )
 def test_mistakes_are_one_sentence_without_tensorflow(project, words):
     program = [sys.executable, PROGRAMS / "quick_answer.py", *words]
-    done = subprocess.run(program, capture_output=True, text=True, cwd=project)
+    done = warm.run(program, cwd=project, kind=warm.Light)
     assert done.returncode == 2
     said, imported = done.stderr.strip().splitlines()
     assert said.startswith("samerun: ")

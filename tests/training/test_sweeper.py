@@ -63,7 +63,7 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
     assert first.startswith("sweep s: minimize validation/loss · 3 trials · 1 worker · ")
     assert first.endswith("/optuna.db")
     assert re.search(rf"^sweep +s  {parent['id']}$", out, re.MULTILINE)
-    assert re.search(r"^look .* ui$", out, re.MULTILINE)
+    assert re.search(r"^open .* ui$", out, re.MULTILINE)
 
 
 def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, capsys):

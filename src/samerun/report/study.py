@@ -183,7 +183,7 @@ def last_lines(
         if command is not None:
             rows.append(("command", command(trial)))
         if trial.number in children:
-            rows.append(("again", f"{program} reproduce {children[trial.number][0][:8]}"))
+            rows.append(("rerun", f"{program} reproduce {children[trial.number][0][:8]}"))
     if not best and trials_of(study):
         rows.append(("best", _why_none_is_best(study)))
     return rows

@@ -129,8 +129,8 @@ def print_best(
     )
     if why:
         rows = [("ended", why), *rows]
-    look = run.url or f"{program()} ui"
-    table.close([*rows, ("sweep", f"{run.name}  {run.id}"), ("look", look)])
+    address = run.url or f"{program()} ui"
+    table.close([*rows, ("sweep", f"{run.name}  {run.id}"), ("open", address)])
 
 
 def print_resume_hint(plan: SweepPlan) -> None:
