@@ -218,7 +218,7 @@ def test_a_series_of_equal_values_is_told_to_leak(tmp_path, caplog):
     built = data.build(own(write(tmp_path / "s.csv", np.full(60, 7))), 0)
     assert built.num_leaked == built.spec.num_test == 8
     (record,) = caplog.records
-    assert "8 of 8 test examples are training examples too" in record.getMessage()
+    assert "8 of 8 test examples are also training examples" in record.getMessage()
 
 
 def test_one_changed_step_changes_the_fingerprint_of_its_part_only(tmp_path):
