@@ -233,7 +233,7 @@ def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
         trial.suggest_float("model.dropout", 0, 1)
         study.tell(trial, state=TrialState.FAIL)
     text = described(study)
-    assert text.startswith("**3 failed; none" if num_failed else "**no trial yet; none")
+    assert text.startswith("**3 failed; " if num_failed else "**no trial yet; ")
     figures, missing = drawn(study)
     assert figures == {}
     assert len(missing) == 5
