@@ -97,6 +97,7 @@ def results():
     ]
 
 
+@pytest.mark.slow
 def test_two_fresh_processes_give_equal_bits_on_digits(project, samerun):
     words = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking=lean")
     for _ in range(2):
