@@ -12,7 +12,6 @@ import argparse
 import json
 import random
 import sqlite3
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,6 +19,9 @@ from pathlib import Path
 
 import optuna
 import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.warm import Warm
 
 EPOCHS = 3
 WORDS = [
@@ -37,12 +39,12 @@ WORDS = [
 ]
 
 
-def start(folder: Path, study: str, wanted: int) -> subprocess.Popen:
+def start(folder: Path, study: str, wanted: int) -> Warm:
     """Types the command."""
     words = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.study={study}"]
     words += [f"sweep.n_trials={wanted}"]
     with (folder / f"{study}.log").open("a") as log:
-        return subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
+        return Warm(words, cwd=folder, stdout=log, stderr=log)
 
 
 def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
@@ -56,7 +58,7 @@ def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
         return []
 
 
-def workers(parent: subprocess.Popen) -> list[psutil.Process]:
+def workers(parent: Warm) -> list[psutil.Process]:
     """Returns the processes of a sweep that train; Python's resource tracker is none of them."""
     try:
         children = psutil.Process(parent.pid).children(recursive=True)

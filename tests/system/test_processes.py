@@ -98,7 +98,7 @@ def results():
 
 
 def test_two_fresh_processes_give_equal_bits_on_digits(project, samerun):
-    words = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking.log_model=false")
+    words = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking=lean")
     for _ in range(2):
         done = samerun(*words, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr
@@ -119,7 +119,7 @@ def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     np.savez(project / "large.npz", x=x, y=y)
     words = ["train", "dataset=npz", "dataset.path=large.npz", "dataset.batch_size=64"]
     words += ["dataset.drop_remainder=true", "model.filters=[48,48]", "model.batch_norm=true"]
-    words += ["training.epochs=2", "tracking.log_model=false", "tracking.tensorboard=false"]
+    words += ["training.epochs=2", "tracking=lean"]
     for _ in range(3):
         done = samerun(*words, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr

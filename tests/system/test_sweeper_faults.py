@@ -208,10 +208,6 @@ def begun(project, name):
     return list((project / "multirun" / "s").glob(f"*/{name}"))
 
 
-def test_a_parent_and_a_worker_that_are_killed_lose_and_double_nothing(project):
-    killed(project, parents=1, workers=1, trials=1)
-
-
 @pytest.mark.slow
 def test_kills_at_many_moments_lose_and_double_nothing(project):
     # `python tests/programs/sweep_kill.py --parents 20 --workers 20` takes eight minutes.

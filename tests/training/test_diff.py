@@ -87,7 +87,7 @@ def test_one_leaf_and_one_line_are_exactly_what_is_told(two, capsys):
 def test_a_run_and_itself_differ_in_nothing(two, capsys):
     assert cli.main(["diff", two[0], two[0]]) == 0
     page = capsys.readouterr().out
-    assert "are the same" in page
+    assert "same last value" in page
     assert "Config" not in page
 
 

@@ -175,7 +175,7 @@ def test_close_is_within_the_tolerance_and_says_where():
     assert found.agreement is Agreement.close
     assert str(found.first) == "train/loss, epoch 2: 0.5 and then 0.5001"
     assert found.largest.what == "predictions: p of example 0"
-    assert verdict.judge(first, second, [], rtol=1e-5).word is Agreement.different
+    assert verdict.judge(first, second, [], rtol=1e-5).agreement is Agreement.different
 
 
 def test_the_first_difference_is_the_earliest_and_the_largest_any():
@@ -189,17 +189,17 @@ def test_the_first_difference_is_the_earliest_and_the_largest_any():
 
 def test_a_missing_epoch_and_a_nan_are_differences_but_equal_nans_are_not():
     whole = outcome({"train/loss": {1: 1.0, 2: float("nan")}})
-    assert verdict.judge(whole, whole, []).word is Agreement.exact
+    assert verdict.judge(whole, whole, []).agreement is Agreement.exact
     shorter = outcome({"train/loss": {1: 1.0}})
-    assert verdict.judge(whole, shorter, []).word is Agreement.different
-    assert verdict.judge(shorter, whole, []).word is Agreement.different
+    assert verdict.judge(whole, shorter, []).agreement is Agreement.different
+    assert verdict.judge(shorter, whole, []).agreement is Agreement.different
 
 
 def test_a_run_that_did_not_finish_is_compared_as_far_as_it_came():
     killed = outcome({"train/loss": {1: 1.0}}, status="KILLED", weights=None)
     killed.run.tags.clear()
     whole = outcome({"train/loss": {1: 1.0, 2: 0.5}, "test/loss": {2: 0.5}})
-    assert verdict.judge(killed, whole, []).word is Agreement.exact
+    assert verdict.judge(killed, whole, []).agreement is Agreement.exact
 
 
 def test_other_weights_at_a_checkpoint_are_never_exact():

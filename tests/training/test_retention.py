@@ -150,7 +150,7 @@ def test_only_runs_that_were_reproduced_exactly_lose_their_checkpoints(project, 
     assert names(project, f"again-{first[:6]}") == [], "the two prove each other"
     for name in ("unproven", "other", "close"):
         assert names(project, name) == ALL
-    assert f"drop: EXACT reproduction {second}" in said
+    assert f"EXACT reproduction {second}" in said
     assert f"keep: no proof: samerun reproduce {unproven[:8]} would make one" in said
     assert "Freed 3" in said
     assert "of 2 runs" in said

@@ -18,7 +18,7 @@ from samerun.errors import Diverged
 from support.project import values
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
-PLAIN = "tracking=lean"
+PLAIN = ("tracking=lean",)
 
 
 @pytest.fixture(scope="module")

@@ -200,7 +200,7 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("kind", OUTSIDE)
 def test_a_patch_that_leaves_the_tree_is_refused(tmp_path, kind):
-    with pytest.raises(UserError, match="nothing of it runs"):
+    with pytest.raises(UserError, match="of it runs"):
         worktree.check_patch(OUTSIDE[kind], tmp_path)
 
 

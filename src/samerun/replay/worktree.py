@@ -172,7 +172,8 @@ def _apply(tree: Path, patch: str) -> None:
 def _unfit(answer: "subprocess.CompletedProcess[bytes]") -> UserError:
     reason = clean((answer.stderr.decode(errors="replace").splitlines() or ["?"])[0])
     return UserError(
-        f"The recorded patch does not apply to its commit: git reports {reason!r}; none of it runs."
+        f"The recorded patch does not apply to its commit: git reports {reason!r}; nothing of it "
+        "runs."
     )
 
 
