@@ -379,8 +379,10 @@ def test_a_regression_has_no_table_of_classes():
         ),
         pytest.param([[2, 3], [0, 1]], [0, 1], "multiclass", 2, "end in a softmax", id="logits"),
         pytest.param([[-0.5], [1.2]], [0, 1], "binary", 1, "end in a softmax", id="no-sigmoid"),
-        pytest.param([[0.5, 0.5]], [0], "multiclass", 3, "gives 2 numbers", id="too-few-classes"),
-        pytest.param([[1, 2]], [[1.0]], "regression", 1, "gives 2 numbers", id="too-many-numbers"),
+        pytest.param([[0.5, 0.5]], [0], "multiclass", 3, "returns 2 numbers", id="too-few-classes"),
+        pytest.param(
+            [[1, 2]], [[1.0]], "regression", 1, "returns 2 numbers", id="too-many-numbers"
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_clear_sentence(

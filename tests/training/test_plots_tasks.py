@@ -80,7 +80,8 @@ def test_text_mistakes_show_the_words_and_what_was_wrong(tmp_path):
     said = words(figure)
     first = report.worst[0]
     assert (
-        f"true class {first.label}, said class {first.predicted} ({first.confidence:.2f})" in said
+        f"true class {first.label}, predicted class {first.predicted} ({first.confidence:.2f})"
+        in said
     )
     assert "short" in said
     assert "two lines apart" in said
