@@ -24,13 +24,18 @@ QUICK = (
 MLP = ("-m", "sweep=optuna", "model=mlp", "model.dropout=interval(0,0.6)", *QUICK)
 
 
-def train(folder, *words):
+def train(folder, *words, run=warm.run):
     """Types the command; twenty minutes are for a machine with much else to do."""
-    return python(folder, "-m", "samerun", "train", *words)
+    return python(folder, "-m", "samerun", "train", *words, run=run)
 
 
-def python(folder, *words):
-    return warm.run([sys.executable, *words], cwd=folder, timeout=1200)
+def python(folder, *words, run=warm.run):
+    return run([sys.executable, *words], cwd=folder, timeout=1200)
+
+
+def run_cold(command, **options):
+    """Starts a process of its own, for what looks at its imports or at `PYTHONPATH`."""
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 RESTORED = """
@@ -84,7 +89,7 @@ def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
     """And a trial's folder, run and command are those of a run by itself."""
     program = PROGRAMS / "sweep_light.py"
     words = [*MLP, "schedule=constant,cosine", "training.epochs=2", "sweep.n_trials=3"]
-    done = python(project, str(program), *words, "sweep.workers=2")
+    done = python(project, str(program), *words, "sweep.workers=2", run=run_cold)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "heavy modules here: none"
     found = study(project)
@@ -266,7 +271,7 @@ def test_the_sweeper_runs_on_the_pre_release_of_hydra_too(project, tmp_path_fact
     assert got.returncode == 0, got.stderr
     monkeypatch.setenv("PYTHONPATH", str(target))
     words = [*MLP, "schedule=constant,cosine", "training.epochs=1", "sweep.n_trials=3"]
-    done = train(project, *words, "sweep.workers=2")
+    done = train(project, *words, "sweep.workers=2", run=run_cold)
     assert done.returncode == 0, done.stderr
     assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
     assert {run["status"] for run in children(project).values()} == {"FINISHED"}
