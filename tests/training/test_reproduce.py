@@ -293,7 +293,7 @@ def test_an_edited_line_of_samerun_and_the_recorded_code_of_it(prepared_database
     for name in ("src", "conf", "experiments"):
         shutil.copytree(here / name, clone / name, dirs_exist_ok=True)
     shutil.copy(prepared_database, clone / "mlflow.db")
-    builder = clone / "src/samerun/models/mlp.py"
+    builder = clone / "src/samerun/models/images.py"
     before = builder.read_text()
     environment = {**os.environ, "PYTHONPATH": str(clone / "src")}
 
@@ -307,14 +307,18 @@ def test_an_edited_line_of_samerun_and_the_recorded_code_of_it(prepared_database
             timeout=300,
         )
 
-    builder.write_text(before.replace("cfg.units)", "[*cfg.units, 3])"))
+    builder.write_text(
+        before.replace("dense_layers(cfg, cfg.units)", "dense_layers(cfg, [*cfg.units, 3])")
+    )
     words = ["dataset.limit=60", "model=mlp", "model.units=[4]", "tracking.run_name=dirty"]
     assert run("train", *PLAIN, *words).returncode == 0
-    builder.write_text(before.replace("cfg.units)", "[*cfg.units, 5])"))
+    builder.write_text(
+        before.replace("dense_layers(cfg, cfg.units)", "dense_layers(cfg, [*cfg.units, 5])")
+    )
     git(clone, "commit", "--quiet", "-am", "second")
     plain = run("reproduce", "dirty")
     assert plain.returncode == 1, plain.stderr
-    assert "code: samerun's files differ: samerun/models/mlp.py" in plain.stdout
+    assert "code: samerun's files differ: samerun/models/images.py" in plain.stdout
     recorded = run("reproduce", "dirty", "--code")
     assert recorded.returncode == 0, recorded.stderr
     assert "EXACT" in recorded.stdout
