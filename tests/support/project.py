@@ -31,7 +31,7 @@ def values(client, run_id, key):
 
 
 def git(folder, *words):
-    """Runs git as somebody; returns what it prints."""
+    """Runs git as a fixed user; returns what it prints."""
     who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
     answer = subprocess.run(
         ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True

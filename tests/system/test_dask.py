@@ -36,8 +36,8 @@ class Client:
         fields = {**vars(own), "token": str(self.process)}
         return dict.fromkeys(workers, dask_remote.WorkerFacts(**fields))
 
-    def submit(self, function, luggage, inner, *arguments, **options):
-        call = Remote(luggage, inner)
+    def submit(self, function, context, inner, *arguments, **options):
+        call = Remote(context, inner)
         self.calls.append(call)
         return call
 
@@ -54,9 +54,9 @@ class Client:
 class Remote(Future):
     """A call on the worker."""
 
-    def __init__(self, luggage, inner):
+    def __init__(self, context, inner):
         super().__init__()
-        self.luggage, self.inner = luggage, inner
+        self.context, self.inner = context, inner
 
     def release(self):
         pass
@@ -125,7 +125,7 @@ def test_a_process_that_is_used_up_is_given_no_further_trial(executor, client):
     client.may_restart.set()
     until(lambda: not executor._leaving)
     look(executor, client)
-    assert [call.luggage.token for call in client.trials()] == ["0", "1"]
+    assert [call.context.token for call in client.trials()] == ["0", "1"]
 
 
 def test_a_restart_that_failed_is_tried_again(executor, client, monkeypatch):

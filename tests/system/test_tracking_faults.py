@@ -11,16 +11,8 @@ from samerun.cli import main
 from samerun.errors import UserError
 from support import faulty
 from support.faulty import Fault
-from support.mlflow_server import Server
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, prepared_database):
-    made = Server(tmp_path_factory.mktemp("server"), prepared_database)
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ def test_states_are_sent_under_two_names_in_turns(tmp_path, upload, url, names):
 
 
 def asks(step, folder, *, times=1):
-    """A run in which somebody asks for the end after this step."""
+    """A run that is asked to end after this step."""
     answers = []
 
     def killed(metrics, at):

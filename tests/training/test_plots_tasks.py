@@ -343,7 +343,7 @@ def test_a_text_without_letters_for_it_says_so(no_other_fonts):
 
 
 def test_another_font_is_found_for_letters_that_the_own_one_lacks(tmp_path):
-    # A font that comes with matplotlib stands in for one that somebody installed.
+    # A font that comes with matplotlib stands in for one that a user installed.
     bundled = f"{get_data_path()}/fonts/ttf/STIXGeneral.ttf"
     path = tmp_path / "installed.ttf"
     shutil.copy(bundled, path)

@@ -91,9 +91,9 @@ def children_of(study):
 
 
 def described(study, objectives=(METRIC,), **more):
-    return study_report.words(
+    return study_report.to_markdown(
         study,
-        space_words=SPACE,
+        definitions=SPACE,
         objectives=list(objectives),
         children=children_of(study),
         **more,
@@ -123,7 +123,7 @@ def test_everything_arrives_in_the_store(project, night):
             night,
             run,
             project / "sweep" / "report",
-            space_words=SPACE,
+            definitions=SPACE,
             objectives=[METRIC],
             children=children_of(night),
             command=lambda trial: f"samerun train seed={trial.number}",
@@ -403,7 +403,7 @@ def test_tensorboard_shows_a_row_for_each_trial(night, tmp_path):
             night,
             tracking.NullRun(tmp_path),
             tmp_path / "report",
-            space_words=SPACE,
+            definitions=SPACE,
             objectives=[METRIC],
             children={},
         )
@@ -529,7 +529,7 @@ def test_of_several_objectives_the_front_is_shown():
     + [(None, "None"), ("cosine", "cosine"), (math.inf, "inf"), (math.nan, "nan")],
 )
 def test_values_are_written_for_people(value, expected):
-    assert study_trials.number_words(value) == expected
+    assert study_trials.format_number(value) == expected
 
 
 def test_the_console_of_a_sweep_cuts_what_a_live_table_cannot_show():

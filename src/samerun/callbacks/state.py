@@ -218,11 +218,11 @@ def _assign(section: str, variables: Sequence[Any], state: State) -> None:
     listed, expected = state.meta["variables"][section], _described(section, variables)
     if listed != expected:
         pairs = zip(listed, expected, strict=False)
-        received, wanted = next(
+        received, one = next(
             (pair for pair in pairs if pair[0] != pair[1]),
             (f"{len(listed)} variables", f"{len(expected)}"),
         )
-        raise _does_not_fit(section, received, wanted)
+        raise _does_not_fit(section, received, one)
     for number, variable in enumerate(variables):
         name = f"{section}/{number}"
         if name not in state.arrays:

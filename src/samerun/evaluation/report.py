@@ -67,8 +67,8 @@ class Report(ABC):
         """
         name = self.headline
         value, low, high = (self.metrics[name + end] for end in ("", "_low", "_high"))
-        words = name.replace("_", " ")
-        line = f"{split} {words} {short(value)} (95 % {short(low)}-{short(high)})"
+        label = name.replace("_", " ")
+        line = f"{split} {label} {short(value)} (95 % {short(low)}-{short(high)})"
         reference = self.metrics.get(f"baseline_{name}")
         if reference is None:
             return line

@@ -27,13 +27,13 @@ def as_markdown(report: Report) -> str:
     names.sort(key=lambda name: name != report.headline)
     rows = []
     for name in names:
-        value, words = short(metrics[name]), name.replace("_", " ")
+        value, label = short(metrics[name]), name.replace("_", " ")
         if name == report.headline:
-            value, words = f"**{value}**", f"**{words}**"
+            value, label = f"**{value}**", f"**{label}**"
         ends = [metrics.get(name + end) for end in ("_low", "_high")]
         interval = " to ".join(short(end) for end in ends if end is not None)
         baseline = metrics.get(f"baseline_{name}")
-        rows.append([words, value, interval, "" if baseline is None else short(baseline)])
+        rows.append([label, value, interval, "" if baseline is None else short(baseline)])
     header = ["metric", "value", "95 % interval", f"{report.baseline} baseline"]
     return _markdown(header if report.baseline else header[:3], rows, num_texts=1)
 

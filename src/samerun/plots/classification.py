@@ -100,8 +100,8 @@ def _draw_curves(
     for label, style in zip([*named, *others], [*styles, *[thin] * len(others)], strict=True):
         axes.plot(curves[label].x, curves[label].y, drawstyle=drawstyle, **style)
     shown = plain_names(names)
-    words = [f"{shown[label]} ({curves[label].area:.3f})" for label in named]
-    return [*words, f"the other {len(others)}"] if others else words
+    labels = [f"{shown[label]} ({curves[label].area:.3f})" for label in named]
+    return [*labels, f"the other {len(others)}"] if others else labels
 
 
 def _curve_figure(
@@ -118,7 +118,7 @@ def _curve_figure(
         curves = {label: curve for label, curve in curves.items() if label == 1}
     are_good = all(curve.area >= _GOOD for curve in curves.values())
     figure, (whole, *close) = panels(1, 1 + are_good, 6.9 + 3.5 * are_good, 4.2)
-    words = _draw_curves(whole, curves, names, drawstyle)
+    labels = _draw_curves(whole, curves, names, drawstyle)
     whole.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     for axes in close:
         _draw_curves(axes, curves, names, drawstyle)
@@ -128,8 +128,8 @@ def _curve_figure(
     for axes in (whole, *close):
         axes.set_box_aspect(1)
         describe(axes, *axis_names)
-    if words:
-        legend_outside(figure, whole.get_lines()[: len(words)], words, legend)
+    if labels:
+        legend_outside(figure, whole.get_lines()[: len(labels)], labels, legend)
     return figure
 
 

@@ -124,7 +124,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     order = sorted(found, key=lambda name: _rank(found[name], best[name], metric))
     figure, (axes,) = panels(1, 1, 8.6, 4.2)
     lines: dict[str, Any] = {}  # of the runs in the legend, the others under an empty name
-    words = {"": f"the other {len(order) - _MOST_NAMED}"}
+    labels = {"": f"the other {len(order) - _MOST_NAMED}"}
     for place, name in enumerate(order):
         values, epoch = found[name], best[name]
         look: dict[str, Any] = {"color": GREY, "alpha": 0.5, "linewidth": 0.7}
@@ -134,7 +134,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
             look["marker"] = "o" if len(values) <= 20 else "none"
             score = "never finite" if epoch is None else f"{values[epoch - 1]:.4g} at {epoch}"
             key = name
-            words[name] = f"{_ends(name)} ({score})"
+            labels[name] = f"{_ends(name)} ({score})"
         (lines[key],) = axes.plot(np.arange(1, len(values) + 1), values, **look)
     if _spans_decades(np.concatenate(list(found.values()))):
         axes.set_yscale("log")
@@ -142,7 +142,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
     describe(axes, "epoch", metric.replace("_", " "))
     legend_outside(
-        figure, list(lines.values()), [words[key] for key in lines], "run (best value at epoch)"
+        figure, list(lines.values()), [labels[key] for key in lines], "run (best value at epoch)"
     )
     return figure
 
@@ -210,8 +210,8 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     hide(grid[len(names) :])
     left_out = len(weights) - len(names)
-    kept_words = f" ({len(names)} of {len(weights)} variables)" if left_out else ""
-    figure.supxlabel(f"value of the weights{kept_words}", fontsize=TEXT)
+    share = f" ({len(names)} of {len(weights)} variables)" if left_out else ""
+    figure.supxlabel(f"value of the weights{share}", fontsize=TEXT)
     figure.supylabel("frequency", fontsize=TEXT)
     return figure
 

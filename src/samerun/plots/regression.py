@@ -28,8 +28,8 @@ _MOST_POINTS = 3000  # above, dots cover each other and only counts per cell are
 _NUM_CLOSE = 100
 
 
-def _with_unit(words: str, unit: str) -> str:
-    return f"{words} ({printable(unit)})" if unit else words
+def _with_unit(label: str, unit: str) -> str:
+    return f"{label} ({printable(unit)})" if unit else label
 
 
 def _draw_points(
@@ -114,11 +114,11 @@ def forecast_over_time(
     for axes, start in zip(grid, (0, len(truth) - _NUM_CLOSE), strict=False):
         axes.plot(at[start:], truth[start:], color=BLACK, linewidth=2.2, label="truth")
         axes.plot(at[start:], predicted[start:], color=ORANGE, linewidth=1.2, label="forecast")
-        words = "time step in the split" if times is None else "time"
+        label = "time step in the split" if times is None else "time"
         title = f"the last {_NUM_CLOSE}" if start else ""
         if not start and report.truth.shape[1] > 1:
             title = f"the first of {report.truth.shape[1]} steps ahead"
-        describe(axes, words if axes is grid[-1] else "", _with_unit("value", unit), title)
+        describe(axes, label if axes is grid[-1] else "", _with_unit("value", unit), title)
         if np.issubdtype(at.dtype, np.datetime64):
             _write_dates(axes)
     grid[0].legend(fontsize=SMALL, frameon=False, ncols=2)

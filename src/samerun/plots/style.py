@@ -78,12 +78,12 @@ def describe(axes: Axes, x: str, y: str, title: str = "") -> None:
 
 
 def legend_outside(
-    figure: Figure, lines: Sequence[Line2D], words: Sequence[str], title: str
+    figure: Figure, lines: Sequence[Line2D], labels: Sequence[str], title: str
 ) -> None:
     """Writes the legend to the right of all panels."""
     figure.legend(
         lines,
-        words,
+        labels,
         loc="outside right upper",
         fontsize=SMALL,
         frameon=False,

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from samerun.report.study_trials import STATES, count_words, number_words
+from samerun.report.study_trials import STATES, format_counts, format_number
 
 _COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red"}
 _REDRAWS = 4  # a second
@@ -150,7 +150,7 @@ class Progress:
     def table(self) -> RenderableType:
         """Returns the live table as it is now."""
         running = sorted(self._running.items())
-        states = count_words({word: self._ended[word] for word in STATES.values()})
+        states = format_counts({word: self._ended[word] for word in STATES.values()})
         done, left = self._ended.total(), self.seconds_left()
         head = Table.grid(padding=(0, 2))
         head.add_column(no_wrap=True, overflow="ellipsis")
@@ -162,7 +162,7 @@ class Progress:
                 total=max(1, self.n_trials), completed=done, width=16, complete_style="cyan"
             ),
             f"{done}/{self.n_trials} trials",
-            "" if left is None else f"about {_clock_words(left)} left",
+            "" if left is None else f"about {_format_duration(left)} left",
         )
         words = f"{states or 'none finished yet'}, {len(running)} running"
         parts: list[RenderableType] = [head, Text(words, style="dim")]
@@ -203,13 +203,13 @@ class Progress:
             return []
         if len(self.objectives) == 1:
             number, values, name = front[-1]
-            return [f"best {number_words(values[0])}  trial {number}  {name}"]
+            return [f"best {format_number(values[0])}  trial {number}  {name}"]
         lines = [f"{len(front)} on the Pareto front"]
         for position, (objective, sign) in enumerate(
             zip(self.objectives, self._signs, strict=True)
         ):
             number, values, name = min(front, key=lambda one: sign * one[1][position])
-            value = number_words(values[position])
+            value = format_number(values[position])
             lines.append(f"  best {objective} {value}  trial {number}  {name}")
         return lines
 
@@ -225,8 +225,8 @@ class Progress:
         for number, one in running:
             bar = _bar(one.epoch, one.epochs, 10)
             epoch = f"{one.epoch}/{one.epochs}" if one.epochs else "starts"
-            value = "" if one.value is None else number_words(one.value)
-            seconds = _clock_words(self._clock() - one.began)
+            value = "" if one.value is None else format_number(one.value)
+            seconds = _format_duration(self._clock() - one.began)
             table.add_row(str(number), epoch, bar, value, seconds, Text(one.name))
         return table
 
@@ -240,7 +240,7 @@ class Progress:
         *,
         is_best: bool,
     ) -> None:
-        numbers = " ".join(f"{number_words(value):>8}" for value in values or ())
+        numbers = " ".join(f"{format_number(value):>8}" for value in values or ())
         width = len(str(self.n_trials))
         mark = "best" if len(self.objectives) == 1 else "front"
         line = Text(f"trial {number:>{width}}  ")
@@ -269,7 +269,7 @@ def _word(state: Any) -> str:
     return STATES.get(name.upper(), name)
 
 
-def _clock_words(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Formats a time as `0:42`, `12:03` or `3:05:00`."""
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)

@@ -12,11 +12,11 @@ from samerun import tags as tag
 from samerun.escaping import code_span, fence, markdown
 from samerun.report.study_trials import (
     best_trials,
-    count_words,
     counts,
     epochs_of,
-    number_words,
-    param_words,
+    format_counts,
+    format_number,
+    format_params,
     parameters,
     reason_of,
     seconds_of,
@@ -51,7 +51,7 @@ def write(
     run: Run,
     folder: Path,
     *,
-    space_words: Mapping[str, str],
+    definitions: Mapping[str, str],
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
@@ -62,7 +62,7 @@ def write(
         study: the study; it may have no completed trial.
         run: the sweep's own run.
         folder: where the files are written before they are logged; created if missing.
-        space_words: the definition of each entry of the search space, by its key.
+        definitions: the definition of each entry of the search space, by its key.
         objectives: names of the study's values, such as `validation/accuracy`.
         children: run ID and run name of each trial, by its number.
         command: returns the command of a trial; omitted if `None`.
@@ -74,9 +74,9 @@ def write(
     from samerun.report import study_figures, study_pages
 
     folder.mkdir(parents=True, exist_ok=True)
-    names = parameters(study, space_words)
-    text = words(
-        study, space_words=space_words, objectives=objectives, children=children, command=command
+    names = parameters(study, definitions)
+    text = to_markdown(
+        study, definitions=definitions, objectives=objectives, children=children, command=command
     )
     run.describe(text)
     run.log_text(to_csv(study, objectives, children, names), "trials.csv")
@@ -127,10 +127,10 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def words(
+def to_markdown(
     study: "optuna.Study",
     *,
-    space_words: Mapping[str, str],
+    definitions: Mapping[str, str],
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
@@ -139,7 +139,7 @@ def words(
 
     Args:
         study: the study.
-        space_words: the definition of each entry of the search space, by its key.
+        definitions: the definition of each entry of the search space, by its key.
         objectives: names of the study's values.
         children: run ID and run name of each trial, by its number.
         command: returns the command of a trial; omitted if `None`.
@@ -149,7 +149,7 @@ def words(
     lines += _best(study, best, children, command)
     lines += _table_of_trials(study, best, objectives, children)
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
-    lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in space_words.items()]
+    lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in definitions.items()]
     lines += ["", f"Sampler {_part(study, tag.SAMPLER)}, pruner {_part(study, tag.PRUNER)}.", ""]
     lines += _failures(study)
     return "\n".join([*lines, ""])
@@ -172,14 +172,14 @@ def last_lines(
         command: returns the command of a trial; omitted if `None`.
         program: the command for `samerun`.
     """
-    rows = [("trials", count_words(counts(study)) or "none")]
+    rows = [("trials", format_counts(counts(study)) or "none")]
     best = best_trials(study)
     if len(objectives) > 1 and best:
         rows.append(("front", ", ".join(f"trial {trial.number}" for trial in best)))
     for trial in best[:1]:
-        values = _values_words(trial, objectives)
+        values = _format_values(trial, objectives)
         rows.append(("best", f"trial {trial.number}  {values}"))
-        rows.append(("with", param_words(trial.params)))
+        rows.append(("with", format_params(trial.params)))
         if command is not None:
             rows.append(("command", command(trial)))
         if trial.number in children:
@@ -202,13 +202,13 @@ def _why_none_is_best(study: "optuna.Study") -> str:
 def _sentence(
     study: "optuna.Study", objectives: Sequence[str], best: "Sequence[FrozenTrial]"
 ) -> str:
-    found = count_words(counts(study)) or "no trial yet"
+    found = format_counts(counts(study)) or "no trial yet"
     if not best:
         return f"{found}; no results yet."
     if len(objectives) > 1:
         return f"{found}; {len(best)} on the Pareto front of {' and '.join(objectives)}."
     trial = best[0]
-    return f"{objectives[0]} {number_words(trial.values[0])} in trial {trial.number}; {found}."
+    return f"{objectives[0]} {format_number(trial.values[0])} in trial {trial.number}; {found}."
 
 
 def _best(
@@ -251,8 +251,8 @@ def _table_of_trials(
     lines.append("|---|" + "---|" * (len(objectives) + 4))
     for trial in shown:
         seconds, run = seconds_of(trial), children.get(trial.number, ("", ""))
-        cells = [str(trial.number), *(number_words(value) for value in trial.values)]
-        cells += [f"`{_cell(param_words(trial.params))}`", str(epochs_of(trial) or "")]
+        cells = [str(trial.number), *(format_number(value) for value in trial.values)]
+        cells += [f"`{_cell(format_params(trial.params))}`", str(epochs_of(trial) or "")]
         cells += ["" if seconds is None else f"{seconds:.1f}", f"`{run[0]}`" if run[0] else ""]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
@@ -266,16 +266,16 @@ def _failures(study: "optuna.Study") -> list[str]:
     for trial in failed[:_MOST_FAILURES]:
         reason = reason_of(trial) or "no reason recorded"
         lines.append(
-            f"- trial {trial.number}: {markdown(reason)} (`{_cell(param_words(trial.params))}`)"
+            f"- trial {trial.number}: {markdown(reason)} (`{_cell(format_params(trial.params))}`)"
         )
     if len(failed) > _MOST_FAILURES:
         lines.append(f"- and {len(failed) - _MOST_FAILURES} more in `trials.csv`")
     return [*lines, ""]
 
 
-def _values_words(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
+def _format_values(trial: "FrozenTrial", objectives: Sequence[str]) -> str:
     pairs = zip(objectives, trial.values, strict=True)
-    return "  ".join(f"{name} {number_words(value)}" for name, value in pairs)
+    return "  ".join(f"{name} {format_number(value)}" for name, value in pairs)
 
 
 def _part(study: "optuna.Study", key: str) -> str:

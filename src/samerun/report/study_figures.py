@@ -251,8 +251,8 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
 
 def _legend(figure: Figure, axes: Axes) -> None:
     """Draws each legend entry once, to the right of the panels."""
-    lines, words = axes.get_legend_handles_labels()
-    once = dict(zip(words, lines, strict=True))
+    lines, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, lines, strict=True))
     style.legend_outside(figure, list(once.values()), list(once), "")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from samerun.report.study_axis import is_wide
 from samerun.report.study_figures import TITLES, signed, without_warnings
-from samerun.report.study_trials import completed, count_words, counts, trials_of
+from samerun.report.study_trials import completed, counts, format_counts, trials_of
 
 if TYPE_CHECKING:
     import optuna
@@ -52,7 +52,7 @@ def page(
     from plotly.offline import get_plotlyjs
 
     title = html.escape(f"Study {study.study_name}")
-    numbers = html.escape(count_words(counts(study)) or "No trial yet")
+    numbers = html.escape(format_counts(counts(study)) or "No trial yet")
     drawable = completed(study, names)  # Optuna rejects the others
     parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
     for name in shown:

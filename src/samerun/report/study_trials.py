@@ -36,7 +36,7 @@ def counts(study: "optuna.Study") -> dict[str, int]:
     return {word: found[state] for state, word in STATES.items() if found[state]}
 
 
-def count_words(by_state: Mapping[str, int]) -> str:
+def format_counts(by_state: Mapping[str, int]) -> str:
     """Formats counts as `20 complete, 3 pruned, 1 failed`."""
     return ", ".join(f"{number} {state}" for state, number in by_state.items() if number)
 
@@ -69,16 +69,16 @@ def completed(study: "optuna.Study", names: Iterable[str]) -> list[str]:
 
 def seconds_of(trial: "FrozenTrial") -> float | None:
     """Returns the duration of a trial: as the worker recorded it, else from start to end."""
-    said = trial.user_attrs.get(tag.TRIAL_SECONDS)
-    if said is not None:
-        return float(said)
+    seconds = trial.user_attrs.get(tag.TRIAL_SECONDS)
+    if seconds is not None:
+        return float(seconds)
     return trial.duration.total_seconds() if trial.duration else None
 
 
 def epochs_of(trial: "FrozenTrial") -> int | None:
     """Returns the number of epochs of a trial: as recorded, else the last one reported."""
-    said = trial.user_attrs.get(tag.TRIAL_EPOCHS, trial.last_step)
-    return None if said is None else int(said)
+    epochs = trial.user_attrs.get(tag.TRIAL_EPOCHS, trial.last_step)
+    return None if epochs is None else int(epochs)
 
 
 def reason_of(trial: "FrozenTrial") -> str:
@@ -86,7 +86,7 @@ def reason_of(trial: "FrozenTrial") -> str:
     return str(trial.user_attrs.get(tag.REASON, ""))
 
 
-def number_words(value: Any) -> str:
+def format_number(value: Any) -> str:
     """Formats a value for display: numbers with four digits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
@@ -95,9 +95,9 @@ def number_words(value: Any) -> str:
     return f"{value:.6g}" if abs(value) >= 1e15 or not math.isfinite(value) else f"{int(value):,}"
 
 
-def param_words(params: Mapping[str, Any]) -> str:
+def format_params(params: Mapping[str, Any]) -> str:
     """Formats parameters as `model.dropout=0.31 schedule=cosine`."""
-    return " ".join(f"{name}={number_words(value)}" for name, value in params.items())
+    return " ".join(f"{name}={format_number(value)}" for name, value in params.items())
 
 
 def to_csv(

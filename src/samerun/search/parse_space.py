@@ -159,14 +159,14 @@ def _conditions(
 ) -> dict[str, tuple[str, ...]] | None:
     """Returns the conditions on groups that vary; `None` if the conditions never hold."""
     when = {}
-    for group, wanted in one.when.items():
+    for group, options in one.when.items():
         if group in groups:
-            left = tuple(name for name in groups[group] if name in wanted)
+            left = tuple(name for name in groups[group] if name in options)
         else:
-            left = tuple(name for name in wanted if name == branches.active_option(group))
+            left = tuple(name for name in options if name == branches.active_option(group))
         if not left:
             notes.append(
-                f"{one.key} is not searched, since it requires {group}={','.join(wanted)}."
+                f"{one.key} is not searched, since it requires {group}={','.join(options)}."
             )
             return None
         if group in groups:
@@ -188,10 +188,10 @@ def _entry(
         return Dimension(
             key=one.key, space=space, is_group=True, prefix=one.override.prefix, when=when
         )
-    when, wanted = _where_it_exists(one, when, branches, notes)
+    when, field_type = _where_it_exists(one, when, branches, notes)
     return Dimension(
         key=one.key,
-        space=parse_domain(one.override, one.where, wanted, options),
+        space=parse_domain(one.override, one.where, field_type, options),
         prefix=one.override.prefix,
         when=when,
     )
@@ -204,7 +204,7 @@ def _where_it_exists(
     found, chooser = branches.field_types(one.key), branches.chooser(one.key)
     if chooser in when:
         found = {name: found[name] for name in when[chooser]}
-    has = {name: wanted for name, wanted in found.items() if wanted is not None}
+    has = {name: kind for name, kind in found.items() if kind is not None}
     hasnt = [name for name in found if name not in has]
     if not has:
         top = path_of(one.key)[0]

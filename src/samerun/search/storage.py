@@ -155,11 +155,11 @@ def _lock(url: str) -> Iterator[None]:
         lock = FileLock(file)
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout as error:
-        said = f"another process has been preparing it for {_LOCK_SECONDS:.0f} s"
-        raise _refused(url, said) from error
+        message = f"another process has been preparing it for {_LOCK_SECONDS:.0f} s"
+        raise _refused(url, message) from error
     except OSError as error:
-        said = f"no file can be created in {file.parent} ({error.strerror})"
-        raise _refused(url, said) from error
+        message = f"no file can be created in {file.parent} ({error.strerror})"
+        raise _refused(url, message) from error
     try:
         yield
     finally:
@@ -234,7 +234,7 @@ def _root(error: BaseException) -> BaseException:
 
 def refused(url: str, error: Exception) -> UserError:
     """Returns the message for what a storage raised."""
-    words = f"{redact(str(error))} {_root_message(error)}"
+    text = f"{redact(str(error))} {_root_message(error)}"
     known = {
         "no longer compatible": "it was created by another version of Optuna: copy it, then run "
         "`optuna storage upgrade --storage URL`",
@@ -251,8 +251,8 @@ def refused(url: str, error: Exception) -> UserError:
         "readonly database": "the file cannot be written",
         "malformed": "the file is damaged",
     }
-    said = next((said for sign, said in known.items() if sign in words), None)
-    return _refused(url, said or f"it cannot be used ({root_reason(error)})")
+    reason = next((reason for sign, reason in known.items() if sign in text), None)
+    return _refused(url, reason or f"it cannot be used ({root_reason(error)})")
 
 
 @contextlib.contextmanager

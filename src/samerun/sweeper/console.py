@@ -94,7 +94,7 @@ def write_report(plan: SweepPlan, study: "optuna.Study", run: tracking.Run) -> N
             study,
             run,
             plan.folder / "report",
-            space_words={entry.key: str(entry) for entry in plan.space.entries},
+            definitions={entry.key: str(entry) for entry in plan.space.entries},
             objectives=plan.objectives.names,
             children=children(study),
             command=command,

@@ -46,16 +46,22 @@ def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
     Returns:
         Half a sentence; empty if a trial is the same here and there.
     """
-    said = []
+    differences = []
     if theirs.python != mine.python:
-        said.append(f"Python {theirs.python} instead of {mine.python}")
+        differences.append(f"Python {theirs.python} instead of {mine.python}")
     for name in sorted({*mine.packages, *theirs.packages}):
         here, there = mine.packages.get(name), theirs.packages.get(name)
         if here is not None and here != there:
-            said.append(f"{name} {there} instead of {here}" if there else f"no {name} {here}")
-    if theirs.code != mine.code and not any(word.startswith("samerun ") for word in said):
-        said.append("other source files of samerun")
-    shown = [*said[:5], f"{len(said) - 5} more differences"] if len(said) > 6 else said
+            differences.append(
+                f"{name} {there} instead of {here}" if there else f"no {name} {here}"
+            )
+    if theirs.code != mine.code and not any(one.startswith("samerun ") for one in differences):
+        differences.append("other source files of samerun")
+    shown = (
+        [*differences[:5], f"{len(differences) - 5} more differences"]
+        if len(differences) > 6
+        else differences
+    )
     return listed(shown)
 
 
@@ -69,8 +75,8 @@ def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: 
     """
     mend = "install the same there and start the worker again"
     if not isinstance(answer, WorkerFacts):
-        said = " ".join(str(answer).split())[:200].rstrip(".")
-        return f"cannot run samerun ({type(answer).__name__}: {said}): {mend}"
+        message = " ".join(str(answer).split())[:200].rstrip(".")
+        return f"cannot run samerun ({type(answer).__name__}: {message}): {mend}"
     if num_threads != 1:
         return f"runs {num_threads} trials in one process: start it with --nthreads 1"
     other = difference(own, answer)
@@ -123,8 +129,8 @@ def _noting_refusals(job: Any, refusals: list[str]) -> Any:
             try:
                 return await super()._submit_job(script_filename)
             except Exception as error:
-                said = str(error).rpartition("stderr:")[2]
-                refusals.append(" ".join(said.split())[:300].rstrip("."))
+                message = str(error).rpartition("stderr:")[2]
+                refusals.append(" ".join(message.split())[:300].rstrip("."))
                 raise
 
     return Job
@@ -220,8 +226,8 @@ def _check_batch(name: str, num_workers: int | None) -> None:
 def _why(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    said = error.strerror if isinstance(error, OSError) and error.strerror else ""
-    return f" ({said})" if said else ""
+    message = error.strerror if isinstance(error, OSError) and error.strerror else ""
+    return f" ({message})" if message else ""
 
 
 def _silence() -> None:

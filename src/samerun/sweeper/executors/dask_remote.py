@@ -139,7 +139,7 @@ def _unreachable(needs: Needs) -> str:
     return ""
 
 
-def call(luggage: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
+def call(context: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function in the study's folder on this worker, with the user's modules in it.
 
     Raises:
@@ -148,17 +148,17 @@ def call(luggage: TaskContext, function: Callable[..., Any], *args: Any) -> Any:
     """
     from distributed import get_worker
 
-    if luggage.token != TOKEN:
+    if context.token != TOKEN:
         raise WorkerLost("its process is gone")
     worker = get_worker()
-    folder = _own_folder(_base(worker.local_directory)) / luggage.folder
+    folder = _own_folder(_base(worker.local_directory)) / context.folder
     folder.mkdir(exist_ok=True)
-    _unpack(luggage.modules, folder)
+    _unpack(context.modules, folder)
     os.chdir(folder)  # for the entire process: a worker runs one trial at a time
     ended = threading.Event()
-    watch = (worker, worker.get_current_task(), luggage.folder, ended)
+    watch = (worker, worker.get_current_task(), context.folder, ended)
     threading.Thread(target=_watch, args=watch, daemon=True).start()
-    _stops.discard(luggage.folder)
+    _stops.discard(context.folder)
     try:
         return function(*args)
     finally:

@@ -62,17 +62,17 @@ def reopen_run(
     full = store_of(facts, uri) if facts else store.resolve_uri(uri)
     with lock_folder(folder):
         client = store.connect(full, patience=patience)
-        wanted = str(facts.id if facts else run_id)
-        stored = as_stored(_stored(client, wanted, full, folder))
+        stored_id = str(facts.id if facts else run_id)
+        stored = as_stored(_stored(client, stored_id, full, folder))
         check_at_rest(stored, uri=full, folder=folder, take_over=take_over)
         if facts is None:
             _deliver_from_before(stored, full)
-        points = points_of(client, wanted)
+        points = points_of(client, stored_id)
         name, experiment = stored.name, stored.experiment_id
         if facts is None:
             write_run_file(
                 folder,
-                run_id=wanted,
+                run_id=stored_id,
                 uid=stored.tags.get(tag.UID),
                 name=name,
                 uri=full,
@@ -82,16 +82,16 @@ def reopen_run(
             write_known(folder, points)
         run = MlflowRun(
             client,
-            run_id=wanted,
+            run_id=stored_id,
             name=name,
             folder=folder,
             experiment_id=experiment,
-            url=store.run_url(full, experiment, wanted),
+            url=store.run_url(full, experiment, stored_id),
             known=points,
             uid=stored.tags.get(tag.UID),
             patience=patience,
         )
-        client.update_run(wanted, status="RUNNING")
+        client.update_run(stored_id, status="RUNNING")
         run.set_tags({tag.REASON: "", **own_tags(folder), **(tags or {})})
         with ended(run):
             yield run
