@@ -63,7 +63,7 @@ def graceful_stop() -> Iterator[None]:
 def quiet() -> Iterator[None]:
     """Hides TensorFlow's start-up messages, which C++ writes to file descriptor 2.
 
-    If the block raises, they are shown after all.
+    If the block fails, they are shown after all; Ctrl-C and SIGTERM are no failures.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -72,7 +72,7 @@ def quiet() -> Iterator[None]:
         os.dup2(buffer.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(kept, 2)
             buffer.seek(0)
             sys.stderr.write(buffer.read().decode(errors="replace"))
