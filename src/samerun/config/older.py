@@ -11,6 +11,11 @@ ADDED: dict[str, Any] = {
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",
     "tracking.patience_seconds": 30.0,
+    "dataset.augmentation.contrast": 0.0,
+    "dataset.augmentation.brightness": 0.0,
+    "dataset.augmentation.noise": 0.0,
+    "dataset.augmentation.cutout": 0.0,
+    "dataset.augmentation.mixup": 0.0,
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
@@ -25,8 +30,9 @@ def add_missing_keys(node: DictConfig) -> DictConfig:
     """
     complete = node.copy()
     for key, value in ADDED.items():
-        group = key.partition(".")[0]
-        if OmegaConf.is_dict(node.get(group)) and key.partition(".")[2] not in node[group]:
+        group, _, name = key.rpartition(".")
+        part = OmegaConf.select(node, group)
+        if OmegaConf.is_dict(part) and name not in part:
             OmegaConf.update(complete, key, value, force_add=True)
     return complete
 
@@ -43,8 +49,8 @@ def drop_new_keys(text: str, stored: str) -> str:
     assert isinstance(node, DictConfig)
     assert isinstance(then, DictConfig)
     for key, value in ADDED.items():
-        group, _, name = key.partition(".")
-        part = node.get(group)
-        if name not in then.get(group, {}) and part is not None and part.get(name) == value:
+        group, _, name = key.rpartition(".")
+        part, recorded = OmegaConf.select(node, group), OmegaConf.select(then, group)
+        if name not in (recorded or {}) and part is not None and part.get(name) == value:
             del part[name]
     return OmegaConf.to_yaml(node)

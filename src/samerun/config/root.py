@@ -9,6 +9,7 @@ from typing import Any
 
 from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Pictures
 from samerun.config.fields import at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
@@ -99,8 +100,11 @@ def has_meaning(key: str) -> bool:
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
+_AUGMENTATIONS = ("contrast", "brightness", "noise", "cutout", "mixup")
+
+
 def idle_keys(cfg: Config) -> set[str]:
-    """Returns the options of policies that are off, which do not affect training.
+    """Returns the options of policies and augmentations that are off, which affect no training.
 
     Runs and studies recorded before these keys existed keep their fingerprints.
     """
@@ -109,22 +113,36 @@ def idle_keys(cfg: Config) -> set[str]:
     memory_fails = training.on_memory is OnMemory.fail
     idle = {"training.on_nan", "training.retry_learning_rate_factor"} if nan_fails else set()
     idle |= {"training.on_memory"} if memory_fails else set()
+    if isinstance(cfg.dataset, Pictures):
+        changes = cfg.dataset.augmentation
+        names = [name for name in _AUGMENTATIONS if not getattr(changes, name)]
+        idle |= {f"dataset.augmentation.{name}" for name in names}
     return idle | ({"training.max_retries"} if nan_fails and memory_fails else set())
+
+
+def without_idle_keys(cfg: Config) -> dict[str, Any]:
+    """Returns a config as plain values without the options that are off; see `idle_keys`."""
+    plain: dict[str, Any] = as_dict(cfg)
+    for key in idle_keys(cfg):
+        *groups, name = key.split(".")
+        part = plain
+        for group in groups:
+            part = part[group]
+        del part[name]
+    return plain
 
 
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of all settings that affect training, in hex.
 
     Excluded is what does not affect training: `tracking`, `checkpoint`, `trial` and `evaluation`,
-    `training.steps_per_execution`, which only affects speed, and policies of `training` that are
-    off.
+    `training.steps_per_execution`, which only affects speed, and policies of `training` and
+    augmentations that are off.
     """
-    idle = idle_keys(cfg)
-    plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
+    # A digest of a short secret could be reversed.
+    plain = without_secrets(without_idle_keys(cfg))
     meaning = {part: values for part, values in plain.items() if has_meaning(part)}
     meaning["training"] = {
-        key: value
-        for key, value in meaning["training"].items()
-        if has_meaning(f"training.{key}") and f"training.{key}" not in idle
+        key: value for key, value in meaning["training"].items() if has_meaning(f"training.{key}")
     }
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
