@@ -45,7 +45,7 @@ def draws(cfg: Augmentation, num_examples: int, key: Any) -> dict[str, Any]:
     if cfg.contrast or cfg.brightness or cfg.cutout:
         drawn["values"] = uniform(_VALUES, NUM_VALUES)
     if cfg.noise:
-        of_epoch = tf.fill([num_examples], tf.random.fold_in(key, _NOISE)[0])
+        of_epoch = tf.fill([num_examples], tf.cast(tf.random.fold_in(key, _NOISE)[0], tf.int64))
         drawn["noise"] = tf.stack([of_epoch, tf.range(num_examples, dtype=tf.int64)], axis=1)
     return drawn
 
