@@ -127,11 +127,11 @@ def _write(folder: Path, state: State, *, is_best: bool) -> None:
 
 def _write_whole(path: Path, state: State) -> None:
     meta = {"version": _VERSION, "epoch": state.epoch, "step": state.step, **state.meta}
-    words: Array = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    encoded: Array = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     if any(array.dtype.hasobject for array in state.arrays.values()):
         raise TypeError("objects would be pickled")
     with path.open("w+b") as file:
-        members: dict[str, Any] = {_META: words, **state.arrays}
+        members: dict[str, Any] = {_META: encoded, **state.arrays}
         np.savez(file, **members)
         size = file.tell()
         file.write(_SEAL % _digest_of(file, size).encode())

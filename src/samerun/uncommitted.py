@@ -84,8 +84,8 @@ def collect(top: Path) -> Uncommitted:
 
 
 def _changed(top: Path, left_out: dict[str, str]) -> Iterator[str]:
-    words = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-    patch = git.output(top, "diff", "HEAD", *words, "--src-prefix=a/", "--dst-prefix=b/") or ""
+    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    patch = git.output(top, "diff", "HEAD", *options, "--src-prefix=a/", "--dst-prefix=b/") or ""
     for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
         if not part.startswith("diff --git "):
             continue

@@ -26,13 +26,13 @@ from urllib.parse import urlsplit
 
 CONTROL = "/__faults__"
 FAULTS = {
-    "drop_before": "the connection is reset, the server hears of nothing",
+    "drop_before": "the connection is reset, the server receives nothing",
     "drop_after": "the server does its work, then the connection is reset",
     "delay": "the request arrives late",
     "duplicate": "the request arrives twice, one after the other",
-    "500": "Internal Server Error, the server hears of nothing",
-    "502": "Bad Gateway, the server hears of nothing",
-    "503": "Service Unavailable, the server hears of nothing",
+    "500": "Internal Server Error, the server receives nothing",
+    "502": "Bad Gateway, the server receives nothing",
+    "503": "Service Unavailable, the server receives nothing",
     "502_after": "the server does its work, the answer is Bad Gateway",
     "413": "Content Too Large",
     "403": "Forbidden",

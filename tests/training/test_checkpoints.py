@@ -182,7 +182,7 @@ def test_a_kill_at_any_moment_of_writing_leaves_a_whole_state(tmp_path, monkeypa
     found = latest(tmp_path)
     same(found, state(found.epoch))
     assert found.epoch in (2, 3)
-    for epoch in (4, 5):  # and what lies about is in nobody's way
+    for epoch in (4, 5):  # and stray files do no harm
         write(tmp_path, state(epoch), is_best=True)
     same(latest(tmp_path), state(5))
     assert len(list(tmp_path.iterdir())) == 3

@@ -1,4 +1,4 @@
-"""Two runs side by side: exactly what differs, in words, as JSON and as lines of code."""
+"""Two runs side by side: exactly what differs, as text, as JSON and as lines of code."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ PLAIN = [
     "training.epochs=1",
     "tracking=lean",
 ]
-WORDS = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
+OVERRIDES = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def made(folder):
         git(folder, "init", "--quiet")
         git(folder, "add", ".")
         git(folder, "commit", "--quiet", "-m", "first")
-        ids = [package.train(WORDS).run_id]
+        ids = [package.train(OVERRIDES).run_id]
         del sys.modules["my_model"]
         (folder / "my_model.py").write_text(MODEL.replace("Dense(4", "Dense(5"))
         (folder / "notes.md").write_text("Nothing that runs.\n")
-        ids.append(package.train([*WORDS, "optimizer.learning_rate=0.01"]).run_id)
+        ids.append(package.train([*OVERRIDES, "optimizer.learning_rate=0.01"]).run_id)
         del sys.modules["my_model"]
     return ids
 
@@ -55,22 +55,24 @@ def two(made, folder, monkeypatch):
 
 def test_one_leaf_and_one_line_are_exactly_what_is_told(two, capsys):
     assert cli.main(["diff", *two, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [(row["what"], row["first"], row["second"]) for row in told["config"]] == [
+    output = json.loads(capsys.readouterr().out)
+    assert [(row["what"], row["first"], row["second"]) for row in output["config"]] == [
         ("optimizer.learning_rate", "0.001", "0.01")
     ]
-    assert [(row["what"], row["detail"]) for row in told["code"]] == [("your files", "my_model.py")]
+    assert [(row["what"], row["detail"]) for row in output["code"]] == [
+        ("your files", "my_model.py")
+    ]
     lines = [
         line
-        for line in told["hunks"].splitlines()
+        for line in output["hunks"].splitlines()
         if line[:1] in "+-" and line[:3] not in ("+++", "---")
     ]
     assert len(lines) == 2
     assert "Dense(4" in lines[0]
     assert "Dense(5" in lines[1]
     for part in ("threads", "environment", "machine", "data"):
-        assert told[part] == []
-    assert "train/loss" in told["metrics"]
+        assert output[part] == []
+    assert "train/loss" in output["metrics"]
 
     assert cli.main(["diff", *two]) == 0
     page = capsys.readouterr().out

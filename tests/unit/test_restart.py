@@ -1,4 +1,4 @@
-"""A run that begins again goes on from none of its checkpoints, wherever they are."""
+"""A restarted run resumes from none of its checkpoints, wherever they are."""
 
 import shutil
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_run_that_is_to_begin_again_does_not_go_on_from_a_checkpoint(
         shutil.rmtree(folder)
     assert found() == 3
     restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)
-    assert found() == 3  # nobody asked
+    assert found() == 3  # no restart was requested
 
     restart.request_restart(client, run.id)
     restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)

@@ -299,7 +299,7 @@ def _str(value: Any) -> str | None:
 
 
 def _words(value: Any) -> tuple[str, ...] | None:
-    return tuple(str(word) for word in value) if isinstance(value, list) else None
+    return tuple(str(override) for override in value) if isinstance(value, list) else None
 
 
 def _left_out(value: Any) -> dict[str, str]:

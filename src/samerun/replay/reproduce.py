@@ -276,7 +276,7 @@ def _config_to_rerun(found: RecordedRun, overrides: Sequence[str]) -> Config:
 def _request(plan: Plan) -> rerun.Request:
     first = plan.recorded.run
     num = len(tracking.find_by_tags(plan.cfg, {tag.REPRODUCES: first.id}))
-    safe = [redact_override(word) for word in plan.overrides]
+    safe = [redact_override(override) for override in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return rerun.Request(
         resolved=drop_new_keys(config.to_yaml(plan.cfg), plan.recorded.resolved),

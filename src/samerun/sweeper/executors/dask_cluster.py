@@ -157,7 +157,7 @@ def connect(
         The Dask client, and the batch system's workers if there is one.
 
     Raises:
-        UserError: Dask is not installed, nobody answers, or there is no such batch system.
+        UserError: Dask is not installed, no scheduler answers, or there is no such batch system.
     """
     try:
         import dask_jobqueue  # noqa: F401
@@ -265,9 +265,9 @@ def _security(options: Dask) -> Any:
 def batch_options(name: str, options: Dask) -> dict[str, Any]:
     """Returns the options of dask-jobqueue: one trial at a time in each job, with all its cores."""
     account = _BATCH[name][1]
-    words = ["--nthreads", "1"]  # the last value counts
+    arguments = ["--nthreads", "1"]  # the last value counts
     if options.gpus:
-        words += ["--resources", f"GPU={options.gpus}"]
+        arguments += ["--resources", f"GPU={options.gpus}"]
     return {
         "cores": options.cores,
         "memory": options.memory,
@@ -278,6 +278,6 @@ def batch_options(name: str, options: Dask) -> dict[str, Any]:
         account: options.account,
         "job_extra_directives": list(options.extra),
         "job_script_prologue": list(options.setup),
-        "worker_extra_args": words,
+        "worker_extra_args": arguments,
         "scheduler_options": {"dashboard": False, "dashboard_address": ":0"},
     }
