@@ -32,9 +32,9 @@ class Client:
 
     def run(self, function, *arguments, workers, on_error):
         self.asked += 1
-        own = dask_remote.facts(dask_remote.Needs())
+        own = dask_remote.describe_worker(dask_remote.Needs())
         fields = {**vars(own), "token": str(self.process)}
-        return dict.fromkeys(workers, dask_remote.WorkerFacts(**fields))
+        return dict.fromkeys(workers, dask_remote.WorkerEnvironment(**fields))
 
     def submit(self, function, context, inner, *arguments, **options):
         call = Remote(context, inner)

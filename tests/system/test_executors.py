@@ -277,13 +277,13 @@ def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tm
 
 
 def test_a_worker_with_other_versions_is_told_the_difference():
-    mine = dask_remote.facts(dask_remote.Needs())
+    mine = dask_remote.describe_worker(dask_remote.Needs())
     assert dask_cluster.difference(mine, mine) == ""
     assert {"keras", "numpy", "distributed", "samerun", "ml-dtypes"} <= set(mine.packages)
     assert "ruff" not in mine.packages  # a worker may lack what no run needs
     packages = {**mine.packages, "keras": "3.0.0"}
     del packages["mlflow"]
-    theirs = dask_remote.WorkerFacts(
+    theirs = dask_remote.WorkerEnvironment(
         token="", python="3.9.0", code="", packages=packages, unreachable=""
     )
     message = dask_cluster.difference(mine, theirs)
@@ -304,8 +304,10 @@ def test_a_worker_with_other_versions_is_told_the_difference():
 def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, message, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
     storage, tracking, secret = needs
-    facts = dask_remote.facts(dask_remote.Needs(storage=storage, tracking=tracking, secret=secret))
-    assert facts.unreachable.startswith(message)
+    described = dask_remote.describe_worker(
+        dask_remote.Needs(storage=storage, tracking=tracking, secret=secret)
+    )
+    assert described.unreachable.startswith(message)
 
 
 @pytest.mark.parametrize(

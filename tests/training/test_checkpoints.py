@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samerun import checkpoints
-from samerun.checkpoints import State, latest, write
+from samerun.checkpoints import TrainingState, latest, write
 from samerun.errors import UserError
 from support.resuming import (
     Killed,
@@ -26,7 +26,9 @@ def state(epoch, step=0):
         "optimizer/0": np.array(epoch * 10, np.int64),
         "empty": np.zeros((0, 3), np.float16),
     }
-    return State(epoch=epoch, step=step, arrays=arrays, meta={"best": 0.1 + 0.2, "none": None})
+    return TrainingState(
+        epoch=epoch, step=step, arrays=arrays, meta={"best": 0.1 + 0.2, "none": None}
+    )
 
 
 def same(first, second):

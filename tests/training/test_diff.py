@@ -9,7 +9,7 @@ import pytest
 import samerun as package
 from samerun import cli, tracking
 from samerun.replay import code_diff
-from samerun.replay.recorded import Facts
+from samerun.replay.recorded import Provenance
 from support.project import MODEL, git
 
 PLAIN = [
@@ -103,7 +103,7 @@ def test_lines_of_code_come_out_of_git_without_touching_it(project):
     patch = git(project, "diff", "HEAD", "--binary") + "\n"
     objects = git(project, "count-objects")
     found = code_diff.between(
-        Facts(commit=commit, patch=""), Facts(commit=commit, patch=patch), ["a.py"]
+        Provenance(commit=commit, patch=""), Provenance(commit=commit, patch=patch), ["a.py"]
     )
     assert "-one = 1\n+one = 2" in found
     assert git(project, "count-objects") == objects
@@ -111,9 +111,12 @@ def test_lines_of_code_come_out_of_git_without_touching_it(project):
 
 
 def test_without_both_states_there_are_no_lines(project):
-    assert code_diff.between(Facts(commit="", patch=""), Facts(commit="", patch=""), None) is None
+    assert (
+        code_diff.between(Provenance(commit="", patch=""), Provenance(commit="", patch=""), None)
+        is None
+    )
     git(project, "init", "--quiet")
-    strange = Facts(commit="--output=ran", patch="")
+    strange = Provenance(commit="--output=ran", patch="")
     assert code_diff.between(strange, strange, None) is None
     assert not (project / "ran").exists()
 

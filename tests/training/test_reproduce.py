@@ -12,9 +12,9 @@ import pytest
 import samerun as package
 from samerun import cli, levels, tracking
 from samerun.replay import comparison, verdict
-from samerun.replay.comparison import Row, State
-from samerun.replay.recorded import Facts
-from samerun.replay.verdict import Agreement, Outcome
+from samerun.replay.comparison import Row, RowState
+from samerun.replay.recorded import Provenance
+from samerun.replay.verdict import Agreement, RunOutcome
 from support.project import MODEL, git
 
 PLAIN = [
@@ -161,7 +161,7 @@ def outcome(metrics, *, status="FINISHED", weights="w", predictions=None, digest
         metrics={},
         tags={"samerun.weights": weights},
     )
-    return Outcome(run=run, metrics=metrics, weights=dict(digests), predictions=predictions)
+    return RunOutcome(run=run, metrics=metrics, weights=dict(digests), predictions=predictions)
 
 
 def test_close_is_within_the_tolerance_and_says_where():
@@ -207,10 +207,10 @@ def test_other_weights_at_a_checkpoint_are_never_exact():
     first = outcome(metrics, digests={(1, 5): "a"})
     found = verdict.judge(first, outcome(metrics, digests={(1, 5): "b"}), [])
     assert found.agreement is not Agreement.exact
-    assert found.checks["weights at epoch 1, step 5"] is State.differs
+    assert found.checks["weights at epoch 1, step 5"] is RowState.differs
 
 
-def row(part, what, state=State.differs, *, matters=True):
+def row(part, what, state=RowState.differs, *, matters=True):
     return Row(part=part, what=what, first="1", second="2", state=state, matters=matters)
 
 
@@ -219,13 +219,13 @@ def test_the_likeliest_cause_is_code_before_data_before_threads():
     assert comparison.likeliest(rows).what == "test split"
     assert comparison.likeliest([*rows, row("code", "your files")]).what == "your files"
     assert comparison.likeliest([row("code", "commit", matters=False)]) is None
-    assert comparison.likeliest([row("code", "commit", State.unknown)]) is None
+    assert comparison.likeliest([row("code", "commit", RowState.unknown)]) is None
 
 
 def test_what_an_old_run_did_not_record_is_unknown():
-    now = Facts(commit="a" * 40, patch="", files={"samerun/a.py": "1"}, python="3.11.7")
-    rows = comparison.compare(Facts(), now)
-    assert {row.state for row in rows} == {State.unknown}
+    now = Provenance(commit="a" * 40, patch="", files={"samerun/a.py": "1"}, python="3.11.7")
+    rows = comparison.compare(Provenance(), now)
+    assert {row.state for row in rows} == {RowState.unknown}
 
 
 def test_changed_new_and_gone_files_are_named_those_that_compute_first():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from samerun import config, data, identity, tracking
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import Terminated, UserError
@@ -161,7 +161,7 @@ def test_a_fork_is_a_new_run_with_its_own_learning_rate(client, capsys):
 @pytest.mark.parametrize("has_rate", [True, False])
 def test_a_state_takes_the_rate_of_another_config(overrides, rate, num_factors, has_rate):
     paths = ["adam/iteration", *(["adam/learning_rate"] if has_rate else []), "adam/m"]
-    state = State(
+    state = TrainingState(
         epoch=1,
         step=0,
         arrays={f"optimizer/{n}": np.float32(n) for n in range(len(paths))},

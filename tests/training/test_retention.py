@@ -13,7 +13,7 @@ import pytest
 
 import samerun as package
 from samerun import checkpoints, retention, tracking
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.cli.gc_command import age, seconds, size
 from samerun.errors import UserError
@@ -21,7 +21,7 @@ from samerun.replay import garbage, resume
 from samerun.tracking.recovery.lock import try_lock_folder
 from support.project import composed
 
-STATE = State(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
+STATE = TrainingState(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
 SMALL = (
     "model=mlp",
     "model.units=[8]",
@@ -43,7 +43,7 @@ def recorded(project, name, tags=None, *, error=None, upload=False, weights="sam
         run.log_text("predictions", "evaluation/predictions.csv")
         run.set_tags({"samerun.weights": weights})
         for epoch in (1, 2):
-            state = State(epoch=epoch, step=0, arrays=STATE.arrays, meta={})
+            state = TrainingState(epoch=epoch, step=0, arrays=STATE.arrays, meta={})
             checkpoints.write(folder / "checkpoints", state, is_best=epoch == 1)
             if upload:
                 copy = checkpoints.for_upload(folder / "checkpoints", epoch)

@@ -180,7 +180,7 @@ def test_a_sealed_checkpoint_of_packed_zeros_takes_no_memory(two_gibibytes, tmp_
 
 @pytest.mark.parametrize("meta", ["[" * 100_000, "[]", "{}", '{"version": 1}', "1", '"a"', "{"])
 def test_a_checkpoint_with_strange_contents_is_damaged(tmp_path, meta):
-    state = checkpoints.State(epoch=1, step=0, arrays={"a": np.zeros(2)}, meta={})
+    state = checkpoints.TrainingState(epoch=1, step=0, arrays={"a": np.zeros(2)}, meta={})
     path = checkpoints.write(tmp_path, state, is_best=False)
     with path.open("w+b") as file:
         np.savez(file, meta=np.frombuffer(meta.encode(), np.uint8), a=np.zeros(2))

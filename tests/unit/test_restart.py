@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samerun import checkpoints, config, tracking
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.replay import restart, resume
 
 
@@ -18,7 +18,7 @@ def by_id(run_id):
 def write(run, epoch, number):
     """Writes a checkpoint and uploads it, as a run with a server does."""
     folder = run.folder / "checkpoints"
-    checkpoints.write(folder, State(epoch=epoch, step=0, arrays={}, meta={}), is_best=True)
+    checkpoints.write(folder, TrainingState(epoch=epoch, step=0, arrays={}, meta={}), is_best=True)
     run.log_file(checkpoints.for_upload(folder, number), "checkpoints")
 
 

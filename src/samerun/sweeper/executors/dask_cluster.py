@@ -12,7 +12,7 @@ from typing import Any
 from samerun import user_code
 from samerun.config.sweep import Dask
 from samerun.errors import UserError, listed
-from samerun.sweeper.executors.dask_remote import WorkerFacts
+from samerun.sweeper.executors.dask_remote import WorkerEnvironment
 
 SCHEDULER_SECONDS = 5.0
 """A scheduler responds in milliseconds; a wrong address should not cost a minute."""
@@ -40,8 +40,8 @@ def modules_of(targets: Sequence[str], folder: Path) -> dict[str, str]:
     return {name: file.read_text(encoding="utf-8") for name, file in found.items()}
 
 
-def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
-    """Returns how a worker differs from the sweep's own process, in words.
+def difference(mine: WorkerEnvironment, theirs: WorkerEnvironment) -> str:
+    """Returns how a worker differs from the sweep's own process.
 
     Returns:
         Half a sentence; empty if a trial is the same here and there.
@@ -65,7 +65,9 @@ def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
     return listed(shown)
 
 
-def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: int) -> str:
+def why_not(
+    own: WorkerEnvironment, answer: WorkerEnvironment | BaseException, num_threads: int
+) -> str:
     """Returns why a worker is not suitable, as half a sentence; empty if it is.
 
     Args:
@@ -74,7 +76,7 @@ def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: 
         num_threads: number of calls that the worker would run in parallel.
     """
     mend = "install the same there and start the worker again"
-    if not isinstance(answer, WorkerFacts):
+    if not isinstance(answer, WorkerEnvironment):
         message = " ".join(str(answer).split())[:200].rstrip(".")
         return f"cannot run samerun ({type(answer).__name__}: {message}): {mend}"
     if num_threads != 1:
