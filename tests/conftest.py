@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_addoption(parser):
+    parser.addoption("--update-screens", action="store_true", help="write tests/screens/ again")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
 
 

@@ -178,4 +178,4 @@ def test_a_run_is_exact_in_an_environment_of_its_recorded_packages(uv, project, 
     assert again.returncode == 0, again.stderr
     assert "recorded packages with uv" in again.stdout
     assert "uv failed" not in again.stderr
-    assert "EXACT: bit for bit the same" in again.stdout
+    assert "EXACT:" in again.stdout

@@ -305,7 +305,7 @@ def _packages(one: dict[str, str], other: dict[str, str], needed: set[str]) -> l
     ]
     num_same = sum(name in one and one[name] == other.get(name) for name in rest)
     if num_same:
-        rows.append(_row("environment", f"{num_same} more it needs", "equal", "equal"))
+        rows.append(_row("environment", f"{num_same} other dependencies", "equal", "equal"))
     others = sorted({*one, *other} - needed - set(_CORE))
     different = [name for name in others if one.get(name) != other.get(name)]
     counts = [str(len(set(side) - needed)) for side in (one, other)]

@@ -37,7 +37,7 @@ class RunOutcome:
     Args:
         run: the run.
         metrics: value of each metric by step: by epoch, but `train/step_loss` by training step.
-        weights: SHA-256 of the weights at each checkpoint by (epoch, step); and the kept ones.
+        weights: SHA-256 of the weights at each checkpoint by (epoch, step), and of the final ones.
         predictions: arrays by name, of the split that was evaluated; `None` where not stored.
     """
 
@@ -101,7 +101,7 @@ class Verdict:
         num_epochs: epochs that were compared.
         first: the earliest value that differs, `None` where all are equal.
         largest: the value that differs most.
-        checks: what was compared besides the metrics, and how it stood.
+        checks: what was compared besides the metrics, and the result.
         cause: the row of the comparison that most likely explains a difference.
     """
 
@@ -117,14 +117,15 @@ class Verdict:
     def sentences(self) -> list[str]:
         """Returns the verdict in sentences, the most important first."""
         names = {
-            RowState.same: "same",
-            RowState.differs: "differ",
+            RowState.same: "identical",
+            RowState.differs: "different",
             RowState.unknown: "not recorded",
         }
         checked = ", ".join(f"{name} {names[state]}" for name, state in self.checks.items())
-        compared = f"{self.num_points} values of {self.num_epochs} epochs compared"
+        epochs = "1 epoch" if self.num_epochs == 1 else f"{self.num_epochs} epochs"
+        compared = f"{self.num_points} values of {epochs} compared"
         if self.agreement is Agreement.exact:
-            return [f"EXACT: bit for bit the same; {compared}; {checked}."]
+            return [f"EXACT: bit-for-bit identical; {compared}; {checked}."]
         lines = [f"{self.agreement}: {compared}; {checked}."]
         if self.agreement is Agreement.close:
             lines[0] = f"CLOSE: within {self.rtol:g} of each value; {compared}; {checked}."
@@ -169,7 +170,7 @@ def read(run: StoredRun, *, uri: str | None = None) -> RunOutcome:
 def judge(
     first: RunOutcome, second: RunOutcome, rows: Sequence[Row], *, rtol: float = RTOL
 ) -> Verdict:
-    """Compares two runs and says how they stand to each other.
+    """Compares two runs and returns the verdict.
 
     Of a recorded run that did not finish, what it has is compared; the new run goes further.
 
@@ -234,11 +235,15 @@ def _checks(first: RunOutcome, second: RunOutcome) -> dict[str, RowState]:
     wrong = [place for place in shared if first.weights[place] != second.weights[place]]
     found = {}
     if shared:
-        name = f"weights at {len(shared)} checkpoints"
+        name = (
+            "weights at 1 checkpoint"
+            if len(shared) == 1
+            else f"weights at {len(shared)} checkpoints"
+        )
         if wrong:
             name = f"weights at epoch {wrong[0][0]}, step {wrong[0][1]}"
         found[name] = RowState.differs if wrong else RowState.same
-    found["kept weights"] = _state(first.kept, second.kept)
+    found["final weights"] = _state(first.kept, second.kept)
     one, other = first.predictions, second.predictions
     found["predictions"] = RowState.unknown
     if one is not None and other is not None:
