@@ -99,3 +99,9 @@ def test_a_kernel_without_padding_has_to_fit_into_what_its_block_receives(kind, 
 def test_a_padding_that_keras_does_not_have_is_refused(word):
     with pytest.raises(UserError, match="expected one of same, valid"):
         config.compose(["model=cnn", f"model.padding={word}"])
+
+
+@pytest.mark.parametrize("model", ["3", "[cnn]", "{}", "{kind: [cnn]}", "{kind: ???}", "null"])
+def test_a_stored_config_whose_model_is_none_is_refused(model):
+    with pytest.raises(UserError):
+        config.from_yaml(f"model: {model}")

@@ -23,11 +23,11 @@ it (`fields.added`)."""
 
 def _added(node: DictConfig) -> dict[str, Any]:
     """Returns `ADDED` with the keys that were added to the config's kind of model."""
-    name = OmegaConf.select(node, "model.kind")
-    found = [kind for kind in MODELS if kind.kind == name]
-    return ADDED | {
-        f"model.{key}": value for kind in found for key, value in added_fields(kind).items()
-    }
+    model = node.get("model")
+    name = model.get("kind") if OmegaConf.is_dict(model) else None
+    kind = next((kind for kind in MODELS if kind.kind == name), None)
+    fields = added_fields(kind) if kind else {}
+    return ADDED | {f"model.{key}": value for key, value in fields.items()}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:
