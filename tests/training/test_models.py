@@ -80,6 +80,32 @@ def test_a_side_of_one_pixel_is_not_pooled_further(shape, num_blocks, sides):
     assert sum(name.startswith("conv_") for name in names_of(model)) == num_blocks
 
 
+@pytest.mark.parametrize(
+    ("words", "spec", "sizes"),
+    [
+        pytest.param(["model=cnn"], make_spec(), [(6, 6), (3, 3), (1, 1)], id="cnn"),
+        pytest.param(
+            ["model=cnn1d", "model.kernel_size=3"],
+            make_spec(Layout.sequence, input_shape=(14, 3)),
+            [(12,), (6,), (4,), (2,)],
+            id="cnn1d",
+        ),
+        pytest.param(
+            ["model=cnn_rnn", "model.kernel_size=2"],
+            make_spec(Layout.video, input_shape=(2, 9, 9, 1)),
+            [(8, 8), (4, 4), (3, 3), (1, 1)],
+            id="cnn_rnn",
+        ),
+    ],
+)
+def test_without_padding_a_convolution_reduces_each_side(words, spec, sizes):
+    cfg = config_of(*words, "model.filters=[2,2]", "model.padding=valid").model
+    model = models.build(cfg, spec)
+    found = [layer for layer in model.layers if layer.name.startswith(("conv_", "pool_"))]
+    length = len(sizes[0])
+    assert [layer.output.shape[-1 - length : -1] for layer in found] == sizes
+
+
 def test_a_cnn_puts_its_layers_in_the_documented_order():
     overrides = ["model.filters=[2]", "model.batch_norm=true", "model.dropout=0.1"]
     cfg = config_of("model=cnn", "model.dense_units=[4]", *overrides).model

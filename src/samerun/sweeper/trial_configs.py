@@ -19,7 +19,7 @@ from samerun import config, search
 from samerun.config.checkpoint import Trial
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
-from samerun.config.root import has_meaning, idle_keys
+from samerun.config.root import has_meaning, idle_keys, keys_as_before
 from samerun.redaction import redact_override
 from samerun.search.domains import Categorical, Dimension
 from samerun.search.objectives import Objectives
@@ -226,7 +226,7 @@ def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
 
 def _fixed_settings(cfg: config.Config) -> dict[str, str]:
     """Returns the settings that may not change when a study is resumed; it keeps its threads."""
-    plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg)}
+    plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg), *keys_as_before(cfg)}
     return {k: v for k, v in plain.items() if has_meaning(k) and k not in left_out}
 
 
