@@ -11,13 +11,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config.composition import parse_sweep
+from samerun.config.composition import parse_sweep, stored_sweep
 from samerun.config.pruners import Pruner
 from samerun.config.sweep import Direction, Sweep
 from samerun.errors import UserError
 from samerun.folders import package_folder
 from samerun.search.domains import Numeric
 from samerun.search.objectives import check_sweep, directions_of, objectives_of
+from samerun.sweeper.composition import compose_sweep
 
 compose = functools.cache(lambda words: config.compose(list(words)).config)
 
@@ -431,6 +432,29 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
     object.__setattr__(made.hyperband, "min_epochs", 21)
     with pytest.raises(UserError, match=r"received 21, expected at most training\.epochs \(20\)"):
         check_sweep(made, cfg, spec)
+
+
+REMOVED_PRUNER = {
+    "pruner": ["sweep.pruner=wilcoxon"],
+    "inner pruner": ["sweep.pruner=patient", "sweep.patient.pruner=wilcoxon"],
+    "option": ["sweep.wilcoxon.p_threshold=0.2"],
+}
+
+
+@pytest.mark.parametrize("case", REMOVED_PRUNER)
+def test_a_removed_pruner_is_named_with_the_reason_and_another_one(case):
+    words = ["sweep=optuna", "model.dropout=interval(0,0.5)", *REMOVED_PRUNER[case]]
+    with pytest.raises(UserError) as caught, compose_sweep(words) as (_, master, _):
+        parse_sweep(master)
+    assert str(caught.value).count("wilcoxon was removed, since it tests independent results") == 1
+    assert "use sweep.pruner=median" in str(caught.value)
+
+
+def test_a_sweep_recorded_with_options_of_a_removed_pruner_is_read():
+    recorded = {**config.as_dict(sweep()), "wilcoxon": {"p_threshold": 0.1, "startup_epochs": 2}}
+    assert stored_sweep(json.dumps(recorded)) == sweep()
+    with pytest.raises(UserError, match=r"^sweep\.pruner: wilcoxon was removed"):
+        stored_sweep(json.dumps({**recorded, "pruner": "wilcoxon"}))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import pruners
+
 ADDED: dict[str, Any] = {
     "training.on_nan": "fail",
     "training.on_memory": "fail",
@@ -15,6 +17,15 @@ ADDED: dict[str, Any] = {
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
 They may differ from today's defaults in `conf/`."""
+
+
+def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a recorded sweep without the keys that were removed since.
+
+    Args:
+        plain: the settings; they are not changed.
+    """
+    return {key: value for key, value in plain.items() if key not in pruners.REMOVED}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:
