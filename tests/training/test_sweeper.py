@@ -405,7 +405,7 @@ BAD = {
     "a range end that the model refuses": ([], ("model.dropout=interval(0,1.5)",), "dropout"),
     "grid without steps": (["sweep.sampler=grid"], SPACE, "grid"),
     "objective": (["sweep.objectives=[validation/acuracy]"], SPACE, "validation/accuracy"),
-    "direction": (["sweep.direction=maximize"], SPACE, "minimize"),
+    "direction": (["sweep.direction=up"], SPACE, "auto, minimize"),
     "no workers": (["sweep.workers=0"], SPACE, "sweep.workers"),
     "pruner with two": (
         ["sweep.objectives=[validation/loss,num_parameters]"],
