@@ -159,11 +159,15 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         workers=workers,
         enqueued=enqueued,
         models=tuple(models),
-        notes=(
-            *space.notes,
-            *search.sampler_notes(settings, space),
-            *direction_notes(objectives),
-        ),
+        notes=_notes(settings, space, objectives),
+    )
+
+
+def _notes(settings: Sweep, space: search.Space, objectives: Objectives) -> tuple[str, ...]:
+    return (
+        *space.notes,
+        *search.sampler_notes(settings, space),
+        *direction_notes(objectives),
     )
 
 
