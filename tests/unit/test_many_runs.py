@@ -6,11 +6,17 @@ import samerun
 from samerun.errors import UserError
 
 ONE_RUN = {
-    "a sweep": (["sweep=optuna", "model.dropout=interval(0,1)"], "samerun.sweep([...]) runs it"),
-    "a setting of a sweep": (["sweep.n_trials=3"], "samerun.sweep([...]) runs it"),
-    "-m": (["-m", "model=mlp"], 'samerun.sweep(["sweep=grid", ...]) runs every combination'),
+    "a sweep": (
+        ["sweep=optuna", "model.dropout=interval(0,1)"],
+        "use samerun.sweep([...]), which runs it",
+    ),
+    "a setting of a sweep": (["sweep.n_trials=3"], "use samerun.sweep([...]), which runs it"),
+    "-m": (["-m", "model=mlp"], 'samerun.sweep(["sweep=grid", ...]), which runs every combination'),
     "-m with values": (["--multirun", "model=mlp,cnn"], 'samerun.sweep(["sweep=grid", ...])'),
-    "values": (["model=mlp,cnn"], 'samerun.sweep(["sweep=grid", ...]) runs every combination'),
+    "values": (
+        ["model=mlp,cnn"],
+        'samerun.sweep(["sweep=grid", ...]), which runs every combination',
+    ),
     "a range": (["training.epochs=range(1,3)"], 'samerun.sweep(["sweep=grid", ...])'),
     "an interval": (["model.dropout=interval(0,1)"], 'samerun.sweep(["sweep=optuna", ...])'),
     "a string": ("model=mlp", "expected a list: ['model=mlp']"),

@@ -72,13 +72,13 @@ def _check_one_run(overrides: Sequence[str]) -> None:
     searched = next((one for one in given if one.top == "sweep"), None)
     several = next((one for one in given if one.is_sweep), None)
     if searched is not None:
-        received, runs = str(searched), "samerun.sweep([...]) runs it"
+        received, runs = str(searched), "use samerun.sweep([...]), which runs it"
     elif flags or several is not None:
         received = flags[0] if several is None else str(several)
         is_listed = several is None or several.parsed.is_discrete_sweep()
         kind = "grid" if is_listed else "optuna"
         does = "runs every combination" if is_listed else "searches it"
-        runs = f'samerun.sweep(["sweep={kind}", ...]) {does}'
+        runs = f'use samerun.sweep(["sweep={kind}", ...]), which {does}'
     else:
         return
     raise UserError(
