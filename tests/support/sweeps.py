@@ -90,9 +90,9 @@ def instant_executor(monkeypatch):
     return InstantExecutor()
 
 
-def plan_of(*overrides, space=SPACE):
+def plan_of(*overrides, space=SPACE, base=BASE):
     """Returns the plan of a sweep that does not run."""
-    with compose_sweep([*BASE, *space, *overrides]) as (context, master, arguments):
+    with compose_sweep([*base, *space, *overrides]) as (context, master, arguments):
         return build_plan(context, master, arguments)
 
 

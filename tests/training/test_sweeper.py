@@ -405,7 +405,7 @@ BAD = {
     "a range end that the model refuses": ([], ("model.dropout=interval(0,1.5)",), "dropout"),
     "grid without steps": (["sweep.sampler=grid"], SPACE, "grid"),
     "objective": (["sweep.objectives=[validation/acuracy]"], SPACE, "validation/accuracy"),
-    "direction": (["sweep.direction=maximize"], SPACE, "minimize"),
+    "direction": (["sweep.direction=up"], SPACE, "auto, minimize"),
     "no workers": (["sweep.workers=0"], SPACE, "sweep.workers"),
     "pruner with two": (
         ["sweep.objectives=[validation/loss,num_parameters]"],
@@ -699,6 +699,16 @@ def test_two_objectives_give_a_pareto_front(worker, project, capsys):
     assert worker.sweep(*overrides) == 0
     assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
     assert "front" in capsys.readouterr().out
+
+
+def test_a_grid_and_a_random_search_have_a_file_each(worker, project):
+    given = ["model=mlp", "dataset.limit=100", "sweep.workers=1", "sweep.study=s"]
+    samerun.sweep(["sweep=grid", *given, "model.dropout=0,0.2,0.4", "seed=1,2"], executor=worker)
+    points = {(trial.params["model.dropout"], trial.params["seed"]) for trial in study().trials}
+    assert len(study().trials) == len(points) == 6
+    assert study().user_attrs["samerun.pruner"] == "none"
+    plan = plan_of("sweep=random", base=[*given, "sweep.study=r"])
+    assert (plan.settings.sampler, plan.settings.pruner) == ("random", "none")
 
 
 def test_hydra_1_4_finds_the_sweeper_by_its_entry_point():

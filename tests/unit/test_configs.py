@@ -94,7 +94,7 @@ def composed_sweep(*arguments):
 
 def test_sweeps_are_found_in_both_folders():
     names = {path.stem for path in SWEEPS}
-    assert {"optuna", *names} == set(options("sweep"))
+    assert {"optuna", "grid", "random", *names} == set(options("sweep"))
 
 
 def space_of(name):

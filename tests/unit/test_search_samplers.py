@@ -322,9 +322,6 @@ WORSE = [2.0 + epoch for epoch in range(20)]
         ({"pruner": "successive_halving", "successive_halving": {"min_epochs": 2}}, 2),
         ({"pruner": "patient", "patient": {"patience_epochs": 6}}, 8),  # the best, and 7 after it
         ({"pruner": "threshold", "threshold": {"upper": 1.5, "warmup_epochs": 3}}, 3),
-        pytest.param(  # p is 1 in 2**epochs, and has to be below 0.1; ties make it slow, 13 s
-            {"pruner": "wilcoxon"}, 4, marks=pytest.mark.slow
-        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

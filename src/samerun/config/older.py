@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import pruners
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
 
@@ -28,6 +29,15 @@ def _added(node: DictConfig) -> dict[str, Any]:
     kind = next((kind for kind in MODELS if kind.kind == name), None)
     fields = added_fields(kind) if kind else {}
     return ADDED | {f"model.{key}": value for key, value in fields.items()}
+
+
+def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a recorded sweep without the keys that were removed since.
+
+    Args:
+        plain: the settings; they are not changed.
+    """
+    return {key: value for key, value in plain.items() if key not in pruners.REMOVED}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:

@@ -38,7 +38,6 @@ LOOSER = {
     "hyperband": "hyperband.min_epochs",
     "patient": "patient.patience_epochs",
     "threshold": "threshold.warmup_epochs",
-    "wilcoxon": "wilcoxon.startup_epochs",
 }
 """The setting of each pruner that delays pruning when raised."""
 

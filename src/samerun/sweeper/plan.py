@@ -22,7 +22,7 @@ from samerun.config.schema import available_cores
 from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
 from samerun.redaction import redact
-from samerun.search.objectives import Objectives
+from samerun.search.objectives import Objectives, direction_notes
 from samerun.sweeper import preflight
 from samerun.sweeper.executors.local import graphics_cards
 from samerun.sweeper.trial_configs import TrialConfigs, TrialTask, compose_branch, parsed
@@ -159,7 +159,15 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         workers=workers,
         enqueued=enqueued,
         models=tuple(models),
-        notes=(*space.notes, *search.sampler_notes(settings, space)),
+        notes=_notes(settings, space, objectives),
+    )
+
+
+def _notes(settings: Sweep, space: search.Space, objectives: Objectives) -> tuple[str, ...]:
+    return (
+        *space.notes,
+        *search.sampler_notes(settings, space),
+        *direction_notes(objectives),
     )
 
 
