@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from samerun.config import Config
-from samerun.config.root import without_idle_keys
+from samerun.config import Config, as_dict
+from samerun.config.root import idle_keys
 from samerun.redaction import redact_mapping
 
 _SHORT = ("model", "dataset", "optimizer", "schedule", "training")
@@ -37,7 +37,9 @@ def _short(node: Mapping[str, Any]) -> str:
 def show_config(cfg: Config, out: Console) -> None:
     """Prints the config in one line a group."""
     table = Table.grid(padding=(0, 2))
-    plain = redact_mapping(without_idle_keys(cfg))
+    plain = redact_mapping(as_dict(cfg))
+    for key in idle_keys(cfg):
+        del plain["training"][key.removeprefix("training.")]
     for group in _SHORT:
         kind = plain[group].get("kind", "")
         table.add_row(

@@ -4,6 +4,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import pruners
+from samerun.config.datasets.base import Augmentation
+from samerun.config.fields import added_fields
+from samerun.config.models import MODELS
+
 ADDED: dict[str, Any] = {
     "training.on_nan": "fail",
     "training.on_memory": "fail",
@@ -11,15 +16,41 @@ ADDED: dict[str, Any] = {
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",
     "tracking.patience_seconds": 30.0,
-    "dataset.augmentation.contrast": 0.0,
-    "dataset.augmentation.brightness": 0.0,
-    "dataset.augmentation.noise": 0.0,
-    "dataset.augmentation.cutout": 0.0,
-    "dataset.augmentation.mixup": 0.0,
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They may differ from today's defaults in `conf/`."""
+They may differ from today's defaults in `conf/`. Keys added to a kind of model and to
+augmentation are declared there (`fields.added`)."""
+
+
+def _added(node: DictConfig) -> dict[str, Any]:
+    """Returns `ADDED` with the keys that were added to the config's model and augmentation."""
+    model = node.get("model")
+    name = model.get("kind") if OmegaConf.is_dict(model) else None
+    kind = next((kind for kind in MODELS if kind.kind == name), None)
+    parts = {"model": kind, "dataset.augmentation": Augmentation}
+    return ADDED | {
+        f"{part}.{key}": value
+        for part, owner in parts.items()
+        if owner is not None
+        for key, value in added_fields(owner).items()
+    }
+
+
+def _part(node: Any, group: str) -> DictConfig | None:
+    """Returns a group of a stored config, such as `dataset.augmentation`; `None` without one."""
+    for name in group.split("."):
+        node = node.get(name) if isinstance(node, DictConfig) else None
+    return node if isinstance(node, DictConfig) else None
+
+
+def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a recorded sweep without the keys that were removed since.
+
+    Args:
+        plain: the settings; they are not changed.
+    """
+    return {key: value for key, value in plain.items() if key not in pruners.REMOVED}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:
@@ -29,10 +60,10 @@ def add_missing_keys(node: DictConfig) -> DictConfig:
         node: the stored config; it is not changed.
     """
     complete = node.copy()
-    for key, value in ADDED.items():
+    for key, value in _added(node).items():
         group, _, name = key.rpartition(".")
-        part = OmegaConf.select(node, group)
-        if OmegaConf.is_dict(part) and name not in part:
+        part = _part(node, group)
+        if part is not None and name not in part:
             OmegaConf.update(complete, key, value, force_add=True)
     return complete
 
@@ -48,9 +79,9 @@ def drop_new_keys(text: str, stored: str) -> str:
     node, then = OmegaConf.create(text), OmegaConf.create(stored)
     assert isinstance(node, DictConfig)
     assert isinstance(then, DictConfig)
-    for key, value in ADDED.items():
+    for key, value in _added(node).items():
         group, _, name = key.rpartition(".")
-        part, recorded = OmegaConf.select(node, group), OmegaConf.select(then, group)
-        if name not in (recorded or {}) and part is not None and part.get(name) == value:
+        part, recorded = _part(node, group), _part(then, group)
+        if part is not None and part.get(name) == value and name not in (recorded or {}):
             del part[name]
     return OmegaConf.to_yaml(node)

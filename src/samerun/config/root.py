@@ -10,7 +10,7 @@ from typing import Any
 from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Pictures
-from samerun.config.fields import at_least, config
+from samerun.config.fields import added_fields, at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
 from samerun.config.schedules import Schedule
@@ -24,7 +24,7 @@ class Config:
 
     Args:
         model: the model, independent of the data.
-        dataset: the data set, its splits, scaling and augmentation.
+        dataset: the dataset, its splits, scaling and augmentation.
         optimizer: the optimizer.
         schedule: the learning rate schedule.
         training: epochs, loss, metrics, early stopping, precision and threads.
@@ -100,11 +100,8 @@ def has_meaning(key: str) -> bool:
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
-_AUGMENTATIONS = ("contrast", "brightness", "noise", "cutout", "mixup")
-
-
 def idle_keys(cfg: Config) -> set[str]:
-    """Returns the options of policies and augmentations that are off, which affect no training.
+    """Returns the options of policies that are off, which do not affect training.
 
     Runs and studies recorded before these keys existed keep their fingerprints.
     """
@@ -113,36 +110,37 @@ def idle_keys(cfg: Config) -> set[str]:
     memory_fails = training.on_memory is OnMemory.fail
     idle = {"training.on_nan", "training.retry_learning_rate_factor"} if nan_fails else set()
     idle |= {"training.on_memory"} if memory_fails else set()
-    if isinstance(cfg.dataset, Pictures):
-        changes = cfg.dataset.augmentation
-        names = [name for name in _AUGMENTATIONS if not getattr(changes, name)]
-        idle |= {f"dataset.augmentation.{name}" for name in names}
     return idle | ({"training.max_retries"} if nan_fails and memory_fails else set())
 
 
-def without_idle_keys(cfg: Config) -> dict[str, Any]:
-    """Returns a config as plain values without the options that are off; see `idle_keys`."""
-    plain: dict[str, Any] = as_dict(cfg)
-    for key in idle_keys(cfg):
-        *groups, name = key.split(".")
-        part = plain
-        for group in groups:
-            part = part[group]
-        del part[name]
-    return plain
+def keys_as_before(cfg: Config) -> set[str]:
+    """Returns the keys that earlier versions did not have, where nothing changed."""
+    parts: dict[str, Any] = {"model": cfg.model}
+    if isinstance(cfg.dataset, Pictures):
+        parts["dataset.augmentation"] = cfg.dataset.augmentation
+    return {
+        f"{part}.{name}"
+        for part, node in parts.items()
+        for name, value in added_fields(node).items()
+        if as_dict(node)[name] == value
+    }
+
+
+def _meaning(node: dict[str, Any], left_out: set[str], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _meaning(value, left_out, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in node.items()
+        if has_meaning(f"{prefix}{key}") and f"{prefix}{key}" not in left_out
+    }
 
 
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of all settings that affect training, in hex.
 
     Excluded is what does not affect training: `tracking`, `checkpoint`, `trial` and `evaluation`,
-    `training.steps_per_execution`, which only affects speed, and policies of `training` and
-    augmentations that are off.
+    `training.steps_per_execution`, which only affects speed, and policies of `training` that are
+    off; and keys that earlier versions did not have, where their value means what those did.
     """
-    # A digest of a short secret could be reversed.
-    plain = without_secrets(without_idle_keys(cfg))
-    meaning = {part: values for part, values in plain.items() if has_meaning(part)}
-    meaning["training"] = {
-        key: value for key, value in meaning["training"].items() if has_meaning(f"training.{key}")
-    }
+    plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
+    meaning = _meaning(plain, idle_keys(cfg) | keys_as_before(cfg))
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

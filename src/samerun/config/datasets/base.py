@@ -1,8 +1,8 @@
-"""Base class and mixins of the data sets."""
+"""Base class and mixins of the datasets."""
 
 from enum import StrEnum
 
-from samerun.config.fields import above, at_least, between, config, fraction
+from samerun.config.fields import Range, above, added, at_least, between, config, fraction
 
 
 class Normalization(StrEnum):
@@ -62,11 +62,11 @@ class Augmentation:
     rotation: float = at_least(0)
     translation: float = fraction()
     zoom: float = fraction()
-    contrast: float = fraction()
-    brightness: float = fraction()
-    noise: float = fraction()
-    cutout: float = fraction()
-    mixup: float = at_least(0)
+    contrast: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    brightness: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    noise: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    cutout: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    mixup: float = added(0.0, Range(low=0.0))
 
     @property
     def moves_pixels(self) -> bool:
@@ -94,7 +94,7 @@ class Augmentation:
 
 @config
 class Dataset:
-    """What all data sets share.
+    """What all datasets share.
 
     Args:
         kind: name of the option; fixed by the class.
