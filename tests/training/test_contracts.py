@@ -217,7 +217,7 @@ def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
     np.testing.assert_allclose(forced, own, rtol=1e-6)
 
 
-def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
+def test_sampling_is_a_function_of_its_seed_and_never_yields_unknown():
     spec = spec_of(Layout.tokens, Task.language_model)
     model = built(LanguageModel, spec)
     options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}

@@ -95,7 +95,7 @@ class Ledger:
         return sorted(found, key=lambda trial: trial.number)
 
     def mark_stopped(self, is_stopped: bool) -> None:
-        """Tells workers that no signal reaches whether the sweep is stopping."""
+        """Records whether the sweep is stopping, for workers that no signal reaches."""
         self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
 
     def ask(self) -> ActiveTrial:
