@@ -24,9 +24,10 @@ from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, identity, search, tracking
 from samerun.cli import main
 from samerun.config.schema import available_cores
-from samerun.errors import UserError
+from samerun.errors import Infeasible, UserError
 from samerun.search import lease
-from samerun.search.outcome import EndState, TrialOutcome, write_outcome
+from samerun.search.constraints import check_model
+from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
 from samerun.sweeper import ledger, outages
 from samerun.sweeper.run import open_executor
 from samerun.sweeper.run import sweep as sweep_from_python
@@ -703,6 +704,58 @@ def test_two_objectives_give_a_pareto_front(worker, project, capsys):
     assert worker.sweep(*overrides) == 0
     assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
     assert "front" in capsys.readouterr().out
+
+
+def refuse_infeasible(task, outcome):
+    """Answers as a worker does whose model has as many parameters as its dropout says."""
+    try:
+        check_model(task.constraints, task.node.model.dropout)
+    except Infeasible as error:
+        return outcome_of(error)
+    return outcome
+
+
+def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, capsys):
+    worker.say = refuse_infeasible
+    words = ['sweep.constraints=["num_parameters>=0.3"]', "sweep.objectives=[num_parameters]"]
+    assert worker.sweep(*words, "sweep.pruner=none", n=8) == 0
+    dropouts = [trial.params["model.dropout"] for trial in study().trials]
+    refused = [number for number, dropout in enumerate(dropouts) if dropout < 0.3]
+    assert 0 < len(refused) < 8
+    for trial in study().trials:
+        is_refused = trial.number in refused
+        assert trial.state.name == ("PRUNED" if is_refused else "COMPLETE")
+        assert trial.user_attrs["samerun.epochs"] == (0 if is_refused else 2)
+    marked = {run["samerun.trial"]: run["samerun.state"] for run in children()}
+    assert [int(number) for number, state in marked.items() if state == "infeasible"] == refused
+    reasons = [run["samerun.reason"] for run in children() if run["samerun.state"] == "infeasible"]
+    assert all("not >=0.3" in reason for reason in reasons)
+    best = study().best_trial
+    assert best.params["model.dropout"] == min(value for value in dropouts if value >= 0.3)
+    out = capsys.readouterr().out
+    assert f"best     trial {best.number} " in out
+    assert f"{len(refused)} infeasible" in out
+    assert worker.sweep(words[0].replace("0.3", "0.2"), words[1], "sweep.pruner=none", n=8) == 2
+    assert "constraints num_parameters>=0.3 → num_parameters>=0.2" in capsys.readouterr().err
+
+
+def test_a_model_with_too_many_parameters_trains_no_epoch(project):
+    result = samerun.sweep(
+        [
+            *("sweep=grid", "model=mlp", "model.units=[4],[64]", "dataset.limit=100"),
+            *("training.epochs=1", "tracking=lean", "sweep.study=s", "sweep.executor=inline"),
+            'sweep.constraints=["num_parameters<=1000","speed/epoch_seconds<=1000"]',
+        ]
+    )
+    small, large = sorted(study().trials, key=lambda trial: trial.params["model.units"] == "[64]")
+    assert (small.state.name, small.user_attrs["samerun.epochs"]) == ("COMPLETE", 1)
+    assert (large.state.name, large.user_attrs["samerun.epochs"]) == ("PRUNED", 0)
+    assert set(small.constraints) == {"num_parameters<=1000", "speed/epoch_seconds<=1000"}
+    assert "num_parameters is 4,810, not <=1000" in large.user_attrs["samerun.reason"]
+    (run,) = tracking.find_runs([result.run_ids[large.number]])
+    assert (run.status, run.tags["samerun.state"]) == ("KILLED", "infeasible")
+    assert "train/loss" not in tracking.metric_histories(run)
+    assert [trial.number for trial in result.best] == [small.number]
 
 
 def test_a_grid_and_a_random_search_have_a_file_each(worker, project):
