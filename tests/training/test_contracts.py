@@ -258,7 +258,7 @@ def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
     np.testing.assert_allclose(forced, own, rtol=1e-6)
 
 
-def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
+def test_sampling_is_a_function_of_its_seed_and_never_yields_unknown():
     spec = spec_of(Layout.tokens, Task.language_model)
     model = built(LanguageModel, spec)
     options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}
@@ -416,9 +416,9 @@ def test_a_users_model_that_is_none_gets_one_sentence(name, sentence, tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
     (tmp_path / "my_model.py").write_text(CODE)
-    words = ["model=custom", f"model.target=my_model:{name}"]
+    overrides = ["model=custom", f"model.target=my_model:{name}"]
     with pytest.raises(UserError) as caught:
-        models.build(config.compose(words).config.model, spec_of(Layout.image, Task.multiclass))
+        models.build(config.compose(overrides).config.model, spec_of(Layout.image, Task.multiclass))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -506,7 +506,7 @@ def test_a_users_model_is_built_with_its_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
     (tmp_path / "my_model.py").write_text(CODE)
-    words = ["model=custom", "model.target=my_model:good", "+model.params.width=7"]
-    cfg = config.compose(words).config.model
+    overrides = ["model=custom", "model.target=my_model:good", "+model.params.width=7"]
+    cfg = config.compose(overrides).config.model
     model = models.build(cfg, spec_of(Layout.image, Task.multiclass))
     assert model.layers[-2].units == 7

@@ -34,8 +34,8 @@ def make_spec(
 
 
 @functools.cache
-def config_of(*words: str) -> Config:
-    return compose(words).config
+def config_of(*overrides: str) -> Config:
+    return compose(overrides).config
 
 
 def examples(spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
@@ -107,8 +107,8 @@ def test_without_padding_a_convolution_reduces_each_side(words, spec, sizes):
 
 
 def test_a_cnn_puts_its_layers_in_the_documented_order():
-    words = ["model.filters=[2]", "model.batch_norm=true", "model.dropout=0.1"]
-    cfg = config_of("model=cnn", "model.dense_units=[4]", *words).model
+    overrides = ["model.filters=[2]", "model.batch_norm=true", "model.dropout=0.1"]
+    cfg = config_of("model=cnn", "model.dense_units=[4]", *overrides).model
     model = models.build(cfg, make_spec())
     assert names_of(model) == [
         "conv_1",
@@ -125,21 +125,21 @@ def test_a_cnn_puts_its_layers_in_the_documented_order():
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         pytest.param(["model=mlp", "model.units=[]"], id="mlp"),
         pytest.param(["model=cnn", "model.filters=[]", "model.dense_units=[]"], id="cnn"),
     ],
 )
-def test_without_hidden_layers_a_model_is_linear(words):
-    model = models.build(config_of(*words, "model.dropout=0.5").model, make_spec())
+def test_without_hidden_layers_a_model_is_linear(overrides):
+    model = models.build(config_of(*overrides, "model.dropout=0.5").model, make_spec())
     assert names_of(model) == ["flatten", "output"]
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "silu", "gelu", "selu", "softplus"])
 def test_activation_and_initializer_reach_every_hidden_layer(activation):
-    words = [f"model.activation={activation}", "model.initializer=orthogonal"]
-    model = models.build(config_of("model=cnn", *words).model, make_spec())
+    overrides = [f"model.activation={activation}", "model.initializer=orthogonal"]
+    model = models.build(config_of("model=cnn", *overrides).model, make_spec())
     for name in ("activation_1", "activation_2", "dense_1"):
         assert model.get_layer(name).activation.__name__ == activation
     for name in ("conv_1", "conv_2", "dense_1"):

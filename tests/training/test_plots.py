@@ -37,8 +37,8 @@ def classified(num_classes=3, num_examples=60, sharpness=2.0, names=None):
 def regressed(num_examples=50, num_outputs=1, is_forecast=False):
     random = np.random.default_rng(0)
     truth = np.cumsum(random.normal(size=(num_examples, num_outputs)), axis=0)
-    said = truth + random.normal(0, 0.3, truth.shape)
-    return report_regression(truth, said, 3, is_forecast=is_forecast)
+    predicted = truth + random.normal(0, 0.3, truth.shape)
+    return report_regression(truth, predicted, 3, is_forecast=is_forecast)
 
 
 def shown(axes):
@@ -266,7 +266,7 @@ def test_up_to_six_outputs_have_a_panel_each(num_outputs, is_forecast, numbers, 
         pytest.param(regressed(2000, 5, is_forecast=True), "examples × steps", id="cells"),
     ],
 )
-def test_residuals_say_what_they_count(report, counted):
+def test_residuals_state_what_they_count(report, counted):
     figure = plots.residuals(report)
     assert figure.axes[1].get_ylabel() == counted
     assert all(bar.get_ylabel() == counted for bar in figure.axes[2:])

@@ -74,22 +74,22 @@ def inside(figure):
 
 def test_text_mistakes_show_the_words_and_what_was_wrong(tmp_path):
     report = classified()
-    texts = ["short", "two\nlines  apart", "long " * 400, ""]
-    figure = plots.text_mistakes(report, texts)
+    sources = ["short", "two\nlines  apart", "long " * 400, ""]
+    figure = plots.text_mistakes(report, sources)
     drawn(figure, tmp_path)
-    said = words(figure)
+    texts = words(figure)
     first = report.worst[0]
     assert (
         f"true class {first.label}, predicted class {first.predicted} ({first.confidence:.2f})"
-        in said
+        in texts
     )
-    assert "short" in said
-    assert "two lines apart" in said
-    assert "(empty)" in said
-    long = [line for line in said if line.startswith("long")]
+    assert "short" in texts
+    assert "two lines apart" in texts
+    assert "(empty)" in texts
+    long = [line for line in texts if line.startswith("long")]
     assert len(long) == 3
     assert long[-1].endswith("…")
-    assert f"the 4 most confident of {int(report.errors.sum())} mistakes in 60 examples" in said
+    assert f"the 4 most confident of {int(report.errors.sum())} mistakes in 60 examples" in texts
     assert inside(figure)
 
 
@@ -106,11 +106,11 @@ def test_lines_of_text_mistakes_are_monospaced_and_apart(tmp_path):
 
 def test_the_least_expected_texts_of_a_language_model_are_shown():
     report = language()
-    said = words(plots.text_mistakes(report, ["one", "two", "three"]))
-    assert "the 3 least probable of 30 texts" in said
+    texts = words(plots.text_mistakes(report, ["one", "two", "three"]))
+    assert "the 3 least probable of 30 texts" in texts
     hard = report.worst[0]
-    assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in said
-    assert said.index("one") < said.index("two") < said.index("three")
+    assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in texts
+    assert texts.index("one") < texts.index("two") < texts.index("three")
 
 
 @pytest.mark.parametrize("num_frames", [1, 3, 40])
@@ -222,7 +222,7 @@ def test_all_that_fits_the_task_is_drawn(report, options, names, tmp_path):
         pytest.param(Layout.sequence, "", id="not-drawn"),
     ],
 )
-def test_the_layout_says_how_mistakes_are_drawn(layout, word):
+def test_the_layout_decides_how_mistakes_are_drawn(layout, word):
     report = classified()
     asked = []
 
@@ -307,7 +307,7 @@ def no_other_fonts(monkeypatch):
 CHINESE = ["猫", "狗", "一个很长很长很长很长很长很长很长很长的名字"]
 
 
-def test_names_without_letters_for_them_are_told_apart_by_number(no_other_fonts):
+def test_names_without_glyphs_are_distinguished_by_number(no_other_fonts):
     assert fonts.plain_names([*CHINESE, "cat"]) == ["0: □", "1: □", "2: □□□…", "cat"]
 
 
@@ -336,10 +336,10 @@ def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_p
         assert drawn(figure, tmp_path, f"{name}.png")
 
 
-def test_a_text_without_letters_for_it_says_so(no_other_fonts):
-    said = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
-    assert "(no font on this machine has these characters)" in said
-    assert "half □" in said
+def test_a_text_without_glyphs_is_marked(no_other_fonts):
+    texts = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
+    assert "(no font on this machine has these characters)" in texts
+    assert "half □" in texts
 
 
 def test_another_font_is_found_for_letters_that_the_own_one_lacks(tmp_path):

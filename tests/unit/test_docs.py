@@ -41,20 +41,20 @@ def test_training_commands_compose(page, monkeypatch):
     from samerun.cli.arguments import split_flags
     from samerun.cli.train_command import take_flag
 
-    for words in commands(page.read_text()):
-        if any(word.startswith("sweep") for word in words):
-            assert_sweep(words)
+    for overrides in commands(page.read_text()):
+        if any(word.startswith("sweep") for word in overrides):
+            assert_sweep(overrides)
             continue
-        rest, _ = take_flag(words, "--schedule-plot")
+        rest, _ = take_flag(overrides, "--schedule-plot")
         _, plain = split_flags(rest)
         for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 
 
-def assert_sweep(words):
-    said = [word for word in words if not re.search(r"^-|\(|,", word)]
-    settings = composed_sweep(*said)
-    plain = [word for word in words if not word.startswith(("-", "sweep"))]
+def assert_sweep(overrides):
+    fixed = [word for word in overrides if not re.search(r"^-|\(|,", word)]
+    settings = composed_sweep(*fixed)
+    plain = [word for word in overrides if not word.startswith(("-", "sweep"))]
     if settings.params or any("," in word for word in plain):
         search.parse_space(plain, settings.params)
 
@@ -90,7 +90,7 @@ def test_lock_holds_hashes_and_no_index_address():
     assert text.count("--hash=sha256:") >= len(pinned) > 50
 
 
-def test_each_dependency_says_who_needs_it():
+def test_each_dependency_names_the_file_that_needs_it():
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     for line in lines:
         if re.match(r'    "[a-zA-Z][\w-]*(\[\w+\])?(>=|==)', line):
@@ -114,7 +114,7 @@ def test_every_test_and_program_that_the_promises_name_exists():
         assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
-def test_every_decision_is_in_the_index_and_says_what_was_measured():
+def test_every_decision_is_in_the_index_and_states_its_measurement():
     index = (ROOT / "docs/decisions/README.md").read_text()
     pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from samerun.plots import style
 from samerun.report.study_axis import logarithmic_if_wide
 from samerun.report.study_spaces import parallel_coordinates, slices
-from samerun.report.study_trials import best_trials, completed, trials_of
+from samerun.report.study_trials import best_trials, completed, state_of, trials_of
 
 if TYPE_CHECKING:
     import optuna
@@ -69,6 +69,8 @@ def draw(
 def _why_not(study: "optuna.Study", name: str, names: Sequence[str]) -> str | None:
     """Returns why a plot is omitted; empty if it does not apply to such a study at all."""
     complete = trials_of(study, "COMPLETE")
+    if name in ("history", "pareto_front") and complete and not best_trials(study):
+        return "No completed trial keeps sweep.constraints."
     if name == "pareto_front" and len(study.directions) == 1:
         return ""
     if name == "intermediate_values":
@@ -113,7 +115,7 @@ def without_warnings() -> Iterator[None]:
 def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]) -> Figure:
     rows = len(objectives)
     figure, grid = style.panels(rows, 1, 8, 1.2 + 3.3 * rows)
-    complete = trials_of(study, "COMPLETE")
+    complete = [trial for trial in trials_of(study, "COMPLETE") if state_of(trial) == "COMPLETE"]
     numbers = [trial.number for trial in complete]
     for position, axes in enumerate(grid):
         values = [trial.values[position] for trial in complete]
@@ -124,11 +126,12 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
         axes.step(
             ends, [*best, best[-1]], where="post", color=style.BLACK, linewidth=1.2, label="best"
         )
-        for state, word, colour in (
+        for state, label, colour in (
             ("PRUNED", "pruned", style.ORANGE),
+            ("INFEASIBLE", "infeasible", style.GREY),
             ("FAIL", "failed", style.RED),
         ):
-            at = [trial.number for trial in trials_of(study, state)]
+            at = [trial.number for trial in trials_of(study) if state_of(trial) == state]
             if at:
                 axes.plot(
                     at,
@@ -138,7 +141,7 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
                     markersize=11,
                     markeredgewidth=2,
                     transform=axes.get_xaxis_transform(),
-                    label=word,
+                    label=label,
                 )
         logarithmic_if_wide(axes.set_yscale, values)
         axes.margins(y=0.12)
@@ -223,7 +226,7 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
         "COMPLETE": ("complete", style.SKY, 1.0),
     }
     shown: list[float] = []
-    for state, (word, colour, width) in looks.items():
+    for state, (label, colour, width) in looks.items():
         for trial in trials_of(study, state):
             points = sorted(trial.intermediate_values.items())
             if not points:
@@ -240,7 +243,7 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
                 marker="o",
                 markersize=3.5 if state == "PRUNED" or len(xs) == 1 else 0,
                 markevery=[-1],
-                label=f"best, trial {trial.number}" if is_best else word,
+                label=f"best, trial {trial.number}" if is_best else label,
             )
     logarithmic_if_wide(axes.set_yscale, shown)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

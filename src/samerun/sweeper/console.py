@@ -56,8 +56,9 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
         study=plan.name,
         workers=workers,
     )
-    states = search.count_by_state(study)
-    ended = {state: number for state, number in states.items() if state in _ENDED}
+    unfinished = ("running", "waiting")
+    states = study_report.counts(study)
+    ended = {state: number for state, number in states.items() if state not in unfinished}
     num_best = None if len(plan.objectives.names) > 1 else 1
     best = [
         (trial.number, trial.values, str(trial.user_attrs.get(tag.TRIAL_NAME, "")))
@@ -71,7 +72,9 @@ def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns the command that trains a trial outside the sweep."""
     from samerun.process import program
 
-    overrides = [redact_override(word) for word in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])]
+    overrides = [
+        redact_override(override) for override in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])
+    ]
     return f"{program()} {shlex.join(['train', *overrides])}"
 
 
