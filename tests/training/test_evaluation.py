@@ -459,9 +459,9 @@ def test_the_most_confused_classes_are_named_in_sentences_the_most_mistakes_firs
     names = ["cat", "dog", "<b>fox</b>", "owl"]
     report = report_classification(np.array(labels), np.eye(4)[said], names, 0)
     sentences = [
-        "3 of 8 examples of dog (38 %) were classified as <b>fox</b>.",
-        "2 of 4 examples of cat (50 %) were classified as dog.",
-        "1 of 2 examples of <b>fox</b> (50 %) were classified as dog.",
+        "3 of 8 examples of class dog (38 %) were classified as <b>fox</b>.",
+        "2 of 4 examples of class cat (50 %) were classified as dog.",
+        "1 of 2 examples of class <b>fox</b> (50 %) were classified as dog.",
     ]
     assert evaluation.confused_classes(report) == sentences
     page = evaluation.as_markdown(report)

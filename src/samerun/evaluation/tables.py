@@ -38,7 +38,7 @@ def confused_classes(report: ClassificationReport) -> list[str]:
         names = report.class_names[true], report.class_names[other]
         share = f"{100 * count / total:.0f} %"
         sentences.append(
-            f"{count} of {total} examples of {names[0]} ({share}) were classified as {names[1]}."
+            f"{count} of {total} examples of class {names[0]} ({share}) were classified as {names[1]}."
         )
     return sentences
 
