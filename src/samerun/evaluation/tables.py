@@ -36,10 +36,8 @@ def confused_classes(report: ClassificationReport) -> list[str]:
     for true, other in pairs[:_NUM_CONFUSED]:
         count, total = int(wrong[true, other]), int(support[true])
         names = report.class_names[true], report.class_names[other]
-        share = f"{100 * count / total:.0f} %"
-        sentences.append(
-            f"{count} of {total} examples of class {names[0]} ({share}) were classified as {names[1]}."
-        )
+        part = f"{count} of {total} examples of class {names[0]} ({100 * count / total:.0f} %)"
+        sentences.append(f"{part} were classified as {names[1]}.")
     return sentences
 
 
