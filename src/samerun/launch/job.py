@@ -70,10 +70,10 @@ def compose(overrides: Sequence[str]) -> Job:
     Raises:
         UserError: an override is not understood, or the config does not fit its data set.
     """
-    from samerun import tracking
-
     composition, node = compose_with_hydra(overrides)
     check(composition)
+    from samerun import tracking  # importing it takes longer than these checks
+
     tracking.resolve_uri(composition.config.tracking.uri)
     return Job(composition=composition, node=node)
 
@@ -84,7 +84,10 @@ def check(composition: config.Composition) -> config.Composition:
     Raises:
         UserError: they do not fit, or the data set cannot be downloaded.
     """
-    from samerun import data
+    from samerun import user_code
+
+    user_code.check_functions(composition.config)
+    from samerun import data  # importing NumPy takes longer than these checks
 
     config.check(composition.config, data.describe(composition.config.dataset))
     data.check_download(composition.config.dataset)

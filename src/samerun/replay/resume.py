@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import checkpoints, config, data, identity, provenance, retention, tracking
+from samerun import (
+    checkpoints,
+    config,
+    data,
+    identity,
+    provenance,
+    retention,
+    tracking,
+    user_code,
+)
 from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.checkpoint import AfterSuccess
@@ -107,6 +116,7 @@ def plan_resume(
     folder, state, source = tracking.fresh_folder(), None, ""
     if finished is None:
         check_secrets_given(cfg)
+        user_code.check_functions(cfg)
         config.check(cfg, data.describe(cfg.dataset))
         if requested is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
             foreign.check_data(run, stored)
