@@ -28,6 +28,7 @@ OWNERS = {
         "data",
         "determinism",
         "models",  # the gradient tape of a training step of its own
+        "losses",  # the gradient of a loss of the user's own, which is checked once
     },
     "keras": {
         "models",

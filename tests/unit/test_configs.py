@@ -18,6 +18,8 @@ REQUIRED = {
     "table_csv": ["dataset.path=some.csv", "dataset.target=price"],
     "dataset/custom": ["dataset.target=my_data:load"],
     "model/custom": ["model.target=my_code:build"],
+    "optimizer/custom": ["optimizer.target=my_code:build"],
+    "schedule/custom": ["schedule.target=my_code:shape"],
     "series_csv": ["dataset.path=some.csv", "dataset.target=price"],
     "text_folder": ["dataset.path=texts"],
     "text_csv": ["dataset.path=some.csv"],

@@ -17,6 +17,7 @@ from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
+from samerun.process import quiet
 from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def compose(overrides: Sequence[str]) -> Job:
 def check(composition: config.Composition) -> config.Composition:
     """Checks a config against its data set, which is described without loading TensorFlow.
 
+    Functions of the user's own are called once, which may load it.
+
     Raises:
         UserError: they do not fit, or the data set cannot be downloaded.
     """
@@ -89,8 +92,13 @@ def check(composition: config.Composition) -> config.Composition:
     user_code.check_functions(composition.config)
     from samerun import data  # importing NumPy takes longer than these checks
 
-    config.check(composition.config, data.describe(composition.config.dataset))
-    data.check_download(composition.config.dataset)
+    cfg, spec = composition.config, data.describe(composition.config.dataset)
+    config.check(cfg, spec)
+    data.check_download(cfg.dataset)
+    if user_code.targets(cfg):
+        with quiet():
+            from samerun import training
+        training.check_own_functions(cfg, spec)
     return composition
 
 

@@ -35,7 +35,7 @@ def check_branches(
         config.check(cfg, spec)
         check_sweep(sweep, cfg, spec)
         label = _label(values, cfg)
-        key = repr((cfg.model, cfg.dataset))
+        key = repr((cfg.model, cfg.dataset, user_code.own_functions(cfg)))
         found.setdefault(key, (label, cfg))
     return list(found.values())[:_MOST_MODELS]
 

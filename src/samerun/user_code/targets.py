@@ -7,8 +7,13 @@ from typing import Any
 
 from samerun.config.datasets.images import CustomDataset
 from samerun.config.models.custom import CustomModel
+from samerun.config.optimizers import CustomOptimizer
 from samerun.config.root import Config
+from samerun.config.schedules import CustomSchedule
+from samerun.config.training import is_own, name_of
 from samerun.errors import UserError
+
+_CUSTOM = (CustomModel, CustomDataset, CustomOptimizer, CustomSchedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +35,38 @@ class OwnFunction:
 
 def own_functions(cfg: Config) -> list[OwnFunction]:
     """Returns the user's own functions, in the order in which a run needs them."""
-    parts = {"dataset": cfg.dataset, "model": cfg.model}
-    return [
+    groups = {
+        "dataset": cfg.dataset,
+        "model": cfg.model,
+        "optimizer": cfg.optimizer,
+        "schedule": cfg.schedule,
+    }
+    found = [
         OwnFunction(
             key=f"{group}.target",
             target=part.target,
             params_key=f"{group}.params",
             params=part.params,
         )
-        for group, part in parts.items()
-        if isinstance(part, CustomModel | CustomDataset)
+        for group, part in groups.items()
+        if isinstance(part, _CUSTOM)
     ]
+    training = cfg.training
+    named = {"training.loss": training.loss} if is_own(training.loss) else {}
+    for key, names in (("metrics", training.metrics), ("callbacks", training.callbacks)):
+        own = {f"training.{key}[{n}]": name for n, name in enumerate(names) if is_own(name)}
+        named |= own
+    for key, target in named.items():
+        name = name_of(target)
+        found.append(
+            OwnFunction(
+                key=key,
+                target=target,
+                params_key=f"training.params.{name}",
+                params=training.params.get(name, {}),
+            )
+        )
+    return found
 
 
 def targets(cfg: Config) -> dict[str, str]:
