@@ -84,7 +84,7 @@ def factors(cfg: CustomSchedule, positions: list[float], epochs: float) -> list[
                     f"{where}: raised {describe_cause(error)}, for epoch {epoch:g} of {epochs:g}."
                 ) from error
             try:
-                value = float(returned)
+                value = math.nan if isinstance(returned, str) else float(returned)
             except (TypeError, ValueError):
                 value = math.nan
             if not (math.isfinite(value) and value >= 0):
