@@ -90,6 +90,9 @@ class Late(keras.callbacks.Callback):
     def restore(self, state):
         self.seen = state["seen"]
 
+class Silent(keras.callbacks.Callback):
+    pass
+
 class Counts(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
@@ -195,7 +198,13 @@ WHOLE = (
 )
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=["between-epochs", "inside-an-epoch"])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        pytest.param(False, id="between-epochs", marks=pytest.mark.slow),
+        pytest.param(True, id="inside-an-epoch"),
+    ],
+)
 def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
     words = [*WHOLE, *(["checkpoint.every_steps=2"] if inside else [])]
     whole = train(words, run_in(tmp_path / "whole"))
@@ -227,10 +236,10 @@ def test_a_callback_without_a_state_is_named_when_the_run_is_resumed(parts, tmp_
 
 
 def test_a_callback_that_keeps_nothing_is_not_named(parts):
-    cfg = config.compose(["training.callbacks=[keras.callbacks:TerminateOnNaN]"]).config
-    (made,) = callbacks.build_own(cfg).items()
-    assert "_supports_tf_logs" in vars(made[1])
-    assert callbacks.note_on_resume([made]) is None
+    cfg = config.compose(["training.callbacks=[broken_parts:Silent]"]).config
+    made = [*callbacks.build_own(cfg).items()]
+    assert len(made) == 1
+    assert callbacks.note_on_resume(made) is None
 
 
 def test_the_page_is_true(parts, capsys):

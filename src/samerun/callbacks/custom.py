@@ -105,6 +105,6 @@ def note_on_resume(callbacks: Sequence[tuple[str, keras.callbacks.Callback]]) ->
         return None
     has = "has" if len(lost) == 1 else "have"
     return (
-        f"{_KEY}: {', '.join(lost)} {has} no state() and restore(state), so what it has counted so "
-        "far is lost, and the resumed run may differ from one without interruption."
+        f"{_KEY}: {', '.join(lost)} {has} no state() and restore(state), so what it keeps in "
+        "its attributes starts anew, and the resumed run may differ from one without interruption."
     )
