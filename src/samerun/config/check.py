@@ -1,4 +1,4 @@
-"""Checks of a config that involve several fields, or the data set."""
+"""Checks of a config that involve several fields, or the dataset."""
 
 from collections.abc import Sequence
 
@@ -202,7 +202,7 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
 
 
 def check(cfg: Config, spec: DataSpec) -> None:
-    """Checks a config against its data set.
+    """Checks a config against its dataset.
 
     Raises:
         UserError: a setting does not fit.

@@ -94,7 +94,7 @@ def compose(overrides: Sequence[str]) -> Job:
         overrides: checked ones.
 
     Raises:
-        UserError: an override is not understood, or the config does not fit its data set.
+        UserError: an override is not understood, or the config does not fit its dataset.
     """
     composition, node = compose_with_hydra(overrides)
     check(composition)
@@ -105,12 +105,12 @@ def compose(overrides: Sequence[str]) -> Job:
 
 
 def check(composition: config.Composition) -> config.Composition:
-    """Checks a config against its data set, which is described without loading TensorFlow.
+    """Checks a config against its dataset, which is described without loading TensorFlow.
 
     Functions of the user's own are called once, which may load it.
 
     Raises:
-        UserError: they do not fit, or the data set cannot be downloaded.
+        UserError: they do not fit, or the dataset cannot be downloaded.
     """
     from samerun import user_code
 
@@ -184,7 +184,7 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
         node: what Hydra composed.
 
     Raises:
-        UserError: the config is not valid or does not fit its data set.
+        UserError: the config is not valid or does not fit its dataset.
     """
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
