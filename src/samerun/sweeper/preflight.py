@@ -34,6 +34,7 @@ def check_branches(
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
         check_sweep(sweep, cfg, spec)
+        search.check_constraints(sweep, cfg, spec)
         label = _label(values, cfg)
         key = repr((cfg.model, cfg.dataset, user_code.own_functions(cfg)))
         found.setdefault(key, (label, cfg))
