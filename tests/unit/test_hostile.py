@@ -1,5 +1,6 @@
 """Runs out of a store that somebody else wrote: nothing of them runs, each is one sentence."""
 
+import functools
 import io
 import json
 import os
@@ -28,6 +29,7 @@ class Evil:
         return os.system, (self.command,)
 
 
+@functools.cache
 def resolved(*words):
     return config.compose([*PLAIN, *words]).resolved
 
