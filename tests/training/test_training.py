@@ -38,21 +38,21 @@ def working_in(folder, database):
 def finished(prepared_database, tmp_path_factory):
     """One run with everything on, looked at by many tests."""
     with working_in(tmp_path_factory.mktemp("finished"), prepared_database):
-        words = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
-        words.remove("model.units=[16]")
-        result = package.train([*words, "+tracking.tags.course=dl1"])
+        overrides = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
+        overrides.remove("model.units=[16]")
+        result = package.train([*overrides, "+tracking.tags.course=dl1"])
         client = tracking.connect(tracking.resolve_uri(None))
         yield result, client, client.get_run(result.run_id)
 
 
 @pytest.fixture(scope="module")
 def plain(prepared_database, tmp_path_factory):
-    """Trains with a few words more, once for all tests."""
+    """Trains with some overrides, once for all tests."""
 
     @functools.cache
-    def train(*words):
+    def train(*overrides):
         with working_in(tmp_path_factory.mktemp("plain"), prepared_database):
-            return package.train([*QUICK, *PLAIN, *words])
+            return package.train([*QUICK, *PLAIN, *overrides])
 
     return train
 
@@ -227,9 +227,9 @@ def test_mixed_precision_trains_and_logs_the_learning_rate(project, precision):
 
 
 def test_a_value_that_is_not_finite_ends_the_run_as_failed(project):
-    words = [*QUICK, *PLAIN, "optimizer=sgd", "optimizer.learning_rate=1e30"]
+    overrides = [*QUICK, *PLAIN, "optimizer=sgd", "optimizer.learning_rate=1e30"]
     with pytest.raises(Diverged, match="train/loss is"):
-        package.train(words)
+        package.train(overrides)
     (run,) = tracking.find_runs()
     assert run.status == "FAILED"
     assert "epoch 1, step" in run.tags["samerun.reason"]
@@ -237,18 +237,22 @@ def test_a_value_that_is_not_finite_ends_the_run_as_failed(project):
 
 
 def test_early_stopping_stops(project):
-    words = [*QUICK, *PLAIN, "training.epochs=30", "optimizer.learning_rate=1e-9"]
+    overrides = [*QUICK, *PLAIN, "training.epochs=30", "optimizer.learning_rate=1e-9"]
     stopping = "training.early_stopping"
-    words += [f"{stopping}.patience_epochs=2", f"{stopping}.min_delta=0.1"]
-    result = package.train(words)
+    overrides += [f"{stopping}.patience_epochs=2", f"{stopping}.min_delta=0.1"]
+    result = package.train(overrides)
     assert len(result.history["train/loss"]) == 3
     assert result.best_epoch == 1
 
 
 def test_plateau_cuts_the_learning_rate_after_the_warm_up(project):
-    words = [*QUICK, *PLAIN, "training.epochs=5", "schedule=reduce_on_plateau"]
-    words += ["schedule.patience_epochs=1", "schedule.min_delta=100", "schedule.warmup_epochs=1"]
-    rates = package.train(words).history["learning_rate"]
+    overrides = [*QUICK, *PLAIN, "training.epochs=5", "schedule=reduce_on_plateau"]
+    overrides += [
+        "schedule.patience_epochs=1",
+        "schedule.min_delta=100",
+        "schedule.warmup_epochs=1",
+    ]
+    rates = package.train(overrides).history["learning_rate"]
     assert rates[1] == pytest.approx(0.001)
     assert rates[2:] == pytest.approx([0.0005, 0.00025, 0.000125])
 
@@ -270,8 +274,14 @@ def loss_on_validation(result):
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(project):
-    words = [*QUICK, *PLAIN, "training.epochs=6", "schedule=constant", "optimizer.learning_rate=1"]
-    result = package.train(words)
+    overrides = [
+        *QUICK,
+        *PLAIN,
+        "training.epochs=6",
+        "schedule=constant",
+        "optimizer.learning_rate=1",
+    ]
+    result = package.train(overrides)
     losses = result.history["validation/loss"]
     assert losses.index(min(losses)) < 5, "the last epoch was the best: nothing is tested"
     assert loss_on_validation(result) == pytest.approx(min(losses), rel=1e-4)
@@ -289,18 +299,19 @@ def test_balanced_classes_weigh_the_loss(project):
         x=np.random.default_rng(0).normal(size=(400, 4)),
         y=(np.arange(400) % 8 == 0).astype(int),
     )
-    words = ["model=mlp", "dataset=npz", "dataset.path=rare.npz", "training.epochs=1", *PLAIN]
+    overrides = ["model=mlp", "dataset=npz", "dataset.path=rare.npz", "training.epochs=1", *PLAIN]
     plain, balanced = (
-        package.train([*words, f"training.balance_classes={flag}"]) for flag in ("false", "true")
+        package.train([*overrides, f"training.balance_classes={flag}"])
+        for flag in ("false", "true")
     )
     assert plain.history["train/loss"] != balanced.history["train/loss"]
 
 
 @pytest.mark.parametrize("option", options("debug"))
 def test_debug_switches_run(project, option):
-    words = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
-    words += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
-    result = package.train(words)
+    overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
+    overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
+    result = package.train(overrides)
     assert result.run_id
     if option == "profile":
         assert list((result.folder / "tensorboard").rglob("*.xplane.pb"))
