@@ -311,6 +311,7 @@ def test_balanced_classes_weigh_the_loss(project):
 def test_debug_switches_run(project, option):
     overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
     overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
+    overrides += [*PLAIN, f"tracking.tensorboard={str(option == 'profile').lower()}"]
     result = package.train(overrides)
     assert result.run_id
     if option == "profile":
