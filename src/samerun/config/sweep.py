@@ -126,7 +126,7 @@ class Sweep(SamplerSettings, PrunerSettings):
 
     Args:
         study: name of the Optuna study; an existing one is continued. `null`: a new study, named
-            after the experiment, or the model and the data set, and the time.
+            after the experiment, or the model and the dataset, and the time.
         storage: database URL of the study; `null`: `optuna.db` beside the runs.
         extend: continue a study although the search space, the objective or the base config has
             changed.

@@ -93,7 +93,7 @@ def compose(overrides: Sequence[str]) -> Job:
         overrides: checked ones.
 
     Raises:
-        UserError: an override is not understood, or the config does not fit its data set.
+        UserError: an override is not understood, or the config does not fit its dataset.
     """
     from samerun import tracking
 
@@ -104,10 +104,10 @@ def compose(overrides: Sequence[str]) -> Job:
 
 
 def check(composition: config.Composition) -> config.Composition:
-    """Checks a config against its data set, which is described without loading TensorFlow.
+    """Checks a config against its dataset, which is described without loading TensorFlow.
 
     Raises:
-        UserError: they do not fit, or the data set cannot be downloaded.
+        UserError: they do not fit, or the dataset cannot be downloaded.
     """
     from samerun import data
 
@@ -173,7 +173,7 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
         node: what Hydra composed.
 
     Raises:
-        UserError: the config is not valid or does not fit its data set.
+        UserError: the config is not valid or does not fit its dataset.
     """
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
