@@ -31,13 +31,18 @@ def _added(node: DictConfig) -> dict[str, Any]:
     return ADDED | {f"model.{key}": value for key, value in fields.items()}
 
 
+SWEEP_ADDED: dict[str, Any] = {"constraints": []}
+"""Keys that the sweeps of version 0.1.0 did not have, with the values that keep its behavior."""
+
+
 def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a recorded sweep without the keys that were removed since.
+    """Returns the settings of a recorded sweep with today's keys.
 
     Args:
         plain: the settings; they are not changed.
     """
-    return {key: value for key, value in plain.items() if key not in pruners.REMOVED}
+    kept = {key: value for key, value in plain.items() if key not in pruners.REMOVED}
+    return {**SWEEP_ADDED, **kept}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:
