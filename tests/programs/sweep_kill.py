@@ -126,7 +126,7 @@ def kill_workers(folder: Path, num: int, wanted: int, chance: random.Random) -> 
         parent = start(folder, study, wanted)
         here = 0
         while parent.poll() is None:
-            time.sleep(chance.uniform(1.0, 9.0))
+            time.sleep(chance.uniform(0.5, 5.0))
             alive = workers(parent)
             if alive and killed < num and trials(folder, study):
                 victim = chance.choice(alive)
