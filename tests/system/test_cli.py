@@ -12,6 +12,8 @@ from samerun.config.schema import GROUPS, options
 from support import warm
 from support.project import PROGRAMS
 
+LEAN = "tracking=lean"
+
 
 def answer(*words, cwd, is_cold=False, **environment):
     command = [sys.executable, str(PROGRAMS / "quick_answer.py"), *words]
@@ -115,13 +117,13 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(["tracking.uri=http://bob:geheim@127.0.0.1:9/"], id="word"),
-        pytest.param(["++tracking.uri='http://bob:geheim@127.0.0.1:9/'"], id="quoted"),
+        pytest.param(["tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN], id="word"),
+        pytest.param(["++tracking.uri='http://bob:geheim@127.0.0.1:9/'", LEAN], id="quoted"),
         pytest.param(
-            ["-m", "seed=1,2", "tracking.uri=http://bob:geheim@127.0.0.1:9/"], id="multirun"
+            ["-m", "seed=1,2", "tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN], id="multirun"
         ),
         pytest.param(["--config-dir", "own", "experiment=mine"], id="file"),
-        pytest.param(["-m", "--config-dir", "own", "experiment=mine"], id="file-multirun"),
+        pytest.param(["-m", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"),
     ],
 )
 def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, capfd, words):
