@@ -126,7 +126,9 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
         pytest.param(["-m", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"),
     ],
 )
-def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, capfd, words):
+def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(
+    project, capfd, soon_again, words
+):
     own = project / "own" / "experiment" / "mine.yaml"
     own.parent.mkdir(parents=True)
     head, text = "# @package _global_\n", "tracking: {uri: 'http://bob:geheim@127.0.0.1:9/'}\n"

@@ -218,7 +218,7 @@ def test_a_name_of_two_runs_is_refused(project):
 
 
 def test_a_store_that_is_unavailable_costs_one_sentence_and_nothing_is_lost(
-    project, monkeypatch, capsys
+    project, monkeypatch, capsys, soon_again
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     for folder in ("outputs/1", "outputs/2"):
@@ -282,7 +282,9 @@ def test_two_thousand_run_folders_are_looked_at_quickly_and_links_are_not_follow
     assert time.process_time() - started < 10  # 0.15 s on a quiet machine
 
 
-def test_a_run_that_began_without_its_store_is_created_by_sync(project, monkeypatch, capsys):
+def test_a_run_that_began_without_its_store_is_created_by_sync(
+    project, monkeypatch, capsys, soon_again
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     with tracking.open_run(composed("tracking.patience_seconds=1"), Path("outputs/1")) as run:
         log_everything(run)
@@ -315,7 +317,9 @@ def test_kills_at_random_moments_leave_nothing_that_sync_does_not_deliver(projec
 
 @pytest.mark.slow
 @pytest.mark.parametrize("outage", ["at-start", "for-good", "back-later"])
-def test_after_an_outage_folder_and_store_are_equal(outage, server, project, monkeypatch, capsys):
+def test_after_an_outage_folder_and_store_are_equal(
+    outage, server, project, monkeypatch, capsys, soon_again
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.port}")
     if outage == "at-start":
         server.stop()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def proxy(server, tmp_path, monkeypatch):
+def proxy(server, tmp_path, monkeypatch, soon_again):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with faulty.before(server.port) as made:

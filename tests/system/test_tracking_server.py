@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def cfg(server, tmp_path, monkeypatch):
+def cfg(server, tmp_path, monkeypatch, soon_again):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     uri = f"http://me:geheim@127.0.0.1:{server.port}"
