@@ -1,9 +1,26 @@
-"""Fixtures of the tests that use real servers."""
+"""Tests of processes and servers: TensorFlow runs in processes of their own, never in this one."""
+
+from pathlib import Path
 
 import pytest
 
 from samerun.tracking.delivery import courier
 from support.mlflow_server import Server
+from support.refusal import refused_in
+
+ROOM = Path(__file__).parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    with refused_in(ROOM, collector.path):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with refused_in(ROOM, item.path):
+        return (yield)
 
 
 @pytest.fixture(scope="module")

@@ -126,17 +126,17 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
         pytest.param(["-m", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"),
     ],
 )
-def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(
-    project, capfd, soon_again, words
-):
+def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, samerun, words):
     own = project / "own" / "experiment" / "mine.yaml"
     own.parent.mkdir(parents=True)
     head, text = "# @package _global_\n", "tracking: {uri: 'http://bob:geheim@127.0.0.1:9/'}\n"
     own.write_text(head + text)
-    assert main(["train", *words, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]) == 0
-    said = capfd.readouterr()
-    assert "127.0.0.1" in said.out + said.err
-    assert "geheim" not in said.out + said.err
+    impatient = {**os.environ, "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0.1"}
+    words = [*words, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]
+    done = samerun("train", *words, cwd=project, env=impatient)
+    assert done.returncode == 0
+    assert "127.0.0.1" in done.stdout + done.stderr
+    assert "geheim" not in done.stdout + done.stderr
     assert list(project.rglob(".hydra/config.yaml"))
     files = [file for file in project.rglob("*") if file.is_file() and file != own]
     assert [file for file in files if b"geheim" in file.read_bytes()] == []

@@ -89,7 +89,7 @@ def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
     """And a trial's folder, run and command are those of a run by itself."""
     program = PROGRAMS / "sweep_light.py"
     words = [*MLP, "schedule=constant,cosine", "training.epochs=2", "sweep.n_trials=3"]
-    done = python(project, str(program), *words, "sweep.workers=2", run=run_cold)
+    done = python(project, str(program), *words, "sweep.workers=1", run=run_cold)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "heavy modules here: none"
     found = study(project)
