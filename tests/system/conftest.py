@@ -35,4 +35,4 @@ def server(tmp_path_factory, prepared_database):
 def soon_again(monkeypatch):
     """What was asked in vain is asked again soon, where the pauses are not the question."""
     monkeypatch.setattr(courier, "_FIRST_PAUSE_SECONDS", 0.1)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0.1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")

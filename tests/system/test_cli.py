@@ -131,7 +131,7 @@ def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project
     own.parent.mkdir(parents=True)
     head, text = "# @package _global_\n", "tracking: {uri: 'http://bob:geheim@127.0.0.1:9/'}\n"
     own.write_text(head + text)
-    impatient = {**os.environ, "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0.1"}
+    impatient = {**os.environ, "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
     words = [*words, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]
     done = samerun("train", *words, cwd=project, env=impatient)
     assert done.returncode == 0
