@@ -127,10 +127,10 @@ def _address(prepared):
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "socket").exists():
-            words = [sys.executable, __file__, str(folder / "socket"), str(owner), prepared]
+            arguments = [sys.executable, __file__, str(folder / "socket"), str(owner), prepared]
             with (folder / "log").open("wb") as log:
                 started = subprocess.Popen(
-                    words,
+                    arguments,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -140,7 +140,7 @@ def _address(prepared):
             while not (folder / "socket").exists():
                 assert started.poll() is None, (folder / "log").read_text()
                 time.sleep(0.1)
-            started.returncode = 0  # it is left alone
+            started.returncode = 0  # it keeps running
     return str(folder / "socket")
 
 
@@ -225,7 +225,7 @@ def _report(running):
 
 
 def become(order, files):
-    """Makes this process what the order says; what it runs ends it as it ends any process."""
+    """Turns this process into the ordered one; what it runs ends it as it ends any process."""
     if order["is_session"]:
         os.setsid()
     above = 1 + max(order["numbers"])
@@ -268,13 +268,13 @@ def start_workers_warm():
     theirs.close()
     cold, lock = multiprocessing.util.spawnv_passfds, threading.Lock()
 
-    def start(path, words, numbers):
-        if "--multiprocessing-fork" not in words:
-            return cold(path, words, numbers)
+    def start(path, arguments, numbers):
+        if "--multiprocessing-fork" not in arguments:
+            return cold(path, arguments, numbers)
         now = os.umask(0)
         os.umask(now)
         order = {
-            "args": [sys.executable, *words[words.index("-c") :]],
+            "args": [sys.executable, *arguments[arguments.index("-c") :]],
             "cwd": os.getcwd(),
             "env": dict(os.environ),
             "umask": now,
@@ -315,22 +315,22 @@ def _next_worker(connection):
             os.close(number)
 
 
-def execute(words):
+def execute(arguments):
     """Runs a module or a file as `python` does."""
-    is_module = words[0] == "-m"
-    sys.argv = words[is_module:]
-    file = Path(words[0]).absolute()
+    is_module = arguments[0] == "-m"
+    sys.argv = arguments[is_module:]
+    file = Path(arguments[0]).absolute()
     sys.path[:0] = [place for place in os.environ.get("PYTHONPATH", "").split(":") if place]
     if not os.environ.get("PYTHONSAFEPATH"):
         sys.path.insert(0, str(file.parent if file.is_file() else Path.cwd()))
     if is_module:
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    elif words[0] == "-c":
-        sys.argv = ["-c", *words[2:]]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
         main = sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(words[1], vars(main))
+        exec(arguments[1], vars(main))
     else:
-        runpy.run_path(words[0], run_name="__main__")
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 def leave(function, *arguments):
@@ -365,6 +365,6 @@ if __name__ == "__main__":
         if worker is not None:
             order, files = worker
             become(order, files)
-    python, *words = order["args"]
+    python, *arguments = order["args"]
     assert python == sys.executable, python
-    leave(execute, words)
+    leave(execute, arguments)

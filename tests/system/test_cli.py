@@ -1,4 +1,4 @@
-"""The command line: quick answers, wrong words, help and completion, in fresh processes."""
+"""The command line: quick answers, wrong arguments, help and completion, in fresh processes."""
 
 import os
 import subprocess
@@ -15,8 +15,8 @@ from support.project import PROGRAMS
 LEAN = "tracking=lean"
 
 
-def answer(*words, cwd, is_cold=False, **environment):
-    command = [sys.executable, str(PROGRAMS / "quick_answer.py"), *words]
+def answer(*arguments, cwd, is_cold=False, **environment):
+    command = [sys.executable, str(PROGRAMS / "quick_answer.py"), *arguments]
     environment = {**os.environ, **environment}
     if is_cold:
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
@@ -24,7 +24,7 @@ def answer(*words, cwd, is_cold=False, **environment):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("overrides", "sentence"),
     [
         pytest.param(["train", "model=cn"], "Did you mean 'cnn'?", id="option"),
         pytest.param(["train", "model.dropot=1"], "Did you mean 'model.dropout'?", id="key"),
@@ -52,12 +52,12 @@ def answer(*words, cwd, is_cold=False, **environment):
         pytest.param(["dance"], "invalid choice: 'dance'", id="command"),
     ],
 )
-def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
+def test_a_mistake_gets_one_sentence_and_exit_code_2(overrides, sentence, tmp_path):
     np.savez(tmp_path / "table.npz", x=np.zeros((50, 3)), y=np.arange(50) % 2)
     np.savez(tmp_path / "objects.npz", x=np.array([{}] * 9), y=np.arange(9) % 3)
     (tmp_path / "torn.npz").write_bytes((tmp_path / "table.npz").read_bytes()[:90])
     before = set(tmp_path.iterdir())
-    done = answer(*words, cwd=tmp_path)
+    done = answer(*overrides, cwd=tmp_path)
     message = done.stderr.replace("imported: []\n", "")
     assert done.returncode == 2
     assert sentence in message
@@ -67,7 +67,7 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("overrides", "expected"),
     [
         pytest.param([], "commands", id="nothing"),
         pytest.param(["--help"], "tensorboard", id="help"),
@@ -77,8 +77,8 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
         pytest.param(["completion"], "complete", id="completion"),
     ],
 )
-def test_answers_come_without_heavy_imports(words, expected, tmp_path):
-    done = answer(*words, cwd=tmp_path, is_cold=True)
+def test_answers_come_without_heavy_imports(overrides, expected, tmp_path):
+    done = answer(*overrides, cwd=tmp_path, is_cold=True)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert "imported: []" in done.stderr
@@ -115,7 +115,7 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         pytest.param(["tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN], id="word"),
         pytest.param(["++tracking.uri='http://bob:geheim@127.0.0.1:9/'", LEAN], id="quoted"),
@@ -126,14 +126,16 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
         pytest.param(["-m", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"),
     ],
 )
-def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, samerun, words):
+def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(
+    project, samerun, overrides
+):
     own = project / "own" / "experiment" / "mine.yaml"
     own.parent.mkdir(parents=True)
     head, text = "# @package _global_\n", "tracking: {uri: 'http://bob:geheim@127.0.0.1:9/'}\n"
     own.write_text(head + text)
     impatient = {**os.environ, "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
-    words = [*words, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]
-    done = samerun("train", *words, cwd=project, env=impatient)
+    overrides = [*overrides, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]
+    done = samerun("train", *overrides, cwd=project, env=impatient)
     assert done.returncode == 0
     assert "127.0.0.1" in done.stdout + done.stderr
     assert "geheim" not in done.stdout + done.stderr
@@ -144,8 +146,8 @@ def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project
 
 
 def test_passwords_of_several_stores_are_refused_in_one_sentence(project, capsys):
-    words = ["-m", "tracking.uri=http://a:geheim@127.0.0.1:9,http://127.0.0.1:10"]
-    assert main(["train", *words]) == 2
+    overrides = ["-m", "tracking.uri=http://a:geheim@127.0.0.1:9,http://127.0.0.1:10"]
+    assert main(["train", *overrides]) == 2
     assert capsys.readouterr().err == (
         "samerun: tracking.uri: received http://a:***@127.0.0.1:9,http://127.0.0.1:10, expected "
         "one address where it holds a password.\n"

@@ -65,7 +65,7 @@ def test_another_process_gives_the_same_bits(kind, project, samerun):
     run_id = tracking.find_runs()[0].id
     again = samerun("reproduce", run_id, "--exact", cwd=project)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "EXACT: bit for bit the same" in again.stdout
+    assert "EXACT:" in again.stdout
     (new,) = (run for run in tracking.find_runs() if "samerun.reproduces" in run.tags)
     (old,) = tracking.find_runs([run_id])
     assert new.tags["samerun.weights"] == old.tags["samerun.weights"]

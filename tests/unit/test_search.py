@@ -1,4 +1,4 @@
-"""Search spaces: the words that make them, what they give to Optuna and to Hydra, bad input."""
+"""Search spaces: the overrides that define them, what Optuna and Hydra receive, bad input."""
 
 import dataclasses
 import functools
@@ -19,12 +19,12 @@ from samerun.folders import package_folder
 from samerun.search.domains import Numeric
 from samerun.search.objectives import check_sweep, directions_of, objectives_of
 
-compose = functools.cache(lambda words: config.compose(list(words)).config)
+compose = functools.cache(lambda overrides: config.compose(list(overrides)).config)
 
 
-def parse(*words, params=None, **options):
+def parse(*overrides, params=None, **options):
     return search.parse_space(
-        words, params or {}, compose=lambda some: compose(tuple(some)), **options
+        overrides, params or {}, compose=lambda some: compose(tuple(some)), **options
     )
 
 
@@ -273,7 +273,7 @@ def test_a_named_point_is_read_however_it_is_written():
     assert "optimizer.momentum" not in space.point({**given, "optimizer": "adam"})
 
 
-def test_a_typo_beside_keys_that_vary_is_refused_where_somebody_wrote_the_point():
+def test_a_typo_beside_keys_that_vary_is_refused_where_the_point_was_written():
     space = parse("model=mlp", "model.dropout=interval(0,0.6)", "model.l2=interval(0,0.1)")
     given = {"model.dropout": 0.2, "model": "mlp"}
     assert space.named(given) == {"model.dropout": 0.2}
@@ -300,7 +300,7 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
 
 
 @pytest.mark.parametrize(
-    ("words", "params", "sentence"),
+    ("overrides", "params", "sentence"),
     [
         ([], {}, "expected one such as model.dropout='interval(0,0.6)'"),
         (["seed=3"], {}, "sweep=regularisation"),
@@ -358,9 +358,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
             (
                 [],
                 {"seed": {"when": {"optimizer": odd}, "space": "1,2"}},
-                f"optimizer: received {said}",
+                f"optimizer: received {message}",
             )
-            for odd, said in ((3, "3"), (None, "null"), ([], "[]"), ([3], "'3'"))
+            for odd, message in ((3, "3"), (None, "null"), ([], "[]"), ([3], "'3'"))
         ),
         (
             [],
@@ -372,9 +372,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         ),
     ],
 )
-def test_a_space_that_cannot_be_is_refused_in_one_sentence(words, params, sentence):
+def test_a_space_that_cannot_be_is_refused_in_one_sentence(overrides, params, sentence):
     with pytest.raises(UserError) as caught:
-        parse(*words, params=params)
+        parse(*overrides, params=params)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 

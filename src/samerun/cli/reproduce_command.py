@@ -10,7 +10,7 @@ from samerun.errors import FAILED, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from samerun.replay.reproduce import Plan
+    from samerun.replay.reproduce import ReproductionPlan
 
 
 def reproduce_command(arguments: list[str]) -> int:
@@ -42,7 +42,7 @@ def reproduce_command(arguments: list[str]) -> int:
     return _train(plan, chosen, out)
 
 
-def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
+def _train(plan: "ReproductionPlan", chosen: argparse.Namespace, out: "Console") -> int:
     from samerun.process import graceful_stop, quiet
     from samerun.replay import reproduce
     from samerun.replay.verdict import Agreement
@@ -61,7 +61,7 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
     return 0 if is_same or is_close else FAILED
 
 
-def _show_plan(plan: "Plan", out: "Console") -> None:
+def _show_plan(plan: "ReproductionPlan", out: "Console") -> None:
     from rich.markup import escape
 
     from samerun.replay import comparison, recorded
@@ -71,15 +71,15 @@ def _show_plan(plan: "Plan", out: "Console") -> None:
     comparison.show(plan.rows, out)
 
 
-def _print_check(plan: "Plan", out: "Console") -> int:
+def _print_check(plan: "ReproductionPlan", out: "Console") -> int:
     """Prints whether the run can be reproduced here."""
     from rich.markup import escape
 
     from samerun.replay import reproduce
-    from samerun.replay.comparison import State
+    from samerun.replay.comparison import RowState
 
     reproduce.check(plan)
-    unknown = [row.what for row in plan.rows if row.state is State.unknown]
+    unknown = [row.what for row in plan.rows if row.state is RowState.unknown]
     if plan.causes:
         names = ", ".join(dict.fromkeys(f"{row.part}: {row.what}" for row in plan.causes))
         out.print(f"\nIt can be trained here, but the result may differ: {escape(names)}.")

@@ -86,6 +86,9 @@ def _check_against_data(cfg: Config, spec: DataSpec) -> None:
             f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
             f"Models that can: {able}."
         )
+    misfit = cfg.model.misfit(spec)
+    if misfit:
+        raise UserError(misfit)
     if spec.num_train < cfg.dataset.batch_size:
         raise UserError(
             f"dataset.batch_size: received {cfg.dataset.batch_size}, expected at most the "

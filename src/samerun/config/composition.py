@@ -35,7 +35,7 @@ class Composition:
     Args:
         config: the parsed config.
         composed: YAML of the config with its interpolations still in it, without secrets.
-        resolved: YAML of the config as it was used, without secrets.
+        resolved: YAML of the config used, without secrets.
         overrides: the arguments of the command line, without secrets.
     """
 

@@ -24,10 +24,10 @@ class Override:
     """One override, such as `+model.params.width=7`.
 
     Args:
-        text: the argument as it was typed.
+        text: the argument as typed.
         prefix: `+`, `++`, `~` or nothing.
         key: what is between the prefix and the equals sign: a key, or a group and its package.
-        written: what follows the equals sign, as it was typed.
+        written: what follows the equals sign, as typed.
         parsed: the same as Hydra's parser returns it.
     """
 

@@ -115,7 +115,7 @@ def make_folder(job: Job) -> Path:
         subfolder = node.hydra.output_subdir
     except OmegaConfBaseException as error:
         raise translate(error) from error
-    overrides = [redact_override(word) for word in node.hydra.overrides.task]
+    overrides = [redact_override(override) for override in node.hydra.overrides.task]
     files = {
         "config.yaml": safe_yaml(without_hydra(node)),
         "hydra.yaml": safe_yaml(OmegaConf.masked_copy(node, "hydra")),

@@ -86,7 +86,7 @@ def check_data(run: StoredRun, stored: Config, here: Mapping[str, str] | None = 
 
     Args:
         run: the stored run.
-        stored: its config, as it was recorded.
+        stored: its recorded config.
         here: digests of the data, if they are known already.
 
     Raises:

@@ -55,10 +55,10 @@ def compose_sweep(
             raise UserError(
                 "samerun.sweep: received no search space, expected one such as sweep=optuna."
             )
-        words = OmegaConf.to_container(master.hydra.overrides.task)
-        assert isinstance(words, list)
+        composed = OmegaConf.to_container(master.hydra.overrides.task)
+        assert isinstance(composed, list)
         context = HydraContext(config_loader=loader, callbacks=Callbacks(master))
-        yield context, master, [str(word) for word in words]
+        yield context, master, [str(override) for override in composed]
 
 
 def _parse_flags(arguments: Sequence[str]) -> tuple[list[str], str | None]:
