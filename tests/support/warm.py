@@ -29,8 +29,17 @@ import time
 import types
 from pathlib import Path
 
+TRAINS = (
+    "samerun.cli",
+    "samerun.training",
+    "samerun.launch",
+    "sklearn.datasets",
+    "sklearn.metrics",
+)
+SWEEPS = ("samerun.sweeper.run", "samerun.report", "optuna.visualization", "sklearn.metrics")
+SERVES = ("mlflow.server.fastapi_app", "uvicorn")
 PREPARED = {
-    "all": ("samerun.cli", "samerun.training", "mlflow.server.fastapi_app", "uvicorn"),
+    "all": (*TRAINS, *SWEEPS, *SERVES),
     "little": ("samerun.cli", "samerun.config", "hydra.main"),
 }
 OWNER = "TESTS_OWNER"
