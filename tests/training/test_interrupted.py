@@ -205,7 +205,7 @@ def all_callbacks(tmp_path):
     return made
 
 
-def test_every_callback_says_what_its_state_is(tmp_path):
+def test_every_callback_declares_its_state(tmp_path):
     made = all_callbacks(tmp_path)
     assert all(callback is not None for callback in made.ordered())
     assert set(made.with_state()) | callbacks.STATELESS == set(vars(made))

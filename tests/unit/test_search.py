@@ -11,13 +11,21 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config.composition import parse_sweep
+from samerun.config.composition import parse_sweep, stored_sweep
 from samerun.config.pruners import Pruner
-from samerun.config.sweep import Direction, Sweep
+from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.folders import package_folder
 from samerun.search.domains import Numeric
-from samerun.search.objectives import check_sweep, directions_of, objectives_of
+from samerun.search.objectives import (
+    Objectives,
+    check_sweep,
+    default_direction,
+    direction_notes,
+    directions_of,
+    objectives_of,
+)
+from samerun.sweeper.composition import compose_sweep
 
 compose = functools.cache(lambda overrides: config.compose(list(overrides)).config)
 
@@ -54,7 +62,7 @@ def entry(space, key):
         ("training.early_stopping.patience_epochs=interval(1,9)", 1, 9, 1, True, False),
     ],
 )
-def test_numbers_are_those_that_the_words_say_and_the_key_takes(
+def test_numbers_are_those_of_the_override_that_the_key_takes(
     word, low, high, step, is_int, is_log
 ):
     space = parse(word).entries[0].space
@@ -106,7 +114,7 @@ def test_the_words_of_the_sweep_itself_are_no_part_of_a_trial():
     assert space.fixed == ("experiment=digits_cnn", "seed=3")
 
 
-def test_the_command_line_replaces_what_the_file_says_of_a_key():
+def test_the_command_line_replaces_the_space_of_a_key_in_the_file():
     params = {"model.dropout": "interval(0,0.2)", "model.l2": "0.1,0.2", "model.l1": 0.3}
     space = parse("model.dropout=interval(0,0.5)", "model.l2=0.4", params=params)
     assert space.fixed == ("model.l1=0.3", "model.l2=0.4")
@@ -135,7 +143,7 @@ def test_a_single_value_with_a_condition_is_that_of_its_branch_only():
     assert not [word for word in space.fixed if "dropout" in word]
 
 
-def test_a_key_that_some_branches_lack_is_tried_in_the_others_and_the_user_is_told():
+def test_a_key_that_some_branches_lack_is_searched_in_the_others_and_reported():
     space = parse("optimizer=adam,sgd,rmsprop", "optimizer.momentum=interval(0.5,0.99)")
     assert entry(space, "optimizer.momentum").when == {"optimizer": ("sgd", "rmsprop")}
     assert space.notes == (
@@ -224,7 +232,7 @@ def test_a_space_is_compared_with_one_that_was_written_down():
     ]
 
 
-def test_short_names_say_what_was_chosen():
+def test_short_names_contain_the_choices():
     space = parse(
         "model.dropout=interval(0,0.6)",
         "model.l2=tag(log,interval(1e-6,1e-2))",
@@ -404,7 +412,6 @@ def digits():
         ({"objectives": ["validation/loss", "num_parameters"]}, "use sweep.pruner=none"),
         ({"objectives": ["num_parameters"]}, "use sweep.pruner=none"),
         ({"objectives": ["test/accuracy"]}, "use sweep.pruner=none"),
-        ({"direction": Direction.maximize}, "but validation/loss has to be minimized"),
         ({"pruner": Pruner.threshold}, "sweep.threshold: received no limit"),
     ],
 )
@@ -434,6 +441,68 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
 
 
 @pytest.mark.parametrize(
+    ("objectives", "given", "directions"),
+    [
+        ([], "maximize", ("maximize",)),
+        (["validation/accuracy"], "minimize", ("minimize",)),
+        (["validation/accuracy", "validation/loss"], "minimize", ("minimize", "minimize")),
+        (["validation/accuracy", "num_parameters"], ["auto", "maximize"], ("maximize", "maximize")),
+    ],
+)
+def test_a_given_direction_is_used_and_shown_if_the_name_implies_the_other(
+    objectives, given, directions
+):
+    made = sweep(objectives=objectives, direction=given)
+    cfg, _ = digits()
+    found = Objectives.of(made, cfg)
+    assert found.directions == directions
+    others = sum(default_direction(name) != one for name, one in zip(*as_rows(found), strict=True))
+    assert len(direction_notes(found)) == others > 0
+
+
+def as_rows(objectives):
+    return objectives.names, objectives.directions
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("minimise", "received 'minimise', expected one of auto, minimize, maximize"),
+        (["maximize", "auto", "auto"], "such as sweep.direction=[maximize,minimize]"),
+    ],
+)
+def test_a_wrong_direction_is_refused_in_one_sentence(given, sentence):
+    cfg, _ = digits()
+    made = sweep(objectives=["validation/accuracy", "num_parameters"], direction=given)
+    with pytest.raises(UserError) as caught:
+        Objectives.of(made, cfg)
+    assert sentence in str(caught.value)
+
+
+REMOVED_PRUNER = {
+    "pruner": ["sweep.pruner=wilcoxon"],
+    "inner pruner": ["sweep.pruner=patient", "sweep.patient.pruner=wilcoxon"],
+    "option": ["sweep.wilcoxon.p_threshold=0.2"],
+}
+
+
+@pytest.mark.parametrize("case", REMOVED_PRUNER)
+def test_a_removed_pruner_is_named_with_the_reason_and_another_one(case):
+    words = ["sweep=optuna", "model.dropout=interval(0,0.5)", *REMOVED_PRUNER[case]]
+    with pytest.raises(UserError) as caught, compose_sweep(words) as (_, master, _):
+        parse_sweep(master)
+    assert str(caught.value).count("wilcoxon was removed, since it tests independent results") == 1
+    assert "use sweep.pruner=median" in str(caught.value)
+
+
+def test_a_sweep_recorded_with_options_of_a_removed_pruner_is_read():
+    recorded = {**config.as_dict(sweep()), "wilcoxon": {"p_threshold": 0.1, "startup_epochs": 2}}
+    assert stored_sweep(json.dumps(recorded)) == sweep()
+    with pytest.raises(UserError, match=r"^sweep\.pruner: wilcoxon was removed"):
+        stored_sweep(json.dumps({**recorded, "pruner": "wilcoxon"}))
+
+
+@pytest.mark.parametrize(
     ("objectives", "directions"),
     [
         ([], ("minimize",)),
@@ -441,7 +510,7 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
         (["validation/accuracy", "num_parameters"], ("maximize", "minimize")),
     ],
 )
-def test_the_direction_follows_the_name(objectives, directions):
+def test_the_direction_follows_the_name_by_default(objectives, directions):
     made = sweep(objectives=objectives, pruner=Pruner.none)
     cfg, spec = digits()
     check_sweep(made, cfg, spec)
@@ -467,7 +536,7 @@ def test_a_setting_of_a_sweep_that_cannot_be_is_refused(key, value, sentence):
     assert sentence in str(caught.value)
 
 
-def test_a_sweep_without_settings_is_told_what_to_give():
+def test_a_sweep_without_settings_is_refused_with_what_to_give():
     with pytest.raises(UserError, match=r"sweep=optuna"):
         parse_sweep(OmegaConf.create({"sweep": None}))
 

@@ -162,7 +162,7 @@ def build_variables(model: keras.Model, one_batch: Any) -> None:
 
     Args:
         model: what is to be trained.
-        one_batch: data set of one batch, on which metrics are built; `None` if none are restored.
+        one_batch: dataset of one batch, on which metrics are built; `None` if none are restored.
     """
     optimizer = model.optimizer
     if not optimizer.built:

@@ -1,4 +1,4 @@
-"""Checks of a config that involve several fields, or the data set."""
+"""Checks of a config that involve several fields, or the dataset."""
 
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.models import MODELS
@@ -154,7 +154,7 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
 
 
 def check(cfg: Config, spec: DataSpec) -> None:
-    """Checks a config against its data set.
+    """Checks a config against its dataset.
 
     Raises:
         UserError: a setting does not fit.

@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translate
+from samerun.config.older import upgrade_sweep
 from samerun.config.root import Config, as_dict
 from samerun.config.schema import GROUPS, register
 from samerun.config.secrets import safe_yaml
@@ -162,7 +163,7 @@ def _without_sweep(node: DictConfig) -> DictConfig:
 
 def stored_sweep(text: str) -> Sweep:
     """Reads the settings of a sweep from JSON."""
-    return parse_sweep(OmegaConf.create({"sweep": json.loads(text)}))
+    return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))
 
 
 def _typed_groups(node: DictConfig) -> DictConfig:

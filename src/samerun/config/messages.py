@@ -10,7 +10,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import yaml_limits
+from samerun.config import pruners, yaml_limits
 from samerun.config.root import Config
 from samerun.config.schema import known_keys, options
 from samerun.errors import UserError, listed, nearest
@@ -45,6 +45,9 @@ def translate(error: Exception) -> UserError:
         return UserError(f"{no_list[1]}.yaml: defaults: expected a list such as [optuna, _self_].")
     if "Could not override" in first and rest:
         key = first.split("'")[1]
+        removed = key.removeprefix("sweep.").partition(".")[0]
+        if removed in pruners.REMOVED:
+            return _removed_pruner(removed)
         group = key.split("@")[0]
         return UserError(
             f"{key}: there is no such key or group.{nearest(group, known_keys(group))}"
@@ -57,8 +60,18 @@ def sweep_missing(key: str) -> UserError:
     return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.")
 
 
+def _removed_pruner(name: str) -> UserError:
+    return UserError(
+        f"sweep.pruner: {name} was removed, since {pruners.REMOVED[name]}: use sweep.pruner=median."
+    )
+
+
 def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
     key = str(error.full_key or error.key or "config")
+    if key.startswith("sweep."):
+        for name in (str(error.value), key.partition(".")[2].partition(".")[0]):
+            if name in pruners.REMOVED:
+                return _removed_pruner(name)
     message = str(error.msg).splitlines()[0]
     if "not in" in message or "not a valid key" in message:
         holder = getattr(error.object_type, "__name__", "the config")

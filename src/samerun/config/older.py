@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import pruners
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
 
@@ -28,6 +29,20 @@ def _added(node: DictConfig) -> dict[str, Any]:
     kind = next((kind for kind in MODELS if kind.kind == name), None)
     fields = added_fields(kind) if kind else {}
     return ADDED | {f"model.{key}": value for key, value in fields.items()}
+
+
+SWEEP_ADDED: dict[str, Any] = {"constraints": []}
+"""Keys that the sweeps of version 0.1.0 did not have, with the values that keep its behavior."""
+
+
+def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a recorded sweep with today's keys.
+
+    Args:
+        plain: the settings; they are not changed.
+    """
+    kept = {key: value for key, value in plain.items() if key not in pruners.REMOVED}
+    return {**SWEEP_ADDED, **kept}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:

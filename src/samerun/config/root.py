@@ -23,7 +23,7 @@ class Config:
 
     Args:
         model: the model, independent of the data.
-        dataset: the data set, its splits, scaling and augmentation.
+        dataset: the dataset, its splits, scaling and augmentation.
         optimizer: the optimizer.
         schedule: the learning rate schedule.
         training: epochs, loss, metrics, early stopping, precision and threads.

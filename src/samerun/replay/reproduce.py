@@ -43,7 +43,7 @@ class ReproductionPlan:
         trusted: what the user trusts.
         missing: packages that the run needs and this environment lacks.
         digests: what each split must be before anything of it is uploaded; `None`: any data may.
-        here: what each split of the recorded data set is here, where that is known.
+        here: what each split of the recorded dataset is here, where that is known.
     """
 
     recorded: RecordedRun

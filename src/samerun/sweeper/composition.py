@@ -53,7 +53,8 @@ def compose_sweep(
             raise translate(error) from error
         if "samerun" not in str(master.hydra.sweeper.get("_target_")):
             raise UserError(
-                "samerun.sweep: received no search space, expected one such as sweep=optuna."
+                "samerun.sweep: received no sweep, expected sweep=grid, which tries every "
+                "combination, or a search such as sweep=optuna."
             )
         composed = OmegaConf.to_container(master.hydra.overrides.task)
         assert isinstance(composed, list)
