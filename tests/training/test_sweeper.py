@@ -716,9 +716,9 @@ def refuse_infeasible(task, outcome):
 
 
 def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, capsys):
-    worker.say = refuse_infeasible
-    words = ['sweep.constraints=["num_parameters>=0.3"]', "sweep.objectives=[num_parameters]"]
-    assert worker.sweep(*words, "sweep.pruner=none", n=8) == 0
+    worker.answer = refuse_infeasible
+    overrides = ['sweep.constraints=["num_parameters>=0.3"]', "sweep.objectives=[num_parameters]"]
+    assert worker.sweep(*overrides, "sweep.pruner=none", n=8) == 0
     dropouts = [trial.params["model.dropout"] for trial in study().trials]
     refused = [number for number, dropout in enumerate(dropouts) if dropout < 0.3]
     assert 0 < len(refused) < 8
@@ -735,7 +735,10 @@ def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, caps
     out = capsys.readouterr().out
     assert f"best     trial {best.number} " in out
     assert f"{len(refused)} infeasible" in out
-    assert worker.sweep(words[0].replace("0.3", "0.2"), words[1], "sweep.pruner=none", n=8) == 2
+    assert (
+        worker.sweep(overrides[0].replace("0.3", "0.2"), overrides[1], "sweep.pruner=none", n=8)
+        == 2
+    )
     assert "constraints num_parameters>=0.3 → num_parameters>=0.2" in capsys.readouterr().err
 
 
