@@ -130,12 +130,12 @@ def test_notes_and_the_size_of_each_different_model_are_said_first(worker, proje
 def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
     worker, project
 ):
-    worker.sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=3", n=8)
-    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=4)
-    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=8)
+    worker.sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=2", n=5)
+    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=2", n=3)
+    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=2", n=5)
     first, second = study().trials, study("t").trials
     assert [trial.params for trial in first] == [trial.params for trial in second]
-    worker.sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=3", n=4)
+    worker.sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=2", n=1)
     assert study("u").trials[0].params != first[0].params
 
 
@@ -716,9 +716,9 @@ def refuse_infeasible(task, outcome):
 
 
 def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, capsys):
-    worker.say = refuse_infeasible
-    words = ['sweep.constraints=["num_parameters>=0.3"]', "sweep.objectives=[num_parameters]"]
-    assert worker.sweep(*words, "sweep.pruner=none", n=8) == 0
+    worker.answer = refuse_infeasible
+    overrides = ['sweep.constraints=["num_parameters>=0.3"]', "sweep.objectives=[num_parameters]"]
+    assert worker.sweep(*overrides, "sweep.pruner=none", n=8) == 0
     dropouts = [trial.params["model.dropout"] for trial in study().trials]
     refused = [number for number, dropout in enumerate(dropouts) if dropout < 0.3]
     assert 0 < len(refused) < 8
@@ -735,7 +735,10 @@ def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, caps
     out = capsys.readouterr().out
     assert f"best     trial {best.number} " in out
     assert f"{len(refused)} infeasible" in out
-    assert worker.sweep(words[0].replace("0.3", "0.2"), words[1], "sweep.pruner=none", n=8) == 2
+    assert (
+        worker.sweep(overrides[0].replace("0.3", "0.2"), overrides[1], "sweep.pruner=none", n=8)
+        == 2
+    )
     assert "constraints num_parameters>=0.3 → num_parameters>=0.2" in capsys.readouterr().err
 
 
