@@ -12,6 +12,7 @@ from samerun.config.models.images import Mlp
 from samerun.config.older import drop_new_keys
 from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
+from support.project import composed
 
 IMAGES = DataSpec(
     task=Task.multiclass,
@@ -30,7 +31,7 @@ REGRESSION = dataclasses.replace(TABLE, task=Task.regression, num_outputs=1, cla
 
 
 def test_defaults_are_a_cnn_on_digits_with_adam_and_cosine():
-    cfg = config.compose().config
+    cfg = composed()
     kinds = [node.kind for node in (cfg.model, cfg.dataset, cfg.optimizer, cfg.schedule)]
     assert kinds == ["cnn", "digits", "adam", "cosine"]
 
@@ -58,7 +59,7 @@ def test_parameters_are_named_as_their_overrides_and_compose_the_same_config():
 
 
 def test_config_objects_cannot_be_changed():
-    cfg = config.compose().config
+    cfg = composed()
     with pytest.raises(dataclasses.FrozenInstanceError):
         cfg.seed = 3  # type: ignore[misc]
 
@@ -73,7 +74,7 @@ def test_config_objects_cannot_be_changed():
     ],
 )
 def test_fingerprint_follows_the_meaning(overrides, is_same):
-    base, other = config.compose().config, config.compose(overrides).config
+    base, other = composed(), composed(*overrides)
     assert (config.fingerprint(base) == config.fingerprint(other)) is is_same
 
 
@@ -171,14 +172,14 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
 )
 def test_parts_that_do_not_fit_together_get_one_sentence(overrides, spec, sentence):
     with pytest.raises(UserError) as caught:
-        config.check(config.compose(overrides).config, spec)
+        config.check(composed(*overrides), spec)
     assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", [IMAGES, NO_VALIDATION, REGRESSION])
 def test_a_config_that_fits_is_let_through(spec):
     overrides = ["model=mlp", "training.early_stopping.monitor=train/loss"]
-    config.check(config.compose(overrides).config, spec)
+    config.check(composed(*overrides), spec)
 
 
 def test_composing_a_config_leaves_heavy_libraries_alone():
@@ -193,7 +194,18 @@ def test_composing_a_config_leaves_heavy_libraries_alone():
 
 # ---- keys that version 0.1.0 did not have
 
-SINCE = ("on_nan:", "on_memory:", "max_retries:", "retry_learning_rate_factor:", "after_success:")
+SINCE = (
+    "on_nan:",
+    "on_memory:",
+    "max_retries:",
+    "retry_learning_rate_factor:",
+    "after_success:",
+    "contrast:",
+    "brightness:",
+    "noise:",
+    "cutout:",
+    "mixup:",
+)
 AS_THEN = ["model=mlp", "training.intra_op_threads=2", "training.inter_op_threads=2"]
 FINGERPRINT_THEN = "437627c02cdf27638b9481cd791442a4ba79bbf13815499cb7d2e2c90634d220"
 
@@ -222,6 +234,57 @@ def test_a_config_for_the_code_of_version_0_1_0_has_only_its_keys():
     assert drop_new_keys(made.resolved, made.resolved) == made.resolved
     other = config.compose([*AS_THEN, "training.on_nan=restore_and_lower_lr"])
     assert "on_nan: restore_and_lower_lr" in drop_new_keys(other.resolved, old)
+    mixed = config.compose([*AS_THEN, "dataset.augmentation.mixup=0.2"])
+    assert "mixup: 0.2" in drop_new_keys(mixed.resolved, old)
+
+
+def test_a_stored_config_whose_groups_are_no_groups_is_refused_in_a_sentence():
+    with pytest.raises(UserError):
+        config.from_yaml("dataset: digits\ntraining: [1]\n")
+
+
+@pytest.mark.parametrize("name", ["contrast", "brightness", "noise", "cutout", "mixup"])
+def test_an_augmentation_is_off_unless_asked_for_and_then_another_run(name):
+    plain = config.compose(AS_THEN).config
+    assert getattr(plain.dataset.augmentation, name) == 0
+    changed = config.compose([*AS_THEN, f"dataset.augmentation.{name}=0.5"]).config
+    assert changed.dataset.augmentation.is_active
+    assert config.fingerprint(changed) != FINGERPRINT_THEN
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("brightness=1", "received 1, expected a number at least 0 and below 1"),
+        ("contrast=-0.1", "received -0.1, expected a number at least 0 and below 1"),
+        ("noise=2", "received 2, expected a number at least 0 and below 1"),
+        ("cutout=1", "received 1, expected a number at least 0 and below 1"),
+        ("mixup=-1", "received -1, expected a number at least 0"),
+        ("mixup=true", "mixup"),
+        ("cut_out=0.5", "Did you mean 'dataset.augmentation.cutout'?"),
+    ],
+)
+def test_a_wrong_augmentation_is_refused_in_a_sentence(word, sentence):
+    with pytest.raises(UserError) as caught:
+        config.compose([f"dataset.augmentation.{word}"])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "sentence"),
+    [
+        ([], dataclasses.replace(IMAGES, task=Task.regression, class_names=()), "has no classes"),
+        (["training.balance_classes=true"], IMAGES, "together with training.balance_classes"),
+        (["training.class_weights=[1,1,1,1,1,1,1,1,1,2]"], IMAGES, "training.class_weights"),
+    ],
+)
+def test_mixup_is_refused_where_labels_cannot_be_mixed(words, spec, sentence):
+    cfg = config.compose(["dataset/augmentation=mixup", *words]).config
+    with pytest.raises(UserError, match=sentence) as caught:
+        config.check(cfg, spec)
+    assert "dataset.augmentation.mixup: received 0.2" in str(caught.value)
+    assert "use dataset.augmentation.mixup=0" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -233,12 +296,12 @@ def test_a_config_for_the_code_of_version_0_1_0_has_only_its_keys():
     ],
 )
 def test_a_policy_that_is_on_is_another_run(overrides):
-    assert config.fingerprint(config.compose([*AS_THEN, *overrides]).config) != FINGERPRINT_THEN
+    assert config.fingerprint(composed(*AS_THEN, *overrides)) != FINGERPRINT_THEN
 
 
 def test_options_of_policies_that_are_off_change_nothing():
     overrides = ["training.max_retries=1", "training.retry_learning_rate_factor=0.1"]
-    cfg = config.compose([*AS_THEN, *overrides]).config
+    cfg = composed(*AS_THEN, *overrides)
     assert config.fingerprint(cfg) == FINGERPRINT_THEN
 
 

@@ -5,12 +5,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import pruners
+from samerun.config.datasets.base import Augmentation
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
 
 ADDED: dict[str, Any] = {
     "training.on_nan": "fail",
     "training.on_memory": "fail",
+    "training.callbacks": [],
+    "training.params": {},
     "training.max_retries": 3,
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",
@@ -18,17 +21,29 @@ ADDED: dict[str, Any] = {
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They may differ from today's defaults in `conf/`. Keys added to a kind of model are declared with
-it (`fields.added`)."""
+They may differ from today's defaults in `conf/`. Keys added to a kind of model and to
+augmentation are declared there (`fields.added`)."""
 
 
 def _added(node: DictConfig) -> dict[str, Any]:
-    """Returns `ADDED` with the keys that were added to the config's kind of model."""
+    """Returns `ADDED` with the keys that were added to the config's model and augmentation."""
     model = node.get("model")
     name = model.get("kind") if OmegaConf.is_dict(model) else None
     kind = next((kind for kind in MODELS if kind.kind == name), None)
-    fields = added_fields(kind) if kind else {}
-    return ADDED | {f"model.{key}": value for key, value in fields.items()}
+    parts = {"model": kind, "dataset.augmentation": Augmentation}
+    return ADDED | {
+        f"{part}.{key}": value
+        for part, owner in parts.items()
+        if owner is not None
+        for key, value in added_fields(owner).items()
+    }
+
+
+def _part(node: Any, group: str) -> DictConfig | None:
+    """Returns a group of a stored config, such as `dataset.augmentation`; `None` without one."""
+    for name in group.split("."):
+        node = node.get(name) if isinstance(node, DictConfig) else None
+    return node if isinstance(node, DictConfig) else None
 
 
 SWEEP_ADDED: dict[str, Any] = {"constraints": []}
@@ -53,8 +68,9 @@ def add_missing_keys(node: DictConfig) -> DictConfig:
     """
     complete = node.copy()
     for key, value in _added(node).items():
-        group = key.partition(".")[0]
-        if OmegaConf.is_dict(node.get(group)) and key.partition(".")[2] not in node[group]:
+        group, _, name = key.rpartition(".")
+        part = _part(node, group)
+        if part is not None and name not in part:
             OmegaConf.update(complete, key, value, force_add=True)
     return complete
 
@@ -71,8 +87,8 @@ def drop_new_keys(text: str, stored: str) -> str:
     assert isinstance(node, DictConfig)
     assert isinstance(then, DictConfig)
     for key, value in _added(node).items():
-        group, _, name = key.partition(".")
-        part = node.get(group)
-        if name not in then.get(group, {}) and part is not None and part.get(name) == value:
+        group, _, name = key.rpartition(".")
+        part, recorded = _part(node, group), _part(then, group)
+        if part is not None and part.get(name) == value and name not in (recorded or {}):
             del part[name]
     return OmegaConf.to_yaml(node)

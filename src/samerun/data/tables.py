@@ -48,6 +48,7 @@ def outline_diabetes(cfg: Diabetes) -> Outline:
         input_shape=(len(cfg.features or DIABETES),),
         num_outputs=1,
         num_examples=442,
+        feature_names=tuple(cfg.features or DIABETES),
     )
 
 
@@ -215,6 +216,7 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split]:
         num_outputs=len(names) if len(names) > 2 else 1,
         class_names=names,
         num_examples=len(rows),
+        feature_names=columns.input_names,
     )
     return outline, columns, Split(rows, y)
 
