@@ -4,8 +4,9 @@ from samerun.config.checkpoint import AfterSuccess
 from samerun.config.models import MODELS
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Layout, Task
+from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.training import LOSSES, METRICS, Loss, Metric
-from samerun.errors import UserError, listed, nearest
+from samerun.errors import UserError, listed
 
 
 def loss_of(cfg: Config, task: Task) -> Loss:
@@ -108,9 +109,11 @@ def _check_monitor(cfg: Config, spec: DataSpec) -> None:
         )
     known = epoch_metrics(cfg, spec)
     if monitor not in known:
+        meant = metric_name(monitor, known)
+        line = f"training.early_stopping.monitor={meant}" if meant else ""
         raise UserError(
             f"training.early_stopping.monitor: received '{monitor}', expected one of "
-            f"{listed(known)}.{nearest(monitor.replace('val_', 'validation/'), known)}"
+            f"{listed(known)}.{as_hint(line)}"
         )
 
 
@@ -120,12 +123,14 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
         raise UserError(
             f"training.loss: received '{training.loss}', expected one that fits the {task} task of "
             f"{cfg.dataset.kind}: {listed(LOSSES[task])}."
+            f"{as_hint(f'training.loss={LOSSES[task][0]}')}"
         )
     for metric in training.metrics:
         if metric not in METRICS[task]:
             raise UserError(
                 f"training.metrics: received '{metric}', expected ones that fit the {task} task of "
                 f"{cfg.dataset.kind}: {listed(METRICS[task])}."
+                f"{as_hint(f'training.metrics=[{METRICS[task][0]}]')}"
             )
     if Metric.top_3_accuracy in training.metrics and spec.num_outputs < 3:
         raise UserError(

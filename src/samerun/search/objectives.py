@@ -6,8 +6,9 @@ from samerun.config.check import epoch_metrics, should_rise
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
+from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
-from samerun.errors import UserError, listed, nearest
+from samerun.errors import UserError, listed
 
 NUM_PARAMETERS = "num_parameters"
 """The size of the model: an objective that does not depend on the epoch."""
@@ -82,9 +83,10 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     known = objective_names(cfg, spec)
     for name in objectives:
         if name not in known:
+            meant = metric_name(name, known)
             raise UserError(
                 f"sweep.objectives: received '{name}', expected one of {listed(known)}."
-                f"{nearest(name.replace('val_', 'validation/'), known)}"
+                f"{as_hint(f'sweep.objectives=[{meant}]' if meant else '')}"
             )
         if sweep.direction is not Direction.auto and sweep.direction != _direction(name):
             raise UserError(
