@@ -7,6 +7,9 @@ is accepted in place of what was wrong: it composes and fits the data set.
 import functools
 import re
 import shlex
+import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +18,7 @@ from samerun.cli.arguments import split_flags
 from samerun.config.composition import compose_with_hydra, parse_sweep
 from samerun.launch.job import check
 from samerun.launch.overrides import check_overrides
+from samerun.tracking.database import count_named
 
 REGRESSION = "dataset=diabetes model=mlp"
 SWEPT = "-m sweep=optuna seed=1,2"
@@ -197,3 +201,132 @@ def test_a_mistake_names_the_line_to_type(folder, capsys, typed):
     assert suggested(capsys.readouterr().err) == expected
     assert not [*folder.iterdir()]
     accept(expected if expected.startswith("samerun") else f"{KEPT.get(typed, '')} {expected}")
+
+
+FILES = {
+    "without its package": (
+        "experiment/mine.yaml",
+        "training: {epochs: 5}\n",
+        "experiment=mine",
+        "# @package _global_",
+    ),
+    "without its package, with defaults": (
+        "experiment/mine.yaml",
+        "defaults: [override /model: mlp, _self_]\n",
+        "experiment=mine",
+        "# @package _global_",
+    ),
+    "without override": (
+        "experiment/mine.yaml",
+        "# @package _global_\ndefaults: [/model: mlp, _self_]\n",
+        "experiment=mine",
+        "- override /model: mlp",
+    ),
+    "without override and slash": (
+        "experiment/mine.yaml",
+        "# @package _global_\ndefaults: [model: mlp, _self_]\n",
+        "experiment=mine",
+        "- override /model: mlp",
+    ),
+    "with an option as a value": (
+        "experiment/mine.yaml",
+        "# @package _global_\nmodel: mlp\n",
+        "experiment=mine",
+        "- override /model: mlp",
+    ),
+    "with another name of a key": (
+        "experiment/mine.yaml",
+        "# @package _global_\noptimizer: {lr: 0.1}\n",
+        "experiment=mine",
+        "optimizer.learning_rate",
+    ),
+    "without its base": (
+        "model/mine.yaml",
+        "units: [8]\n",
+        "model=mine",
+        "defaults: [mlp, _self_]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_mistake_in_a_config_file_names_the_line_to_type(folder, capsys, case):
+    name, text, override, line = FILES[case]
+    file = folder / "conf" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert main(["train", "--config-dir", "conf", override]) == 2
+    message = capsys.readouterr().err
+    assert suggested(message) == line
+    assert message.startswith(f"samerun: {name}: ")
+
+
+@pytest.mark.parametrize("typed", ["dataset.augmentation=flip", "dataset/augmentation=flip"])
+def test_a_group_within_a_group_may_have_a_dot(typed):
+    composition = compose_with_hydra([typed])[0]
+    assert composition.config.dataset.augmentation.flip_horizontal
+    assert composition.overrides == ("dataset/augmentation=flip",)
+
+
+def test_a_key_in_such_a_group_is_a_key():
+    composition = compose_with_hydra(["dataset.augmentation={rotation: 3}"])[0]
+    assert composition.config.dataset.augmentation.rotation == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("fit model=mlp", "samerun train model=mlp"),
+        ("model=mlp", "samerun train model=mlp"),
+        ("digits_cnn", "samerun train experiment=digits_cnn"),
+        ("trian", "samerun train"),
+        ("sweep", "samerun train -m sweep=optuna"),
+        ("compare a b", "samerun diff a b"),
+    ],
+)
+def test_a_command_of_another_tool_names_the_line_to_type(capsys, typed, line):
+    assert main(typed.split()) == 2
+    assert suggested(capsys.readouterr().err) == line
+
+
+COMMANDS = ["train lr=0.1", "train --epochs 5", "fit", "resume abcd", "diff abcd ef", "reproduce a"]
+    "train lr=0.1",
+    "train --epochs 5",
+    "fit",
+    "resume abcd",
+    "diff abcd ef",
+    "reproduce ab",
+]
+
+
+@pytest.mark.parametrize("typed", COMMANDS)
+def test_a_mistake_imports_no_heavy_library(project, typed):
+    command = [sys.executable, "-X", "importtime", "-m", "samerun", *typed.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "samerun.cli" in imported
+    assert not imported & {"tensorflow", "keras", "mlflow", "optuna", "pandas", "matplotlib"}
+    assert len([line for line in done.stderr.splitlines() if line.startswith("samerun: ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("fast", 1), ("abc", 2), ("abcd", 1), ("feed", 1), ("abd", 0), ("gone", 0), ("a%", 0)],
+)
+def test_names_of_runs_are_counted_in_the_database(store, project, name, number):
+    file = project / "mlflow.db"
+    for index, run in enumerate(["abcd", "abce", "0000", "dead"]):
+        run_id = store({}, name=["fast", "slow", "slow", "gone"][index])
+        with sqlite3.connect(file) as database:
+            database.execute("pragma foreign_keys = off")
+            for table in ("runs", "tags"):
+                query = f"update {table} set run_uuid = ? where run_uuid = ?"
+                database.execute(query, (run.ljust(32, "0"), run_id))
+        database.close()
+    with sqlite3.connect(file) as database:
+        values = ("samerun.uid", "feed" * 8, "0000".ljust(32, "0"))
+        database.execute("insert into tags (key, value, run_uuid) values (?, ?, ?)", values)
+        database.execute("update runs set lifecycle_stage = 'deleted' where name = 'gone'")
+    database.close()
+    assert count_named(file, name) == number

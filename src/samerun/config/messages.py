@@ -150,10 +150,10 @@ def _no_option(overrides: Sequence[str]) -> UserError:
     for text in overrides:
         key, _, value = text.lstrip("+").partition("=")
         names = options(key)
-        if names and value not in names:
+        if key and names and value not in names:
             hint = as_hint(correct(key, value, {"sweep": ""}))
             return UserError(f"{key}: received '{value}', expected one of {listed(names)}.{hint}")
-    return UserError("A group received a number, expected the name of one of its options.")
+    return UserError("The overrides are not valid: a group takes the name of one of its options.")
 
 
 def _of_file(name: str, error: OmegaConfBaseException) -> UserError:
