@@ -289,7 +289,7 @@ def test_a_command_of_another_tool_names_the_line_to_type(capsys, typed, line):
     assert suggested(capsys.readouterr().err) == line
 
 
-COMMANDS = ["train lr=0.1", "train --epochs 5", "fit", "resume abcd", "diff abcd ef", "reproduce a"]
+COMMANDS = [
     "train lr=0.1",
     "train --epochs 5",
     "fit",
