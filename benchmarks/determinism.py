@@ -33,7 +33,7 @@ QUIET = (
 )
 
 
-def fastest_epoch(words: tuple[str, ...], deterministic: bool, folder: Path) -> float:
+def fastest_epoch(overrides: tuple[str, ...], deterministic: bool, folder: Path) -> float:
     """Trains once in a separate process; returns the seconds of the fastest later epoch."""
     from samerun import tracking
 
@@ -41,7 +41,7 @@ def fastest_epoch(words: tuple[str, ...], deterministic: bool, folder: Path) -> 
     flag = f"training.deterministic={str(deterministic).lower()}"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "samerun", "train", *words, *QUIET, flag),
+            *(sys.executable, "-m", "samerun", "train", *overrides, *QUIET, flag),
             f"tracking.run_name={name}",
         ],
         cwd=folder,
@@ -50,7 +50,7 @@ def fastest_epoch(words: tuple[str, ...], deterministic: bool, folder: Path) -> 
         check=False,
     )
     if done.returncode:
-        sys.exit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
+        sys.exit(f"{' '.join(overrides)} failed:\n{done.stderr[-2000:]}")
     uri = f"sqlite:///{folder}/mlflow.db"
     client = tracking.connect(uri)
     (run,) = tracking.find_runs([name], uri=uri)
@@ -67,10 +67,10 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {datetime.date.today()}")
     worst = 0.0
     with tempfile.TemporaryDirectory(prefix="samerun-determinism-") as name:
-        for workload, words in WORKLOADS.items():
+        for workload, arguments in WORKLOADS.items():
             ratios = []
             for _ in range(chosen.pairs):
-                on, off = (fastest_epoch(words, flag, Path(name)) for flag in (True, False))
+                on, off = (fastest_epoch(arguments, flag, Path(name)) for flag in (True, False))
                 ratios.append(on / off)
             middle = statistics.median(ratios)
             worst = max(worst, middle)

@@ -27,7 +27,7 @@ ALLOWED_EPOCHS, ALLOWED_LOSS = 0.5, 0.005
 def sweep(pruner: str, seed: int, num_trials: int, folder: Path) -> tuple[int, float]:
     """Runs one sweep; returns the epochs of all its trials and the best validation accuracy."""
     study = f"{pruner}-{seed}"
-    words = [
+    overrides = [
         "experiment=digits_cnn",
         "sweep=regularisation",
         f"sweep.study={study}",
@@ -40,7 +40,7 @@ def sweep(pruner: str, seed: int, num_trials: int, folder: Path) -> tuple[int, f
         "tracking.tensorboard=false",
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "samerun", "train", "-m", *words],
+        [sys.executable, "-m", "samerun", "train", "-m", *overrides],
         cwd=folder,
         capture_output=True,
         text=True,

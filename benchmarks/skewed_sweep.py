@@ -91,18 +91,18 @@ COMMON = (
 )
 
 
-def run(python: Path, words: list[str], folder: Path) -> float:
+def run(python: Path, overrides: list[str], folder: Path) -> float:
     """Runs a command; returns its seconds."""
     began = time.perf_counter()
     done = subprocess.run(
-        [str(python), "-m", "samerun", "train", "-m", *words],
+        [str(python), "-m", "samerun", "train", "-m", *overrides],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        sys.exit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        sys.exit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return time.perf_counter() - began
 
 
@@ -162,9 +162,9 @@ def main() -> None:
         busy = []
         for repeat in range(chosen.repeats):
             mine = [*ours, f"sweep.study=skewed-{repeat}", f"sweep.n_trials={chosen.trials}"]
-            for who, words in (("samerun", mine), ("official", official)):
+            for who, arguments in (("samerun", mine), ("official", official)):
                 name = f"{who}-{repeat}"
-                wall = run(python, [*words, positions, f"tracking.experiment={name}"], folder)
+                wall = run(python, [*arguments, positions, f"tracking.experiment={name}"], folder)
                 rates[who].append(rate(folder, name))
                 print(f"{who}: {rates[who][-1]:.0f} trials an hour; the whole command {wall:.1f} s")
             busy.append(share_inside_trials(folder, f"skewed-{repeat}"))

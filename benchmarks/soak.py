@@ -28,7 +28,7 @@ WARM_UP = 10
 LIMITS = {"memory, MB": 0.5, "file handles": 0.02, "threads": 0.02, "CPU seconds": 0.05}
 """Maximum slope per run, in the unit of each quantity. Seconds are processor time, which, unlike
 wall-clock time, does not depend on other programs of the machine."""
-WORDS = ("debug=fast", "dataset.limit=200", "evaluation.bootstrap_samples=100")
+OVERRIDES = ("debug=fast", "dataset.limit=200", "evaluation.bootstrap_samples=100")
 KINDS = (
     ("model=mlp", "tracking.log_model=false", "tracking.log_figures=false"),
     ("model=cnn", "tracking.log_model=false", "tracking.log_figures=false"),
@@ -57,14 +57,14 @@ def soak(minutes: float, most: int) -> tuple[np.ndarray, set[str]]:
     rows, weights, differing = [], {}, set()
     end = time.monotonic() + 60 * minutes
     while time.monotonic() < end and (not most or len(rows) < most):
-        words = (*WORDS, *KINDS[len(rows) % len(KINDS)])
+        overrides = (*OVERRIDES, *KINDS[len(rows) % len(KINDS)])
         began = time.process_time()
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-            result = samerun.train(list(words))
+            result = samerun.train(list(overrides))
         rows.append(measured(process, time.process_time() - began))
         digest = b"".join(part.tobytes() for part in result.model.get_weights())
-        if weights.setdefault(words, digest) != digest:
-            differing.add(" ".join(words))
+        if weights.setdefault(overrides, digest) != digest:
+            differing.add(" ".join(overrides))
         del result
         if len(rows) % 20 == 0:
             print(f"{len(rows)} runs: {rows[-1][0]:.0f} MB", file=sys.stderr, flush=True)
@@ -97,7 +97,7 @@ def main() -> None:
         is_growing |= slope > limit
         first, last = later[0, index], later[-1, index]
         print(f"| {name} | {first:.1f} | {last:.1f} | {slope:+.4f} | {limit:g} |")
-    print(f"\nruns with equal words and other weights: {', '.join(sorted(differing)) or 'none'}")
+    print(f"\nsame overrides, different weights: {', '.join(sorted(differing)) or 'none'}")
     sys.exit(is_growing or bool(differing))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,8 +14,14 @@ from samerun import tracking
 from support import warm
 from support.sweeps import instant_executor
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs (`&`, `nohup`) with SIGINT ignored, and so would be the SIGINT
+    # that tests send to processes started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_addoption(parser):
+    parser.addoption("--update-screens", action="store_true", help="write tests/screens/ again")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
 
 
@@ -93,11 +100,11 @@ def client(project):
 
 @pytest.fixture
 def store(project):
-    """Makes runs that hold what they are told to; returns their ID."""
+    """Makes runs that hold the given artifacts and tags; returns their ID."""
     client = tracking.connect(tracking.resolve_uri(None))
     experiment = tracking.experiment_id(client, "samerun")
 
-    def make(artifacts, name="stranger", **tags):
+    def make(artifacts, name="foreign", **tags):
         given = {"samerun.model": "mlp"} | {f"samerun.{key}": text for key, text in tags.items()}
         run_id = client.create_run(experiment, run_name=name, tags=given).info.run_id
         client.log_metric(run_id, "train/loss", 1.0, step=1)
@@ -118,8 +125,8 @@ def store(project):
 def samerun():
     """Runs the command line in a process of its own, warm or cold; returns it when it is done."""
 
-    def run(*words, cwd, is_cold=False, **options):
-        command = [sys.executable, "-m", "samerun", *words]
+    def run(*arguments, cwd, is_cold=False, **options):
+        command = [sys.executable, "-m", "samerun", *arguments]
         if is_cold:
             options |= {"capture_output": True, "text": True, "timeout": 300}
             return subprocess.run(command, cwd=cwd, **options)

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class TrainingState:
     """Everything that the rest of a training depends on besides code, config and data.
 
     Args:
@@ -60,7 +60,7 @@ class State:
     meta: dict[str, Any]
 
 
-def write(folder: Path, state: State, *, is_best: bool) -> Path:
+def write(folder: Path, state: TrainingState, *, is_best: bool) -> Path:
     """Writes the state as `last.npz`; the last one before becomes `previous.npz`.
 
     Whenever the process is killed, a complete file exists under one of these names: the new one
@@ -88,7 +88,7 @@ def write(folder: Path, state: State, *, is_best: bool) -> Path:
     return folder / LAST
 
 
-def write_start(folder: Path, state: State) -> Path:
+def write_start(folder: Path, state: TrainingState) -> Path:
     """Writes the state that a forked run starts from; returns the file.
 
     Args:
@@ -101,7 +101,7 @@ def write_start(folder: Path, state: State) -> Path:
     return folder / START
 
 
-def _write(folder: Path, state: State, *, is_best: bool) -> None:
+def _write(folder: Path, state: TrainingState, *, is_best: bool) -> None:
     new = folder / f"{LAST}.new"
     try:
         _write_whole(new, state)
@@ -125,13 +125,13 @@ def _write(folder: Path, state: State, *, is_best: bool) -> None:
     sync_folder(folder)
 
 
-def _write_whole(path: Path, state: State) -> None:
+def _write_whole(path: Path, state: TrainingState) -> None:
     meta = {"version": _VERSION, "epoch": state.epoch, "step": state.step, **state.meta}
-    words: Array = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    encoded: Array = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     if any(array.dtype.hasobject for array in state.arrays.values()):
         raise TypeError("objects would be pickled")
     with path.open("w+b") as file:
-        members: dict[str, Any] = {_META: words, **state.arrays}
+        members: dict[str, Any] = {_META: encoded, **state.arrays}
         np.savez(file, **members)
         size = file.tell()
         file.write(_SEAL % _digest_of(file, size).encode())
@@ -168,7 +168,7 @@ def for_upload(folder: Path, number: int) -> Path:
     return target
 
 
-def latest(folder: Path) -> State | None:
+def latest(folder: Path) -> TrainingState | None:
     """Returns the newest intact state in a folder; `None` if there is none.
 
     A truncated or changed file is named in a warning, and the one before it is used.
@@ -182,7 +182,7 @@ def latest(folder: Path) -> State | None:
     return max(found, key=lambda state: (state.epoch, state.step), default=None)
 
 
-def _read(path: Path) -> State | None:
+def _read(path: Path) -> TrainingState | None:
     if not path.is_file():
         return None
     try:
@@ -192,7 +192,7 @@ def _read(path: Path) -> State | None:
         return None
 
 
-def read(path: Path) -> State:
+def read(path: Path) -> TrainingState:
     """Returns the state in a file.
 
     Raises:
@@ -208,7 +208,7 @@ def read(path: Path) -> State:
         epoch, step = int(meta.pop("epoch")), int(meta.pop("step"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"checkpoint: {path} is damaged ({error}).") from error
-    return State(epoch=epoch, step=step, arrays=arrays, meta=meta)
+    return TrainingState(epoch=epoch, step=step, arrays=arrays, meta=meta)
 
 
 def _check_seal(file: BinaryIO) -> None:

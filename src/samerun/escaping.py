@@ -1,6 +1,6 @@
 """Escapes untrusted text for the place where it is shown.
 
-A class name, a run's name or a text of a data set may be anything: a formula for a spreadsheet,
+A class name, a run's name or a text of a dataset may be anything: a formula for a spreadsheet,
 HTML for a browser or MLflow's page, control characters for a terminal.
 """
 

@@ -85,14 +85,14 @@ def expand(arguments: Sequence[str]) -> list[str]:
     Args:
         arguments: of the command line.
     """
-    given = [word for word in arguments if word.startswith("experiment=")]
+    given = [argument for argument in arguments if argument.startswith("experiment=")]
     if len(given) != 1:
         return list(arguments)
     several = {f"experiment={entry.name}": entry.runs for entry in load_experiments() if entry.runs}
     if given[0] not in several:
         return list(arguments)
     runs = ",".join(several[given[0]].split())
-    rest = [word for word in arguments if word not in (given[0], "-m", "--multirun")]
+    rest = [argument for argument in arguments if argument not in (given[0], "-m", "--multirun")]
     return ["-m", f"experiment={runs}", *rest]
 
 

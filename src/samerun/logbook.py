@@ -34,7 +34,7 @@ from samerun.tracking import Run
 
 
 def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
-    """Writes the data set's splits as inputs of the run, with digests of their complete content."""
+    """Writes the dataset's splits as inputs of the run, with digests of their complete content."""
     spec = dataset.spec
     sizes = {"train": spec.num_train, "validation": spec.num_validation, "test": spec.num_test}
     schema = {
@@ -186,7 +186,7 @@ def _quoted(text: str) -> list[str]:
 
 
 def _texts(dataset: Data, split: str, report: Report) -> list[str]:
-    """The worst examples as text; empty where the data set has no texts."""
+    """The worst examples as text; empty where the dataset has no texts."""
     if dataset.spec.layout is not Layout.tokens:
         return []
     return [dataset.text_of(split, example.index) or "" for example in getattr(report, "worst", ())]

@@ -295,15 +295,15 @@ def redact_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): redact_value(str(key), value) for key, value in values.items()}
 
 
-def redact_override(word: str) -> str:
+def redact_override(override: str) -> str:
     """Returns an override such as `+tracking.tags.api_token=…` as it may be written.
 
     Args:
-        word: one argument of the command line.
+        override: one argument of the command line.
     """
-    key, sign, value = word.partition("=")
+    key, sign, value = override.partition("=")
     if not sign or "://" in key or re.search(r"[\s'\"]", key):
-        return redact(word)
+        return redact(override)
     name = key.lstrip("+~").partition("@")[0]
     plain = value.strip().strip("'\"")
     if _hides(name, plain):

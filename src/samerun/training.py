@@ -24,7 +24,7 @@ from samerun import (
     provenance,
     steps_per_execution,
 )
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
@@ -43,7 +43,7 @@ def start(
     out: Console,
     *,
     command: str | None = None,
-    state: State | None = None,
+    state: TrainingState | None = None,
     trial: CurrentTrial = NO_TRIAL,
 ) -> Result:
     """Shows the config, describes where the run comes from and trains: what every run does.
@@ -72,7 +72,7 @@ def train(
     run: Run,
     out: Console,
     *,
-    state: State | None = None,
+    state: TrainingState | None = None,
     trial: CurrentTrial = NO_TRIAL,
 ) -> Result:
     """Trains and evaluates one model and writes everything about it to the run.
@@ -195,7 +195,7 @@ def fit(
     cfg: Config,
     run: Run,
     out: Console,
-    state: State | None,
+    state: TrainingState | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
 ) -> tuple[data.Data, keras.Model, callbacks.Callbacks] | None:
@@ -249,7 +249,7 @@ def _callbacks(
     run: Run,
     dataset: data.Data,
     *,
-    state: State | None,
+    state: TrainingState | None,
     trial: CurrentTrial,
     retries: callbacks.Retries,
 ) -> callbacks.Callbacks:
@@ -272,7 +272,7 @@ def _parts(
     cfg: Config,
     dataset: data.Data,
     listed: callbacks.ResumableCallbackList,
-    state: State | None,
+    state: TrainingState | None,
 ) -> Iterator[tuple[Any, int, int]]:
     """Yields the examples, the first and the last epoch of each call of `fit`.
 
@@ -291,7 +291,7 @@ def _parts(
         yield dataset.train, first, cfg.training.epochs
 
 
-def _restore(state: State, model: keras.Model, dataset: data.Data) -> None:
+def _restore(state: TrainingState, model: keras.Model, dataset: data.Data) -> None:
     callbacks.build_variables(model, dataset.train.take(1) if state.step else None)
     callbacks.restore_variables(model, state)
 
@@ -305,7 +305,7 @@ def fingerprint(cfg: Config) -> str:
     return whole_fingerprint(dataclasses.replace(cfg, training=fixed))
 
 
-def forked(state: State, cfg: Config) -> State:
+def forked(state: TrainingState, cfg: Config) -> TrainingState:
     """Returns a state as the start of a run with another config, whose variables are the same."""
     return dataclasses.replace(state, meta={**state.meta, "fingerprint": fingerprint(cfg)})
 

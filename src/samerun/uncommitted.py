@@ -84,8 +84,8 @@ def collect(top: Path) -> Uncommitted:
 
 
 def _changed(top: Path, left_out: dict[str, str]) -> Iterator[str]:
-    words = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-    patch = git.output(top, "diff", "HEAD", *words, "--src-prefix=a/", "--dst-prefix=b/") or ""
+    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    patch = git.output(top, "diff", "HEAD", *options, "--src-prefix=a/", "--dst-prefix=b/") or ""
     for part in re.split(r"^(?=diff --git )", patch, flags=re.MULTILINE):
         if not part.startswith("diff --git "):
             continue
@@ -125,12 +125,12 @@ def _why_not_new(path: Path, name: str) -> str | None:
     if path.suffix.lower() not in _SOURCES and path.name.lower() not in _SOURCE_NAMES:
         return NO_SOURCE
     try:
-        facts = path.lstat()
+        status = path.lstat()
     except OSError:  # it was removed, or must not be read
         return NO_SOURCE
-    if not stat.S_ISREG(facts.st_mode):
-        return LINK if stat.S_ISLNK(facts.st_mode) else NO_SOURCE
-    return TOO_LARGE if facts.st_size > _LARGEST_FILE else None
+    if not stat.S_ISREG(status.st_mode):
+        return LINK if stat.S_ISLNK(status.st_mode) else NO_SOURCE
+    return TOO_LARGE if status.st_size > _LARGEST_FILE else None
 
 
 def _why_not(name: str, part: str) -> str | None:

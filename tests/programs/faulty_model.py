@@ -1,4 +1,4 @@
-"""A model of somebody's own that goes wrong in training, in the trials that `FAULTS` names."""
+"""A user's model that fails in training, in the trials listed in `FAULTS`."""
 
 import os
 import time
@@ -12,7 +12,7 @@ FAULTS = {3: "nan", 6: "memory", 9: "exception", 12: "exit", 15: "loop"}
 
 
 class Fault(keras.layers.Layer):
-    """Does what it is told, in training only."""
+    """Fails in the given way, in training only."""
 
     def __init__(self, fault):
         super().__init__()
@@ -31,7 +31,7 @@ class Fault(keras.layers.Layer):
         if self.fault == "memory":
             raise MemoryError("no room for the activations")
         if self.fault == "exception":
-            raise ValueError("a value nobody expected")
+            raise ValueError("an unexpected value")
         if self.fault == "exit":
             os._exit(7)
         Path("looping").touch()

@@ -26,13 +26,13 @@ from urllib.parse import urlsplit
 
 CONTROL = "/__faults__"
 FAULTS = {
-    "drop_before": "the connection is reset, the server hears of nothing",
+    "drop_before": "the connection is reset, the server receives nothing",
     "drop_after": "the server does its work, then the connection is reset",
     "delay": "the request arrives late",
     "duplicate": "the request arrives twice, one after the other",
-    "500": "Internal Server Error, the server hears of nothing",
-    "502": "Bad Gateway, the server hears of nothing",
-    "503": "Service Unavailable, the server hears of nothing",
+    "500": "Internal Server Error, the server receives nothing",
+    "502": "Bad Gateway, the server receives nothing",
+    "503": "Service Unavailable, the server receives nothing",
     "502_after": "the server does its work, the answer is Bad Gateway",
     "413": "Content Too Large",
     "403": "Forbidden",
@@ -51,7 +51,7 @@ _NOT_FORWARDED = ("connection", "transfer-encoding", "keep-alive", "content-leng
 _NOT_FORWARDED += ("date",)
 
 
-class Plan:
+class FaultPlan:
     """Which fault the next request meets. Thread-safe.
 
     Args:
@@ -201,7 +201,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _control(self, body):
         if self.command == "POST":
-            self.server.plan = Plan(**json.loads(body))
+            self.server.plan = FaultPlan(**json.loads(body))
         answer = json.dumps(self.server.plan.summary()).encode()
         self._answer(200, [("Content-Type", "application/json")], answer)
 
@@ -241,7 +241,9 @@ def main():
     parser.add_argument("--kinds", default="", help="comma-separated; by default all")
     asked = parser.parse_args()
     kinds = [kind for kind in asked.kinds.split(",") if kind]
-    proxy = Proxy(asked.upstream, asked.port, Plan(asked.seed, asked.start, asked.share, kinds))
+    proxy = Proxy(
+        asked.upstream, asked.port, FaultPlan(asked.seed, asked.start, asked.share, kinds)
+    )
     print(f"http://127.0.0.1:{proxy.server_port}", flush=True)
     try:
         proxy.serve_forever()

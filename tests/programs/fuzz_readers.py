@@ -93,11 +93,11 @@ def word(rng: random.Random) -> str:
 
 def overrides(rng: random.Random, folder: Path, stored: str) -> None:
     """Reads a command line as `samerun train` and `samerun resume` do before they train."""
-    words = [word(rng) for _ in range(rng.randint(1, 2))]
+    arguments = [word(rng) for _ in range(rng.randint(1, 2))]
     if rng.random() < 0.3:
-        apply_overrides(stored, words)
+        apply_overrides(stored, arguments)
         return
-    flags, plain = split_flags(words + (["-m"] if rng.random() < 0.3 else []))
+    flags, plain = split_flags(arguments + (["-m"] if rng.random() < 0.3 else []))
     given = check_overrides(plain)
     check_flags(flags)
     for number, combination in enumerate(combinations(given) if flags else [plain]):

@@ -1,12 +1,12 @@
-"""Kills a run again and again, goes on each time, and compares it with a run never interrupted.
+"""Kills a run repeatedly, resumes it each time, and compares it with an uninterrupted run.
 
     python tests/programs/kill_and_resume.py 20
 
 Each kill is a SIGKILL at a random moment of a random kind: while the process starts, somewhere in
 an epoch, or while a checkpoint is being written. Checkpoints are also written inside epochs. The
-last process is left alone. Says for each kill where it hit and where the run went on; ends with
-exit code 0 if the weights after every epoch, the final weights and every metric of every step, one
-value a step, are the same bits as those of a run in one piece.
+last process is not killed. Prints for each kill when it happened and where the run resumed; ends
+with exit code 0 if the weights after every epoch, the final weights and every metric of every step,
+one value a step, are the same bits as those of an uninterrupted run.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from samerun import tracking
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.warm import Warm
 
-WORDS = (
+OVERRIDES = (
     "model=cnn",
     "model.filters=[4,8]",
     "model.dropout=0.3",
@@ -40,11 +40,11 @@ WORDS = (
 MEASURED = ("train/", "validation/", "test/", "learning_rate", "best_epoch")
 
 
-def started(words: list[str], folder: Path) -> Warm:
+def started(arguments: list[str], folder: Path) -> Warm:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     return Warm(
-        [sys.executable, "-m", "samerun", *words],
+        [sys.executable, "-m", "samerun", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -53,11 +53,11 @@ def started(words: list[str], folder: Path) -> Warm:
     )
 
 
-def finish(words: list[str], folder: Path) -> str:
-    process = started(words, folder)
+def finish(arguments: list[str], folder: Path) -> str:
+    process = started(arguments, folder)
     text, _ = process.communicate(timeout=600)
     if process.returncode:
-        sys.exit(f"samerun {' '.join(words)} ended with {process.returncode}:\n{text}")
+        sys.exit(f"samerun {' '.join(arguments)} ended with {process.returncode}:\n{text}")
     return text
 
 
@@ -90,8 +90,8 @@ def kill(process: Warm, kind: str, folder: Path, chance: random.Random) -> str:
     return "".join(lines) + rest
 
 
-def interrupted(words: list[str], folder: Path, num_kills: int, chance: random.Random) -> None:
-    process, done = started(words, folder), 0
+def interrupted(arguments: list[str], folder: Path, num_kills: int, chance: random.Random) -> None:
+    process, done = started(arguments, folder), 0
     while done < num_kills:
         kinds = ("epoch", "writing", "epoch", "writing", "start")
         kind = chance.choice(kinds if done else kinds[:2])
@@ -100,8 +100,8 @@ def interrupted(words: list[str], folder: Path, num_kills: int, chance: random.R
         if process.returncode != -9:
             sys.exit(f"it ended by itself, with {process.returncode}, after {done} kills:\n{text}")
         done += 1
-        told = [line for line in text.splitlines() if line.startswith(("epoch", "Going on"))]
-        print(f"kill {done} ({kind}): {told[-1] if told else 'before it trained'}", flush=True)
+        epochs = [line for line in text.splitlines() if line.startswith(("epoch", "Resuming"))]
+        print(f"kill {done} ({kind}): {epochs[-1] if epochs else 'before it trained'}", flush=True)
         for line in text.splitlines():
             if "damaged" in line or "Traceback" in line:
                 print(f"    {line}", flush=True)
@@ -111,7 +111,7 @@ def interrupted(words: list[str], folder: Path, num_kills: int, chance: random.R
         run_id = json.loads((run_folder(folder) / "run.json").read_text())["id"]
         process = started(["resume", run_id], folder)
     text, _ = process.communicate(timeout=600)
-    going_on = next((line for line in text.splitlines() if line.startswith("Going on")), text)
+    going_on = next((line for line in text.splitlines() if line.startswith("Resuming")), text)
     print(f"left alone: {going_on}", flush=True)
     if process.returncode:
         sys.exit(f"the last process ended with {process.returncode}:\n{text}")
@@ -146,14 +146,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="of the moments; else by chance")
     chosen = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
-    words = ["train", *WORDS, f"training.epochs={3 * chosen.kills + 4}"]
-    print(f"--seed {seed}: {' '.join(words)}", flush=True)
+    arguments = ["train", *OVERRIDES, f"training.epochs={3 * chosen.kills + 4}"]
+    print(f"--seed {seed}: {' '.join(arguments)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="samerun-kills-") as name:
         whole, pieces = Path(name, "whole"), Path(name, "pieces")
         whole.mkdir()
         pieces.mkdir()
-        finish(words, whole)
-        interrupted(words, pieces, chosen.kills, random.Random(seed))
+        finish(arguments, whole)
+        interrupted(arguments, pieces, chosen.kills, random.Random(seed))
         expected, received = came_to(whole), came_to(pieces)
     wrong = [part for part in expected if expected[part] != received[part]]
     for part in wrong:

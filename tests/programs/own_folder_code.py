@@ -14,7 +14,7 @@ def load(*, path, num):
 
 
 def build(spec, *, width):
-    """One hidden layer, under a name that is nobody else's."""
+    """One hidden layer, under a name that no other function has."""
     inputs = keras.Input(spec.input_shape)
     hidden = keras.layers.Flatten()(inputs)
     hidden = keras.layers.Dense(width, activation="relu", name="mine")(hidden)

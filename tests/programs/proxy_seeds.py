@@ -8,7 +8,7 @@ more. What should be in the store is computed here, not read from the run's fold
 read without the proxy. Prints one line for each seed; the exit code is 1 if any of these is not so:
 
     after `sync`: no point missing, none doubled, no artifact missing or different, no parameter,
-    tag, data set or model missing, exactly one run, FINISHED, and `sync --check` says so too;
+    tag, dataset or model missing, exactly one run, FINISHED, and `sync --check` reports the same;
     no call of the run's methods took longer than a second.
 """
 
@@ -96,8 +96,8 @@ def train(uri, experiment, seed, folder, patience):
 
     os.chdir(folder)
     _write_to(folder / "train.txt")
-    words = [f"tracking.uri={uri}", f"tracking.experiment={experiment}", "model=mlp"]
-    words.append(f"tracking.patience_seconds={patience}")
+    overrides = [f"tracking.uri={uri}", f"tracking.experiment={experiment}", "model=mlp"]
+    overrides.append(f"tracking.patience_seconds={patience}")
     _save_models_without_tensorflow()
     pauses = random.Random(seed)
     took = []
@@ -108,7 +108,7 @@ def train(uri, experiment, seed, folder, patience):
         took.append((time.monotonic() - started, call.__name__))
 
     opening = time.monotonic()
-    with tracking.open_run(config.compose(words).config, folder / "run", name="behind") as run:
+    with tracking.open_run(config.compose(overrides).config, folder / "run", name="behind") as run:
         opened = time.monotonic()
         log_everything(run, folder, timed, pauses)
         ending = time.monotonic()
@@ -119,7 +119,7 @@ def train(uri, experiment, seed, folder, patience):
 
 
 def log_everything(run, folder, call, pauses):
-    """Logs what `points`, `artifacts` and the constants say, in the order of a training."""
+    """Logs what `points`, `artifacts` and the constants specify, in the order of a training."""
     files = artifacts()
     in_folder = {path for path in files if path.startswith("tables/")}
     texts = sorted(set(files) - in_folder)
@@ -172,13 +172,13 @@ def _save_models_without_tensorflow():
     model.save = save
 
 
-def sync(folder, words):
+def sync(folder, arguments):
     """Runs `samerun sync`; the exit code of the process is the command's."""
     from samerun.cli import main
 
     os.chdir(folder)
     _write_to(folder / "sync.txt")
-    sys.exit(main(["sync", *words]))
+    sys.exit(main(["sync", *arguments]))
 
 
 def _write_to(path):

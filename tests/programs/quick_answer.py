@@ -1,4 +1,4 @@
-"""Runs the command line with the words given and says which heavy libraries it has imported."""
+"""Runs the command line with the given arguments and prints which heavy libraries it imported."""
 
 import sys
 

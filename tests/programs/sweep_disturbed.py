@@ -24,7 +24,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 SLEEP = """import select, time
 time.sleep = lambda seconds: select.select([], [], [], seconds) and None
 """
-WORDS = [
+OVERRIDES = [
     "sweep=optuna",
     "sweep.study=s",
     "model=mlp",
@@ -55,7 +55,15 @@ def start(folder, wanted, clock):
             "NO_FAKE_STAT": "1",  # the times of files stay true
             "PYTHONPATH": str(folder),
         }
-    command = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.n_trials={wanted}"]
+    command = [
+        sys.executable,
+        "-m",
+        "samerun",
+        "train",
+        "-m",
+        *OVERRIDES,
+        f"sweep.n_trials={wanted}",
+    ]
     with (folder / "sweep.log").open("w") as log:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 

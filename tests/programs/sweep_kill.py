@@ -3,8 +3,8 @@
     python tests/programs/sweep_kill.py --parents 20 --workers 20 [--seed 0]
 
 Parents: a sweep's own process is killed while trials run, again and again, until the study is full.
-Workers: processes that train are killed under a sweep that goes on. Every study has to end with
-exactly as many trials as asked for, each complete, each with the parameters it was begun with, one
+Workers: processes that train are killed while the sweep continues. Every study has to end with
+exactly as many trials as asked for, each complete, each with the parameters it started with, one
 MLflow run, one folder and one value a step; and no process may be left behind by a killed parent.
 """
 
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.warm import Warm
 
 EPOCHS = 3
-WORDS = [
+OVERRIDES = [
     "sweep=optuna",
     "model=mlp",
     "model.dropout=interval(0,0.6)",
@@ -41,10 +41,10 @@ WORDS = [
 
 def start(folder: Path, study: str, wanted: int) -> Warm:
     """Types the command."""
-    words = [sys.executable, "-m", "samerun", "train", "-m", *WORDS, f"sweep.study={study}"]
-    words += [f"sweep.n_trials={wanted}"]
+    arguments = [sys.executable, "-m", "samerun", "train", "-m", *OVERRIDES, f"sweep.study={study}"]
+    arguments += [f"sweep.n_trials={wanted}"]
     with (folder / f"{study}.log").open("a") as log:
-        return Warm(words, cwd=folder, stdout=log, stderr=log)
+        return Warm(arguments, cwd=folder, stdout=log, stderr=log)
 
 
 def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
@@ -76,7 +76,7 @@ def kill_parents(
     while met.total() < num:
         study = f"parents{number}"
         number += 1
-        begun: dict[int, dict] = {}
+        started: dict[int, dict] = {}
         lives = 0
         while True:
             parent = start(folder, study, wanted)
@@ -97,24 +97,24 @@ def kill_parents(
             _, alive = psutil.wait_procs(left, timeout=30)
             assert not alive, f"left behind by a killed parent: {alive}"
             now = trials(folder, study)
-            keeps(begun, now)
+            keeps(started, now)
             states = Counter(trial.state.name for trial in now)
             met[states["RUNNING"]] += 1
             print(
                 f"parent killed after {lived:4.1f} s: {dict(states) or 'no trial yet'}", flush=True
             )
-        check(folder, study, wanted, begun)
+        check(folder, study, wanted, started)
         print(f"{study}: {wanted} of {wanted} trials, nothing lost or doubled, {lives} starts")
     return met
 
 
-def keeps(begun: dict[int, dict], now: list[optuna.trial.FrozenTrial]) -> None:
+def keeps(started: dict[int, dict], now: list[optuna.trial.FrozenTrial]) -> None:
     """Checks that what was chosen for a trial stays, and notes what is new."""
     numbers = [trial.number for trial in now]
     assert numbers == list(range(len(numbers)))
     for trial in now:
-        assert begun.get(trial.number, {}).items() <= trial.params.items()
-        begun[trial.number] = trial.params
+        assert started.get(trial.number, {}).items() <= trial.params.items()
+        started[trial.number] = trial.params
 
 
 def kill_workers(folder: Path, num: int, wanted: int, chance: random.Random) -> int:
@@ -142,10 +142,10 @@ def kill_workers(folder: Path, num: int, wanted: int, chance: random.Random) -> 
     return killed
 
 
-def check(folder: Path, study: str, wanted: int, begun: dict[int, dict]) -> None:
+def check(folder: Path, study: str, wanted: int, started: dict[int, dict]) -> None:
     """Checks everything a full study has to be."""
     now = trials(folder, study)
-    keeps(begun, now)
+    keeps(started, now)
     assert [trial.state.name for trial in now] == ["COMPLETE"] * wanted
     with sqlite3.connect(folder / "mlflow.db") as database:
         rows = database.execute(

@@ -1,4 +1,4 @@
-"""Runs `samerun train` with the words given and says which heavy modules that left in the process.
+"""Runs `samerun train` with the given arguments and prints which heavy modules it imported.
 
     python tests/programs/sweep_light.py -m sweep=optuna model.dropout='interval(0,0.6)'
 

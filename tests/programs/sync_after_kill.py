@@ -32,7 +32,7 @@ from samerun import config, tracking
 
 cfg = config.compose([]).config
 with tracking.open_run(cfg, Path(sys.argv[1])) as run:
-    print("begun", flush=True)
+    print("started", flush=True)
     for step in range(100_000):
         run.log_metrics({"train/loss": 1 / (step + 1), "odd": float("nan")}, step=step)
         time.sleep(0.001)
@@ -56,11 +56,11 @@ def kill_once(folder: Path, seconds: float) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
-def synced(*words: str) -> tuple[int, str]:
+def synced(*arguments: str) -> tuple[int, str]:
     """Runs `samerun sync`; returns its exit code and what it printed."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = main(["sync", *words])
+        code = main(["sync", *arguments])
     return code, printed.getvalue()
 
 
@@ -79,13 +79,13 @@ def kill_and_sync(number: int, seed: int) -> int:
         folder = Path("outputs", str(index))
         kill_once(folder, seconds)
         if tracking.run_in(folder) is None:
-            print(f"{index:>4} {seconds:>6.3f}s  no run had begun")
+            print(f"{index:>4} {seconds:>6.3f}s  no run had started")
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        code, told = synced(str(folder))
+        code, output = synced(str(folder))
         checked, found = synced("--check", str(folder))
         failures += bool(code or checked)
-        print(f"{index:>4} {seconds:>6.3f}s  {code:>4} {checked:>5}  {told.splitlines()[-1]}")
+        print(f"{index:>4} {seconds:>6.3f}s  {code:>4} {checked:>5}  {output.splitlines()[-1]}")
         if checked:
             print(found)
     return failures

@@ -1,4 +1,4 @@
-"""Opens a run, says when its first points are stored, logs more, and is killed in the middle."""
+"""Opens a run, prints its ID when its first points are stored, logs more, and is killed."""
 
 import os
 import signal

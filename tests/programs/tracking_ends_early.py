@@ -15,8 +15,8 @@ folder, name = Path(sys.argv[1]), sys.argv[2]
 write = opening.write_run_file
 
 
-def write_and_end(*words, **facts):
-    write(*words, **facts)
+def write_and_end(*arguments, **facts):
+    write(*arguments, **facts)
     if facts["run_id"] is None:  # the first time, before the store has created the run
         os.kill(os.getpid(), getattr(signal, name))
 

@@ -1,4 +1,4 @@
-"""Trains in a folder, from the checkpoint that is there, and says what it came to.
+"""Trains in a folder, from the checkpoint that is there, and prints the result.
 
 Words: the folder; when to be killed (`none`, `step:20`, `epoch:3`, or at such a call of a
 checkpoint, counted: `replace:2`, `fsync:3`; `file_size:2000`: no file may grow larger); the rest is
@@ -18,7 +18,7 @@ from rich.console import Console
 from samerun import checkpoints, config, tracking, training
 from samerun.errors import UserError
 
-folder, (kind, _, number), *words = sys.argv[1], sys.argv[2].partition(":"), *sys.argv[3:]
+folder, (kind, _, number), *overrides = sys.argv[1], sys.argv[2].partition(":"), *sys.argv[3:]
 run = tracking.NullRun(Path(folder))
 
 
@@ -49,7 +49,7 @@ if kind == "file_size":
 state = checkpoints.latest(Path(folder) / "checkpoints")
 out = Console(file=io.StringIO())
 try:
-    result = training.train(config.compose(words).config, run, out, state=state)
+    result = training.train(config.compose(overrides).config, run, out, state=state)
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

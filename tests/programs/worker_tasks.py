@@ -37,7 +37,7 @@ def die():
 
 
 def write_until_stopped(path):
-    """Leaves its process's number where the test finds it, and goes on for ever."""
+    """Writes its process ID where the test finds it, and never ends."""
     Path(path).write_text(str(os.getpid()))
     while True:
         time.sleep(0.1)

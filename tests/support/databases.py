@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own: in a temporary folder, on a loopback port, of the user nobody."""
+"""A PostgreSQL server for one test: in a temporary folder, on a loopback port."""
 
 import contextlib
 import os
@@ -41,14 +41,14 @@ def postgres(password: str) -> Iterator[str]:
         user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         for place in (folder, data, secret):
             os.chown(place, NOBODY, NOBODY)
-    words = [postgres_program("initdb"), "-D", data, "-U", "samerun", "-A", "scram-sha-256"]
-    words += ["--pwfile", secret, "-E", "UTF8", "--no-sync"]
-    done = subprocess.run([*user, *words], capture_output=True, text=True, cwd=folder)
+    arguments = [postgres_program("initdb"), "-D", data, "-U", "samerun", "-A", "scram-sha-256"]
+    arguments += ["--pwfile", secret, "-E", "UTF8", "--no-sync"]
+    done = subprocess.run([*user, *arguments], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    words = [postgres_program("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port)]
+    arguments = [postgres_program("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*user, *words, "-k", data, "-c", "fsync=off"], stdout=log, stderr=log, cwd=folder
+            [*user, *arguments, "-k", data, "-c", "fsync=off"], stdout=log, stderr=log, cwd=folder
         )
     try:
         until(lambda: _ask(port, password, "create database runs").returncode == 0)
@@ -60,10 +60,10 @@ def postgres(password: str) -> Iterator[str]:
 
 
 def _ask(port: int, password: str, query: str) -> "subprocess.CompletedProcess[bytes]":
-    words = [postgres_program("psql"), "-h", "127.0.0.1", "-p", str(port), "-U", "samerun"]
+    arguments = [postgres_program("psql"), "-h", "127.0.0.1", "-p", str(port), "-U", "samerun"]
     environment = {**os.environ, "PGPASSWORD": password}
     return subprocess.run(
-        [*words, "-d", "postgres", "-c", query], capture_output=True, env=environment
+        [*arguments, "-d", "postgres", "-c", query], capture_output=True, env=environment
     )
 
 

@@ -12,9 +12,9 @@ class Fault:
     """What happens to one request.
 
     Args:
-        status: answered with it at once; the server hears nothing.
+        status: answered with it at once; the server receives nothing.
         is_lost: the server does its work, but the connection breaks before the answer.
-        is_doubled: the server hears it twice.
+        is_doubled: the server receives it twice.
         seconds: how late the answer comes.
         retry_after: the header of that name.
     """
@@ -63,7 +63,7 @@ class Proxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, *words: object) -> None:
+            def log_message(self, *arguments: object) -> None:
                 pass
 
             def _any(self) -> None:

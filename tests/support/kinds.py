@@ -1,4 +1,4 @@
-"""Every model in small and every data set by example, derived from the config classes."""
+"""A small example of every model and every dataset, derived from the config classes."""
 
 import dataclasses
 import functools
@@ -45,19 +45,19 @@ FITTING = {
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A data set in small: the settings that name it, and what it looks like to a model."""
+    """A small dataset: the overrides that select it, and how a model sees it."""
 
-    words: str
+    overrides: str
     layout: str
     task: str
 
     @property
     def kind(self):
         """The option of `dataset`."""
-        return self.words.split()[0]
+        return self.overrides.split()[0]
 
     def is_for(self, kind):
-        """Whether a model says of itself that it fits such data."""
+        """Whether a model declares that it fits such data."""
         return self.layout in kind.layouts and self.task in kind.tasks
 
 
@@ -111,7 +111,7 @@ def _example_of(kind):
 
 _known = {example.kind for example in EXAMPLES.values()}
 EXAMPLES |= {kind.kind: _example_of(kind.kind) for kind in DATASETS if kind.kind not in _known}
-"""Every data set; one that is not named above is tried as it is."""
+"""Every dataset; one that is not named above is used unchanged."""
 
 
 def small_model(kind):
@@ -131,12 +131,12 @@ def small_model(kind):
 
 
 def fitting(spec):
-    """Returns the models that say of themselves that they fit such data."""
+    """Returns the models that declare that they fit such data."""
     return {kind.kind for kind in MODELS if kind.refusal(spec) is None}
 
 
 def check_fitting(spec):
-    """Compares what the models say of themselves with the table here, for those that it names."""
+    """Compares what the models declare with the table here, for those that it names."""
     known = {name for names in FITTING.values() for name in names.split()}
     assert fitting(spec) & known == set(FITTING[spec.layout, spec.task].split())
 
@@ -144,7 +144,7 @@ def check_fitting(spec):
 @functools.cache
 def dataset_of(name):
     """Returns the config of an example, with eight examples in each split."""
-    kind, *words = EXAMPLES[name].words.split()
-    words += ["batch_size=4", "limit=8"]
-    cfg = config.compose([f"dataset={kind}", *(f"dataset.{word}" for word in words)])
+    kind, *overrides = EXAMPLES[name].overrides.split()
+    overrides += ["batch_size=4", "limit=8"]
+    cfg = config.compose([f"dataset={kind}", *(f"dataset.{word}" for word in overrides)])
     return cfg.config.dataset

@@ -81,7 +81,7 @@ def official_cifar10(folder):
 
 
 def official_imdb(folder):
-    """Reviews whose second word tells their class; ranks of words, as in the official file."""
+    """Reviews whose second word determines their class; ranks of words, as in the official file."""
     parts = {}
     for num, part in ((600, "train"), (100, "test")):
         y = np.arange(num) % 2
@@ -89,8 +89,8 @@ def official_imdb(folder):
         x[:] = [[1, 2 + label, LAST, LAST + 1] for label in y.tolist()]
         parts |= {f"x_{part}": x, f"y_{part}": y}
     np.savez(folder / "imdb.npz", **parts)
-    words = {f"word{rank}": rank for rank in range(1, 11_000)}
-    (folder / "imdb_word_index.json").write_text(json.dumps(words))
+    overrides = {f"word{rank}": rank for rank in range(1, 11_000)}
+    (folder / "imdb_word_index.json").write_text(json.dumps(overrides))
 
 
 WRITERS = {

@@ -20,9 +20,9 @@ def build(spec):
 
 
 @functools.cache
-def composed(*words: str) -> config.Config:
+def composed(*overrides: str) -> config.Config:
     """Returns the config of a command line."""
-    return config.compose(words).config
+    return config.compose(overrides).config
 
 
 def values(client, run_id, key):
@@ -30,11 +30,11 @@ def values(client, run_id, key):
     return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
 
 
-def git(folder, *words):
+def git(folder, *arguments):
     """Runs git as a fixed user; returns what it prints."""
     who = ["-c", "user.name=me", "-c", "user.email=me@example.invalid"]
     answer = subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True
     )
     return answer.stdout.strip()
 
@@ -43,5 +43,5 @@ def until(is_true):
     """Waits for what another process does; two minutes are for a machine with much else to do."""
     end = time.monotonic() + 120
     while not is_true():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)

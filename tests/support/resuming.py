@@ -1,4 +1,4 @@
-"""Trains in a folder, goes on from its checkpoint, and is killed where a test says so."""
+"""Trains in a folder, resumes from its checkpoint, and is killed where a test chooses."""
 
 import io
 from pathlib import Path
@@ -26,7 +26,7 @@ class Ended(BaseException):
 
 
 def run_in(folder, killed=None):
-    """A run that is not written down and ends when `killed(metrics, step)` says so."""
+    """A run that is not recorded and ends when `killed(metrics, step)` is true."""
     run = NullRun(Path(folder))
     run.points, run.texts, run.files = {}, {}, []
 
@@ -41,8 +41,8 @@ def run_in(folder, killed=None):
     return run
 
 
-def train(words, run, *, state=None, trial=NO_TRIAL):
-    cfg = config.compose([*PLAIN, *words]).config
+def train(overrides, run, *, state=None, trial=NO_TRIAL):
+    cfg = config.compose([*PLAIN, *overrides]).config
     return training.train(cfg, run, Console(file=io.StringIO()), state=state, trial=trial)
 
 
@@ -50,8 +50,8 @@ def state_in(folder):
     return checkpoints.latest(Path(folder) / "checkpoints")
 
 
-def resume(words, folder, **options):
-    return train(words, run_in(folder, **options), state=state_in(folder))
+def resume(overrides, folder, **options):
+    return train(overrides, run_in(folder, **options), state=state_in(folder))
 
 
 def during_epoch(number):
@@ -65,7 +65,7 @@ def at_step(number):
 
 
 def result_of(result):
-    """Everything that a result says, but not where it stands."""
+    """Everything in a result except its location."""
     return {
         "history": result.history,
         "best_epoch": result.best_epoch,
@@ -84,18 +84,18 @@ def end_of(folder):
 
 
 class Watched(CurrentTrial):
-    """Notes what it is told, and stops after an epoch."""
+    """Records the reported values, and stops after an epoch."""
 
     metric = "validation/accuracy"
 
     def __init__(self, last):
-        self.last, self.told = last, {}
+        self.last, self.reported = last, {}
 
     def report(self, value, epoch):
-        self.told[epoch] = value
+        self.reported[epoch] = value
 
     def should_stop(self):
-        return max(self.told) >= self.last
+        return max(self.reported) >= self.last
 
     def raise_if_stopped(self):
         if self.should_stop():

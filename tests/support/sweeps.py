@@ -25,11 +25,11 @@ class Killed(BaseException):
 
 
 class InstantExecutor(Executor):
-    """One worker that answers at once: the loss is the dropout, and whatever `say` makes of it."""
+    """One worker that answers at once: the loss is the dropout, as `answer` changes it."""
 
     def __init__(self):
         self.tasks = []
-        self.say = lambda task, outcome: outcome
+        self.answer = lambda task, outcome: outcome
         self.before_submit = lambda task: None
         self.when_free = lambda: None
 
@@ -63,7 +63,7 @@ class InstantExecutor(Executor):
         values = dict.fromkeys(task.objectives.names, float(task.node.model.dropout))
         outcome = TrialOutcome(state=EndState.complete, values=values, epochs=2, seconds=0.1)
         try:
-            future.set_result(self.say(task, outcome))
+            future.set_result(self.answer(task, outcome))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -90,9 +90,9 @@ def instant_executor(monkeypatch):
     return InstantExecutor()
 
 
-def plan_of(*overrides, space=SPACE):
+def plan_of(*overrides, space=SPACE, base=BASE):
     """Returns the plan of a sweep that does not run."""
-    with compose_sweep([*BASE, *space, *overrides]) as (context, master, arguments):
+    with compose_sweep([*base, *space, *overrides]) as (context, master, arguments):
         return build_plan(context, master, arguments)
 
 

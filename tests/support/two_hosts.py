@@ -57,11 +57,11 @@ class Host:
         self.started: list[subprocess.Popen[bytes]] = []
         folder.mkdir()
 
-    def start(self, *words: object, log: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: object, log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Starts a program in the host's folder; it writes to the log file of that name."""
         with (self.folder / log).open("ab") as file:
             process = subprocess.Popen(
-                self.command(*words),
+                self.command(*arguments),
                 env=self.environment(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -71,10 +71,10 @@ class Host:
         self.started.append(process)
         return process
 
-    def run(self, *words: object, timeout: float = 120, **environment: str) -> str:
+    def run(self, *arguments: object, timeout: float = 120, **environment: str) -> str:
         """Runs a program to its end and returns what it printed."""
         done = subprocess.run(
-            self.command(*words),
+            self.command(*arguments),
             env=self.environment(environment),
             capture_output=True,
             text=True,
@@ -83,12 +83,12 @@ class Host:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def command(self, *words: object) -> list[str]:
+    def command(self, *arguments: object) -> list[str]:
         """Returns what runs a program on this host, with the other's folder out of sight."""
         hide = "; ".join(f"mount -t tmpfs none '{folder}'" for folder in self.hidden) or "true"
         script = f"set -e; hostname {self.name}; {hide}; cd '{self.folder}'; exec \"$@\""
         enter = ["ip", "netns", "exec", self.namespace, "unshare", "--uts", "--mount"]
-        return [*enter, "sh", "-c", script, "sh", *map(str, words)]
+        return [*enter, "sh", "-c", script, "sh", *map(str, arguments)]
 
     def environment(self, extra: dict[str, str]) -> dict[str, str]:
         """Returns this process's environment without what would lead to another store."""
@@ -127,9 +127,9 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def _ip(*words: str, check: bool = True) -> str:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True)
-    assert done.returncode == 0 or not check, f"ip {' '.join(words)}: {done.stderr}"
+def _ip(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0 or not check, f"ip {' '.join(arguments)}: {done.stderr}"
     return done.stdout
 
 
@@ -147,7 +147,7 @@ class TwoHosts:
     def __enter__(self) -> "TwoHosts":
         _remove_left_behind()
         self.folder = Path(tempfile.mkdtemp(prefix="samerun-hosts-"))
-        self.folder.chmod(0o755)  # PostgreSQL runs as nobody
+        self.folder.chmod(0o755)  # PostgreSQL runs as the user nobody
         names = ("head", "other")
         self.head, self.other = (
             Host(name, address, self.folder / name)
@@ -183,27 +183,27 @@ class TwoHosts:
         }
 
     def cut(self) -> None:
-        """Pulls the cable: packets are lost, and nobody is told."""
+        """Pulls the cable: packets are lost without notice."""
         _ip("-n", self.other.namespace, "link", "set", "cable", "down")
 
     def mend(self) -> None:
         """Plugs the cable in again."""
         _ip("-n", self.other.namespace, "link", "set", "cable", "up")
 
-    def start_worker(self, host: Host, *words: str, **environment: str) -> None:
+    def start_worker(self, host: Host, *arguments: str, **environment: str) -> None:
         """Starts a Dask worker that comes back when it ends, as systemd or a queue would do it."""
         worker = [sys.executable, "-m", "dask", "worker", self.scheduler, "--host", host.address]
         worker += ["--nthreads", "1", "--nworkers", "1", "--memory-limit", "0", "--no-dashboard"]
-        worker += ["--local-directory", str(host.folder), *words]
+        worker += ["--local-directory", str(host.folder), *arguments]
         again = 'while true; do "$@"; sleep 1; done'
         environment = {**self.environment, **environment}
         host.start("sh", "-c", again, "sh", *worker, log="worker.log", **environment)
 
     def query(self, text: str, database: str = "optuna") -> str:
         """Asks PostgreSQL."""
-        words = [postgres_program("psql"), "-h", self.head.address, "-p", POSTGRES_PORT]
-        words += ["-U", "samerun", "-d", database, "-qtA", "-c", text]
-        return self.head.run(*words, PGPASSWORD=PASSWORD).strip()
+        arguments = [postgres_program("psql"), "-h", self.head.address, "-p", POSTGRES_PORT]
+        arguments += ["-U", "samerun", "-d", database, "-qtA", "-c", text]
+        return self.head.run(*arguments, PGPASSWORD=PASSWORD).strip()
 
     def _connect(self) -> None:
         for host in (self.head, self.other):
@@ -223,14 +223,14 @@ class TwoHosts:
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        words: list[object] = [postgres_program("initdb"), "-D", data, "-U", "samerun"]
-        words += ["-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--no-sync"]
-        self.head.run(*as_nobody, *words)
+        arguments: list[object] = [postgres_program("initdb"), "-D", data, "-U", "samerun"]
+        arguments += ["-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--no-sync"]
+        self.head.run(*as_nobody, *arguments)
         with (data / "pg_hba.conf").open("a") as file:
             file.write("host all all 10.213.71.0/30 scram-sha-256\n")
-        words = [postgres_program("postgres"), "-D", data, "-h", self.head.address]
-        words += ["-p", POSTGRES_PORT, "-k", data, "-c", "fsync=off"]
-        self.head.start(*as_nobody, *words, log="postgres.log")
+        arguments = [postgres_program("postgres"), "-D", data, "-h", self.head.address]
+        arguments += ["-p", POSTGRES_PORT, "-k", data, "-c", "fsync=off"]
+        self.head.start(*as_nobody, *arguments, log="postgres.log")
         self._wait(lambda: self.query("select 1", "postgres"), "postgres.log")
         for name in ("optuna", "mlflow"):
             self.query(f"create database {name}", "postgres")
@@ -238,17 +238,28 @@ class TwoHosts:
     def _start_mlflow(self) -> None:
         store = self.environment["SAMERUN_STORAGE"].replace("/optuna", "/mlflow")
         allowed = f"{self.head.address}:{MLFLOW_PORT}"
-        words = ["server", "--host", self.head.address, "--port", str(MLFLOW_PORT)]
-        words += ["--workers", "1", "--allowed-hosts", allowed]
-        words += ["--artifacts-destination", str(self.head.folder / "artifacts")]
+        arguments = ["server", "--host", self.head.address, "--port", str(MLFLOW_PORT)]
+        arguments += ["--workers", "1", "--allowed-hosts", allowed]
+        arguments += ["--artifacts-destination", str(self.head.folder / "artifacts")]
         self.head.start(
-            sys.executable, "-m", "mlflow", *words, log="mlflow.log", MLFLOW_BACKEND_STORE_URI=store
+            sys.executable,
+            "-m",
+            "mlflow",
+            *arguments,
+            log="mlflow.log",
+            MLFLOW_BACKEND_STORE_URI=store,
         )
 
     def _start_dask(self) -> None:
-        words = ["scheduler", "--host", self.head.address, "--port", str(DASK_PORT)]
+        arguments = ["scheduler", "--host", self.head.address, "--port", str(DASK_PORT)]
         self.head.start(
-            sys.executable, "-m", "dask", *words, "--no-dashboard", "--no-show", log="scheduler.log"
+            sys.executable,
+            "-m",
+            "dask",
+            *arguments,
+            "--no-dashboard",
+            "--no-show",
+            log="scheduler.log",
         )
         ask = f"import urllib.request as u; u.urlopen('{self.tracking}/health', timeout=5).read()"
         self._wait(lambda: self.head.run(sys.executable, "-c", ask), "mlflow.log")
@@ -263,8 +274,8 @@ class TwoHosts:
                 ask()
             except AssertionError as error:
                 if time.monotonic() > end:
-                    said = (self.head.folder / log).read_text()
-                    raise AssertionError(f"{log}: {said}") from error
+                    content = (self.head.folder / log).read_text()
+                    raise AssertionError(f"{log}: {content}") from error
                 time.sleep(0.5)
             else:
                 return

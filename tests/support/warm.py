@@ -111,10 +111,10 @@ def _address(prepared):
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "socket").exists():
-            words = [sys.executable, __file__, str(folder / "socket"), str(owner), prepared]
+            arguments = [sys.executable, __file__, str(folder / "socket"), str(owner), prepared]
             with (folder / "log").open("wb") as log:
                 started = subprocess.Popen(
-                    words,
+                    arguments,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -124,7 +124,7 @@ def _address(prepared):
             while not (folder / "socket").exists():
                 assert started.poll() is None, (folder / "log").read_text()
                 time.sleep(0.1)
-            started.returncode = 0  # it is left alone
+            started.returncode = 0  # it keeps running
     return str(folder / "socket")
 
 
@@ -197,7 +197,7 @@ def _report(running):
 
 
 def become(order, files):
-    """Makes this process what the order says; what it runs ends it as it ends any process."""
+    """Turns this process into the ordered one; what it runs ends it as it ends any process."""
     if order["is_session"]:
         os.setsid()
     for number, own in enumerate(files):
@@ -223,22 +223,22 @@ def become(order, files):
     np.random.seed()
 
 
-def execute(words):
+def execute(arguments):
     """Runs a module or a file as `python` does."""
-    is_module = words[0] == "-m"
-    sys.argv = words[is_module:]
-    file = Path(words[0]).absolute()
+    is_module = arguments[0] == "-m"
+    sys.argv = arguments[is_module:]
+    file = Path(arguments[0]).absolute()
     sys.path[:0] = [place for place in os.environ.get("PYTHONPATH", "").split(":") if place]
     if not os.environ.get("PYTHONSAFEPATH"):
         sys.path.insert(0, str(file.parent if file.is_file() else Path.cwd()))
     if is_module:
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    elif words[0] == "-c":
-        sys.argv = ["-c", *words[2:]]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
         main = sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(words[1], vars(main))
+        exec(arguments[1], vars(main))
     else:
-        runpy.run_path(words[0], run_name="__main__")
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 def leave(function, *arguments):
@@ -268,6 +268,6 @@ if __name__ == "__main__":
     del sys.path[0]  # this folder
     order, files = serve(*sys.argv[1:])
     become(order, files)
-    python, *words = order["args"]
+    python, *arguments = order["args"]
     assert python == sys.executable, python
-    leave(execute, words)
+    leave(execute, arguments)

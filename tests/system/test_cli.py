@@ -1,4 +1,4 @@
-"""The command line: quick answers, wrong words, help and completion, in fresh processes."""
+"""The command line: quick answers, wrong arguments, help and completion, in fresh processes."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ from support import warm
 from support.project import PROGRAMS
 
 
-def answer(*words, cwd, is_cold=False, **environment):
-    command = [sys.executable, str(PROGRAMS / "quick_answer.py"), *words]
+def answer(*arguments, cwd, is_cold=False, **environment):
+    command = [sys.executable, str(PROGRAMS / "quick_answer.py"), *arguments]
     environment = {**os.environ, **environment}
     if is_cold:
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
@@ -22,7 +22,7 @@ def answer(*words, cwd, is_cold=False, **environment):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("overrides", "sentence"),
     [
         pytest.param(["train", "model=cn"], "Did you mean `model=cnn`?", id="option"),
         pytest.param(["train", "model.dropot=1"], "Did you mean `model.dropout=1`?", id="key"),
@@ -50,12 +50,12 @@ def answer(*words, cwd, is_cold=False, **environment):
         pytest.param(["dance"], "dance: there is no such command", id="command"),
     ],
 )
-def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
+def test_a_mistake_gets_one_sentence_and_exit_code_2(overrides, sentence, tmp_path):
     np.savez(tmp_path / "table.npz", x=np.zeros((50, 3)), y=np.arange(50) % 2)
     np.savez(tmp_path / "objects.npz", x=np.array([{}] * 9), y=np.arange(9) % 3)
     (tmp_path / "torn.npz").write_bytes((tmp_path / "table.npz").read_bytes()[:90])
     before = set(tmp_path.iterdir())
-    done = answer(*words, cwd=tmp_path)
+    done = answer(*overrides, cwd=tmp_path)
     message = done.stderr.replace("imported: []\n", "")
     assert done.returncode == 2
     assert sentence in message
@@ -65,7 +65,7 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("overrides", "expected"),
     [
         pytest.param([], "commands", id="nothing"),
         pytest.param(["--help"], "tensorboard", id="help"),
@@ -75,8 +75,8 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(words, sentence, tmp_path):
         pytest.param(["completion"], "complete", id="completion"),
     ],
 )
-def test_answers_come_without_heavy_imports(words, expected, tmp_path):
-    done = answer(*words, cwd=tmp_path, is_cold=True)
+def test_answers_come_without_heavy_imports(overrides, expected, tmp_path):
+    done = answer(*overrides, cwd=tmp_path, is_cold=True)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert "imported: []" in done.stderr
@@ -113,7 +113,7 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         pytest.param(["tracking.uri=http://bob:geheim@127.0.0.1:9/"], id="word"),
         pytest.param(["++tracking.uri='http://bob:geheim@127.0.0.1:9/'"], id="quoted"),
@@ -124,15 +124,17 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
         pytest.param(["-m", "--config-dir", "own", "experiment=mine"], id="file-multirun"),
     ],
 )
-def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, capfd, words):
+def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project, capfd, overrides):
     own = project / "own" / "experiment" / "mine.yaml"
     own.parent.mkdir(parents=True)
     head, text = "# @package _global_\n", "tracking: {uri: 'http://bob:geheim@127.0.0.1:9/'}\n"
     own.write_text(head + text)
-    assert main(["train", *words, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]) == 0
-    said = capfd.readouterr()
-    assert "127.0.0.1" in said.out + said.err
-    assert "geheim" not in said.out + said.err
+    assert (
+        main(["train", *overrides, "model=mlp", "debug=fast", "tracking.patience_seconds=0"]) == 0
+    )
+    message = capfd.readouterr()
+    assert "127.0.0.1" in message.out + message.err
+    assert "geheim" not in message.out + message.err
     assert list(project.rglob(".hydra/config.yaml"))
     files = [file for file in project.rglob("*") if file.is_file() and file != own]
     assert [file for file in files if b"geheim" in file.read_bytes()] == []
@@ -140,8 +142,8 @@ def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(project
 
 
 def test_passwords_of_several_stores_are_refused_in_one_sentence(project, capsys):
-    words = ["-m", "tracking.uri=http://a:geheim@127.0.0.1:9,http://127.0.0.1:10"]
-    assert main(["train", *words]) == 2
+    overrides = ["-m", "tracking.uri=http://a:geheim@127.0.0.1:9,http://127.0.0.1:10"]
+    assert main(["train", *overrides]) == 2
     assert capsys.readouterr().err == (
         "samerun: tracking.uri: received http://a:***@127.0.0.1:9,http://127.0.0.1:10, expected "
         "one address where it holds a password.\n"

@@ -1,4 +1,4 @@
-"""A sweep over two hosts, which goes on when a worker is killed and when the cable is pulled."""
+"""A sweep over two hosts, which continues when a worker is killed or the cable is pulled."""
 
 import json
 import os
@@ -49,7 +49,7 @@ for trial in study.trials:
 print(json.dumps(found))
 """
 NUM_TRIALS, EPOCHS = 20, 8
-WORDS = f"""
+OVERRIDES = f"""
 samerun train -m model=custom model.target=my_model:build dataset=digits dataset.limit=100
 training.epochs={EPOCHS} optimizer.learning_rate=tag(log,interval(1e-5,1e-1))
 sweep=optuna sweep.study=night sweep.n_trials={NUM_TRIALS} sweep.median.startup_trials=3
@@ -76,16 +76,16 @@ def until(is_true, sweep, seconds):
     end = time.monotonic() + seconds
     while not is_true():
         assert sweep.poll() is None, "the sweep has ended"
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(1)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 def test_a_sweep_over_two_hosts_outlives_a_killed_worker_and_a_cut_cable(stage):
-    words = [sys.executable, "-m", *WORDS]
-    words += [f"sweep.cluster={stage.scheduler}", f"sweep.storage={stage.study}"]
-    sweep = stage.head.start(*words, log="sweep.log", **stage.environment)
+    arguments = [sys.executable, "-m", *OVERRIDES]
+    arguments += [f"sweep.cluster={stage.scheduler}", f"sweep.storage={stage.study}"]
+    sweep = stage.head.start(*arguments, log="sweep.log", **stage.environment)
     log = stage.head.folder / "sweep.log"
     try:
         until(lambda: ended(stage) >= 3, sweep, 120)
@@ -118,14 +118,14 @@ def test_a_sweep_over_two_hosts_outlives_a_killed_worker_and_a_cut_cable(stage):
 
 
 def test_a_cluster_and_files_of_one_machine_are_refused_in_one_sentence(samerun, tmp_path):
-    words = ["train", "-m", "sweep=optuna", "model.dropout=interval(0,0.5)"]
+    arguments = ["train", "-m", "sweep=optuna", "model.dropout=interval(0,0.5)"]
     cluster = "sweep.cluster=tcp://127.0.0.1:1"
-    done = samerun(*words, cluster, cwd=tmp_path)
+    done = samerun(*arguments, cluster, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert f"sweep.storage: received sqlite:///{tmp_path}/optuna.db with a cluster" in done.stderr
     storage = "sweep.storage=postgresql://h/x"
-    done = samerun(*words, cluster, storage, cwd=tmp_path)
+    done = samerun(*arguments, cluster, storage, cwd=tmp_path)
     assert done.returncode == 2
     assert f"tracking.uri: received sqlite:///{tmp_path}/mlflow.db with a clu" in done.stderr
     assert list(tmp_path.iterdir()) == []

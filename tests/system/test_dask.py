@@ -1,4 +1,4 @@
-"""The executor on a Dask scheduler, with a client that does what the test says, when it says it."""
+"""The executor on a Dask scheduler, with a client that the test controls."""
 
 import threading
 import time
@@ -32,9 +32,9 @@ class Client:
 
     def run(self, function, *arguments, workers, on_error):
         self.asked += 1
-        own = dask_remote.facts(dask_remote.Needs())
+        own = dask_remote.describe_worker(dask_remote.Needs())
         fields = {**vars(own), "token": str(self.process)}
-        return dict.fromkeys(workers, dask_remote.WorkerFacts(**fields))
+        return dict.fromkeys(workers, dask_remote.WorkerEnvironment(**fields))
 
     def submit(self, function, context, inner, *arguments, **options):
         call = Remote(context, inner)
@@ -90,7 +90,7 @@ def look(executor, client):
 def until(is_true):
     end = time.monotonic() + 30
     while not is_true():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
 
 
@@ -115,7 +115,7 @@ def test_the_scheduler_is_heard_while_a_worker_is_slow_to_come_back(executor, cl
 def test_a_process_that_is_used_up_is_given_no_further_trial(executor, client):
     executor.submit(run_trial, "an order")
     ends = client.trials()[0]
-    # The trial ends while the scheduler says that its worker is there.
+    # The trial ends while the scheduler still lists its worker.
     client.before_answer = lambda: ends.done() or ends.set_result("an outcome")
     executor.submit(run_trial, "the next order")
     for _ in range(3):
@@ -130,7 +130,7 @@ def test_a_process_that_is_used_up_is_given_no_further_trial(executor, client):
 
 def test_a_restart_that_failed_is_tried_again(executor, client, monkeypatch):
     monkeypatch.setattr(dask, "END_SECONDS", 0.0)
-    restart, answers = client.restart_workers, [OSError("away"), {ADDRESS: "timed out"}]
+    restart, answers = client.restart_workers, [OSError("unavailable"), {ADDRESS: "timed out"}]
 
     def fail(workers, **options):
         if not answers:
@@ -166,7 +166,7 @@ def test_a_process_that_hangs_is_not_asked_before_its_nanny_ended_it(executor, c
 
 
 class Loop:
-    """Passes on that a call is cancelled, which a process that hangs does not hear."""
+    """Passes on that a call is cancelled, which a hanging process does not receive."""
 
     def add_callback(self, function, *arguments, **options):
         pass

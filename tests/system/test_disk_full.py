@@ -83,19 +83,19 @@ def test_a_full_study_ends_the_sweep_which_continues_when_there_is_room(
     worker = instant_executor(monkeypatch)
     monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.5)
-    words = [f"sweep.storage=sqlite:///{small}/optuna.db"]
+    overrides = [f"sweep.storage=sqlite:///{small}/optuna.db"]
 
     def fill_first(task, outcome):
         if task.number == 1:
             fill(small)
         return outcome
 
-    worker.say = fill_first
-    assert worker.sweep(*words, n=60) == 2
+    worker.answer = fill_first
+    assert worker.sweep(*overrides, n=60) == 2
     assert "sweep.study=s" in capsys.readouterr().err
     make_room(small)
-    worker.say = lambda task, outcome: outcome
-    assert worker.sweep(*words, n=5) == 0
+    worker.answer = lambda task, outcome: outcome
+    assert worker.sweep(*overrides, n=5) == 0
     kept = search.open_storage(f"sqlite:///{small}/optuna.db")
     states = [t.state.name for t in optuna.load_study(study_name="s", storage=kept).trials]
     assert states == ["COMPLETE"] * 5

@@ -173,8 +173,8 @@ def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
     try:
         slots.warm_up(100)
         until(lambda: len(children()) == 2)
-        begun = children()
-        assert pids_of_both(slots) == begun
+        started = children()
+        assert pids_of_both(slots) == started
     finally:
         slots.close()
 
@@ -256,11 +256,11 @@ def test_a_users_module_travels_and_another_sweeps_version_is_forgotten(schedule
             "import layers\ndef build():\n    return layers.TEXT\n"
         )
         executor = on_dask(scheduler, dask_cluster.modules_of(["my_code:build"], tmp_path))
-        said, folder = executor.submit(worker_tasks.own, "my_code:build").result(SOON)
+        answer, folder = executor.submit(worker_tasks.own, "my_code:build").result(SOON)
         executor.close()
-        assert said == text
+        assert answer == text
         assert Path(folder).name == "study"
-        assert Path(folder).parent.stat().st_mode & 0o77 == 0  # nobody else's modules
+        assert Path(folder).parent.stat().st_mode & 0o77 == 0  # no other user's modules
 
 
 @pytest.mark.slow
@@ -277,39 +277,41 @@ def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tm
 
 
 def test_a_worker_with_other_versions_is_told_the_difference():
-    mine = dask_remote.facts(dask_remote.Needs())
+    mine = dask_remote.describe_worker(dask_remote.Needs())
     assert dask_cluster.difference(mine, mine) == ""
     assert {"keras", "numpy", "distributed", "samerun", "ml-dtypes"} <= set(mine.packages)
     assert "ruff" not in mine.packages  # a worker may lack what no run needs
     packages = {**mine.packages, "keras": "3.0.0"}
     del packages["mlflow"]
-    theirs = dask_remote.WorkerFacts(
+    theirs = dask_remote.WorkerEnvironment(
         token="", python="3.9.0", code="", packages=packages, unreachable=""
     )
-    said = dask_cluster.difference(mine, theirs)
-    assert said == (
+    message = dask_cluster.difference(mine, theirs)
+    assert message == (
         f"Python 3.9.0 instead of {mine.python}, keras 3.0.0 instead of {mine.packages['keras']}, "
         f"no mlflow {mine.packages['mlflow']}, other source files of samerun"
     )
 
 
 @pytest.mark.parametrize(
-    ("needs", "variable", "said"),
+    ("needs", "variable", "message"),
     [
         (("postgresql://me:***@h/optuna", None, True), "SAMERUN_STORAGE", "has no SAMERUN_STORAGE"),
         ((None, "http://me:***@h:1", False), "MLFLOW_TRACKING_URI", "has no MLFLOW_TRACKING_URI"),
         ((None, "http://127.0.0.1:9", False), "X", "cannot reach http://127.0.0.1:9"),
     ],
 )
-def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monkeypatch):
+def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, message, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
     storage, tracking, secret = needs
-    facts = dask_remote.facts(dask_remote.Needs(storage=storage, tracking=tracking, secret=secret))
-    assert facts.unreachable.startswith(said)
+    described = dask_remote.describe_worker(
+        dask_remote.Needs(storage=storage, tracking=tracking, secret=secret)
+    )
+    assert described.unreachable.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("address", "changed", "said"),
+    ("address", "changed", "message"),
     [
         pytest.param(
             "tcp://127.0.0.1:1",
@@ -324,12 +326,12 @@ def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, said, monke
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
-    address, changed, said, monkeypatch
+    address, changed, message, monkeypatch
 ):
     pytest.importorskip("dask_jobqueue")  # its import is not what is timed
     monkeypatch.setenv("PATH", "")
     began = time.monotonic()
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         dask_cluster.connect(address, options(**changed), 2, Path())
     assert time.monotonic() - began < 30
 
@@ -353,8 +355,8 @@ def test_without_dask_it_says_what_to_install(monkeypatch):
 def test_a_batch_system_runs_one_trial_in_each_job_with_all_its_cores():
     jobqueue = pytest.importorskip("dask_jobqueue")
     wanted = options(cores=4, memory="8GB", queue="long", gpus=1, extra=["--gres=gpu:1"])
-    told = dask_cluster.batch_options("slurm", wanted)
-    job = jobqueue.SLURMCluster.job_cls("tcp://head:8786", name="one", **without_cluster(told))
+    accepted = dask_cluster.batch_options("slurm", wanted)
+    job = jobqueue.SLURMCluster.job_cls("tcp://head:8786", name="one", **without_cluster(accepted))
     script = job.job_script()
     for line in ("-p long", "--cpus-per-task=4", "--mem=8G", "-t 04:00:00", "--gres=gpu:1"):
         assert f"#SBATCH {line}\n" in script
@@ -362,11 +364,11 @@ def test_a_batch_system_runs_one_trial_in_each_job_with_all_its_cores():
     assert sys.executable in script
 
 
-def without_cluster(told):
-    return {key: value for key, value in told.items() if key != "scheduler_options"}
+def without_cluster(options):
+    return {key: value for key, value in options.items() if key != "scheduler_options"}
 
 
-def test_modules_are_not_taken_from_a_folder_that_somebody_else_made(tmp_path):
+def test_modules_are_not_taken_from_a_folder_of_another_user(tmp_path):
     (tmp_path / f"samerun-sweeps-{os.getuid()}").symlink_to(tmp_path)
     with pytest.raises(PermissionError, match="belongs to another user"):
         dask_remote._own_folder(tmp_path)

@@ -31,8 +31,8 @@ from support.resuming import (
 
 @pytest.mark.parametrize("drop_remainder", ["false", "true"])
 def test_the_rest_of_an_epoch_is_the_end_of_the_whole_one(drop_remainder):
-    words = ["dataset.limit=100", "dataset/augmentation=rotate_shift_zoom"]
-    cfg = config.compose([*words, f"dataset.drop_remainder={drop_remainder}"]).config
+    overrides = ["dataset.limit=100", "dataset/augmentation=rotate_shift_zoom"]
+    cfg = config.compose([*overrides, f"dataset.drop_remainder={drop_remainder}"]).config
     built = data.build(cfg.dataset, 3)
     for epoch in (0, 2):
         built.set_epoch(epoch)
@@ -54,11 +54,11 @@ class Case:
     """A training that is interrupted twice.
 
     Args:
-        words: the run.
+        overrides: the run.
         epoch: it dies at the end of this one first, then in the midst of it.
     """
 
-    words: str
+    overrides: str
     epoch: int = 3
 
 
@@ -114,13 +114,13 @@ QUICK = {"cnn"}
 
 def check_interrupted(case, folder):
     """Trains without a break; then with two, the second inside an epoch and in other executions."""
-    words = case.words.split()
-    in_epochs = [*words, "checkpoint.every_steps=3"]
-    whole = train(words, run_in(folder / "whole"))
+    overrides = case.overrides.split()
+    in_epochs = [*overrides, "checkpoint.every_steps=3"]
+    whole = train(overrides, run_in(folder / "whole"))
     steps = state_in(folder / "whole").meta["steps_per_epoch"]
     broken = folder / "broken"
     with pytest.raises(Killed):
-        train(words, run_in(broken, during_epoch(case.epoch)))
+        train(overrides, run_in(broken, during_epoch(case.epoch)))
     assert (state_in(broken).epoch, state_in(broken).step) == (case.epoch - 1, 0)
     in_fives = [*in_epochs, "training.steps_per_execution=5"]
     with pytest.raises(Killed):
@@ -150,9 +150,13 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch, name
 
 
 def all_callbacks(tmp_path):
-    words = ["optimizer.use_ema=true", "schedule=reduce_on_plateau", "tracking.tensorboard=true"]
-    words.append("training.on_nan=restore_and_lower_lr")
-    cfg = config.compose(words).config
+    overrides = [
+        "optimizer.use_ema=true",
+        "schedule=reduce_on_plateau",
+        "tracking.tensorboard=true",
+    ]
+    overrides.append("training.on_nan=restore_and_lower_lr")
+    cfg = config.compose(overrides).config
     run = run_in(tmp_path)
     made = callbacks.build(
         cfg,
@@ -194,7 +198,7 @@ def test_every_callback_restores_what_its_state_is(tmp_path):
 
 
 NO_STATE = {
-    "model",  # Keras's own: what is trained, and what it told the callback
+    "model",  # Keras's own: what is trained, and what it passed to the callback
     "_model",
     "params",
     "monitor_op",  # made again at the first epoch, with the sign of min_delta
@@ -220,7 +224,7 @@ def test_no_attribute_changes_in_training_that_is_not_in_the_state(tmp_path, mon
         return made
 
     monkeypatch.setattr(callbacks, "build", build)
-    train(CASES[name].words.split(), run_in(tmp_path))
+    train(CASES[name].overrides.split(), run_in(tmp_path))
     for key, callback in found["made"].with_state().items():
         now, before = vars(callback), found["before"][key]
         moved = {word for word in now if word not in before or now[word] is not before[word]}
@@ -230,25 +234,25 @@ def test_no_attribute_changes_in_training_that_is_not_in_the_state(tmp_path, mon
 # ---- processes of their own
 
 
-def process(folder, *words, kill="none"):
-    """Trains in a process that goes on from what is there; returns its code and what it says."""
-    command = [sys.executable, str(PROGRAMS / "train_on.py"), str(folder), kill, *PLAIN, *words]
+def process(folder, *arguments, kill="none"):
+    """Trains in a process that resumes from what is there; returns its exit code and output."""
+    command = [sys.executable, str(PROGRAMS / "train_on.py"), str(folder), kill, *PLAIN, *arguments]
     done = warm.run(command)
     return done.returncode, done.stdout, done.stderr
 
 
-CNN = CASES["cnn"].words.split()
+CNN = CASES["cnn"].overrides.split()
 
 
 @pytest.mark.slow
 def test_fresh_processes_that_are_killed_end_as_one_that_is_not(tmp_path):
     code, whole, error = process(tmp_path / "whole", *CNN)
     assert code == 0, error
-    words = [*CNN, "checkpoint.every_steps=4"]
+    overrides = [*CNN, "checkpoint.every_steps=4"]
     for kill in ("replace:2", "step:20", "fsync:3", "epoch:3"):
-        code, _, error = process(tmp_path / "broken", *words, kill=kill)
+        code, _, error = process(tmp_path / "broken", *overrides, kill=kill)
         assert code == -signal.SIGKILL, error
-    code, resumed, error = process(tmp_path / "broken", *words)
+    code, resumed, error = process(tmp_path / "broken", *overrides)
     assert code == 0, error
     assert json.loads(resumed) == json.loads(whole)
     assert end_of(tmp_path / "broken") == end_of(tmp_path / "whole")

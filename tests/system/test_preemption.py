@@ -1,4 +1,4 @@
-"""A scheduler takes the machine away: the same command again continues the same run."""
+"""A scheduler takes the machine: the same command again continues the same run."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from samerun import tracking
 from samerun.errors import TERMINATED
 from support.warm import Warm
 
-WORDS = (
+OVERRIDES = (
     "model=mlp",
     "model.units=[16]",
     "model.dropout=0.3",
@@ -27,7 +27,7 @@ WORDS = (
 def started(folder):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return Warm(
-        [sys.executable, "-m", "samerun", "train", *WORDS],
+        [sys.executable, "-m", "samerun", "train", *OVERRIDES],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -59,23 +59,23 @@ def came_to(run):
 
 
 @pytest.mark.slow
-def test_the_same_command_again_ends_as_if_nobody_had_taken_the_machine(project):
+def test_the_same_command_again_ends_as_an_uninterrupted_run(project):
     # 1. SIGTERM, as a scheduler sends it: a checkpoint, exit code 143, KILLED.
     first = started(project)
     after_epochs(first, 1)
     first.terminate()
-    said, _ = first.communicate(timeout=120)
-    assert first.returncode == TERMINATED, said
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == TERMINATED, output
     (run,) = tracking.find_runs()
     assert run.status == "KILLED"
     # 2. Queued again: the same run; then SIGTERM and, before it has ended, SIGTERM again.
     second = started(project)
-    said = after_epochs(second, 1)
-    assert f"Resuming {run.name} after epoch" in said
+    output = after_epochs(second, 1)
+    assert f"Resuming {run.name} after epoch" in output
     second.terminate()
     second.terminate()
-    said, _ = second.communicate(timeout=120)
-    assert second.returncode in (TERMINATED, -signal.SIGTERM), said
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode in (TERMINATED, -signal.SIGTERM), output
     # 3. Again; the machine is gone before the end of the grace period.
     third = started(project)
     after_epochs(third, 1)
@@ -84,14 +84,14 @@ def test_the_same_command_again_ends_as_if_nobody_had_taken_the_machine(project)
     third.communicate(timeout=120)
     # 4. Undisturbed.
     last = started(project)
-    said, _ = last.communicate(timeout=300)
-    assert last.returncode == 0, said
+    output, _ = last.communicate(timeout=300)
+    assert last.returncode == 0, output
     resumed, points = came_to(tracking.find_runs()[0])
     assert (resumed.id, resumed.status) == (run.id, "FINISHED")
     assert resumed.num_resumed == 3
     assert "samerun.resume_differs" not in resumed.tags
     # Bit for bit a run in one piece.
-    package.train([*WORDS, "tracking.if_exists=rerun"])
+    package.train([*OVERRIDES, "tracking.if_exists=rerun"])
     expected, its_points = came_to(tracking.find_runs()[0])
     assert resumed.tags["samerun.weights"] == expected.tags["samerun.weights"]
     assert points == its_points

@@ -21,11 +21,12 @@ LONG = (
 DIGITS = ("dataset.limit=200", "training.epochs=2", "model.dropout=0.3", "model.batch_norm=true")
 
 
-def start(*words, cwd):
+def start(*arguments, cwd):
     """Starts a run and waits until it trains."""
     process = Warm(
-        [sys.executable, str(PROGRAMS / "train_and_say.py"), *words],
+        [sys.executable, "-m", "samerun", "train", *arguments],
         cwd=cwd,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,9 +75,9 @@ def test_a_run_killed_without_warning_is_closed_by_the_next_one(project, samerun
 
 @pytest.mark.slow
 def test_running_out_of_memory_is_a_failed_run_and_one_sentence(project):
-    words = ["model=mlp", "model.units=[40000,40000]", "training.epochs=1"]
+    arguments = ["model=mlp", "model.units=[40000,40000]", "training.epochs=1"]
     done = subprocess.run(
-        [sys.executable, str(PROGRAMS / "little_memory.py"), *words],
+        [sys.executable, str(PROGRAMS / "little_memory.py"), *arguments],
         cwd=project,
         capture_output=True,
         text=True,
@@ -99,9 +100,9 @@ def results():
 
 @pytest.mark.slow
 def test_two_fresh_processes_give_equal_bits_on_digits(project, samerun):
-    words = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking=lean")
+    arguments = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking=lean")
     for _ in range(2):
-        done = samerun(*words, cwd=project, is_cold=True)
+        done = samerun(*arguments, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr
     first, second = results()
     assert first == second
@@ -118,11 +119,11 @@ def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     y = random.integers(0, 4, 320)
     x = random.integers(0, 256, (320, 64, 64, 3)).astype(np.uint8)
     np.savez(project / "large.npz", x=x, y=y)
-    words = ["train", "dataset=npz", "dataset.path=large.npz", "dataset.batch_size=64"]
-    words += ["dataset.drop_remainder=true", "model.filters=[48,48]", "model.batch_norm=true"]
-    words += ["training.epochs=2", "tracking=lean"]
+    arguments = ["train", "dataset=npz", "dataset.path=large.npz", "dataset.batch_size=64"]
+    arguments += ["dataset.drop_remainder=true", "model.filters=[48,48]", "model.batch_norm=true"]
+    arguments += ["training.epochs=2", "tracking=lean"]
     for _ in range(3):
-        done = samerun(*words, cwd=project, is_cold=True)
+        done = samerun(*arguments, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr
     first, second, third = results()
     assert first == second == third
@@ -130,10 +131,10 @@ def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
 
 @pytest.mark.slow
 def test_a_multirun_differs_in_its_own_keys_only(project, samerun):
-    words = ["model=mlp,cnn", "optimizer=adam,sgd", "schedule=constant,cosine"]
-    words += ["dataset.limit=200", "training.epochs=1", "tracking.log_model=false"]
-    words += ["tracking.log_figures=false", "tracking.tensorboard=false"]
-    done = samerun("train", "-m", *words, cwd=project)
+    overrides = ["model=mlp,cnn", "optimizer=adam,sgd", "schedule=constant,cosine"]
+    overrides += ["dataset.limit=200", "training.epochs=1", "tracking.log_model=false"]
+    overrides += ["tracking.log_figures=false", "tracking.tensorboard=false"]
+    done = samerun("train", "-m", *overrides, cwd=project)
     assert done.returncode == 0, done.stderr
     runs = tracking.find_runs()
     assert [run.status for run in runs] == ["FINISHED"] * 8
@@ -149,16 +150,16 @@ def test_a_multirun_differs_in_its_own_keys_only(project, samerun):
 def test_two_first_runs_at_once_share_a_fresh_database(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    words = [sys.executable, "-m", "samerun", "train", "model=mlp", "debug=fast"]
-    both = [Warm(words, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    arguments = [sys.executable, "-m", "samerun", "train", "model=mlp", "debug=fast"]
+    both = [Warm(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=200) for process in both] == [0, 0]
     assert [run.status for run in tracking.find_runs()] == ["FINISHED"] * 2
 
 
 @pytest.mark.slow
 def test_one_failing_run_does_not_keep_a_multirun_from_going_on(project, samerun):
-    words = ["model=mlp", "debug=fast", "optimizer=sgd", "optimizer.learning_rate=1e30,0.01"]
-    done = samerun("train", "-m", *words, cwd=project)
+    overrides = ["model=mlp", "debug=fast", "optimizer=sgd", "optimizer.learning_rate=1e30,0.01"]
+    done = samerun("train", "-m", *overrides, cwd=project)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "diverged" in done.stderr

@@ -67,8 +67,8 @@ def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(recorded,
 
 @pytest.mark.slow
 def test_an_interrupted_run_of_version_0_1_0_is_forked(recorded, samerun):
-    words = ["resume", "interrupted", "--fork", "training.epochs=8", "tracking.run_name=forked"]
-    done = samerun(*words, cwd=recorded)
+    arguments = ["resume", "interrupted", "--fork", "training.epochs=8", "tracking.run_name=forked"]
+    done = samerun(*arguments, cwd=recorded)
     assert done.returncode == 0, done.stderr
     (run,) = tracking.find_runs(["forked"])
     assert run.status == "FINISHED"

@@ -64,7 +64,7 @@ def test_a_fresh_process_gives_the_same_bits(kind, project, samerun):
     run_id = package.train([*PLAIN, *KINDS[kind]]).run_id
     again = samerun("reproduce", run_id, "--exact", cwd=project)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "EXACT: bit for bit the same" in again.stdout
+    assert "EXACT:" in again.stdout
     (new,) = (run for run in tracking.find_runs() if "samerun.reproduces" in run.tags)
     (old,) = tracking.find_runs([run_id])
     assert new.tags["samerun.weights"] == old.tags["samerun.weights"]

@@ -61,10 +61,10 @@ def _leaks(folder, *texts):
     return found + [p for p, secret in PLANTED.items() if any(secret in text for text in texts)]
 
 
-def _watched(words, folder, environment):
+def _watched(arguments, folder, environment):
     """Runs a command; returns what it printed and the arguments of all processes it started."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "samerun", *words],
+        [sys.executable, "-m", "samerun", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -72,7 +72,7 @@ def _watched(words, folder, environment):
         text=True,
         umask=0o022,
     )
-    typed = "\0".join([sys.executable, "-m", "samerun", *words, ""])
+    typed = "\0".join([sys.executable, "-m", "samerun", *arguments, ""])
     seen = set()
 
     def look():
@@ -80,8 +80,8 @@ def _watched(words, folder, environment):
             for place in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     # What the person typed stands there; also in a child before it calls exec.
-                    if (words := place.read_text(errors="replace")) != typed:
-                        seen.add(words)
+                    if (arguments := place.read_text(errors="replace")) != typed:
+                        seen.add(arguments)
                 except OSError:
                     continue
             time.sleep(0.2)
@@ -119,11 +119,17 @@ def test_no_planted_secret_leaves_the_place_where_it_was_put(
     environment = {**os.environ, "SERVICE_TOKEN": PLANTED["environment"]}
     environment["PYTHONPATH"] = str(place)
     environment.pop("MLFLOW_TRACKING_URI", None)
-    words = ["train", "debug=fast", "dataset.limit=60", "model=custom", "tracking.log_model=false"]
-    words += ["model.target=own_model:build", f"+model.params.api_key={PLANTED['override']}"]
-    words += [f"+tracking.tags.api_token={PLANTED['tag']}", "tracking.log_figures=false"]
-    words += ["+tracking.tags.note=${oc.env:SERVICE_TOKEN}", "experiment=mine"]
-    words += [f"hydra.searchpath=[file://{place}/own]"]
+    arguments = [
+        "train",
+        "debug=fast",
+        "dataset.limit=60",
+        "model=custom",
+        "tracking.log_model=false",
+    ]
+    arguments += ["model.target=own_model:build", f"+model.params.api_key={PLANTED['override']}"]
+    arguments += [f"+tracking.tags.api_token={PLANTED['tag']}", "tracking.log_figures=false"]
+    arguments += ["+tracking.tags.note=${oc.env:SERVICE_TOKEN}", "experiment=mine"]
+    arguments += [f"hydra.searchpath=[file://{place}/own]"]
     at = f"127.0.0.1:{server.port}"
     printed, seen = [], set()
     try:
@@ -133,7 +139,7 @@ def test_no_planted_secret_leaves_the_place_where_it_was_put(
             (f"postgresql://alice@127.0.0.1:1/x?password={PLANTED['query']}", "true"),
         ):
             more = [f"tracking.uri='{address}'", f"+model.params.works={works}"]
-            code, text, others = _watched([*words, *more], place, environment)
+            code, text, others = _watched([*arguments, *more], place, environment)
             printed.append(text)
             seen |= others
             assert (code == 0) == (works == "true" and at in address), text
@@ -203,9 +209,9 @@ def test_hydras_files_are_rewritten_without_secrets_and_stay_readable(tmp_path):
 
 
 def test_a_stored_config_says_which_secret_has_to_be_given_again(tmp_path):
-    words = ["model=custom", "model.target=m:f", "+model.params.api_key=hunter2"]
-    words += ["+tracking.tags.api_token=hunter2"]
-    made = config.compose(words)
+    overrides = ["model=custom", "model.target=m:f", "+model.params.api_key=hunter2"]
+    overrides += ["+tracking.tags.api_token=hunter2"]
+    made = config.compose(overrides)
     assert "hunter2" not in f"{made.resolved}{made.composed}{made.overrides}"
     assert made.config.model.params["api_key"] == "hunter2"
     assert "hunter2" not in str(config.flatten(made.config))
@@ -217,7 +223,7 @@ def test_a_stored_config_says_which_secret_has_to_be_given_again(tmp_path):
 
 
 def test_a_mistake_in_an_override_is_reported_without_its_secret(project, capsys):
-    words = ["+tracking.tags.api_token=tag-S3cret-1", "tracking.uri=ftp://alice:pw-S3cret@h"]
-    assert main(["train", *words]) == 2
+    overrides = ["+tracking.tags.api_token=tag-S3cret-1", "tracking.uri=ftp://alice:pw-S3cret@h"]
+    assert main(["train", *overrides]) == 2
     assert main(["train", "+sweep.api_token = x-S3cret-2"]) == 2
     assert not re.search("S3cret", "".join(capsys.readouterr()))

@@ -25,7 +25,7 @@ from support.project import PROGRAMS
 
 PASSWORD = "correct horse battery"
 ACCOUNTS = {
-    "nobody": None,
+    "anonymous": None,
     "wrong": ("member", "wrong horse battery"),
     "reader": ("reader", PASSWORD),
     "member": ("member", PASSWORD),
@@ -40,12 +40,12 @@ class Served:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         (folder / "password").write_text(PASSWORD)
-        words = ["server", "--port", str(self.port), "--password-file", "password"]
+        arguments = ["server", "--port", str(self.port), "--password-file", "password"]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "samerun", *words],
+                [sys.executable, "-m", "samerun", *arguments],
                 cwd=folder,
                 env={**kept, **environment},
                 stdout=log,
@@ -222,7 +222,7 @@ def asked(server, account, request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("account", ["nobody", "wrong"])
+@pytest.mark.parametrize("account", ["anonymous", "wrong"])
 @pytest.mark.parametrize("name", ALL)
 def test_without_a_valid_account_every_request_is_refused(server, account, name):
     assert asked(server, account, ALL[name]) == 401
@@ -243,26 +243,26 @@ def test_a_read_only_account_can_write_nothing(server, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("account", ["reader", "member", "admin"])
 @pytest.mark.parametrize("name", CLOSED)
-def test_what_training_does_not_need_is_closed_to_everybody(server, account, name):
+def test_what_training_does_not_need_is_closed(server, account, name):
     assert asked(server, account, CLOSED[name]) == 403
 
 
 @pytest.mark.slow
 def test_health_and_capabilities_are_all_that_is_open_without_an_account(server):
     """MLflow's own list: what a client reads before it logs in, and the files of the pages."""
-    assert server.ask("nobody", "GET", "/health") == (200, "OK")
-    status, text = server.ask("nobody", "GET", "/api/3.0/mlflow/server-info")
+    assert server.ask("anonymous", "GET", "/health") == (200, "OK")
+    status, text = server.ask("anonymous", "GET", "/api/3.0/mlflow/server-info")
     assert status == 200
     assert str(server.folder) not in text
     for path in ("/static-files/../api/2.0/mlflow/users/list", "/healthy/../version", "/signup"):
-        assert server.ask("nobody", "GET", path)[0] in (401, 404)
+        assert server.ask("anonymous", "GET", path)[0] in (401, 404)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "key", ["artifact_location", "artifactLocation", "artifact_\\u006cocation"]
 )
-def test_nobody_chooses_a_folder_of_the_servers_machine_for_artifacts(server, key, tmp_path):
+def test_no_client_chooses_a_folder_of_the_server_for_artifacts(server, key, tmp_path):
     """Plain MLflow 3.17 lets an account without any permission write files there."""
     for number, text in enumerate((f'{{"name": "e", "{key}": "{tmp_path}"}}', "NOT")):
         body = text if number == 0 else json.dumps(f'{{"name": "e", "{key}": "{tmp_path}"}}')
@@ -315,8 +315,8 @@ def test_no_password_is_kept_in_clear_and_the_folder_is_private(server):
 def test_a_model_is_trained_on_the_server_by_a_member(server, project, samerun):
     name, password = ACCOUNTS["member"]
     signed_in = {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
-    words = ["model=mlp", "debug=fast", f"tracking.uri={server.url}"]
-    done = samerun("train", *words, cwd=project, env={**os.environ, **signed_in})
+    overrides = ["model=mlp", "debug=fast", f"tracking.uri={server.url}"]
+    done = samerun("train", *overrides, cwd=project, env={**os.environ, **signed_in})
     assert done.returncode == 0, done.stderr
     (found,) = Path(project).glob("outputs/**/run.json")
     run = json.loads(found.read_text())["id"]
@@ -335,9 +335,9 @@ def test_a_model_is_trained_on_the_server_by_a_member(server, project, samerun):
 def test_training_that_the_server_refuses_is_one_sentence(server, project, account, reason):
     name, password = ACCOUNTS[account]
     signed_in = {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
-    words = ["train", "model=mlp", "debug=fast", f"tracking.uri={server.url}"]
+    arguments = ["train", "model=mlp", "debug=fast", f"tracking.uri={server.url}"]
     done = subprocess.run(
-        [sys.executable, PROGRAMS / "quick_answer.py", *words, "tracking.experiment=shared"],
+        [sys.executable, PROGRAMS / "quick_answer.py", *arguments, "tracking.experiment=shared"],
         capture_output=True,
         text=True,
         cwd=project,
@@ -360,7 +360,7 @@ def test_runs_are_kept_in_postgresql_and_no_command_line_shows_its_password(tmp_
         try:
             served.wait()
             path = f"{API}/experiments/create"
-            assert served.ask("nobody", "POST", path, {"name": "x"})[0] == 401
+            assert served.ask("anonymous", "POST", path, {"name": "x"})[0] == 401
             status, text = served.ask("admin", "POST", path, {"name": "in-postgresql"})
             assert status == 200, text
             lines = command_lines(served.process.pid)
@@ -410,16 +410,16 @@ def assert_ui_hides(secret, folder):
 @pytest.fixture(autouse=True)
 def stays_this_process(monkeypatch):
     """A server that starts instead of being refused would replace the process of the tests."""
-    monkeypatch.setattr(os, "execve", lambda *words: pytest.fail(f"started {words[1]}"))
+    monkeypatch.setattr(os, "execve", lambda *arguments: pytest.fail(f"started {arguments[1]}"))
 
 
-def refused(capsys, *words):
+def refused(capsys, *arguments):
     """Runs a command that has to be refused; returns its sentence."""
-    assert cli.main(["server", *words]) == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert said.count("\n") == 1
-    return said
+    assert cli.main(["server", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert message.count("\n") == 1
+    return message
 
 
 def test_a_port_in_use_is_one_sentence(project, capsys):
@@ -433,8 +433,8 @@ def test_a_port_in_use_is_one_sentence(project, capsys):
 def test_listening_on_every_address_needs_the_names_of_the_server(project, capsys):
     assert "--allowed-hosts" in refused(capsys, "--host", "0.0.0.0")
     for bad in ("*", "https://runs.example.org", "*.example.org"):
-        said = refused(capsys, "--host", "0.0.0.0", "--allowed-hosts", bad)
-        assert "without a scheme, a path or a wildcard" in said
+        message = refused(capsys, "--host", "0.0.0.0", "--allowed-hosts", bad)
+        assert "without a scheme, a path or a wildcard" in message
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(project, capsys):
@@ -463,9 +463,9 @@ def test_an_unreachable_postgresql_is_one_sentence_without_its_password(
 ):
     uri = f"postgresql+psycopg2://me:hunter2@127.0.0.1:{free_port()}/runs"
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", uri)
-    said = refused(capsys, "--port", str(free_port()))
-    assert "MLFLOW_BACKEND_STORE_URI" in said
-    assert "hunter2" not in said
+    message = refused(capsys, "--port", str(free_port()))
+    assert "MLFLOW_BACKEND_STORE_URI" in message
+    assert "hunter2" not in message
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "./mlruns")
     assert "expected an SQLAlchemy URI" in refused(capsys, "--port", str(free_port()))
 
@@ -526,8 +526,8 @@ def test_settings_left_in_a_shell_cannot_open_the_server(tmp_path, monkeypatch):
 
 def test_the_ui_gets_its_store_by_the_environment(project):
     uri = "postgresql+psycopg2://samerun:hunter2secret@127.0.0.1:5599/runs"
-    words, environment = tracking.ui_command(host="127.0.0.1", port=5000, uri=uri)
-    assert "hunter2secret" not in " ".join(words)
+    command, environment = tracking.ui_command(host="127.0.0.1", port=5000, uri=uri)
+    assert "hunter2secret" not in " ".join(command)
     assert environment["MLFLOW_BACKEND_STORE_URI"] == uri
     with pytest.raises(UserError, match="has its own UI|has a server|own UI"):
         tracking.ui_command(host="127.0.0.1", port=5000, uri="http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""Sweeps with real workers: what they leave, what goes wrong in them, and what goes on."""
+"""Sweeps with real workers: what they leave, what fails in them, and what continues."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ QUICK = (
 MLP = ("-m", "sweep=optuna", "model=mlp", "model.dropout=interval(0,0.6)", *QUICK)
 
 
-def train(folder, *words, run=warm.run):
+def train(folder, *overrides, run=warm.run):
     """Types the command; twenty minutes are for a machine with much else to do."""
-    return python(folder, "-m", "samerun", "train", *words, run=run)
+    return python(folder, "-m", "samerun", "train", *overrides, run=run)
 
 
-def python(folder, *words, run=warm.run):
-    return run([sys.executable, *words], cwd=folder, timeout=1200)
+def python(folder, *arguments, run=warm.run):
+    return run([sys.executable, *arguments], cwd=folder, timeout=1200)
 
 
 def run_cold(command, **options):
@@ -38,19 +38,10 @@ def run_cold(command, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-RESTORED = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
-from samerun.cli import main
-if __name__ == "__main__":
-    sys.exit(main())
-"""
-
-
-def started(folder, *words):
-    """Types the command and does not wait; what it prints is one stream."""
+def started(folder, *overrides):
+    """Starts the command and does not wait; its output is one stream."""
     return Warm(
-        [sys.executable, "-c", RESTORED, "train", *words],
+        [sys.executable, "-m", "samerun", "train", *overrides],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -88,8 +79,8 @@ def metrics(folder, run):
 def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
     """And a trial's folder, run and command are those of a run by itself."""
     program = PROGRAMS / "sweep_light.py"
-    words = [*MLP, "schedule=constant,cosine", "training.epochs=2", "sweep.n_trials=3"]
-    done = python(project, str(program), *words, "sweep.workers=2", run=run_cold)
+    arguments = [*MLP, "schedule=constant,cosine", "training.epochs=2", "sweep.n_trials=3"]
+    done = python(project, str(program), *arguments, "sweep.workers=2", run=run_cold)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "heavy modules here: none"
     found = study(project)
@@ -112,15 +103,15 @@ def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
 @pytest.mark.slow
 def test_trials_that_go_wrong_do_not_touch_the_others(project):
     shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
-    words = ["model=custom", "model.target=faulty:build", "+model.params.number=range(0,20)"]
-    words += ["sweep.sampler=grid", "sweep.n_trials=20", "sweep.workers=2", "training.epochs=1"]
-    words += ["sweep.trial_seconds=20", "sweep.faults.on_worker_death=fail"]
-    done = train(project, "-m", "sweep=optuna", *words, *QUICK)
+    overrides = ["model=custom", "model.target=faulty:build", "+model.params.number=range(0,20)"]
+    overrides += ["sweep.sampler=grid", "sweep.n_trials=20", "sweep.workers=2", "training.epochs=1"]
+    overrides += ["sweep.trial_seconds=20", "sweep.faults.on_worker_death=fail"]
+    done = train(project, "-m", "sweep=optuna", *overrides, *QUICK)
     assert done.returncode == 0, done.stderr
     expected = {
         3: ("FAILED", "nan", "diverged"),
         6: ("FAILED", "out_of_memory", "no room for the activations"),
-        9: ("FAILED", "error", "a value nobody expected"),
+        9: ("FAILED", "error", "an unexpected value"),
         12: ("KILLED", "worker_death", "its process was killed"),
         15: ("KILLED", "time_limit", "time limit of 20 s"),
     }
@@ -142,8 +133,8 @@ def test_trials_that_go_wrong_do_not_touch_the_others(project):
 @pytest.mark.slow
 def test_a_pruned_trial_is_killed_and_says_where(project):
     """By the pruner that the settings name: a threshold below every loss."""
-    words = ("sweep.pruner=threshold", "sweep.threshold.upper=0.001", "sweep.n_trials=1")
-    done = train(project, *MLP, *words, "sweep.executor=inline", "training.epochs=9")
+    overrides = ("sweep.pruner=threshold", "sweep.threshold.upper=0.001", "sweep.n_trials=1")
+    done = train(project, *MLP, *overrides, "sweep.executor=inline", "training.epochs=9")
     assert done.returncode == 0, done.stderr
     (trial,) = study(project).trials
     assert (trial.state.name, trial.last_step) == ("PRUNED", 1)
@@ -153,13 +144,13 @@ def test_a_pruned_trial_is_killed_and_says_where(project):
 
 
 @pytest.mark.slow
-def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
-    words = [*MLP, "training.epochs=150", "sweep.n_trials=2", "sweep.workers=2"]
-    words += ["sweep.pruner=none"]
-    process = started(project, *words)
-    until(lambda: len(begun(project, "checkpoints/last.npz")) == 2)
+def test_a_stopped_sweep_writes_checkpoints_and_resumes_from_them(project):
+    overrides = [*MLP, "training.epochs=150", "sweep.n_trials=2", "sweep.workers=2"]
+    overrides += ["sweep.pruner=none"]
+    process = started(project, *overrides)
+    until(lambda: len(trial_files(project, "checkpoints/last.npz")) == 2)
     workers = psutil.Process(process.pid).children(recursive=True)
-    for one in [process, *workers]:  # as a terminal does: to everybody
+    for one in [process, *workers]:  # as a terminal does: to every process
         one.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130, out
@@ -173,7 +164,7 @@ def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
     before = {n: len(metrics(project, run["id"])) for n, run in children(project).items()}
     assert min(before.values()) > 0
 
-    done = train(project, *words)
+    done = train(project, *overrides)
     assert done.returncode == 0, done.stderr
     assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 2
     assert len(children(project)) == 2
@@ -188,9 +179,9 @@ def test_a_stopped_sweep_writes_checkpoints_and_goes_on_with_them(project):
 def test_a_second_signal_ends_a_sweep_at_once(project, number):
     """The first one waits for a checkpoint of a trial that is in an endless loop."""
     shutil.copy(PROGRAMS / "faulty_model.py", project / "faulty.py")
-    words = ["-m", "sweep=optuna", "model=custom", "model.target=faulty:build", "seed=1,2"]
-    words += ["+model.params.number=15", "sweep.n_trials=2", "sweep.workers=1", *QUICK]
-    process = started(project, *words)
+    arguments = ["-m", "sweep=optuna", "model=custom", "model.target=faulty:build", "seed=1,2"]
+    arguments += ["+model.params.number=15", "sweep.n_trials=2", "sweep.workers=1", *QUICK]
+    process = started(project, *arguments)
     until((project / "looping").exists)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
@@ -209,7 +200,7 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
     assert run["samerun.reason"] == "the sweep was stopped at once"
 
 
-def begun(project, name):
+def trial_files(project, name):
     return list((project / "multirun" / "s").glob(f"*/{name}"))
 
 
@@ -220,9 +211,9 @@ def test_kills_at_many_moments_lose_and_double_nothing(project):
 
 
 def killed(folder, *, parents, workers, trials):
-    words = ["--parents", str(parents), "--workers", str(workers), "--trials", str(trials)]
-    words += ["--folder", str(folder)]
-    done = python(folder, str(PROGRAMS / "sweep_kill.py"), *words)
+    arguments = ["--parents", str(parents), "--workers", str(workers), "--trials", str(trials)]
+    arguments += ["--folder", str(folder)]
+    done = python(folder, str(PROGRAMS / "sweep_kill.py"), *arguments)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert f"{parents} parents killed" in done.stdout
     assert f"{workers} workers killed; the contract held every time" in done.stdout
@@ -231,8 +222,8 @@ def killed(folder, *, parents, workers, trials):
 @pytest.mark.slow
 def test_many_trials_in_one_worker_leave_no_memory_and_no_names_behind(project):
     num = 30  # of 100, which take three times as long, the last had 1.2 % more than the tenth
-    words = [*MLP, "training.epochs=1", f"sweep.n_trials={num}", "sweep.workers=1"]
-    done = train(project, *words, "sweep.pruner=none")
+    overrides = [*MLP, "training.epochs=1", f"sweep.n_trials={num}", "sweep.workers=1"]
+    done = train(project, *overrides, "sweep.pruner=none")
     assert done.returncode == 0, done.stderr
     trials = study(project).trials
     assert len({trial.user_attrs["samerun.pid"] for trial in trials}) == 1
@@ -248,8 +239,8 @@ def test_many_trials_in_one_worker_leave_no_memory_and_no_names_behind(project):
 @pytest.mark.slow
 def test_another_launcher_runs_trials_in_batches_and_says_so(project, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(PROGRAMS / "other_launcher"))
-    words = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=2"]
-    done = train(project, *words, "hydra/launcher=one_by_one")
+    overrides = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=2"]
+    done = train(project, *overrides, "hydra/launcher=one_by_one")
     assert done.returncode == 0, done.stderr
     assert "runs trials in batches of 2" in done.stdout + done.stderr
     assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
@@ -270,8 +261,8 @@ def test_the_sweeper_runs_on_the_pre_release_of_hydra_too(project, tmp_path_fact
         pytest.skip(f"the pre-release cannot be had here: {got.stderr.strip()[-200:]}")
     assert got.returncode == 0, got.stderr
     monkeypatch.setenv("PYTHONPATH", str(target))
-    words = [*MLP, "schedule=constant,cosine", "training.epochs=1", "sweep.n_trials=3"]
-    done = train(project, *words, "sweep.workers=2", run=run_cold)
+    arguments = [*MLP, "schedule=constant,cosine", "training.epochs=1", "sweep.n_trials=3"]
+    done = train(project, *arguments, "sweep.workers=2", run=run_cold)
     assert done.returncode == 0, done.stderr
     assert [trial.state.name for trial in study(project).trials] == ["COMPLETE"] * 3
     assert {run["status"] for run in children(project).values()} == {"FINISHED"}

@@ -37,14 +37,14 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
             loss()
         return outcome
 
-    worker.say = lose
+    worker.answer = lose
     assert worker.sweep(n=5) == 2
-    said = capsys.readouterr().err
-    assert said.count("was deleted or replaced while the sweep ran") == 1
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert message.count("was deleted or replaced while the sweep ran") == 1
+    assert "Traceback" not in message
     assert len(worker.tasks) == 2
     assert len(children()) == 2
-    worker.say = lambda task, outcome: outcome
+    worker.answer = lambda task, outcome: outcome
     assert worker.sweep("sweep.study=again", n=2) == 0
     assert states("again") == ["COMPLETE"] * 2
 
@@ -71,7 +71,7 @@ def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, mon
             locked.wait()
         return outcome
 
-    worker.say = lock
+    worker.answer = lock
     assert worker.sweep(n=4) == 0
     thread.join()
     assert states() == ["COMPLETE"] * 4
@@ -90,8 +90,8 @@ def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     def renew():
         kept = optuna.load_study(study_name="s", storage="sqlite:///optuna.db")
         while not ended.wait(0.1):
-            said = {"host": "elsewhere", "pid": 7, "at": round(time.time() + jump, 1)}
-            kept.set_user_attr("samerun.holder", {**said, "count": time.monotonic()})
+            holder = {"host": "elsewhere", "pid": 7, "at": round(time.time() + jump, 1)}
+            kept.set_user_attr("samerun.holder", {**holder, "count": time.monotonic()})
 
     thread = threading.Thread(target=renew)
     thread.start()
@@ -100,5 +100,5 @@ def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     ended.set()
     thread.join()
     assert "is running on elsewhere (process 7" in capsys.readouterr().err
-    assert worker.sweep(n=2) == 0  # it is dead now, whatever its clock said last
+    assert worker.sweep(n=2) == 0  # it is dead now, whatever the last time on its clock
     assert states() == ["COMPLETE"] * 2

@@ -57,10 +57,10 @@ def server(tmp_path_factory, prepared_database):
 def test_a_killed_run_is_delivered_and_ends_killed(client, project, capsys):
     run_id = die("outputs/1")
     assert main(["sync", "--check"]) == 1
-    told = capsys.readouterr().out
-    assert "train/loss at step 1 is missing" in told
-    assert "notes.txt is missing" in told
-    assert "the end of the run was not recorded" in told
+    output = capsys.readouterr().out
+    assert "train/loss at step 1 is missing" in output
+    assert "notes.txt is missing" in output
+    assert "the end of the run was not recorded" in output
     assert values(client, run_id, "train/loss") == [(0, 1.0)], "--check delivers nothing"
     assert main(["sync", run_id[:8]]) == 0
     assert "1 artifact, 1 end, 1 point" in capsys.readouterr().out
@@ -126,8 +126,8 @@ def test_a_run_that_is_alive_is_named_and_left_alone(client, project, capsys):
         run.log_metrics({"train/loss": 1.0}, step=0)
         assert main(["sync"]) == 0
         assert main(["sync", "--check"]) == 0
-        told = capsys.readouterr().out
-        assert told.count("is running in") == 2
+        output = capsys.readouterr().out
+        assert output.count("is running in") == 2
         assert client.get_run(run.id).info.status == "RUNNING"
         main(["experiments"])
         assert capsys.readouterr().err == ""
@@ -142,9 +142,9 @@ def test_what_the_store_refuses_is_told_and_does_not_count_as_delivered(client, 
     assert main(["sync"]) == 1
     assert "refused: metric" in capsys.readouterr().out
     assert main(["sync", "--check"]) == 1
-    told = capsys.readouterr().out
-    assert "refused: metric" in told
-    assert "is missing" in told
+    output = capsys.readouterr().out
+    assert "refused: metric" in output
+    assert "is missing" in output
 
 
 def test_runs_below_any_folder_are_delivered_wherever_the_command_is_typed(project, capsys):
@@ -159,7 +159,7 @@ def test_runs_below_any_folder_are_delivered_wherever_the_command_is_typed(proje
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("overrides", "message"),
     [
         (["abc"], "'abc' names no run in outputs/ and multirun/ of this folder"),
         (["--all", "none"], "received 'none', expected a folder"),
@@ -168,13 +168,13 @@ def test_runs_below_any_folder_are_delivered_wherever_the_command_is_typed(proje
         (["abc", "--all"], "expected one of the two"),
     ],
 )
-def test_what_names_no_run_is_refused_in_one_sentence(words, said, project, capsys):
+def test_what_names_no_run_is_refused_in_one_sentence(overrides, message, project, capsys):
     Path("outputs").mkdir()
     Path("empty").mkdir()
-    assert main(["sync", *words]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert said in told
+    assert main(["sync", *overrides]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
 
 
 def test_a_name_of_two_runs_is_refused(project):
@@ -194,9 +194,9 @@ def test_a_store_that_is_unavailable_costs_one_sentence_and_nothing_is_lost(
             run.log_metrics({"train/loss": 1.0}, step=0)
     capsys.readouterr()
     assert main(["sync"]) == 2
-    told = capsys.readouterr()
-    assert told.err.count("unavailable") == 1
-    assert "2 incomplete" in told.out
+    captured = capsys.readouterr()
+    assert captured.err.count("unavailable") == 1
+    assert "2 incomplete" in captured.out
     assert main(["sync", "--check"]) == 2
     assert len(sync.undelivered(sync.project_folders())) == 2
 
@@ -206,11 +206,11 @@ def test_commands_that_open_the_store_say_that_something_waits(project, capsys):
     assert "not completely" not in capsys.readouterr().err
     run_id = die("outputs/1")
     hint = "1 run is not completely in the tracking store: run `samerun sync --all`.\n"
-    for words in (["diff", run_id, "0" * 32], ["resume", "0" * 32], ["reproduce", "0" * 32]):
-        main(words)
-        told = capsys.readouterr()
-        assert told.err.startswith(hint), words
-        assert hint not in told.out
+    for arguments in (["diff", run_id, "0" * 32], ["resume", "0" * 32], ["reproduce", "0" * 32]):
+        main(arguments)
+        captured = capsys.readouterr()
+        assert captured.err.startswith(hint), arguments
+        assert hint not in captured.out
     main(["sync"])
     capsys.readouterr()
     main(["resume", "0" * 32])
@@ -315,7 +315,7 @@ def test_after_an_outage_folder_and_store_are_equal(outage, server, project, mon
 
 
 @pytest.mark.slow
-def test_a_stranger_on_a_shared_server_gets_nothing_and_changes_nothing(
+def test_another_user_of_a_shared_server_reads_and_changes_nothing(
     server, project, tmp_path_factory, monkeypatch
 ):
     """`samerun train` in an experiment with two hostile runs: a private folder, another tool's."""

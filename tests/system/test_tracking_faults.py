@@ -29,10 +29,10 @@ def direct(server):
     return tracking.connect(f"http://127.0.0.1:{server.port}")
 
 
-def configured(proxy, *words):
+def configured(proxy, *overrides):
     experiment = f"e{time.monotonic_ns()}"
     uri = f"tracking.uri='{proxy.uri}'"
-    return config.compose([uri, f"tracking.experiment={experiment}", *words]).config
+    return config.compose([uri, f"tracking.experiment={experiment}", *overrides]).config
 
 
 def runs_in(client, cfg):
@@ -211,14 +211,14 @@ def test_training_without_a_server_ends_well_and_is_delivered_whole_later(
 ):
     cfg = configured(proxy)
     proxy.fault = lambda method, where, body: Fault(is_lost=True)
-    words = ["model=mlp", "debug=fast", f"tracking.uri={proxy.uri}", "hydra.run.dir=run"]
-    words += [f"tracking.experiment={cfg.tracking.experiment}", "tracking.patience_seconds=3"]
-    assert main(["train", *words]) == 0
+    overrides = ["model=mlp", "debug=fast", f"tracking.uri={proxy.uri}", "hydra.run.dir=run"]
+    overrides += [f"tracking.experiment={cfg.tracking.experiment}", "tracking.patience_seconds=3"]
+    assert main(["train", *overrides]) == 0
     uid = facts("run")["uid"]
     shown = " ".join(capsys.readouterr().out.split())
     assert f"sync {uid}" in shown
     for asked in ("skip", "resume"):
-        assert main(["train", *words, f"tracking.if_exists={asked}"]) == 2
+        assert main(["train", *overrides, f"tracking.if_exists={asked}"]) == 2
         assert "while the tracking store is unavailable" in (
             " ".join(capsys.readouterr().err.split())
         )
@@ -239,5 +239,5 @@ def test_training_without_a_server_ends_well_and_is_delivered_whole_later(
     here = sorted(str(f.relative_to(root)) for f in root.rglob("*") if f.is_file())
     assert tracking.list_artifacts(found, uri=proxy.uri) == here
     direct.set_tag(stored.info.run_id, "samerun.undelivered", "1 point")
-    assert main(["train", *words[:-1], "tracking.if_exists=skip"]) == 2
+    assert main(["train", *overrides[:-1], "tracking.if_exists=skip"]) == 2
     assert f"samerun sync {stored.info.run_id}" in " ".join(capsys.readouterr().err.split())

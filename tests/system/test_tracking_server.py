@@ -1,4 +1,4 @@
-"""Runs against a real MLflow server, which goes away in the middle and comes back."""
+"""Runs against a real MLflow server, which stops in the middle and comes back."""
 
 import json
 import time
@@ -73,10 +73,10 @@ def test_a_run_that_ends_offline_ends_soon_and_is_delivered_later(server, cfg, m
 
 @pytest.mark.parametrize("executor", ["inline", "processes"])
 def test_a_password_of_the_command_line_reaches_workers_and_no_file(cfg, project, executor):
-    words = ["-m", "sweep=optuna", "sweep.study=s", "sweep.n_trials=1", "sweep.workers=1"]
-    words += ["model=mlp", "model.dropout=interval(0,0.5)", "dataset.limit=100", "debug=fast"]
-    words += [f"tracking.uri='{cfg.tracking.uri}'", f"sweep.executor={executor}"]
-    assert main(["train", *words]) == 0
+    overrides = ["-m", "sweep=optuna", "sweep.study=s", "sweep.n_trials=1", "sweep.workers=1"]
+    overrides += ["model=mlp", "model.dropout=interval(0,0.5)", "dataset.limit=100", "debug=fast"]
+    overrides += [f"tracking.uri='{cfg.tracking.uri}'", f"sweep.executor={executor}"]
+    assert main(["train", *overrides]) == 0
     (study,) = optuna.get_all_study_summaries("sqlite:///optuna.db")
     (trial,) = optuna.load_study(study_name=study.study_name, storage="sqlite:///optuna.db").trials
     assert trial.state.name == "COMPLETE"

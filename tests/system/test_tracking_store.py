@@ -1,4 +1,4 @@
-"""Which store a run goes to, what is said when it cannot be used, and many processes at once."""
+"""Which store a run is recorded in, stores that cannot be used, and many processes at once."""
 
 import os
 import shutil
@@ -78,7 +78,7 @@ def test_the_address_of_a_run_has_no_password_in_it():
 
 
 @pytest.mark.parametrize(
-    ("uri", "words"),
+    ("uri", "message"),
     [
         pytest.param("http://me:geheim@127.0.0.1:9", "nothing listens there", id="closed-port"),
         pytest.param("http://no.such.host.invalid", "no host of that name", id="no-host"),
@@ -87,9 +87,9 @@ def test_the_address_of_a_run_has_no_password_in_it():
         pytest.param("sqlite:////proc", "cannot be written", id="a-folder"),
     ],
 )
-def test_a_store_that_is_not_there_is_one_sentence_within_seconds(uri, words):
+def test_a_store_that_is_not_there_is_one_sentence_within_seconds(uri, message):
     started = time.monotonic()
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         tracking.connect(uri)
     assert time.monotonic() - started < 20
     assert "geheim" not in str(caught.value)
@@ -127,7 +127,7 @@ def test_a_server_of_another_kind_is_told_apart():
 
 
 @pytest.mark.parametrize(
-    ("commands", "words"),
+    ("commands", "message"),
     [
         pytest.param(
             ["update alembic_version set version_num = 'ffffffffffff'"],
@@ -144,12 +144,12 @@ def test_a_server_of_another_kind_is_told_apart():
         ),
     ],
 )
-def test_a_database_that_is_not_this_mlflows_is_left_alone(database, commands, words):
+def test_a_database_that_is_not_this_mlflows_is_left_alone(database, commands, message):
     for command in commands:
         database.execute(command)
     database.commit()
     before = Path("mlflow.db").read_bytes()
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         tracking.connect(tracking.resolve_uri("sqlite:///mlflow.db"))
     assert Path("mlflow.db").read_bytes() == before
 
@@ -204,19 +204,19 @@ def test_run_names_say_what_differs_and_never_repeat_after_seeding():
 
     import numpy as np
 
-    words = [
+    overrides = [
         "model=mlp",
         "model.dropout=0.3",
         "model.hidden=[64,32]",
         "training.epochs=5",
         "optimizer.learning_rate=0.1",
     ]
-    cfg = config.compose([*words[:2], "training.epochs=5"]).config
+    cfg = config.compose([*overrides[:2], "training.epochs=5"]).config
     names = set()
     for _ in range(50):
         random.seed(0)
         np.random.seed(0)
-        names.add(run_name(cfg, words))
+        names.add(run_name(cfg, overrides))
     assert len(names) == 50
     assert {name.rpartition("-")[0] for name in names} == {
         "mlp-digits-adam-cosine-dropout0.3-hidden64x32-epochs5"

@@ -26,8 +26,8 @@ def runs(prepared_database, tmp_path_factory):
     """A folder with two runs."""
     folder = tmp_path_factory.mktemp("ui")
     shutil.copy(prepared_database, folder / "mlflow.db")
-    words = ["-m", "samerun", "train", "-m", "model=mlp,cnn", "training.epochs=2"]
-    assert warm.run([sys.executable, *words, "dataset.limit=300"], cwd=folder).returncode == 0
+    arguments = ["-m", "samerun", "train", "-m", "model=mlp,cnn", "training.epochs=2"]
+    assert warm.run([sys.executable, *arguments, "dataset.limit=300"], cwd=folder).returncode == 0
     found = tracking.find_runs(uri=f"sqlite:///{folder}/mlflow.db")
     return folder, found
 
@@ -64,11 +64,11 @@ def address(request, runs):
 def page(url):
     """The text of a page after its scripts have run."""
     with tempfile.TemporaryDirectory() as profile:
-        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
-        words += ["--no-first-run", "--disable-background-networking", "--disable-sync"]
-        words += ["--disable-component-update", f"--user-data-dir={profile}"]
-        words += ["--window-size=1800,1400", "--virtual-time-budget=30000", "--dump-dom", url]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+        arguments = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
+        arguments += ["--no-first-run", "--disable-background-networking", "--disable-sync"]
+        arguments += ["--disable-component-update", f"--user-data-dir={profile}"]
+        arguments += ["--window-size=1800,1400", "--virtual-time-budget=30000", "--dump-dom", url]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=200)
     return re.sub(r"<[^>]+>", " ", done.stdout)
 
 
@@ -90,9 +90,9 @@ def test_pages_show_the_runs_and_each_its_description_metrics_data_and_artifacts
 def test_tensorboard_shows_the_runs_that_are_named(runs):
     folder, (first, second) = runs
     port = free_port()
-    words = ["tensorboard", first.id[:8], second.name, "--port", str(port)]
+    arguments = ["tensorboard", first.id[:8], second.name, "--port", str(port)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "samerun", *words], cwd=folder, start_new_session=True
+        [sys.executable, "-m", "samerun", *arguments], cwd=folder, start_new_session=True
     )
     try:
         names = set()

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    words = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(words, check=True, capture_output=True)
+    arguments = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(arguments, check=True, capture_output=True)
     (file,) = folder.glob("samerun-*.whl")
     return file
 
@@ -38,8 +38,8 @@ def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp
     subprocess.run(install, check=True)
     work = tmp_path / "work"
     work.mkdir()
-    words = [python.with_name("samerun"), "train", "debug=fast"]
-    done = subprocess.run(words, cwd=work, capture_output=True, text=True)
+    arguments = [python.with_name("samerun"), "train", "debug=fast"]
+    done = subprocess.run(arguments, cwd=work, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "score" in done.stdout
     assert (work / "mlflow.db").exists()

@@ -53,8 +53,8 @@ def float32_afterwards():
     ],
 )
 def test_every_optimizer_has_the_same_variables_before_its_first_step(optimizer, precision):
-    words = [*TINY, f"optimizer={optimizer}", f"training.precision={precision}"]
-    cfg = config.compose(words).config
+    overrides = [*TINY, f"optimizer={optimizer}", f"training.precision={precision}"]
+    cfg = config.compose(overrides).config
     keras.config.set_dtype_policy(precision)
     built = data.build(cfg.dataset, 0)
     paths = []
@@ -79,33 +79,33 @@ def test_a_complete_run_is_only_evaluated_again(whole, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_that_stopped_early_stays_stopped(tmp_path, monkeypatch):
-    words = [*BROKEN, "training.epochs=9", f"{STOPPING}.patience_epochs=2"]
-    words += [f"{STOPPING}.min_delta=100"]
-    first = train(words, run_in(tmp_path))
+    overrides = [*BROKEN, "training.epochs=9", f"{STOPPING}.patience_epochs=2"]
+    overrides += [f"{STOPPING}.min_delta=100"]
+    first = train(overrides, run_in(tmp_path))
     assert len(first.history["train/loss"]) == 3
     monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("it trained"))
-    assert result_of(resume([*words, "training.epochs=20"], tmp_path)) == result_of(first)
+    assert result_of(resume([*overrides, "training.epochs=20"], tmp_path)) == result_of(first)
 
 
 @pytest.mark.slow
 def test_more_epochs_of_averaged_weights_are_those_of_a_longer_run(tmp_path):
-    words = [*BROKEN, "schedule=constant", "optimizer.use_ema=true"]
-    train([*words, "training.epochs=2"], run_in(tmp_path / "short"))
-    longer = resume([*words, "training.epochs=4"], tmp_path / "short")
-    at_once = train([*words, "training.epochs=4"], run_in(tmp_path / "long"))
+    overrides = [*BROKEN, "schedule=constant", "optimizer.use_ema=true"]
+    train([*overrides, "training.epochs=2"], run_in(tmp_path / "short"))
+    longer = resume([*overrides, "training.epochs=4"], tmp_path / "short")
+    at_once = train([*overrides, "training.epochs=4"], run_in(tmp_path / "long"))
     assert result_of(longer) == result_of(at_once)
     assert end_of(tmp_path / "short") == end_of(tmp_path / "long")
 
 
 def test_the_digests_and_values_of_a_broken_run_are_those_of_the_whole_one(whole, tmp_path):
     _, run, _ = whole
-    words = [*BROKEN, "checkpoint.every_steps=2"]
+    overrides = [*BROKEN, "checkpoint.every_steps=2"]
     broken = run_in(tmp_path, at_step(11))
     with pytest.raises(Killed):
-        train(words, broken)
+        train(overrides, broken)
     assert state_in(tmp_path).step
     resumed = run_in(tmp_path)
-    train(words, resumed, state=state_in(tmp_path))
+    train(overrides, resumed, state=state_in(tmp_path))
     digests = resumed.texts["checkpoints/digests.csv"]
     assert digests == run.texts["checkpoints/digests.csv"]
     assert [line.split(",")[:2] for line in digests.splitlines()[1:]] == [
@@ -121,7 +121,7 @@ def test_the_digests_and_values_of_a_broken_run_are_those_of_the_whole_one(whole
 # ---- when
 
 
-def written(words, folder, monkeypatch):
+def written(overrides, folder, monkeypatch):
     """The places of all states that a run writes."""
     places = []
     real = checkpoints.write
@@ -131,7 +131,7 @@ def written(words, folder, monkeypatch):
         return real(folder, state, is_best=is_best)
 
     monkeypatch.setattr(checkpoints, "write", write)
-    train([*BROKEN, *words], run_in(folder))
+    train([*BROKEN, *overrides], run_in(folder))
     return places
 
 
@@ -139,7 +139,7 @@ NEVER = "checkpoint.every_epochs=null"
 
 
 @pytest.mark.parametrize(
-    ("words", "places"),
+    ("overrides", "places"),
     [
         pytest.param([], [(1, 0), (2, 0), (3, 0)], id="every_epoch"),
         pytest.param(
@@ -178,17 +178,17 @@ NEVER = "checkpoint.every_epochs=null"
         ),
     ],
 )
-def test_a_state_is_written_when_it_was_asked_for(tmp_path, monkeypatch, words, places):
-    assert written(words, tmp_path, monkeypatch) == places
+def test_a_state_is_written_when_it_was_asked_for(tmp_path, monkeypatch, overrides, places):
+    assert written(overrides, tmp_path, monkeypatch) == places
 
 
 @pytest.mark.slow
 def test_the_best_epoch_is_kept_on_request_only(tmp_path):
-    words = [*BROKEN, "schedule=constant", "optimizer.learning_rate=1"]
-    result = train(words, run_in(tmp_path / "with"))
+    overrides = [*BROKEN, "schedule=constant", "optimizer.learning_rate=1"]
+    result = train(overrides, run_in(tmp_path / "with"))
     best = checkpoints.read(tmp_path / "with" / "checkpoints" / "best.npz")
     assert best.epoch == result.best_epoch
-    train([*words, "checkpoint.keep_best=false"], run_in(tmp_path / "without"))
+    train([*overrides, "checkpoint.keep_best=false"], run_in(tmp_path / "without"))
     assert not (tmp_path / "without" / "checkpoints" / "best.npz").exists()
 
 
@@ -313,9 +313,14 @@ def test_more_epochs_and_other_executions_are_the_same_config():
 
 
 def test_what_is_not_finite_is_never_kept(tmp_path):
-    words = [*BROKEN, "optimizer=sgd", "optimizer.learning_rate=1e30", "checkpoint.every_steps=1"]
+    overrides = [
+        *BROKEN,
+        "optimizer=sgd",
+        "optimizer.learning_rate=1e30",
+        "checkpoint.every_steps=1",
+    ]
     with pytest.raises(Diverged):
-        train(words, run_in(tmp_path))
+        train(overrides, run_in(tmp_path))
     found = state_in(tmp_path)  # the step before the one whose loss was NaN, or an earlier one
     assert found is None or all(np.isfinite(array).all() for array in found.arrays.values())
 
@@ -330,11 +335,11 @@ def test_a_trial_hears_every_epoch_and_goes_on_if_it_is_let(whole, tmp_path):
     with pytest.raises(Ended):
         train(BROKEN, run_in(tmp_path), trial=trial)
     values = result.history["validation/accuracy"]
-    assert trial.told == dict(enumerate(values[:2], start=1))
+    assert trial.reported == dict(enumerate(values[:2], start=1))
     on = Watched(last=9)
     resumed = train(BROKEN, run_in(tmp_path), state=state_in(tmp_path), trial=on)
     assert result_of(resumed) == result_of(result)
-    assert on.told == {3: values[2]}
+    assert on.reported == {3: values[2]}
 
 
 def test_what_was_logged_is_on_the_disk_before_each_checkpoint(tmp_path, monkeypatch):

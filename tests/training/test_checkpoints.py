@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samerun import checkpoints
-from samerun.checkpoints import State, latest, write
+from samerun.checkpoints import TrainingState, latest, write
 from samerun.errors import UserError
 from support.resuming import (
     Killed,
@@ -26,7 +26,9 @@ def state(epoch, step=0):
         "optimizer/0": np.array(epoch * 10, np.int64),
         "empty": np.zeros((0, 3), np.float16),
     }
-    return State(epoch=epoch, step=step, arrays=arrays, meta={"best": 0.1 + 0.2, "none": None})
+    return TrainingState(
+        epoch=epoch, step=step, arrays=arrays, meta={"best": 0.1 + 0.2, "none": None}
+    )
 
 
 def same(first, second):
@@ -182,7 +184,7 @@ def test_a_kill_at_any_moment_of_writing_leaves_a_whole_state(tmp_path, monkeypa
     found = latest(tmp_path)
     same(found, state(found.epoch))
     assert found.epoch in (2, 3)
-    for epoch in (4, 5):  # and what lies about is in nobody's way
+    for epoch in (4, 5):  # and stray files do no harm
         write(tmp_path, state(epoch), is_best=True)
     same(latest(tmp_path), state(5))
     assert len(list(tmp_path.iterdir())) == 3

@@ -375,9 +375,9 @@ def test_a_users_model_that_is_none_gets_one_sentence(name, sentence, tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
     (tmp_path / "my_model.py").write_text(CODE)
-    words = ["model=custom", f"model.target=my_model:{name}"]
+    overrides = ["model=custom", f"model.target=my_model:{name}"]
     with pytest.raises(UserError) as caught:
-        models.build(config.compose(words).config.model, spec_of(Layout.image, Task.multiclass))
+        models.build(config.compose(overrides).config.model, spec_of(Layout.image, Task.multiclass))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -465,7 +465,7 @@ def test_a_users_model_is_built_with_its_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_model", raising=False)
     (tmp_path / "my_model.py").write_text(CODE)
-    words = ["model=custom", "model.target=my_model:good", "+model.params.width=7"]
-    cfg = config.compose(words).config.model
+    overrides = ["model=custom", "model.target=my_model:good", "+model.params.width=7"]
+    cfg = config.compose(overrides).config.model
     model = models.build(cfg, spec_of(Layout.image, Task.multiclass))
     assert model.layers[-2].units == 7

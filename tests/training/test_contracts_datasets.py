@@ -97,10 +97,10 @@ def here(files, monkeypatch):
 
 @functools.cache
 def model_of(kind):
-    words = small_model(kind)
+    overrides = small_model(kind)
     if kind is not CustomModel:
-        words.append("model.activation=tanh")  # of so few ReLUs all may be dead from the start
-    return config.compose(words).config
+        overrides.append("model.activation=tanh")  # of so few ReLUs all may be dead from the start
+    return config.compose(overrides).config
 
 
 def config_of(name, kind):
@@ -129,20 +129,20 @@ DESCRIBE_ALL = """
 import json, sys
 from samerun import config, data
 
-for words in json.load(sys.stdin):
-    data.describe(config.compose(words).config.dataset)
+for overrides in json.load(sys.stdin):
+    data.describe(config.compose(overrides).config.dataset)
 print(sorted({"tensorflow", "keras", "mlflow", "optuna", "matplotlib"} & set(sys.modules)))
 """
 
 
 def test_all_are_described_without_tensorflow(files):
-    words = []
+    arguments = []
     for example in EXAMPLES.values():
-        kind, *settings = example.words.split()
-        words.append([f"dataset={kind}", *(f"dataset.{setting}" for setting in settings)])
+        kind, *settings = example.overrides.split()
+        arguments.append([f"dataset={kind}", *(f"dataset.{setting}" for setting in settings)])
     done = subprocess.run(
         [sys.executable, "-c", DESCRIBE_ALL],
-        input=json.dumps(words),
+        input=json.dumps(arguments),
         cwd=files,
         capture_output=True,
         text=True,

@@ -18,8 +18,8 @@ from samerun.errors import UserError
 
 @cache
 def default(kind: str) -> Dataset:
-    words = ["dataset=npz", "dataset.path=none.npz"] if kind == "npz" else [f"dataset={kind}"]
-    return compose(words).config.dataset
+    overrides = ["dataset=npz", "dataset.path=none.npz"] if kind == "npz" else [f"dataset={kind}"]
+    return compose(overrides).config.dataset
 
 
 def digits(**changes) -> Dataset:
@@ -45,9 +45,9 @@ def test_describing_imports_neither_tensorflow_nor_sklearn_nor_keras(tmp_path):
     program = """
 import sys
 from samerun import config, data
-for words in (["dataset=digits"], ["dataset=mnist"], ["dataset=fashion_mnist"],
+for overrides in (["dataset=digits"], ["dataset=mnist"], ["dataset=fashion_mnist"],
               ["dataset=npz", "dataset.path=" + sys.argv[1]]):
-    data.describe(config.compose(words).config.dataset)
+    data.describe(config.compose(overrides).config.dataset)
 print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
 """
     path = table(tmp_path / "arrays.npz")
@@ -216,15 +216,15 @@ def test_shape_type_and_labels_are_part_of_the_fingerprint(change):
 
 
 @pytest.mark.parametrize(
-    ("labels", "num_held_out", "words"),
+    ("labels", "num_held_out", "message"),
     [
         pytest.param([0, 0, 0, 1], 2, "class 1 has 1 example left", id="class of one"),
         pytest.param([0, 0, 1, 1, 2, 2], 2, "into 2 for the test split", id="too few held out"),
         pytest.param([0, 0, 1, 1, 2, 2], 4, "and 2 others", id="too few kept"),
     ],
 )
-def test_classes_too_small_to_divide_are_refused(labels, num_held_out, words):
-    with pytest.raises(UserError, match=words) as caught:
+def test_classes_too_small_to_divide_are_refused(labels, num_held_out, message):
+    with pytest.raises(UserError, match=message) as caught:
         check_can_stratify(np.array(labels), num_held_out, "test")
     assert "dataset.test_fraction" in str(caught.value)
 

@@ -37,8 +37,8 @@ def write(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def custom(target, *words):
-    return compose(["dataset=custom", f"dataset.target={target}", *words]).config.dataset
+def custom(target, *overrides):
+    return compose(["dataset=custom", f"dataset.target={target}", *overrides]).config.dataset
 
 
 def test_a_function_in_the_working_folder_is_called_with_its_params(write):
@@ -88,8 +88,8 @@ def test_describing_calls_the_function_and_imports_no_tensorflow(write, tmp_path
     program = """
 import sys
 from samerun import config, data
-words = ["dataset=custom", "dataset.target=" + sys.argv[1]]
-print(data.describe(config.compose(words).config.dataset).num_outputs)
+overrides = ["dataset=custom", "dataset.target=" + sys.argv[1]]
+print(data.describe(config.compose(overrides).config.dataset).num_outputs)
 print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
 """
     done = subprocess.run(
@@ -126,15 +126,15 @@ RETURNS = [
 ]
 
 
-@pytest.mark.parametrize(("expression", "words"), RETURNS)
-def test_whatever_else_it_returns_is_refused(expression, words, write):
+@pytest.mark.parametrize(("expression", "overrides"), RETURNS)
+def test_whatever_else_it_returns_is_refused(expression, overrides, write):
     name = write(f"import numpy as np\ndef load():\n    return {expression}\n")
-    refused(f"{name}:load", words)
+    refused(f"{name}:load", overrides)
 
 
-def refused(target, words, *more):
+def refused(target, message, *more):
     for act in (data.describe, lambda cfg: data.build(cfg, 0)):
-        with pytest.raises(UserError, match=words) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             act(custom(target, *more))
         assert "\n" not in str(caught.value)
 
@@ -160,7 +160,7 @@ def test_a_function_that_cannot_be_had_is_refused(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "overrides"),
     [
         pytest.param("import not_there_either\n", "importing it raised ModuleNotFound", id="needs"),
         pytest.param("def load(:\n", "importing it raised SyntaxError", id="syntax"),
@@ -173,5 +173,5 @@ def test_a_function_that_cannot_be_had_is_refused(write, tmp_path):
         pytest.param("def load():\n    1 / 0\n", "raised ZeroDivisionError", id="divides by zero"),
     ],
 )
-def test_an_error_in_the_users_code_is_one_sentence(text, words, write):
-    refused(f"{write(text)}:load", words)
+def test_an_error_in_the_users_code_is_one_sentence(text, overrides, write):
+    refused(f"{write(text)}:load", overrides)

@@ -1,4 +1,4 @@
-"""A folder of pictures: told by its names, decoded while training, refused in one sentence."""
+"""A folder of images: described by file names, decoded during training, refused in one sentence."""
 
 import os
 import shutil
@@ -22,8 +22,8 @@ CLASSES = ("cat", "dog", "owl")
 
 
 def folder_of(path, **changes):
-    words = ["dataset=image_folder", f"dataset.path='{path}'", "dataset.batch_size=4"]
-    cfg = compose(words).config.dataset
+    overrides = ["dataset=image_folder", f"dataset.path='{path}'", "dataset.batch_size=4"]
+    cfg = compose(overrides).config.dataset
     return replace(cfg, **{"height": HEIGHT, "width": WIDTH, **changes})
 
 
@@ -115,8 +115,8 @@ def test_the_order_is_a_function_of_seed_and_epoch(original):
 
 
 def test_only_training_pictures_are_augmented(original):
-    words = ["dataset/augmentation=flip_rotate_shift", f"dataset.path={original}"]
-    augmentation = compose(["dataset=image_folder", *words]).config.dataset.augmentation
+    overrides = ["dataset/augmentation=flip_rotate_shift", f"dataset.path={original}"]
+    augmentation = compose(["dataset=image_folder", *overrides]).config.dataset.augmentation
     plain = data.build(folder_of(original), 0)
     built = data.build(folder_of(original, augmentation=augmentation), 0)
     assert epoch_of(built, 0) != epoch_of(plain, 0)
@@ -231,8 +231,8 @@ def test_describing_a_folder_imports_no_tensorflow(original):
     program = """
 import sys
 from samerun import config, data
-words = ["dataset=image_folder", "dataset.path=" + sys.argv[1]]
-print(data.describe(config.compose(words).config.dataset).num_train)
+overrides = ["dataset=image_folder", "dataset.path=" + sys.argv[1]]
+print(data.describe(config.compose(overrides).config.dataset).num_train)
 print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
 """
     done = subprocess.run(
@@ -279,20 +279,20 @@ DAMAGED_INSIDE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("harm", "words"), DAMAGED_AT_ONCE)
-def test_what_is_no_picture_by_its_first_bytes_is_refused_when_described(harm, words, pictures):
+@pytest.mark.parametrize(("harm", "message"), DAMAGED_AT_ONCE)
+def test_what_is_no_picture_by_its_first_bytes_is_refused_when_described(harm, message, pictures):
     harm(pictures / "dog" / "025.png")
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         data.describe(folder_of(pictures))
     assert str(pictures / "dog") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("harm", "words"), DAMAGED_INSIDE)
-def test_a_damaged_picture_is_named_before_training(harm, words, pictures):
+@pytest.mark.parametrize(("harm", "message"), DAMAGED_INSIDE)
+def test_a_damaged_picture_is_named_before_training(harm, message, pictures):
     path = pictures / "dog" / "025.png"
     harm(path)
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         data.build(folder_of(pictures), 0)
     assert f"dataset.path: {path}: " in str(caught.value)
 
@@ -317,18 +317,18 @@ def undecodable(path):
 
 
 @pytest.mark.parametrize(
-    ("harm", "words"),
+    ("harm", "message"),
     [
         pytest.param(undecodable, "cannot be decoded", id="no pixels"),
         pytest.param(lambda path: path.unlink(), "cannot be read: No such file", id="gone"),
         pytest.param(cut, "truncated", id="cut off"),
     ],
 )
-def test_a_picture_that_fails_in_the_midst_of_an_epoch_is_named(harm, words, pictures):
+def test_a_picture_that_fails_in_the_midst_of_an_epoch_is_named(harm, message, pictures):
     built = data.build(folder_of(pictures), 0)
     path = pictures / os.fsdecode(built.splits["train"].x[30])
     harm(path)
-    with pytest.raises(UserError, match=words) as caught, built.reading():
+    with pytest.raises(UserError, match=message) as caught, built.reading():
         for _ in built.train:
             pass
     assert str(path) in str(caught.value)
@@ -372,12 +372,12 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "words"), WRONG)
-def test_a_wrong_folder_is_one_sentence(change, words, pictures):
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_a_wrong_folder_is_one_sentence(change, message, pictures):
     (pictures.parent / "o.png").write_bytes(png(0))
     change(pictures)
     for act in (data.describe, lambda cfg: data.build(cfg, 0)):
-        with pytest.raises(UserError, match=words) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             act(folder_of(pictures))
         assert "\n" not in str(caught.value)
 

@@ -11,8 +11,8 @@ from samerun.data.video import DIRECTIONS, moved
 from samerun.errors import UserError
 
 
-def dataset(*words, **changes):
-    return replace(compose(list(words)).config.dataset, **changes)
+def dataset(*overrides, **changes):
+    return replace(compose(list(overrides)).config.dataset, **changes)
 
 
 def pictures(built, split):
@@ -64,8 +64,8 @@ def test_a_picture_moves_by_its_step_in_every_frame_and_comes_in_again_opposite(
 
 @pytest.mark.parametrize("label", ["direction", "digit"])
 def test_clips_are_what_they_are_described_as(label):
-    words = (f"dataset.label={label}", "dataset.frames=5", "dataset.side=12")
-    cfg = dataset("dataset=moving_digits", *words)
+    overrides = (f"dataset.label={label}", "dataset.frames=5", "dataset.side=12")
+    cfg = dataset("dataset=moving_digits", *overrides)
     built = data.build(cfg, 0)
     assert built.spec == data.describe(cfg)
     assert (built.spec.layout, built.spec.input_shape) == (Layout.video, (5, 12, 12, 1))
@@ -81,8 +81,8 @@ def test_the_direction_is_the_way_from_each_frame_to_the_next():
     steps = {"right": (0, 1), "down": (1, 0), "left": (0, -1), "up": (-1, 0)}
     labels = built.labels("test")
     for index, clip in enumerate(pictures(built, "test")[..., 0]):
-        words = DIRECTIONS[labels[index]].split()
-        step = np.sum([steps[word] for word in words], axis=0)
+        overrides = DIRECTIONS[labels[index]].split()
+        step = np.sum([steps[word] for word in overrides], axis=0)
         np.testing.assert_array_equal(clip[1:], np.roll(clip[:-1], step, axis=(1, 2)))
 
 

@@ -121,7 +121,7 @@ def test_files_of_the_official_format_are_loaded(kind, write, name, cache_folder
     ],
 )
 def test_without_network_the_sentence_says_which_file_goes_where(kind, files, where, cache_folder):
-    data.describe(dataset(kind))  # says nothing about the cache
+    data.describe(dataset(kind))  # does not mention the cache
     with pytest.raises(UserError, match="the download failed") as caught:
         data.build(dataset(kind), 0)
     sentence = str(caught.value)
@@ -130,7 +130,7 @@ def test_without_network_the_sentence_says_which_file_goes_where(kind, files, wh
     assert all(name in sentence for name in files)
 
 
-ANSWERS_NOBODY = "http://[::1]:9"  # a port that nobody listens on, in place of the network
+NO_SERVER = "http://[::1]:9"  # a port without a server, in place of the network
 
 
 def proxied(monkeypatch, address):
@@ -141,7 +141,7 @@ def proxied(monkeypatch, address):
 
 
 @pytest.mark.parametrize(
-    ("words", "parts"),
+    ("overrides", "parts"),
     [
         pytest.param(["dataset=mnist"], ("mnist.npz", MNIST_SHA256), id="mnist"),
         pytest.param(["dataset=fashion_mnist"], FASHION_FILES, id="fashion_mnist"),
@@ -155,11 +155,11 @@ def proxied(monkeypatch, address):
     ],
 )
 def test_without_network_a_missing_file_is_noticed_before_a_run_begins(
-    words, parts, tmp_path, monkeypatch
+    overrides, parts, tmp_path, monkeypatch
 ):
-    proxied(monkeypatch, ANSWERS_NOBODY)
+    proxied(monkeypatch, NO_SERVER)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    command = [sys.executable, PROGRAMS / "quick_answer.py", "train", *words]
+    command = [sys.executable, PROGRAMS / "quick_answer.py", "train", *overrides]
     done = warm.run(command, cwd=tmp_path, timeout=60, kind=warm.Light)
     assert done.returncode == 2
     sentence, imported = done.stderr.splitlines()
@@ -170,7 +170,7 @@ def test_without_network_a_missing_file_is_noticed_before_a_run_begins(
 
 
 def test_what_is_in_the_cache_needs_no_network(cache_folder, monkeypatch):
-    proxied(monkeypatch, ANSWERS_NOBODY)
+    proxied(monkeypatch, NO_SERVER)
     write_fashion_mnist(cache_folder)
     data.check_download(dataset("fashion_mnist"))
     (cache_folder / "fashion-mnist" / FASHION_FILES[3]).unlink()
@@ -178,7 +178,7 @@ def test_what_is_in_the_cache_needs_no_network(cache_folder, monkeypatch):
         data.check_download(dataset("fashion_mnist"))
 
 
-def test_where_somebody_answers_the_download_is_left_to_keras(cache_folder, monkeypatch):
+def test_with_a_network_the_download_is_left_to_keras(cache_folder, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         for address in (f"http://me:secret@127.0.0.1:{port}", f"127.0.0.1:{port}"):
@@ -200,7 +200,7 @@ def test_a_network_that_says_nothing_is_not_waited_for(cache_folder, monkeypatch
     proxied(monkeypatch, "")
     silence = threading.Event()
 
-    def wait(*words):
+    def wait(*overrides):
         silence.wait(60)
         raise TimeoutError
 

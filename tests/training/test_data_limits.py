@@ -154,11 +154,11 @@ def test_a_cell_cannot_speak_to_the_terminal(project, capsys):
     (project / "a.csv").write_text(
         "a,b\n" + "1,2\n" * 50 + "\x1b]0;owned\x07" + "x" * 9000 + ",1\n"
     )
-    words = ["dataset=table_csv", "dataset.path=a.csv", "dataset.target=b", "model=mlp"]
-    assert cli.main(["train", *words]) == 2
-    said = capsys.readouterr().err
-    assert "\x1b" not in said
-    assert len(said) < 2100
+    overrides = ["dataset=table_csv", "dataset.path=a.csv", "dataset.target=b", "model=mlp"]
+    assert cli.main(["train", *overrides]) == 2
+    message = capsys.readouterr().err
+    assert "\x1b" not in message
+    assert len(message) < 2100
 
 
 def test_arrays_of_packed_zeros_are_refused_with_both_sizes(tmp_path):
@@ -167,7 +167,7 @@ def test_arrays_of_packed_zeros_are_refused_with_both_sizes(tmp_path):
         np.save(member, np.zeros(3, np.float32))
     setup = "from samerun.data import npz\nfrom samerun.config import compose"
     call = "npz.load_npz(compose(['dataset=npz', 'dataset.path=a.npz']).config.dataset)"
-    said, megabytes = peak(setup, call, tmp_path)
-    assert "need 2147483660 bytes of memory, expected at most 1073741824" in said
-    assert "numpy.savez" in said
+    message, megabytes = peak(setup, call, tmp_path)
+    assert "need 2147483660 bytes of memory, expected at most 1073741824" in message
+    assert "numpy.savez" in message
     assert megabytes < 300

@@ -114,17 +114,17 @@ BAD_ARRAYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arrays", "words"), BAD_ARRAYS)
-def test_wrong_arrays_are_refused_when_described_and_when_built(arrays, words, tmp_path):
+@pytest.mark.parametrize(("arrays", "message"), BAD_ARRAYS)
+def test_wrong_arrays_are_refused_when_described_and_when_built(arrays, message, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     for act in (data.describe, lambda cfg: data.build(cfg, 0)):
-        with pytest.raises(UserError, match=words) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             act(npz(tmp_path / "a.npz"))
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("arrays", "words"),
+    ("arrays", "message"),
     [
         pytest.param(
             {"x": with_value([7, 9], np.nan), "y": CLASSES}, "x holds 2 .* in example 7,", id="nan"
@@ -137,9 +137,9 @@ def test_wrong_arrays_are_refused_when_described_and_when_built(arrays, words, t
         ),
     ],
 )  # fmt: skip
-def test_values_that_are_not_finite_are_refused(arrays, words, tmp_path):
+def test_values_that_are_not_finite_are_refused(arrays, message, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         data.build(npz(tmp_path / "a.npz"), 0)
 
 
@@ -162,7 +162,7 @@ def whole(path) -> bytes:
 
 
 def promising_too_much(path) -> bytes:
-    """A file whose headers say a terabyte and whose arrays are not there."""
+    """A file whose headers declare a terabyte and whose arrays are missing."""
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("x.npy", "y.npy"):
             with archive.open(name, "w") as member:

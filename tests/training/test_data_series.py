@@ -18,8 +18,8 @@ def stock(**changes):
 
 
 def own(path, **changes):
-    words = ["dataset=series_csv", f"dataset.path={path}", "dataset.target=value"]
-    return replace(compose(words).config.dataset, window=4, batch_size=4, **changes)
+    overrides = ["dataset=series_csv", f"dataset.path={path}", "dataset.target=value"]
+    return replace(compose(overrides).config.dataset, window=4, batch_size=4, **changes)
 
 
 def days(num, start="2024-01-01"):
@@ -27,7 +27,7 @@ def days(num, start="2024-01-01"):
 
 
 def write(path, values, dates=None, other=None):
-    """Writes a series whose steps can be told from their values."""
+    """Writes a series whose steps can be recognized by their values."""
     dates = days(len(values)) if dates is None else dates
     other = -np.asarray(values) if other is None else other
     rows = [
@@ -265,7 +265,7 @@ def test_dates_rise_and_a_wrong_one_is_named_by_its_line(dates, line, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "changes", "words"),
+    ("text", "changes", "message"),
     [
         pytest.param("date,price\n1,2\n", {}, "expected a column of .*: date, price", id="target"),
         pytest.param(
@@ -290,10 +290,10 @@ def test_dates_rise_and_a_wrong_one_is_named_by_its_line(dates, line, tmp_path):
         pytest.param('value\n"1\n', {}, "is not valid CSV", id="open quote"),
     ],
 )
-def test_a_wrong_file_is_refused_in_one_sentence(text, changes, words, tmp_path):
+def test_a_wrong_file_is_refused_in_one_sentence(text, changes, message, tmp_path):
     path = tmp_path / "s.csv"
     path.write_text(text)
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         data.describe(own(path, **changes))
     assert "\n" not in str(caught.value)
 
@@ -308,7 +308,7 @@ def test_a_file_that_is_not_there_or_not_utf_8_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         pytest.param({"features": ["closed"]}, "Did you mean 'close'", id="feature"),
         pytest.param({"target": "price"}, "dataset.target: received 'price'", id="target"),
@@ -317,8 +317,8 @@ def test_a_file_that_is_not_there_or_not_utf_8_is_refused(tmp_path):
         pytest.param({"gap": 150}, "expected at least 61 ", id="gap"),
     ],
 )
-def test_what_the_share_prices_do_not_have_is_refused(changes, words):
-    with pytest.raises(UserError, match=words):
+def test_what_the_share_prices_do_not_have_is_refused(changes, message):
+    with pytest.raises(UserError, match=message):
         data.describe(stock(**changes))
 
 

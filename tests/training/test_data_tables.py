@@ -19,13 +19,13 @@ from samerun.data.source import Split
 from samerun.errors import UserError
 
 
-def diabetes(*words, **changes):
-    return replace(compose(["dataset=diabetes", *words]).config.dataset, **changes)
+def diabetes(*overrides, **changes):
+    return replace(compose(["dataset=diabetes", *overrides]).config.dataset, **changes)
 
 
 def csv(path, target="price", **changes):
-    words = ["dataset=table_csv", f"dataset.path={path}", f"dataset.target={target}"]
-    return replace(compose(words).config.dataset, **changes)
+    overrides = ["dataset=table_csv", f"dataset.path={path}", f"dataset.target={target}"]
+    return replace(compose(overrides).config.dataset, **changes)
 
 
 def batches(dataset):
@@ -68,14 +68,14 @@ def test_features_and_target_are_standardised_by_the_training_rows_alone():
 
 
 @pytest.mark.parametrize(
-    ("features", "words"),
+    ("features", "message"),
     [
         pytest.param(["bmi", "bps"], "received 'bps', .* Did you mean 'bp'", id="unknown"),
         pytest.param(["bmi", "bmi"], "received 'bmi' twice", id="twice"),
     ],
 )
-def test_features_that_are_not_there_are_refused(features, words):
-    with pytest.raises(UserError, match=words):
+def test_features_that_are_not_there_are_refused(features, message):
+    with pytest.raises(UserError, match=message):
         data.describe(diabetes(features=features))
 
 
@@ -260,17 +260,17 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("columns", "changes", "words"), BAD)
-def test_a_wrong_table_is_one_sentence(columns, changes, words, tmp_path):
+@pytest.mark.parametrize(("columns", "changes", "message"), BAD)
+def test_a_wrong_table_is_one_sentence(columns, changes, message, tmp_path):
     cfg = csv(write(tmp_path / "a.csv", **columns), **changes)
     for act in (data.describe, lambda cfg: data.build(cfg, 0)):
-        with pytest.raises(UserError, match=words) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             act(cfg)
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         pytest.param(b"", "has no data", id="empty"),
         pytest.param(b"area,price\n", "has no data", id="header only"),
@@ -280,9 +280,9 @@ def test_a_wrong_table_is_one_sentence(columns, changes, words, tmp_path):
         pytest.param(b"a,a,price\n1,2,3\n", "two columns are named 'a'", id="doubled"),
     ],
 )
-def test_a_damaged_file_is_one_sentence(content, words, tmp_path):
+def test_a_damaged_file_is_one_sentence(content, message, tmp_path):
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         data.describe(csv(tmp_path / "a.csv"))
 
 
@@ -327,9 +327,9 @@ def test_describing_a_table_imports_no_tensorflow_sklearn_or_pandas(tmp_path):
     program = """
 import sys
 from samerun import config, data
-for words in (["dataset=diabetes"],
+for overrides in (["dataset=diabetes"],
               ["dataset=table_csv", "dataset.path=" + sys.argv[1], "dataset.target=price"]):
-    data.describe(config.compose(words).config.dataset)
+    data.describe(config.compose(overrides).config.dataset)
 names = ("tensorflow", "sklearn", "keras", "scipy", "pandas")
 print([name for name in names if name in sys.modules])
 """

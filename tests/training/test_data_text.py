@@ -20,8 +20,8 @@ from samerun.data.vocabulary import learn, padded, tokenize
 from samerun.errors import UserError
 
 
-def dataset(kind, *words, **changes):
-    return replace(compose([f"dataset={kind}", *words]).config.dataset, **changes)
+def dataset(kind, *overrides, **changes):
+    return replace(compose([f"dataset={kind}", *overrides]).config.dataset, **changes)
 
 
 def docs(**changes):
@@ -148,12 +148,12 @@ def test_describing_imports_nothing_heavy_and_is_quick(tmp_path):
     program = """
 import sys, time
 from samerun import config, data
-for words in (["google_stock"], ["python_docs"], ["python_docstrings"], ["imdb"], ["reuters"],
+for overrides in (["google_stock"], ["python_docs"], ["python_docstrings"], ["imdb"], ["reuters"],
               ["text_csv", "dataset.path=" + sys.argv[1]]):
-    cfg = config.compose(["dataset=" + words[0], *words[1:]]).config.dataset
+    cfg = config.compose(["dataset=" + overrides[0], *overrides[1:]]).config.dataset
     began = time.process_time()
     data.describe(cfg)
-    assert time.process_time() - began < 5, words
+    assert time.process_time() - began < 5, overrides
 heavy = ("tensorflow", "sklearn", "keras", "scipy", "matplotlib", "pandas")
 print([name for name in heavy if name in sys.modules])
 """
@@ -230,7 +230,7 @@ def test_help_topics_hold_each_paragraph_once():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "changes", "words"),
+    ("tokens", "changes", "message"),
     [
         pytest.param(
             ["a", "b"] * 50, {"context_length": 20}, "the validation split has 9 of 100", id="long"
@@ -240,9 +240,9 @@ def test_help_topics_hold_each_paragraph_once():
         ),
     ],
 )
-def test_a_corpus_that_cannot_be_used_is_refused(tokens, changes, words, monkeypatch):
+def test_a_corpus_that_cannot_be_used_is_refused(tokens, changes, message, monkeypatch):
     fake_topics(monkeypatch, tokens)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         data.describe(docs(**changes))
 
 
@@ -321,8 +321,8 @@ def test_a_folder_and_a_csv_file_of_the_same_texts_are_the_same_data(tmp_path):
     (tmp_path / "texts" / ".hidden").mkdir()
     by_class = sorted(zip(labels, texts, strict=True), key=lambda pair: pair[0])
     path = write_csv(tmp_path / "a.csv", [t for _, t in by_class], [c for c, _ in by_class])
-    words = f"dataset.path={tmp_path / 'texts'}"
-    folder_cfg = dataset("text_folder", words, max_length=8, batch_size=8)
+    path = f"dataset.path={tmp_path / 'texts'}"
+    folder_cfg = dataset("text_folder", path, max_length=8, batch_size=8)
     one, two = data.build(folder_cfg, 0), data.build(own_csv(path), 0)
     assert one.spec == two.spec == data.describe(folder_cfg) == data.describe(own_csv(path))
     assert one.fingerprint == two.fingerprint
@@ -340,7 +340,7 @@ GOOD = "".join(f"word{i} text,{'ab'[i % 2]}\n" for i in range(40))
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         pytest.param(
             "txt,label\n" + GOOD,
@@ -363,10 +363,10 @@ GOOD = "".join(f"word{i} text,{'ab'[i % 2]}\n" for i in range(40))
         ),
     ],
 )
-def test_a_wrong_csv_file_is_refused_in_one_sentence(text, words, tmp_path):
+def test_a_wrong_csv_file_is_refused_in_one_sentence(text, message, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(text)
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         data.describe(own_csv(path))
     assert "\n" not in str(caught.value)
 
@@ -389,7 +389,7 @@ GOOD_FILES = [b"some text", b"other text"] * 5
 
 
 @pytest.mark.parametrize(
-    ("classes", "words"),
+    ("classes", "message"),
     [
         pytest.param({}, "expected a folder with a subfolder", id="no folder"),
         pytest.param({"a": GOOD_FILES}, "has only the class 'a'", id="one class"),
@@ -402,10 +402,10 @@ GOOD_FILES = [b"some text", b"other text"] * 5
         pytest.param({"a": GOOD_FILES, "b": [*GOOD_FILES, b" \n"]}, "10.txt: is empty", id="empty"),
     ],
 )
-def test_a_wrong_folder_is_refused(classes, words, tmp_path):
+def test_a_wrong_folder_is_refused(classes, message, tmp_path):
     root = make_folder(tmp_path / "texts", **classes)
     cfg = dataset("text_folder", f"dataset.path={root}", batch_size=4)
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         data.build(cfg, 0)
     assert "\n" not in str(caught.value)
 

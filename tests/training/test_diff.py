@@ -1,4 +1,4 @@
-"""Two runs side by side: exactly what differs, in words, as JSON and as lines of code."""
+"""Two runs side by side: exactly what differs, as text, as JSON and as lines of code."""
 
 import json
 import shutil
@@ -9,14 +9,14 @@ import pytest
 import samerun as package
 from samerun import cli, tracking
 from samerun.replay import code_diff
-from samerun.replay.recorded import Facts
+from samerun.replay.recorded import Provenance
 from support.project import MODEL, git
 
 PLAIN = [
     "training.epochs=1",
     "tracking=lean",
 ]
-WORDS = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
+OVERRIDES = [*PLAIN, "dataset.limit=60", "model=custom", "model.target=my_model:build"]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,11 @@ def made(folder):
         git(folder, "init", "--quiet")
         git(folder, "add", ".")
         git(folder, "commit", "--quiet", "-m", "first")
-        ids = [package.train(WORDS).run_id]
+        ids = [package.train(OVERRIDES).run_id]
         del sys.modules["my_model"]
         (folder / "my_model.py").write_text(MODEL.replace("Dense(4", "Dense(5"))
         (folder / "notes.md").write_text("Nothing that runs.\n")
-        ids.append(package.train([*WORDS, "optimizer.learning_rate=0.01"]).run_id)
+        ids.append(package.train([*OVERRIDES, "optimizer.learning_rate=0.01"]).run_id)
         del sys.modules["my_model"]
     return ids
 
@@ -55,22 +55,24 @@ def two(made, folder, monkeypatch):
 
 def test_one_leaf_and_one_line_are_exactly_what_is_told(two, capsys):
     assert cli.main(["diff", *two, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [(row["what"], row["first"], row["second"]) for row in told["config"]] == [
+    output = json.loads(capsys.readouterr().out)
+    assert [(row["what"], row["first"], row["second"]) for row in output["config"]] == [
         ("optimizer.learning_rate", "0.001", "0.01")
     ]
-    assert [(row["what"], row["detail"]) for row in told["code"]] == [("your files", "my_model.py")]
+    assert [(row["what"], row["detail"]) for row in output["code"]] == [
+        ("your files", "my_model.py")
+    ]
     lines = [
         line
-        for line in told["hunks"].splitlines()
+        for line in output["hunks"].splitlines()
         if line[:1] in "+-" and line[:3] not in ("+++", "---")
     ]
     assert len(lines) == 2
     assert "Dense(4" in lines[0]
     assert "Dense(5" in lines[1]
     for part in ("threads", "environment", "machine", "data"):
-        assert told[part] == []
-    assert "train/loss" in told["metrics"]
+        assert output[part] == []
+    assert "train/loss" in output["metrics"]
 
     assert cli.main(["diff", *two]) == 0
     page = capsys.readouterr().out
@@ -101,7 +103,7 @@ def test_lines_of_code_come_out_of_git_without_touching_it(project):
     patch = git(project, "diff", "HEAD", "--binary") + "\n"
     objects = git(project, "count-objects")
     found = code_diff.between(
-        Facts(commit=commit, patch=""), Facts(commit=commit, patch=patch), ["a.py"]
+        Provenance(commit=commit, patch=""), Provenance(commit=commit, patch=patch), ["a.py"]
     )
     assert "-one = 1\n+one = 2" in found
     assert git(project, "count-objects") == objects
@@ -109,9 +111,12 @@ def test_lines_of_code_come_out_of_git_without_touching_it(project):
 
 
 def test_without_both_states_there_are_no_lines(project):
-    assert code_diff.between(Facts(commit="", patch=""), Facts(commit="", patch=""), None) is None
+    assert (
+        code_diff.between(Provenance(commit="", patch=""), Provenance(commit="", patch=""), None)
+        is None
+    )
     git(project, "init", "--quiet")
-    strange = Facts(commit="--output=ran", patch="")
+    strange = Provenance(commit="--output=ran", patch="")
     assert code_diff.between(strange, strange, None) is None
     assert not (project / "ran").exists()
 

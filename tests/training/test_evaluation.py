@@ -27,7 +27,7 @@ HAND_PROBABILITIES = np.array(
 
 
 class Fixed:
-    """Gives back what it was told, as a model would."""
+    """Returns the given predictions, as a model would."""
 
     def __init__(self, outputs):
         self.outputs = np.asarray(outputs, np.float32)
@@ -124,9 +124,9 @@ def test_many_classes_match_scikit_learn(digits):
 
 def test_two_classes_match_scikit_learn(digits):
     labels = (digits[0] > 4).astype(np.float32)[:, None]
-    said = digits[1][:, 5:].sum(1, keepdims=True)
-    report = evaluate(said, labels, spec_of(config.Task.binary, 1, ("low", "high")))
-    truth, sure = labels.ravel(), said.astype(np.float32).ravel()
+    predicted = digits[1][:, 5:].sum(1, keepdims=True)
+    report = evaluate(predicted, labels, spec_of(config.Task.binary, 1, ("low", "high")))
+    truth, sure = labels.ravel(), predicted.astype(np.float32).ravel()
     expected = {
         "accuracy": np.mean((sure > 0.5) == truth),
         "precision": reference.precision_score(truth, sure > 0.5),
@@ -237,7 +237,7 @@ def test_a_class_without_examples_is_left_out_of_the_averages():
     report = report_classification(labels, probabilities, NAMES, 5)
     absent = report.per_class[2]
     assert absent.support == 0
-    assert absent.precision == 0  # it was said once, and wrong
+    assert absent.precision == 0  # it was predicted once, wrongly
     assert all(math.isnan(value) for value in (absent.recall, absent.f1, absent.auc))
     assert report.metrics["recall_macro"] == pytest.approx((0.5 + 1) / 2)
     assert set(report.roc) == set(report.precision_recall) == {0, 1}
@@ -257,7 +257,7 @@ def test_a_class_that_is_never_said_counts_as_zero():
 
 
 @pytest.mark.parametrize(
-    ("right", "baseline", "words"),
+    ("right", "baseline", "overrides"),
     [
         pytest.param(95, 10, "test accuracy 0.950 (95 % 0.9", id="clearly"),
         pytest.param(52, 50, ", not clearly better than the majority baseline", id="within-error"),
@@ -265,14 +265,14 @@ def test_a_class_that_is_never_said_counts_as_zero():
         pytest.param(50, 50, ", NOT better than the majority baseline 0.500", id="equal"),
     ],
 )
-def test_the_sentence_says_how_the_model_stands_to_the_baseline(right, baseline, words):
+def test_the_sentence_says_how_the_model_stands_to_the_baseline(right, baseline, overrides):
     labels = np.array([0] * baseline + [1] * (100 - baseline))
-    said = labels.copy()
+    predicted = labels.copy()
     wrong = np.random.default_rng(0).permutation(100)[: 100 - right]
-    said[wrong] = 1 - said[wrong]
-    report = report_classification(labels, np.eye(2)[said], ("a", "b"), 0, np.zeros(3))
+    predicted[wrong] = 1 - predicted[wrong]
+    report = report_classification(labels, np.eye(2)[predicted], ("a", "b"), 0, np.zeros(3))
     assert report.metrics["baseline_accuracy"] == baseline / 100
-    assert words in report.sentence()
+    assert overrides in report.sentence()
     assert ("better" in report.sentence()) is not report.beats_baseline
     assert report.sentence("validation").startswith("validation accuracy")
 
@@ -301,34 +301,34 @@ def test_tables_have_one_row_a_class_and_read_back():
 def test_regression_matches_scikit_learn_and_its_baseline_is_the_training_mean():
     random = np.random.default_rng(0)
     truth = random.normal(3, 2, (80, 1))
-    said = truth + random.normal(0, 0.5, truth.shape)
+    predicted = truth + random.normal(0, 0.5, truth.shape)
     training = random.normal(3, 2, (200, 1))
     spec = spec_of(config.Task.regression, 1)
-    report = evaluate(said, truth, spec, baseline_labels=training)
+    report = evaluate(predicted, truth, spec, baseline_labels=training)
     simple = np.abs(truth - training.mean()).mean()
     expected = {
-        "mean_absolute_error": reference.mean_absolute_error(truth, said),
-        "root_mean_squared_error": reference.root_mean_squared_error(truth, said),
-        "r2": reference.r2_score(truth, said),
+        "mean_absolute_error": reference.mean_absolute_error(truth, predicted),
+        "root_mean_squared_error": reference.root_mean_squared_error(truth, predicted),
+        "r2": reference.r2_score(truth, predicted),
         "baseline_mean_absolute_error": simple,
         "baseline_root_mean_squared_error": np.sqrt(((truth - training.mean()) ** 2).mean()),
-        "skill": 1 - np.abs(truth - said).mean() / simple,
+        "skill": 1 - np.abs(truth - predicted).mean() / simple,
     }
     assert {name: report.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     low, high = (report.metrics[f"mean_absolute_error_{end}"] for end in ("low", "high"))
     assert low < report.metrics["mean_absolute_error"] < high
     assert report.beats_baseline
     assert report.sentence().startswith("test mean absolute error 0.")
-    assert np.allclose(report.residuals, truth - said, atol=1e-6)
+    assert np.allclose(report.residuals, truth - predicted, atol=1e-6)
 
 
 def test_several_outputs_match_scikit_learn():
     random = np.random.default_rng(1)
     truth = random.normal(size=(50, 3))
-    said = truth * 0.8
-    report = evaluate(said, truth, spec_of(config.Task.regression, 3), worst_examples=2)
-    assert report.metrics["r2"] == pytest.approx(reference.r2_score(truth, said), rel=1e-5)
-    row, column = np.unravel_index(np.abs(truth - said).argmax(), truth.shape)
+    predicted = truth * 0.8
+    report = evaluate(predicted, truth, spec_of(config.Task.regression, 3), worst_examples=2)
+    assert report.metrics["r2"] == pytest.approx(reference.r2_score(truth, predicted), rel=1e-5)
+    row, column = np.unravel_index(np.abs(truth - predicted).argmax(), truth.shape)
     first = report.worst[0]
     assert (first.index, first.output, first.truth) == (row, column, truth[row, column])
     assert len(report.worst) == 2
@@ -371,7 +371,7 @@ def test_a_regression_has_no_table_of_classes():
 
 
 @pytest.mark.parametrize(
-    ("outputs", "labels", "task", "num_outputs", "message"),
+    ("outputs", "labels", "task", "num_outputs", "predicted"),
     [
         pytest.param([], [], "multiclass", 3, "split has no examples", id="empty-split"),
         pytest.param(
@@ -386,10 +386,10 @@ def test_a_regression_has_no_table_of_classes():
     ],
 )
 def test_what_cannot_be_evaluated_is_one_clear_sentence(
-    outputs, labels, task, num_outputs, message
+    outputs, labels, task, num_outputs, predicted
 ):
     spec = spec_of(config.Task(task), num_outputs)
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(UserError, match=predicted) as caught:
         evaluate(np.asarray(outputs, float), np.asarray(labels), spec)
     assert "\n" not in str(caught.value)
 

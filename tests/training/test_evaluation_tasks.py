@@ -147,9 +147,9 @@ def test_logits_of_half_precision_and_any_size_are_summed_safely(monkeypatch):
     monkeypatch.setattr("samerun.evaluation.language._CHUNK", 7)  # one position at a time
     targets = np.array([1, 2, 3])
     logits = np.array([[0, 60000, 0, 0, 0], [-60000, 0, 0, 0, 0], [5, 5, 5, 5, 5]], np.float16)
-    losses, said = token_losses(logits, targets)
+    losses, predicted = token_losses(logits, targets)
     assert losses == pytest.approx([0, math.log(4), math.log(5)])
-    assert said.tolist() == [1, 1, 0]
+    assert predicted.tolist() == [1, 1, 0]
 
 
 def test_a_text_of_padding_only_has_no_error_and_is_never_the_worst():
@@ -162,7 +162,7 @@ def test_a_text_of_padding_only_has_no_error_and_is_never_the_worst():
 
 
 @pytest.mark.parametrize(
-    ("logits", "targets", "message"),
+    ("logits", "targets", "predicted"),
     [
         pytest.param(np.zeros((2, 3, 5)), np.zeros((2, 3), int), "no tokens", id="padding-only"),
         pytest.param(np.zeros((2, 5)), np.ones((2, 3), int), r"\(batch, length, v", id="one-label"),
@@ -171,8 +171,8 @@ def test_a_text_of_padding_only_has_no_error_and_is_never_the_worst():
         pytest.param(np.zeros((1, 1, 5)), np.full((1, 1), 5), "tokens from 5 to 5", id="unknown"),
     ],
 )
-def test_what_is_no_language_model_is_one_clear_sentence(logits, targets, message):
-    with pytest.raises(UserError, match=message) as caught:
+def test_what_is_no_language_model_is_one_clear_sentence(logits, targets, predicted):
+    with pytest.raises(UserError, match=predicted) as caught:
         report_language_model(Echo(), [(logits, targets)], 0)
     assert "\n" not in str(caught.value)
 
@@ -222,7 +222,7 @@ def test_a_keras_language_model_is_evaluated_on_a_tensorflow_data_set():
 
 
 class Fixed:
-    """Gives back what it was told, as a model would."""
+    """Returns the given predictions, as a model would."""
 
     def __init__(self, outputs):
         self.outputs = outputs
@@ -237,17 +237,17 @@ def test_numbers_are_measured_in_their_units():
         return np.asarray(values) * [10, 100] + [5, 7]
 
     random = np.random.default_rng(0)
-    truth, said = random.normal(size=(2, 30, 2))
+    truth, predicted = random.normal(size=(2, 30, 2))
     training = to_units(random.normal(size=(30, 2)))
     report = evaluation.evaluate(
-        Fixed(said),
+        Fixed(predicted),
         [(np.zeros(30), truth)],
         spec_of(config.Task.regression, 2),
         Evaluation(sample_tokens=0, worst_examples=1, bootstrap_samples=100),
         baseline_labels=training,
         to_units=to_units,
     )
-    expected = np.abs(truth - said) * [10, 100]
+    expected = np.abs(truth - predicted) * [10, 100]
     assert report.metrics["mean_absolute_error"] == pytest.approx(expected.mean())
     assert report.truth == pytest.approx(to_units(truth))
     simple = np.abs(to_units(truth) - training.mean(0)).mean()
@@ -275,8 +275,8 @@ def walk(num_examples=300, horizon=4, seed=0):
 
 def test_each_step_ahead_has_its_error_beside_the_baseline():
     truth, today = walk(horizon=12)
-    said = truth + np.arange(12)
-    report = report_regression(truth, said, 0, is_forecast=True, baseline_predictions=today)
+    predicted = truth + np.arange(12)
+    report = report_regression(truth, predicted, 0, is_forecast=True, baseline_predictions=today)
     names = [f"step_{step:02}_mean_absolute_error" for step in range(1, 13)]
     assert [report.metrics[name] for name in names] == pytest.approx(list(range(12)))
     assert not any(should_rise(name) for name in names)

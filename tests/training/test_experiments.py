@@ -24,7 +24,7 @@ EMBEDDED = {name: entry for name, entry in ENTRIES.items() if entry.is_embedded}
 SPACES = {space.name: space for space in experiments.load_search_spaces()}
 FOLDER = package_folder("experiments")
 DOWNLOADED = {"cifar10", "cifar100", "fashion_mnist", "imdb", "mnist", "reuters"}
-NO_NETWORK = {  # a port that nobody listens on: a download fails at once instead of after a while
+NO_NETWORK = {  # a port without a server: a download fails at once instead of after a while
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://[::1]:9"),
     **dict.fromkeys(("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"), ""),
 }
@@ -103,21 +103,23 @@ def test_what_needs_a_download_names_a_twin_that_does_not(name):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("overrides", "expected"),
     [
         pytest.param(["experiment=tour"], ["-m", "{tour}"], id="alone"),
         pytest.param(["-m", "experiment=tour"], ["-m", "{tour}"], id="multirun"),
         pytest.param(
-            ["experiment=tour", "seed=1,2", "--multirun"], ["-m", "{tour}", "seed=1,2"], id="words"
+            ["experiment=tour", "seed=1,2", "--multirun"],
+            ["-m", "{tour}", "seed=1,2"],
+            id="overrides",
         ),
         pytest.param(["experiment=digits_cnn"], ["experiment=digits_cnn"], id="another"),
         pytest.param(["model=mlp"], ["model=mlp"], id="none"),
     ],
 )
-def test_the_tour_stands_for_a_multirun_of_its_three(words, expected):
+def test_the_tour_stands_for_a_multirun_of_its_three(overrides, expected):
     tour = "experiment=digits_cnn,digits_lstm_rows,docstrings_simple_rnn"
     assert ENTRIES["tour"].runs.replace(" ", ",") == tour.partition("=")[2]
-    assert experiments.expand(words) == [word.format(tour=tour) for word in expected]
+    assert experiments.expand(overrides) == [word.format(tour=tour) for word in expected]
 
 
 def test_a_score_that_cannot_be_read_is_refused():
@@ -166,12 +168,12 @@ def test_an_experiment_is_built_and_trains_two_steps(name, tmp_path, monkeypatch
     assert all(np.isfinite(value) for value in result.metrics.values())
 
 
-def train_on(kind, words, project, monkeypatch):
+def train_on(kind, overrides, project, monkeypatch):
     """Runs an experiment on official files of our own making, without a network."""
     official_files.prepare(kind, project / "keras", monkeypatch)
     for key, value in NO_NETWORK.items():
         monkeypatch.setenv(key, value)
-    assert main(["train", *words]) == 0
+    assert main(["train", *overrides]) == 0
     run = finished()
     assert run.tags["samerun.dataset"] == kind
     return run
@@ -179,7 +181,7 @@ def train_on(kind, words, project, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "words", "params"),
+    ("name", "overrides", "params"),
     [
         pytest.param(
             "mnist_cnn",
@@ -202,10 +204,10 @@ def train_on(kind, words, project, monkeypatch):
     ],
 )
 def test_pictures_of_the_official_format_train_from_the_command_line(
-    name, words, params, project, monkeypatch
+    name, overrides, params, project, monkeypatch
 ):
     kind = name.partition("_")[0]
-    run = train_on(kind, [f"experiment={name}", "tracking=lean", *words], project, monkeypatch)
+    run = train_on(kind, [f"experiment={name}", "tracking=lean", *overrides], project, monkeypatch)
     assert params.items() <= run.params.items()
     assert run.params["training.epochs"] == "1"
     assert run.metrics["test/accuracy"] > 0.25  # the labels are written into the pictures
@@ -214,8 +216,8 @@ def test_pictures_of_the_official_format_train_from_the_command_line(
 
 @pytest.mark.slow
 def test_reviews_of_the_official_format_keep_keras_numbers_of_words(project, monkeypatch):
-    words = ["dataset.max_length=8", "model.units=[8]", "training.epochs=1"]
-    run = train_on("imdb", ["experiment=imdb_simple_rnn", *words], project, monkeypatch)
+    overrides = ["dataset.max_length=8", "model.units=[8]", "training.epochs=1"]
+    run = train_on("imdb", ["experiment=imdb_simple_rnn", *overrides], project, monkeypatch)
     assert (run.params["model"], run.params["dataset.max_length"]) == ("simple_rnn", "8")
     assert {"test/accuracy", "test/log_loss", "validation/accuracy"} <= set(run.metrics)
     folder = run.folder / "artifacts"
@@ -280,7 +282,7 @@ def code(project):
 
 
 def texts(project):
-    """Sentences whose class one of their words tells."""
+    """Sentences whose class is given by one of their words."""
     random = np.random.default_rng(0)
     rows = []
     for number in range(200):
@@ -299,7 +301,7 @@ def series(project):
 
 
 @pytest.mark.parametrize(
-    ("make", "words", "metric", "is_learnt"),
+    ("make", "overrides", "metric", "is_learnt"),
     [
         pytest.param(
             jpegs,
@@ -371,17 +373,17 @@ def series(project):
     ],
 )
 def test_data_and_code_of_a_users_own_train_with_one_command(
-    make, words, metric, is_learnt, project, samerun
+    make, overrides, metric, is_learnt, project, samerun
 ):
     make(project)
     before = {path.name for path in project.iterdir()}
     # As the installed command does, Python does not look into the working folder by itself.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    done = samerun("train", *words.split(), *LEAN, cwd=project, env=environment)
+    done = samerun("train", *overrides.split(), *LEAN, cwd=project, env=environment)
     assert done.returncode == 0, done.stderr
     run = finished()
     assert is_learnt(run.metrics[metric]), run.metrics
-    for word in words.split():
+    for word in overrides.split():
         key, value = word.removeprefix("+").split("=")
         assert run.params[key] == value
     new = {path.name for path in project.iterdir()} - before

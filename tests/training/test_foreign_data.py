@@ -1,4 +1,4 @@
-"""The config of a stranger's run: what it may read of this machine, and what may be uploaded."""
+"""The config of another user's run: what it may read on this machine, what may be uploaded."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ NO_PATHS = {
     *("memory", "walltime", "queue", "account", "extra", "setup", "params", "enqueue"),
     "objectives",
 }
-"""Keys that hold text and name no file; whoever adds a key to this list says so of it."""
+"""Keys that hold text and name no file; whoever adds a key to this list asserts it."""
 LINES = "text,label\n" + "".join(f"secret number {n},{'ab'[n % 2]}\n" for n in range(60))
 SMALL = ("training.epochs=1", "schedule=constant", "model=lstm", "model.units=[4]")
 
@@ -107,19 +107,19 @@ def trained(monkeypatch):
     return asked
 
 
-def recorded(store, path, *words, **tags):
+def recorded(store, path, *overrides, **tags):
     """Makes a run whose config names a file, without looking at the file."""
-    cfg = composed("dataset=text_csv", f"dataset.path='{path}'", *SMALL, *words)
+    cfg = composed("dataset=text_csv", f"dataset.path='{path}'", *SMALL, *overrides)
     text = config.to_yaml(cfg)
     return store({"config/resolved.yaml": text}, **{f"data.{k}": v for k, v in tags.items()})
 
 
-def refused(capsys, *words):
-    assert cli.main(list(words)) == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert said.count("\n") == 1
-    return said
+def refused(capsys, *overrides):
+    assert cli.main(list(overrides)) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert message.count("\n") == 1
+    return message
 
 
 COMMANDS = [
@@ -128,18 +128,18 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("overrides", COMMANDS, ids=" ".join)
 def test_a_file_outside_of_the_working_folder_is_not_read(
-    store, outside, runs, trained, capsys, monkeypatch, words
+    store, outside, runs, trained, capsys, monkeypatch, overrides
 ):
     read = []
     monkeypatch.setattr(data, "describe", read.append)
     monkeypatch.setattr(data, "digests", read.append)
     run_id = recorded(store, outside, train="0" * 64)
-    said = refused(capsys, words[0], run_id, *words[1:])
-    assert "--trust data" in said
-    assert str(outside) in said
-    assert "outside of the working folder" in said
+    message = refused(capsys, overrides[0], run_id, *overrides[1:])
+    assert "--trust data" in message
+    assert str(outside) in message
+    assert "outside of the working folder" in message
     assert runs() == 1
     assert not read
     assert not trained
@@ -155,7 +155,7 @@ def test_no_way_leads_outside(store, outside, project, capsys, monkeypatch, kind
         "link": "link.csv",
         "linked folder": "linked/patients.csv",
         "home": "~/patients.csv",
-        "no such user": "~nobody-of-that-name/a.csv",
+        "no such user": "~no-such-user/a.csv",
     }[kind]
     assert "--trust data" in refused(capsys, "reproduce", recorded(store, path))
 
@@ -166,19 +166,19 @@ def test_the_arguments_of_trusted_code_do_not_lead_outside_either(
     store, project, capsys, part, value
 ):
     (project / "mine.py").write_text("raise SystemError('imported')\n")
-    words = [f"{part}=custom", f"{part}.target=mine:load", f"+{part}.params.file={value}"]
-    run_id = store({"config/resolved.yaml": config.compose([*words, *SMALL[:1]]).resolved})
-    said = refused(capsys, "reproduce", run_id, "--trust", "mine")
-    assert f"{part}.params.file" in said
-    assert "--trust data" in said
+    overrides = [f"{part}=custom", f"{part}.target=mine:load", f"+{part}.params.file={value}"]
+    run_id = store({"config/resolved.yaml": config.compose([*overrides, *SMALL[:1]]).resolved})
+    message = refused(capsys, "reproduce", run_id, "--trust", "mine")
+    assert f"{part}.params.file" in message
+    assert "--trust data" in message
 
 
 def test_to_trust_data_is_not_to_trust_a_module_of_that_name(store, project, capsys):
     (project / "data.py").write_text("raise SystemError('imported')\n")
-    words = ["dataset=custom", "dataset.target=data:load", *SMALL[:1]]
-    run_id = store({"config/resolved.yaml": config.compose(words).resolved})
-    said = refused(capsys, "reproduce", run_id, "--trust", "data")
-    assert "--trust data:load" in said
+    overrides = ["dataset=custom", "dataset.target=data:load", *SMALL[:1]]
+    run_id = store({"config/resolved.yaml": config.compose(overrides).resolved})
+    message = refused(capsys, "reproduce", run_id, "--trust", "data")
+    assert "--trust data:load" in message
 
 
 @pytest.mark.parametrize("given", [None, "0" * 64])
@@ -189,13 +189,13 @@ def test_data_that_is_not_the_runs_is_not_uploaded(
     (project / "mine.csv").write_text(LINES)
     tags = {} if given is None else {"train": given}
     run_id = recorded(store, "mine.csv", **tags)
-    words = {
+    overrides = {
         "fork": ["resume", "--fork"],
         "resume": ["resume", "training.epochs=2"],
     }.get(command, [command])
-    said = refused(capsys, words[0], run_id, *words[1:])
-    assert "--trust data" in said
-    assert ("recorded no digest" if given is None else "(test, train, validation)") in said
+    message = refused(capsys, overrides[0], run_id, *overrides[1:])
+    assert "--trust data" in message
+    assert ("recorded no digest" if given is None else "(test, train, validation)") in message
     assert runs() == 1
     assert not trained
 
@@ -223,14 +223,16 @@ def test_the_same_data_needs_no_trust(store, project, trained):
     assert resume.plan_resume(run, fork=True).is_fork
 
 
-@pytest.mark.parametrize("words", [["--trust", "data"], ["dataset.path={}"]], ids=["flag", "path"])
-def test_what_the_person_names_needs_no_proof(store, outside, project, trained, words):
+@pytest.mark.parametrize(
+    "overrides", [["--trust", "data"], ["dataset.path={}"]], ids=["flag", "path"]
+)
+def test_what_the_person_names_needs_no_proof(store, outside, project, trained, overrides):
     run_id = recorded(store, outside, train="0" * 64)
-    assert cli.main(["reproduce", run_id, *(word.format(outside) for word in words)]) == 2
+    assert cli.main(["reproduce", run_id, *(word.format(outside) for word in overrides)]) == 2
     (request,) = trained
     assert str(outside) in request.resolved
     (run,) = tracking.find_runs([run_id])
-    trusted = ["data"] if "--trust" in words else []
+    trusted = ["data"] if "--trust" in overrides else []
     changes = [] if trusted else [f"dataset.path={outside}"]
     assert resume.plan_resume(run, changes, fork=True, trusted=trusted).is_fork
 
@@ -249,7 +251,7 @@ def test_a_run_that_this_machine_recorded_needs_no_trust(store, outside, project
     assert cli.main(["reproduce", run_id]) == 2
     assert not trained
     uri = tracking.resolve_uri(None)
-    facts = {"id": run_id, "name": "stranger", "uri": uri, "experiment_id": "1"}
+    facts = {"id": run_id, "name": "foreign", "uri": uri, "experiment_id": "1"}
     (folder / "run.json").write_text(json.dumps(facts))
     assert cli.main(["reproduce", run_id]) == 2
     assert len(trained) == 1
@@ -280,8 +282,8 @@ def test_the_process_with_the_recorded_code_compares_the_data_first(
 
 def test_a_stored_address_does_not_say_where_a_run_goes(store, project, trained, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "private.db"
-    words = ["model=mlp", *SMALL[:1], f"tracking.uri=sqlite:///{other}"]
-    run_id = store({"config/resolved.yaml": config.compose(words).resolved})
+    overrides = ["model=mlp", *SMALL[:1], f"tracking.uri=sqlite:///{other}"]
+    run_id = store({"config/resolved.yaml": config.compose(overrides).resolved})
     assert cli.main(["reproduce", run_id]) == 2
     (request,) = trained
     assert "private.db" not in request.resolved

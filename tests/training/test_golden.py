@@ -1,10 +1,10 @@
-"""Tiny seeded runs with written-down numbers: a change that moves them has to say so."""
+"""Tiny seeded runs with recorded numbers: a change that alters them has to state it."""
 
 import pytest
 
 import samerun as package
 
-WORDS = (
+OVERRIDES = (
     "dataset.limit=160",
     "training.epochs=2",
     "model.dropout=0.25",
@@ -14,7 +14,7 @@ WORDS = (
 
 
 @pytest.mark.parametrize(
-    ("words", "losses"),
+    ("overrides", "losses"),
     [
         pytest.param(["model=mlp", "model.units=[16]"], [2.45171, 2.36039], id="mlp"),
         pytest.param(
@@ -24,6 +24,6 @@ WORDS = (
         ),
     ],
 )
-def test_losses_are_the_written_down_ones(project, words, losses):
-    result = package.train([*WORDS, *words])
+def test_losses_are_the_written_down_ones(project, overrides, losses):
+    result = package.train([*OVERRIDES, *overrides])
     assert result.history["train/loss"] == pytest.approx(losses, abs=1e-3)

@@ -13,8 +13,8 @@ def shown(monkeypatch):
     """The links that TensorBoard would be given; it is not started."""
     links = {}
 
-    def look(_, __, words):
-        folder = words[words.index("--logdir") + 1]
+    def look(_, __, overrides):
+        folder = overrides[overrides.index("--logdir") + 1]
         links.update({name: os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)})
         return 0
 
@@ -64,13 +64,13 @@ def test_a_folder_that_only_the_store_names_is_not_shown(
 ):
     theirs = tmp_path_factory.mktemp("theirs")
     (theirs / "tensorboard").mkdir()
-    stranger = store({}, name="\x1b[2Jstranger", folder=str(theirs))
-    assert cli.main(["tensorboard", stranger]) == 2
-    said = capsys.readouterr().err
-    assert "TensorBoard has nothing to show" in said
-    assert "\x1b" not in said
+    foreign = store({}, name="\x1b[2Jforeign", folder=str(theirs))
+    assert cli.main(["tensorboard", foreign]) == 2
+    message = capsys.readouterr().err
+    assert "TensorBoard has nothing to show" in message
+    assert "\x1b" not in message
     run_id, _ = recorded("mine")
-    assert cli.main(["tensorboard", stranger, run_id]) == 0
+    assert cli.main(["tensorboard", foreign, run_id]) == 0
     assert list(shown) == [f"mine-{run_id[:8]}"]
     assert "is in no folder of this machine" in capsys.readouterr().err
 

@@ -34,8 +34,8 @@ def make_spec(
 
 
 @functools.cache
-def config_of(*words: str) -> Config:
-    return compose(words).config
+def config_of(*overrides: str) -> Config:
+    return compose(overrides).config
 
 
 def examples(spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +80,35 @@ def test_a_side_of_one_pixel_is_not_pooled_further(shape, num_blocks, sides):
     assert sum(name.startswith("conv_") for name in names_of(model)) == num_blocks
 
 
+@pytest.mark.parametrize(
+    ("words", "spec", "sizes"),
+    [
+        pytest.param(["model=cnn"], make_spec(), [(6, 6), (3, 3), (1, 1)], id="cnn"),
+        pytest.param(
+            ["model=cnn1d", "model.kernel_size=3"],
+            make_spec(Layout.sequence, input_shape=(14, 3)),
+            [(12,), (6,), (4,), (2,)],
+            id="cnn1d",
+        ),
+        pytest.param(
+            ["model=cnn_rnn", "model.kernel_size=2"],
+            make_spec(Layout.video, input_shape=(2, 9, 9, 1)),
+            [(8, 8), (4, 4), (3, 3), (1, 1)],
+            id="cnn_rnn",
+        ),
+    ],
+)
+def test_without_padding_a_convolution_reduces_each_side(words, spec, sizes):
+    cfg = config_of(*words, "model.filters=[2,2]", "model.padding=valid").model
+    model = models.build(cfg, spec)
+    found = [layer for layer in model.layers if layer.name.startswith(("conv_", "pool_"))]
+    length = len(sizes[0])
+    assert [layer.output.shape[-1 - length : -1] for layer in found] == sizes
+
+
 def test_a_cnn_puts_its_layers_in_the_documented_order():
-    words = ["model.filters=[2]", "model.batch_norm=true", "model.dropout=0.1"]
-    cfg = config_of("model=cnn", "model.dense_units=[4]", *words).model
+    overrides = ["model.filters=[2]", "model.batch_norm=true", "model.dropout=0.1"]
+    cfg = config_of("model=cnn", "model.dense_units=[4]", *overrides).model
     model = models.build(cfg, make_spec())
     assert names_of(model) == [
         "conv_1",
@@ -99,21 +125,21 @@ def test_a_cnn_puts_its_layers_in_the_documented_order():
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         pytest.param(["model=mlp", "model.units=[]"], id="mlp"),
         pytest.param(["model=cnn", "model.filters=[]", "model.dense_units=[]"], id="cnn"),
     ],
 )
-def test_without_hidden_layers_a_model_is_linear(words):
-    model = models.build(config_of(*words, "model.dropout=0.5").model, make_spec())
+def test_without_hidden_layers_a_model_is_linear(overrides):
+    model = models.build(config_of(*overrides, "model.dropout=0.5").model, make_spec())
     assert names_of(model) == ["flatten", "output"]
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "silu", "gelu", "selu", "softplus"])
 def test_activation_and_initializer_reach_every_hidden_layer(activation):
-    words = [f"model.activation={activation}", "model.initializer=orthogonal"]
-    model = models.build(config_of("model=cnn", *words).model, make_spec())
+    overrides = [f"model.activation={activation}", "model.initializer=orthogonal"]
+    model = models.build(config_of("model=cnn", *overrides).model, make_spec())
     for name in ("activation_1", "activation_2", "dense_1"):
         assert model.get_layer(name).activation.__name__ == activation
     for name in ("conv_1", "conv_2", "dense_1"):

@@ -35,12 +35,12 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_one_sentence_with_its_place(project, capsys, case):
-    text, said = BAD[case]
+    text, message = BAD[case]
     (project / "own" / "sweep").mkdir(parents=True)
     (project / "own" / "sweep" / "mine.yaml").write_text(text)
     assert main(["train", "-m", "--config-dir", "own", *BASE, "sweep=mine"]) == 2
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
     assert len(err.splitlines()) == 1
     assert not (project / "optuna.db").exists()
@@ -49,8 +49,8 @@ def test_a_mistake_is_one_sentence_with_its_place(project, capsys, case):
 def test_an_experiment_of_a_sweep_whose_defaults_are_no_list_is_one_sentence(project, capsys):
     (project / "own" / "experiment").mkdir(parents=True)
     (project / "own" / "experiment" / "mine.yaml").write_text("defaults: 3\n")
-    words = ["--config-dir", "own", "experiment=mine", "sweep=regularisation"]
-    assert main(["train", "-m", *words]) == 2
+    overrides = ["--config-dir", "own", "experiment=mine", "sweep=regularisation"]
+    assert main(["train", "-m", *overrides]) == 2
     err = capsys.readouterr().err
     assert err.startswith("samerun: experiment/mine.yaml: defaults: expected a list")
     assert len(err.splitlines()) == 1

@@ -37,8 +37,8 @@ def classified(num_classes=3, num_examples=60, sharpness=2.0, names=None):
 def regressed(num_examples=50, num_outputs=1, is_forecast=False):
     random = np.random.default_rng(0)
     truth = np.cumsum(random.normal(size=(num_examples, num_outputs)), axis=0)
-    said = truth + random.normal(0, 0.3, truth.shape)
-    return report_regression(truth, said, 3, is_forecast=is_forecast)
+    predicted = truth + random.normal(0, 0.3, truth.shape)
+    return report_regression(truth, predicted, 3, is_forecast=is_forecast)
 
 
 def shown(axes):

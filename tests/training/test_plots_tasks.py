@@ -74,22 +74,22 @@ def inside(figure):
 
 def test_text_mistakes_show_the_words_and_what_was_wrong(tmp_path):
     report = classified()
-    texts = ["short", "two\nlines  apart", "long " * 400, ""]
-    figure = plots.text_mistakes(report, texts)
+    sources = ["short", "two\nlines  apart", "long " * 400, ""]
+    figure = plots.text_mistakes(report, sources)
     drawn(figure, tmp_path)
-    said = words(figure)
+    texts = words(figure)
     first = report.worst[0]
     assert (
         f"true class {first.label}, predicted class {first.predicted} ({first.confidence:.2f})"
-        in said
+        in texts
     )
-    assert "short" in said
-    assert "two lines apart" in said
-    assert "(empty)" in said
-    long = [line for line in said if line.startswith("long")]
+    assert "short" in texts
+    assert "two lines apart" in texts
+    assert "(empty)" in texts
+    long = [line for line in texts if line.startswith("long")]
     assert len(long) == 3
     assert long[-1].endswith("…")
-    assert f"the 4 most confident of {int(report.errors.sum())} mistakes in 60 examples" in said
+    assert f"the 4 most confident of {int(report.errors.sum())} mistakes in 60 examples" in texts
     assert inside(figure)
 
 
@@ -106,11 +106,11 @@ def test_lines_of_text_mistakes_are_monospaced_and_apart(tmp_path):
 
 def test_the_least_expected_texts_of_a_language_model_are_shown():
     report = language()
-    said = words(plots.text_mistakes(report, ["one", "two", "three"]))
-    assert "the 3 least probable of 30 texts" in said
+    texts = words(plots.text_mistakes(report, ["one", "two", "three"]))
+    assert "the 3 least probable of 30 texts" in texts
     hard = report.worst[0]
-    assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in said
-    assert said.index("one") < said.index("two") < said.index("three")
+    assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in texts
+    assert texts.index("one") < texts.index("two") < texts.index("three")
 
 
 @pytest.mark.parametrize("num_frames", [1, 3, 40])
@@ -337,9 +337,9 @@ def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_p
 
 
 def test_a_text_without_letters_for_it_says_so(no_other_fonts):
-    said = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
-    assert "(no font on this machine has these characters)" in said
-    assert "half □" in said
+    texts = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
+    assert "(no font on this machine has these characters)" in texts
+    assert "half □" in texts
 
 
 def test_another_font_is_found_for_letters_that_the_own_one_lacks(tmp_path):

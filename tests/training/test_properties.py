@@ -115,14 +115,14 @@ def bases():
     of_models = {"path": "here", "target": "mine:build"}
     found = {group: [] for group in GROUPS}
     for number in range(max(map(len, GROUPS.values()))):
-        words = []
+        overrides = []
         for group, kinds in GROUPS.items():
             kind = kinds[number % len(kinds)]
-            words.append(f"{group}={kind.kind}")
+            overrides.append(f"{group}={kind.kind}")
             fields = {field.name for field in dataclasses.fields(kind)}
             keys = of_models if "params" in fields else given_keys
-            words += [f"{group}.{key}={keys[key]}" for key in sorted(fields & set(keys))]
-        whole = config.compose(words).config
+            overrides += [f"{group}.{key}={keys[key]}" for key in sorted(fields & set(keys))]
+        whole = config.compose(overrides).config
         for group in GROUPS:
             found[group].append(getattr(whole, group))
     return whole, found
@@ -170,8 +170,8 @@ def test_the_leaves_of_a_config_are_the_overrides_that_compose_it(data):
     node = data.draw(changed(data.draw(st.sampled_from(found["optimizer"]))))
     shape = data.draw(changed(data.draw(st.sampled_from(found["schedule"]))))
     cfg = dataclasses.replace(whole, optimizer=node, schedule=shape)
-    words = [f"{key}={value}" for key, value in config.flatten(cfg).items()]
-    assert config.compose(words).config == cfg
+    overrides = [f"{key}={value}" for key, value in config.flatten(cfg).items()]
+    assert config.compose(overrides).config == cfg
 
 
 # ---------------------------------------------------------------- search spaces
@@ -225,13 +225,13 @@ def test_an_interval_holds_both_of_its_ends(one, other, is_log):
 @settings(FIXED, max_examples=200)
 @given(st.lists(st.one_of(st.integers(), NUMBERS, st.booleans(), WORD), min_size=2, max_size=6))
 def test_choices_are_read_back_from_their_words(values):
-    words = [{True: "true", False: "false"}.get(v, str(v)) if isinstance(v, bool) else str(v)
+    overrides = [{True: "true", False: "false"}.get(v, str(v)) if isinstance(v, bool) else str(v)
              for v in values]  # fmt: skip
     if len({exact(v) if isinstance(v, int | float) else v for v in values}) < len(values):
         with pytest.raises(UserError, match="twice"):
-            read(f"key={','.join(words)}")
+            read(f"key={','.join(overrides)}")
         return
-    space = read(f"key={','.join(words)}")
+    space = read(f"key={','.join(overrides)}")
     assert space.num_points == len(values)
     for value, word in zip(space.values, space.texts, strict=True):
         assert space.read(word) == value
@@ -242,7 +242,7 @@ def test_choices_are_read_back_from_their_words(values):
 @st.composite
 def spaces(draw):
     """A search space of up to four keys."""
-    words = draw(
+    overrides = draw(
         st.lists(
             st.one_of(
                 st.builds("range({},{})".format, st.integers(-5, 0), st.integers(2, 6)),
@@ -259,7 +259,7 @@ def spaces(draw):
             max_size=4,
         )
     )
-    entries = [Dimension(key=f"k{n}", space=read(f"k{n}={w}")) for n, w in enumerate(words)]
+    entries = [Dimension(key=f"k{n}", space=read(f"k{n}={w}")) for n, w in enumerate(overrides)]
     return search.Space(entries=tuple(entries), fixed=())
 
 

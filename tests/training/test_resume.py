@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from samerun import config, data, identity, tracking
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import Terminated, UserError
@@ -131,16 +131,16 @@ def test_a_run_without_a_whole_checkpoint_begins_again_in_the_same_run(client, s
 @pytest.mark.slow
 def test_a_fork_is_a_new_run_with_its_own_learning_rate(client, capsys):
     first = train(SMALL).run_id
-    words = ["training.epochs=6", "schedule=cosine", "optimizer.learning_rate=0.01"]
-    assert main(["resume", first, *words, "--fork"]) == 0
+    overrides = ["training.epochs=6", "schedule=cosine", "optimizer.learning_rate=0.01"]
+    assert main(["resume", first, *overrides, "--fork"]) == 0
     fork, old = tracking.find_runs()
     assert old.id == first != fork.id
     assert fork.tags["samerun.forked_from"] == first
     rates = tracking.metric_histories(fork)["learning_rate"]
     assert sorted(rates) == [5, 6]
     assert 0 < rates[6] < rates[5] < 0.005  # the last third of a cosine from 0.01
-    words = ["optimizer.learning_rate=0.1", "training.epochs=5"]
-    assert main(["resume", "--fork", first, *words]) == 0
+    overrides = ["optimizer.learning_rate=0.1", "training.epochs=5"]
+    assert main(["resume", "--fork", first, *overrides]) == 0
     again = tracking.find_runs()[0]
     assert tracking.metric_histories(again)["learning_rate"][5] == pytest.approx(0.1)
     capsys.readouterr()
@@ -151,7 +151,7 @@ def test_a_fork_is_a_new_run_with_its_own_learning_rate(client, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "rate", "num_factors"),
+    ("overrides", "rate", "num_factors"),
     [
         pytest.param(["schedule=constant"], 0.5, 0, id="constant"),
         pytest.param(["schedule=cosine"], None, 0, id="cosine"),
@@ -159,9 +159,9 @@ def test_a_fork_is_a_new_run_with_its_own_learning_rate(client, capsys):
     ],
 )
 @pytest.mark.parametrize("has_rate", [True, False])
-def test_a_state_takes_the_rate_of_another_config(words, rate, num_factors, has_rate):
+def test_a_state_takes_the_rate_of_another_config(overrides, rate, num_factors, has_rate):
     paths = ["adam/iteration", *(["adam/learning_rate"] if has_rate else []), "adam/m"]
-    state = State(
+    state = TrainingState(
         epoch=1,
         step=0,
         arrays={f"optimizer/{n}": np.float32(n) for n in range(len(paths))},
@@ -170,7 +170,7 @@ def test_a_state_takes_the_rate_of_another_config(words, rate, num_factors, has_
             "callbacks": {},
         },
     )
-    cfg = config.compose([*words, "optimizer.learning_rate=0.5"]).config
+    cfg = config.compose([*overrides, "optimizer.learning_rate=0.5"]).config
     made = with_rate_of(state, cfg)
     listed = [entry[0] for entry in made.meta["variables"]["optimizer"]]
     expected = ["adam/iteration", "adam/m"]
@@ -190,8 +190,8 @@ def test_a_state_takes_the_rate_of_another_config(words, rate, num_factors, has_
 def stored(client, tmp_path):
     """Makes a run in the store as an interrupted training leaves it."""
 
-    def make(*words, files=None, text=None, tags=None):
-        composition = config.compose([*SMALL, *words])
+    def make(*overrides, files=None, text=None, tags=None):
+        composition = config.compose([*SMALL, *overrides])
         folder = tmp_path / "outputs" / str(len(list(tmp_path.glob("outputs/*"))))
         opened = tracking.open_run(composition.config, folder, tags=tags)
         run = opened.__enter__()
@@ -208,7 +208,7 @@ def stored(client, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "changes", "said"),
+    ("overrides", "changes", "message"),
     [
         pytest.param([], ["optimizer.learning_rate=0.1"], "optimizer.learning_rate", id="key"),
         pytest.param([], ["schedule=cosine"], "schedule, schedule.decay_epochs", id="group"),
@@ -221,16 +221,16 @@ def stored(client, tmp_path):
         ),
     ],
 )
-def test_a_changed_config_is_refused_with_its_keys(stored, words, changes, said):
+def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, message):
     with pytest.raises(UserError) as refusal:
-        resume.plan_resume(stored(*words), changes)
-    assert said in str(refusal.value)
+        resume.plan_resume(stored(*overrides), changes)
+    assert message in str(refusal.value)
     assert "--fork" in str(refusal.value)
-    assert resume.plan_resume(stored(*words), changes, fork=True).is_fork
+    assert resume.plan_resume(stored(*overrides), changes, fork=True).is_fork
 
 
 @pytest.mark.parametrize(
-    ("words", "changes"),
+    ("overrides", "changes"),
     [
         pytest.param([], ["training.epochs=9"], id="constant"),
         pytest.param(["schedule=exponential"], ["training.epochs=9"], id="exponential"),
@@ -241,8 +241,8 @@ def test_a_changed_config_is_refused_with_its_keys(stored, words, changes, said)
         pytest.param([], ["+tracking.tags.course=dl1"], id="tag"),
     ],
 )
-def test_what_training_does_not_meet_may_change(stored, words, changes):
-    plan = resume.plan_resume(stored(*words), changes)
+def test_what_training_does_not_meet_may_change(stored, overrides, changes):
+    plan = resume.plan_resume(stored(*overrides), changes)
     assert plan.keys
     assert plan.nothing_left is None
     assert plan.state is None
@@ -283,7 +283,7 @@ def test_a_run_that_is_alive_is_refused(client, tmp_path):
 def test_a_run_on_another_machine_is_taken_over_only_if_told_so(client, stored):
     run = stored()
     client.set_tag(run.id, "samerun.host", "elsewhere")
-    resume.plan_resume(by_id(run.id))  # it was ended properly: nobody works on it
+    resume.plan_resume(by_id(run.id))  # it ended properly: no process is training it
     client.update_run(run.id, status="RUNNING")
     with pytest.raises(UserError, match="RUNNING on elsewhere.*--take-over"):
         resume.plan_resume(by_id(run.id))
@@ -308,24 +308,24 @@ def test_a_folder_that_is_not_the_runs_own_is_not_used(client, stored):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         pytest.param(["resume", "nothing"], id="unknown-id"),
         pytest.param(["resume", "x", "epochs"], id="no-change"),
         pytest.param(["train", *SMALL, "tracking.if_exists=maybe"], id="if-exists"),
     ],
 )
-def test_mistakes_are_one_sentence_without_tensorflow(project, words):
-    program = [sys.executable, PROGRAMS / "quick_answer.py", *words]
+def test_mistakes_are_one_sentence_without_tensorflow(project, arguments):
+    program = [sys.executable, PROGRAMS / "quick_answer.py", *arguments]
     done = warm.run(program, cwd=project, kind=warm.Light)
     assert done.returncode == 2
-    said, imported = done.stderr.strip().splitlines()
-    assert said.startswith("samerun: ")
+    message, imported = done.stderr.strip().splitlines()
+    assert message.startswith("samerun: ")
     assert "tensorflow" not in imported
     assert "keras" not in imported
 
 
-# A store that somebody else wrote
+# Another person's store
 
 
 HOSTILE = ("model=custom", "model.target=os:system", "+model.params.command='touch stolen'")
@@ -371,13 +371,13 @@ def test_a_finished_run_is_not_trained_again_unless_code_or_data_changed(client,
     x = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1)).astype(np.uint8)
     y = np.arange(90) % 3
     np.savez("mine.npz", x=x, y=y)
-    words = ["model=mlp", "dataset=npz", "dataset.path=mine.npz", *SMALL[4:]]
-    first = train(words)
-    skipping = [*words, "tracking.if_exists=skip"]
+    overrides = ["model=mlp", "dataset=npz", "dataset.path=mine.npz", *SMALL[4:]]
+    first = train(overrides)
+    skipping = [*overrides, "tracking.if_exists=skip"]
     capsys.readouterr()
     assert train(skipping).id == first.run_id
-    assert first.run_id in (said := capsys.readouterr().out)
-    assert first.sentence in said
+    assert first.run_id in (message := capsys.readouterr().out)
+    assert first.sentence in message
     assert len(tracking.find_runs()) == 1
     x[0, 0, 0, 0] ^= 1
     np.savez("mine.npz", x=x, y=y)
@@ -406,8 +406,8 @@ def test_an_unfinished_run_goes_on_if_that_is_asked_for(client, stopped_at):
 # Kills
 
 
-def kills(number, *words):
-    program = [sys.executable, str(PROGRAMS / "kill_and_resume.py"), str(number), *words]
+def kills(number, *arguments):
+    program = [sys.executable, str(PROGRAMS / "kill_and_resume.py"), str(number), *arguments]
     return warm.run(program, timeout=1800)
 
 
@@ -433,10 +433,10 @@ def test_a_run_goes_on_in_an_empty_folder_from_the_server_alone(
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    words = [*SMALL, "training.epochs=6", "tracking.experiment=far"]
-    assert samerun("train", *words, cwd=here).returncode == 0
+    overrides = [*SMALL, "training.epochs=6", "tracking.experiment=far"]
+    assert samerun("train", *overrides, cwd=here).returncode == 0
     whole = tracking.find_runs()[0]
-    program = [sys.executable, "-m", "samerun", "train", *words, "training.epochs=6"]
+    program = [sys.executable, "-m", "samerun", "train", *overrides, "training.epochs=6"]
     stops = [*program, "checkpoint.every_steps=3"]
     process = Warm(stops, cwd=here, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
@@ -476,11 +476,11 @@ def test_a_stored_config_is_read_exactly_and_changed_by_the_same_words():
     ).config
     assert other.schedule.kind == "exponential"
     assert "training.epochs" in differing_keys(composition.config, other)
-    for word, said in [
+    for word, message in [
         ("model.drpout=0.2", "Did you mean `model.dropout=0.2`"),
         ("training.epochs=1,2", "expected KEY=VALUE"),
         ("experiment=digits_mlp", "single keys"),
         ("trial.storage=x", "single keys"),
     ]:
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             apply_overrides(composition.resolved, [word])

@@ -13,7 +13,7 @@ import pytest
 
 import samerun as package
 from samerun import checkpoints, retention, tracking
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.cli.gc_command import age, seconds, size
 from samerun.errors import UserError
@@ -21,7 +21,7 @@ from samerun.replay import garbage, resume
 from samerun.tracking.recovery.lock import try_lock_folder
 from support.project import composed
 
-STATE = State(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
+STATE = TrainingState(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
 SMALL = (
     "model=mlp",
     "model.units=[8]",
@@ -43,7 +43,7 @@ def recorded(project, name, tags=None, *, error=None, upload=False, weights="sam
         run.log_text("predictions", "evaluation/predictions.csv")
         run.set_tags({"samerun.weights": weights})
         for epoch in (1, 2):
-            state = State(epoch=epoch, step=0, arrays=STATE.arrays, meta={})
+            state = TrainingState(epoch=epoch, step=0, arrays=STATE.arrays, meta={})
             checkpoints.write(folder / "checkpoints", state, is_best=epoch == 1)
             if upload:
                 copy = checkpoints.for_upload(folder / "checkpoints", epoch)
@@ -114,8 +114,8 @@ def test_a_checkpoint_that_waits_for_the_store_is_not_dropped(project, monkeypat
 
 
 def test_a_real_run_keeps_its_best_checkpoint_and_is_resumed_from_it(project, capsys):
-    words = [*SMALL, "checkpoint.after_success=best", "optimizer.learning_rate=10"]
-    result = package.train([*words, "training.epochs=3"])
+    overrides = [*SMALL, "checkpoint.after_success=best", "optimizer.learning_rate=10"]
+    result = package.train([*overrides, "training.epochs=3"])
     assert [path.name for path in retention.files_in(result.folder)] == ["best.npz"]
     assert main(["resume", result.run_id, "training.epochs=4"]) == 0
     assert f"after epoch {result.best_epoch}, from" in capsys.readouterr().out
@@ -130,9 +130,9 @@ def test_a_run_whose_checkpoints_are_gone_says_what_to_do_instead(project, capsy
     assert not retention.files_in(result.folder)
     for more in ([], ["--fork"]):
         assert main(["resume", result.run_id, "training.epochs=4", *more]) == 2
-        said = capsys.readouterr().err
-        assert "(checkpoint.after_success=none)" in said
-        assert f"`samerun reproduce {result.run_id} training.epochs=4`" in said
+        message = capsys.readouterr().err
+        assert "(checkpoint.after_success=none)" in message
+        assert f"`samerun reproduce {result.run_id} training.epochs=4`" in message
 
 
 # ---- samerun gc
@@ -145,15 +145,15 @@ def test_only_runs_that_were_reproduced_exactly_lose_their_checkpoints(project, 
     proof_of(project, other, weights="others")  # a verdict that the weights do not bear out
     proof_of(project, close, "CLOSE")
     assert main(["gc"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert names(project, "first") == []
     assert names(project, f"again-{first[:6]}") == [], "the two prove each other"
     for name in ("unproven", "other", "close"):
         assert names(project, name) == ALL
-    assert f"EXACT reproduction {second}" in said
-    assert f"keep: no proof: samerun reproduce {unproven[:8]} would make one" in said
-    assert "Freed 3" in said
-    assert "of 2 runs" in said
+    assert f"EXACT reproduction {second}" in output
+    assert f"keep: no proof: samerun reproduce {unproven[:8]} would make one" in output
+    assert "Freed 3" in output
+    assert "of 2 runs" in output
     (run,) = tracking.find_runs([first])
     assert run.tags["samerun.checkpoints_dropped"] == f"EXACT reproduction {second}"
     assert tracking.read_artifact(run, "evaluation/predictions.csv") == b"predictions"
@@ -308,9 +308,9 @@ def test_an_age_is_a_number_with_a_unit(text, expected):
 @pytest.mark.parametrize("text", ["30", "d", "-1d", "30 d", "1y", "nand", "1e3d", ""])
 def test_another_age_is_one_sentence(text, project, capsys):
     assert main(["gc", f"--older-than={text}"]) == 2
-    said = capsys.readouterr().err
-    assert f"--older-than: received '{text}'" in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"--older-than: received '{text}'" in message
+    assert message.count("\n") == 1
 
 
 def test_a_folder_without_runs_is_one_sentence(tmp_path, monkeypatch, capsys):

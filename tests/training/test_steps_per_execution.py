@@ -23,7 +23,7 @@ def compiled(made, steps):
 
 
 @pytest.mark.parametrize(
-    ("words", "measured"),
+    ("overrides", "measured"),
     [
         pytest.param(["training.epochs=1"], [], id="short-run"),
         pytest.param(["training.epochs=1000"], [1, 20], id="long-run"),
@@ -32,9 +32,9 @@ def compiled(made, steps):
         ),
     ],
 )
-def test_only_a_long_run_is_measured(words, measured):
+def test_only_a_long_run_is_measured(overrides, measured):
     made = []
-    training = config.compose(words).config.training
+    training = config.compose(overrides).config.training
     chosen = steps_per_execution.choose(
         training,
         dataset(),

@@ -248,13 +248,13 @@ def test_where_all_were_pruned_the_end_says_what_to_loosen(pruner):
     study = optuna.create_study()
     study.set_user_attr("samerun.pruner", pruner.value)
     study.tell(study.ask(), state=TrialState.PRUNED)
-    (_, (word, said)) = study_report.last_lines(study, objectives=[METRIC], children={})
+    (_, (word, message)) = study_report.last_lines(study, objectives=[METRIC], children={})
     assert word == "best"
-    assert said.startswith("none, since no trial completed: try sweep.pruner=none")
+    assert message.startswith("none, since no trial completed: try sweep.pruner=none")
     if pruner is not Pruner.none:
         name, _, option = study_report.LOOSER[pruner].partition(".")
         assert option in Sweep.__dataclass_fields__[name].type.__dataclass_fields__
-        assert said.endswith(f", or a larger sweep.{name}.{option}")
+        assert message.endswith(f", or a larger sweep.{name}.{option}")
 
 
 def test_the_end_names_the_best_trials_run_as_shortly_as_other_commands(night):
@@ -380,12 +380,12 @@ def test_the_page_draws_in_a_browser_without_a_network(night, tmp_path, objectiv
     page = page_of(study, objectives)
     (tmp_path / "plots.html").write_text(page)
     with tempfile.TemporaryDirectory() as profile:
-        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-        words += ["--disable-background-networking", "--disable-sync", "--disable-quic"]
-        words += ["--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"]
-        words += [f"--user-data-dir={profile}", "--virtual-time-budget=15000", "--dump-dom"]
-        words.append((tmp_path / "plots.html").as_uri())
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        arguments = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        arguments += ["--disable-background-networking", "--disable-sync", "--disable-quic"]
+        arguments += ["--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        arguments += [f"--user-data-dir={profile}", "--virtual-time-budget=15000", "--dump-dom"]
+        arguments.append((tmp_path / "plots.html").as_uri())
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     sections = re.findall(r"<section>.*?</section>", done.stdout, re.DOTALL)
     assert len(sections) == page.count("<section>") >= 5
     for section in sections:
@@ -398,7 +398,7 @@ def test_tensorboard_shows_a_row_for_each_trial(night, tmp_path):
     from tensorboard.plugins import base_plugin
     from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
-    for _ in range(2):  # a sweep that goes on writes its report again
+    for _ in range(2):  # a resumed sweep writes its report again
         study_report.write(
             night,
             tracking.NullRun(tmp_path),

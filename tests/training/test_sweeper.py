@@ -81,7 +81,7 @@ def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, cap
 
 
 def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, project, capsys):
-    worker.say = lambda task, outcome: TrialOutcome(state=EndState.pruned, epochs=1)
+    worker.answer = lambda task, outcome: TrialOutcome(state=EndState.pruned, epochs=1)
     worker.sweep()
     assert main(["reproduce", "s"]) == 2
     assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
@@ -141,8 +141,8 @@ def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or
 GAPS = {
     "after the study was asked": (tracking, "create_child"),
     "before the trial is handed over": (InstantExecutor, "before_submit"),
-    "before the study is told": (optuna.Study, "tell"),
-    "after the study was told": (InstantExecutor, "when_free"),
+    "before the study is updated": (optuna.Study, "tell"),
+    "after the study was updated": (InstantExecutor, "when_free"),
 }
 
 
@@ -186,11 +186,11 @@ def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worke
         write_into_folder(project, task, outcome)
         raise Killed
 
-    worker.say = written
+    worker.answer = written
     with pytest.raises(Killed):
         worker.sweep()
     assert states() == ["RUNNING"]
-    worker.say = lambda task, outcome: outcome
+    worker.answer = lambda task, outcome: outcome
     worker.sweep()
     assert [task.number for task in worker.tasks] == [0, 1, 2]
     assert states() == ["COMPLETE"] * 3
@@ -217,7 +217,7 @@ def policy(word):
 
 
 def test_faults_fail_where_the_settings_say_so_and_the_sweep_goes_on(worker, project):
-    worker.say = faulty
+    worker.answer = faulty
     assert worker.sweep(*policy("fail"), n=7) == 0
     assert states() == ["FAIL"] * 5 + ["COMPLETE"] * 2
     for run in children()[:5]:
@@ -227,7 +227,7 @@ def test_faults_fail_where_the_settings_say_so_and_the_sweep_goes_on(worker, pro
 
 
 def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, project):
-    worker.say = faulty
+    worker.answer = faulty
     assert worker.sweep(*policy("retry"), "sweep.faults.max_retries=2", n=6) == 0
     for number in FAULTS:
         tries = [task for task in worker.tasks if task.number == number]
@@ -239,14 +239,14 @@ def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, pro
 
 
 def test_a_fault_stops_the_sweep_where_the_settings_say_so(worker, project, capsys):
-    worker.say = faulty
+    worker.answer = faulty
     assert worker.sweep("sweep.faults.on_error=stop", "sweep.faults.on_nan=fail", n=7) == 1
     assert states() == ["FAIL"] * 3
     assert "trial 2 failed (it was injected)" in capsys.readouterr().err
 
 
 def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
-    worker.say = faulty
+    worker.answer = faulty
     worker.sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
     asked = [run["samerun.trial"] for run in children() if "samerun.begins_afresh" in run]
     assert asked == ["0"]  # see test_restart.py for what its worker does then
@@ -261,7 +261,7 @@ def test_a_lost_worker_costs_no_trial(worker, project):
             raise ConnectionError
         return outcome
 
-    worker.say = dies_once
+    worker.answer = dies_once
     assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert [task.number for task in worker.tasks] == [0, 1, 1, 2]
@@ -272,7 +272,7 @@ def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
         write_into_folder(project, task, outcome)
         raise ConnectionError
 
-    worker.say = ends_and_dies
+    worker.answer = ends_and_dies
     assert worker.sweep("sweep.faults.on_worker_death=fail", n=2) == 0
     assert states() == ["COMPLETE"] * 2
     assert [task.number for task in worker.tasks] == [0, 1]
@@ -284,7 +284,7 @@ def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(project):
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):
-    worker.say = lambda task, outcome: TrialOutcome(state=EndState.error, reason="always")
+    worker.answer = lambda task, outcome: TrialOutcome(state=EndState.error, reason="always")
     assert worker.sweep("sweep.max_failures=1", n=10) == 1
     assert states() == ["FAIL", "FAIL"]
     assert "sweep.max_failures is 1" in capsys.readouterr().err
@@ -304,11 +304,11 @@ LOSSES = [0.9, 0.7, 0.8, 0.5, 0.6, 0.5, 0.4, 0.3]
     ],
 )
 def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, num_trials):
-    def says(task, outcome):
+    def answer(task, outcome):
         values = dict.fromkeys(outcome.values, LOSSES[task.number])
         return dataclasses.replace(outcome, values=values)
 
-    worker.say = says
+    worker.answer = answer
     assert worker.sweep(word, n=len(LOSSES)) == 0
     assert states() == ["COMPLETE"] * num_trials
     assert word.partition("=")[0] in capsys.readouterr().out
@@ -320,8 +320,8 @@ def test_points_to_try_first_are_tried_first(worker, project):
     client = tracking.connect("sqlite:///mlflow.db")
     client.log_param(child["id"], "model.dropout", "0.125")
     client.log_param(child["id"], "schedule", "cosine")
-    words = f"sweep.enqueue=[{{model.dropout:0.25,schedule:constant}},'{child['id']}']"
-    assert worker.sweep("sweep.study=e", words, space=GROUPS, n=3) == 0
+    overrides = f"sweep.enqueue=[{{model.dropout:0.25,schedule:constant}},'{child['id']}']"
+    assert worker.sweep("sweep.study=e", overrides, space=GROUPS, n=3) == 0
     found = [trial.params for trial in study("e").trials]
     assert found[0] == {"model.dropout": 0.25, "schedule": "constant"}
     assert found[1] == {"model.dropout": 0.125, "schedule": "cosine"}
@@ -330,8 +330,8 @@ def test_points_to_try_first_are_tried_first(worker, project):
 
 CHANGES = {
     "space": ({"space": ("model.dropout=interval(0,0.5)",)}, "model.dropout"),
-    "objective": ({"words": ["sweep.objectives=[train/loss]"]}, "train/loss"),
-    "base": ({"words": ["training.epochs=7"]}, "training.epochs 20 → 7"),
+    "objective": ({"overrides": ["sweep.objectives=[train/loss]"]}, "train/loss"),
+    "base": ({"overrides": ["training.epochs=7"]}, "training.epochs 20 → 7"),
 }
 
 
@@ -341,11 +341,11 @@ CHANGES = {
 )
 def test_a_study_goes_on_only_with_what_it_was_begun_with(worker, project, capsys, change):
     worker.sweep(n=2)
-    options, said = CHANGES[change]
-    words = options.get("words", [])
+    options, message = CHANGES[change]
+    overrides = options.get("overrides", [])
     space = options.get("space", SPACE)
-    assert worker.sweep(*words, space=space, n=4) == 2
-    assert said in capsys.readouterr().err
+    assert worker.sweep(*overrides, space=space, n=4) == 2
+    assert message in capsys.readouterr().err
     assert len(states()) == 2
 
 
@@ -365,11 +365,11 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
         file.write_text("defaults: [constant]\nwarmup_epochs: 2.0\n")
         return outcome
 
-    worker.say = edits
+    worker.answer = edits
     space = ("model.dropout=interval(0,0.6)", "schedule=mine,cosine")
-    words = ("--config-dir", str(project / "extra"), "sweep.sampler=random")
-    assert worker.sweep(*words, space=space, n=6) == 0
-    mine = [o.node.schedule.warmup_epochs for o in worker.tasks if "schedule=mine" in o.words]
+    overrides = ("--config-dir", str(project / "extra"), "sweep.sampler=random")
+    assert worker.sweep(*overrides, space=space, n=6) == 0
+    mine = [o.node.schedule.warmup_epochs for o in worker.tasks if "schedule=mine" in o.overrides]
     assert len(mine) > 1
     assert set(mine) == {1.0}
 
@@ -377,11 +377,11 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
 def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
     worker.sweep(n=1)
     (task,) = worker.tasks
-    words = list(task.node.hydra.overrides.task)
-    assert "model=mlp" in words
-    assert not any(word.startswith(("sweep", "trial", "hydra")) for word in words)
-    assert any(word.startswith("training.intra_op_threads=") for word in words)
-    alone = config.compose(words).config
+    arguments = list(task.node.hydra.overrides.task)
+    assert "model=mlp" in arguments
+    assert not any(word.startswith(("sweep", "trial", "hydra")) for word in arguments)
+    assert any(word.startswith("training.intra_op_threads=") for word in arguments)
+    alone = config.compose(arguments).config
     assert alone.model.dropout == task.node.model.dropout
     assert alone.training.intra_op_threads == available_cores()
 
@@ -405,14 +405,18 @@ BAD = {
     "a range end that the model refuses": ([], ("model.dropout=interval(0,1.5)",), "dropout"),
     "grid without steps": (["sweep.sampler=grid"], SPACE, "grid"),
     "objective": (["sweep.objectives=[validation/acuracy]"], SPACE, "validation/accuracy"),
-    "direction": (["sweep.direction=maximize"], SPACE, "minimize"),
+    "direction": (["sweep.direction=up"], SPACE, "auto, minimize"),
     "no workers": (["sweep.workers=0"], SPACE, "sweep.workers"),
     "pruner with two": (
         ["sweep.objectives=[validation/loss,num_parameters]"],
         SPACE,
         "sweep.pruner=none",
     ),
-    "storage away": (["sweep.storage=postgresql://u:secret@127.0.0.1:9/x"], SPACE, "sweep.storage"),
+    "storage unavailable": (
+        ["sweep.storage=postgresql://u:secret@127.0.0.1:9/x"],
+        SPACE,
+        "sweep.storage",
+    ),
     "storage of no kind": (["sweep.storage=redis://127.0.0.1"], SPACE, "sweep.storage"),
     "storage of another program": (["sweep.storage=sqlite:///shop.db"], SPACE, "another program"),
     "study name": (["sweep.study=../up"], SPACE, "sweep.study"),
@@ -422,13 +426,13 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_one_sentence_before_anything_is_written(worker, project, capsys, case):
-    words, space, said = BAD[case]
+    overrides, space, message = BAD[case]
     with sqlite3.connect("shop.db") as database:
         database.execute("create table orders (id integer)")
     database.close()
-    assert worker.sweep(*words, space=space) == 2
+    assert worker.sweep(*overrides, space=space) == 2
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert "secret" not in err
     assert "Traceback" not in err
     assert runs() == []
@@ -449,7 +453,7 @@ def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker
         others.append(samerun("train", *BASE, *SPACE, cwd=project))
         return outcome
 
-    worker.say = begins_another
+    worker.answer = begins_another
     assert worker.sweep(n=1) == 0
     (other,) = others
     assert other.returncode == 2
@@ -461,11 +465,11 @@ def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(
     worker, project, monkeypatch, capsys
 ):
     def holds(task, outcome):
-        said = study().user_attrs["samerun.holder"]
-        assert said["pid"] == os.getpid()
+        holder = study().user_attrs["samerun.holder"]
+        assert holder["pid"] == os.getpid()
         return outcome
 
-    worker.say = holds
+    worker.answer = holds
     assert worker.sweep(n=1) == 0
     assert study().user_attrs["samerun.holder"] is None  # ended, so anybody may go on
     study().set_user_attr("samerun.holder", {"host": "elsewhere", "pid": 7, "at": time.time()})
@@ -533,7 +537,7 @@ def test_a_sweep_that_was_taken_over_ends_and_leaves_the_study_to_the_other(
         until(taken)
         return outcome
 
-    worker.say = overtake
+    worker.answer = overtake
     assert worker.sweep(n=3) == 2
     assert "was taken over by a sweep on elsewhere" in capsys.readouterr().err
     assert study().user_attrs["samerun.holder"] == other
@@ -581,7 +585,7 @@ def times_out(times, error, function):
 OUTAGES = {
     "the run of a trial cannot be made": (tracking, "create_child", ConnectionError("gone")),
     "the study cannot be asked": (optuna.Study, "ask", StorageInternalError("gone")),
-    "the study cannot be told": (optuna.Study, "tell", StorageInternalError("gone")),
+    "the study cannot be updated": (optuna.Study, "tell", StorageInternalError("gone")),
     "a run cannot be tagged": (ledger.Ledger, "tag", ConnectionError("gone")),
     "a value cannot be chosen": (optuna.Trial, "suggest_float", StorageInternalError("gone")),
 }
@@ -590,7 +594,7 @@ OUTAGES = {
 @pytest.mark.parametrize(
     "outage",
     [
-        pytest.param(one, marks=[] if "cannot be told" in one else pytest.mark.slow)
+        pytest.param(one, marks=[] if "cannot be updated" in one else pytest.mark.slow)
         for one in OUTAGES
     ],
 )
@@ -605,9 +609,9 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
     assert [run["samerun.trial"] for run in children()] == ["0", "1", "2"]
     assert {run["samerun.state"] for run in children()} == {"complete"}
     assert len(worker.tasks) == 3
-    said = [record.getMessage() for record in caplog.records if "Store" in record.message]
-    assert len(said) == 2
-    assert "gone" in said[0]
+    text = [record.getMessage() for record in caplog.records if "Store" in record.message]
+    assert len(text) == 2
+    assert "gone" in text[0]
 
 
 def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
@@ -616,8 +620,8 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
     monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.1)
     with monkeypatch.context() as patch:
-        away = times_out(10**6, StorageInternalError("gone"), None)
-        patch.setattr(optuna.Study, "tell", away)
+        unavailable = times_out(10**6, StorageInternalError("gone"), None)
+        patch.setattr(optuna.Study, "tell", unavailable)
         assert worker.sweep() == 2
     assert "sweep.study=s" in capsys.readouterr().err
     assert states() == ["RUNNING"]
@@ -636,7 +640,7 @@ def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, pro
             raise RuntimeError("no server")
         return outcome
 
-    worker.say = fail_first
+    worker.answer = fail_first
     assert worker.sweep() == 0
     assert states() == ["COMPLETE"] * 3
     assert len(worker.tasks) == 4
@@ -657,7 +661,7 @@ def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, projec
             return outcomes[-1]
         return outcome
 
-    worker.say = cut_off
+    worker.answer = cut_off
     assert worker.sweep("sweep.faults.on_error=fail") == 0
     assert [task.number for task in worker.tasks] == [0, 1, 1, 1, 2]
     assert {outcome.state for outcome in outcomes} == {EndState.store_unavailable}
@@ -683,7 +687,7 @@ def test_a_storage_of_another_version_of_optuna_is_left_alone(worker, project, c
 
 
 def test_a_storage_that_cannot_be_written_is_one_sentence(worker, project, capsys):
-    (project / "optuna.db").write_bytes(b"a letter to somebody, not a database" * 100)
+    (project / "optuna.db").write_bytes(b"a letter, not a database" * 100)
     assert worker.sweep() == 2
     err = capsys.readouterr().err
     assert "not an SQLite database" in err
@@ -691,10 +695,20 @@ def test_a_storage_that_cannot_be_written_is_one_sentence(worker, project, capsy
 
 
 def test_two_objectives_give_a_pareto_front(worker, project, capsys):
-    words = ("sweep.objectives=[validation/accuracy,num_parameters]", "sweep.pruner=none")
-    assert worker.sweep(*words) == 0
+    overrides = ("sweep.objectives=[validation/accuracy,num_parameters]", "sweep.pruner=none")
+    assert worker.sweep(*overrides) == 0
     assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
     assert "front" in capsys.readouterr().out
+
+
+def test_a_grid_and_a_random_search_have_a_file_each(worker, project):
+    given = ["model=mlp", "dataset.limit=100", "sweep.workers=1", "sweep.study=s"]
+    samerun.sweep(["sweep=grid", *given, "model.dropout=0,0.2,0.4", "seed=1,2"], executor=worker)
+    points = {(trial.params["model.dropout"], trial.params["seed"]) for trial in study().trials}
+    assert len(study().trials) == len(points) == 6
+    assert study().user_attrs["samerun.pruner"] == "none"
+    plan = plan_of("sweep=random", base=[*given, "sweep.study=r"])
+    assert (plan.settings.sampler, plan.settings.pruner) == ("random", "none")
 
 
 def test_hydra_1_4_finds_the_sweeper_by_its_entry_point():
@@ -726,7 +740,7 @@ def test_from_python_a_sweep_returns_what_it_found(worker, project):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["model=mlp", *SPACE], "sweep=optuna"),
         (["sweep=optuna", *SPACE, "--cfg", "job"], "--cfg"),
@@ -734,8 +748,8 @@ def test_from_python_a_sweep_returns_what_it_found(worker, project):
         (["sweep=optuna", *SPACE, "trial.number=3"], "trial.number"),
     ],
 )
-def test_from_python_a_wrong_argument_is_one_sentence(project, arguments, said):
-    with pytest.raises(UserError, match=re.escape(said)):
+def test_from_python_a_wrong_argument_is_one_sentence(project, arguments, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         samerun.sweep(arguments)
 
 

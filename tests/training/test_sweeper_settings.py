@@ -56,10 +56,10 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, capsys, case):
     (project / "optuna.db").unlink()
-    words, space, said = BAD[case]
-    assert worker.sweep(*words, space=space) == 2
+    overrides, space, message = BAD[case]
+    assert worker.sweep(*overrides, space=space) == 2
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
     assert runs() == []
     assert worker.tasks == []
@@ -69,13 +69,13 @@ def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, caps
 def test_a_grid_with_a_point_to_try_first_tries_every_combination_once(
     worker, project, monkeypatch
 ):
-    words = ("sweep.sampler=grid", "sweep.enqueue=[{model.dropout:0.2,model.l2:0.1}]")
+    overrides = ("sweep.sampler=grid", "sweep.enqueue=[{model.dropout:0.2,model.l2:0.1}]")
     with monkeypatch.context() as patched:
         patched.setattr(tracking, "create_child", killed)
         with pytest.raises(Killed):
-            worker.sweep(*words, space=SQUARE, n=40)
+            worker.sweep(*overrides, space=SQUARE, n=40)
     assert states() == ["RUNNING"]
-    assert worker.sweep(*words, space=SQUARE, n=40) == 0
+    assert worker.sweep(*overrides, space=SQUARE, n=40) == 0
     found = [tuple(trial.params.values()) for trial in study().trials]
     assert found[0] == (0.2, 0.1)
     assert sorted(found) == [(0.1, 0.0), (0.1, 0.1), (0.2, 0.0), (0.2, 0.1)]
@@ -99,7 +99,7 @@ def test_a_database_that_is_damaged_meanwhile_is_one_sentence(worker, project, c
             file.write(b"\xff" * (size - 4096))
         return outcome
 
-    worker.say = damage
+    worker.answer = damage
     assert worker.sweep(n=2) == 2
     err = capsys.readouterr().err
     assert "the file is damaged: correct it" in err

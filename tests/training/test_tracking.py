@@ -200,7 +200,7 @@ def test_the_end_of_a_run_says_how_and_why(client, error, status, reason):
     opened = tracking.open_run(composed(), Path("1"))
     run = opened.__enter__()
     run.log_metrics({"loss": 1.0}, step=0)
-    assert not opened.__exit__(type(error), error, None)  # it goes on upwards
+    assert not opened.__exit__(type(error), error, None)  # it propagates
     stored = client.get_run(run.id)
     assert stored.info.status == status
     assert stored.data.tags.get("samerun.reason") == reason
@@ -211,18 +211,18 @@ def test_a_store_that_fails_in_the_middle_costs_nothing(client, caplog):
     with tracking.open_run(composed(), Path("1")) as run:
         run.log_metrics({"loss": 0.0}, step=0)
         assert run.flush()
-        change_tables("alter table metrics rename to away")
+        change_tables("alter table metrics rename to renamed")
         for step in range(1, 5):
             run.log_metrics({"loss": float(step)}, step=step)
         run.log_params({"late": "1"})
         assert not run.flush()
         assert not run.flush()
-        change_tables("alter table away rename to metrics")
+        change_tables("alter table renamed rename to metrics")
         assert run.flush()
         assert values(client, run.id, "loss") == [(step, float(step)) for step in range(5)]
     assert client.get_run(run.id).data.params == {"late": "1"}
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert len(warnings) == 2  # once that it is away, once that it is back
+    assert len(warnings) == 2  # once when it is unavailable, once when it is back
     assert "does not take everything" in warnings[0]
 
 
@@ -230,7 +230,7 @@ def test_what_waits_at_the_end_is_delivered_later_exactly_once(client, caplog):
     with tracking.open_run(composed(), Path("1")) as run:
         run.log_metrics({"loss": 0.0}, step=0)
         run.flush()
-        change_tables("alter table metrics rename to away")
+        change_tables("alter table metrics rename to renamed")
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_text("late", "notes.txt")
     assert client.get_run(run.id).info.status == "RUNNING"
@@ -238,7 +238,7 @@ def test_what_waits_at_the_end_is_delivered_later_exactly_once(client, caplog):
     assert f"`samerun sync {run.id}`" in caplog.messages[-1]
     with pytest.raises(UserError, match="nothing is lost"):
         tracking.deliver(Path("1"))
-    change_tables("alter table away rename to metrics")
+    change_tables("alter table renamed rename to metrics")
     assert tracking.deliver(Path("1")) == 3  # the point, the artifact and the end
     assert tracking.deliver(Path("1")) == 0
     assert values(client, run.id, "loss") == [(0, 0.0), (1, 1.0)]

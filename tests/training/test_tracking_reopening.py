@@ -71,9 +71,9 @@ def test_what_the_old_folder_still_holds_is_delivered_first(client):
 
 def test_a_folder_and_an_id_that_do_not_belong_together_are_refused(client):
     first, second = killed("1", {0: 1.0}), killed("2", {0: 1.0})
-    for run_id, said in [(second.id, "give .* an empty folder"), ("0" * 32, "empty folder")]:
+    for run_id, message in [(second.id, "give .* an empty folder"), ("0" * 32, "empty folder")]:
         with (
-            pytest.raises(UserError, match=said),
+            pytest.raises(UserError, match=message),
             tracking.reopen_run(Path("1"), run_id=run_id),
         ):
             pytest.fail("it was opened")

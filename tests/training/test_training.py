@@ -29,9 +29,9 @@ def finished(prepared_database, tmp_path_factory):
     before = os.getcwd()
     os.chdir(folder)
     try:
-        words = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
-        words.remove("model.units=[16]")
-        result = package.train([*words, "+tracking.tags.course=dl1"])
+        overrides = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
+        overrides.remove("model.units=[16]")
+        result = package.train([*overrides, "+tracking.tags.course=dl1"])
         client = tracking.connect(tracking.resolve_uri(None))
         yield result, client, client.get_run(result.run_id)
     finally:
@@ -184,8 +184,8 @@ def same(first, second):
 
 
 def test_the_same_run_twice_in_a_process_is_equal_bit_for_bit(project):
-    words = [*QUICK, *PLAIN, "model.dropout=0.5"]
-    assert same(package.train(words), package.train(words))
+    overrides = [*QUICK, *PLAIN, "model.dropout=0.5"]
+    assert same(package.train(overrides), package.train(overrides))
 
 
 def test_another_seed_is_another_run(project):
@@ -195,8 +195,8 @@ def test_another_seed_is_another_run(project):
 
 
 def test_steps_per_execution_changes_the_speed_and_not_the_result(project):
-    words = [*QUICK, *PLAIN, "model.dropout=0.3"]
-    one, many = (package.train([*words, f"training.steps_per_execution={n}"]) for n in (1, 5))
+    overrides = [*QUICK, *PLAIN, "model.dropout=0.3"]
+    one, many = (package.train([*overrides, f"training.steps_per_execution={n}"]) for n in (1, 5))
     assert same(one, many)
 
 
@@ -208,9 +208,9 @@ def test_mixed_precision_trains_and_logs_the_learning_rate(project, precision):
 
 
 def test_a_value_that_is_not_finite_ends_the_run_as_failed(project):
-    words = [*QUICK, *PLAIN, "optimizer=sgd", "optimizer.learning_rate=1e30"]
+    overrides = [*QUICK, *PLAIN, "optimizer=sgd", "optimizer.learning_rate=1e30"]
     with pytest.raises(Diverged, match="train/loss is"):
-        package.train(words)
+        package.train(overrides)
     (run,) = tracking.find_runs()
     assert run.status == "FAILED"
     assert "epoch 1, step" in run.tags["samerun.reason"]
@@ -218,25 +218,29 @@ def test_a_value_that_is_not_finite_ends_the_run_as_failed(project):
 
 
 def test_early_stopping_stops(project):
-    words = [*QUICK, *PLAIN, "training.epochs=30", "optimizer.learning_rate=1e-9"]
+    overrides = [*QUICK, *PLAIN, "training.epochs=30", "optimizer.learning_rate=1e-9"]
     stopping = "training.early_stopping"
-    words += [f"{stopping}.patience_epochs=2", f"{stopping}.min_delta=0.1"]
-    result = package.train(words)
+    overrides += [f"{stopping}.patience_epochs=2", f"{stopping}.min_delta=0.1"]
+    result = package.train(overrides)
     assert len(result.history["train/loss"]) == 3
     assert result.best_epoch == 1
 
 
 def test_plateau_cuts_the_learning_rate_after_the_warm_up(project):
-    words = [*QUICK, *PLAIN, "training.epochs=5", "schedule=reduce_on_plateau"]
-    words += ["schedule.patience_epochs=1", "schedule.min_delta=100", "schedule.warmup_epochs=1"]
-    rates = package.train(words).history["learning_rate"]
+    overrides = [*QUICK, *PLAIN, "training.epochs=5", "schedule=reduce_on_plateau"]
+    overrides += [
+        "schedule.patience_epochs=1",
+        "schedule.min_delta=100",
+        "schedule.warmup_epochs=1",
+    ]
+    rates = package.train(overrides).history["learning_rate"]
     assert rates[1] == pytest.approx(0.001)
     assert rates[2:] == pytest.approx([0.0005, 0.00025, 0.000125])
 
 
 def test_the_average_of_weights_is_what_is_validated_and_kept(project):
-    words = [*QUICK, *PLAIN, "optimizer.use_ema=true", "optimizer.ema_momentum=0.999"]
-    averaged, plain = package.train(words), package.train([*QUICK, *PLAIN])
+    overrides = [*QUICK, *PLAIN, "optimizer.use_ema=true", "optimizer.ema_momentum=0.999"]
+    averaged, plain = package.train(overrides), package.train([*QUICK, *PLAIN])
     assert averaged.history["train/loss"] == plain.history["train/loss"]
     # An average that hardly moves leaves the model near where it began.
     assert averaged.history["validation/loss"][-1] > plain.history["validation/loss"][-1]
@@ -252,8 +256,14 @@ def loss_on_validation(result):
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(project):
-    words = [*QUICK, *PLAIN, "training.epochs=6", "schedule=constant", "optimizer.learning_rate=1"]
-    result = package.train(words)
+    overrides = [
+        *QUICK,
+        *PLAIN,
+        "training.epochs=6",
+        "schedule=constant",
+        "optimizer.learning_rate=1",
+    ]
+    result = package.train(overrides)
     losses = result.history["validation/loss"]
     assert losses.index(min(losses)) < 5, "the last epoch was the best: nothing is tested"
     assert loss_on_validation(result) == pytest.approx(min(losses), rel=1e-4)
@@ -271,18 +281,19 @@ def test_balanced_classes_weigh_the_loss(project):
         x=np.random.default_rng(0).normal(size=(400, 4)),
         y=(np.arange(400) % 8 == 0).astype(int),
     )
-    words = ["model=mlp", "dataset=npz", "dataset.path=rare.npz", "training.epochs=1", *PLAIN]
+    overrides = ["model=mlp", "dataset=npz", "dataset.path=rare.npz", "training.epochs=1", *PLAIN]
     plain, balanced = (
-        package.train([*words, f"training.balance_classes={flag}"]) for flag in ("false", "true")
+        package.train([*overrides, f"training.balance_classes={flag}"])
+        for flag in ("false", "true")
     )
     assert plain.history["train/loss"] != balanced.history["train/loss"]
 
 
 @pytest.mark.parametrize("option", options("debug"))
 def test_debug_switches_run(project, option):
-    words = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
-    words += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
-    result = package.train(words)
+    overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
+    overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
+    result = package.train(overrides)
     assert result.run_id
     if option == "profile":
         assert list((result.folder / "tensorboard").rglob("*.xplane.pb"))

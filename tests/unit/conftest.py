@@ -19,7 +19,7 @@ class Refusal:
 
     def find_spec(self, name, path=None, target=None):
         if name in HEAVY:
-            # Not an Exception: whoever tries whether a package is installed would go on without it.
+            # Not an Exception: code that checks for an optional package would continue without it.
             pytest.fail(f"a unit test imported {name}: move it to tests/training")
 
 
@@ -42,6 +42,6 @@ def pytest_make_collect_report(collector):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    is_unit = ROOM in item.path.parents  # this hook hears of every room's tests
+    is_unit = ROOM in item.path.parents  # this hook receives every room's tests
     with refused() if is_unit else contextlib.nullcontext():
         return (yield)

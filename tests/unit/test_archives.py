@@ -35,7 +35,7 @@ def test_every_kind_of_array_comes_back_as_numpy_reads_it(tmp_path, save):
 
 
 def npy(shape, dtype="'<f4'", version=(1, 0), content=b"", more=""):
-    """An array that says of itself whatever it is told to say."""
+    """An array that declares whatever it is given."""
     text = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, {more}}}".encode()
     kind = "<H" if version == (1, 0) else "<I"
     return b"\x93NUMPY" + bytes(version) + struct.pack(kind, len(text)) + text + content
@@ -135,8 +135,8 @@ def peak(setup, call, cwd):
     answer = subprocess.run(
         [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, check=True
     )
-    *said, megabytes = answer.stdout.strip().splitlines()
-    return "\n".join(said), int(megabytes)
+    *message, megabytes = answer.stdout.strip().splitlines()
+    return "\n".join(message), int(megabytes)
 
 
 def bomb(path, gibibytes):
@@ -161,8 +161,8 @@ def two_gibibytes(tmp_path_factory):
 def test_packed_zeros_take_no_memory(two_gibibytes, tmp_path):
     setup = "from samerun import archives\nfrom pathlib import Path"
     call = f"archives.arrays(Path({str(two_gibibytes)!r}), ['x'], most_bytes=200_000_000)"
-    said, megabytes = peak(setup, call, tmp_path)
-    assert "2147483648 bytes of memory, expected at most 200000000" in said
+    message, megabytes = peak(setup, call, tmp_path)
+    assert "2147483648 bytes of memory, expected at most 200000000" in message
     assert megabytes < 50
 
 
@@ -173,14 +173,14 @@ def test_a_sealed_checkpoint_of_packed_zeros_takes_no_memory(two_gibibytes, tmp_
     seal = b"\nsamerun sha256 %s\n" % hashlib.sha256(content).hexdigest().encode()
     (tmp_path / "last.npz").write_bytes(content + seal)
     setup = "from samerun import checkpoints\nfrom pathlib import Path"
-    said, megabytes = peak(setup, "checkpoints.read(Path('last.npz'))", tmp_path)
-    assert said.startswith("UserError checkpoint: last.npz is damaged")
+    message, megabytes = peak(setup, "checkpoints.read(Path('last.npz'))", tmp_path)
+    assert message.startswith("UserError checkpoint: last.npz is damaged")
     assert megabytes < 100
 
 
 @pytest.mark.parametrize("meta", ["[" * 100_000, "[]", "{}", '{"version": 1}', "1", '"a"', "{"])
 def test_a_checkpoint_with_strange_contents_is_damaged(tmp_path, meta):
-    state = checkpoints.State(epoch=1, step=0, arrays={"a": np.zeros(2)}, meta={})
+    state = checkpoints.TrainingState(epoch=1, step=0, arrays={"a": np.zeros(2)}, meta={})
     path = checkpoints.write(tmp_path, state, is_best=False)
     with path.open("w+b") as file:
         np.savez(file, meta=np.frombuffer(meta.encode(), np.uint8), a=np.zeros(2))

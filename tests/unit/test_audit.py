@@ -54,9 +54,9 @@ def test_an_audit_that_looked_nothing_up_says_that_it_was_skipped(audit, monkeyp
     answers = {"pypi": {"dependencies": [SKIPPED, SKIPPED]}, "osv": "no route to host"}
     monkeypatch.setattr(audit, "ask", answers.get)
     assert audit.main() == 0
-    said = capsys.readouterr().out
-    assert said.startswith("audit: skipped")
-    assert "pypi: it knows none of the packages; osv: no route to host" in said
+    output = capsys.readouterr().out
+    assert output.startswith("audit: skipped")
+    assert "pypi: it knows none of the packages; osv: no route to host" in output
 
 
 def test_packages_that_were_not_looked_up_are_named(audit):

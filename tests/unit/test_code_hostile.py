@@ -7,7 +7,7 @@ import pytest
 from samerun import provenance
 from samerun.config import compose
 from samerun.replay import code_diff, worktree
-from samerun.replay.recorded import Facts
+from samerun.replay.recorded import Provenance
 from support.project import git
 
 MARK = "program-ran"
@@ -139,10 +139,10 @@ def test_recording_the_code_of_a_run_runs_no_program_of_a_submodule(changed, tmp
 
 @pytest.mark.parametrize("setting", PROGRAMS)
 def test_comparing_two_recorded_states_runs_no_program_of_the_clone(changed, setting):
-    first = Facts(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
+    first = Provenance(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
     git(changed.top, "add", "-A")
     git(changed.top, "commit", "--quiet", "-m", "second")
-    second = Facts(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
+    second = Provenance(commit=git(changed.top, "rev-parse", "HEAD"), patch="")
     armed(changed, setting)
     assert "+x = 2" in code_diff.between(first, second, None)
     assert not changed.mark.exists()

@@ -43,8 +43,8 @@ def test_command_line_words_change_groups_and_keys():
 
 
 def test_a_stored_config_reads_back_equal():
-    words = ["optimizer=sgd", "optimizer.momentum=0.9", "training.class_weights=[1.5,2]"]
-    made = config.compose([*words, "+tracking.tags.course=dl1"])
+    overrides = ["optimizer=sgd", "optimizer.momentum=0.9", "training.class_weights=[1.5,2]"]
+    made = config.compose([*overrides, "+tracking.tags.course=dl1"])
     assert config.from_yaml(made.resolved) == made.config
 
 
@@ -64,7 +64,7 @@ def test_config_objects_cannot_be_changed():
 
 
 @pytest.mark.parametrize(
-    ("words", "is_same"),
+    ("overrides", "is_same"),
     [
         pytest.param(["tracking.run_name=x", "evaluation.worst_examples=1"], True, id="names"),
         pytest.param(["seed=1"], False, id="seed"),
@@ -72,8 +72,8 @@ def test_config_objects_cannot_be_changed():
         pytest.param(["training.intra_op_threads=7"], False, id="threads"),
     ],
 )
-def test_fingerprint_follows_the_meaning(words, is_same):
-    base, other = config.compose().config, config.compose(words).config
+def test_fingerprint_follows_the_meaning(overrides, is_same):
+    base, other = config.compose().config, config.compose(overrides).config
     assert (config.fingerprint(base) == config.fingerprint(other)) is is_same
 
 
@@ -132,7 +132,7 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
 
 
 @pytest.mark.parametrize(
-    ("words", "spec", "sentence"),
+    ("overrides", "spec", "sentence"),
     [
         pytest.param(["model=cnn"], TABLE, "Models that can: mlp", id="model-and-data"),
         pytest.param(["dataset.batch_size=1001"], IMAGES, "at most the 1000", id="batch-size"),
@@ -177,16 +177,16 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
         pytest.param(["tracking.profile_steps=[3]"], IMAGES, "[first,last]", id="profile"),
     ],
 )
-def test_parts_that_do_not_fit_together_get_one_sentence(words, spec, sentence):
+def test_parts_that_do_not_fit_together_get_one_sentence(overrides, spec, sentence):
     with pytest.raises(UserError) as caught:
-        config.check(config.compose(words).config, spec)
+        config.check(config.compose(overrides).config, spec)
     assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", [IMAGES, NO_VALIDATION, REGRESSION])
 def test_a_config_that_fits_is_let_through(spec):
-    words = ["model=mlp", "training.early_stopping.monitor=train/loss"]
-    config.check(config.compose(words).config, spec)
+    overrides = ["model=mlp", "training.early_stopping.monitor=train/loss"]
+    config.check(config.compose(overrides).config, spec)
 
 
 def test_composing_a_config_leaves_heavy_libraries_alone():
@@ -233,20 +233,20 @@ def test_a_config_for_the_code_of_version_0_1_0_has_only_its_keys():
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["training.on_nan=restore_and_lower_lr"],
         ["training.on_memory=halve_batch"],
         ["training.on_memory=halve_batch", "training.max_retries=1"],
     ],
 )
-def test_a_policy_that_is_on_is_another_run(words):
-    assert config.fingerprint(config.compose([*AS_THEN, *words]).config) != FINGERPRINT_THEN
+def test_a_policy_that_is_on_is_another_run(overrides):
+    assert config.fingerprint(config.compose([*AS_THEN, *overrides]).config) != FINGERPRINT_THEN
 
 
 def test_options_of_policies_that_are_off_change_nothing():
-    words = ["training.max_retries=1", "training.retry_learning_rate_factor=0.1"]
-    cfg = config.compose([*AS_THEN, *words]).config
+    overrides = ["training.max_retries=1", "training.retry_learning_rate_factor=0.1"]
+    cfg = config.compose([*AS_THEN, *overrides]).config
     assert config.fingerprint(cfg) == FINGERPRINT_THEN
 
 

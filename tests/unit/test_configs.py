@@ -79,30 +79,30 @@ def test_shared_keys_stand_in_one_place():
         for path in set(CONF.rglob("*.yaml")) - {shared}:
             if f"common/{shared.stem}@_here_" in path.read_text():
                 doubled = keys & set(OmegaConf.load(path))
-                assert not doubled, f"{path.name} says {doubled} again"
+                assert not doubled, f"{path.name} repeats {doubled}"
 
 
 SWEEPS = sorted((EXPERIMENTS / "sweep").rglob("*.yaml"))
 
 
-def composed_sweep(*words):
+def composed_sweep(*arguments):
     """Composes the settings of a sweep, as Hydra does before it hands them to the sweeper."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return parse_sweep(compose("config", overrides=list(words)))
+        return parse_sweep(compose("config", overrides=list(arguments)))
 
 
 def test_sweeps_are_found_in_both_folders():
     names = {path.stem for path in SWEEPS}
-    assert {"optuna", *names} == set(options("sweep"))
+    assert {"optuna", "grid", "random", *names} == set(options("sweep"))
 
 
 def space_of(name):
     """Returns the space of a sweep over digits_cnn, which has to fit it."""
-    words = ["experiment=digits_cnn", f"sweep={name}"]
-    base, sweep = config.compose(words[:1]).config, composed_sweep(*words)
+    overrides = ["experiment=digits_cnn", f"sweep={name}"]
+    base, sweep = config.compose(overrides[:1]).config, composed_sweep(*overrides)
     check_sweep(sweep, base, data.describe(base.dataset))
-    space = search.parse_space(words, sweep.params)
+    space = search.parse_space(overrides, sweep.params)
     search.check_sampler(sweep, space, len(objectives_of(sweep, base)))
     return space
 

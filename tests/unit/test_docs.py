@@ -41,20 +41,20 @@ def test_training_commands_compose(page, monkeypatch):
     from samerun.cli.arguments import split_flags
     from samerun.cli.train_command import take_flag
 
-    for words in commands(page.read_text()):
-        if any(word.startswith("sweep") for word in words):
-            assert_sweep(words)
+    for overrides in commands(page.read_text()):
+        if any(word.startswith("sweep") for word in overrides):
+            assert_sweep(overrides)
             continue
-        rest, _ = take_flag(words, "--schedule-plot")
+        rest, _ = take_flag(overrides, "--schedule-plot")
         _, plain = split_flags(rest)
         for combination in combinations(parse_overrides(plain)):
             config.compose(combination)
 
 
-def assert_sweep(words):
-    said = [word for word in words if not re.search(r"^-|\(|,", word)]
-    settings = composed_sweep(*said)
-    plain = [word for word in words if not word.startswith(("-", "sweep"))]
+def assert_sweep(overrides):
+    fixed = [word for word in overrides if not re.search(r"^-|\(|,", word)]
+    settings = composed_sweep(*fixed)
+    plain = [word for word in overrides if not word.startswith(("-", "sweep"))]
     if settings.params or any("," in word for word in plain):
         search.parse_space(plain, settings.params)
 

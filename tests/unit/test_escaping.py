@@ -8,7 +8,7 @@ import pytest
 
 from samerun import escaping
 from samerun.evaluation import classification, mistakes_markdown, to_csv
-from samerun.replay.comparison import Row, State, as_markdown
+from samerun.replay.comparison import Row, RowState, as_markdown
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,9 @@ def test_class_names_are_neutral_in_tables(report):
 
 
 def test_a_comparison_of_runs_is_neutral_in_markdown():
-    row = Row(part="config", what="<b>x</b>", first="a|b", second="[l](http://e)", state=State.same)
+    row = Row(
+        part="config", what="<b>x</b>", first="a|b", second="[l](http://e)", state=RowState.same
+    )
     line = as_markdown([row])[-1]
     assert "<b>" not in line
     assert "http://" not in line

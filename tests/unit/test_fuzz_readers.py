@@ -10,13 +10,13 @@ from support.project import PROGRAMS
 
 
 def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path):
-    words = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), "1000", "3"]
-    answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    arguments = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), "1000", "3"]
+    answer = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["seed=range(1,1000000000000)"],
         ["seed=range(0,1,0)"],
@@ -25,6 +25,6 @@ def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path):
         [f"model={'9' * 5000}"],
     ],
 )
-def test_a_multirun_that_cannot_be_listed_is_one_sentence(project, capsys, words):
-    assert cli.main(["train", "-m", *words]) == 2
+def test_a_multirun_that_cannot_be_listed_is_one_sentence(project, capsys, overrides):
+    assert cli.main(["train", "-m", *overrides]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Runs out of a store that somebody else wrote: nothing of them runs, each is one sentence."""
+"""Runs of another person's store: none of their code runs, each is refused in one sentence."""
 
 import io
 import json
@@ -28,31 +28,31 @@ class Evil:
         return os.system, (self.command,)
 
 
-def resolved(*words):
-    return config.compose([*PLAIN, *words]).resolved
+def resolved(*overrides):
+    return config.compose([*PLAIN, *overrides]).resolved
 
 
-def refused(capsys, *words):
+def refused(capsys, *overrides):
     """Runs a command that has to be refused; returns its sentence."""
-    assert cli.main(list(words)) == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return said
+    assert cli.main(list(overrides)) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
 
 
 @pytest.mark.parametrize("flags", [["--check"], ["--dry-run"], []])
 def test_a_config_that_names_os_system_runs_nothing(store, project, capsys, flags):
-    words = ["model=custom", "model.target=os:system", "+model.params.command=touch ran"]
-    run_id = store({"config/resolved.yaml": resolved(*words)})
-    said = refused(capsys, "reproduce", run_id, *flags)
-    assert "os:system" in said
-    assert "--trust" in said
+    overrides = ["model=custom", "model.target=os:system", "+model.params.command=touch ran"]
+    run_id = store({"config/resolved.yaml": resolved(*overrides)})
+    message = refused(capsys, "reproduce", run_id, *flags)
+    assert "os:system" in message
+    assert "--trust" in message
     assert not (project / "ran").exists()
 
 
 def test_a_data_set_that_names_a_function_runs_nothing(store, project, capsys):
-    words = ["dataset=custom", "dataset.target=os:system", "+dataset.params.command=touch ran"]
-    run_id = store({"config/resolved.yaml": resolved(*words)})
+    overrides = ["dataset=custom", "dataset.target=os:system", "+dataset.params.command=touch ran"]
+    run_id = store({"config/resolved.yaml": resolved(*overrides)})
     assert "os:system" in refused(capsys, "reproduce", run_id)
     assert not (project / "ran").exists()
 
@@ -96,7 +96,7 @@ def test_a_config_that_is_none_is_one_sentence(store, capsys, text):
     assert refused(capsys, "reproduce", run_id).count("\n") == 1
 
 
-def test_a_run_of_somebody_elses_is_told_from_one_of_samerun(store, capsys):
+def test_a_run_that_samerun_did_not_record_is_recognized(store, capsys):
     assert "was not made by samerun" in refused(capsys, "reproduce", store({"a.txt": "x"}))
 
 
@@ -162,8 +162,8 @@ def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_sa
     if not is_said:
         silent = [FileInfo("config/resolved.yaml", False, None)]
         monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: silent)
-    said = refused(capsys, "reproduce", run_id)
-    assert "its config/resolved.yaml has 200003 bytes, expected at most 200000" in said
+    message = refused(capsys, "reproduce", run_id)
+    assert "its config/resolved.yaml has 200003 bytes, expected at most 200000" in message
     assert bool(fetched) is not is_said
 
 
@@ -228,8 +228,8 @@ def test_a_folder_that_the_store_names_is_no_proof_that_the_patch_is_ours(
 
 @pytest.mark.parametrize("commit", ["--upload-pack=touch ran", "HEAD", "0" * 40, "master; ls"])
 def test_a_commit_that_is_none_is_not_given_to_git(store, checkout, project, capsys, commit):
-    said = refused(capsys, "reproduce", store(with_code(commit)), "--code")
-    assert "is not in the clone" in said
+    message = refused(capsys, "reproduce", store(with_code(commit)), "--code")
+    assert "is not in the clone" in message
     assert not (project / "ran").exists()
 
 

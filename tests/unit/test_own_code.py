@@ -46,5 +46,5 @@ def test_what_is_installed_or_not_there_or_no_python_has_no_files(mine):
 
 def test_a_config_without_functions_of_its_own_names_none():
     assert targets(config.compose([]).config) == {}
-    words = ["model=custom", "model.target=my_code:build"]
-    assert targets(config.compose(words).config) == {"model.target": "my_code:build"}
+    overrides = ["model=custom", "model.target=my_code:build"]
+    assert targets(config.compose(overrides).config) == {"model.target": "my_code:build"}

@@ -195,9 +195,11 @@ def test_the_scanner_reaches_for_no_network(checkout, monkeypatch):
 
 
 def test_the_scanner_is_not_loaded_by_a_quick_answer(tmp_path):
-    words = "import sys, samerun.cli, samerun.provenance; print('detect_secrets' in sys.modules)"
+    arguments = (
+        "import sys, samerun.cli, samerun.provenance; print('detect_secrets' in sys.modules)"
+    )
     answer = subprocess.run(
-        [sys.executable, "-c", words], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", arguments], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "False"
 

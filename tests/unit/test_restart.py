@@ -1,4 +1,4 @@
-"""A run that begins again goes on from none of its checkpoints, wherever they are."""
+"""A restarted run resumes from none of its checkpoints, wherever they are."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samerun import checkpoints, config, tracking
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.replay import restart, resume
 
 
@@ -18,7 +18,7 @@ def by_id(run_id):
 def write(run, epoch, number):
     """Writes a checkpoint and uploads it, as a run with a server does."""
     folder = run.folder / "checkpoints"
-    checkpoints.write(folder, State(epoch=epoch, step=0, arrays={}, meta={}), is_best=True)
+    checkpoints.write(folder, TrainingState(epoch=epoch, step=0, arrays={}, meta={}), is_best=True)
     run.log_file(checkpoints.for_upload(folder, number), "checkpoints")
 
 
@@ -40,7 +40,7 @@ def test_a_run_that_is_to_begin_again_does_not_go_on_from_a_checkpoint(
         shutil.rmtree(folder)
     assert found() == 3
     restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)
-    assert found() == 3  # nobody asked
+    assert found() == 3  # no restart was requested
 
     restart.request_restart(client, run.id)
     restart.discard_checkpoints_if_requested(by_id(run.id), uri=None)

@@ -1,4 +1,4 @@
-"""Search spaces: the words that make them, what they give to Optuna and to Hydra, bad input."""
+"""Search spaces: the overrides that define them, what Optuna and Hydra receive, bad input."""
 
 import dataclasses
 import functools
@@ -11,20 +11,28 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config.composition import parse_sweep
+from samerun.config.composition import parse_sweep, stored_sweep
 from samerun.config.pruners import Pruner
-from samerun.config.sweep import Direction, Sweep
+from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.folders import package_folder
 from samerun.search.domains import Numeric
-from samerun.search.objectives import check_sweep, directions_of, objectives_of
+from samerun.search.objectives import (
+    Objectives,
+    check_sweep,
+    default_direction,
+    direction_notes,
+    directions_of,
+    objectives_of,
+)
+from samerun.sweeper.composition import compose_sweep
 
-compose = functools.cache(lambda words: config.compose(list(words)).config)
+compose = functools.cache(lambda overrides: config.compose(list(overrides)).config)
 
 
-def parse(*words, params=None, **options):
+def parse(*overrides, params=None, **options):
     return search.parse_space(
-        words, params or {}, compose=lambda some: compose(tuple(some)), **options
+        overrides, params or {}, compose=lambda some: compose(tuple(some)), **options
     )
 
 
@@ -273,7 +281,7 @@ def test_a_named_point_is_read_however_it_is_written():
     assert "optimizer.momentum" not in space.point({**given, "optimizer": "adam"})
 
 
-def test_a_typo_beside_keys_that_vary_is_refused_where_somebody_wrote_the_point():
+def test_a_typo_beside_keys_that_vary_is_refused_where_the_point_was_written():
     space = parse("model=mlp", "model.dropout=interval(0,0.6)", "model.l2=interval(0,0.1)")
     given = {"model.dropout": 0.2, "model": "mlp"}
     assert space.named(given) == {"model.dropout": 0.2}
@@ -300,7 +308,7 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
 
 
 @pytest.mark.parametrize(
-    ("words", "params", "sentence"),
+    ("overrides", "params", "sentence"),
     [
         ([], {}, "expected one such as model.dropout='interval(0,0.6)'"),
         (["seed=3"], {}, "sweep=regularisation"),
@@ -358,9 +366,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
             (
                 [],
                 {"seed": {"when": {"optimizer": odd}, "space": "1,2"}},
-                f"optimizer: received {said}",
+                f"optimizer: received {message}",
             )
-            for odd, said in ((3, "3"), (None, "null"), ([], "[]"), ([3], "'3'"))
+            for odd, message in ((3, "3"), (None, "null"), ([], "[]"), ([3], "'3'"))
         ),
         (
             [],
@@ -372,9 +380,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
         ),
     ],
 )
-def test_a_space_that_cannot_be_is_refused_in_one_sentence(words, params, sentence):
+def test_a_space_that_cannot_be_is_refused_in_one_sentence(overrides, params, sentence):
     with pytest.raises(UserError) as caught:
-        parse(*words, params=params)
+        parse(*overrides, params=params)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -407,7 +415,6 @@ def digits():
         ({"objectives": ["validation/loss", "num_parameters"]}, "use sweep.pruner=none"),
         ({"objectives": ["num_parameters"]}, "use sweep.pruner=none"),
         ({"objectives": ["test/accuracy"]}, "use sweep.pruner=none"),
-        ({"direction": Direction.maximize}, "but validation/loss has to be minimized"),
         ({"pruner": Pruner.threshold}, "sweep.threshold: received no limit"),
     ],
 )
@@ -437,6 +444,68 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
 
 
 @pytest.mark.parametrize(
+    ("objectives", "given", "directions"),
+    [
+        ([], "maximize", ("maximize",)),
+        (["validation/accuracy"], "minimize", ("minimize",)),
+        (["validation/accuracy", "validation/loss"], "minimize", ("minimize", "minimize")),
+        (["validation/accuracy", "num_parameters"], ["auto", "maximize"], ("maximize", "maximize")),
+    ],
+)
+def test_a_given_direction_is_used_and_shown_if_the_name_implies_the_other(
+    objectives, given, directions
+):
+    made = sweep(objectives=objectives, direction=given)
+    cfg, _ = digits()
+    found = Objectives.of(made, cfg)
+    assert found.directions == directions
+    others = sum(default_direction(name) != one for name, one in zip(*as_rows(found), strict=True))
+    assert len(direction_notes(found)) == others > 0
+
+
+def as_rows(objectives):
+    return objectives.names, objectives.directions
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("minimise", "received 'minimise', expected one of auto, minimize, maximize"),
+        (["maximize", "auto", "auto"], "such as sweep.direction=[maximize,minimize]"),
+    ],
+)
+def test_a_wrong_direction_is_refused_in_one_sentence(given, sentence):
+    cfg, _ = digits()
+    made = sweep(objectives=["validation/accuracy", "num_parameters"], direction=given)
+    with pytest.raises(UserError) as caught:
+        Objectives.of(made, cfg)
+    assert sentence in str(caught.value)
+
+
+REMOVED_PRUNER = {
+    "pruner": ["sweep.pruner=wilcoxon"],
+    "inner pruner": ["sweep.pruner=patient", "sweep.patient.pruner=wilcoxon"],
+    "option": ["sweep.wilcoxon.p_threshold=0.2"],
+}
+
+
+@pytest.mark.parametrize("case", REMOVED_PRUNER)
+def test_a_removed_pruner_is_named_with_the_reason_and_another_one(case):
+    words = ["sweep=optuna", "model.dropout=interval(0,0.5)", *REMOVED_PRUNER[case]]
+    with pytest.raises(UserError) as caught, compose_sweep(words) as (_, master, _):
+        parse_sweep(master)
+    assert str(caught.value).count("wilcoxon was removed, since it tests independent results") == 1
+    assert "use sweep.pruner=median" in str(caught.value)
+
+
+def test_a_sweep_recorded_with_options_of_a_removed_pruner_is_read():
+    recorded = {**config.as_dict(sweep()), "wilcoxon": {"p_threshold": 0.1, "startup_epochs": 2}}
+    assert stored_sweep(json.dumps(recorded)) == sweep()
+    with pytest.raises(UserError, match=r"^sweep\.pruner: wilcoxon was removed"):
+        stored_sweep(json.dumps({**recorded, "pruner": "wilcoxon"}))
+
+
+@pytest.mark.parametrize(
     ("objectives", "directions"),
     [
         ([], ("minimize",)),
@@ -444,7 +513,7 @@ def test_hyperband_needs_an_epoch_for_its_first_rung():
         (["validation/accuracy", "num_parameters"], ("maximize", "minimize")),
     ],
 )
-def test_the_direction_follows_the_name(objectives, directions):
+def test_the_direction_follows_the_name_by_default(objectives, directions):
     made = sweep(objectives=objectives, pruner=Pruner.none)
     cfg, spec = digits()
     check_sweep(made, cfg, spec)

@@ -25,11 +25,11 @@ SAMPLERS = [  # slow with torch: .ci/run installs it for the slow tests only
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-compose = functools.cache(lambda words: config.compose(list(words)).config)
+compose = functools.cache(lambda overrides: config.compose(list(overrides)).config)
 
 
-def parse(*words, params=None):
-    return search.parse_space(words, params or {}, compose=lambda some: compose(tuple(some)))
+def parse(*overrides, params=None):
+    return search.parse_space(overrides, params or {}, compose=lambda some: compose(tuple(some)))
 
 
 def sweep(**changes):
@@ -48,7 +48,7 @@ def ask(study, cfg, space, seed=0):
 
 
 def result(values):
-    """A smooth function of all numbers of a trial, and of the lengths of its words."""
+    """A smooth function of all numbers of a trial, and of the lengths of its choices."""
     return sum(
         len(value) if isinstance(value, str) else float(value or 0) ** 2
         for value in values.values()
@@ -231,7 +231,7 @@ def test_tpe_learns_the_values_that_belong_to_a_branch_together():
 
 
 @pytest.mark.parametrize(
-    ("sampler", "words", "objectives", "sentence"),
+    ("sampler", "overrides", "objectives", "sentence"),
     [
         ("grid", ["model.dropout=interval(0,0.6)"], 1, "model.dropout has no step"),
         ("brute_force", ["model.dropout=interval(0,0.6)"], 1, "give range(a,b,step)"),
@@ -245,9 +245,11 @@ def test_tpe_learns_the_values_that_belong_to_a_branch_together():
         ("cmaes", ["seed=range(3)"], 2, "cmaes supports one objective, received 2"),
     ],
 )
-def test_a_sampler_that_cannot_search_the_space_is_refused(sampler, words, objectives, sentence):
+def test_a_sampler_that_cannot_search_the_space_is_refused(
+    sampler, overrides, objectives, sentence
+):
     with pytest.raises(UserError) as caught:
-        search.check_sampler(sweep(sampler=sampler), parse(*words), objectives)
+        search.check_sampler(sweep(sampler=sampler), parse(*overrides), objectives)
     assert sentence in str(caught.value)
 
 
@@ -320,9 +322,6 @@ WORSE = [2.0 + epoch for epoch in range(20)]
         ({"pruner": "successive_halving", "successive_halving": {"min_epochs": 2}}, 2),
         ({"pruner": "patient", "patient": {"patience_epochs": 6}}, 8),  # the best, and 7 after it
         ({"pruner": "threshold", "threshold": {"upper": 1.5, "warmup_epochs": 3}}, 3),
-        pytest.param(  # p is 1 in 2**epochs, and has to be below 0.1; ties make it slow, 13 s
-            {"pruner": "wilcoxon"}, 4, marks=pytest.mark.slow
-        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

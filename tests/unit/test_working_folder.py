@@ -21,9 +21,9 @@ def test_a_folder_whose_name_means_something_else_in_a_uri_is_refused(
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert main(QUICK) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "Rename that folder" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "Rename that folder" in message
     assert [*tmp_path.rglob("*")] == [folder]
 
 
@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence(
         place = str(tmp_path)
     monkeypatch.chdir(place)
     assert main(QUICK) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "hydra.run.dir=FOLDER" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "hydra.run.dir=FOLDER" in message
     assert not Path("mlflow.db").exists()

@@ -54,20 +54,20 @@ def test_a_bomb_is_refused_at_once(own_folder, capsys, name, flags):
     text, reason = BOMBS[name]
     (own_folder / "experiment" / "bomb.yaml").write_text(text)
     began = time.monotonic()
-    words = ["train", "experiment=bomb", "--config-dir", str(own_folder), *flags]
-    assert cli.main(words) == 2
+    arguments = ["train", "experiment=bomb", "--config-dir", str(own_folder), *flags]
+    assert cli.main(arguments) == 2
     assert time.monotonic() - began < 20  # 0.3 s; it took minutes and never ended
-    said = capsys.readouterr().err
-    assert reason in said
-    assert "bomb.yaml, line " in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert reason in message
+    assert "bomb.yaml, line " in message
+    assert message.count("\n") == 1
 
 
 def test_aliases_in_reasonable_number_are_fine(own_folder, capsys):
     text = START + "seed: &few 3\ntraining: {epochs: *few}\n"
     (own_folder / "experiment" / "mine.yaml").write_text(text)
-    words = ["train", "model=mlp", "experiment=mine", "--config-dir", str(own_folder)]
-    assert cli.main([*words, "--cfg", "job"]) == 0
+    arguments = ["train", "model=mlp", "experiment=mine", "--config-dir", str(own_folder)]
+    assert cli.main([*arguments, "--cfg", "job"]) == 0
     assert "epochs: 3" in capsys.readouterr().out
 
 

@@ -39,7 +39,7 @@ class SamerunSweeper(Sweeper):  # type: ignore[misc]
         """Runs the whole sweep.
 
         Args:
-            arguments: the words of the command line, without those for Hydra itself.
+            arguments: those of the command line, without the ones for Hydra itself.
         """
         from samerun.sweeper.run import run_sweep
 

@@ -14,7 +14,7 @@ from samerun.callbacks.plateau import Plateau
 from samerun.callbacks.pruning import Pruning
 from samerun.callbacks.recorder import Recorder
 from samerun.callbacks.retries import Retries
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.config import Config
 from samerun.config.check import should_rise
 from samerun.config.schedules import ReduceOnPlateau
@@ -100,7 +100,7 @@ def build(
     num_train: int,
     steps_per_epoch: int,
     fingerprint: str,
-    start: State | None,
+    start: TrainingState | None,
     stop: StopRequest,
     trial: CurrentTrial,
     retries: Retries,

@@ -13,7 +13,7 @@ import keras
 from samerun import checkpoints
 from samerun.callbacks import state as states
 from samerun.callbacks.nan_guard import has_finite_weights
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.config import Config
 from samerun.tracking import Run
 
@@ -83,7 +83,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     callbacks: "Callbacks"
-    good: State
+    good: TrainingState
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         fingerprint: str,
         steps_per_epoch: int,
-        start: State | None,
+        start: TrainingState | None,
         stop: StopRequest,
         keeps_good: bool,
     ) -> None:
@@ -120,7 +120,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             start = self.start or self._state(0, 0)
             self.good = states.epoch_start_in(start) or start
 
-    def restart(self, state: State) -> None:
+    def restart(self, state: TrainingState) -> None:
         """Restores the callbacks from a state of this training, which continues from it."""
         self.start, self.digests = state, state.meta["digests"]
         states.restore_callbacks(self.callbacks, state)
@@ -168,7 +168,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         if self.stop.error is not None:
             raise self.stop.error
 
-    def _state(self, epoch: int, step: int) -> State:
+    def _state(self, epoch: int, step: int) -> TrainingState:
         arrays, meta = states.capture(self.model, self.callbacks, in_epoch=step > 0)
         meta |= {
             "fingerprint": self.fingerprint,
@@ -176,7 +176,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             "number": self._number,
             "steps_per_epoch": self.steps_per_epoch,
         }
-        return State(epoch=epoch, step=step, arrays=arrays, meta=copy.deepcopy(meta))
+        return TrainingState(epoch=epoch, step=step, arrays=arrays, meta=copy.deepcopy(meta))
 
     def _write(self, epoch: int, step: int) -> None:
         self._is_due, self._written = False, time.monotonic()

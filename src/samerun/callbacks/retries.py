@@ -13,7 +13,7 @@ from rich.console import Console
 from samerun import optim
 from samerun import tags as tag
 from samerun.callbacks import state as states
-from samerun.checkpoints import State
+from samerun.checkpoints import TrainingState
 from samerun.config import Config
 from samerun.config.training import OnMemory, OnNan
 from samerun.errors import NotFinite, is_out_of_memory
@@ -44,7 +44,7 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         held: metrics and step of each point that waits for the end of the epoch.
     """
 
-    def __init__(self, cfg: Config, run: Run, out: Console, start: State | None) -> None:
+    def __init__(self, cfg: Config, run: Run, out: Console, start: TrainingState | None) -> None:
         super().__init__()
         self.asked, self.policy, self.run, self.out = cfg, cfg.training, run, out
         self.events: list[dict[str, Any]] = []
@@ -100,7 +100,9 @@ class Retries(keras.callbacks.Callback):  # type: ignore[misc]
         self.events, self.batch_size = state["events"], state["batch_size"]
         self.held = state["held"]
 
-    def roll_back(self, error: NotFinite, model: keras.Model, checkpoints: "Checkpoints") -> State:
+    def roll_back(
+        self, error: NotFinite, model: keras.Model, checkpoints: "Checkpoints"
+    ) -> TrainingState:
         """Restores the state after the last good epoch, with a lower learning rate.
 
         Args:

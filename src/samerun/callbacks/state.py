@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from samerun import optim
-from samerun.checkpoints import Array, State
+from samerun.checkpoints import Array, TrainingState
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ EPOCH_START = "epoch_start"
 """Where a state inside an epoch holds the one between epochs before it."""
 
 
-def with_epoch_start(state: State, before: State) -> State:
+def with_epoch_start(state: TrainingState, before: TrainingState) -> TrainingState:
     """Returns a state inside an epoch that also holds the one before it, for a retry."""
     arrays = {f"{EPOCH_START}/{name}": array for name, array in before.arrays.items()}
     held = {**before.meta, "epoch": before.epoch, "step": before.step}
@@ -126,7 +126,7 @@ def with_epoch_start(state: State, before: State) -> State:
     )
 
 
-def epoch_start_in(state: State) -> State | None:
+def epoch_start_in(state: TrainingState) -> TrainingState | None:
     """Returns what `with_epoch_start` put into a state; `None` for another one."""
     held = state.meta.get(EPOCH_START)
     if held is None:
@@ -138,10 +138,10 @@ def epoch_start_in(state: State) -> State | None:
         if name.startswith(prefix)
     }
     meta = {key: value for key, value in held.items() if key not in ("epoch", "step")}
-    return State(epoch=int(held["epoch"]), step=int(held["step"]), arrays=arrays, meta=meta)
+    return TrainingState(epoch=int(held["epoch"]), step=int(held["step"]), arrays=arrays, meta=meta)
 
 
-def check_fits(state: State, fingerprint: str) -> None:
+def check_fits(state: TrainingState, fingerprint: str) -> None:
     """Checks that a state is one of this config.
 
     Raises:
@@ -162,7 +162,7 @@ def build_variables(model: keras.Model, one_batch: Any) -> None:
 
     Args:
         model: what is to be trained.
-        one_batch: data set of one batch, on which metrics are built; `None` if none are restored.
+        one_batch: dataset of one batch, on which metrics are built; `None` if none are restored.
     """
     optimizer = model.optimizer
     if not optimizer.built:
@@ -172,7 +172,7 @@ def build_variables(model: keras.Model, one_batch: Any) -> None:
         model.evaluate(one_batch, verbose=0)
 
 
-def restore_variables(model: keras.Model, state: State) -> None:
+def restore_variables(model: keras.Model, state: TrainingState) -> None:
     """Restores the model, its optimizer and the random number generators.
 
     Raises:
@@ -192,12 +192,12 @@ def restore_variables(model: keras.Model, state: State) -> None:
             _assign(section, variables, state)
 
 
-def restore_metrics(model: keras.Model, state: State) -> None:
+def restore_metrics(model: keras.Model, state: TrainingState) -> None:
     """Restores the metrics of the epoch that was interrupted."""
     _assign("metrics", model.metrics_variables, state)
 
 
-def restore_callbacks(callbacks: "Callbacks", state: State) -> None:
+def restore_callbacks(callbacks: "Callbacks", state: TrainingState) -> None:
     """Restores the callbacks.
 
     Raises:
@@ -214,7 +214,7 @@ def restore_callbacks(callbacks: "Callbacks", state: State) -> None:
     ] or None
 
 
-def _assign(section: str, variables: Sequence[Any], state: State) -> None:
+def _assign(section: str, variables: Sequence[Any], state: TrainingState) -> None:
     listed, expected = state.meta["variables"][section], _described(section, variables)
     if listed != expected:
         pairs = zip(listed, expected, strict=False)

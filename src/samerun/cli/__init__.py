@@ -53,7 +53,7 @@ COMMANDS = {
         help="resume an interrupted run", load=lambda: resume_command, opens_store=True
     ),
     "reproduce": Command(
-        help="train a run again and compare every bit",
+        help="train a recorded run again and compare the results",
         load=lambda: reproduce_command,
         opens_store=True,
     ),
@@ -73,15 +73,13 @@ COMMANDS = {
         load=lambda: tensorboard_command,
         opens_store=True,
     ),
-    "sync": Command(
-        help="deliver what runs have logged and the tracking store lacks", load=lambda: sync_command
-    ),
+    "sync": Command(help="deliver what the tracking store is missing", load=lambda: sync_command),
     "gc": Command(
         help="delete checkpoints of finished runs that were reproduced exactly",
         load=lambda: gc_command,
     ),
     "experiments": Command(
-        help="list the experiments that come with samerun", load=lambda: experiments_command
+        help="list the experiments included with samerun", load=lambda: experiments_command
     ),
     "completion": Command(
         help='print the shell completion script: eval "$(samerun completion)"',

@@ -95,15 +95,15 @@ def size(number: float) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun gc",
-        description="Lists the runs of this machine that have checkpoints, and deletes those of "
-        "FINISHED runs which `samerun reproduce` has reproduced with the verdict EXACT. All "
-        "other checkpoints, and all metrics, predictions, models and configs, are kept.",
+        description="Lists the runs of this machine that have checkpoints, and deletes the "
+        "checkpoints of FINISHED runs that `samerun reproduce` has reproduced with the verdict "
+        "EXACT. All others are kept, and so are all metrics, predictions, models and configs.",
     )
     parser.add_argument(
         "--older-than",
         default="0s",
         metavar="AGE",
-        help="only of runs that ended at least this long ago, such as 30d, 12h or 2w",
+        help="only runs that ended at least this long ago, such as 12h, 30d or 2w",
     )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
     return parser

@@ -10,7 +10,7 @@ from samerun.errors import FAILED, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from samerun.replay.reproduce import Plan
+    from samerun.replay.reproduce import ReproductionPlan
 
 
 def reproduce_command(arguments: list[str]) -> int:
@@ -42,7 +42,7 @@ def reproduce_command(arguments: list[str]) -> int:
     return _train(plan, chosen, out)
 
 
-def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
+def _train(plan: "ReproductionPlan", chosen: argparse.Namespace, out: "Console") -> int:
     from samerun.process import graceful_stop, quiet
     from samerun.replay import reproduce
     from samerun.replay.verdict import Agreement
@@ -61,7 +61,7 @@ def _train(plan: "Plan", chosen: argparse.Namespace, out: "Console") -> int:
     return 0 if is_same or is_close else FAILED
 
 
-def _show_plan(plan: "Plan", out: "Console") -> None:
+def _show_plan(plan: "ReproductionPlan", out: "Console") -> None:
     from rich.markup import escape
 
     from samerun.replay import comparison, recorded
@@ -71,15 +71,15 @@ def _show_plan(plan: "Plan", out: "Console") -> None:
     comparison.show(plan.rows, out)
 
 
-def _print_check(plan: "Plan", out: "Console") -> int:
+def _print_check(plan: "ReproductionPlan", out: "Console") -> int:
     """Prints whether the run can be reproduced here."""
     from rich.markup import escape
 
     from samerun.replay import reproduce
-    from samerun.replay.comparison import State
+    from samerun.replay.comparison import RowState
 
     reproduce.check(plan)
-    unknown = [row.what for row in plan.rows if row.state is State.unknown]
+    unknown = [row.what for row in plan.rows if row.state is RowState.unknown]
     if plan.causes:
         names = ", ".join(dict.fromkeys(f"{row.part}: {row.what}" for row in plan.causes))
         out.print(f"\nIt can be trained here, but the result may differ: {escape(names)}.")
@@ -111,36 +111,36 @@ def _without_store(changes: list[str]) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun reproduce",
-        description="Reruns a recorded run as a new run and prints a verdict: EXACT (bit for "
-        "bit), CLOSE (within --rtol) or DIFFERENT, with the first difference and its most likely "
-        "cause. Exit code 0 for EXACT and CLOSE, 1 for DIFFERENT.",
+        description="Trains a recorded run again as a new run and prints a verdict: EXACT (bit "
+        "for bit), CLOSE (within --rtol) or DIFFERENT, with the first difference and its most "
+        "likely cause. The exit code is 0 for EXACT and CLOSE, 1 for DIFFERENT.",
     )
-    parser.add_argument("id", metavar="ID", help="run ID, its start, or name of the run")
+    parser.add_argument("id", metavar="ID", help="run ID, its first characters, or the run's name")
     parser.add_argument(
         "changes",
         nargs="*",
         metavar="KEY=VALUE",
-        help="overrides; each is reported as a difference",
+        help="overrides, each reported as a difference",
     )
     add = parser.add_argument
     add(
         "--check",
         action="store_true",
-        help="only print whether the run can be reproduced here; exit code 0 or 1",
+        help="only report whether the run can be reproduced on this machine; exit code 0 or 1",
     )
     add("--dry-run", action="store_true", help="compare code, environment and data, then stop")
     add(
         "--code",
         action="store_true",
-        help="with the recorded commit and its uncommitted changes, in a temporary git worktree; "
-        "uncommitted changes that this machine did not record need --trust recorded-code",
+        help="train with the recorded commit and its uncommitted changes, in a temporary git "
+        "worktree; changes recorded on another machine require --trust recorded-code",
     )
     add(
         "--env",
         action="store_true",
-        help="with the recorded packages, in a fresh virtual environment; installed by uv if "
-        "it is found, else by pip, which takes minutes; a list that this machine did not record "
-        "needs --trust recorded-packages",
+        help="train with the recorded packages, in a new virtual environment; uv installs them, or "
+        "pip where uv is missing, which takes minutes; a list recorded on another machine requires "
+        "--trust recorded-packages",
     )
     add("--exact", action="store_true", help="exit code 1 for CLOSE too")
     add(

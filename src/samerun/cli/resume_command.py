@@ -48,16 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun resume",
         usage="samerun resume ID [KEY=VALUE ...] [--fork] [--trust NAME] [--take-over]",
-        description="Resumes a run that was interrupted, or trains more epochs: in the same MLflow "
-        "run, from its last checkpoint, with the same bits as a run without interruption.",
-        epilog="tracking.*, checkpoint.* and evaluation.* may change, and training.epochs may grow "
-        "if the schedule's length does not depend on it; any other change needs --fork.",
+        description="Resumes an interrupted run from its last checkpoint, or trains more epochs, "
+        "in the same MLflow run. The result equals that of an uninterrupted run, bit for bit.",
+        epilog="Overrides may change tracking.*, checkpoint.* and evaluation.*, and may increase "
+        "training.epochs if the schedule does not depend on it. Any other change requires --fork.",
     )
     parser.add_argument(
         "arguments",
         nargs="+",
         metavar="ID [KEY=VALUE ...]",
-        help="run ID, its start, or name of the run; and overrides such as training.epochs=20",
+        help="run ID, its first characters, or the run's name; and "
+        "overrides such as training.epochs=20",
     )
     parser.add_argument(
         "--fork", action="store_true", help="start a new run from the checkpoint instead"
@@ -66,6 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--take-over",
         action="store_true",
-        help="the run is marked RUNNING on another machine that no longer exists",
+        help="resume a run marked RUNNING on another machine that no longer exists",
     )
     return parser

@@ -20,29 +20,29 @@ def server_command(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun server",
-        description="Starts MLflow's tracking server with user accounts. The database of runs is a "
-        f"file in the server's folder, or what {_URI} names.",
+        description="Starts MLflow's tracking server with user accounts. Runs are stored in a "
+        f"database file in the server's folder, or in the database given by {_URI}.",
     )
     _add_folder(parser, "server")
     _add_password_file(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
     parser.add_argument(
-        "--workers", default=1, type=int, help="number of processes that answer (%(default)s)"
+        "--workers", default=1, type=int, help="number of server processes (%(default)s)"
     )
     parser.add_argument(
         "--allowed-hosts",
         default="",
         metavar="NAME[,NAME…]",
-        help="names by which clients reach the server, besides localhost",
+        help="host names of the server besides localhost",
     )
     parser.add_argument(
-        "--artifacts-destination", metavar="URI", help="folder or bucket of artifacts"
+        "--artifacts-destination", metavar="URI", help="folder or bucket for artifacts"
     )
     parser.set_defaults(run=_start_server)
     accounts = parser.add_subparsers(title="accounts", metavar="")
     add = accounts.add_parser("add-user", help="create an account for a person or a machine")
-    add.add_argument("--read-only", action="store_true", help="it can read, and change nothing")
+    add.add_argument("--read-only", action="store_true", help="the account can read but not write")
     change = accounts.add_parser("set-password", help="change the password of an account")
     for name, command in ((add, _add_user), (change, _set_password)):
         name.add_argument("name", metavar="NAME", help="name of the account")
@@ -60,7 +60,7 @@ def _add_password_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-file",
         metavar="FILE",
-        help="file with the password, '-' for standard input; without it one is generated",
+        help="file that contains the password, '-' for standard input; by default one is generated",
     )
 
 

@@ -140,8 +140,8 @@ def print_undelivered() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="samerun sync",
-        description="Delivers what the folders of ended runs hold and their tracking store lacks. "
-        "By default of all runs of this working folder (outputs/ and multirun/).",
+        description="Delivers from the run folders what the tracking store is missing, for ended "
+        "runs; by default for all runs of this working folder (outputs/ and multirun/).",
     )
     parser.add_argument(
         "runs",
@@ -150,13 +150,13 @@ def _parser() -> argparse.ArgumentParser:
         help="run IDs, their first characters, names, or run folders",
     )
     parser.add_argument(
-        "--check", action="store_true", help="compare folders and store, deliver nothing"
+        "--check", action="store_true", help="compare run folders and store without delivering"
     )
     parser.add_argument(
         "--all",
         nargs="?",
         const="",
         metavar="FOLDER",
-        help="all runs of this working folder, or all below FOLDER",
+        help="all runs of this working folder, or of FOLDER",
     )
     return parser

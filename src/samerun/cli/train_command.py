@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
 
-Trains one model and writes everything about the run to MLflow.
+Trains a model and records the run in MLflow.
 
   samerun train                                            a CNN on handwritten digits
   samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5

@@ -10,7 +10,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="module of your own that the recorded config may import; or data, if a run that this "
-        "machine did not record names files outside the working folder or was trained with other "
-        "data, whose texts and class names then go to the tracking store; may be repeated",
+        help="allow the recorded config to import your module NAME; or, with NAME data, allow a "
+        "run recorded on another machine to read files outside the working folder or different "
+        "data, whose texts and class names are then uploaded to the tracking store; repeatable",
     )

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 def experiments_command(arguments: list[str]) -> int:
     """Lists experiments and search spaces, in a line each or as the gallery's page."""
-    parser = argparse.ArgumentParser(prog="samerun experiments", description="Lists experiments.")
-    parser.add_argument("--markdown", action="store_true", help="print the page of the gallery")
+    parser = argparse.ArgumentParser(
+        prog="samerun experiments", description="Lists the experiments included with samerun."
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the list as Markdown")
     chosen = parser.parse_args(arguments)
     from samerun import experiments
 
@@ -61,7 +63,10 @@ def tensorboard_command(arguments: list[str]) -> int:
         prog="samerun tensorboard", description="Opens TensorBoard with the given runs."
     )
     parser.add_argument(
-        "ids", nargs="*", metavar="ID", help="run IDs or their first characters; none: the latest"
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help="run IDs or their first characters (default: the latest runs)",
     )
     parser.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     chosen = parser.parse_args(arguments)

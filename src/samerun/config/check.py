@@ -1,4 +1,4 @@
-"""Checks of a config that involve several fields, or the data set."""
+"""Checks of a config that involve several fields, or the dataset."""
 
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.models import MODELS
@@ -87,6 +87,9 @@ def _check_against_data(cfg: Config, spec: DataSpec) -> None:
             f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
             f"Models that can: {able}."
         )
+    misfit = cfg.model.misfit(spec)
+    if misfit:
+        raise UserError(misfit)
     if spec.num_train < cfg.dataset.batch_size:
         raise UserError(
             f"dataset.batch_size: received {cfg.dataset.batch_size}, expected at most the "
@@ -156,7 +159,7 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
 
 
 def check(cfg: Config, spec: DataSpec) -> None:
-    """Checks a config against its data set.
+    """Checks a config against its dataset.
 
     Raises:
         UserError: a setting does not fit.

@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translate
+from samerun.config.older import upgrade_sweep
 from samerun.config.overrides import as_group
 from samerun.config.root import Config, as_dict
 from samerun.config.schema import GROUPS, register
@@ -36,7 +37,7 @@ class Composition:
     Args:
         config: the parsed config.
         composed: YAML of the config with its interpolations still in it, without secrets.
-        resolved: YAML of the config as it was used, without secrets.
+        resolved: YAML of the config used, without secrets.
         overrides: the arguments of the command line, without secrets.
     """
 
@@ -165,7 +166,7 @@ def _without_sweep(node: DictConfig) -> DictConfig:
 
 def stored_sweep(text: str) -> Sweep:
     """Reads the settings of a sweep from JSON."""
-    return parse_sweep(OmegaConf.create({"sweep": json.loads(text)}))
+    return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))
 
 
 def _typed_groups(node: DictConfig) -> DictConfig:

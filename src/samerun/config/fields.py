@@ -88,6 +88,29 @@ def a_path() -> Any:
     return field(metadata={"path": True})
 
 
+def added(before: object, allowed: Range | None = None) -> Any:
+    """A field that earlier versions did not have.
+
+    Stored configs without it are read with `before`, and with this value it is not part of the
+    fingerprint: runs that were recorded without the field stay what they were.
+
+    Args:
+        before: the value that means what those versions did, as a stored config writes it.
+        allowed: range of a number; `None`: any.
+    """
+    return field(metadata={"before": before, **({"range": allowed} if allowed else {})})
+
+
+def added_fields(kind: Any) -> dict[str, Any]:
+    """Returns the fields that earlier versions of a config class did not have, with their values.
+
+    Args:
+        kind: the class or an object of it.
+    """
+    fields = dataclasses.fields(kind)
+    return {one.name: one.metadata["before"] for one in fields if "before" in one.metadata}
+
+
 def proper_fraction() -> Any:
     """A field for a fraction between 0 and 1, both excluded."""
     return field(metadata={"range": Range(low=0.0, high=1.0, open_low=True, open_high=True)})

@@ -4,6 +4,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import pruners
+from samerun.config.fields import added_fields
+from samerun.config.models import MODELS
+
 ADDED: dict[str, Any] = {
     "training.on_nan": "fail",
     "training.on_memory": "fail",
@@ -14,7 +18,26 @@ ADDED: dict[str, Any] = {
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They may differ from today's defaults in `conf/`."""
+They may differ from today's defaults in `conf/`. Keys added to a kind of model are declared with
+it (`fields.added`)."""
+
+
+def _added(node: DictConfig) -> dict[str, Any]:
+    """Returns `ADDED` with the keys that were added to the config's kind of model."""
+    model = node.get("model")
+    name = model.get("kind") if OmegaConf.is_dict(model) else None
+    kind = next((kind for kind in MODELS if kind.kind == name), None)
+    fields = added_fields(kind) if kind else {}
+    return ADDED | {f"model.{key}": value for key, value in fields.items()}
+
+
+def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a recorded sweep without the keys that were removed since.
+
+    Args:
+        plain: the settings; they are not changed.
+    """
+    return {key: value for key, value in plain.items() if key not in pruners.REMOVED}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:
@@ -24,7 +47,7 @@ def add_missing_keys(node: DictConfig) -> DictConfig:
         node: the stored config; it is not changed.
     """
     complete = node.copy()
-    for key, value in ADDED.items():
+    for key, value in _added(node).items():
         group = key.partition(".")[0]
         if OmegaConf.is_dict(node.get(group)) and key.partition(".")[2] not in node[group]:
             OmegaConf.update(complete, key, value, force_add=True)
@@ -42,7 +65,7 @@ def drop_new_keys(text: str, stored: str) -> str:
     node, then = OmegaConf.create(text), OmegaConf.create(stored)
     assert isinstance(node, DictConfig)
     assert isinstance(then, DictConfig)
-    for key, value in ADDED.items():
+    for key, value in _added(node).items():
         group, _, name = key.partition(".")
         part = node.get(group)
         if name not in then.get(group, {}) and part is not None and part.get(name) == value:

@@ -28,7 +28,7 @@ class Override:
         text: the argument as Hydra takes it.
         prefix: `+`, `++`, `~` or nothing.
         key: what is between the prefix and the equals sign: a key, or a group and its package.
-        written: what follows the equals sign, as it was typed.
+        written: what follows the equals sign, as typed.
         parsed: the same as Hydra's parser returns it.
     """
 

@@ -22,8 +22,13 @@ class Pruner(StrEnum):
     """Trials without improvement for some epochs, if `patient.pruner` agrees."""
     threshold = "threshold"
     """Trials outside given limits."""
-    wilcoxon = "wilcoxon"
-    """Trials worse than the best one by Wilcoxon's signed-rank test over the epochs."""
+
+
+REMOVED = {
+    "wilcoxon": "it tests independent results, such as those of folds or seeds, but the epochs of "
+    "one training depend on each other"
+}
+"""Pruners of earlier versions, which recorded sweeps may name, and why they were removed."""
 
 
 @config
@@ -119,19 +124,6 @@ class Threshold:
 
 
 @config
-class Wilcoxon:
-    """Options of the Wilcoxon pruner.
-
-    Args:
-        p_threshold: prune trials that are worse than the best one with a p-value below this.
-        startup_epochs: epochs before a trial can be pruned.
-    """
-
-    p_threshold: float = between(0, 1)
-    startup_epochs: int = at_least(0)
-
-
-@config
 class PrunerSettings:
     """The pruner of a sweep, with the options of each.
 
@@ -143,7 +135,6 @@ class PrunerSettings:
         hyperband: options of the pruner `hyperband`.
         patient: options of the pruner `patient`.
         threshold: options of the pruner `threshold`.
-        wilcoxon: options of the pruner `wilcoxon`.
     """
 
     pruner: Pruner
@@ -153,4 +144,3 @@ class PrunerSettings:
     hyperband: Hyperband
     patient: Patient
     threshold: Threshold
-    wilcoxon: Wilcoxon

@@ -9,7 +9,7 @@ from typing import Any
 
 from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import Dataset
-from samerun.config.fields import at_least, config
+from samerun.config.fields import added_fields, at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
 from samerun.config.schedules import Schedule
@@ -23,7 +23,7 @@ class Config:
 
     Args:
         model: the model, independent of the data.
-        dataset: the data set, its splits, scaling and augmentation.
+        dataset: the dataset, its splits, scaling and augmentation.
         optimizer: the optimizer.
         schedule: the learning rate schedule.
         training: epochs, loss, metrics, early stopping, precision and threads.
@@ -112,19 +112,27 @@ def idle_keys(cfg: Config) -> set[str]:
     return idle | ({"training.max_retries"} if nan_fails and memory_fails else set())
 
 
+def keys_as_before(cfg: Config) -> set[str]:
+    """Returns the keys of the model that earlier versions did not have, where nothing changed."""
+    model = as_dict(cfg.model)
+    before = added_fields(cfg.model)
+    return {f"model.{name}" for name, value in before.items() if model[name] == value}
+
+
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of all settings that affect training, in hex.
 
     Excluded is what does not affect training: `tracking`, `checkpoint`, `trial` and `evaluation`,
     `training.steps_per_execution`, which only affects speed, and policies of `training` that are
-    off.
+    off; and keys that earlier versions did not have, where their value means what those did.
     """
-    idle = idle_keys(cfg)
+    left_out = idle_keys(cfg) | keys_as_before(cfg)
     plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
     meaning = {part: values for part, values in plain.items() if has_meaning(part)}
-    meaning["training"] = {
-        key: value
-        for key, value in meaning["training"].items()
-        if has_meaning(f"training.{key}") and f"training.{key}" not in idle
-    }
+    for part in ("training", "model"):
+        meaning[part] = {
+            key: value
+            for key, value in meaning[part].items()
+            if has_meaning(f"{part}.{key}") and f"{part}.{key}" not in left_out
+        }
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

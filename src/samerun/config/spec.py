@@ -1,4 +1,4 @@
-"""The description of a data set that a model is built from."""
+"""The description of a dataset that a model is built from."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,10 +36,10 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """What a model needs to know of a data set: enough to build it, or to refuse a wrong pair.
+    """What a model needs to know of a dataset: enough to build it, or to refuse a wrong pair.
 
     Known before any array is loaded wherever the data's own files or documentation say it, so that
-    a wrong pair of model and data set is refused before TensorFlow is imported.
+    a wrong pair of model and dataset is refused before TensorFlow is imported.
 
     Args:
         task: what to predict.

@@ -126,7 +126,7 @@ class Sweep(SamplerSettings, PrunerSettings):
 
     Args:
         study: name of the Optuna study; an existing one is continued. `null`: a new study, named
-            after the experiment, or the model and the data set, and the time.
+            after the experiment, or the model and the dataset, and the time.
         storage: database URL of the study; `null`: `optuna.db` beside the runs.
         extend: continue a study although the search space, the objective or the base config has
             changed.
@@ -142,8 +142,8 @@ class Sweep(SamplerSettings, PrunerSettings):
         objectives: names of logged metrics; several: multi-objective optimization. Empty:
             `training.early_stopping.monitor`.
         objective_from: which epoch's value counts.
-        direction: direction of optimization. The objective's name determines it; other values than
-            `auto` must agree with that.
+        direction: direction of optimization, one of `Direction` for all objectives, or a list of
+            one for each. `auto`: by the objective's name.
         trial_seconds: time limit of each trial; `null`: none.
         max_trials_per_worker: trials after which a worker process is replaced; `null`: never. In a
             cluster, this requires workers with a nanny, which is Dask's default.
@@ -164,7 +164,7 @@ class Sweep(SamplerSettings, PrunerSettings):
     enqueue: list[Any]
     objectives: list[str]
     objective_from: ObjectiveFrom
-    direction: Direction
+    direction: Any
     trial_seconds: float | None = above(0)
     max_trials_per_worker: int | None = above(0)
     faults: Faults

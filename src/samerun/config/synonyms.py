@@ -280,8 +280,8 @@ VALUES: dict[str, dict[str, str]] = {
     "debug": {"true": "fast", "1": "fast", "profiler": "profile"},
     "sweep": {
         **dict.fromkeys(("true", "bayesian", "tpe", "auto"), "optuna"),
-        "random": "-m sweep=optuna sweep.sampler=random",
-        "grid": "-m sweep=optuna sweep.sampler=grid",
+        "gridsearch": "-m sweep=grid",
+        "randomsearch": "-m sweep=random",
     },
     "sweep.sampler": {
         **dict.fromkeys(("bayesian", "bayes", "tpesampler"), "tpe"),

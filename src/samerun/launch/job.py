@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from samerun import config
 from samerun.config.composition import compose_with_hydra, without_hydra
 from samerun.config.messages import translate
+from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
@@ -49,16 +50,40 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     Raises:
         UserError: an override is not understood, or the data does not fit.
     """
-    flags = [text for text in overrides if text in ("-m", "--multirun")]
-    given = check_overrides([text for text in overrides if text not in flags])
-    if flags or any(one.key == "sweep" for one in given):
-        received = flags[0] if flags else "sweep"
-        raise UserError(
-            f"samerun.train: received {received}, expected the overrides of one run: use "
-            "samerun.sweep for many."
-        )
+    _check_one_run(overrides)
+    given = check_overrides(overrides)
     job = compose([one.text for one in given])
     return run_one(job.composition, make_folder(job))
+
+
+def _check_one_run(overrides: Sequence[str]) -> None:
+    """Checks that the arguments of `train` are those of a single run.
+
+    Raises:
+        UserError: they are those of a sweep or of a multirun, with what runs it.
+    """
+    if isinstance(overrides, str):
+        raise UserError(
+            f"samerun.train: received the string '{redact_override(overrides)}', expected a list: "
+            f"['{redact_override(overrides)}']."
+        )
+    flags = [text for text in overrides if text in ("-m", "--multirun")]
+    given = parse_overrides([text for text in overrides if text not in flags])
+    searched = next((one for one in given if one.top == "sweep"), None)
+    several = next((one for one in given if one.is_sweep), None)
+    if searched is not None:
+        received, runs = str(searched), "use samerun.sweep([...]), which runs it"
+    elif flags or several is not None:
+        received = flags[0] if several is None else str(several)
+        is_listed = several is None or several.parsed.is_discrete_sweep()
+        kind = "grid" if is_listed else "optuna"
+        does = "runs every combination" if is_listed else "searches it"
+        runs = f'use samerun.sweep(["sweep={kind}", ...]), which {does}'
+    else:
+        return
+    raise UserError(
+        f"samerun.train: received {received}, expected the overrides of one run: {runs}."
+    )
 
 
 def compose(overrides: Sequence[str]) -> Job:
@@ -68,7 +93,7 @@ def compose(overrides: Sequence[str]) -> Job:
         overrides: checked ones.
 
     Raises:
-        UserError: an override is not understood, or the config does not fit its data set.
+        UserError: an override is not understood, or the config does not fit its dataset.
     """
     from samerun import tracking
 
@@ -79,10 +104,10 @@ def compose(overrides: Sequence[str]) -> Job:
 
 
 def check(composition: config.Composition) -> config.Composition:
-    """Checks a config against its data set, which is described without loading TensorFlow.
+    """Checks a config against its dataset, which is described without loading TensorFlow.
 
     Raises:
-        UserError: they do not fit, or the data set cannot be downloaded.
+        UserError: they do not fit, or the dataset cannot be downloaded.
     """
     from samerun import data
 
@@ -115,7 +140,7 @@ def make_folder(job: Job) -> Path:
         subfolder = node.hydra.output_subdir
     except OmegaConfBaseException as error:
         raise translate(error) from error
-    overrides = [redact_override(word) for word in node.hydra.overrides.task]
+    overrides = [redact_override(override) for override in node.hydra.overrides.task]
     files = {
         "config.yaml": safe_yaml(without_hydra(node)),
         "hydra.yaml": safe_yaml(OmegaConf.masked_copy(node, "hydra")),
@@ -148,7 +173,7 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
         node: what Hydra composed.
 
     Raises:
-        UserError: the config is not valid or does not fit its data set.
+        UserError: the config is not valid or does not fit its dataset.
     """
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)

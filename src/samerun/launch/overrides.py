@@ -74,6 +74,6 @@ def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:
     if chosen or not settings:
         return
     experiments = [one.written.split(",")[0] for one in overrides if one.key == "experiment"]
-    words = [f"experiment={name}" for name in experiments]
-    if all(selects_sweep(word, config_dir) is False for word in words):
+    selected = [f"experiment={name}" for name in experiments]
+    if all(selects_sweep(override, config_dir) is False for override in selected):
         raise sweep_missing(settings[0].key, str(settings[0]).partition("=")[2])

@@ -15,7 +15,7 @@ from samerun.process import graceful_stop, program, quiet
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from samerun.replay.resume import Plan
+    from samerun.replay.resume import ResumePlan
     from samerun.result import Result
     from samerun.tracking import Run, StoredRun
 
@@ -91,7 +91,7 @@ def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
     return resume_run(plan)
 
 
-def resume_run(plan: "Plan") -> "Result":
+def resume_run(plan: "ResumePlan") -> "Result":
     """Resumes a run, or forks it, and shows it on the console.
 
     Args:

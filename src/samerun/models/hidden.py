@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 import keras
 
-from samerun.config.models.base import Regularised
+from samerun.config.models.base import Padding, Regularised
+from samerun.config.models.images import Cnn
+from samerun.config.models.sequences import Cnn1d
+from samerun.config.models.video import CnnRnn
 
 
 def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:
@@ -12,6 +15,17 @@ def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:
     if not (cfg.l1 or cfg.l2):
         return None
     return keras.regularizers.L1L2(l1=cfg.l1, l2=cfg.l2)
+
+
+def convolved(sides: Sequence[int], cfg: Cnn | Cnn1d | CnnRnn) -> list[int]:
+    """Returns the lengths of the axes after a convolution with stride 1.
+
+    Args:
+        sides: lengths of the axes that the kernel moves along.
+        cfg: its kernel and padding.
+    """
+    lost = cfg.kernel_size - 1 if cfg.padding is Padding.valid else 0
+    return [side - lost for side in sides]
 
 
 def dropout_layer(cfg: Regularised, name: str) -> list[keras.layers.Layer]:

@@ -9,7 +9,7 @@ from samerun.config import DataSpec
 from samerun.config.models import Model
 from samerun.config.models.images import Cnn, LeNet5, Mlp
 from samerun.models.head import head
-from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
+from samerun.models.hidden import convolved, dense_layers, dropout_layer, kernel_penalty
 
 
 def mlp(cfg: Mlp, spec: DataSpec) -> keras.Model:
@@ -25,9 +25,9 @@ def mlp(cfg: Mlp, spec: DataSpec) -> keras.Model:
 def cnn(cfg: Cnn, spec: DataSpec) -> keras.Model:
     """Returns a convolutional network: blocks, flatten, dense layers, output.
 
-    A block is Conv2D with padding, optional BatchNorm, activation, and 2×2 MaxPool. A side of one
-    pixel is not pooled further, so a search over depth can exceed what the image allows: 8×8
-    pixels and four blocks give 4×4, 2×2, 1×1, 1×1.
+    A block is Conv2D, optional BatchNorm, activation, and 2×2 MaxPool. A side of one pixel is not
+    pooled further, so with `padding=same` a search over depth can exceed what the image allows:
+    8×8 pixels and four blocks give 4×4, 2×2, 1×1, 1×1.
 
     Dropout follows the last block once, and then each hidden dense layer. Penalties (`l1`, `l2`)
     are on the kernels of the convolutions and hidden dense layers, not on the output's.
@@ -36,6 +36,7 @@ def cnn(cfg: Cnn, spec: DataSpec) -> keras.Model:
     layers = []
     for number, num_filters in enumerate(cfg.filters, start=1):
         layers += _convolution(cfg, number, num_filters)
+        height, width = convolved((height, width), cfg)
         pool = (min(height, 2), min(width, 2))
         if max(pool) > 1:
             layers.append(keras.layers.MaxPooling2D(pool, name=f"pool_{number}"))
@@ -50,7 +51,7 @@ def _convolution(cfg: Cnn, number: int, num_filters: int) -> list[keras.layers.L
     convolution = keras.layers.Conv2D(
         num_filters,
         cfg.kernel_size,
-        padding="same",
+        padding=cfg.padding.value,
         use_bias=not cfg.batch_norm,  # BatchNorm subtracts the mean and has its own shift
         kernel_initializer=cfg.initializer.value,
         kernel_regularizer=kernel_penalty(cfg),

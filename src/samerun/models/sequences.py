@@ -19,7 +19,7 @@ from samerun.config.models.sequences import (
     SimpleRnn,
 )
 from samerun.models.head import head
-from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
+from samerun.models.hidden import convolved, dense_layers, dropout_layer, kernel_penalty
 
 LAYERS: dict[Cell, type[keras.layers.RNN]] = {
     Cell.simple_rnn: keras.layers.SimpleRNN,
@@ -108,13 +108,14 @@ def cnn1d(cfg: Cnn1d, spec: DataSpec) -> keras.Model:
             keras.layers.Conv1D(
                 filters,
                 cfg.kernel_size,
-                padding="same",
+                padding=cfg.padding.value,
                 activation=cfg.activation.value,
                 kernel_initializer=cfg.initializer.value,
                 kernel_regularizer=kernel_penalty(cfg),
                 name=f"conv_{number}",
             )
         )
+        (length,) = convolved([length], cfg)
         if length > 1:
             layers.append(keras.layers.MaxPooling1D(2, name=f"pool_{number}"))
             length //= 2

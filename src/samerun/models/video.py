@@ -10,7 +10,7 @@ from samerun.config.models import Model
 from samerun.config.models.sequences import Cell
 from samerun.config.models.video import CnnRnn, ConvLstm
 from samerun.models.head import head
-from samerun.models.hidden import dense_layers, dropout_layer, kernel_penalty
+from samerun.models.hidden import convolved, dense_layers, dropout_layer, kernel_penalty
 from samerun.models.sequences import recurrent_layer
 
 
@@ -26,13 +26,14 @@ def cnn_rnn(cfg: CnnRnn, spec: DataSpec) -> keras.Model:
         convolution = keras.layers.Conv2D(
             filters,
             cfg.kernel_size,
-            padding="same",
+            padding=cfg.padding.value,
             activation=cfg.activation.value,
             kernel_initializer=cfg.initializer.value,
             kernel_regularizer=kernel_penalty(cfg),
             name="frame",
         )
         layers.append(keras.layers.TimeDistributed(convolution, name=f"conv_{number}"))
+        height, width = convolved((height, width), cfg)
         pool = (min(height, 2), min(width, 2))
         pooling = keras.layers.MaxPooling2D(pool, name="frame")
         layers.append(keras.layers.TimeDistributed(pooling, name=f"pool_{number}"))

@@ -85,8 +85,8 @@ def plain_names(names: Sequence[str]) -> list[str]:
     """Returns names as matplotlib can show them, with their number where characters are missing."""
     shown = [plain(name) for name in names]
     return [
-        f"{number}: {word}" if BOX in word and BOX not in name else word
-        for number, (name, word) in enumerate(zip(names, shown, strict=True))
+        f"{number}: {text}" if BOX in text and BOX not in name else text
+        for number, (name, text) in enumerate(zip(names, shown, strict=True))
     ]
 
 

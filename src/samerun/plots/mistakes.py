@@ -97,10 +97,10 @@ def _gallery(
 
 def _how_many(report: ClassificationReport) -> str:
     total = int(report.errors.sum())
-    words = f"the {len(report.worst)} most confident of {total} mistakes"
+    title = f"the {len(report.worst)} most confident of {total} mistakes"
     if total == len(report.worst):
-        words = f"all {total} mistakes" if total else "no mistakes"
-    return f"{words} in {report.num_examples} examples"
+        title = f"all {total} mistakes" if total else "no mistakes"
+    return f"{title} in {report.num_examples} examples"
 
 
 def text_mistakes(
@@ -152,8 +152,8 @@ def _page(title: str, captions: Sequence[str], blocks: Sequence[Sequence[str]]) 
     figure = sheet(width, height)
     at = height - 0.15
 
-    def write(words: str, left: float, **look: Any) -> None:
-        figure.text(left / width, at / height, words, va="top", ha="left", **look)
+    def write(text: str, left: float, **look: Any) -> None:
+        figure.text(left / width, at / height, text, va="top", ha="left", **look)
 
     write(title, 0.2, fontsize=TEXT, color=BLACK)
     at -= 0.35

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from samerun import git
 from samerun.errors import UserError
-from samerun.replay.recorded import Facts
+from samerun.replay.recorded import Provenance
 from samerun.replay.worktree import check_patch
 
 _MOST_CHARACTERS = 100_000
 
 
-def between(first: Facts, second: Facts, paths: Sequence[str] | None) -> str | None:
+def between(first: Provenance, second: Provenance, paths: Sequence[str] | None) -> str | None:
     """Returns the difference as a patch, `None` where this clone does not have both states.
 
     Args:
@@ -76,7 +76,7 @@ class _Git:
         text = answer.stdout.decode("utf-8", "replace").removesuffix("\n")
         return None if answer.returncode else text
 
-    def tree(self, side: Facts) -> str | None:
+    def tree(self, side: Provenance) -> str | None:
         """Returns the tree of a commit with a patch applied, `None` where it is not to be had."""
         commit = side.commit or ""
         if self.top is None or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", commit):

@@ -17,7 +17,7 @@ from samerun.errors import UserError
 from samerun.escaping import markdown
 from samerun.identity import PACKAGE
 from samerun.provenance import normalized, requirements
-from samerun.replay.recorded import Facts, clean
+from samerun.replay.recorded import Provenance, clean
 
 _CORE = ("tensorflow", "keras", "numpy")
 _PARTS = ("config", "code", "data", "threads", "environment", "machine")
@@ -27,7 +27,7 @@ _SPEED_ONLY = "training.steps_per_execution"
 _MOST_NAMES = 5
 
 
-class State(StrEnum):
+class RowState(StrEnum):
     """Whether two sides are the same."""
 
     same = "same"
@@ -53,17 +53,17 @@ class Row:
     what: str
     first: str
     second: str
-    state: State
+    state: RowState
     detail: str = ""
     matters: bool = True
 
     @property
     def is_cause(self) -> bool:
         """Whether it may be why two results differ."""
-        return self.matters and self.state is State.differs
+        return self.matters and self.state is RowState.differs
 
 
-def compare(first: Facts, second: Facts) -> list[Row]:
+def compare(first: Provenance, second: Provenance) -> list[Row]:
     """Returns the rows of the table, the likeliest causes of a difference first.
 
     Args:
@@ -105,7 +105,7 @@ def likeliest(rows: Sequence[Row]) -> Row | None:
     return min(causes, key=lambda row: _PARTS.index(row.part), default=None)
 
 
-def missing_packages(recorded: Facts, present: Facts) -> list[str]:
+def missing_packages(recorded: Provenance, present: Provenance) -> list[str]:
     """Returns the packages that a run needs and this environment lacks, as `name==version`.
 
     Args:
@@ -145,7 +145,7 @@ def show(rows: Sequence[Row], out: Console) -> None:
         rows: what was compared.
         out: where to print.
     """
-    colours = {State.same: "green", State.differs: "red", State.unknown: "yellow"}
+    colours = {RowState.same: "green", RowState.differs: "red", RowState.unknown: "yellow"}
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "", "recorded", "here", ""):
         table.add_column(heading, no_wrap=heading == "", overflow="fold")
@@ -215,7 +215,7 @@ def _may_compute(path: str) -> bool:
     return not path.startswith(PACKAGE) or levels.computes(path.removeprefix(PACKAGE))
 
 
-def _code(first: Facts, second: Facts) -> list[Row]:
+def _code(first: Provenance, second: Provenance) -> list[Row]:
     own = [_only(side.files, own=True) for side in (first, second)]
     package = [_only(side.files, own=False) for side in (first, second)]
     is_known = first.files is not None and second.files is not None
@@ -241,7 +241,7 @@ def _only(files: Mapping[str, str] | None, *, own: bool) -> dict[str, str] | Non
     return {path: hash_ for path, hash_ in files.items() if path.startswith(PACKAGE) != own}
 
 
-def _patch(side: Facts) -> str | None:
+def _patch(side: Provenance) -> str | None:
     if side.patch is None:
         return None
     if not side.patch and not side.left_out:
@@ -256,7 +256,7 @@ def _files(what: str, first: dict[str, str] | None, second: dict[str, str] | Non
         return _row("code", what, None if first is None else "", None if second is None else "")
     names = changed_files(first, second)
     counts = f"{len(first)} files", f"{len(second)} files"
-    state = State.differs if names else State.same
+    state = RowState.differs if names else RowState.same
     return Row(
         part="code",
         what=what,
@@ -267,7 +267,7 @@ def _files(what: str, first: dict[str, str] | None, second: dict[str, str] | Non
     )
 
 
-def _data(first: Facts, second: Facts) -> list[Row]:
+def _data(first: Provenance, second: Provenance) -> list[Row]:
     splits = sorted({*(first.data or {}), *(second.data or {})}, key=_order)
     rows = []
     for split in splits:
@@ -283,7 +283,7 @@ def _order(split: str) -> tuple[int, str]:
     return (known.index(split) if split in known else len(known), split)
 
 
-def _environment(first: Facts, second: Facts) -> list[Row]:
+def _environment(first: Provenance, second: Provenance) -> list[Row]:
     rows = [_row("environment", "Python", first.python, second.python)]
     one, other = _named(first.packages), _named(second.packages)
     builds = _short(first.tensorflow_build, second.tensorflow_build)
@@ -305,11 +305,11 @@ def _packages(one: dict[str, str], other: dict[str, str], needed: set[str]) -> l
     ]
     num_same = sum(name in one and one[name] == other.get(name) for name in rest)
     if num_same:
-        rows.append(_row("environment", f"{num_same} more it needs", "equal", "equal"))
+        rows.append(_row("environment", f"{num_same} other dependencies", "equal", "equal"))
     others = sorted({*one, *other} - needed - set(_CORE))
     different = [name for name in others if one.get(name) != other.get(name)]
     counts = [str(len(set(side) - needed)) for side in (one, other)]
-    state = State.differs if different else State.same
+    state = RowState.differs if different else RowState.same
     rows.append(
         Row(
             part="environment",
@@ -336,7 +336,7 @@ def _variables(one: Mapping[str, str] | None, other: Mapping[str, str] | None) -
     ]
 
 
-def _machine(first: Facts, second: Facts) -> list[Row]:
+def _machine(first: Provenance, second: Provenance) -> list[Row]:
     def joined(names: Sequence[str] | None) -> str | None:
         return None if names is None else " ".join(names) or "none"
 
@@ -352,9 +352,9 @@ def _machine(first: Facts, second: Facts) -> list[Row]:
 def _row(
     part: str, what: str, first: str | None, second: str | None, *, matters: bool = True
 ) -> Row:
-    state = State.same if first == second else State.differs
+    state = RowState.same if first == second else RowState.differs
     if first is None or second is None:
-        state = State.unknown
+        state = RowState.unknown
     one, other = ("?" if side is None else clean(side, 60) for side in (first, second))
     return Row(part=part, what=what, first=one, second=other, state=state, matters=matters)
 
@@ -377,7 +377,7 @@ def _named(packages: Mapping[str, str] | None) -> dict[str, str] | None:
     return {normalized(name): version for name, version in packages.items()}
 
 
-def _needed(side: Facts) -> set[str]:
+def _needed(side: Provenance) -> set[str]:
     """What samerun itself needs, without its extras, and what the user's own code imports."""
     try:
         names = requirements("samerun")

@@ -64,7 +64,7 @@ def must_match(
 ) -> bool:
     """Whether the data here has to be, byte for byte, the data that a run was trained with.
 
-    Embedded and published data sets hold nothing of this machine.
+    Embedded and published datasets hold nothing of this machine.
 
     Args:
         run: the stored run.
@@ -86,7 +86,7 @@ def check_data(run: StoredRun, stored: Config, here: Mapping[str, str] | None = 
 
     Args:
         run: the stored run.
-        stored: its config, as it was recorded.
+        stored: its recorded config.
         here: digests of the data, if they are known already.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 
 from samerun import optim
 from samerun.callbacks import EPOCH_START
-from samerun.checkpoints import Array, State
+from samerun.checkpoints import Array, TrainingState
 from samerun.config import Config
 from samerun.config.schedules import ReduceOnPlateau
 from samerun.config.training import OnMemory, OnNan
@@ -17,7 +17,7 @@ Entry = tuple[list[Any], Array]
 """A variable as a checkpoint holds it: its path, shape and dtype, and its value."""
 
 
-def with_rate_of(state: State, cfg: Config) -> State:
+def with_rate_of(state: TrainingState, cfg: Config) -> TrainingState:
     """Returns a state whose learning rate is that of another config.
 
     A rate that stays the same is a variable of the optimizer, and a plateau's factor is one too: a
@@ -62,7 +62,7 @@ def _one(name: str) -> Entry:
     return [name, [], "float32"], np.asarray(1.0, np.float32)
 
 
-def _entries(state: State, section: str) -> list[Entry]:
+def _entries(state: TrainingState, section: str) -> list[Entry]:
     listed = state.meta["variables"][section]
     return [(entry, state.arrays[f"{section}/{number}"]) for number, entry in enumerate(listed)]
 

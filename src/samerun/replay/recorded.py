@@ -35,7 +35,7 @@ _MOST_BYTES_OTHERWISE = 200_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class Provenance:
     """What a result depends on besides its config: of a recorded run, or of this machine now.
 
     `None` means not known, such as the data's digests before the data is read. The commit is an
@@ -82,13 +82,13 @@ class RecordedRun:
         run: as the store has it.
         resolved: YAML of its config.
         cfg: the same, typed and checked.
-        facts: its code, environment, machine and data.
+        provenance: its code, environment, machine and data.
     """
 
     run: StoredRun
     resolved: str
     cfg: Config
-    facts: Facts
+    provenance: Provenance
 
 
 def read(run: StoredRun, *, uri: str | None = None) -> RecordedRun:
@@ -110,7 +110,9 @@ def read(run: StoredRun, *, uri: str | None = None) -> RecordedRun:
     resolved = _text(run, CONFIG, uri)
     check_values_only(resolved)
     cfg = config.from_yaml(resolved)
-    return RecordedRun(run=run, resolved=resolved, cfg=cfg, facts=facts_of(run, uri=uri))
+    return RecordedRun(
+        run=run, resolved=resolved, cfg=cfg, provenance=recorded_provenance(run, uri=uri)
+    )
 
 
 def check_trained(run: StoredRun) -> None:
@@ -132,7 +134,7 @@ def check_trained(run: StoredRun) -> None:
     )
 
 
-def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:
+def recorded_provenance(run: StoredRun, *, uri: str | None = None) -> Provenance:
     """Returns what a stored run says about its code, environment, machine and data.
 
     Args:
@@ -147,7 +149,7 @@ def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:
     diff = "provenance/uncommitted.diff"
     data = {split: run.tags.get(tag.DATA + split, "") for split in _SPLITS}
     cores = machine.get("num_cores")
-    return Facts(
+    return Provenance(
         commit=commit,
         patch=_text(run, diff, uri) if diff in there else ("" if code else None),
         left_out=_left_out(code.get("left_out")),
@@ -165,7 +167,7 @@ def facts_of(run: StoredRun, *, uri: str | None = None) -> Facts:
     )
 
 
-def facts_here(cfg: Config, data: Mapping[str, str] | None) -> Facts:
+def present_provenance(cfg: Config, data: Mapping[str, str] | None) -> Provenance:
     """Returns the same of this checkout on this machine.
 
     Args:
@@ -173,7 +175,7 @@ def facts_here(cfg: Config, data: Mapping[str, str] | None) -> Facts:
         data: digest of each split, `None` where the data was not read.
     """
     found = provenance.collect("")
-    return Facts(
+    return Provenance(
         commit=found.code.commit or "",
         patch=found.code.diff,
         left_out=found.code.left_out,
@@ -299,7 +301,7 @@ def _str(value: Any) -> str | None:
 
 
 def _words(value: Any) -> tuple[str, ...] | None:
-    return tuple(str(word) for word in value) if isinstance(value, list) else None
+    return tuple(str(override) for override in value) if isinstance(value, list) else None
 
 
 def _left_out(value: Any) -> dict[str, str]:

@@ -30,7 +30,7 @@ _NOT_MEANT = ("tracking.", "checkpoint.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ReproductionPlan:
     """What is to be rerun, and how this machine and checkout differ from the recorded ones.
 
     Args:
@@ -43,7 +43,7 @@ class Plan:
         trusted: what the user trusts.
         missing: packages that the run needs and this environment lacks.
         digests: what each split must be before anything of it is uploaded; `None`: any data may.
-        here: what each split of the recorded data set is here, where that is known.
+        here: what each split of the recorded dataset is here, where that is known.
     """
 
     recorded: RecordedRun
@@ -88,7 +88,7 @@ def prepare(
     recorded_packages: bool = False,
     trusted: Sequence[str] = (),
     download: bool = True,
-) -> Plan:
+) -> ReproductionPlan:
     """Compares the circumstances of a recorded run with those here, without training.
 
     Args:
@@ -110,17 +110,17 @@ def prepare(
     foreign.check_paths(run, cfg, overrides, trusted)
     must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
-    present = recorded.facts_here(cfg, None)
+    present = recorded.present_provenance(cfg, None)
     if not (recorded_code and is_own):  # else the function is only there when it is checked out
         config.check(cfg, data.describe(cfg.dataset))
         if download or not data.may_download(cfg.dataset):
             present = dataclasses.replace(present, data=data.digests(cfg.dataset))
-    missing = () if recorded_packages else comparison.missing_packages(found.facts, present)
+    missing = () if recorded_packages else comparison.missing_packages(found.provenance, present)
     present = _as_if(found, present, recorded_code, recorded_packages)
-    rows = comparison.compare(found.facts, present)
+    rows = comparison.compare(found.provenance, present)
     before, after = effective(found.cfg, run.tags), effective(cfg, {})
     rows = [*comparison.settings(before, after, ignored=_NOT_MEANT), *rows]
-    return Plan(
+    return ReproductionPlan(
         recorded=found,
         cfg=cfg,
         overrides=tuple(overrides),
@@ -134,7 +134,7 @@ def prepare(
     )
 
 
-def check(plan: Plan) -> None:
+def check(plan: ReproductionPlan) -> None:
     """Checks that the run can be trained here.
 
     Raises:
@@ -143,7 +143,7 @@ def check(plan: Plan) -> None:
     comparison.check_packages(plan.missing)
 
 
-def check_data(plan: Plan) -> None:
+def check_data(plan: ReproductionPlan) -> None:
     """Checks that the data here may go to the tracking store.
 
     With the recorded code the data is read, and so checked, by the process that trains.
@@ -155,7 +155,7 @@ def check_data(plan: Plan) -> None:
         foreign.check_data(plan.recorded.run, plan.recorded.cfg, plan.here)
 
 
-def reproduce(plan: Plan, out: Console, *, rtol: float = RTOL) -> Reproduction:
+def reproduce(plan: ReproductionPlan, out: Console, *, rtol: float = RTOL) -> Reproduction:
     """Reruns a run, compares both and tags the new run with the verdict.
 
     Args:
@@ -203,7 +203,7 @@ def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
     one, other = recorded.read(first), recorded.read(second)
     leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)
     rows = comparison.settings(*leaves, ignored=_NOT_MEANT)
-    return comparison.in_order([*rows, *comparison.compare(one.facts, other.facts)])
+    return comparison.in_order([*rows, *comparison.compare(one.provenance, other.provenance)])
 
 
 _EFFECTIVE = {
@@ -237,10 +237,10 @@ def _fetch_start(run: StoredRun, folder: Path) -> None:
 
 
 def _as_if(
-    found: RecordedRun, present: recorded.Facts, recorded_code: bool, recorded_packages: bool
-) -> recorded.Facts:
-    """Returns the facts as the run will find them, with the recorded code or packages in place."""
-    then = found.facts
+    found: RecordedRun, present: recorded.Provenance, recorded_code: bool, recorded_packages: bool
+) -> recorded.Provenance:
+    """Returns the provenance that the rerun will have, with recorded code or packages in place."""
+    then = found.provenance
     if recorded_code:
         present = dataclasses.replace(
             present, commit=then.commit, patch=then.patch, left_out=then.left_out, files=then.files
@@ -273,10 +273,10 @@ def _config_to_rerun(found: RecordedRun, overrides: Sequence[str]) -> Config:
     )
 
 
-def _request(plan: Plan) -> rerun.Request:
+def _request(plan: ReproductionPlan) -> rerun.Request:
     first = plan.recorded.run
     num = len(tracking.find_by_tags(plan.cfg, {tag.REPRODUCES: first.id}))
-    safe = [redact_override(word) for word in plan.overrides]
+    safe = [redact_override(override) for override in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return rerun.Request(
         resolved=drop_new_keys(config.to_yaml(plan.cfg), plan.recorded.resolved),

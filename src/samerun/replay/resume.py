@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ResumePlan:
     """How a run will be resumed.
 
     Args:
@@ -50,7 +50,7 @@ class Plan:
     composition: config.Composition
     keys: tuple[str, ...]
     folder: Path
-    state: checkpoints.State | None
+    state: checkpoints.TrainingState | None
     source: str
     is_fork: bool
     uri: str
@@ -67,7 +67,7 @@ def plan_resume(
     take_over: bool = False,
     uri: str | None = None,
     requested: Config | None = None,
-) -> Plan:
+) -> ResumePlan:
     """Plans how to resume a run; changes nothing in the store and does not load TensorFlow.
 
     Args:
@@ -111,13 +111,13 @@ def plan_resume(
         if requested is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
             foreign.check_data(run, stored)
         if not fork:
-            _check_code(run, cfg, found.facts)
+            _check_code(run, cfg, found.provenance)
         own = tracking.folder_of(run, uri=uri)
         folder = folder if fork or own is None else own
         state, source = _find_state(run, own, uri)
         if state is None:
             _check_not_dropped(run, stored, overrides)
-    return Plan(
+    return ResumePlan(
         run=run,
         composition=composition,
         keys=keys,
@@ -213,8 +213,8 @@ def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Seque
         )
 
 
-def _check_code(run: tracking.StoredRun, cfg: Config, facts: recorded.Facts) -> None:
-    then, now = facts.files, identity.code_files(cfg)
+def _check_code(run: tracking.StoredRun, cfg: Config, provenance: recorded.Provenance) -> None:
+    then, now = provenance.files, identity.code_files(cfg)
     if then is None:
         raise UserError(
             f"Run {run.id} does not say which code it was trained with: give --fork to start a new "
@@ -230,7 +230,7 @@ def _check_code(run: tracking.StoredRun, cfg: Config, facts: recorded.Facts) -> 
         )
 
 
-def check_data(plan: Plan) -> None:
+def check_data(plan: ResumePlan) -> None:
     """Checks that every split is, byte for byte, what the run was trained with.
 
     Raises:
@@ -250,7 +250,7 @@ def check_data(plan: Plan) -> None:
 
 def find_state(
     run: tracking.StoredRun, cfg: Config, *, uri: str | None
-) -> checkpoints.State | None:
+) -> checkpoints.TrainingState | None:
     """Returns the state to resume a run from; `None` to train it from scratch.
 
     Args:
@@ -263,13 +263,13 @@ def find_state(
     """
     state, _ = _find_state(run, tracking.folder_of(run, uri=uri), uri)
     if state is not None:
-        _check_code(run, cfg, recorded.facts_of(run, uri=uri))
+        _check_code(run, cfg, recorded.recorded_provenance(run, uri=uri))
     return state
 
 
 def _find_state(
     run: tracking.StoredRun, own: Path | None, uri: str | None
-) -> tuple[checkpoints.State | None, str]:
+) -> tuple[checkpoints.TrainingState | None, str]:
     """Returns the state to resume from, and where it was found."""
     # 1. The checkpoint in the run's own folder: the newest there is.
     if own is not None and (state := checkpoints.latest(own / CHECKPOINTS)):
@@ -281,12 +281,12 @@ def _find_state(
     return None, "from scratch: there is no checkpoint"
 
 
-def _position(state: checkpoints.State) -> str:
+def _position(state: checkpoints.TrainingState) -> str:
     inside = f", step {state.step}" if state.step else ""
     return f"after epoch {state.epoch}{inside}"
 
 
-def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None:
+def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.TrainingState | None:
     """Fetches the checkpoints that were uploaded; the names are ours, not the store's."""
     there = tracking.list_artifacts(run, CHECKPOINTS, uri=uri)
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
@@ -301,7 +301,7 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.State | None
         return checkpoints.latest(Path(folder))
 
 
-def resume(plan: Plan, out: "Console") -> "Result":
+def resume(plan: ResumePlan, out: "Console") -> "Result":
     """Trains the rest of a run, or a fork of it.
 
     Args:
@@ -357,12 +357,12 @@ def resume(plan: Plan, out: "Console") -> "Result":
     return result
 
 
-def _fork_tags(plan: Plan) -> dict[str, str]:
+def _fork_tags(plan: ResumePlan) -> dict[str, str]:
     tags = {tag.FORKED_FROM: plan.run.id}
     return tags if plan.state is None else {**tags, tag.FORKED_AT: _position(plan.state)}
 
 
-def _changed_tags(plan: Plan) -> dict[str, str]:
+def _changed_tags(plan: ResumePlan) -> dict[str, str]:
     """Tags for the values that MLflow's parameters no longer show."""
     cfg, params = plan.composition.config, plan.run.params
     leaves = config.flatten(cfg).items()
@@ -373,6 +373,6 @@ def _changed_tags(plan: Plan) -> dict[str, str]:
     return {tag.OVERRIDES: " ".join(other), tag.FINGERPRINT_CONFIG: fingerprint}
 
 
-def _command(plan: Plan) -> str:
+def _command(plan: ResumePlan) -> str:
     fork = ["--fork"] if plan.is_fork else []
     return shlex.join(["samerun", "resume", plan.run.id, *plan.composition.overrides, *fork])

@@ -12,7 +12,7 @@ from samerun import tags as tag
 from samerun import tracking
 from samerun.errors import UserError
 from samerun.replay import recorded
-from samerun.replay.comparison import Row, State, likeliest
+from samerun.replay.comparison import Row, RowState, likeliest
 from samerun.replay.recorded import clean
 from samerun.tracking import StoredRun
 
@@ -31,13 +31,13 @@ class Agreement(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunOutcome:
     """What a run came to, as far as it can be compared.
 
     Args:
         run: the run.
         metrics: value of each metric by step: by epoch, but `train/step_loss` by training step.
-        weights: SHA-256 of the weights at each checkpoint by (epoch, step); and the kept ones.
+        weights: SHA-256 of the weights at each checkpoint by (epoch, step), and of the final ones.
         predictions: arrays by name, of the split that was evaluated; `None` where not stored.
     """
 
@@ -101,7 +101,7 @@ class Verdict:
         num_epochs: epochs that were compared.
         first: the earliest value that differs, `None` where all are equal.
         largest: the value that differs most.
-        checks: what was compared besides the metrics, and how it stood.
+        checks: what was compared besides the metrics, and the result.
         cause: the row of the comparison that most likely explains a difference.
     """
 
@@ -111,16 +111,21 @@ class Verdict:
     num_epochs: int
     first: Gap | None
     largest: Gap | None
-    checks: Mapping[str, State]
+    checks: Mapping[str, RowState]
     cause: Row | None
 
     def sentences(self) -> list[str]:
         """Returns the verdict in sentences, the most important first."""
-        names = {State.same: "same", State.differs: "differ", State.unknown: "not recorded"}
+        names = {
+            RowState.same: "identical",
+            RowState.differs: "different",
+            RowState.unknown: "not recorded",
+        }
         checked = ", ".join(f"{name} {names[state]}" for name, state in self.checks.items())
-        compared = f"{self.num_points} values of {self.num_epochs} epochs compared"
+        epochs = "1 epoch" if self.num_epochs == 1 else f"{self.num_epochs} epochs"
+        compared = f"{self.num_points} values of {epochs} compared"
         if self.agreement is Agreement.exact:
-            return [f"EXACT: bit for bit the same; {compared}; {checked}."]
+            return [f"EXACT: bit-for-bit identical; {compared}; {checked}."]
         lines = [f"{self.agreement}: {compared}; {checked}."]
         if self.agreement is Agreement.close:
             lines[0] = f"CLOSE: within {self.rtol:g} of each value; {compared}; {checked}."
@@ -141,7 +146,7 @@ class Verdict:
         return f"{row.part}: {row.what} was {row.first} and is {row.second}"
 
 
-def read(run: StoredRun, *, uri: str | None = None) -> Outcome:
+def read(run: StoredRun, *, uri: str | None = None) -> RunOutcome:
     """Reads the result of a run from the store.
 
     Args:
@@ -154,7 +159,7 @@ def read(run: StoredRun, *, uri: str | None = None) -> Outcome:
         for key, values in found.items()
         if key.startswith(_COMPARED) or key == "learning_rate"
     }
-    return Outcome(
+    return RunOutcome(
         run=run,
         metrics=compared,
         weights=recorded.weights(run, uri=uri),
@@ -162,8 +167,10 @@ def read(run: StoredRun, *, uri: str | None = None) -> Outcome:
     )
 
 
-def judge(first: Outcome, second: Outcome, rows: Sequence[Row], *, rtol: float = RTOL) -> Verdict:
-    """Compares two runs and says how they stand to each other.
+def judge(
+    first: RunOutcome, second: RunOutcome, rows: Sequence[Row], *, rtol: float = RTOL
+) -> Verdict:
+    """Compares two runs and returns the verdict.
 
     Of a recorded run that did not finish, what it has is compared; the new run goes further.
 
@@ -182,7 +189,7 @@ def judge(first: Outcome, second: Outcome, rows: Sequence[Row], *, rtol: float =
     checks = _checks(first, second)
     predicted = _of_predictions(first.predictions, second.predictions)
     largest = max([*gaps, *predicted], key=lambda gap: gap.share, default=None)
-    is_same = not gaps and not predicted and State.differs not in checks.values()
+    is_same = not gaps and not predicted and RowState.differs not in checks.values()
     agreement = Agreement.exact if is_same else Agreement.close
     if largest is not None and largest.share > rtol:
         agreement = Agreement.different
@@ -209,7 +216,7 @@ def _when(gap: Gap) -> tuple[bool, int, bool, str]:
     return gap.what == "train/step_loss", gap.step, gap.what != "train/loss", gap.what
 
 
-def _gaps(first: Outcome, second: Outcome) -> tuple[list[Gap], int]:
+def _gaps(first: RunOutcome, second: RunOutcome) -> tuple[list[Gap], int]:
     gaps, num_points = [], 0
     is_whole = first.run.status == "FINISHED"
     for key, one in sorted(first.metrics.items()):  # newer code may measure more: no matter
@@ -223,28 +230,32 @@ def _gaps(first: Outcome, second: Outcome) -> tuple[list[Gap], int]:
     return gaps, num_points
 
 
-def _checks(first: Outcome, second: Outcome) -> dict[str, State]:
+def _checks(first: RunOutcome, second: RunOutcome) -> dict[str, RowState]:
     shared = sorted({*first.weights} & {*second.weights})
     wrong = [place for place in shared if first.weights[place] != second.weights[place]]
     found = {}
     if shared:
-        name = f"weights at {len(shared)} checkpoints"
+        name = (
+            "weights at 1 checkpoint"
+            if len(shared) == 1
+            else f"weights at {len(shared)} checkpoints"
+        )
         if wrong:
             name = f"weights at epoch {wrong[0][0]}, step {wrong[0][1]}"
-        found[name] = State.differs if wrong else State.same
-    found["kept weights"] = _state(first.kept, second.kept)
+        found[name] = RowState.differs if wrong else RowState.same
+    found["final weights"] = _state(first.kept, second.kept)
     one, other = first.predictions, second.predictions
-    found["predictions"] = State.unknown
+    found["predictions"] = RowState.unknown
     if one is not None and other is not None:
         same = {*one} == {*other} and all(_equal(one[name], other[name]) for name in one)
-        found["predictions"] = State.same if same else State.differs
+        found["predictions"] = RowState.same if same else RowState.differs
     return found
 
 
-def _state(first: str | None, second: str | None) -> State:
+def _state(first: str | None, second: str | None) -> RowState:
     if first is None or second is None:
-        return State.unknown
-    return State.same if first == second else State.differs
+        return RowState.unknown
+    return RowState.same if first == second else RowState.differs
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from samerun import git, uncommitted
 from samerun.config import as_dict
 from samerun.errors import UserError
-from samerun.replay.recorded import Facts, RecordedRun, clean
+from samerun.replay.recorded import Provenance, RecordedRun, clean
 from samerun.tracking import StoredRun, folder_of
 
 _log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ def checked_out(recorded: RecordedRun, trusted: Sequence[str]) -> Iterator[Check
             trusted, leaves the tree, or does not apply.
     """
     top = _top()
-    commit = _known_commit(recorded.facts, recorded.run, top)
-    patch = recorded.facts.patch or ""
+    commit = _known_commit(recorded.provenance, recorded.run, top)
+    patch = recorded.provenance.patch or ""
     if patch:
         check_recorded_here(recorded.run, _PATCH, patch, trusted, name="recorded-code")
         check_patch(patch, top)
@@ -65,8 +65,8 @@ def checked_out(recorded: RecordedRun, trusted: Sequence[str]) -> Iterator[Check
         below = Path.cwd().resolve().relative_to(top)
         folder = tree / below if (tree / below).is_dir() else tree
         _link_data(_strings(as_dict(recorded.cfg.dataset)), Path.cwd(), folder)
-        _link_data(recorded.facts.left_out, top, tree)
-        missing = uncommitted.sentence(recorded.facts.left_out)
+        _link_data(recorded.provenance.left_out, top, tree)
+        missing = uncommitted.sentence(recorded.provenance.left_out)
         if missing:
             _log.warning("%s. Those that exist in this checkout are used as they are now.", missing)
         own = [tree / "src"] if (tree / "src").is_dir() else []
@@ -186,8 +186,8 @@ def _top() -> Path:
     return Path(os.fsdecode(answer.stdout).removesuffix("\n")).resolve()
 
 
-def _known_commit(facts: Facts, run: StoredRun, top: Path) -> str:
-    commit = facts.commit or ""
+def _known_commit(provenance: Provenance, run: StoredRun, top: Path) -> str:
+    commit = provenance.commit or ""
     if not commit:
         raise UserError(
             f"--code: run {run.id} recorded no commit: it was made outside of a git checkout."

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from samerun.escaping import fence, markdown
 from samerun.replay import code_diff, comparison, recorded
-from samerun.replay.comparison import Row, State
+from samerun.replay.comparison import Row, RowState
 from samerun.replay.reproduce import effective
 from samerun.tracking import StoredRun
 
@@ -43,7 +43,7 @@ class Differences:
         return [
             row
             for row in self.rows
-            if row.part == part and row.matters and row.state is not State.same
+            if row.part == part and row.matters and row.state is not RowState.same
         ]
 
     @property
@@ -65,13 +65,13 @@ def read(first: StoredRun, second: StoredRun) -> Differences:
     one, other = recorded.read(first), recorded.read(second)
     leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)
     rows = comparison.in_order(
-        [*comparison.settings(*leaves), *comparison.compare(one.facts, other.facts)]
+        [*comparison.settings(*leaves), *comparison.compare(one.provenance, other.provenance)]
     )
     return Differences(
         first=first,
         second=second,
         rows=rows,
-        code=_code(one.facts, other.facts),
+        code=_code(one.provenance, other.provenance),
         metrics=_metrics(first, second),
     )
 
@@ -146,7 +146,7 @@ _TITLES = {
 }
 
 
-def _code(one: recorded.Facts, other: recorded.Facts) -> str | None:
+def _code(one: recorded.Provenance, other: recorded.Provenance) -> str | None:
     paths = None
     if one.files is not None and other.files is not None:
         changed = comparison.changed_files(one.files, other.files)

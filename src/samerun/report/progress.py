@@ -90,7 +90,7 @@ class Progress:
             states: number of finished trials, by Optuna's state or its name on the screen.
             best: number, values and name of its best trial, or of each on the Pareto front.
         """
-        self._ended = Counter({_word(state): number for state, number in states.items()})
+        self._ended = Counter({_state_name(state): number for state, number in states.items()})
         for number, values, name in best:
             self._add(number, tuple(values), name)
 
@@ -121,13 +121,18 @@ class Progress:
             seconds: its duration.
             reason: why it did not complete.
         """
-        word, running = _word(state), self._running.pop(number, None)
+        ended, running = _state_name(state), self._running.pop(number, None)
         name = running.name if running else ""
-        self._ended[word] += 1
+        self._ended[ended] += 1
         self._took.append(seconds)
-        is_best = bool(word == "complete" and values and self._add(number, tuple(values), name))
+        is_best = bool(ended == "complete" and values and self._add(number, tuple(values), name))
         self._print(
-            number, word, values, seconds, " · ".join(filter(None, (reason, name))), is_best=is_best
+            number,
+            ended,
+            values,
+            seconds,
+            " · ".join(filter(None, (reason, name))),
+            is_best=is_best,
         )
 
     def left(self, number: int) -> None:
@@ -143,14 +148,14 @@ class Progress:
         self._live.stop()
         if not rows:
             return
-        width = max(len(word) for word, _ in rows)
-        for word, text in rows:  # not a table, so that commands can be copied in one piece
-            self.out.print(f"[bold]{word:<{width}}[/]  {escape(text)}", soft_wrap=True)
+        width = max(len(label) for label, _ in rows)
+        for label, text in rows:  # not a table, so that commands can be copied in one piece
+            self.out.print(f"[bold]{label:<{width}}[/]  {escape(text)}", soft_wrap=True)
 
     def table(self) -> RenderableType:
         """Returns the live table as it is now."""
         running = sorted(self._running.items())
-        states = format_counts({word: self._ended[word] for word in STATES.values()})
+        states = format_counts({name: self._ended[name] for name in STATES.values()})
         done, left = self._ended.total(), self.seconds_left()
         head = Table.grid(padding=(0, 2))
         head.add_column(no_wrap=True, overflow="ellipsis")
@@ -164,8 +169,8 @@ class Progress:
             f"{done}/{self.n_trials} trials",
             "" if left is None else f"about {_format_duration(left)} left",
         )
-        words = f"{states or 'none finished yet'}, {len(running)} running"
-        parts: list[RenderableType] = [head, Text(words, style="dim")]
+        summary = f"{states or 'none finished yet'}, {len(running)} running"
+        parts: list[RenderableType] = [head, Text(summary, style="dim")]
         parts += [_line(line, "green") for line in self._best_lines()]
         if running:
             parts.append(self._table_of(running))
@@ -233,7 +238,7 @@ class Progress:
     def _print(
         self,
         number: int,
-        word: str,
+        state: str,
         values: Sequence[float] | None,
         seconds: float,
         text: str,
@@ -244,7 +249,7 @@ class Progress:
         width = len(str(self.n_trials))
         mark = "best" if len(self.objectives) == 1 else "front"
         line = Text(f"trial {number:>{width}}  ")
-        line.append(f"{word:<8}", style=_COLOURS.get(word, ""))
+        line.append(f"{state:<8}", style=_COLOURS.get(state, ""))
         line.append(f"  {numbers:>8}  {seconds:6.1f} s  ")
         line.append(f"{mark if is_best else '':<{len(mark)}}  ", style="bold green")
         line.append(text, style="dim")
@@ -264,7 +269,7 @@ def _line(text: str, colour: str) -> Text:
     return Text(text, style=colour, no_wrap=True, overflow="ellipsis")
 
 
-def _word(state: Any) -> str:
+def _state_name(state: Any) -> str:
     name = str(getattr(state, "name", state))
     return STATES.get(name.upper(), name)
 

@@ -44,16 +44,16 @@ def write(found: Reproduction) -> None:
 
 
 def show(found: Reproduction, out: Console) -> None:
-    """Prints the verdict, the word in colour.
+    """Prints the verdict, the agreement in color.
 
     Args:
         found: the reproduction.
         out: where to print.
     """
     colours = {Agreement.exact: "green", Agreement.close: "yellow", Agreement.different: "red"}
-    word = found.verdict.agreement
+    agreement = found.verdict.agreement
     head, *rest = found.verdict.sentences()
-    out.print(f"\n[bold {colours[word]}]{word}[/]{escape(head.removeprefix(word))}")
+    out.print(f"\n[bold {colours[agreement]}]{agreement}[/]{escape(head.removeprefix(agreement))}")
     for line in rest:
         out.print(escape(line))
     out.print(f"run    {escape(clean(found.second.name))}  {found.second.id}")

@@ -38,9 +38,8 @@ LOOSER = {
     "hyperband": "hyperband.min_epochs",
     "patient": "patient.patience_epochs",
     "threshold": "threshold.warmup_epochs",
-    "wilcoxon": "wilcoxon.startup_epochs",
 }
-"""The setting of each pruner to raise so that it prunes later."""
+"""The setting of each pruner that delays pruning when raised."""
 
 Command = Callable[["FrozenTrial"], str]
 """Returns the command that trains a trial outside the sweep."""

@@ -7,7 +7,7 @@ from typing import Any, final
 
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-_MOST_WORDS = 12
+_MOST_CHOICES = 12
 _WIDE = 30  # ratio of the largest to the smallest value from which an axis is logarithmic
 
 
@@ -21,7 +21,7 @@ class Scale:
         high: the value at 1.
         is_log: equal steps are equal factors.
         is_whole: only whole numbers are marked.
-        choices: the words of a categorical parameter, from 0 to 1; empty for numbers.
+        choices: those of a categorical parameter, from 0 to 1; empty for numbers.
     """
 
     low: float = 0.0
@@ -54,7 +54,7 @@ class Scale:
     @property
     def has_long_words(self) -> bool:
         """Whether horizontal labels under the axis would overlap."""
-        return sum(len(word) for _, word in self.ticks()) > 22
+        return sum(len(choice) for _, choice in self.ticks()) > 22
 
     def position(self, value: Any) -> float:
         """Returns the position of a value; NaN if the value is not finite."""
@@ -70,8 +70,8 @@ class Scale:
     def ticks(self) -> list[tuple[float, str]]:
         """Returns positions and labels of a few ticks."""
         if self.choices:
-            step = -(-len(self.choices) // _MOST_WORDS)
-            return [(self.position(word), _cut(word)) for word in self.choices[::step]]
+            step = -(-len(self.choices) // _MOST_CHOICES)
+            return [(self.position(choice), _cut(choice)) for choice in self.choices[::step]]
         values = [float(value) for value in self._round_values()]
         # Rounded, since 1e-05 is not exactly 10 ** -5.
         inside = [value for value in values if -1e-6 < self.position(value) < 1 + 1e-6]
@@ -87,8 +87,8 @@ class Scale:
         return LogLocator(subs=(1.0, 2.0, 5.0), numticks=8).tick_values(self.low, self.high)
 
 
-def _cut(word: str) -> str:
-    return word if len(word) <= 16 else f"{word[:15]}…"
+def _cut(choice: str) -> str:
+    return choice if len(choice) <= 16 else f"{choice[:15]}…"
 
 
 def _number(value: float) -> str:

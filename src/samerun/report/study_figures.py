@@ -124,7 +124,7 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
         axes.step(
             ends, [*best, best[-1]], where="post", color=style.BLACK, linewidth=1.2, label="best"
         )
-        for state, word, colour in (
+        for state, label, colour in (
             ("PRUNED", "pruned", style.ORANGE),
             ("FAIL", "failed", style.RED),
         ):
@@ -138,7 +138,7 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
                     markersize=11,
                     markeredgewidth=2,
                     transform=axes.get_xaxis_transform(),
-                    label=word,
+                    label=label,
                 )
         logarithmic_if_wide(axes.set_yscale, values)
         axes.margins(y=0.12)
@@ -223,7 +223,7 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
         "COMPLETE": ("complete", style.SKY, 1.0),
     }
     shown: list[float] = []
-    for state, (word, colour, width) in looks.items():
+    for state, (label, colour, width) in looks.items():
         for trial in trials_of(study, state):
             points = sorted(trial.intermediate_values.items())
             if not points:
@@ -240,7 +240,7 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
                 marker="o",
                 markersize=3.5 if state == "PRUNED" or len(xs) == 1 else 0,
                 markevery=[-1],
-                label=f"best, trial {trial.number}" if is_best else word,
+                label=f"best, trial {trial.number}" if is_best else label,
             )
     logarithmic_if_wide(axes.set_yscale, shown)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

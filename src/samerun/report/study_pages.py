@@ -99,8 +99,8 @@ def _parallel(study: "optuna.Study", objectives: Sequence[str], params: list[str
 
     figure = plot_parallel_coordinate(study, params=params, target_name=objectives[0])
     if len(objectives) > 1:  # Optuna numbers them
-        words = figure.layout.xaxis.ticktext
-        figure.update_xaxes(ticktext=[*objectives, *words[len(objectives) :]])
+        labels = figure.layout.xaxis.ticktext
+        figure.update_xaxes(ticktext=[*objectives, *labels[len(objectives) :]])
     yield TITLES["parallel_coordinates"], figure
 
 

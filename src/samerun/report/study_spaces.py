@@ -103,8 +103,8 @@ def _points(
 def _frame(axes: Axes, columns: Sequence[str]) -> None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    words = [name.replace("/", "/\n").replace(".", ".\n") for name in columns]
-    axes.set_xticks(range(len(columns)), words, fontsize=style.SMALL)
+    labels = [name.replace("/", "/\n").replace(".", ".\n") for name in columns]
+    axes.set_xticks(range(len(columns)), labels, fontsize=style.SMALL)
     axes.tick_params(length=0)
     axes.set_yticks([])
     axes.set_xlim(-0.3, len(columns) - 0.4)
@@ -112,12 +112,12 @@ def _frame(axes: Axes, columns: Sequence[str]) -> None:
 
 def _vertical_axis(axes: Axes, place: int, scale: Scale) -> None:
     axes.plot([place, place], [0, 1], color=style.BLACK, linewidth=0.9, zorder=3)
-    for at, word in zip(*_ticks(scale), strict=True):
+    for at, label in zip(*_ticks(scale), strict=True):
         axes.plot([place - 0.03, place], [at, at], color=style.BLACK, linewidth=0.9, zorder=3)
         axes.text(
             place + 0.04,
             at,
-            word,
+            label,
             va="center",
             fontsize=8,
             zorder=4,
@@ -144,4 +144,4 @@ def _distribution(study: "optuna.Study", name: str) -> Any:
 
 def _ticks(scale: Scale) -> tuple[list[float], list[str]]:
     marks = scale.ticks()
-    return [at for at, _ in marks], [word for _, word in marks]
+    return [at for at, _ in marks], [label for _, label in marks]

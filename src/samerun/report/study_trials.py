@@ -33,7 +33,7 @@ def trials_of(study: "optuna.Study", state: str | None = None) -> "list[FrozenTr
 def counts(study: "optuna.Study") -> dict[str, int]:
     """Returns the number of trials in each state that occurs, by its name on the screen."""
     found = Counter(trial.state.name for trial in trials_of(study))
-    return {word: found[state] for state, word in STATES.items() if found[state]}
+    return {name: found[state] for state, name in STATES.items() if found[state]}
 
 
 def format_counts(by_state: Mapping[str, int]) -> str:

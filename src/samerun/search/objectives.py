@@ -8,7 +8,7 @@ from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
 from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
-from samerun.errors import UserError, listed
+from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
 """The size of the model: an objective that does not depend on the epoch."""
@@ -54,13 +54,44 @@ def objectives_of(sweep: Sweep, cfg: Config) -> tuple[str, ...]:
 
 
 def directions_of(sweep: Sweep, objectives: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns `minimize` or `maximize` for each objective."""
-    if sweep.direction is not Direction.auto:
-        return (str(sweep.direction),) * len(objectives)
-    return tuple(_direction(name) for name in objectives)
+    """Returns `minimize` or `maximize` for each objective.
+
+    Raises:
+        UserError: `sweep.direction` is no direction, or has not one for each objective.
+    """
+    given = sweep.direction
+    each = list(given) if isinstance(given, list | tuple) else [given] * len(objectives)
+    for one in each:
+        if one not in list(Direction):
+            raise UserError(
+                f"sweep.direction: received '{one}', expected one of {listed(Direction)}."
+                f"{nearest(str(one), list(Direction))}"
+            )
+    if len(each) != len(objectives):
+        expected = f"sweep.direction=[{','.join(default_direction(name) for name in objectives)}]"
+        raise UserError(
+            f"sweep.direction: received {len(each)} directions, expected one for each of "
+            f"{listed(objectives)}, such as {expected}."
+        )
+    return tuple(
+        default_direction(name) if one == Direction.auto else str(one)
+        for name, one in zip(objectives, each, strict=True)
+    )
 
 
-def _direction(objective: str) -> str:
+def direction_notes(objectives: Objectives) -> list[str]:
+    """Returns a sentence for each objective whose direction is not that of its name."""
+    pairs = zip(objectives.names, objectives.directions, strict=True)
+    return [
+        f"{name} is {direction}d, as sweep.direction says; by its name it would be "
+        f"{default_direction(name)}d."
+        for name, direction in pairs
+        if direction != default_direction(name)
+    ]
+
+
+def default_direction(objective: str) -> str:
+    """Returns `minimize` or `maximize`, by the name of an objective."""
     rises = objective != NUM_PARAMETERS and should_rise(objective)
     return "maximize" if rises else "minimize"
 
@@ -87,11 +118,6 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
             raise UserError(
                 f"sweep.objectives: received '{name}', expected one of {listed(known)}."
                 f"{as_hint(f'sweep.objectives=[{meant}]' if meant else '')}"
-            )
-        if sweep.direction is not Direction.auto and sweep.direction != _direction(name):
-            raise UserError(
-                f"sweep.direction: received {sweep.direction}, but {name} has to be "
-                f"{_direction(name)}d: use auto."
             )
     if len(set(objectives)) < len(objectives):
         raise UserError(

@@ -149,7 +149,7 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
 def _group(one: _Given, options: Options) -> tuple[str, ...]:
     space = parse_domain(one.override, one.where, FieldType(kind="text"), options)
     assert isinstance(space, Categorical)
-    return tuple(check_option(word, one.key, one.where, options) for word in space.texts)
+    return tuple(check_option(text, one.key, one.where, options) for text in space.texts)
 
 
 def _conditions(

@@ -116,14 +116,6 @@ def _threshold(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
     )
 
 
-def _wilcoxon(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
-    from optuna.pruners import WilcoxonPruner
-
-    return WilcoxonPruner(
-        p_threshold=cfg.wilcoxon.p_threshold, n_startup_steps=cfg.wilcoxon.startup_epochs
-    )
-
-
 _BUILDERS: dict[Pruner, Callable[[Sweep, int], "optuna.pruners.BasePruner"]] = {
     Pruner.none: _none,
     Pruner.median: _median,
@@ -132,5 +124,4 @@ _BUILDERS: dict[Pruner, Callable[[Sweep, int], "optuna.pruners.BasePruner"]] = {
     Pruner.hyperband: _hyperband,
     Pruner.patient: _patient,
     Pruner.threshold: _threshold,
-    Pruner.wilcoxon: _wilcoxon,
 }

@@ -178,7 +178,7 @@ class Space:
         For display: numbers have four digits.
         """
         lasts = [_last(entry.key) for entry in self.entries if not entry.is_group]
-        words, options = [], []
+        settings, options = [], []
         for entry in self.entries:
             if entry.key not in values:
                 continue
@@ -187,8 +187,8 @@ class Space:
             if entry.is_group:
                 options.append(f"{last}={text}" if text in ("none", "default") else text)
             else:
-                words.append(f"{last if lasts.count(last) == 1 else entry.key}={text}")
-        return " ".join([*words, *options])
+                settings.append(f"{last if lasts.count(last) == 1 else entry.key}={text}")
+        return " ".join([*settings, *options])
 
 
 def distribution(space: Categorical | Numeric) -> "BaseDistribution":

@@ -53,12 +53,13 @@ def compose_sweep(
             raise translate(error) from error
         if "samerun" not in str(master.hydra.sweeper.get("_target_")):
             raise UserError(
-                "samerun.sweep: received no search space, expected one such as sweep=optuna."
+                "samerun.sweep: received no sweep, expected sweep=grid, which tries every "
+                "combination, or a search such as sweep=optuna."
             )
-        words = OmegaConf.to_container(master.hydra.overrides.task)
-        assert isinstance(words, list)
+        composed = OmegaConf.to_container(master.hydra.overrides.task)
+        assert isinstance(composed, list)
         context = HydraContext(config_loader=loader, callbacks=Callbacks(master))
-        yield context, master, [str(word) for word in words]
+        yield context, master, [str(override) for override in composed]
 
 
 def _parse_flags(arguments: Sequence[str]) -> tuple[list[str], str | None]:

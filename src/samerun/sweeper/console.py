@@ -71,7 +71,9 @@ def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns the command that trains a trial outside the sweep."""
     from samerun.process import program
 
-    overrides = [redact_override(word) for word in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])]
+    overrides = [
+        redact_override(override) for override in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])
+    ]
     return f"{program()} {shlex.join(['train', *overrides])}"
 
 

@@ -4,8 +4,8 @@ Only this module writes trials, and each of its steps can be interrupted and rep
 
 - a trial's values are suggested as before, or drawn from the seed of its number;
 - a trial's run is found by the tags `samerun.study` and `samerun.trial`, or created;
-- how a trial ended is tagged on its run first and told to the study last, which decides; telling
-  the study twice changes nothing.
+- how a trial ended is tagged on its run first and reported to the study last, which decides;
+  reporting it twice changes nothing.
 """
 
 import logging
@@ -130,7 +130,7 @@ class Ledger:
         )
         trial.set_user_attr(tag.TRIAL_RUN, run_id)
         trial.set_user_attr(tag.TRIAL_NAME, name)
-        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.words(values))
+        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.overrides(values))
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
     def num_retries(self, active: ActiveTrial) -> int:

@@ -22,7 +22,7 @@ from samerun.config.schema import available_cores
 from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
 from samerun.redaction import redact
-from samerun.search.objectives import Objectives
+from samerun.search.objectives import Objectives, direction_notes
 from samerun.sweeper import preflight
 from samerun.sweeper.executors.local import graphics_cards
 from samerun.sweeper.trial_configs import TrialConfigs, TrialTask, compose_branch, parsed
@@ -100,7 +100,7 @@ class SweepPlan:
             job_name=str(self.master.hydra.job.name),
             folder=str(folder / str(number)),
             trial=trial,
-            words=tuple(self.configs.words(values)),
+            overrides=tuple(self.configs.overrides(values)),
             objectives=self.objectives,
         )
 
@@ -121,7 +121,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     space = search.parse_space(
         arguments,
         settings.params,
-        compose=lambda words: parsed(compose(tuple(words)), words).config,
+        compose=lambda overrides: parsed(compose(tuple(overrides)), overrides).config,
         options=context.config_loader.get_group_options,
     )
     workers = _num_workers(settings)
@@ -159,7 +159,15 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         workers=workers,
         enqueued=enqueued,
         models=tuple(models),
-        notes=(*space.notes, *search.sampler_notes(settings, space)),
+        notes=_notes(settings, space, objectives),
+    )
+
+
+def _notes(settings: Sweep, space: search.Space, objectives: Objectives) -> tuple[str, ...]:
+    return (
+        *space.notes,
+        *search.sampler_notes(settings, space),
+        *direction_notes(objectives),
     )
 
 
@@ -188,9 +196,9 @@ def _name(settings: Sweep, master: DictConfig, base: config.Config) -> str:
 
 
 def _folder(master: DictConfig, name: str) -> Path:
-    words = OmegaConf.to_container(master.hydra.overrides.hydra)
-    assert isinstance(words, list)
-    is_chosen = any(str(word).startswith("hydra.sweep.dir=") for word in words)
+    overrides = OmegaConf.to_container(master.hydra.overrides.hydra)
+    assert isinstance(overrides, list)
+    is_chosen = any(str(override).startswith("hydra.sweep.dir=") for override in overrides)
     return (Path(str(master.hydra.sweep.dir)) if is_chosen else Path("multirun") / name).absolute()
 
 

@@ -19,7 +19,7 @@ from samerun import config, search
 from samerun.config.checkpoint import Trial
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
-from samerun.config.root import has_meaning, idle_keys
+from samerun.config.root import has_meaning, idle_keys, keys_as_before
 from samerun.redaction import redact_override
 from samerun.search.domains import Categorical, Dimension
 from samerun.search.objectives import Objectives
@@ -42,7 +42,7 @@ class TrialTask:
         job_name: Hydra's name of the job.
         folder: the trial's folder.
         trial: which trial it is.
-        words: the overrides that train it outside the sweep.
+        overrides: the overrides that train it outside the sweep.
         objectives: the objectives that trials are compared by.
     """
 
@@ -52,11 +52,13 @@ class TrialTask:
     job_name: str
     folder: str
     trial: Trial
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     objectives: Objectives
 
 
-def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[str]) -> DictConfig:
+def compose_branch(
+    context: HydraContext, master: DictConfig, overrides: Sequence[str]
+) -> DictConfig:
     """Returns the complete config that Hydra composes, its own part included.
 
     Raises:
@@ -64,17 +66,17 @@ def compose_branch(context: HydraContext, master: DictConfig, words: Sequence[st
     """
     setup_globals()
     # A trial is composed without `sweep=`, which chose the sweeper; Hydra 1.4 requires a sweeper.
-    given = [parse_override(str(word)).key for word in master.hydra.overrides.hydra]
+    given = [parse_override(str(override)).key for override in master.hydra.overrides.hydra]
     chosen = [f"{key}={master.hydra.runtime.choices[key]}" for key in _PLUGINS if key not in given]
     try:
-        node = context.config_loader.load_sweep_config(master, [*words, *chosen])
+        node = context.config_loader.load_sweep_config(master, [*overrides, *chosen])
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise translate(error) from error
     assert isinstance(node, DictConfig)
     return node
 
 
-def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
+def parsed(node: DictConfig, overrides: Sequence[str]) -> config.Composition:
     """Returns the typed config in a complete one.
 
     Raises:
@@ -82,7 +84,7 @@ def parsed(node: DictConfig, words: Sequence[str]) -> config.Composition:
     """
     HydraConfig.instance().set_config(node)  # a config may refer to `${hydra:...}`
     plain = OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
-    return config.parse(plain, words)
+    return config.parse(plain, overrides)
 
 
 class TrialConfigs:
@@ -105,7 +107,7 @@ class TrialConfigs:
         self._space = space
         self._branches: dict[Branch, DictConfig] = {}
         self._parsed: dict[Branch, config.Config] = {}
-        self._words: dict[Branch, list[str]] = {}
+        self._thread_overrides: dict[Branch, list[str]] = {}
         self._choices = {
             entry.key: _config_values(entry, entry.space)
             for entry in space.entries
@@ -115,7 +117,7 @@ class TrialConfigs:
             branch = tuple(sorted(options.items()))
             node = copy.deepcopy(compose((*space.fixed, *space.overrides(options))))
             swept = {entry.key for entry in space.entries}
-            self._words[branch] = _set_threads(node, threads, swept)
+            self._thread_overrides[branch] = _set_threads(node, threads, swept)
             self._branches[branch] = node
             self._parsed[branch] = parsed(node, []).config
 
@@ -155,10 +157,10 @@ class TrialConfigs:
         kept = {str(branch): _fixed_settings(self._parsed[branch]) for branch in self._branches}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
-    def words(self, values: Mapping[str, Any]) -> list[str]:
+    def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """Returns the overrides that train a trial outside the sweep, for the record."""
-        fixed = [*self._space.fixed, *self._words[self._branch_of(values)]]
-        return [redact_override(word) for word in (*fixed, *self._space.overrides(values))]
+        fixed = [*self._space.fixed, *self._thread_overrides[self._branch_of(values)]]
+        return [redact_override(override) for override in (*fixed, *self._space.overrides(values))]
 
     def composition(self, values: Mapping[str, Any]) -> config.Composition:
         """Returns the parsed config of a trial with these values.
@@ -166,7 +168,7 @@ class TrialConfigs:
         Raises:
             UserError: a key or a value is not understood.
         """
-        return parsed(self._node(values), self.words(values))
+        return parsed(self._node(values), self.overrides(values))
 
     def node(self, values: Mapping[str, Any], trial: Trial, sweep_folder: Path) -> DictConfig:
         """Returns the complete config of a trial, for `run_job`.
@@ -183,7 +185,7 @@ class TrialConfigs:
             node.hydra.job.num = trial.number
             node.hydra.sweep.dir = str(sweep_folder)
             node.hydra.sweep.subdir = str(trial.number)
-            node.hydra.overrides.task = self.words(values)
+            node.hydra.overrides.task = self.overrides(values)
             if node.hydra.job.chdir is None:  # `null` depends on a version that workers do not know
                 node.hydra.job.chdir = False
         # Without its type, which is created at run time and cannot be pickled; `parse` checks
@@ -224,7 +226,7 @@ def _config_values(entry: Dimension, space: Categorical) -> list[Any]:
 
 def _fixed_settings(cfg: config.Config) -> dict[str, str]:
     """Returns the settings that may not change when a study is resumed; it keeps its threads."""
-    plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg)}
+    plain, left_out = config.flatten(cfg), {*THREADS, *idle_keys(cfg), *keys_as_before(cfg)}
     return {k: v for k, v in plain.items() if has_meaning(k) and k not in left_out}
 
 
@@ -234,11 +236,11 @@ def _set_threads(node: DictConfig, threads: int | None, swept: Set[str]) -> list
     They are part of the trial's recorded command: with another number of threads, convolution
     gradients are summed in another order, and the trial would not reproduce outside the sweep.
     """
-    words = []
+    overrides = []
     for key in THREADS:
         group, _, name = key.partition(".")
         is_free = key not in swept and OmegaConf.is_interpolation(node[group], name)
         if threads is not None and is_free:
             node[group][name] = threads
-            words.append(f"{key}={threads}")
-    return words
+            overrides.append(f"{key}={threads}")
+    return overrides

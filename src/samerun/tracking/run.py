@@ -78,7 +78,7 @@ class Run(abc.ABC):
         """Records which data the run used.
 
         Args:
-            name: what the data set is called.
+            name: what the dataset is called.
             split: `train`, `validation` or `test`.
             digest: SHA-256 of the split, in hex.
             num_examples: how many examples the split holds.

@@ -1,4 +1,4 @@
-"""Config classes of the data sets: names, types and ranges; the values are in `conf/dataset/`."""
+"""Config classes of the datasets: names, types and ranges; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets import images, series, tables, text
 from samerun.config.datasets.base import Dataset
@@ -9,4 +9,4 @@ DATASETS: tuple[type[Dataset], ...] = (
     *series.KINDS,
     *tables.KINDS,
 )
-"""Every kind of data set; `samerun.data.SOURCES` describes and loads each."""
+"""Every kind of dataset; `samerun.data.SOURCES` describes and loads each."""

@@ -1,4 +1,4 @@
-"""Base class and mixins of the data sets."""
+"""Base class and mixins of the datasets."""
 
 from enum import StrEnum
 
@@ -68,7 +68,7 @@ class Augmentation:
 
 @config
 class Dataset:
-    """What all data sets share.
+    """What all datasets share.
 
     Args:
         kind: name of the option; fixed by the class.

@@ -1,4 +1,4 @@
-"""Data sets of images, and of a user's own arrays; the values are in `conf/dataset/`."""
+"""Datasets of images, and of a user's own arrays; the values are in `conf/dataset/`."""
 
 from enum import StrEnum
 from typing import Any

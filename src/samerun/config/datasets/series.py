@@ -1,4 +1,4 @@
-"""Data sets of time series; the values are in `conf/dataset/`."""
+"""Datasets of time series; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets.base import Dataset, HeldOut, Scaled, ScaledTarget
 from samerun.config.fields import a_path, above, at_least, config

@@ -1,4 +1,4 @@
-"""Data sets of tables; the values are in `conf/dataset/`."""
+"""Datasets of tables; the values are in `conf/dataset/`."""
 
 from enum import StrEnum
 

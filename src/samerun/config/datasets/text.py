@@ -1,4 +1,4 @@
-"""Data sets of text; the values are in `conf/dataset/`."""
+"""Datasets of text; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets.base import (
     Dataset,

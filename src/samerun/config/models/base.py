@@ -1,5 +1,6 @@
 """Base class and mixin of the models."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -37,6 +38,17 @@ class Initializer(StrEnum):
     random_uniform = "random_uniform"
 
 
+class Padding(StrEnum):
+    """What a convolution does at the border, by its Keras name.
+
+    `same` pads with zeros, so that the output has the size of the input; `valid` does not pad: the
+    output is smaller by `kernel_size - 1`.
+    """
+
+    same = "same"
+    valid = "valid"
+
+
 @config
 class Model:
     """What all models share.
@@ -66,6 +78,36 @@ class Model:
         if spec.task not in cls.tasks:
             return f"it does {listed(cls.tasks)}, not {spec.task}"
         return None
+
+    def misfit(self, spec: DataSpec) -> str | None:
+        """Returns which of its settings does not fit such data, and why; `None` if all do."""
+        return None
+
+
+def too_small_for(
+    sides: Sequence[int], padding: Padding, kernel_size: int, num_blocks: int
+) -> str | None:
+    """Returns why blocks of convolution and pooling do not fit an input; `None` if they do.
+
+    Args:
+        sides: lengths of the axes that the kernel moves along.
+        padding: of the convolutions; `same` fits every input.
+        kernel_size: length of the kernel on each axis.
+        num_blocks: convolutions, each followed by a pooling that halves what is longer than 1.
+    """
+    if padding is Padding.same:
+        return None
+    for number in range(1, num_blocks + 1):
+        if min(sides) < kernel_size:
+            size = "×".join(map(str, sides))
+            return (
+                f"model.padding: received valid, but block {number} of model.filters receives "
+                f"{size} values, less than model.kernel_size ({kernel_size}): use "
+                "model.padding=same or fewer filters."
+            )
+        sides = [side - kernel_size + 1 for side in sides]
+        sides = [max(side // 2, 1) for side in sides]
+    return None
 
 
 @config

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from samerun.config.fields import above, config
-from samerun.config.models.base import Model, Regularised
-from samerun.config.spec import Layout
+from samerun.config.fields import above, added, config
+from samerun.config.models.base import Model, Padding, Regularised, too_small_for
+from samerun.config.spec import DataSpec, Layout
 
 
 @config
@@ -33,6 +33,7 @@ class Cnn(Model, Regularised):
     Args:
         filters: number of filters of each block, from first to last.
         kernel_size: size of the square kernel in pixels.
+        padding: what a convolution does at the border.
         batch_norm: use batch normalization in each block (Ioffe and Szegedy, 2015).
         dense_units: width of each dense layer between the blocks and the output.
     """
@@ -42,8 +43,14 @@ class Cnn(Model, Regularised):
     kind: str = "cnn"
     filters: list[int] = above(0)
     kernel_size: int = above(0)
+    padding: Padding = added("same")
     batch_norm: bool
     dense_units: list[int] = above(0)
+
+    def misfit(self, spec: DataSpec) -> str | None:
+        """Returns which of its settings does not fit such data, and why; `None` if all do."""
+        sides = spec.input_shape[:2]
+        return too_small_for(sides, self.padding, self.kernel_size, len(self.filters))
 
 
 @config

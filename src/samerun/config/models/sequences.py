@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from samerun.config.fields import above, config, fraction
-from samerun.config.models.base import Model, Regularised
-from samerun.config.spec import Layout, Task
+from samerun.config.fields import above, added, config, fraction
+from samerun.config.models.base import Model, Padding, Regularised, too_small_for
+from samerun.config.spec import DataSpec, Layout, Task
 
 _SEQUENCES = (Layout.tokens, Layout.sequence)
 
@@ -56,6 +56,7 @@ class Cnn1d(Model, Regularised, Embedded):
     Args:
         filters: number of filters of each block, from first to last.
         kernel_size: size of the kernel in time steps.
+        padding: what a convolution does at the border.
         dense_units: width of each dense layer between the blocks and the output.
     """
 
@@ -64,7 +65,13 @@ class Cnn1d(Model, Regularised, Embedded):
     kind: str = "cnn1d"
     filters: list[int] = above(0)
     kernel_size: int = above(0)
+    padding: Padding = added("same")
     dense_units: list[int] = above(0)
+
+    def misfit(self, spec: DataSpec) -> str | None:
+        """Returns which of its settings does not fit such data, and why; `None` if all do."""
+        length = spec.input_shape[:1]
+        return too_small_for(length, self.padding, self.kernel_size, len(self.filters))
 
 
 @config

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from samerun.config.fields import above, config
-from samerun.config.models.base import Model, Regularised
-from samerun.config.spec import Layout
+from samerun.config.fields import above, added, config
+from samerun.config.models.base import Model, Padding, Regularised, too_small_for
+from samerun.config.spec import DataSpec, Layout
 
 
 @config
@@ -14,6 +14,7 @@ class CnnRnn(Model, Regularised):
     Args:
         filters: number of filters of each block of the CNN, from first to last.
         kernel_size: size of the square kernel in pixels.
+        padding: what a convolution does at the border.
         units: width of the LSTM.
         dense_units: width of each dense layer between the LSTM and the output.
     """
@@ -23,8 +24,14 @@ class CnnRnn(Model, Regularised):
     kind: str = "cnn_rnn"
     filters: list[int] = above(0)
     kernel_size: int = above(0)
+    padding: Padding = added("same")
     units: int = above(0)
     dense_units: list[int] = above(0)
+
+    def misfit(self, spec: DataSpec) -> str | None:
+        """Returns which of its settings does not fit such data, and why; `None` if all do."""
+        sides = spec.input_shape[1:3]
+        return too_small_for(sides, self.padding, self.kernel_size, len(self.filters))
 
 
 @config

@@ -17,7 +17,7 @@ from samerun.redaction import redact
 from samerun.sweeper.executors import dask_cluster, dask_remote
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.dask_cluster import Batch
-from samerun.sweeper.executors.dask_remote import Needs, TaskContext, WorkerFacts
+from samerun.sweeper.executors.dask_remote import Needs, TaskContext, WorkerEnvironment
 from samerun.sweeper.plan import SweepPlan
 from samerun.sweeper.worker import run_trial, warm_up
 
@@ -88,7 +88,7 @@ class DaskExecutor(Executor):
         self._modules = dict(modules)
         self._most = most
         self._max_trials = max_trials
-        self._own = dask_remote.facts(Needs())
+        self._own = dask_remote.describe_worker(Needs())
         self._lock = threading.RLock()
         self._workers: dict[str, _Worker] = {}
         # Workers whose process has to end before their addresses are accepted again.
@@ -248,7 +248,7 @@ class DaskExecutor(Executor):
             new = new[: max(self._most - len(self._workers), 0)]
         if new:
             answers = self._client.run(
-                dask_remote.facts, self._needs, workers=new, on_error="return"
+                dask_remote.describe_worker, self._needs, workers=new, on_error="return"
             )
             for address, answer in answers.items():
                 if isinstance(answer, OSError | TimeoutError):  # it is ending
@@ -256,13 +256,13 @@ class DaskExecutor(Executor):
                 self._take_in(address, answer, found[address])
 
     def _take_in(
-        self, address: str, answer: WorkerFacts | BaseException, info: Mapping[str, Any]
+        self, address: str, answer: WorkerEnvironment | BaseException, info: Mapping[str, Any]
     ) -> None:
         why = dask_cluster.why_not(self._own, answer, info["nthreads"])
         if why:
             self._refuse(address, why)
             return
-        assert isinstance(answer, WorkerFacts)
+        assert isinstance(answer, WorkerEnvironment)
         has_gpu = bool(info.get("resources", {}).get("GPU"))
         worker = _Worker(address, answer.token, has_gpu, bool(info.get("nanny")))
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any
 from samerun import user_code
 from samerun.config.sweep import Dask
 from samerun.errors import UserError, listed
-from samerun.sweeper.executors.dask_remote import WorkerFacts
+from samerun.sweeper.executors.dask_remote import WorkerEnvironment
 
 SCHEDULER_SECONDS = 5.0
 """A scheduler responds in milliseconds; a wrong address should not cost a minute."""
@@ -40,8 +40,8 @@ def modules_of(targets: Sequence[str], folder: Path) -> dict[str, str]:
     return {name: file.read_text(encoding="utf-8") for name, file in found.items()}
 
 
-def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
-    """Returns how a worker differs from the sweep's own process, in words.
+def difference(mine: WorkerEnvironment, theirs: WorkerEnvironment) -> str:
+    """Returns how a worker differs from the sweep's own process.
 
     Returns:
         Half a sentence; empty if a trial is the same here and there.
@@ -65,7 +65,9 @@ def difference(mine: WorkerFacts, theirs: WorkerFacts) -> str:
     return listed(shown)
 
 
-def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: int) -> str:
+def why_not(
+    own: WorkerEnvironment, answer: WorkerEnvironment | BaseException, num_threads: int
+) -> str:
     """Returns why a worker is not suitable, as half a sentence; empty if it is.
 
     Args:
@@ -74,7 +76,7 @@ def why_not(own: WorkerFacts, answer: WorkerFacts | BaseException, num_threads: 
         num_threads: number of calls that the worker would run in parallel.
     """
     mend = "install the same there and start the worker again"
-    if not isinstance(answer, WorkerFacts):
+    if not isinstance(answer, WorkerEnvironment):
         message = " ".join(str(answer).split())[:200].rstrip(".")
         return f"cannot run samerun ({type(answer).__name__}: {message}): {mend}"
     if num_threads != 1:
@@ -157,7 +159,7 @@ def connect(
         The Dask client, and the batch system's workers if there is one.
 
     Raises:
-        UserError: Dask is not installed, nobody answers, or there is no such batch system.
+        UserError: Dask is not installed, no scheduler answers, or there is no such batch system.
     """
     try:
         import dask_jobqueue  # noqa: F401
@@ -265,9 +267,9 @@ def _security(options: Dask) -> Any:
 def batch_options(name: str, options: Dask) -> dict[str, Any]:
     """Returns the options of dask-jobqueue: one trial at a time in each job, with all its cores."""
     account = _BATCH[name][1]
-    words = ["--nthreads", "1"]  # the last value counts
+    arguments = ["--nthreads", "1"]  # the last value counts
     if options.gpus:
-        words += ["--resources", f"GPU={options.gpus}"]
+        arguments += ["--resources", f"GPU={options.gpus}"]
     return {
         "cores": options.cores,
         "memory": options.memory,
@@ -278,6 +280,6 @@ def batch_options(name: str, options: Dask) -> dict[str, Any]:
         account: options.account,
         "job_extra_directives": list(options.extra),
         "job_script_prologue": list(options.setup),
-        "worker_extra_args": words,
+        "worker_extra_args": arguments,
         "scheduler_options": {"dashboard": False, "dashboard_address": ":0"},
     }

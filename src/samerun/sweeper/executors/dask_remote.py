@@ -45,7 +45,7 @@ _stops: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerFacts:
+class WorkerEnvironment:
     """What a process can run, to be compared with the sweep's own.
 
     Args:
@@ -53,7 +53,7 @@ class WorkerFacts:
         python: version of the interpreter.
         code: digest of the package's own source files.
         packages: versions of the package's requirements, and of theirs.
-        unreachable: what it could not reach, in words; empty if it reached everything.
+        unreachable: what it could not reach; empty if it reached everything.
     """
 
     token: str
@@ -93,9 +93,9 @@ class TaskContext:
     modules: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts(needs: Needs) -> WorkerFacts:
+def describe_worker(needs: Needs) -> WorkerEnvironment:
     """Returns what this process can run and reach."""
-    return WorkerFacts(
+    return WorkerEnvironment(
         token=TOKEN,
         python=platform.python_version(),
         code=CODE,

@@ -1,7 +1,7 @@
 """Trials through another Hydra launcher, in batches: each waits for the slowest trial of the last.
 
-A launcher takes words only and returns when all of its jobs have ended. What a trial has to know
-besides lies in its folder, which the machines have to share.
+A launcher takes overrides only and returns when all of its jobs have ended. What else a trial needs
+to know is in a file in its folder, which the machines have to share.
 """
 
 import dataclasses
@@ -86,7 +86,7 @@ class HydraLauncherExecutor(Executor):
             _write_task(task)
         error: BaseException | None = None
         try:
-            self._launcher.launch([_words(task) for _, task in batch], self._launched)
+            self._launcher.launch([_overrides(task) for _, task in batch], self._launched)
         except Exception as raised:  # one lost job ends the batch of most launchers
             error = raised
         self._launched += len(batch)
@@ -115,10 +115,10 @@ class HydraLauncherExecutor(Executor):
         """Does nothing: launchers end their own jobs."""
 
 
-def _words(task: TrialTask) -> list[str]:
+def _overrides(task: TrialTask) -> list[str]:
     folder = Path(task.folder)
     return [
-        *task.words,
+        *task.overrides,
         f"hydra.sweep.dir={json.dumps(str(folder.parent))}",
         f"hydra.sweep.subdir={folder.name}",
     ]

@@ -1,1 +1,1 @@
-"""A launcher of somebody else's."""
+"""A third-party launcher."""

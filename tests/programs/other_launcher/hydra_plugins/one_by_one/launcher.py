@@ -1,4 +1,4 @@
-"""A launcher of somebody else's: one job after the other, in Hydra's own process."""
+"""A third-party launcher: one job after the other, in Hydra's own process."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Words of `samerun train` that cannot be meant: one sentence, before anything is written."""
+"""Arguments of `samerun train` that make no sense: one sentence, before anything is written."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ BAD = {
         ["--multirn", "seed=1,2"],
         "--multirn: there is no such flag. Did you mean '--multirun'?",
     ),
-    "a flag of nobody's": (["-x"], "-x: there is no such flag. `samerun train --hydra-help`"),
+    "an unknown flag": (["-x"], "-x: there is no such flag. `samerun train --hydra-help`"),
     "a wrong value of a flag": (["--cfg", "jobb"], "--cfg/-c: invalid choice: 'jobb' (choose from"),
     "a flag without its value": (["--cfg"], "--cfg/-c: expected one argument."),
     "a plot of many runs": (["-m", "seed=1,2", "--schedule-plot", "x.png"], "leave -m out"),
@@ -59,15 +59,15 @@ BAD = {
         [*SWEEP, "model.dropout=0.1,", "0.2"],
         "received '0.1,', expected a value, or a search space such as a,b",
     ),
-    "how to put it right": ([*SWEEP, "model.dropout=0.1,", "0.2"], "with no space after a comma."),
+    "how to correct it": ([*SWEEP, "model.dropout=0.1,", "0.2"], "with no space after a comma."),
     "curly quotes": ([*SWEEP, "model.dropout=“0.1,0.2”"], "in straight quotes"),
 }
 
 
-def refused(capsys, words, said):
-    assert main(["train", *words]) == 2
+def refused(capsys, overrides, message):
+    assert main(["train", *overrides]) == 2
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 
@@ -84,8 +84,8 @@ SLIPS += ["(0,0.5)", "interval(a,b)", "interval(0,0.6", "interval[0,1]", "range(
 @pytest.mark.parametrize("space", SLIPS)
 @pytest.mark.parametrize("first", [SWEEP, ("-m",), ()], ids=["sweep", "multirun", "run"])
 def test_a_slip_in_a_space_names_what_was_received(project, capsys, first, space):
-    said = f"model.dropout: received '{space}', expected a value, or a search space such as a,b"
-    refused(capsys, [*first, f"model.dropout={space}"], said)
+    message = f"model.dropout: received '{space}', expected a value, or a search space such as a,b"
+    refused(capsys, [*first, f"model.dropout={space}"], message)
 
 
 def test_the_config_of_a_sweep_is_shown_without_m(project, capsys):
@@ -93,18 +93,18 @@ def test_the_config_of_a_sweep_is_shown_without_m(project, capsys):
     assert "n_trials:" in capsys.readouterr().out
 
 
-def test_words_may_stand_on_both_sides_of_a_flag(project, capsys):
+def test_overrides_may_stand_on_both_sides_of_a_flag(project, capsys):
     assert main(["train", "seed=7", "--cfg", "job", "model=mlp"]) == 0
     out = capsys.readouterr().out
     assert "kind: mlp" in out
     assert "seed: 7" in out
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]], ids=["help", "config"])
-def test_a_reader_that_leaves_early_is_no_error(project, words):
+@pytest.mark.parametrize("overrides", [["--help"], ["--cfg", "job"]], ids=["help", "config"])
+def test_a_reader_that_leaves_early_is_no_error(project, overrides):
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "samerun", "train", *words]
+    command = [sys.executable, "-m", "samerun", "train", *overrides]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
