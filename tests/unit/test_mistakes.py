@@ -116,6 +116,7 @@ MISTAKES = {
     "model.filters=32": "model.filters=[32]",
     "batch_norm=true": "model.batch_norm=true",
     # data set
+    "model=lstm seed=3": "dataset.view=rows",
     "bs=32": "dataset.batch_size=32",
     "batch_size=32": "dataset.batch_size=32",
     "training.batch_size=32": "dataset.batch_size=32",
@@ -160,7 +161,14 @@ MISTAKES = {
 }
 
 
-RIGHT = (REGRESSION, "-m sweep=optuna", "dataset.view=rows", "model=mlp", "optimizer=sgd")
+RIGHT = (
+    REGRESSION,
+    "-m sweep=optuna",
+    "dataset.view=rows",
+    "model=mlp",
+    "model=lstm",
+    "optimizer=sgd",
+)
 KEPT = {
     typed: next((words for words in RIGHT if typed.startswith(f"{words} ")), "")
     for typed in MISTAKES

@@ -82,10 +82,13 @@ def _check_itself(cfg: Config) -> None:
 def _check_against_data(cfg: Config, spec: DataSpec) -> None:
     refusal = type(cfg.model).refusal(spec)
     if refusal:
+        # An image of some datasets can be read as a sequence of rows.
+        is_sequence = hasattr(cfg.dataset, "view") and Layout.sequence in cfg.model.layouts
+        rows = "dataset.view=rows" if is_sequence and spec.layout is Layout.image else ""
         able = listed(kind.kind for kind in MODELS if kind.refusal(spec) is None)
         raise UserError(
             f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
-            f"Models that can: {able}."
+            f"Models that can: {able}.{as_hint(rows)}"
         )
     misfit = cfg.model.misfit(spec)
     if misfit:
