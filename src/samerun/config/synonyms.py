@@ -275,6 +275,7 @@ VALUES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("minmax", "minmaxscaler", "255", "1/255"), "unit"),
         **dict.fromkeys(("false", "null"), "none"),
     },
+    "dataset.separator": {",": "comma", ";": "semicolon", "\\t": "tab", "\t": "tab", "|": "pipe"},
     "dataset/augmentation": {"true": "all", "false": "none", "null": "none"},
     "checkpoint": {"true": "checkpoint.keep_best=true", "false": "checkpoint.keep_best=false"},
     "debug": {"true": "fast", "1": "fast", "profiler": "profile"},

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.fields import above, at_least, between, config, fraction
+from samerun.config.fields import above, added, at_least, between, config, fraction
 
 
 class Normalization(StrEnum):
@@ -33,6 +33,17 @@ class Side(StrEnum):
     """The start."""
     post = "post"
     """The end."""
+
+
+class Separator(StrEnum):
+    """What separates the cells of a CSV file."""
+
+    comma = ","
+    semicolon = ";"
+    tab = "\t"
+    pipe = "|"
+    auto = "auto"
+    """The one of these with which the first line has the most cells."""
 
 
 @config
@@ -117,6 +128,17 @@ class Pictures:
     """
 
     augmentation: Augmentation
+
+
+@config
+class Cells:
+    """For CSV files.
+
+    Args:
+        separator: what separates the cells.
+    """
+
+    separator: Separator = added("comma")
 
 
 @config
