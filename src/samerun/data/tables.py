@@ -136,18 +136,19 @@ def _are_numbers(table: Table, name: str) -> bool:
 def _suspicions(table: Table, columns: Columns) -> list[str]:
     """Returns what looks wrong about columns that the config does not name."""
     found = []
-    for name in columns.numeric:
-        values = [_number(cell) for cell in table.column(name, "dataset.path")]
-        if _is_identifier(name, values):
-            found.append(
-                f"column {name} looks like an identifier, with another integer in each row: if "
-                "so, leave it out by listing the others in dataset.numeric and "
-                "dataset.categorical."
-            )
+    cells = {name: table.column(name, "dataset.path") for name in columns.numeric}
+    identifiers = [name for name in cells if _is_identifier(name, list(map(_number, cells[name])))]
+    if identifiers:
+        numeric = ",".join(name for name in columns.numeric if name not in identifiers)
+        line = f"dataset.numeric=[{numeric}] dataset.categorical=[{','.join(columns.categorical)}]"
+        found.append(
+            f"{listed(identifiers)}: looks like an identifier, with another integer in each row: "
+            f"if so, leave it out: `{line}`."
+        )
     for name in columns.categorical:
-        cells = [cell.strip() for cell in table.column(name, "dataset.path")]
-        formatted = [cell for cell in cells if _FORMATTED.fullmatch(cell)]
-        if len(formatted) > len(cells) / 2:
+        texts = [cell.strip() for cell in table.column(name, "dataset.path")]
+        formatted = [text for text in texts if _FORMATTED.fullmatch(text)]
+        if len(formatted) > len(texts) / 2:
             found.append(
                 f"column {name} is text, such as '{formatted[0]}', and is used as categories: "
                 "write plain numbers, such as 1234.5, to use it as numbers."
