@@ -123,3 +123,19 @@ def test_a_short_series_names_the_window_that_fits(tmp_path):
     larger = f"dataset.window={int(line.partition('=')[2]) + 1}"
     with pytest.raises(UserError, match=re.escape(line)):
         data.describe(config.compose([*given, larger]).config.dataset)
+
+
+THREADS = ["training.intra_op_threads=2", "training.inter_op_threads=2"]
+FINGERPRINT = "980f6d491ea1cfc67d07315c175939c5eff0c8765d55787f81eea34bffd80f13"
+"""As commit bc458e2 computed it, which had no separator."""
+
+
+def test_a_run_recorded_without_a_separator_stays_what_it_was():
+    given = ["dataset=table_csv", "model=mlp", "dataset.path=a.csv", "dataset.target=y", *THREADS]
+    made = config.compose(given)
+    then = re.sub("  separator: .*\n", "", made.resolved)
+    assert then != made.resolved
+    assert config.from_yaml(then) == made.config
+    assert config.fingerprint(made.config) == FINGERPRINT
+    other = config.compose([*given, "dataset.separator=auto"]).config
+    assert config.fingerprint(other) != FINGERPRINT

@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import pruners
+from samerun.config.datasets import DATASETS
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
 
@@ -18,17 +19,20 @@ ADDED: dict[str, Any] = {
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They may differ from today's defaults in `conf/`. Keys added to a kind of model are declared with
-it (`fields.added`)."""
+They may differ from today's defaults in `conf/`. Keys added to a kind of model or
+dataset are declared with it (`fields.added`)."""
 
 
 def _added(node: DictConfig) -> dict[str, Any]:
-    """Returns `ADDED` with the keys that were added to the config's kind of model."""
-    model = node.get("model")
-    name = model.get("kind") if OmegaConf.is_dict(model) else None
-    kind = next((kind for kind in MODELS if kind.kind == name), None)
-    fields = added_fields(kind) if kind else {}
-    return ADDED | {f"model.{key}": value for key, value in fields.items()}
+    """Returns `ADDED` with the keys that were added to the config's kinds of model and dataset."""
+    found = dict(ADDED)
+    for group, kinds in (("model", MODELS), ("dataset", DATASETS)):
+        part = node.get(group)
+        name = part.get("kind") if OmegaConf.is_dict(part) else None
+        for kind in kinds:
+            if kind.kind == name:
+                found |= {f"{group}.{key}": value for key, value in added_fields(kind).items()}
+    return found
 
 
 def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:

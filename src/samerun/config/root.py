@@ -113,10 +113,13 @@ def idle_keys(cfg: Config) -> set[str]:
 
 
 def keys_as_before(cfg: Config) -> set[str]:
-    """Returns the keys of the model that earlier versions did not have, where nothing changed."""
-    model = as_dict(cfg.model)
-    before = added_fields(cfg.model)
-    return {f"model.{name}" for name, value in before.items() if model[name] == value}
+    """Returns the keys that earlier versions did not have, where nothing changed."""
+    return {
+        f"{group}.{name}"
+        for group, part in (("model", cfg.model), ("dataset", cfg.dataset))
+        for name, value in added_fields(part).items()
+        if as_dict(part)[name] == value
+    }
 
 
 def fingerprint(cfg: Config) -> str:
@@ -129,7 +132,7 @@ def fingerprint(cfg: Config) -> str:
     left_out = idle_keys(cfg) | keys_as_before(cfg)
     plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
     meaning = {part: values for part, values in plain.items() if has_meaning(part)}
-    for part in ("training", "model"):
+    for part in ("training", "model", "dataset"):
         meaning[part] = {
             key: value
             for key, value in meaning[part].items()
