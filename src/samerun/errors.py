@@ -4,7 +4,7 @@ Nothing here imports a library: asking how something ended costs no import of Te
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -63,6 +63,19 @@ class TimeLimit(Exception):
     """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
 
 
+class Infeasible(Exception):
+    """A trial violates a constraint of its sweep that is known before it is trained.
+
+    Args:
+        reason: which, with the value.
+        violations: by how much each constraint is violated, by its text; at most 0: not at all.
+    """
+
+    def __init__(self, reason: str, violations: Mapping[str, float]) -> None:
+        super().__init__(reason)
+        self.violations = violations
+
+
 class SweepStopped(BaseException):
     """The whole sweep was stopped: the trial resumes from its checkpoint when the sweep does."""
 
@@ -95,6 +108,7 @@ class Cause(StrEnum):
     terminated = "terminated"
     """SIGTERM."""
     pruned = "pruned"
+    infeasible = "infeasible"
     time_limit = "time_limit"
     sweep_stopped = "sweep_stopped"
     sweep_failed = "sweep_failed"
@@ -134,6 +148,7 @@ _EXIT_CODES = {
 _CAUSES: dict[type[BaseException], Cause] = {
     KeyboardInterrupt: Cause.interrupted,
     Terminated: Cause.terminated,
+    Infeasible: Cause.infeasible,
     TimeLimit: Cause.time_limit,
     SweepStopped: Cause.sweep_stopped,
     SweepFailed: Cause.sweep_failed,
@@ -154,6 +169,7 @@ def classify(error: BaseException) -> Ending:
         Cause.interrupted: "interrupted (Ctrl-C)",
         Cause.terminated: "terminated (SIGTERM)",
         Cause.pruned: f"pruned {text}".strip(),
+        Cause.infeasible: f"infeasible: {text}",
         Cause.time_limit: text,
         Cause.sweep_stopped: "the sweep was stopped",
         Cause.diverged: text,

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from samerun.config import Config, DataSpec, Task
-from samerun.config.check import loss_of, metrics_of
+from samerun.config.check import loss_of, metrics_of, mixup_of
 from samerun.config.training import Loss, Metric
 
 PADDING = 0
@@ -15,7 +15,7 @@ PADDING = 0
 
 @keras.saving.register_keras_serializable(package="samerun")
 class OneHot(keras.losses.Loss):  # type: ignore[misc]
-    """A loss between distributions, for labels that are integers.
+    """A loss between distributions, for labels that are integers or, after mix-up, distributions.
 
     Args:
         inner: the loss of targets and predictions of shape (..., num_classes).
@@ -31,9 +31,12 @@ class OneHot(keras.losses.Loss):  # type: ignore[misc]
         """Returns the loss of each example.
 
         Args:
-            y_true: integer labels, shape (...,) or (..., 1).
+            y_true: integer labels, shape (...,) or (..., 1), or the share of each class, of the
+                shape of the predictions.
             y_pred: predictions, shape (..., num_classes).
         """
+        if _is_mixed(y_true, y_pred):
+            return self.inner.call(y_true, y_pred)
         labels = keras.ops.reshape(y_true, keras.ops.shape(y_pred)[:-1])
         targets = keras.ops.one_hot(keras.ops.cast(labels, "int32"), self.num_classes)
         return self.inner.call(targets, y_pred)
@@ -49,11 +52,63 @@ class OneHot(keras.losses.Loss):  # type: ignore[misc]
         return cls(**{**config, "inner": keras.losses.deserialize(config["inner"])})
 
 
+def _is_mixed(y_true: Any, y_pred: Any) -> bool:
+    """Whether labels are shares of classes, of which there are at least three: two have one output.
+
+    Training labels are, under mix-up, and those of the other splits are not.
+    """
+    return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] > 1
+
+
+@keras.saving.register_keras_serializable(package="samerun")
+class OfMainClass(keras.metrics.Metric):  # type: ignore[misc]
+    """A metric of classes, for labels that mix-up may have mixed: the class of the larger share.
+
+    Args:
+        inner: the metric of labels that are integers.
+    """
+
+    def __init__(self, inner: keras.metrics.Metric, **kwargs: Any) -> None:
+        super().__init__(**{"name": inner.name, **kwargs})
+        self.inner = inner
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch.
+
+        Args:
+            y_true: labels, or the share of each class, or of the second one of two.
+            y_pred: predictions.
+            sample_weight: weight of each example.
+        """
+        if _is_mixed(y_true, y_pred):
+            labels = keras.ops.argmax(y_true, axis=-1)
+        else:  # integers stay what they are
+            labels = keras.ops.round(keras.ops.cast(y_true, "float32"))
+        self.inner.update_state(labels, y_pred, sample_weight)
+
+    def result(self) -> Any:
+        """Returns the metric of what was added since the last reset."""
+        return self.inner.result()
+
+    def reset_state(self) -> None:
+        """Forgets what was added."""
+        self.inner.reset_state()
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "inner": keras.metrics.serialize(self.inner)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "OfMainClass":
+        """Returns the metric that `get_config` described."""
+        return cls(**{**config, "inner": keras.metrics.deserialize(config["inner"])})
+
+
 def _categorical(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
     if spec.task is Task.language_model:  # its mean excludes padding
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=PADDING)
     smoothing = cfg.training.label_smoothing
-    if not smoothing:
+    if not smoothing and not mixup_of(cfg):
         return keras.losses.SparseCategoricalCrossentropy()
     inner = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
     return OneHot(inner, spec.num_outputs)
@@ -160,7 +215,7 @@ METRIC_BUILDERS: dict[Metric, Callable[[DataSpec], keras.metrics.Metric]] = {
 
 
 def loss(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
-    """Returns the loss of a run; labels of classes are integers.
+    """Returns the loss of a run; labels of classes are integers, or after mix-up their shares.
 
     Args:
         cfg: `training.loss` and `training.label_smoothing`.
@@ -171,7 +226,8 @@ def loss(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
 
 def metrics(cfg: Config, spec: DataSpec) -> list[keras.metrics.Metric]:
     """Returns the metrics of a run, named as in the config, in its order."""
-    return [METRIC_BUILDERS[metric](spec) for metric in metrics_of(cfg, spec.task)]
+    built = [METRIC_BUILDERS[metric](spec) for metric in metrics_of(cfg, spec.task)]
+    return [OfMainClass(metric) for metric in built] if mixup_of(cfg) else built
 
 
 def class_weights(cfg: Config, counts: Sequence[int]) -> dict[int, float] | None:

@@ -20,6 +20,7 @@ class Result:
         weights_digest: SHA-256 of the final weights.
         sentence: the headline in words.
         objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
+        epoch_seconds: median duration of an epoch; `None` if no whole epoch was measured.
         model: the trained `keras.Model`, not compiled.
     """
 
@@ -32,4 +33,5 @@ class Result:
     weights_digest: str
     sentence: str
     objective: float
+    epoch_seconds: float | None
     model: Any

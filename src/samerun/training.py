@@ -134,6 +134,7 @@ def train(
         weights_digest=digest_of_weights(model),
         sentence=final.sentence(split),
         objective=float(made.early_stopping.best),
+        epoch_seconds=made.recorder.median_epoch_seconds(),
         model=uncompiled(model, cfg, dataset.spec),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - started)
@@ -209,6 +210,7 @@ def fit(
     try:
         dataset, model = build(cfg, run, retries.asked)
         console.show_lines(column_rows(dataset.preprocessing), out)
+        trial.check_model(int(model.count_params()))
         made = _callbacks(cfg, run, dataset, state=state, trial=trial, retries=retries)
         bar = callbacks.ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out)
         listed = callbacks.ResumableCallbackList(

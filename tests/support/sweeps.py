@@ -5,8 +5,11 @@ import sys
 from concurrent.futures import Future
 
 import optuna
+from omegaconf import OmegaConf
 
+from samerun.config.composition import parse_sweep
 from samerun.errors import exit_code, message
+from samerun.folders import package_folder
 from samerun.search.outcome import EndState, TrialOutcome
 from samerun.sweeper import console
 from samerun.sweeper.composition import compose_sweep
@@ -120,3 +123,12 @@ def runs():
 def children():
     """Returns the runs of trials."""
     return [run for run in runs() if "mlflow.parentRunId" in run]
+
+
+def sweep_settings(**changes):
+    """Returns the settings of `sweep=optuna` with some of them changed."""
+    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
+    del plain["defaults"]
+    for name, value in changes.items():
+        OmegaConf.update(plain, name, value)
+    return parse_sweep(OmegaConf.create({"sweep": plain}))

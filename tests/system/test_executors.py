@@ -133,7 +133,7 @@ def test_results_come_in_the_order_in_which_they_are_ready(executor, tmp_path):
     assert slow.result(SOON) == "slow"
 
 
-def test_an_exception_comes_back_and_the_worker_goes_on(executor):
+def test_an_exception_is_returned_and_the_worker_continues(executor):
     with pytest.raises(ValueError, match="on purpose") as raised:
         executor.submit(worker_tasks.fail).result(SOON)
     assert not executor.is_lost(raised.value)
@@ -276,7 +276,7 @@ def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tm
     until(lambda: not psutil.pid_exists(pid))
 
 
-def test_a_worker_with_other_versions_is_told_the_difference():
+def test_a_worker_with_other_versions_is_reported_with_the_difference():
     mine = dask_remote.describe_worker(dask_remote.Needs())
     assert dask_cluster.difference(mine, mine) == ""
     assert {"keras", "numpy", "distributed", "samerun", "ml-dtypes"} <= set(mine.packages)
@@ -301,7 +301,7 @@ def test_a_worker_with_other_versions_is_told_the_difference():
         ((None, "http://127.0.0.1:9", False), "X", "cannot reach http://127.0.0.1:9"),
     ],
 )
-def test_a_worker_that_cannot_reach_a_store_says_so(needs, variable, message, monkeypatch):
+def test_a_worker_that_cannot_reach_a_store_reports_it(needs, variable, message, monkeypatch):
     monkeypatch.delenv(variable, raising=False)
     storage, tracking, secret = needs
     described = dask_remote.describe_worker(
@@ -337,7 +337,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence_within_seconds(
 
 
 @pytest.mark.slow
-def test_a_port_that_says_nothing_is_no_scheduler():
+def test_a_silent_port_is_no_scheduler():
     pytest.importorskip("dask_jobqueue")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
@@ -346,7 +346,7 @@ def test_a_port_that_says_nothing_is_no_scheduler():
         assert time.monotonic() - began < 30
 
 
-def test_without_dask_it_says_what_to_install(monkeypatch):
+def test_without_dask_the_message_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install 'samerun\[cluster\]'"):
         dask_cluster.connect("tcp://127.0.0.1:1", options(), 2, Path())

@@ -68,6 +68,12 @@ CASES = {
         "dataset.limit=200 training.epochs=4 model.filters=[4] model.dense_units=[8] "
         "model.dropout=0.3 model.batch_norm=true dataset/augmentation=rotate_shift_zoom"
     ),
+    "mixed_images": Case(
+        "dataset.limit=200 training.epochs=4 model.filters=[4] model.dense_units=[8] "
+        "dataset/augmentation=mixup dataset.augmentation.contrast=0.2 "
+        "dataset.augmentation.brightness=0.2 dataset.augmentation.noise=0.1 "
+        "dataset.augmentation.cutout=0.5 training.metrics=[accuracy,top_3_accuracy]"
+    ),
     "ema": Case(
         "dataset.limit=200 training.epochs=4 model=mlp model.units=[16] model.dropout=0.3 "
         "optimizer.use_ema=true optimizer.ema_momentum=0.9"
@@ -174,7 +180,7 @@ def all_callbacks(tmp_path):
     return made
 
 
-def test_every_callback_says_what_its_state_is(tmp_path):
+def test_every_callback_declares_its_state(tmp_path):
     made = all_callbacks(tmp_path)
     assert all(callback is not None for callback in made.ordered())
     assert set(made.with_state()) | callbacks.STATELESS == set(vars(made))

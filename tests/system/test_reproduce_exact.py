@@ -18,6 +18,18 @@ KINDS = {
         "model.dropout=0.2",
         "model.batch_norm=true",
     ],
+    "mixed images": [
+        "dataset.limit=160",
+        "dataset/augmentation=all",
+        "dataset.augmentation.contrast=0.2",
+        "dataset.augmentation.brightness=0.2",
+        "dataset.augmentation.noise=0.1",
+        "dataset.augmentation.cutout=0.5",
+        "dataset.augmentation.mixup=0.4",
+        "training.precision=mixed_bfloat16",
+        "model=cnn",
+        "model.filters=[8]",
+    ],
     "text": [
         "dataset=python_docstrings",
         "dataset.limit=120",

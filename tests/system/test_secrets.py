@@ -208,7 +208,7 @@ def test_hydras_files_are_rewritten_without_secrets_and_stay_readable(tmp_path):
     assert file.read_text() == before
 
 
-def test_a_stored_config_says_which_secret_has_to_be_given_again(tmp_path):
+def test_a_stored_config_names_the_secret_that_has_to_be_given_again(tmp_path):
     overrides = ["model=custom", "model.target=m:f", "+model.params.api_key=hunter2"]
     overrides += ["+tracking.tags.api_token=hunter2"]
     made = config.compose(overrides)

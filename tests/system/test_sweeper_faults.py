@@ -131,7 +131,7 @@ def test_trials_that_go_wrong_do_not_touch_the_others(project):
 
 
 @pytest.mark.slow
-def test_a_pruned_trial_is_killed_and_says_where(project):
+def test_a_pruned_trial_is_killed_and_records_the_epoch(project):
     """By the pruner that the settings name: a threshold below every loss."""
     overrides = ("sweep.pruner=threshold", "sweep.threshold.upper=0.001", "sweep.n_trials=1")
     done = train(project, *MLP, *overrides, "sweep.executor=inline", "training.epochs=9")
@@ -237,7 +237,7 @@ def test_many_trials_in_one_worker_leave_no_memory_and_no_names_behind(project):
 
 
 @pytest.mark.slow
-def test_another_launcher_runs_trials_in_batches_and_says_so(project, monkeypatch):
+def test_another_launcher_runs_trials_in_batches_and_reports_it(project, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(PROGRAMS / "other_launcher"))
     overrides = [*MLP, "training.epochs=1", "sweep.n_trials=3", "sweep.workers=2"]
     done = train(project, *overrides, "hydra/launcher=one_by_one")

@@ -133,7 +133,9 @@ def test_a_run_that_is_alive_is_named_and_left_alone(client, project, capsys):
         assert capsys.readouterr().err == ""
 
 
-def test_what_the_store_refuses_is_told_and_does_not_count_as_delivered(client, project, capsys):
+def test_what_the_store_refuses_is_reported_and_does_not_count_as_delivered(
+    client, project, capsys
+):
     with tracking.open_run(composed(), Path("outputs/1")) as run:
         run.log_metrics({"train/loss": 1.0}, step=0)
     bad = {"key": "bad\nkey", "value": 1.0, "step": 1, "timestamp": 1_800_000_000_000}
@@ -201,7 +203,7 @@ def test_a_store_that_is_unavailable_costs_one_sentence_and_nothing_is_lost(
     assert len(sync.undelivered(sync.project_folders())) == 2
 
 
-def test_commands_that_open_the_store_say_that_something_waits(project, capsys):
+def test_commands_that_open_the_store_report_undelivered_runs(project, capsys):
     main(["tensorboard", "0" * 32])
     assert "not completely" not in capsys.readouterr().err
     run_id = die("outputs/1")
@@ -353,7 +355,7 @@ def test_another_user_of_a_shared_server_reads_and_changes_nothing(
     assert client.get_run(run.id).info.status == "FINISHED"
 
 
-def test_infinite_and_missing_values_are_told_apart():
+def test_infinite_and_missing_values_are_distinguished():
     point = tracking.Point
     largest = sys.float_info.max
     same = [point("a", float("inf"), 0, 1), point("b", -0.0, 0, 1), point("c", float("nan"), 0, 1)]

@@ -263,7 +263,7 @@ def test_where_a_system_does_not_tell_its_boot_the_other_facts_decide(monkeypatc
     assert not process.is_gone({**tags, "samerun.boot": "known"})
 
 
-def test_the_heartbeat_is_sent_once_a_minute_and_says_when_a_run_was_heard_of(monkeypatch):
+def test_the_heartbeat_is_sent_once_a_minute_with_its_time(monkeypatch):
     sent, clock = [], [0.0]
     monkeypatch.setattr(process.time, "monotonic", lambda: clock[0])
     heartbeat = process.Heartbeat(lambda *tag: sent.append(tag))

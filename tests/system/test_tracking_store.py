@@ -105,7 +105,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
         tracking.connect(f"http://127.0.0.1:{deaf.getsockname()[1]}")
 
 
-def test_a_server_of_another_kind_is_told_apart():
+def test_a_server_of_another_kind_is_recognized():
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -199,7 +199,7 @@ def test_artifacts_are_found_after_the_project_was_moved(made_store, tmp_path, m
     assert not old.exists()
 
 
-def test_run_names_say_what_differs_and_never_repeat_after_seeding():
+def test_run_names_contain_what_differs_and_never_repeat_after_seeding():
     import random
 
     import numpy as np

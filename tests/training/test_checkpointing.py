@@ -240,7 +240,7 @@ def asks(step, folder, *, times=1):
         pytest.param(21, (3, 0), id="at_the_very_end"),
     ],
 )
-def test_a_run_that_is_asked_to_end_goes_on_from_that_step(whole, tmp_path, step, place):
+def test_a_run_that_is_asked_to_end_resumes_from_that_step(whole, tmp_path, step, place):
     result, _, folder = whole
     run = asks(step, tmp_path)
     with pytest.raises(Ended):
@@ -329,7 +329,7 @@ def test_what_is_not_finite_is_never_kept(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trial_hears_every_epoch_and_goes_on_if_it_is_let(whole, tmp_path):
+def test_a_trial_reports_every_epoch_and_continues_if_allowed(whole, tmp_path):
     result, _, _ = whole
     trial = Watched(last=2)
     with pytest.raises(Ended):

@@ -174,6 +174,47 @@ def test_shared_settings_have_their_effect(kind):
     assert not np.array_equal(drawn(x, training=False), plain(x, training=False))
 
 
+def penalties_of(kind, model, factors):
+    """Returns l1 and l2 of each weight as the config asks for them, by the weight's path."""
+    found = {}
+    for weight in model.trainable_weights:
+        *layer, name = weight.path.split("/")
+        is_kernel = name in ("kernel", "recurrent_kernel") and "output" not in layer
+        is_recurrent = name == "recurrent_kernel" or "writer" in layer  # the forecaster's decoder
+        assert is_kernel or name in ("bias", "gamma", "beta") or {"output", "embedding"} & {*layer}
+        share = factors[2:] if is_recurrent else factors[:2]
+        found[weight.path] = share if is_kernel and any(share) else None
+    return found
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [(0.1, 0.01, 0.0, 0.0), (0.0, 0.02, 0.2, 0.03)],
+    ids=["without-recurrent", "all"],
+)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_hidden_kernel_has_the_penalty_that_the_config_asks_for(kind, factors):
+    names = ("l1", "l2", "recurrent_l1", "recurrent_l2")
+    settings = dict(zip(names, factors, strict=True))
+    is_recurrent = hasattr(config_of(kind).model, "recurrent_l1")
+    if not is_recurrent:
+        settings = {name: settings[name] for name in names[:2]}
+    model = models.build(changed(kind, **settings).model, first_spec(kind))
+    expected = penalties_of(kind, model, factors)
+    assert is_recurrent == any("recurrent_kernel" in path for path in expected)
+    found = {
+        weight.path: weight.regularizer and (weight.regularizer.l1, weight.regularizer.l2)
+        for weight in model.trainable_weights
+    }
+    assert found == {path: share and pytest.approx(share) for path, share in expected.items()}
+    total = 0.0
+    for weight in model.trainable_weights:
+        l1, l2 = expected[weight.path] or (0.0, 0.0)
+        values = np.asarray(weight, np.float64)
+        total += l1 * np.abs(values).sum() + l2 * np.square(values).sum()
+    assert float(sum(model.losses)) == pytest.approx(total, rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_output_is_float32_under_mixed_precision(kind):
     spec = first_spec(kind)
@@ -217,7 +258,7 @@ def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
     np.testing.assert_allclose(forced, own, rtol=1e-6)
 
 
-def test_sampling_is_a_function_of_its_seed_and_never_says_unknown():
+def test_sampling_is_a_function_of_its_seed_and_never_yields_unknown():
     spec = spec_of(Layout.tokens, Task.language_model)
     model = built(LanguageModel, spec)
     options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}

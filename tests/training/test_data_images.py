@@ -86,7 +86,7 @@ def test_the_direction_is_the_way_from_each_frame_to_the_next():
         np.testing.assert_array_equal(clip[1:], np.roll(clip[:-1], step, axis=(1, 2)))
 
 
-def test_one_frame_alone_does_not_give_the_direction_away():
+def test_one_frame_alone_does_not_reveal_the_direction():
     built = data.build(dataset("dataset=moving_digits", test_fraction=0.0), 0)
     first, labels = pictures(built, "train")[:, 0, ..., 0], built.labels("train")
     rows = first.sum(axis=2) @ np.exp(2j * np.pi * np.arange(16) / 16) / first.sum(axis=(1, 2))

@@ -120,7 +120,9 @@ def test_files_of_the_official_format_are_loaded(kind, write, name, cache_folder
         pytest.param("cifar100", (CIFAR100_FILE, CIFAR100_SHA256), "datasets", id="cifar100"),
     ],
 )
-def test_without_network_the_sentence_says_which_file_goes_where(kind, files, where, cache_folder):
+def test_without_a_network_the_message_names_the_file_and_where_to_put_it(
+    kind, files, where, cache_folder
+):
     data.describe(dataset(kind))  # does not mention the cache
     with pytest.raises(UserError, match="the download failed") as caught:
         data.build(dataset(kind), 0)
@@ -196,7 +198,7 @@ def test_a_proxy_that_is_no_address_gets_the_sentence_too(address, cache_folder,
         data.check_download(dataset("mnist"))
 
 
-def test_a_network_that_says_nothing_is_not_waited_for(cache_folder, monkeypatch):
+def test_a_silent_network_is_not_waited_for(cache_folder, monkeypatch):
     proxied(monkeypatch, "")
     silence = threading.Event()
 

@@ -130,7 +130,7 @@ def test_a_word_index_that_is_another_file_is_refused(cache_folder, monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["imdb", "reuters"])
-def test_without_network_the_sentence_says_which_file_goes_where(kind, cache_folder):
+def test_without_a_network_the_message_names_the_file_and_where_to_put_it(kind, cache_folder):
     data.describe(dataset(kind))  # does not mention the cache
     with pytest.raises(UserError, match="the download failed") as caught:
         data.build(dataset(kind), 0)

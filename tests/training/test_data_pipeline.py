@@ -1,4 +1,4 @@
-"""The order of the training data and its augmentation: functions of (seed, epoch, example)."""
+"""The order of the training data: a function of (seed, epoch)."""
 
 import subprocess
 import sys
@@ -12,24 +12,8 @@ import tensorflow as tf
 from samerun import data
 from samerun.config import compose
 from samerun.config.datasets import Dataset
-from samerun.config.datasets.base import Augmentation
-from samerun.data.augmentation import augment, draws
 
-NONE = {
-    "flip_horizontal": False,
-    "flip_vertical": False,
-    "rotation": 0.0,
-    "translation": 0.0,
-    "zoom": 0.0,
-}
-ALL = Augmentation(
-    flip_horizontal=True, flip_vertical=True, rotation=20.0, translation=0.1, zoom=0.1
-)
 NUM = 23
-
-
-def only(**changes) -> Augmentation:
-    return Augmentation(**{**NONE, **changes})
 
 
 @cache
@@ -46,25 +30,9 @@ def numbered(tmp_path_factory):
     return replace(default(str(path)), normalization="none", validation_fraction=0.0, batch_size=5)
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Noise images, 12×10×3, whose target is the example's own number."""
-    path = tmp_path_factory.mktemp("data") / "pictures.npz"
-    x = np.random.default_rng(0).integers(0, 256, (NUM, 12, 10, 3)).astype(np.uint8)
-    y = np.arange(NUM, dtype=np.float32)
-    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
-    return replace(default(str(path)), validation_fraction=0.0, batch_size=5, augmentation=ALL)
-
-
 def order(built, epoch):
     built.set_epoch(epoch)
     return [int(value) for x, _ in built.train for value in x[:, 0]]
-
-
-def images_by_number(built, epoch):
-    built.set_epoch(epoch)
-    pairs = built.train.unbatch().as_numpy_iterator()
-    return {int(y[0]): x for x, y in pairs}
 
 
 def test_each_example_comes_once_an_epoch_with_its_own_target(numbered):
@@ -167,98 +135,3 @@ def test_keras_takes_exactly_the_steps_it_was_promised_and_new_orders(numbered):
     assert int(model.optimizer.iterations) == 3 * built.steps_per_epoch
     per_epoch = [sum(seen[i : i + 5], []) for i in range(0, 15, 5)]
     assert per_epoch == [order(built, epoch) for epoch in range(3)]
-
-
-def test_an_augmented_picture_depends_on_seed_epoch_and_example_not_on_its_batch(pictures):
-    built = data.build(pictures, 0)
-    first, second = images_by_number(built, 0), images_by_number(built, 1)
-    other_batches = images_by_number(data.build(replace(pictures, batch_size=7), 0), 0)
-    other_seed = images_by_number(data.build(pictures, 1), 0)
-    for number in range(NUM):
-        np.testing.assert_array_equal(first[number], other_batches[number])
-        assert not np.array_equal(first[number], second[number])
-        assert not np.array_equal(first[number], other_seed[number])
-    again = images_by_number(built, 0)
-    assert all(np.array_equal(first[number], again[number]) for number in range(NUM))
-
-
-def test_each_picture_is_changed_by_its_own_row_of_the_epochs_numbers(pictures):
-    built = data.build(pictures, 4)
-    plain = built.preprocessing(built.examples("train", range(NUM)))
-    rows = draws(NUM, tf.constant([4, 2], tf.int64))
-    expected = augment(ALL, tf.constant(plain), rows).numpy()
-    for number, image in images_by_number(built, 2).items():
-        np.testing.assert_allclose(image, expected[number], atol=1e-6)
-
-
-def test_only_the_training_split_is_augmented(pictures):
-    built = data.build(pictures, 0)
-    plain = built.preprocessing(built.examples("test", range(NUM)))
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in built.test]), plain)
-    changed = images_by_number(built, 0)
-    assert all(not np.array_equal(changed[number], plain[number]) for number in range(NUM))
-    assert built.train.element_spec[0].shape.as_list() == [None, 12, 10, 3]
-
-
-@pytest.mark.parametrize(
-    "cfg",
-    [
-        pytest.param(only(rotation=45.0), id="rotation"),
-        pytest.param(only(translation=0.3), id="translation"),
-        pytest.param(only(zoom=0.5), id="zoom"),
-        pytest.param(only(flip_horizontal=True), id="flip"),
-        pytest.param(ALL, id="all"),
-    ],
-)
-def test_shape_and_range_of_values_are_kept(cfg):
-    images = np.random.default_rng(0).uniform(-2, 3, (64, 9, 7, 2)).astype(np.float32)
-    numbers = draws(64, tf.constant([0, 0], tf.int64))
-    changed = augment(cfg, tf.constant(images), numbers).numpy()
-    assert changed.shape == images.shape
-    for before, after in zip(images, changed, strict=True):
-        assert before.min() - 1e-5 <= after.min() <= after.max() <= before.max() + 1e-5
-    share_changed = np.mean(
-        [not np.array_equal(*pair) for pair in zip(images, changed, strict=True)]
-    )
-    assert share_changed > (0.3 if cfg.flip_horizontal else 0.95)
-
-
-IMAGE = np.arange(5 * 4, dtype=np.float32).reshape(1, 5, 4, 1)
-
-
-@pytest.mark.parametrize(
-    ("cfg", "place", "number", "expected"),
-    [
-        pytest.param(only(flip_horizontal=True), 0, 0.0, IMAGE[:, :, ::-1], id="mirror"),
-        pytest.param(only(flip_horizontal=True), 0, 0.9, IMAGE, id="no mirror"),
-        pytest.param(only(flip_vertical=True), 1, 0.0, IMAGE[:, ::-1], id="upside down"),
-        pytest.param(only(translation=0.25), 4, 1.0, IMAGE[:, :, [1, 2, 3, 3]], id="x shift"),
-        pytest.param(only(translation=0.2), 5, 0.0, IMAGE[:, [0, 0, 1, 2, 3]], id="y shift"),
-        pytest.param(only(zoom=0.5), 3, 0.5, IMAGE, id="no zoom"),
-    ],
-)
-def test_a_change_of_known_size_moves_pixels_where_it_should(cfg, place, number, expected):
-    numbers = np.full((1, 6), 0.5, np.float32)
-    numbers[0, place] = number
-    changed = augment(cfg, tf.constant(IMAGE), tf.constant(numbers))
-    np.testing.assert_allclose(changed, expected, atol=1e-5)
-
-
-def test_a_quarter_turn_is_a_quarter_turn_and_a_zoom_by_two_doubles():
-    square = np.random.default_rng(0).normal(size=(1, 7, 7, 1)).astype(np.float32)
-    numbers = np.full((1, 6), 0.5, np.float32)
-    numbers[0, 2] = 1.0
-    turned = augment(only(rotation=90.0), tf.constant(square), tf.constant(numbers)).numpy()
-    np.testing.assert_allclose(turned[0], np.rot90(square[0]), atol=1e-4)
-    numbers[0, 2:4] = 0.5, 0.0
-    halved = augment(only(zoom=0.5), tf.constant(square), tf.constant(numbers)).numpy()
-    np.testing.assert_allclose(halved[0, 2:5, 2:5], square[0, 1:6:2, 1:6:2], atol=1e-5)
-
-
-def test_flips_happen_half_of_the_time_and_both_kinds_are_independent():
-    numbers = draws(4000, tf.constant([5, 6], tf.int64)).numpy()
-    flips = numbers[:, :2] < 0.5
-    assert np.abs(flips.mean(axis=0) - 0.5).max() < 0.04  # 5 standard deviations
-    assert abs(np.mean(flips[:, 0] == flips[:, 1]) - 0.5) < 0.04
-    assert (numbers >= 0).all()
-    assert (numbers < 1).all()

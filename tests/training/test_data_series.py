@@ -214,7 +214,7 @@ def test_a_limit_keeps_the_examples_next_to_each_other():
     assert few.preprocessing.as_dict() == whole.preprocessing.as_dict()
 
 
-def test_a_series_of_equal_values_is_told_to_leak(tmp_path, caplog):
+def test_a_series_of_equal_values_is_reported_as_a_leak(tmp_path, caplog):
     built = data.build(own(write(tmp_path / "s.csv", np.full(60, 7))), 0)
     assert built.num_leaked == built.spec.num_test == 8
     (record,) = caplog.records

@@ -53,7 +53,7 @@ def two(made, folder, monkeypatch):
     return made
 
 
-def test_one_leaf_and_one_line_are_exactly_what_is_told(two, capsys):
+def test_exactly_one_key_and_one_line_are_reported(two, capsys):
     assert cli.main(["diff", *two, "--json"]) == 0
     output = json.loads(capsys.readouterr().out)
     assert [(row["what"], row["first"], row["second"]) for row in output["config"]] == [

@@ -171,13 +171,13 @@ def test_every_confidence_has_a_bin(confidence, place):
     assert calibrate(np.array([confidence]), np.array([True])).counts.argmax() == place
 
 
-def test_a_share_lies_in_its_interval_whatever_the_rounding():
+def test_a_share_is_in_its_interval_whatever_the_rounding():
     for number in range(1, 300):
         bins = calibrate(np.full(number, 0.9), np.ones(number, bool))
         assert bins.low[13] <= bins.accuracy[13] <= bins.high[13]
 
 
-def test_the_interval_of_accuracy_covers_the_truth_about_as_often_as_it_says():
+def test_the_interval_of_accuracy_has_its_nominal_coverage():
     random = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -265,7 +265,7 @@ def test_a_class_that_is_never_said_counts_as_zero():
         pytest.param(50, 50, ", NOT better than the majority baseline 0.500", id="equal"),
     ],
 )
-def test_the_sentence_says_how_the_model_stands_to_the_baseline(right, baseline, overrides):
+def test_the_sentence_compares_the_model_with_the_baseline(right, baseline, overrides):
     labels = np.array([0] * baseline + [1] * (100 - baseline))
     predicted = labels.copy()
     wrong = np.random.default_rng(0).permutation(100)[: 100 - right]

@@ -83,7 +83,7 @@ def test_a_language_model_matches_the_textbook_and_padding_does_not_count():
     assert report.num_examples == 40
 
 
-def test_what_the_model_says_at_padding_changes_nothing():
+def test_predictions_at_padding_change_nothing():
     logits, targets = texts()
     noisy = logits + 50 * (targets == 0)[..., None] * np.random.default_rng(9).normal(size=5)
     once = report_language_model(Echo(), batches(logits, targets), 3)
@@ -292,7 +292,7 @@ def test_one_step_ahead_or_independent_outputs_have_no_steps():
     assert not [name for report in (one, outputs) for name in report.metrics if "step" in name]
 
 
-def test_a_forecast_that_only_repeats_today_is_told_so_in_plain_words():
+def test_a_forecast_that_only_repeats_today_is_reported_plainly():
     truth, today = walk(horizon=1)
     noise = np.random.default_rng(1).normal(size=today.shape)
     report = report_regression(
@@ -319,7 +319,7 @@ def test_model_and_baseline_are_compared_on_the_same_days():
     assert "better" not in report.sentence()
 
 
-def test_the_interval_of_skill_covers_the_truth_about_as_often_as_it_says():
+def test_the_interval_of_skill_has_its_nominal_coverage():
     covered = 0
     for seed in range(100):
         random = np.random.default_rng(seed)
@@ -362,7 +362,7 @@ def test_metrics_without_a_baseline_have_no_column_for_it():
     assert all(line.count("|") == 4 for line in lines)
 
 
-def test_mistakes_are_a_table_with_what_the_texts_say():
+def test_mistakes_are_a_table_with_their_texts():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
     report = report_classification([1, 1, 0], probabilities, ["bad|sad", "good"], 5)
     texts = ["So *good*:\n a | `b` <br />", "word " * 100]

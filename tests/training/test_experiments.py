@@ -66,7 +66,7 @@ def test_the_list_has_one_line_for_every_file(samerun, tmp_path):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_a_header_says_what_where_from_and_how(name):
+def test_a_header_states_what_its_source_and_its_command(name):
     entry = ENTRIES[name]
     lines = (FOLDER / "experiment" / f"{name}.yaml").read_text("utf-8").splitlines()
     given = dict(
@@ -81,7 +81,7 @@ def test_a_header_says_what_where_from_and_how(name):
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_search_space_says_what_how_and_what_came_of_it(name):
+def test_a_search_space_states_what_its_command_and_its_result(name):
     space = SPACES[name]
     head = (FOLDER / "sweep" / f"{name}.yaml").read_text("utf-8").splitlines()
     assert f"# Command: {space.command}" in head
@@ -232,7 +232,7 @@ def test_reviews_of_the_official_format_keep_keras_numbers_of_words(project, mon
     assert all(row in reviews for row in given)
 
 
-def test_without_a_network_one_sentence_says_which_file_goes_where(project, samerun):
+def test_without_a_network_the_message_names_the_file_and_its_place(project, samerun):
     environment = {**os.environ, **NO_NETWORK, "KERAS_HOME": str(project / "keras")}
     done = samerun("train", "dataset=mnist", cwd=project, env=environment)
     assert done.returncode == 2, done.stderr

@@ -44,7 +44,7 @@ def classes():
     return seen
 
 
-def test_every_key_that_holds_text_says_whether_it_is_a_path():
+def test_every_text_key_declares_whether_it_is_a_path():
     undecided, num_paths = [], 0
     for cls in classes():
         hints = typing.get_type_hints(cls)
@@ -280,7 +280,9 @@ def test_the_process_with_the_recorded_code_compares_the_data_first(
     assert runs() == 1
 
 
-def test_a_stored_address_does_not_say_where_a_run_goes(store, project, trained, tmp_path_factory):
+def test_a_stored_address_does_not_decide_where_a_run_is_recorded(
+    store, project, trained, tmp_path_factory
+):
     other = tmp_path_factory.mktemp("other") / "private.db"
     overrides = ["model=mlp", *SMALL[:1], f"tracking.uri=sqlite:///{other}"]
     run_id = store({"config/resolved.yaml": config.compose(overrides).resolved})

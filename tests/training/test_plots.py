@@ -266,7 +266,7 @@ def test_up_to_six_outputs_have_a_panel_each(num_outputs, is_forecast, numbers, 
         pytest.param(regressed(2000, 5, is_forecast=True), "examples × steps", id="cells"),
     ],
 )
-def test_residuals_say_what_they_count(report, counted):
+def test_residuals_state_what_they_count(report, counted):
     figure = plots.residuals(report)
     assert figure.axes[1].get_ylabel() == counted
     assert all(bar.get_ylabel() == counted for bar in figure.axes[2:])

@@ -222,7 +222,7 @@ def test_all_that_fits_the_task_is_drawn(report, options, names, tmp_path):
         pytest.param(Layout.sequence, "", id="not-drawn"),
     ],
 )
-def test_the_layout_says_how_mistakes_are_drawn(layout, word):
+def test_the_layout_decides_how_mistakes_are_drawn(layout, word):
     report = classified()
     asked = []
 
@@ -307,7 +307,7 @@ def no_other_fonts(monkeypatch):
 CHINESE = ["猫", "狗", "一个很长很长很长很长很长很长很长很长的名字"]
 
 
-def test_names_without_letters_for_them_are_told_apart_by_number(no_other_fonts):
+def test_names_without_glyphs_are_distinguished_by_number(no_other_fonts):
     assert fonts.plain_names([*CHINESE, "cat"]) == ["0: □", "1: □", "2: □□□…", "cat"]
 
 
@@ -336,7 +336,7 @@ def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_p
         assert drawn(figure, tmp_path, f"{name}.png")
 
 
-def test_a_text_without_letters_for_it_says_so(no_other_fonts):
+def test_a_text_without_glyphs_is_marked(no_other_fonts):
     texts = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
     assert "(no font on this machine has these characters)" in texts
     assert "half □" in texts

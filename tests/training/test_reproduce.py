@@ -166,7 +166,7 @@ def outcome(metrics, *, status="FINISHED", weights="w", predictions=None, digest
     return RunOutcome(run=run, metrics=metrics, weights=dict(digests), predictions=predictions)
 
 
-def test_close_is_within_the_tolerance_and_says_where():
+def test_close_is_within_the_tolerance_and_names_the_place():
     first = outcome({"train/loss": {1: 1.0, 2: 0.5}}, predictions={"p": np.array([[0.5, 0.1]])})
     second = outcome(
         {"train/loss": {1: 1.0, 2: 0.5001}},

@@ -74,7 +74,9 @@ def by_id(run_id):
 # Going on
 
 
-def test_a_stopped_run_says_how_it_goes_on_and_ends_as_if_never_stopped(client, stopped_at, capsys):
+def test_a_stopped_run_prints_how_to_resume_and_ends_as_if_never_stopped(
+    client, stopped_at, capsys
+):
     whole = by_id(train(SMALL).run_id)
     let_it = stopped_at(2)
     with pytest.raises(Terminated) as stop:
@@ -114,7 +116,7 @@ def test_a_finished_run_takes_more_epochs_as_if_they_had_been_asked_for(client, 
     assert {step for _, step in tests_of_four} == {4, 6}
 
 
-def test_a_run_without_a_whole_checkpoint_begins_again_in_the_same_run(client, stopped_at, capsys):
+def test_a_run_without_a_complete_checkpoint_restarts_in_the_same_run(client, stopped_at, capsys):
     let_it = stopped_at(2)
     with pytest.raises(Terminated) as stop:
         train([*SMALL, "checkpoint.every_epochs=null"])
@@ -280,7 +282,7 @@ def test_a_run_that_is_alive_is_refused(client, tmp_path):
     assert by_id(run.id).status == "FINISHED"
 
 
-def test_a_run_on_another_machine_is_taken_over_only_if_told_so(client, stored):
+def test_a_run_on_another_machine_is_taken_over_only_on_request(client, stored):
     run = stored()
     client.set_tag(run.id, "samerun.host", "elsewhere")
     resume.plan_resume(by_id(run.id))  # it ended properly: no process is training it
@@ -290,7 +292,7 @@ def test_a_run_on_another_machine_is_taken_over_only_if_told_so(client, stored):
     resume.plan_resume(by_id(run.id), take_over=True)
 
 
-def test_a_trial_of_a_sweep_goes_on_with_the_sweep_or_as_a_fork(client, stored):
+def test_a_trial_of_a_sweep_resumes_with_the_sweep_or_as_a_fork(client, stored):
     run = stored()
     client.set_tag(run.id, "samerun.study", "night")
     client.set_tag(run.id, "samerun.trial", "3")
@@ -389,7 +391,7 @@ def test_a_finished_run_is_not_trained_again_unless_code_or_data_changed(client,
     assert train([*skipping, "training.epochs=1"]).run_id != second.run_id
 
 
-def test_an_unfinished_run_goes_on_if_that_is_asked_for(client, stopped_at):
+def test_an_unfinished_run_resumes_on_request(client, stopped_at):
     let_it = stopped_at(2)
     with pytest.raises(Terminated):
         train(SMALL)
@@ -425,7 +427,7 @@ def test_kills_at_many_moments_leave_the_same_bits():
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_in_an_empty_folder_from_the_server_alone(
+def test_a_run_resumes_in_an_empty_folder_from_the_server_alone(
     server, tmp_path, samerun, monkeypatch
 ):
     """The second machine is another folder: nothing but the server is shared."""

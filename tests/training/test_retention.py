@@ -73,7 +73,7 @@ ALL = ["best.npz", "last.npz", "previous.npz"]
 
 
 @pytest.mark.parametrize(("policy", "left"), [("keep", ALL), ("best", ["best.npz"]), ("none", [])])
-def test_a_finished_run_keeps_what_the_policy_says(project, policy, left):
+def test_a_finished_run_keeps_the_checkpoints_of_the_policy(project, policy, left):
     recorded(project, "run")
     cfg = composed(f"checkpoint.after_success={policy}")
     retention.after_success(cfg, project / "outputs" / "run")
@@ -125,7 +125,7 @@ def test_a_real_run_keeps_its_best_checkpoint_and_is_resumed_from_it(project, ca
     assert "samerun.resume_differs" not in longer.tags
 
 
-def test_a_run_whose_checkpoints_are_gone_says_what_to_do_instead(project, capsys):
+def test_a_run_without_checkpoints_names_the_command_to_type_instead(project, capsys):
     result = package.train([*SMALL, "checkpoint.after_success=none"])
     assert not retention.files_in(result.folder)
     for more in ([], ["--fork"]):
@@ -188,7 +188,7 @@ def proven(project, name, **options):
     return run_id
 
 
-def test_a_failed_run_is_kept_whatever_a_tag_says(project):
+def test_a_failed_run_is_kept_whatever_its_tags(project):
     run_id = proven(project, "run", error=RuntimeError("a fault"))
     assert entries()["run"].kept_because == f"FAILED: samerun resume {run_id[:8]} needs them"
 

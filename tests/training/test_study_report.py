@@ -226,7 +226,7 @@ def test_a_maximised_objective_is_judged_by_its_high_values():
 
 
 @pytest.mark.parametrize("num_failed", [0, 3])
-def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
+def test_a_study_without_a_result_has_a_page_that_states_it(num_failed):
     study = optuna.create_study(study_name="none")
     for _ in range(num_failed):
         trial = study.ask()
@@ -244,7 +244,7 @@ def test_a_study_without_a_result_has_a_page_that_says_so(num_failed):
 
 
 @pytest.mark.parametrize("pruner", Pruner)
-def test_where_all_were_pruned_the_end_says_what_to_loosen(pruner):
+def test_where_all_were_pruned_the_end_names_the_setting_to_loosen(pruner):
     study = optuna.create_study()
     study.set_user_attr("samerun.pruner", pruner.value)
     study.tell(study.ask(), state=TrialState.PRUNED)
@@ -327,7 +327,7 @@ def test_awkward_values_are_drawn(tmp_path):
     assert page_of(study).count("<h2>") == 5
 
 
-def test_names_of_parameters_lie_inside_the_pictures(night):
+def test_names_of_parameters_are_inside_the_figures(night):
     figures, _ = drawn(night)
     for name, figure in figures.items():
         figure.draw_without_rendering()

@@ -24,9 +24,10 @@ from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, identity, search, tracking
 from samerun.cli import main
 from samerun.config.schema import available_cores
-from samerun.errors import UserError
+from samerun.errors import Infeasible, UserError
 from samerun.search import lease
-from samerun.search.outcome import EndState, TrialOutcome, write_outcome
+from samerun.search.constraints import check_model
+from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
 from samerun.sweeper import ledger, outages
 from samerun.sweeper.run import open_executor
 from samerun.sweeper.run import sweep as sweep_from_python
@@ -180,7 +181,9 @@ def write_into_folder(project, task, outcome):
     write_outcome(folder, outcome)
 
 
-def test_a_trial_that_ended_before_the_study_was_told_is_not_trained_again(worker, project, client):
+def test_a_trial_that_ended_before_the_study_was_updated_is_not_trained_again(
+    worker, project, client
+):
     def written(task, outcome):
         client.set_terminated(task.trial.run, "FINISHED")
         write_into_folder(project, task, outcome)
@@ -216,7 +219,7 @@ def policy(word):
     return [f"sweep.faults.{key}={word}" for _, key in FAULTS.values()]
 
 
-def test_faults_fail_where_the_settings_say_so_and_the_sweep_goes_on(worker, project):
+def test_faults_fail_by_their_setting_and_the_sweep_continues(worker, project):
     worker.answer = faulty
     assert worker.sweep(*policy("fail"), n=7) == 0
     assert states() == ["FAIL"] * 5 + ["COMPLETE"] * 2
@@ -238,14 +241,14 @@ def test_faults_are_tried_again_with_the_same_values_in_the_same_run(worker, pro
     assert len(children()) == 6
 
 
-def test_a_fault_stops_the_sweep_where_the_settings_say_so(worker, project, capsys):
+def test_a_fault_stops_the_sweep_by_its_setting(worker, project, capsys):
     worker.answer = faulty
     assert worker.sweep("sweep.faults.on_error=stop", "sweep.faults.on_nan=fail", n=7) == 1
     assert states() == ["FAIL"] * 3
     assert "trial 2 failed (it was injected)" in capsys.readouterr().err
 
 
-def test_a_trial_that_diverged_begins_again_and_others_go_on(worker, project):
+def test_a_diverged_trial_restarts_and_others_resume(worker, project):
     worker.answer = faulty
     worker.sweep(*policy("retry"), "sweep.faults.max_retries=1", n=3)
     asked = [run["samerun.trial"] for run in children() if "samerun.begins_afresh" in run]
@@ -278,7 +281,7 @@ def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
     assert [task.number for task in worker.tasks] == [0, 1]
 
 
-def test_a_worker_is_replaced_after_as_many_trials_as_the_settings_say(project):
+def test_a_worker_is_replaced_after_max_trials_per_worker(project):
     executor = open_executor(plan_of("sweep.max_trials_per_worker=2", "sweep.workers=3"))
     assert (executor.num_workers(), executor.max_trials) == (3, 2)
 
@@ -339,7 +342,7 @@ CHANGES = {
     "change",
     [pytest.param(one, marks=[] if one == "base" else pytest.mark.slow) for one in CHANGES],
 )
-def test_a_study_goes_on_only_with_what_it_was_begun_with(worker, project, capsys, change):
+def test_a_study_resumes_only_with_its_original_settings(worker, project, capsys, change):
     worker.sweep(n=2)
     options, message = CHANGES[change]
     overrides = options.get("overrides", [])
@@ -483,7 +486,7 @@ def test_a_study_that_a_sweep_on_another_machine_holds_is_refused(
     assert states() == ["COMPLETE", "COMPLETE"]
 
 
-def test_a_sweep_says_again_and_again_that_it_holds_its_study(project, monkeypatch):
+def test_a_sweep_renews_its_lease(project, monkeypatch):
     monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
     kept = optuna.create_study(study_name="s", storage="sqlite:///optuna.db")
     with lease.acquire_lease(kept):
@@ -508,7 +511,7 @@ def test_a_study_whose_code_changed_is_refused_with_the_file(worker, project, mo
     assert states() == ["COMPLETE"] * 3
 
 
-def test_a_study_goes_on_from_another_machine(worker, project, client):
+def test_a_study_resumes_on_another_machine(worker, project, client):
     assert worker.sweep(n=1) == 0
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
     client.set_tag(parent["id"], "samerun.host", "elsewhere")  # which lost its power
@@ -598,7 +601,7 @@ OUTAGES = {
         for one in OUTAGES
     ],
 )
-def test_a_store_that_is_away_for_a_moment_costs_no_trial(
+def test_a_store_that_is_unavailable_for_a_moment_costs_no_trial(
     outage, worker, project, monkeypatch, caplog
 ):
     owner, name, error = OUTAGES[outage]
@@ -614,7 +617,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_trial(
     assert "gone" in text[0]
 
 
-def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
+def test_a_store_that_stays_unavailable_ends_the_sweep_which_can_resume(
     worker, project, monkeypatch, capsys
 ):
     monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
@@ -630,7 +633,9 @@ def test_a_store_that_stays_away_ends_the_sweep_which_can_go_on(
     assert len(children()) == 3
 
 
-def test_a_trial_that_failed_while_the_store_was_away_is_tried_again(worker, project, monkeypatch):
+def test_a_trial_that_failed_while_the_store_was_unavailable_is_retried(
+    worker, project, monkeypatch
+):
     monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.01)
     answers = iter([False, False])
     monkeypatch.setattr(tracking, "answers", lambda client: next(answers, True))
@@ -699,6 +704,61 @@ def test_two_objectives_give_a_pareto_front(worker, project, capsys):
     assert worker.sweep(*overrides) == 0
     assert [way.name for way in study().directions] == ["MAXIMIZE", "MINIMIZE"]
     assert "front" in capsys.readouterr().out
+
+
+def refuse_infeasible(task, outcome):
+    """Answers as a worker does whose model has as many parameters as its dropout says."""
+    try:
+        check_model(task.constraints, task.node.model.dropout)
+    except Infeasible as error:
+        return outcome_of(error)
+    return outcome
+
+
+def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, capsys):
+    worker.answer = refuse_infeasible
+    overrides = ['sweep.constraints=["num_parameters>=0.3"]', "sweep.objectives=[num_parameters]"]
+    assert worker.sweep(*overrides, "sweep.pruner=none", n=8) == 0
+    dropouts = [trial.params["model.dropout"] for trial in study().trials]
+    refused = [number for number, dropout in enumerate(dropouts) if dropout < 0.3]
+    assert 0 < len(refused) < 8
+    for trial in study().trials:
+        is_refused = trial.number in refused
+        assert trial.state.name == ("PRUNED" if is_refused else "COMPLETE")
+        assert trial.user_attrs["samerun.epochs"] == (0 if is_refused else 2)
+    marked = {run["samerun.trial"]: run["samerun.state"] for run in children()}
+    assert [int(number) for number, state in marked.items() if state == "infeasible"] == refused
+    reasons = [run["samerun.reason"] for run in children() if run["samerun.state"] == "infeasible"]
+    assert all("not >=0.3" in reason for reason in reasons)
+    best = study().best_trial
+    assert best.params["model.dropout"] == min(value for value in dropouts if value >= 0.3)
+    out = capsys.readouterr().out
+    assert f"best     trial {best.number} " in out
+    assert f"{len(refused)} infeasible" in out
+    assert (
+        worker.sweep(overrides[0].replace("0.3", "0.2"), overrides[1], "sweep.pruner=none", n=8)
+        == 2
+    )
+    assert "constraints num_parameters>=0.3 → num_parameters>=0.2" in capsys.readouterr().err
+
+
+def test_a_model_with_too_many_parameters_trains_no_epoch(project):
+    result = samerun.sweep(
+        [
+            *("sweep=grid", "model=mlp", "model.units=[4],[64]", "dataset.limit=100"),
+            *("training.epochs=1", "tracking=lean", "sweep.study=s", "sweep.executor=inline"),
+            'sweep.constraints=["num_parameters<=1000","speed/epoch_seconds<=1000"]',
+        ]
+    )
+    small, large = sorted(study().trials, key=lambda trial: trial.params["model.units"] == "[64]")
+    assert (small.state.name, small.user_attrs["samerun.epochs"]) == ("COMPLETE", 1)
+    assert (large.state.name, large.user_attrs["samerun.epochs"]) == ("PRUNED", 0)
+    assert set(small.constraints) == {"num_parameters<=1000", "speed/epoch_seconds<=1000"}
+    assert "num_parameters is 4,810, not <=1000" in large.user_attrs["samerun.reason"]
+    (run,) = tracking.find_runs([result.run_ids[large.number]])
+    assert (run.status, run.tags["samerun.state"]) == ("KILLED", "infeasible")
+    assert "train/loss" not in tracking.metric_histories(run)
+    assert [trial.number for trial in result.best] == [small.number]
 
 
 def test_a_grid_and_a_random_search_have_a_file_each(worker, project):

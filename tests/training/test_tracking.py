@@ -38,7 +38,7 @@ def test_importing_tracking_imports_neither_mlflow_nor_tensorflow():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_run_says_where_it_came_from_and_ends_finished(client, tmp_path):
+def test_a_run_records_its_origin_and_ends_finished(client, tmp_path):
     cfg = composed("tracking.experiment=first", "+tracking.tags.course=dl1")
     with tracking.open_run(cfg, Path("out/1"), tags={"more": "yes"}) as run:
         assert client.get_run(run.id).info.status == "RUNNING"
@@ -196,7 +196,7 @@ class ResourceExhaustedError(Exception):
         ),
     ],
 )
-def test_the_end_of_a_run_says_how_and_why(client, error, status, reason):
+def test_the_end_of_a_run_states_how_and_why(client, error, status, reason):
     opened = tracking.open_run(composed(), Path("1"))
     run = opened.__enter__()
     run.log_metrics({"loss": 1.0}, step=0)

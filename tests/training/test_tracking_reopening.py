@@ -36,7 +36,7 @@ def test_an_empty_folder_takes_what_is_known_from_the_store(client):
     assert here == {(0, "1.0"), (1, "nan"), (2, "inf"), (3, "0.25"), (4, "0.125")}
 
 
-def test_a_step_keeps_its_value_and_a_difference_is_told(client, caplog):
+def test_a_step_keeps_its_value_and_a_difference_is_reported(client, caplog):
     first = killed("1", {0: 1.0, 1: 0.5})
     with tracking.reopen_run(Path("1")) as again:
         again.log_metrics({"train/loss": 0.75, "speed/epoch_seconds": 3.0}, step=1)

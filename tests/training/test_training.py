@@ -79,7 +79,7 @@ def test_the_test_metrics_are_those_of_the_best_weights(finished):
     assert run.data.metrics["best_epoch"] == result.best_epoch
 
 
-def test_tags_say_what_it_was(finished):
+def test_tags_describe_the_run(finished):
     result, _, run = finished
     tags = run.data.tags
     assert tags["samerun.task"] == "multiclass"

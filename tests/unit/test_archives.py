@@ -71,7 +71,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_an_array_that_lies_is_one_sentence(tmp_path, monkeypatch, lie):
+def test_an_array_with_a_false_header_is_one_sentence(tmp_path, monkeypatch, lie):
     monkeypatch.chdir(tmp_path)
     path = archive(tmp_path / "a.npz", {"x": LIES[lie]})
     with pytest.raises(ValueError, match="its array|memory") as caught:

@@ -49,7 +49,7 @@ def test_an_ignored_vulnerability_has_a_reason_and_an_end(audit, name):
     assert audit.verdict(report, date(2026, 11, 25), ignored)[0] == 1
 
 
-def test_an_audit_that_looked_nothing_up_says_that_it_was_skipped(audit, monkeypatch, capsys):
+def test_an_audit_without_look_ups_reports_that_it_was_skipped(audit, monkeypatch, capsys):
     """As pip-audit answers behind a mirror that has no advisories: with success."""
     answers = {"pypi": {"dependencies": [SKIPPED, SKIPPED]}, "osv": "no route to host"}
     monkeypatch.setattr(audit, "ask", answers.get)

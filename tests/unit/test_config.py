@@ -201,7 +201,18 @@ def test_composing_a_config_leaves_heavy_libraries_alone():
 
 # ---- keys that version 0.1.0 did not have
 
-SINCE = ("on_nan:", "on_memory:", "max_retries:", "retry_learning_rate_factor:", "after_success:")
+SINCE = (
+    "on_nan:",
+    "on_memory:",
+    "max_retries:",
+    "retry_learning_rate_factor:",
+    "after_success:",
+    "contrast:",
+    "brightness:",
+    "noise:",
+    "cutout:",
+    "mixup:",
+)
 AS_THEN = ["model=mlp", "training.intra_op_threads=2", "training.inter_op_threads=2"]
 FINGERPRINT_THEN = "437627c02cdf27638b9481cd791442a4ba79bbf13815499cb7d2e2c90634d220"
 
@@ -230,6 +241,57 @@ def test_a_config_for_the_code_of_version_0_1_0_has_only_its_keys():
     assert drop_new_keys(made.resolved, made.resolved) == made.resolved
     other = config.compose([*AS_THEN, "training.on_nan=restore_and_lower_lr"])
     assert "on_nan: restore_and_lower_lr" in drop_new_keys(other.resolved, old)
+    mixed = config.compose([*AS_THEN, "dataset.augmentation.mixup=0.2"])
+    assert "mixup: 0.2" in drop_new_keys(mixed.resolved, old)
+
+
+def test_a_stored_config_whose_groups_are_no_groups_is_refused_in_a_sentence():
+    with pytest.raises(UserError):
+        config.from_yaml("dataset: digits\ntraining: [1]\n")
+
+
+@pytest.mark.parametrize("name", ["contrast", "brightness", "noise", "cutout", "mixup"])
+def test_an_augmentation_is_off_unless_asked_for_and_then_another_run(name):
+    plain = config.compose(AS_THEN).config
+    assert getattr(plain.dataset.augmentation, name) == 0
+    changed = config.compose([*AS_THEN, f"dataset.augmentation.{name}=0.5"]).config
+    assert changed.dataset.augmentation.is_active
+    assert config.fingerprint(changed) != FINGERPRINT_THEN
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("brightness=1", "received 1, expected a number at least 0 and below 1"),
+        ("contrast=-0.1", "received -0.1, expected a number at least 0 and below 1"),
+        ("noise=2", "received 2, expected a number at least 0 and below 1"),
+        ("cutout=1", "received 1, expected a number at least 0 and below 1"),
+        ("mixup=-1", "received -1, expected a number at least 0"),
+        ("mixup=true", "mixup"),
+        ("cut_out=0.5", "Did you mean 'dataset.augmentation.cutout'?"),
+    ],
+)
+def test_a_wrong_augmentation_is_refused_in_a_sentence(word, sentence):
+    with pytest.raises(UserError) as caught:
+        config.compose([f"dataset.augmentation.{word}"])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "spec", "sentence"),
+    [
+        ([], dataclasses.replace(IMAGES, task=Task.regression, class_names=()), "has no classes"),
+        (["training.balance_classes=true"], IMAGES, "together with training.balance_classes"),
+        (["training.class_weights=[1,1,1,1,1,1,1,1,1,2]"], IMAGES, "training.class_weights"),
+    ],
+)
+def test_mixup_is_refused_where_labels_cannot_be_mixed(words, spec, sentence):
+    cfg = config.compose(["dataset/augmentation=mixup", *words]).config
+    with pytest.raises(UserError, match=sentence) as caught:
+        config.check(cfg, spec)
+    assert "dataset.augmentation.mixup: received 0.2" in str(caught.value)
+    assert "use dataset.augmentation.mixup=0" in str(caught.value)
 
 
 @pytest.mark.parametrize(

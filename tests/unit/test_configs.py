@@ -131,7 +131,7 @@ def test_every_corner_of_a_sweep_is_a_run(path):
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_a_sweep_says_what_it_is_and_how_it_is_run(path):
+def test_a_sweep_file_states_what_it_is_and_its_command(path):
     what, command, *_ = path.read_text().splitlines()
     assert what.startswith("# What: ")
     assert command == f"# Command: samerun train -m experiment=digits_cnn sweep={path.stem}"

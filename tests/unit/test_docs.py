@@ -90,7 +90,7 @@ def test_lock_holds_hashes_and_no_index_address():
     assert text.count("--hash=sha256:") >= len(pinned) > 50
 
 
-def test_each_dependency_says_who_needs_it():
+def test_each_dependency_names_the_file_that_needs_it():
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     for line in lines:
         if re.match(r'    "[a-zA-Z][\w-]*(\[\w+\])?(>=|==)', line):
@@ -114,7 +114,7 @@ def test_every_test_and_program_that_the_promises_name_exists():
         assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
-def test_every_decision_is_in_the_index_and_says_what_was_measured():
+def test_every_decision_is_in_the_index_and_states_its_measurement():
     index = (ROOT / "docs/decisions/README.md").read_text()
     pages = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))

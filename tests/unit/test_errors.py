@@ -68,5 +68,5 @@ def test_an_exception_goes_from_process_to_process(error):
         (ValueError("Graph execution error:\n\nat x\nValueError: inside\n"), "ValueError: inside"),
     ],
 )
-def test_the_first_line_of_an_error_says_what_happened(error, expected):
+def test_the_first_line_of_an_error_states_what_happened(error, expected):
     assert first_line(error) == expected

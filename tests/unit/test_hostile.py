@@ -144,7 +144,7 @@ def test_a_link_among_the_artifacts_does_not_lead_out(store, project):
 
 
 @pytest.mark.parametrize("is_said", [True, False])
-def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_said(
+def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_listed(
     store, capsys, monkeypatch, is_said
 ):
     from mlflow import MlflowClient

@@ -135,7 +135,7 @@ def test_a_private_key_is_hidden_to_its_end_or_to_the_end_of_the_text():
         "wandb-api-key",
     ],
 )
-def test_a_name_that_says_secret_is_known(key):
+def test_a_name_that_suggests_a_secret_is_known(key):
     assert redaction.is_secret_key(key)
 
 

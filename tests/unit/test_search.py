@@ -62,7 +62,7 @@ def entry(space, key):
         ("training.early_stopping.patience_epochs=interval(1,9)", 1, 9, 1, True, False),
     ],
 )
-def test_numbers_are_those_that_the_words_say_and_the_key_takes(
+def test_numbers_are_those_of_the_override_that_the_key_takes(
     word, low, high, step, is_int, is_log
 ):
     space = parse(word).entries[0].space
@@ -114,7 +114,7 @@ def test_the_words_of_the_sweep_itself_are_no_part_of_a_trial():
     assert space.fixed == ("experiment=digits_cnn", "seed=3")
 
 
-def test_the_command_line_replaces_what_the_file_says_of_a_key():
+def test_the_command_line_replaces_the_space_of_a_key_in_the_file():
     params = {"model.dropout": "interval(0,0.2)", "model.l2": "0.1,0.2", "model.l1": 0.3}
     space = parse("model.dropout=interval(0,0.5)", "model.l2=0.4", params=params)
     assert space.fixed == ("model.l1=0.3", "model.l2=0.4")
@@ -143,7 +143,7 @@ def test_a_single_value_with_a_condition_is_that_of_its_branch_only():
     assert not [word for word in space.fixed if "dropout" in word]
 
 
-def test_a_key_that_some_branches_lack_is_tried_in_the_others_and_the_user_is_told():
+def test_a_key_that_some_branches_lack_is_searched_in_the_others_and_reported():
     space = parse("optimizer=adam,sgd,rmsprop", "optimizer.momentum=interval(0.5,0.99)")
     assert entry(space, "optimizer.momentum").when == {"optimizer": ("sgd", "rmsprop")}
     assert space.notes == (
@@ -232,7 +232,7 @@ def test_a_space_is_compared_with_one_that_was_written_down():
     ]
 
 
-def test_short_names_say_what_was_chosen():
+def test_short_names_contain_the_choices():
     space = parse(
         "model.dropout=interval(0,0.6)",
         "model.l2=tag(log,interval(1e-6,1e-2))",
@@ -539,7 +539,7 @@ def test_a_setting_of_a_sweep_that_cannot_be_is_refused(key, value, sentence):
     assert sentence in str(caught.value)
 
 
-def test_a_sweep_without_settings_is_told_what_to_give():
+def test_a_sweep_without_settings_is_refused_with_what_to_give():
     with pytest.raises(UserError, match=r"sweep=optuna"):
         parse_sweep(OmegaConf.create({"sweep": None}))
 

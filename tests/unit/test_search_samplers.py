@@ -116,7 +116,7 @@ def test_one_worker_and_one_seed_give_the_same_trials_again(sampler):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_sweep_that_goes_on_draws_what_it_would_have_drawn(sampler):
+def test_a_resumed_sweep_draws_the_values_of_an_uninterrupted_one(sampler):
     space, cfg = parse(*MIXED), sweep(sampler=sampler, nsga={"population_size": 4})
     whole = run(optuna.create_study(), cfg, space, 14)
     storage, parts = optuna.storages.InMemoryStorage(), []
@@ -128,7 +128,7 @@ def test_a_sweep_that_goes_on_draws_what_it_would_have_drawn(sampler):
         assert len({str(values) for values in parts}) > 7
 
 
-def test_a_sweep_that_goes_on_from_a_file_draws_what_it_would_have_drawn(tmp_path):
+def test_a_sweep_resumed_from_a_file_draws_the_values_of_an_uninterrupted_one(tmp_path):
     space, cfg = parse(*MIXED), sweep()
     whole = run(optuna.create_study(), cfg, space, 13)
     parts = []
@@ -253,7 +253,7 @@ def test_a_sampler_that_cannot_search_the_space_is_refused(
     assert sentence in str(caught.value)
 
 
-def test_a_gaussian_process_without_pytorch_says_how_to_install_it(monkeypatch):
+def test_a_gaussian_process_without_pytorch_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"gp needs PyTorch: pip install 'samerun\[gp\]'"):
         search.check_sampler(sweep(sampler="gp"), parse("seed=1,2"), 1)
@@ -275,7 +275,7 @@ def test_a_gaussian_process_without_pytorch_says_how_to_install_it(monkeypatch):
         ),
     ],
 )
-def test_the_user_is_told_what_a_sampler_draws_at_random(sampler, notes):
+def test_what_a_sampler_draws_at_random_is_reported(sampler, notes):
     assert search.sampler_notes(sweep(sampler=sampler), parse(params=CONDITIONAL)) == notes
 
 
@@ -325,7 +325,7 @@ WORSE = [2.0 + epoch for epoch in range(20)]
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_each_pruner_stops_a_bad_trial_where_its_options_say(changes, end):
+def test_each_pruner_stops_a_bad_trial_according_to_its_options(changes, end):
     ends = pruned_at(sweep(**changes), [GOOD] * 5 + [WORSE])
     assert ends == [None] * 5 + [end]
 

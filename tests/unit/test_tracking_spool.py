@@ -63,7 +63,7 @@ def test_values_come_back_exactly(open_spool, tmp_path, value):
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-def test_delivery_goes_on_where_the_last_process_stopped(open_spool):
+def test_delivery_continues_where_the_last_process_stopped(open_spool):
     first = open_spool()
     first.add_metrics({"loss": 1.0}, 0)
     first.add("tags", values={"a": "1"})

@@ -1,5 +1,6 @@
 """Metrics of every epoch, learning rate, speed and memory are written to the run."""
 
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,6 +35,7 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._log_step = log_step or (lambda metrics, step: run.log_metrics(metrics, step=step))
         self.run, self.num_examples, self.log_every_steps = run, num_examples, log_every_steps
         self.history: dict[str, list[float]] = {}
+        self._epoch_seconds: list[float] = []
         self.is_whole_epoch = True
         self._process = psutil.Process()
         self._steps_before, self._last_step, self._last_sum = 0, 0, 0.0
@@ -71,8 +73,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         }
         if self.is_whole_epoch:  # of an epoch that was resumed, the time is unknown
             system["speed/epoch_seconds"] = seconds
+            self._epoch_seconds.append(seconds)
             system["speed/examples_per_second"] = self.num_examples / seconds
         self.run.log_metrics(values | system, step=epoch + 1)
+
+    def median_epoch_seconds(self) -> float | None:
+        """Returns the median duration of the whole epochs of this process, if there are any."""
+        return statistics.median(self._epoch_seconds) if self._epoch_seconds else None
 
     def state(self) -> dict[str, Any]:
         """Returns what a resumed run has to restore, by the names that checkpoints hold."""

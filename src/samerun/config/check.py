@@ -1,6 +1,7 @@
 """Checks of a config that involve several fields, or the dataset."""
 
 from samerun.config.checkpoint import AfterSuccess
+from samerun.config.datasets.base import Pictures
 from samerun.config.models import MODELS
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Layout, Task
@@ -17,6 +18,11 @@ def loss_of(cfg: Config, task: Task) -> Loss:
 def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
     """Returns the metrics of a run: the given ones, or the default of the task."""
     return tuple(cfg.training.metrics) or METRICS[task][:1]
+
+
+def mixup_of(cfg: Config) -> float:
+    """Returns `dataset.augmentation.mixup`: above 0, a training label is shares of two classes."""
+    return cfg.dataset.augmentation.mixup if isinstance(cfg.dataset, Pictures) else 0.0
 
 
 def should_rise(metric: str) -> bool:
@@ -106,6 +112,24 @@ def _check_against_data(cfg: Config, spec: DataSpec) -> None:
         )
 
 
+def _check_mixup(cfg: Config, spec: DataSpec) -> None:
+    if not mixup_of(cfg):
+        return
+    received = f"dataset.augmentation.mixup: received {mixup_of(cfg):g}"
+    if not spec.is_classification:
+        raise UserError(
+            f"{received}, but {cfg.dataset.kind} has no classes whose labels could be mixed: "
+            "use dataset.augmentation.mixup=0."
+        )
+    training = cfg.training
+    if training.class_weights or training.balance_classes:
+        weights = "balance_classes" if training.balance_classes else "class_weights"
+        raise UserError(
+            f"{received} together with training.{weights}, but a mixed example has no one class "
+            "to weight: use dataset.augmentation.mixup=0 or equal weights."
+        )
+
+
 def _check_monitor(cfg: Config, spec: DataSpec) -> None:
     monitor = cfg.training.early_stopping.monitor
     if monitor.startswith("validation/") and not spec.num_validation:
@@ -170,4 +194,5 @@ def check(cfg: Config, spec: DataSpec) -> None:
     _check_itself(cfg)
     _check_against_data(cfg, spec)
     _check_task(cfg, spec)
+    _check_mixup(cfg, spec)
     _check_monitor(cfg, spec)

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import pruners
 from samerun.config.datasets import DATASETS
+from samerun.config.datasets.base import Augmentation
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
 
@@ -19,29 +20,44 @@ ADDED: dict[str, Any] = {
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They may differ from today's defaults in `conf/`. Keys added to a kind of model or
-dataset are declared with it (`fields.added`)."""
+They may differ from today's defaults in `conf/`. Keys added to a kind of model or dataset
+and to augmentation are declared there (`fields.added`)."""
 
 
 def _added(node: DictConfig) -> dict[str, Any]:
-    """Returns `ADDED` with the keys that were added to the config's kinds of model and dataset."""
-    found = dict(ADDED)
+    """Returns `ADDED` with the keys that were added to the config's model and dataset."""
+    parts: dict[str, Any] = {"dataset.augmentation": Augmentation}
     for group, kinds in (("model", MODELS), ("dataset", DATASETS)):
-        part = node.get(group)
-        name = part.get("kind") if OmegaConf.is_dict(part) else None
-        for kind in kinds:
-            if kind.kind == name:
-                found |= {f"{group}.{key}": value for key, value in added_fields(kind).items()}
-    return found
+        part = _part(node, group)
+        name = None if part is None else part.get("kind")
+        parts[group] = next((kind for kind in kinds if kind.kind == name), None)
+    return ADDED | {
+        f"{part}.{key}": value
+        for part, owner in parts.items()
+        if owner is not None
+        for key, value in added_fields(owner).items()
+    }
+
+
+def _part(node: Any, group: str) -> DictConfig | None:
+    """Returns a group of a stored config, such as `dataset.augmentation`; `None` without one."""
+    for name in group.split("."):
+        node = node.get(name) if isinstance(node, DictConfig) else None
+    return node if isinstance(node, DictConfig) else None
+
+
+SWEEP_ADDED: dict[str, Any] = {"constraints": []}
+"""Keys that the sweeps of version 0.1.0 did not have, with the values that keep its behavior."""
 
 
 def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a recorded sweep without the keys that were removed since.
+    """Returns the settings of a recorded sweep with today's keys.
 
     Args:
         plain: the settings; they are not changed.
     """
-    return {key: value for key, value in plain.items() if key not in pruners.REMOVED}
+    kept = {key: value for key, value in plain.items() if key not in pruners.REMOVED}
+    return {**SWEEP_ADDED, **kept}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:
@@ -52,8 +68,9 @@ def add_missing_keys(node: DictConfig) -> DictConfig:
     """
     complete = node.copy()
     for key, value in _added(node).items():
-        group = key.partition(".")[0]
-        if OmegaConf.is_dict(node.get(group)) and key.partition(".")[2] not in node[group]:
+        group, _, name = key.rpartition(".")
+        part = _part(node, group)
+        if part is not None and name not in part:
             OmegaConf.update(complete, key, value, force_add=True)
     return complete
 
@@ -70,8 +87,8 @@ def drop_new_keys(text: str, stored: str) -> str:
     assert isinstance(node, DictConfig)
     assert isinstance(then, DictConfig)
     for key, value in _added(node).items():
-        group, _, name = key.partition(".")
-        part = node.get(group)
-        if name not in then.get(group, {}) and part is not None and part.get(name) == value:
+        group, _, name = key.rpartition(".")
+        part, recorded = _part(node, group), _part(then, group)
+        if part is not None and part.get(name) == value and name not in (recorded or {}):
             del part[name]
     return OmegaConf.to_yaml(node)

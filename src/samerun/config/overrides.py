@@ -116,7 +116,9 @@ def as_group(text: str) -> str:
 
 
 def _correction(written: str) -> str:
-    """Returns how to correct the two typing errors that break an override most often."""
+    """Returns how to correct the typing errors that break an override most often."""
+    if re.search("[<>]=", written) and '"' not in written:
+        return """, and limits in quotes: '["num_parameters<=50000"]'"""
     if any(quote in written for quote in "‘’‚‛“”„‟"):
         return ", in straight quotes"
     if written.rstrip().endswith(",") or written.count("(") > written.count(")"):

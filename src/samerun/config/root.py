@@ -9,6 +9,7 @@ from typing import Any
 
 from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Pictures
 from samerun.config.fields import added_fields, at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
@@ -114,11 +115,22 @@ def idle_keys(cfg: Config) -> set[str]:
 
 def keys_as_before(cfg: Config) -> set[str]:
     """Returns the keys that earlier versions did not have, where nothing changed."""
+    parts: dict[str, Any] = {"model": cfg.model, "dataset": cfg.dataset}
+    if isinstance(cfg.dataset, Pictures):
+        parts["dataset.augmentation"] = cfg.dataset.augmentation
     return {
-        f"{group}.{name}"
-        for group, part in (("model", cfg.model), ("dataset", cfg.dataset))
-        for name, value in added_fields(part).items()
-        if as_dict(part)[name] == value
+        f"{part}.{name}"
+        for part, node in parts.items()
+        for name, value in added_fields(node).items()
+        if as_dict(node)[name] == value
+    }
+
+
+def _meaning(node: dict[str, Any], left_out: set[str], prefix: str = "") -> dict[str, Any]:
+    return {
+        key: _meaning(value, left_out, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in node.items()
+        if has_meaning(f"{prefix}{key}") and f"{prefix}{key}" not in left_out
     }
 
 
@@ -129,13 +141,6 @@ def fingerprint(cfg: Config) -> str:
     `training.steps_per_execution`, which only affects speed, and policies of `training` that are
     off; and keys that earlier versions did not have, where their value means what those did.
     """
-    left_out = idle_keys(cfg) | keys_as_before(cfg)
     plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
-    meaning = {part: values for part, values in plain.items() if has_meaning(part)}
-    for part in ("training", "model", "dataset"):
-        meaning[part] = {
-            key: value
-            for key, value in meaning[part].items()
-            if has_meaning(f"{part}.{key}") and f"{part}.{key}" not in left_out
-        }
+    meaning = _meaning(plain, idle_keys(cfg) | keys_as_before(cfg))
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

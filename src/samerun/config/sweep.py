@@ -53,7 +53,7 @@ class Budget:
     Args:
         seconds: stop starting trials after n seconds.
         epochs: stop starting trials after n epochs in total.
-        target: stop when the objective reaches this value.
+        target: stop when the objective of a feasible trial reaches this value.
         patience_trials: stop after n consecutive finished trials without improvement.
     """
 
@@ -144,6 +144,9 @@ class Sweep(SamplerSettings, PrunerSettings):
         objective_from: which epoch's value counts.
         direction: direction of optimization, one of `Direction` for all objectives, or a list of
             one for each. `auto`: by the objective's name.
+        constraints: limits that the best trial has to keep, such as `num_parameters<=50000`: an
+            objective's name or `speed/epoch_seconds`, `<=` or `>=`, and a number. A model with too
+            many parameters is not trained.
         trial_seconds: time limit of each trial; `null`: none.
         max_trials_per_worker: trials after which a worker process is replaced; `null`: never. In a
             cluster, this requires workers with a nanny, which is Dask's default.
@@ -165,6 +168,7 @@ class Sweep(SamplerSettings, PrunerSettings):
     objectives: list[str]
     objective_from: ObjectiveFrom
     direction: Any
+    constraints: list[str]
     trial_seconds: float | None = above(0)
     max_trials_per_worker: int | None = above(0)
     faults: Faults

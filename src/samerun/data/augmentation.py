@@ -1,34 +1,73 @@
-"""Random flips, rotations, shifts and zooms of image batches, with one affine map per image."""
+"""Random changes of image batches: moved pixels, other values, masks, and mixed examples."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from samerun.config.datasets.base import Augmentation
 
-NUM_DRAWS = 6
+NUM_MOVES = 6
 """Random numbers per example and epoch: two flips, rotation, zoom, two shifts."""
+NUM_VALUES = 4
+"""Random numbers per example and epoch: contrast, brightness, row and column of the mask."""
 
-_STREAM = 1  # the key itself determines the order of the epoch
+# The key itself determines the order of the epoch; each of these draws from a stream of its own,
+# so the numbers of one do not depend on which others are used.
+_MOVES, _VALUES, _NOISE, _PARTNERS, _GAMMAS, _POWERS = 1, 2, 3, 4, 5, 6
+_PHILOX = "philox"  # explicitly: "auto_select" selects another generator on other devices
 
 
-def draws(num_examples: int, key: Any) -> Any:
+def draws(cfg: Augmentation, num_examples: int, key: Any) -> dict[str, Any]:
     """Draws the random numbers of an epoch, one row per example.
 
     A row belongs to an example, not to a position in a batch, so an example is augmented in the
     same way in a given epoch whatever the order and the batch size.
 
     Args:
+        cfg: which augmentations are used; others draw nothing.
         num_examples: examples in the training split.
         key: int64 tensor `[seed, epoch]`.
 
     Returns:
-        `(num_examples, NUM_DRAWS)` of float32 numbers, uniform in [0, 1).
+        `moves` `(num_examples, NUM_MOVES)` and `values` `(num_examples, NUM_VALUES)`, float32,
+        uniform in [0, 1); `noise` `(num_examples, 2)`, int64, a seed per example.
     """
-    seed = tf.random.fold_in(key, _STREAM)
-    # Philox explicitly: "auto_select" selects another generator on other devices.
-    return tf.random.stateless_uniform([num_examples, NUM_DRAWS], seed, alg="philox")
+
+    def uniform(stream: int, count: int) -> Any:
+        seed = tf.random.fold_in(key, stream)
+        return tf.random.stateless_uniform([num_examples, count], seed, alg=_PHILOX)
+
+    drawn = {}
+    if cfg.moves_pixels:
+        drawn["moves"] = uniform(_MOVES, NUM_MOVES)
+    if cfg.contrast or cfg.brightness or cfg.cutout:
+        drawn["values"] = uniform(_VALUES, NUM_VALUES)
+    if cfg.noise:
+        of_epoch = tf.fill([num_examples], tf.cast(tf.random.fold_in(key, _NOISE)[0], tf.int64))
+        drawn["noise"] = tf.stack([of_epoch, tf.range(num_examples, dtype=tf.int64)], axis=1)
+    return drawn
+
+
+def augment(cfg: Augmentation, images: Any, drawn: Mapping[str, Any]) -> Any:
+    """Changes each image of a batch by its own random numbers; mixing is separate, see `mix`.
+
+    Args:
+        cfg: which augmentations, and their ranges.
+        images: float32 `(n, height, width, channels)`.
+        drawn: the rows of `draws` for these images.
+
+    Returns:
+        Images of the same shape, each within the range of its own values.
+    """
+    if cfg.moves_pixels:
+        images = _moved(cfg, images, drawn["moves"])
+    if cfg.contrast or cfg.brightness or cfg.noise:
+        images = _revalued(cfg, images, drawn)
+    if cfg.cutout:
+        images = _cut_out(cfg.cutout, images, drawn["values"])
+    return images
 
 
 def _transforms(cfg: Augmentation, numbers: Any, height: int, width: int) -> Any:
@@ -53,20 +92,12 @@ def _transforms(cfg: Augmentation, numbers: Any, height: int, width: int) -> Any
     return tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
 
 
-def augment(cfg: Augmentation, images: Any, numbers: Any) -> Any:
-    """Transforms each image of a batch by its own random numbers.
+def _moved(cfg: Augmentation, images: Any, numbers: Any) -> Any:
+    """Flips, rotates, shifts and zooms, with one affine map per image.
 
     Positions outside the old image take its nearest edge pixel. Zeros would be black only in images
     with values of 0 and above, and would create edges that are not in the data; the nearest pixel
     continues any background and adds no value that the image does not have.
-
-    Args:
-        cfg: which transformations, and their ranges.
-        images: float32 `(n, height, width, channels)`.
-        numbers: `(n, NUM_DRAWS)`, the rows of `draws` for these images.
-
-    Returns:
-        Images of the same shape and within the same range of values.
     """
     height, width = images.shape[1], images.shape[2]
     changed = tf.raw_ops.ImageProjectiveTransformV3(
@@ -78,3 +109,97 @@ def augment(cfg: Augmentation, images: Any, numbers: Any) -> Any:
         fill_mode="NEAREST",
     )
     return tf.ensure_shape(changed, images.shape)
+
+
+def _each(numbers: Any) -> Any:
+    """Returns one number per image, `(n,)`, in a shape that broadcasts over images."""
+    return numbers[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+
+def _revalued(cfg: Augmentation, images: Any, drawn: Mapping[str, Any]) -> Any:
+    """Changes contrast and brightness and adds noise, within the range of each image's values.
+
+    The range is the image's own, and not that of the format, which floating-point images do not
+    have and which normalization changes.
+    """
+    low = tf.reduce_min(images, axis=(1, 2, 3), keepdims=True)
+    high = tf.reduce_max(images, axis=(1, 2, 3), keepdims=True)
+    changed = images
+    if cfg.contrast or cfg.brightness:
+        both_ways = 2.0 * drawn["values"] - 1.0  # uniform in [-1, 1)
+        mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+        changed = mean + (1.0 + cfg.contrast * _each(both_ways[:, 0])) * (images - mean)
+        changed += cfg.brightness * _each(both_ways[:, 1]) * (high - low)
+    if cfg.noise:
+        shape = images.shape[1:]
+        noise = tf.map_fn(
+            lambda seed: tf.random.stateless_normal(shape, seed, alg=_PHILOX),
+            drawn["noise"],
+            fn_output_signature=tf.TensorSpec(shape, tf.float32),
+        )
+        changed += cfg.noise * (high - low) * noise
+    return tf.clip_by_value(changed, low, high)
+
+
+def _cut_out(fraction: float, images: Any, numbers: Any) -> Any:
+    """Masks a square of each image: Cutout (DeVries and Taylor, 2017, arXiv:1708.04552).
+
+    The center is any pixel, so part of the square may be outside of the image, which the authors
+    found to be important. They mask with 0 in images whose mean is 0; here it is the mean of
+    the image in each channel, which does not depend on the normalization.
+
+    Args:
+        fraction: side of the square as a fraction of the image's; an image that is not square has
+            a mask of its own shape.
+        images: `(n, height, width, channels)`.
+        numbers: `(n, NUM_VALUES)`.
+    """
+
+    def covered(size: int, centers: Any) -> Any:
+        length = max(1, round(fraction * size))
+        first = tf.cast(tf.floor(centers * size), tf.int32)[:, tf.newaxis] - length // 2
+        places = tf.range(size)
+        return (places >= first) & (places < first + length)
+
+    rows = covered(images.shape[1], numbers[:, 2])[:, :, tf.newaxis, tf.newaxis]
+    columns = covered(images.shape[2], numbers[:, 3])[:, tf.newaxis, :, tf.newaxis]
+    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    return tf.where(rows & columns, mean, images)
+
+
+def partners(alpha: float, num_examples: int, key: Any) -> tuple[Any, Any]:
+    """Draws with which other example each one is mixed in an epoch, and its own share.
+
+    As a function of (seed, epoch, example), and not within a batch as by the authors of mix-up, it
+    does not depend on the order and the batch size. All examples are partners once.
+
+    Args:
+        alpha: shares are Beta(alpha, alpha): small values mix little, 1 is uniform.
+        num_examples: examples in the training split.
+        key: int64 tensor `[seed, epoch]`.
+
+    Returns:
+        int64 `(num_examples,)` indices, and float32 `(num_examples,)` shares in [0, 1].
+    """
+    indices = tf.range(num_examples, dtype=tf.int64)
+    seed = tf.random.fold_in(key, _PARTNERS)
+    others = tf.random.experimental.stateless_shuffle(indices, seed, alg=_PHILOX)
+    # X / (X + Y) of Gamma(alpha) variables is Beta(alpha, alpha), and Gamma(alpha + 1) times
+    # U^(1 / alpha) is Gamma(alpha) (Marsaglia and Tsang, 2000): in logarithms no power underflows.
+    shape, gammas = [num_examples, 2], tf.random.fold_in(key, _GAMMAS)
+    gamma = tf.random.stateless_gamma(shape, gammas, alpha + 1.0)
+    power = tf.random.stateless_uniform(shape, tf.random.fold_in(key, _POWERS), alg=_PHILOX)
+    logs = tf.math.log(gamma) + tf.math.log(1.0 - power) / alpha
+    return others, tf.sigmoid(logs[:, 0] - logs[:, 1])
+
+
+def mix(first: Any, second: Any, shares: Any) -> Any:
+    """Mixes examples or targets: mix-up (Zhang et al., 2018, arXiv:1710.09412).
+
+    Args:
+        first: float32 `(n, ...)`.
+        second: those to mix with, of the same shape.
+        shares: `(n,)` of `first`, in [0, 1].
+    """
+    own = tf.reshape(shares, [-1, *(1 for _ in first.shape[1:])])
+    return own * first + (1.0 - own) * second

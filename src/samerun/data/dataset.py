@@ -15,7 +15,7 @@ from samerun.config.datasets.base import Normalization, Pictures, Scaled, Scaled
 from samerun.data.catalog import load
 from samerun.data.fingerprint import fingerprint, num_leaked
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
-from samerun.data.source import Array, Source, Split, Stream
+from samerun.data.source import Array, Outline, Source, Split, Stream
 from samerun.data.splits import first_or_last, split_indices
 from samerun.data.vocabulary import Vocabulary
 
@@ -35,7 +35,8 @@ class Data:
             `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices for
             `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
             next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, in
-            scaled units that `to_units` converts back.
+            scaled units that `to_units` converts back. With mix-up, `multiclass` is float32
+            `(batch, num_classes)`, the share of each class, here and in no other split.
         validation: the same without shuffling and augmentation; `None` for an empty split.
         test: as `validation`.
         fingerprint: SHA-256 in hex of the complete content of each non-empty split.
@@ -262,6 +263,7 @@ def _training(
     seed: int,
     epoch: Any,
     preprocessing: Preprocessing,
+    outline: Outline,
 ) -> Callable[..., Any]:
     from samerun.data import pipeline
 
@@ -275,6 +277,7 @@ def _training(
         drop_remainder=cfg.drop_remainder,
         preprocessing=preprocessing,
         augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
+        num_classes=outline.num_outputs if outline.task is Task.multiclass else None,
     )
 
 
@@ -302,7 +305,9 @@ def build(cfg: Dataset, seed: int) -> Data:
         for name, split in splits.items()
     }
     epoch = pipeline.epoch_variable()
-    train_from = _training(cfg, readers["train"], len(splits["train"]), seed, epoch, preprocessing)
+    train_from = _training(
+        cfg, readers["train"], len(splits["train"]), seed, epoch, preprocessing, source.outline
+    )
     train = train_from()
     held_out = {
         name: pipeline.evaluation(

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from samerun.config.datasets.base import Augmentation
-from samerun.data.augmentation import augment, draws
+from samerun.data.augmentation import augment, draws, mix, partners
 from samerun.data.preprocessing import Preprocessing
 from samerun.data.source import Array, Windows
 
@@ -97,6 +97,48 @@ def _map(dataset: Any, read: Callable[..., Any]) -> Any:
     return mapped.with_options(options)
 
 
+def _chosen(changes: Augmentation | None, num_examples: int, key: Any, indices: Any) -> Any:
+    """Returns indices and, if images are changed, all random numbers for these examples."""
+    if changes is None:
+        return (indices,)
+    drawn = draws(changes, num_examples, key)
+
+    def numbers_of(examples: Any) -> dict[str, Any]:
+        return {name: tf.gather(numbers, examples) for name, numbers in drawn.items()}
+
+    if not changes.mixup:
+        return indices, numbers_of(indices)
+    others, shares = partners(changes.mixup, num_examples, key)
+    other = tf.gather(others, indices)
+    return indices, numbers_of(indices), other, numbers_of(other), tf.gather(shares, indices)
+
+
+def _training_reader(
+    reader: Reader,
+    preprocessing: Preprocessing,
+    changes: Augmentation | None,
+    num_classes: int | None,
+) -> Callable[..., Any]:
+    """Returns a function from what `_chosen` returns to (x, y)."""
+
+    def one(indices: Any, numbers: Any) -> tuple[Any, Any]:
+        raw, y = reader(indices)
+        x = preprocessing.each_batch(raw)
+        return (augment(changes, x, numbers) if changes else x), y
+
+    def read(indices: Any, numbers: Any = None, *mixing: Any) -> tuple[Any, Any]:
+        x, y = one(indices, numbers)
+        if mixing:
+            others, numbers_of_others, shares = mixing
+            other_x, other_y = one(others, numbers_of_others)
+            if num_classes is not None:
+                y, other_y = tf.one_hot(y, num_classes), tf.one_hot(other_y, num_classes)
+            x, y = mix(x, other_x, shares), mix(y, other_y, shares)
+        return x, y
+
+    return read
+
+
 def training(
     reader: Reader,
     num_examples: int,
@@ -107,6 +149,7 @@ def training(
     drop_remainder: bool,
     preprocessing: Preprocessing,
     augmentation: Augmentation | None,
+    num_classes: int | None = None,
     start: int = 0,
 ) -> Any:
     """Returns the training data: each example once per epoch, in the order of (seed, epoch).
@@ -120,31 +163,29 @@ def training(
         drop_remainder: omit the smaller last batch; its examples depend on the order, so they
             differ between epochs.
         preprocessing: normalization.
-        augmentation: random transformations of images; `None` for other data.
+        augmentation: random changes of images; `None` for other data.
+        num_classes: number of classes if targets are class indices, which mix-up needs; else
+            `None`.
         start: number of batches to skip at the start of every epoch, for a run that was interrupted
             within one. The remaining batches are the same as without skipping.
 
     Returns:
         `tf.data.Dataset` of (x, y) of known cardinality: with an unknown one, Keras makes an extra
         optimizer step at the end of every epoch, and a short first epoch truncates all later ones.
+        With mix-up, class indices become float32 `(batch, num_classes)`, the share of each class.
     """
+    changes = augmentation if augmentation and augmentation.is_active else None
 
     def one_epoch(_: Any) -> Any:
         key = tf.stack([tf.constant(seed, tf.int64), epoch.read_value()])
         indices = tf.range(num_examples, dtype=tf.int64)
         order = tf.random.experimental.stateless_shuffle(indices, key, alg="philox")
-        rows: tuple[Any, ...] = (order,)
-        if augmentation and augmentation.is_active:
-            rows = (order, tf.gather(draws(num_examples, key), order))
-        rows = tuple(row[start * batch_size :] for row in rows)
+        rows = _chosen(changes, num_examples, key, order)
+        rows = tf.nest.map_structure(lambda row: row[start * batch_size :], rows)
         dataset = tf.data.Dataset.from_tensor_slices(rows)
         return _batch(dataset, num_examples, batch_size, drop_remainder)
 
-    def read(indices: Any, *numbers: Any) -> tuple[Any, Any]:
-        raw, y = reader(indices)
-        x = preprocessing.each_batch(raw)
-        return (augment(augmentation, x, numbers[0]) if numbers and augmentation else x), y
-
+    read = _training_reader(reader, preprocessing, changes, num_classes)
     dataset = _map(tf.data.Dataset.range(1).flat_map(one_epoch), read)
     cardinality = num_batches(num_examples, batch_size, drop_remainder) - start
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))

@@ -1,4 +1,4 @@
-"""Time series: windows, each of which lies within one split."""
+"""Time series: windows, each within one split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,10 +7,11 @@ import keras
 import tensorflow as tf
 
 from samerun.config import DataSpec, as_dict
+from samerun.config.fields import added_fields
 from samerun.config.models import Model
 from samerun.config.models.base import Activation, Initializer
 from samerun.config.models.sequences import Cell, Forecaster
-from samerun.models.hidden import dropout_layer
+from samerun.models.hidden import dropout_layer, recurrent_penalty
 from samerun.models.sequences import recurrent_layer
 
 _CELLS: dict[Cell, type[keras.layers.Layer]] = {
@@ -101,6 +102,8 @@ def _layers(settings: Mapping[str, Any]) -> dict[str, Any]:
         last,
         activation=cfg.activation.value,
         kernel_initializer=cfg.initializer.value,
+        kernel_regularizer=recurrent_penalty(cfg),  # it reads its own last output
+        recurrent_regularizer=recurrent_penalty(cfg),
         name="writer",
     )
     return {
@@ -118,7 +121,7 @@ def _config(settings: Mapping[str, Any]) -> Forecaster:
     values: dict[str, Any] = {
         key: kinds[key](value) if key in kinds else value for key, value in settings.items()
     }
-    return Forecaster(**values)
+    return Forecaster(**added_fields(Forecaster) | values)  # an older file lacks the added ones
 
 
 def _encode(made: Mapping[str, Any], window: Any) -> list[Any]:
@@ -152,8 +155,9 @@ def _decode(made: Mapping[str, Any], state: Any, window: Any, before: Sequence[A
 def forecaster(cfg: Forecaster, spec: DataSpec) -> keras.Model:
     """Returns an encoder of the window and a decoder that predicts the horizon step by step.
 
-    Dropout is on the inputs of the encoder's layers and before the output; penalties are on the
-    kernels of the encoder.
+    Dropout is on the inputs of the encoder's layers and before the output. `l1` and `l2` are on the
+    input kernels of the encoder; `recurrent_l1` and `recurrent_l2` on its recurrent kernels and on
+    both kernels of the decoder, which reads its own last output.
     """
     return TeacherForced(as_dict(cfg), spec.input_shape, spec.num_outputs)
 

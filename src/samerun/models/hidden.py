@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from samerun.config.models.base import Padding, Regularised
+from samerun.config.models.base import Padding, RecurrentlyRegularised, Regularised
 from samerun.config.models.images import Cnn
 from samerun.config.models.sequences import Cnn1d
 from samerun.config.models.video import CnnRnn
@@ -12,9 +12,16 @@ from samerun.config.models.video import CnnRnn
 
 def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:
     """Returns l1 · Σ|w| + l2 · Σw² for one hidden kernel, or `None` if both weights are 0."""
-    if not (cfg.l1 or cfg.l2):
-        return None
-    return keras.regularizers.L1L2(l1=cfg.l1, l2=cfg.l2)
+    return _penalty(cfg.l1, cfg.l2)
+
+
+def recurrent_penalty(cfg: RecurrentlyRegularised) -> keras.regularizers.Regularizer | None:
+    """Returns the penalty of one recurrent kernel, or `None` if both weights are 0."""
+    return _penalty(cfg.recurrent_l1, cfg.recurrent_l2)
+
+
+def _penalty(l1: float, l2: float) -> keras.regularizers.Regularizer | None:
+    return keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None
 
 
 def convolved(sides: Sequence[int], cfg: Cnn | Cnn1d | CnnRnn) -> list[int]:

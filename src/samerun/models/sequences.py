@@ -7,19 +7,26 @@ import keras
 
 from samerun.config import DataSpec, Layout
 from samerun.config.models import Model
-from samerun.config.models.base import Regularised
 from samerun.config.models.sequences import (
     Cell,
     Cnn1d,
     Embedded,
+    Forecaster,
     Gru,
     LanguageModel,
     Lstm,
     ParallelLstm,
     SimpleRnn,
 )
+from samerun.config.models.video import CnnRnn
 from samerun.models.head import head
-from samerun.models.hidden import convolved, dense_layers, dropout_layer, kernel_penalty
+from samerun.models.hidden import (
+    convolved,
+    dense_layers,
+    dropout_layer,
+    kernel_penalty,
+    recurrent_penalty,
+)
 
 LAYERS: dict[Cell, type[keras.layers.RNN]] = {
     Cell.simple_rnn: keras.layers.SimpleRNN,
@@ -29,7 +36,7 @@ LAYERS: dict[Cell, type[keras.layers.RNN]] = {
 
 
 def recurrent_layer(
-    cfg: Regularised,
+    cfg: SimpleRnn | Lstm | Gru | ParallelLstm | LanguageModel | Forecaster | CnnRnn,
     cell: Cell,
     width: int,
     *,
@@ -41,8 +48,9 @@ def recurrent_layer(
     """Returns one recurrent layer.
 
     `dropout` acts on its inputs, with the same mask at every step (Gal and Ghahramani, 2016);
-    penalties are on the kernel of the inputs, not on that of the state. With masked padding the
-    layer does not use cuDNN, which fails on texts that are empty or padded at the start.
+    `l1` and `l2` act on the kernel of the inputs, `recurrent_l1` and `recurrent_l2` on that of the
+    state. With masked padding the layer does not use cuDNN, which fails on texts that are empty or
+    padded at the start.
     """
     off_cudnn = {"use_cudnn": False} if is_masked and cell is not Cell.simple_rnn else {}
     return LAYERS[cell](
@@ -50,6 +58,7 @@ def recurrent_layer(
         activation=cfg.activation.value,
         kernel_initializer=cfg.initializer.value,
         kernel_regularizer=kernel_penalty(cfg),
+        recurrent_regularizer=recurrent_penalty(cfg),
         dropout=cfg.dropout,
         recurrent_dropout=recurrent_dropout,
         return_sequences=returns_all,

@@ -10,7 +10,13 @@ from samerun.config.models import Model
 from samerun.config.models.sequences import Cell
 from samerun.config.models.video import CnnRnn, ConvLstm
 from samerun.models.head import head
-from samerun.models.hidden import convolved, dense_layers, dropout_layer, kernel_penalty
+from samerun.models.hidden import (
+    convolved,
+    dense_layers,
+    dropout_layer,
+    kernel_penalty,
+    recurrent_penalty,
+)
 from samerun.models.sequences import recurrent_layer
 
 
@@ -62,6 +68,7 @@ def conv_lstm(cfg: ConvLstm, spec: DataSpec) -> keras.Model:
                 activation=cfg.activation.value,
                 kernel_initializer=cfg.initializer.value,
                 kernel_regularizer=kernel_penalty(cfg),
+                recurrent_regularizer=recurrent_penalty(cfg),
                 dropout=cfg.dropout,
                 return_sequences=number < len(cfg.filters),
                 name=f"conv_lstm_{number}",

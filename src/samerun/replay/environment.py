@@ -70,7 +70,7 @@ def find_uv() -> Path | None:
     beside = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
     for places in (os.pathsep.join(beside), None):
         found = shutil.which("uv", path=places)
-        if found and Path(found).is_absolute():  # a relative one lies in the working folder
+        if found and Path(found).is_absolute():  # a relative one is in the working folder
             return Path(found)
     return None
 

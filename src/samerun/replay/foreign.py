@@ -1,6 +1,6 @@
 """What the config of a run may read here, if another machine recorded the run.
 
-Whoever can write to the store can write such a config. It may name any file of this machine, and
+Anyone who can write to the store can write such a config. It may name any file of this machine, and
 what is trained on a file goes to the store: its vocabulary, its class names, its worst mistakes in
 full. So a path must stay inside the working folder, and the data must be the data that the run was
 trained with, unless the user named it or gave `--trust data`.
@@ -64,7 +64,7 @@ def must_match(
 ) -> bool:
     """Whether the data here has to be, byte for byte, the data that a run was trained with.
 
-    Embedded and published datasets hold nothing of this machine.
+    Embedded and published datasets contain nothing from this machine.
 
     Args:
         run: the stored run.

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from samerun.report.study_trials import STATES, format_counts, format_number
 
-_COLOURS = {"complete": "green", "pruned": "yellow", "failed": "red"}
+_COLOURS = {"complete": "green", "pruned": "yellow", "infeasible": "yellow", "failed": "red"}
 _REDRAWS = 4  # a second
 
 

@@ -20,6 +20,7 @@ from samerun.report.study_trials import (
     parameters,
     reason_of,
     seconds_of,
+    state_of,
     to_csv,
     trials_of,
 )
@@ -150,6 +151,7 @@ def to_markdown(
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
     lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in definitions.items()]
     lines += ["", f"Sampler {_part(study, tag.SAMPLER)}, pruner {_part(study, tag.PRUNER)}.", ""]
+    lines += _infeasible(study)
     lines += _failures(study)
     return "\n".join([*lines, ""])
 
@@ -190,6 +192,8 @@ def last_lines(
 
 def _why_none_is_best(study: "optuna.Study") -> str:
     """Explains that no trial completed, and what to change."""
+    if counts(study).get("infeasible"):
+        return "none, since no trial keeps sweep.constraints: loosen them, or the search space"
     none = "none, since no trial completed"
     if not trials_of(study, "PRUNED"):
         failed = bool(trials_of(study, "FAIL"))
@@ -254,6 +258,20 @@ def _table_of_trials(
         cells += [f"`{_cell(format_params(trial.params))}`", str(epochs_of(trial) or "")]
         cells += ["" if seconds is None else f"{seconds:.1f}", f"`{run[0]}`" if run[0] else ""]
         lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _infeasible(study: "optuna.Study") -> list[str]:
+    """Returns the trials that violate a constraint, which are not ranked."""
+    found = [trial for trial in trials_of(study) if state_of(trial) == "INFEASIBLE"]
+    if not found:
+        return []
+    lines = ["### Infeasible", "", "Not ranked, since they violate `sweep.constraints`:", ""]
+    for trial in found[:_MOST_FAILURES]:
+        reason, epochs = reason_of(trial) or "a constraint", epochs_of(trial) or 0
+        lines.append(f"- trial {trial.number}: {markdown(reason)} ({epochs} epochs)")
+    if len(found) > _MOST_FAILURES:
+        lines.append(f"- and {len(found) - _MOST_FAILURES} more in `trials.csv`")
     return [*lines, ""]
 
 

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from samerun.plots import style
 from samerun.report.study_axis import logarithmic_if_wide
 from samerun.report.study_spaces import parallel_coordinates, slices
-from samerun.report.study_trials import best_trials, completed, trials_of
+from samerun.report.study_trials import best_trials, completed, state_of, trials_of
 
 if TYPE_CHECKING:
     import optuna
@@ -69,6 +69,8 @@ def draw(
 def _why_not(study: "optuna.Study", name: str, names: Sequence[str]) -> str | None:
     """Returns why a plot is omitted; empty if it does not apply to such a study at all."""
     complete = trials_of(study, "COMPLETE")
+    if name in ("history", "pareto_front") and complete and not best_trials(study):
+        return "No completed trial keeps sweep.constraints."
     if name == "pareto_front" and len(study.directions) == 1:
         return ""
     if name == "intermediate_values":
@@ -113,7 +115,7 @@ def without_warnings() -> Iterator[None]:
 def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]) -> Figure:
     rows = len(objectives)
     figure, grid = style.panels(rows, 1, 8, 1.2 + 3.3 * rows)
-    complete = trials_of(study, "COMPLETE")
+    complete = [trial for trial in trials_of(study, "COMPLETE") if state_of(trial) == "COMPLETE"]
     numbers = [trial.number for trial in complete]
     for position, axes in enumerate(grid):
         values = [trial.values[position] for trial in complete]
@@ -126,9 +128,10 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
         )
         for state, label, colour in (
             ("PRUNED", "pruned", style.ORANGE),
+            ("INFEASIBLE", "infeasible", style.GREY),
             ("FAIL", "failed", style.RED),
         ):
-            at = [trial.number for trial in trials_of(study, state)]
+            at = [trial.number for trial in trials_of(study) if state_of(trial) == state]
             if at:
                 axes.plot(
                     at,

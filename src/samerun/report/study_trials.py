@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
 from samerun.escaping import spreadsheet_cell
+from samerun.search.constraints import is_feasible
 
 if TYPE_CHECKING:
     import optuna
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 STATES = {
     "COMPLETE": "complete",
     "PRUNED": "pruned",
+    "INFEASIBLE": "infeasible",
     "FAIL": "failed",
     "RUNNING": "running",
     "WAITING": "waiting",
 }
-"""Optuna's states and their names on the screen."""
+"""Optuna's states and their names on the screen; `INFEASIBLE` violates a constraint."""
+
+
+def state_of(trial: "FrozenTrial") -> str:
+    """Returns Optuna's state of a trial, or `INFEASIBLE` if it violates a constraint."""
+    return trial.state.name if is_feasible(trial) else "INFEASIBLE"
 
 
 def trials_of(study: "optuna.Study", state: str | None = None) -> "list[FrozenTrial]":
@@ -32,7 +39,7 @@ def trials_of(study: "optuna.Study", state: str | None = None) -> "list[FrozenTr
 
 def counts(study: "optuna.Study") -> dict[str, int]:
     """Returns the number of trials in each state that occurs, by its name on the screen."""
-    found = Counter(trial.state.name for trial in trials_of(study))
+    found = Counter(state_of(trial) for trial in trials_of(study))
     return {name: found[state] for state, name in STATES.items() if found[state]}
 
 
@@ -42,8 +49,11 @@ def format_counts(by_state: Mapping[str, int]) -> str:
 
 
 def best_trials(study: "optuna.Study") -> "list[FrozenTrial]":
-    """Returns the completed trials, best first, or the Pareto front by the first objective."""
-    trials = trials_of(study, "COMPLETE")
+    """Returns the completed trials, best first, or the Pareto front by the first objective.
+
+    Those that violate a constraint are left out.
+    """
+    trials = [trial for trial in trials_of(study, "COMPLETE") if is_feasible(trial)]
     if len(study.directions) > 1:
         trials = study.best_trials if trials else []
     sign = 1 if study.directions[0].name == "MINIMIZE" else -1
@@ -122,7 +132,7 @@ def to_csv(
     for trial in trials_of(study):
         values = trial.values or [""] * len(objectives)
         seconds = seconds_of(trial)
-        row = [trial.number, STATES[trial.state.name], *values]
+        row = [trial.number, STATES[state_of(trial)], *values]
         row += [trial.params.get(name, "") for name in names]
         row += children.get(trial.number, ("", ""))
         row += ["" if seconds is None else round(seconds, 3)]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from samerun.config.sweep import Faults, Policy
-from samerun.errors import Cause, classify
+from samerun.errors import Cause, Infeasible, classify
 from samerun.files import write_atomic
 
 OUTCOME_FILE = "outcome.json"
@@ -20,6 +20,8 @@ class EndState(StrEnum):
 
     complete = "complete"
     pruned = "pruned"
+    infeasible = "infeasible"
+    """A constraint of the sweep is violated."""
     nan = "nan"
     """The loss or a metric was not finite."""
     out_of_memory = "out_of_memory"
@@ -42,6 +44,7 @@ class TrialOutcome:
         state: the kind of end.
         reason: why, in words; empty for a complete trial.
         values: the objectives, by their logged names.
+        constraints: by how much each constraint is violated, by its text; at most 0: not at all.
         seconds: time in the worker.
         epochs: total number of epochs trained; `None` if unknown.
         pid: the worker's process.
@@ -51,6 +54,7 @@ class TrialOutcome:
     state: EndState
     reason: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     epochs: int | None = None
     pid: int = 0
@@ -77,6 +81,7 @@ def read_outcome(folder: Path) -> TrialOutcome | None:
 
 _STATES = {
     Cause.pruned: EndState.pruned,
+    Cause.infeasible: EndState.infeasible,
     Cause.diverged: EndState.nan,
     Cause.out_of_memory: EndState.out_of_memory,
     Cause.store_unavailable: EndState.store_unavailable,
@@ -92,6 +97,8 @@ def outcome_of(error: BaseException) -> TrialOutcome:
     ended = classify(error)
     state = _STATES.get(ended.cause, EndState.error)
     reason = "the sweep was stopped" if state is EndState.stopped else ended.reason
+    if isinstance(error, Infeasible):
+        return TrialOutcome(state=state, reason=str(error), constraints=error.violations, epochs=0)
     return TrialOutcome(state=state, reason=reason)
 
 

@@ -5,7 +5,7 @@ import json
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from samerun import __version__
@@ -47,6 +47,7 @@ class StudyStart:
         space: the search space, as plain values.
         objectives: logged names of the objectives.
         directions: `minimize` or `maximize`, for each objective.
+        constraints: the limits that the best trial has to keep.
         base: the config that all trials share, flattened.
         branches: SHA-256 of the configs of all branches.
         threads: threads of each trial, which are part of its identity.
@@ -61,6 +62,7 @@ class StudyStart:
     branches: str
     threads: int | None
     code: dict[str, str]
+    constraints: list[str] = field(default_factory=list)
 
 
 def settings_json(sweep: Sweep) -> str:
@@ -148,6 +150,9 @@ def differences(before: StudyStart, now: StudyStart) -> list[str]:
         found.append(f"objective {listed(before.objectives)} → {listed(now.objectives)}")
     if before.directions != now.directions:
         found.append(f"direction {listed(before.directions)} → {listed(now.directions)}")
+    if before.constraints != now.constraints:
+        old, new = (listed(start.constraints) or "none" for start in (before, now))
+        found.append(f"constraints {old} → {new}")
     keys = [*before.base, *(key for key in now.base if key not in before.base)]
     for key in keys:
         old, new = before.base.get(key, "absent"), now.base.get(key, "absent")

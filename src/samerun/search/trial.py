@@ -4,7 +4,7 @@ import abc
 import logging
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, final
 
 from samerun import tags as tag
@@ -12,6 +12,7 @@ from samerun.config.checkpoint import Trial
 from samerun.config.composition import stored_sweep
 from samerun.errors import SweepStopped, TimeLimit, UserError
 from samerun.redaction import redact
+from samerun.search import constraints
 
 if TYPE_CHECKING:
     import optuna
@@ -27,6 +28,14 @@ class CurrentTrial(abc.ABC):
     """
 
     metric: str | None = None
+
+    @abc.abstractmethod
+    def check_model(self, num_parameters: int) -> None:
+        """Checks the built model against the constraints of the sweep, before `fit`.
+
+        Raises:
+            Infeasible: one is violated.
+        """
 
     @abc.abstractmethod
     def report(self, value: float, epoch: int) -> None:
@@ -50,6 +59,9 @@ class CurrentTrial(abc.ABC):
 @final
 class NoTrial(CurrentTrial):
     """A run outside a sweep."""
+
+    def check_model(self, num_parameters: int) -> None:
+        """Does nothing."""
 
     def report(self, value: float, epoch: int) -> None:
         """Does nothing."""
@@ -79,8 +91,10 @@ class StudyTrial(CurrentTrial):
         reported_epochs: Collection[int],
         metric: str | None,
         seconds: float | None,
+        limits: Sequence[constraints.Constraint] = (),
     ) -> None:
         self.metric = metric
+        self._limits = limits
         self._study = study
         self._trial = trial
         self._seconds = seconds
@@ -88,6 +102,10 @@ class StudyTrial(CurrentTrial):
         self._known = set(reported_epochs)
         self._epoch = max(self._known, default=0)
         self._reason: BaseException | None = None
+
+    def check_model(self, num_parameters: int) -> None:
+        """Checks the number of parameters, which is known before the first epoch."""
+        constraints.check_model(self._limits, num_parameters)
 
     def report(self, value: float, epoch: int) -> None:
         """Reports a value once per epoch: after a resume, earlier epochs are known already."""
@@ -150,7 +168,8 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
         state = "does not exist" if frozen is None else f"is already {frozen.state.name}"
         raise UserError(f"trial: trial {cfg.number} of study '{cfg.study}' {state}.")
     settings = studies.trial_settings(study)
-    seconds = stored_sweep(settings.sweep).trial_seconds
+    sweep = stored_sweep(settings.sweep)
     epochs = {int(epoch) for epoch in frozen.intermediate_values}
     trial = reopen_trial(study, frozen)
-    return StudyTrial(study, trial, epochs, settings.metric, seconds)
+    limits = constraints.parse_constraints(sweep)
+    return StudyTrial(study, trial, epochs, settings.metric, sweep.trial_seconds, limits)

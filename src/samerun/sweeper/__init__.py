@@ -1,1 +1,1 @@
-"""Hyperparameter sweeps: a loop that asks Optuna and tells it, and workers that train trials."""
+"""Hyperparameter sweeps: a loop between Optuna and the workers that train its trials."""

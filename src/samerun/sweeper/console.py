@@ -56,8 +56,9 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
         study=plan.name,
         workers=workers,
     )
-    states = search.count_by_state(study)
-    ended = {state: number for state, number in states.items() if state in _ENDED}
+    unfinished = ("running", "waiting")
+    states = study_report.counts(study)
+    ended = {state: number for state, number in states.items() if state not in unfinished}
     num_best = None if len(plan.objectives.names) > 1 else 1
     best = [
         (trial.number, trial.values, str(trial.user_attrs.get(tag.TRIAL_NAME, "")))

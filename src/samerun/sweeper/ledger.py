@@ -27,7 +27,8 @@ from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome
 from samerun.sweeper.history import log_history
 from samerun.sweeper.plan import SweepPlan
 
-_TRIAL_STATES = {EndState.complete: TrialState.COMPLETE, EndState.pruned: TrialState.PRUNED}
+ENDED = (EndState.complete, EndState.pruned, EndState.infeasible)
+"""How a trial ends if nothing failed; its run has its status, or gets it when it is delivered."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Ledger:
         return sorted(found, key=lambda trial: trial.number)
 
     def mark_stopped(self, is_stopped: bool) -> None:
-        """Tells workers that no signal reaches whether the sweep is stopping."""
+        """Records whether the sweep is stopping, for workers that no signal reaches."""
         self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
 
     def ask(self) -> ActiveTrial:
@@ -165,7 +166,8 @@ class Ledger:
         ):
             if value not in (None, ""):
                 active.trial.set_user_attr(key, value)
-        state = _TRIAL_STATES.get(outcome.state, TrialState.FAIL)
+        self._set_constraints(active, outcome)
+        state = _trial_state(outcome)
         values = [
             outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
         ]
@@ -173,7 +175,15 @@ class Ledger:
         self._study.tell(active.number, reported, state, skip_if_finished=True)
         self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
         log_history(self._study, self._run, only_last=True)
-        return state.name, values
+        is_infeasible = outcome.state is EndState.infeasible
+        return "INFEASIBLE" if is_infeasible else state.name, values
+
+    def _set_constraints(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
+        """Writes into the study which constraints a trial violates, once."""
+        known = active.trial.constraints
+        for text, value in outcome.constraints.items():
+            if text not in known:
+                active.trial.set_constraint(text, value)
 
     def tag(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Tags the trial's run; that of a killed worker is closed first, with what it delivered.
@@ -189,9 +199,10 @@ class Ledger:
                 tags[tag.REASON] = outcome.reason
             for key, value in tags.items():
                 self._client.set_tag(active.run_id, key, value[:5000])
-            # A run that ended by itself has its status, or gets it when the spool is delivered.
-            has_ended = outcome.state in (EndState.complete, EndState.pruned)
-            if not has_ended and self._client.get_run(active.run_id).info.status == "RUNNING":
+            if (
+                outcome.state not in ENDED
+                and self._client.get_run(active.run_id).info.status == "RUNNING"
+            ):
                 self._client.set_terminated(active.run_id, "KILLED")  # it never started
         except Exception as error:
             if not self.store_answers():
@@ -201,3 +212,11 @@ class Ledger:
     def store_answers(self) -> bool:
         """Whether the tracking store responds."""
         return tracking.answers(self._client)
+
+
+def _trial_state(outcome: TrialOutcome) -> TrialState:
+    """Returns Optuna's state; an infeasible trial that was not trained counts as pruned."""
+    if outcome.state is EndState.infeasible:
+        return TrialState.COMPLETE if outcome.values else TrialState.PRUNED
+    states = {EndState.complete: TrialState.COMPLETE, EndState.pruned: TrialState.PRUNED}
+    return states.get(outcome.state, TrialState.FAIL)

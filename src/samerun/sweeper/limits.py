@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from samerun import tags as tag
 from samerun.config.sweep import Budget
+from samerun.search.constraints import is_feasible
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +48,7 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
     sign = 1.0 if study.direction.name == "MINIMIZE" else -1.0
     best, since = float("inf"), 0
     for trial in ended:
-        is_complete = trial.state.name == "COMPLETE" and trial.value is not None
+        is_complete = trial.state.name == "COMPLETE" and is_feasible(trial)
         value = sign * float(trial.value or 0.0) if is_complete else float("inf")
         best, since = (value, 0) if value < best else (best, since + 1)
     if budget.target is not None and best <= sign * budget.target:

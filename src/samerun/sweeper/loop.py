@@ -26,7 +26,7 @@ from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.report.progress import Progress
 from samerun.search.outcome import EndState, TrialOutcome, policy_of, read_outcome
-from samerun.sweeper import limits, outages
+from samerun.sweeper import ledger, limits, outages
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.ledger import ActiveTrial, Ledger
 from samerun.sweeper.outages import Outage
@@ -234,7 +234,7 @@ class Loop:
             self._ledger.tag(active, outcome)
             self._progress.left(active.number)
             return
-        if outcome.state in (EndState.complete, EndState.pruned):
+        if outcome.state in ledger.ENDED:
             self._record(active, outcome)
             return
         faults = self._plan.settings.faults

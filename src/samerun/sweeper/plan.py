@@ -79,7 +79,7 @@ class SweepPlan:
 
     def study_start(self) -> search.StudyStart:
         """Returns what has to be the same when the study is resumed."""
-        return _study_start(self.space, self.objectives, self.configs)
+        return _study_start(self.settings, self.space, self.objectives, self.configs)
 
     def task(self, number: int, values: dict[str, Any], run_id: str) -> TrialTask:
         """Returns a trial as a worker receives it."""
@@ -102,6 +102,7 @@ class SweepPlan:
             trial=trial,
             overrides=tuple(self.configs.overrides(values)),
             objectives=self.objectives,
+            constraints=search.parse_constraints(self.settings),
         )
 
 
@@ -167,6 +168,7 @@ def _notes(settings: Sweep, space: search.Space, objectives: Objectives) -> tupl
     return (
         *space.notes,
         *search.sampler_notes(settings, space),
+        *search.constraint_notes(settings),
         *direction_notes(objectives),
     )
 
@@ -243,7 +245,7 @@ def _as_started(
     if before.threads != configs.threads:
         configs = configs.with_threads(before.threads)
     known = Path(study.user_attrs.get(tag.STUDY_FOLDER, folder))
-    now = _study_start(space, objectives, configs)
+    now = _study_start(settings, space, objectives, configs)
     changes = [*space.difference(before.space), *search.differences(before, now)]
     if changes and settings.extend:
         preflight.check_values(study, space)
@@ -253,12 +255,13 @@ def _as_started(
 
 
 def _study_start(
-    space: search.Space, objectives: Objectives, configs: TrialConfigs
+    settings: Sweep, space: search.Space, objectives: Objectives, configs: TrialConfigs
 ) -> search.StudyStart:
     return search.StudyStart(
         space=space.as_dict(),
         objectives=list(objectives.names),
         directions=list(objectives.directions),
+        constraints=[str(one) for one in search.parse_constraints(settings)],
         base=configs.flattened(),
         branches=configs.digest(),
         threads=configs.threads,

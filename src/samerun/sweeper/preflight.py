@@ -33,6 +33,7 @@ def check_branches(
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
         check_sweep(sweep, cfg, spec)
+        search.check_constraints(sweep, cfg, spec)
         label = _label(values, cfg)
         key = repr((cfg.model, cfg.dataset))
         found.setdefault(key, (label, cfg))

@@ -21,6 +21,7 @@ from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
 from samerun.config.root import has_meaning, idle_keys, keys_as_before
 from samerun.redaction import redact_override
+from samerun.search.constraints import Constraint
 from samerun.search.domains import Categorical, Dimension
 from samerun.search.objectives import Objectives
 
@@ -44,6 +45,7 @@ class TrialTask:
         trial: which trial it is.
         overrides: the overrides that train it outside the sweep.
         objectives: the objectives that trials are compared by.
+        constraints: the limits that the best trial has to keep.
     """
 
     number: int
@@ -54,6 +56,7 @@ class TrialTask:
     trial: Trial
     overrides: tuple[str, ...]
     objectives: Objectives
+    constraints: tuple[Constraint, ...] = ()
 
 
 def compose_branch(

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import config
 from samerun.config.schema import register
+from samerun.search.constraints import EPOCH_SECONDS, reason, violations
+from samerun.search.objectives import default_direction
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, outcome_of, write_outcome
 
 if TYPE_CHECKING:
     from samerun.result import Result
+    from samerun.search.constraints import Constraint
     from samerun.search.objectives import Objectives
     from samerun.sweeper.trial_configs import TrialTask
 
@@ -36,7 +39,8 @@ def run_trial(task: "TrialTask") -> TrialOutcome:
     without training again.
     """
     return run_and_record(
-        Path(task.folder), lambda: outcome_of_result(task.objectives, _train(task))
+        Path(task.folder),
+        lambda: outcome_of_result(task.objectives, _train(task), task.constraints),
     )
 
 
@@ -82,17 +86,43 @@ def _train(task: "TrialTask") -> "Result":
     return result
 
 
-def outcome_of_result(objectives: "Objectives", result: "Result") -> TrialOutcome:
+def outcome_of_result(
+    objectives: "Objectives", result: "Result", constraints: "Sequence[Constraint]" = ()
+) -> TrialOutcome:
     """Returns the outcome of a run that finished."""
     values = {
         name: objective(result, name, direction, from_best=objectives.from_best)
         for name, direction in zip(objectives.names, objectives.directions, strict=True)
     }
     epochs = len(next(iter(result.history.values()), []))
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    limited = _limited_values(constraints, result, from_best=objectives.from_best)
+    finite = {**values, **limited}
+    bad = [name for name, value in finite.items() if not math.isfinite(value)]
     if bad:
         return TrialOutcome(state=EndState.nan, reason=f"{bad[0]} is not finite", epochs=epochs)
-    return TrialOutcome(state=EndState.complete, values=values, epochs=epochs)
+    found = violations(constraints, limited.get)
+    is_infeasible = any(value > 0 for value in found.values())
+    return TrialOutcome(
+        state=EndState.infeasible if is_infeasible else EndState.complete,
+        reason=reason(constraints, limited),
+        values=values,
+        constraints=found,
+        epochs=epochs,
+    )
+
+
+def _limited_values(
+    constraints: "Sequence[Constraint]", result: "Result", *, from_best: bool
+) -> dict[str, float]:
+    """Returns the values that constraints limit, without one that could not be measured."""
+    values = {}
+    for name in {one.name for one in constraints}:
+        if name != EPOCH_SECONDS:
+            way = default_direction(name)
+            values[name] = objective(result, name, way, from_best=from_best)
+        elif result.epoch_seconds is not None:
+            values[name] = result.epoch_seconds
+    return values
 
 
 def objective(result: "Result", name: str, direction: str, *, from_best: bool) -> float:

@@ -28,7 +28,14 @@ from samerun.tracking.run import Run, Status
 _log = logging.getLogger(__name__)
 
 
-_KILLED = (Cause.interrupted, Cause.terminated, Cause.pruned, Cause.time_limit, Cause.sweep_stopped)
+_KILLED = (
+    Cause.interrupted,
+    Cause.terminated,
+    Cause.pruned,
+    Cause.infeasible,
+    Cause.time_limit,
+    Cause.sweep_stopped,
+)
 
 
 def ending(error: BaseException | None) -> tuple[Status, str | None]:

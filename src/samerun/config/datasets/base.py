@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.fields import above, added, at_least, between, config, fraction
+from samerun.config.fields import Range, above, added, at_least, between, config, fraction
 
 
 class Normalization(StrEnum):
@@ -50,6 +50,9 @@ class Separator(StrEnum):
 class Augmentation:
     """Random changes of the training images: a function of (seed, epoch, example) only.
 
+    They are applied in this order. Changes of values are relative to the range of the image's own
+    values, which they never leave, so they mean the same whatever the normalization.
+
     Args:
         flip_horizontal: flip left and right with probability 0.5.
         flip_vertical: flip top and bottom with probability 0.5.
@@ -57,6 +60,12 @@ class Augmentation:
         translation: maximum shift as a fraction of the image's side, in either direction and on
             both axes.
         zoom: maximum zoom as a fraction, in either direction.
+        contrast: maximum change of contrast as a fraction, in either direction.
+        brightness: maximum change of brightness as a fraction of the image's range of values, in
+            either direction.
+        noise: standard deviation of Gaussian noise as a fraction of the image's range of values.
+        cutout: side of a square that is masked, as a fraction of the image's side.
+        mixup: alpha of the Beta distribution that the shares of two mixed examples are drawn from.
     """
 
     flip_horizontal: bool
@@ -64,16 +73,33 @@ class Augmentation:
     rotation: float = at_least(0)
     translation: float = fraction()
     zoom: float = fraction()
+    contrast: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    brightness: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    noise: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    cutout: float = added(0.0, Range(low=0.0, high=1.0, open_high=True))
+    mixup: float = added(0.0, Range(low=0.0))
 
     @property
-    def is_active(self) -> bool:
-        """Whether any image is changed."""
+    def moves_pixels(self) -> bool:
+        """Whether any image is flipped, rotated, shifted or zoomed."""
         return bool(
             self.flip_horizontal
             or self.flip_vertical
             or self.rotation
             or self.translation
             or self.zoom
+        )
+
+    @property
+    def is_active(self) -> bool:
+        """Whether any image is changed."""
+        return bool(
+            self.moves_pixels
+            or self.contrast
+            or self.brightness
+            or self.noise
+            or self.cutout
+            or self.mixup
         )
 
 

@@ -8,7 +8,7 @@ from samerun.config.fields import a_path, above, at_least, config
 class Series(Dataset, HeldOut, Scaled, ScaledTarget):
     """What time series share: windows, split in time order.
 
-    The steps are cut into training, validation and test part, in this order, and an example lies in
+    The steps are cut into training, validation and test part, in this order, and an example is in
     one part with all its inputs and all its targets.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
-from samerun.config.fields import at_least, config, fraction
+from samerun.config.fields import Range, added, at_least, config, fraction
 from samerun.config.spec import DataSpec, Layout, Task
 from samerun.errors import listed
 
@@ -118,8 +118,8 @@ class Regularised:
         activation: activation of the hidden layers.
         initializer: initializer of the hidden layers' kernels.
         dropout: fraction of a hidden layer's outputs set to zero during training.
-        l1: L1 regularization factor of the kernels.
-        l2: L2 regularization factor of the kernels.
+        l1: L1 regularization factor of the hidden layers' kernels.
+        l2: L2 regularization factor of the hidden layers' kernels.
     """
 
     activation: Activation
@@ -127,3 +127,19 @@ class Regularised:
     dropout: float = fraction()
     l1: float = at_least(0)
     l2: float = at_least(0)
+
+
+@config
+class RecurrentlyRegularised:
+    """What all models with recurrent layers share.
+
+    Recurrent kernels read what the network itself produced one step before: the state, and in the
+    forecaster's decoder its last output too. `l1` and `l2` do not reach them.
+
+    Args:
+        recurrent_l1: L1 regularization factor of the recurrent kernels.
+        recurrent_l2: L2 regularization factor of the recurrent kernels.
+    """
+
+    recurrent_l1: float = added(0.0, Range(low=0))
+    recurrent_l2: float = added(0.0, Range(low=0))

@@ -4,7 +4,13 @@ from enum import StrEnum
 from typing import ClassVar
 
 from samerun.config.fields import above, added, config, fraction
-from samerun.config.models.base import Model, Padding, Regularised, too_small_for
+from samerun.config.models.base import (
+    Model,
+    Padding,
+    RecurrentlyRegularised,
+    Regularised,
+    too_small_for,
+)
 from samerun.config.spec import DataSpec, Layout, Task
 
 _SEQUENCES = (Layout.tokens, Layout.sequence)
@@ -75,7 +81,7 @@ class Cnn1d(Model, Regularised, Embedded):
 
 
 @config
-class SimpleRnn(Model, Regularised, Embedded, Recurrent):
+class SimpleRnn(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
     """Stacked plain recurrent layers (Elman, 1990)."""
 
     layouts: ClassVar[tuple[Layout, ...]] = _SEQUENCES
@@ -84,7 +90,7 @@ class SimpleRnn(Model, Regularised, Embedded, Recurrent):
 
 
 @config
-class Lstm(Model, Regularised, Embedded, Recurrent):
+class Lstm(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
     """Stacked LSTM layers (Hochreiter and Schmidhuber, 1997)."""
 
     layouts: ClassVar[tuple[Layout, ...]] = _SEQUENCES
@@ -93,7 +99,7 @@ class Lstm(Model, Regularised, Embedded, Recurrent):
 
 
 @config
-class Gru(Model, Regularised, Embedded, Recurrent):
+class Gru(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
     """Stacked GRU layers (Cho et al., 2014)."""
 
     layouts: ClassVar[tuple[Layout, ...]] = _SEQUENCES
@@ -102,7 +108,7 @@ class Gru(Model, Regularised, Embedded, Recurrent):
 
 
 @config
-class ParallelLstm(Model, Regularised, Embedded):
+class ParallelLstm(Model, Regularised, RecurrentlyRegularised, Embedded):
     """Several LSTMs read the same input in parallel; their last outputs are concatenated.
 
     Args:
@@ -118,7 +124,7 @@ class ParallelLstm(Model, Regularised, Embedded):
 
 
 @config
-class LanguageModel(Model, Regularised, Embedded):
+class LanguageModel(Model, Regularised, RecurrentlyRegularised, Embedded):
     """Embedding and recurrent layers; the output is the logits of the next token at every position.
 
     Args:
@@ -135,7 +141,7 @@ class LanguageModel(Model, Regularised, Embedded):
 
 
 @config
-class Forecaster(Model, Regularised):
+class Forecaster(Model, Regularised, RecurrentlyRegularised):
     """Encoder-decoder that reads a window and predicts the next steps one by one.
 
     In training the step before is the true one (teacher forcing; Williams and Zipser, 1989), in

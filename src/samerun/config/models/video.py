@@ -3,12 +3,18 @@
 from typing import ClassVar
 
 from samerun.config.fields import above, added, config
-from samerun.config.models.base import Model, Padding, Regularised, too_small_for
+from samerun.config.models.base import (
+    Model,
+    Padding,
+    RecurrentlyRegularised,
+    Regularised,
+    too_small_for,
+)
 from samerun.config.spec import DataSpec, Layout
 
 
 @config
-class CnnRnn(Model, Regularised):
+class CnnRnn(Model, Regularised, RecurrentlyRegularised):
     """A small CNN is applied to each frame, and an LSTM reads the sequence of its outputs.
 
     Args:
@@ -35,7 +41,7 @@ class CnnRnn(Model, Regularised):
 
 
 @config
-class ConvLstm(Model, Regularised):
+class ConvLstm(Model, Regularised, RecurrentlyRegularised):
     """Convolutional LSTM layers (Shi et al., 2015), then dense layers.
 
     Args:

@@ -108,7 +108,7 @@ class Batch:
         self.cluster = kind(
             **batch_options(name, options),
             job_cls=_noting_refusals(kind.job_cls, self.refusals),
-            # Whoever reaches the scheduler's port can run code: certificates for this sweep only.
+            # Anyone who reaches the port can run code: certificates for this sweep only.
             security=_security(options) or _own_certificates(),
             shared_temp_directory=str(folder),
             log_directory=str(folder / "workers"),
