@@ -212,7 +212,7 @@ def _by_letters(key: str, chosen: Mapping[str, str]) -> Iterator[str]:
             by_last = {name.rpartition(".")[2]: leaf for name, leaf in names.items()}
             yield from (names[one] for one in get_close_matches(rest, names, n=1, cutoff=0.6))
             last = rest.rpartition(".")[2]
-            yield from (by_last[one] for one in get_close_matches(last, by_last, n=1, cutoff=0.6))
+            yield from (by_last[one] for one in get_close_matches(last, by_last, n=1, cutoff=0.7))
     tops = [*GROUPS, *_WHOLES, "seed"] if not rest else []
     yield from get_close_matches(key, tops, n=1, cutoff=0.6)
     if rest:
