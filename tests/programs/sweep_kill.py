@@ -21,7 +21,7 @@ import optuna
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.warm import Warm
+from support.warm import Warm, is_worker
 
 EPOCHS = 3
 OVERRIDES = [
@@ -59,10 +59,10 @@ def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
 
 
 def workers(parent: Warm) -> list[psutil.Process]:
-    """Returns the processes of a sweep that train; Python's resource tracker is none of them."""
+    """Returns the processes of a sweep that train; other helpers of Python's are none of them."""
     try:
         children = psutil.Process(parent.pid).children(recursive=True)
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        return [child for child in children if is_worker(child)]
     except psutil.Error:
         return []
 
@@ -126,7 +126,7 @@ def kill_workers(folder: Path, num: int, wanted: int, chance: random.Random) -> 
         parent = start(folder, study, wanted)
         here = 0
         while parent.poll() is None:
-            time.sleep(chance.uniform(1.0, 9.0))
+            time.sleep(chance.uniform(0.5, 5.0))
             alive = workers(parent)
             if alive and killed < num and trials(folder, study):
                 victim = chance.choice(alive)

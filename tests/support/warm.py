@@ -2,15 +2,18 @@
 
 A fresh process pays 15 s of processor time for TensorFlow, Keras and MLflow before it does what a
 test asks for. Where the start is not the question, `Warm` and `run` fork a process that has done
-these imports; TensorFlow's runtime starts in the fork, as in every process. Start cold what reads
-the environment at import, looks at its own command line or imports, or compares fresh processes.
+these imports; TensorFlow's runtime starts in the fork, as in every process. The workers of such a
+process start warm too. Start cold what reads the environment at import, looks at its own command
+line or imports, or compares fresh processes.
 """
 
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import gc
 import json
+import multiprocessing.util
 import os
 import random
 import runpy
@@ -26,10 +29,22 @@ import time
 import types
 from pathlib import Path
 
+TRAINS = (
+    "samerun.cli",
+    "samerun.training",
+    "samerun.launch",
+    "sklearn.datasets",
+    "sklearn.metrics",
+)
+SWEEPS = ("samerun.sweeper.run", "samerun.report", "optuna.visualization", "sklearn.metrics")
+SERVES = ("mlflow.server.fastapi_app", "uvicorn")
 PREPARED = {
-    "all": ("samerun.cli", "samerun.training", "mlflow.server.fastapi_app", "uvicorn"),
+    "all": (*TRAINS, *SWEEPS, *SERVES),
     "little": ("samerun.cli", "samerun.config", "hydra.main"),
 }
+OWNER = "TESTS_OWNER"
+WORKER = "warm worker"
+CHILD_SUBREAPER, NAME = 36, 15  # of prctl
 
 
 class Warm(subprocess.Popen):
@@ -42,17 +57,16 @@ class Warm(subprocess.Popen):
         order = {
             "args": [str(word) for word in args],
             "cwd": str(cwd or os.getcwd()),
-            "env": dict(os.environ if env is None else env),
+            "env": dict(os.environ if env is None else env) | {OWNER: str(_owner())},
             "umask": umask,
             "is_session": is_session,
+            "numbers": [0, 1, 2],
         }
         theirs, ours = (pipes[0], pipes[3], pipes[5]), (pipes[1], pipes[2], pipes[4])
         files = [standard if own == -1 else own for standard, own in enumerate(theirs)]
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(_address(self.prepared))
-        message = json.dumps(order).encode()
-        socket.send_fds(self._connection, [len(message).to_bytes(8, "big")], files)
-        self._connection.sendall(message)
+        _send(self._connection, order, files)
         self.pid = int(_line(self._connection))
         self._child_created = True
         for own, other in zip(theirs, ours, strict=True):
@@ -100,12 +114,23 @@ def _line(connection):
     return found
 
 
+def is_worker(process):
+    """Whether a process of psutil's is a worker that `multiprocessing` started, warm or cold."""
+    return process.name() == WORKER or "spawn_main" in " ".join(process.cmdline())
+
+
+def _owner():
+    """Returns the ID of the process of pytest that the whole session ends with."""
+    own = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return int(os.environ.get(OWNER, own))
+
+
 def _address(prepared):
     """Returns where orders go; starts the process that the others are forked from at first use.
 
-    Workers of pytest-xdist share one, which ends soon after the process that started them.
+    Workers of pytest-xdist share one, and the programs that they start; it ends soon after them.
     """
-    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    owner = _owner()
     folder = Path(tempfile.gettempdir(), f"samerun-warm-{os.getuid()}-{owner}-{prepared}")
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -141,6 +166,8 @@ def serve(address, owner, prepared):
     """
     for name in PREPARED[prepared]:
         __import__(name)
+    if prepared == "all":
+        sys.modules["samerun.provenance"].collect("")  # it keeps the versions of all packages
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of the memory
     wakeup, woken = os.pipe()
@@ -160,6 +187,7 @@ def serve(address, owner, prepared):
                 continue
             connection, _ = listening.accept()
             order, files = _receive(connection)
+            assert order is not None
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
@@ -177,8 +205,17 @@ def serve(address, owner, prepared):
     os._exit(0)
 
 
+def _send(connection, order, files):
+    message = json.dumps(order).encode()
+    socket.send_fds(connection, [len(message).to_bytes(8, "big")], files)
+    connection.sendall(message)
+
+
 def _receive(connection):
-    head, files, _, _ = socket.recv_fds(connection, 8, 3)
+    """Returns an order and the files that came with it; `None` where no order comes any more."""
+    head, files, _, _ = socket.recv_fds(connection, 8, 16)
+    if not head:
+        return None, []
     with connection.makefile("rb", buffering=0) as stream:
         content, size = b"", int.from_bytes(head, "big")
         while len(content) < size:
@@ -200,9 +237,12 @@ def become(order, files):
     """Turns this process into the ordered one; what it runs ends it as it ends any process."""
     if order["is_session"]:
         os.setsid()
-    for number, own in enumerate(files):
-        os.dup2(own, number)
+    above = 1 + max(order["numbers"])
+    files = [(own, fcntl.fcntl(own, fcntl.F_DUPFD, above)) for own in files]
+    for number, (own, copy) in zip(order["numbers"], files, strict=True):
         os.close(own)
+        os.dup2(copy, number)
+        os.close(copy)
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
@@ -221,6 +261,67 @@ def become(order, files):
     import numpy as np
 
     np.random.seed()
+
+
+def start_workers_warm():
+    """Has the workers that `multiprocessing` starts from here forked instead of started.
+
+    From a process that is forked now, before anything has run here, and through one that ends at
+    once: so they become children of this process, as they are where they start cold.
+    """
+    ctypes.CDLL(None).prctl(CHILD_SUBREAPER, 1, 0, 0, 0)
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        return _next_worker(theirs)
+    theirs.close()
+    cold, lock = multiprocessing.util.spawnv_passfds, threading.Lock()
+
+    def start(path, arguments, numbers):
+        if "--multiprocessing-fork" not in arguments:
+            return cold(path, arguments, numbers)
+        now = os.umask(0)
+        os.umask(now)
+        order = {
+            "args": [sys.executable, *arguments[arguments.index("-c") :]],
+            "cwd": os.getcwd(),
+            "env": dict(os.environ),
+            "umask": now,
+            "is_session": False,
+            "numbers": list(numbers),
+        }
+        with lock:
+            _send(ours, order, numbers)
+            return int(_line(ours))
+
+    multiprocessing.util.spawnv_passfds = start
+    return None
+
+
+def _next_worker(connection):
+    """Forks for each order; returns the order in the fork, and never otherwise."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches every process of a group
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        order, files = _receive(connection)
+        if order is None:
+            os._exit(0)
+        between = os.fork()
+        if between == 0:
+            between = os.getpid()
+            if os.fork():
+                os._exit(0)
+            while os.getppid() == between:
+                time.sleep(0.001)
+            connection.sendall(b"%d\n" % os.getpid())
+            connection.close()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            ctypes.CDLL(None).prctl(NAME, WORKER.encode(), 0, 0, 0)
+            return order, files
+        os.waitpid(between, 0)
+        for number in files:
+            os.close(number)
 
 
 def execute(arguments):
@@ -268,6 +369,11 @@ if __name__ == "__main__":
     del sys.path[0]  # this folder
     order, files = serve(*sys.argv[1:])
     become(order, files)
+    if "-m" in order["args"][2:]:  # a sweep
+        worker = start_workers_warm()
+        if worker is not None:
+            order, files = worker
+            become(order, files)
     python, *arguments = order["args"]
     assert python == sys.executable, python
     leave(execute, arguments)

@@ -48,7 +48,7 @@ for trial in study.trials:
     run["artifacts"] = [a.path for a in client.list_artifacts(run["info"]["run_id"])]
 print(json.dumps(found))
 """
-NUM_TRIALS, EPOCHS = 20, 8
+NUM_TRIALS, EPOCHS = 12, 6
 OVERRIDES = f"""
 samerun train -m model=custom model.target=my_model:build dataset=digits dataset.limit=100
 training.epochs={EPOCHS} optimizer.learning_rate=tag(log,interval(1e-5,1e-1))
@@ -88,10 +88,10 @@ def test_a_sweep_over_two_hosts_outlives_a_killed_worker_and_a_cut_cable(stage):
     sweep = stage.head.start(*arguments, log="sweep.log", **stage.environment)
     log = stage.head.folder / "sweep.log"
     try:
-        until(lambda: ended(stage) >= 3, sweep, 120)
+        until(lambda: ended(stage) >= 2, sweep, 120)
         (victim,) = stage.other.pids_of("spawn_main")
         os.kill(victim, signal.SIGKILL)
-        until(lambda: ended(stage) >= 7, sweep, 120)
+        until(lambda: ended(stage) >= 5, sweep, 120)
         stage.cut()
         time.sleep(30)
         stage.mend()

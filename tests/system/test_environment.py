@@ -91,6 +91,25 @@ def wheels(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """An environment that holds pip only."""
+    folder = tmp_path_factory.mktemp("empty") / "environment"
+    assert environment._new(folder) is None
+    return folder
+
+
+@pytest.fixture
+def copies(empty, monkeypatch):
+    """New environments are copies of one: to make one takes seconds."""
+
+    def copy(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(empty, folder, symlinks=True)
+
+    monkeypatch.setattr(environment, "_new", copy)
+
+
 def made(folder, *packages):
     """Makes an environment; returns what the package in it answers, and what was printed."""
     out = Console(file=io.StringIO(), width=200)
@@ -100,7 +119,7 @@ def made(folder, *packages):
     return answer.stdout.strip(), out.file.getvalue()
 
 
-def test_pip_installs_the_packages_where_uv_fails(wheels, tmp_path, monkeypatch, caplog):
+def test_pip_installs_the_packages_where_uv_fails(wheels, copies, tmp_path, monkeypatch, caplog):
     broken = program(
         tmp_path / "bin", f"echo ran >>{tmp_path}/ran; echo error: no luck >&2; exit 1"
     )
@@ -114,7 +133,7 @@ def test_pip_installs_the_packages_where_uv_fails(wheels, tmp_path, monkeypatch,
     ]
 
 
-def test_a_package_that_no_installer_finds_is_one_sentence(wheels, tmp_path, monkeypatch):
+def test_a_package_that_no_installer_finds_is_one_sentence(wheels, copies, tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "find_uv", lambda: None)
     with pytest.raises(UserError, match=r"cannot be installed: ERROR: .*tiny-thing==9") as raised:
         made(tmp_path, "tiny-thing==9")
@@ -122,7 +141,7 @@ def test_a_package_that_no_installer_finds_is_one_sentence(wheels, tmp_path, mon
 
 
 def test_uv_looks_where_pip_looks_and_passwords_are_not_on_its_command_line(
-    wheels, tmp_path, monkeypatch
+    wheels, copies, tmp_path, monkeypatch
 ):
     fake = program(
         tmp_path / "bin", f'pwd >{tmp_path}/ran; echo "$@" >>{tmp_path}/ran; env >>{tmp_path}/ran'
@@ -158,7 +177,7 @@ def test_uv_installs_wheels_and_obeys_no_settings_of_the_working_folder(
     assert not caplog.records
 
 
-def test_uv_builds_no_source_distribution(uv, wheels, tmp_path, monkeypatch, caplog):
+def test_uv_builds_no_source_distribution(uv, wheels, copies, tmp_path, monkeypatch, caplog):
     source = tmp_path / "tiny_source-1.0"
     source.mkdir()
     (source / "setup.py").write_text(f"open({str(tmp_path / 'built')!r}, 'w')\n")

@@ -30,8 +30,9 @@ SOON = 60  # seconds in which a process starts or ends on a busy machine
 
 
 @pytest.fixture(autouse=True)
-def cold(monkeypatch):
+def cold(monkeypatch, environment):
     """Workers do without TensorFlow, which these tests do not need."""
+    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
     for module in (local, dask):
         monkeypatch.setattr(module, "warm_up", worker_tasks.pid)
 
@@ -94,14 +95,16 @@ def on_dask(scheduler, modules=None, max_trials=None):
     return executor
 
 
-@pytest.fixture(params=["slots", pytest.param("dask", marks=pytest.mark.slow)])
-def make_executor(request, environment, monkeypatch):
+KINDS = pytest.mark.parametrize("kind", ["slots", pytest.param("dask", marks=pytest.mark.slow)])
+
+
+@pytest.fixture
+def make_executor(request, kind):
     """Makes an executor of two workers."""
-    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
     made = []
 
     def make(max_trials=None):
-        if request.param == "dask":
+        if kind == "dask":
             scheduler = request.getfixturevalue("scheduler")
             made.append(on_dask(scheduler, max_trials=max_trials))
         else:
@@ -113,12 +116,28 @@ def make_executor(request, environment, monkeypatch):
         executor.close()
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """The executors that tests share, by kind."""
+    made = {}
+    yield made
+    for executor in made.values():
+        executor.close()
+
+
 @pytest.fixture
-def executor(make_executor):
-    """Two workers."""
-    return make_executor()
+def executor(request, kind, shared):
+    """Two workers, which other tests had before and have afterwards."""
+    if kind not in shared:
+        is_dask = kind == "dask"
+        shared[kind] = (
+            on_dask(request.getfixturevalue("scheduler")) if is_dask else LocalExecutor(2)
+        )
+    yield shared[kind]
+    until(lambda: shared[kind].free() == 2)
 
 
+@KINDS
 def test_results_come_in_the_order_in_which_they_are_ready(executor, tmp_path):
     pids_of_both(executor)
     files = [tmp_path / "slow", tmp_path / "quick"]
@@ -133,6 +152,7 @@ def test_results_come_in_the_order_in_which_they_are_ready(executor, tmp_path):
     assert slow.result(SOON) == "slow"
 
 
+@KINDS
 def test_an_exception_is_returned_and_the_worker_continues(executor):
     with pytest.raises(ValueError, match="on purpose") as raised:
         executor.submit(worker_tasks.fail).result(SOON)
@@ -140,9 +160,10 @@ def test_an_exception_is_returned_and_the_worker_continues(executor):
     assert executor.submit(worker_tasks.after, 0, "next").result(SOON) == "next"
 
 
+@KINDS
 def test_a_killed_worker_breaks_its_own_call_only_and_is_replaced(executor):
     before = pids_of_both(executor)
-    slow = executor.submit(worker_tasks.pid, 3.0)
+    slow = executor.submit(worker_tasks.pid, 2.0)
     error = executor.submit(worker_tasks.die).exception(SOON)
     assert executor.is_lost(error)
     assert slow.result(SOON) in before
@@ -152,6 +173,7 @@ def test_a_killed_worker_breaks_its_own_call_only_and_is_replaced(executor):
     assert len(after - before) == 1
 
 
+@KINDS
 def test_a_process_is_replaced_after_so_many_trials(make_executor, tmp_path):
     executor = make_executor(max_trials=1)
     before = pids_of_both(executor)
@@ -167,29 +189,27 @@ def test_a_process_is_replaced_after_so_many_trials(make_executor, tmp_path):
     assert other.result(SOON) == "other"
 
 
-def test_warmed_up_workers_are_those_that_run(monkeypatch, environment):
-    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
-    slots = LocalExecutor(2)
+def test_warmed_up_workers_are_those_that_run():
+    slots, others = LocalExecutor(2), children()
     try:
         slots.warm_up(100)
-        until(lambda: len(children()) == 2)
-        started = children()
+        until(lambda: len(children() - others) == 2)
+        started = children() - others
         assert pids_of_both(slots) == started
     finally:
         slots.close()
 
 
-def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkeypatch, environment):
+def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkeypatch):
     """Set before the process imports anything, and shared out where there are fewer cards."""
-    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-5f,-1")
     cards = graphics_cards()
     slots = LocalExecutor(3, gpus=cards)
     try:
         for _ in range(2):
-            asked = [slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0)]
+            asked = [slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 0.5)]
             asked += [
-                slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 1.0) for _ in "ab"
+                slots.submit(worker_tasks.variable, "CUDA_VISIBLE_DEVICES", 0.5) for _ in "ab"
             ]
             assert [future.result(SOON) for future in asked] == ["0", "GPU-5f", "0"]
             dying = slots.submit(worker_tasks.die)
@@ -205,10 +225,11 @@ def children():
 
 
 def pids_of_both(executor):
-    futures = [executor.submit(worker_tasks.pid, 1.0) for _ in range(2)]
+    futures = [executor.submit(worker_tasks.pid, 0.5) for _ in range(2)]
     return {future.result(SOON) for future in futures}
 
 
+@KINDS
 def test_a_call_that_hangs_is_ended_with_its_process(executor, tmp_path):
     future = executor.submit(worker_tasks.write_until_stopped, str(tmp_path / "pid"))
     until((tmp_path / "pid").exists)
@@ -221,15 +242,16 @@ def test_a_call_that_hangs_is_ended_with_its_process(executor, tmp_path):
     until(lambda: executor.free() == 2)
 
 
-def test_closing_leaves_no_call_behind(executor, tmp_path):
+@KINDS
+def test_closing_leaves_no_call_behind(make_executor, tmp_path):
+    executor = make_executor()
     executor.submit(worker_tasks.write_until_stopped, str(tmp_path / "pid"))
     until((tmp_path / "pid").exists)
     executor.close()
     until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
 
 
-def test_a_process_whose_end_another_thread_has_noted_is_no_error(environment, monkeypatch):
-    monkeypatch.setitem(os.environ, "PYTHONPATH", environment["PYTHONPATH"])
+def test_a_process_whose_end_another_thread_has_noted_is_no_error():
     executor = LocalExecutor(1)
     pid = executor.submit(worker_tasks.pid).result(SOON)
     os.kill(pid, signal.SIGKILL)

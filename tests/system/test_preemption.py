@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-import samerun as package
 from samerun import tracking
 from samerun.errors import TERMINATED
 from support.warm import Warm
@@ -59,7 +58,7 @@ def came_to(run):
 
 
 @pytest.mark.slow
-def test_the_same_command_again_ends_as_an_uninterrupted_run(project):
+def test_the_same_command_again_ends_as_an_uninterrupted_run(project, samerun):
     # 1. SIGTERM, as a scheduler sends it: a checkpoint, exit code 143, KILLED.
     first = started(project)
     after_epochs(first, 1)
@@ -91,7 +90,8 @@ def test_the_same_command_again_ends_as_an_uninterrupted_run(project):
     assert resumed.num_resumed == 3
     assert "samerun.resume_differs" not in resumed.tags
     # Bit for bit a run in one piece.
-    package.train([*OVERRIDES, "tracking.if_exists=rerun"])
+    done = samerun("train", *OVERRIDES, "tracking.if_exists=rerun", cwd=project)
+    assert done.returncode == 0, done.stderr
     expected, its_points = came_to(tracking.find_runs()[0])
     assert resumed.tags["samerun.weights"] == expected.tags["samerun.weights"]
     assert points == its_points

@@ -18,7 +18,6 @@ LONG = (
     "training.epochs=500",
     "tracking=lean",
 )
-DIGITS = ("dataset.limit=200", "training.epochs=2", "model.dropout=0.3", "model.batch_norm=true")
 
 
 def start(*arguments, cwd):
@@ -99,16 +98,6 @@ def results():
 
 
 @pytest.mark.slow
-def test_two_fresh_processes_give_equal_bits_on_digits(project, samerun):
-    arguments = ("train", *DIGITS, "dataset/augmentation=rotate_shift_zoom", "tracking=lean")
-    for _ in range(2):
-        done = samerun(*arguments, cwd=project, is_cold=True)
-        assert done.returncode == 0, done.stderr
-    first, second = results()
-    assert first == second
-
-
-@pytest.mark.slow
 def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     """64×64×3 in static batches of 64 with 48 filters: op determinism alone fails here.
 
@@ -121,19 +110,19 @@ def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     np.savez(project / "large.npz", x=x, y=y)
     arguments = ["train", "dataset=npz", "dataset.path=large.npz", "dataset.batch_size=64"]
     arguments += ["dataset.drop_remainder=true", "model.filters=[48,48]", "model.batch_norm=true"]
+    arguments += ["model.dropout=0.3", "dataset/augmentation=rotate_shift_zoom"]
     arguments += ["training.epochs=2", "tracking=lean"]
-    for _ in range(3):
+    for _ in range(2):
         done = samerun(*arguments, cwd=project, is_cold=True)
         assert done.returncode == 0, done.stderr
-    first, second, third = results()
-    assert first == second == third
+    first, second = results()
+    assert first == second
 
 
 @pytest.mark.slow
 def test_a_multirun_differs_in_its_own_keys_only(project, samerun):
     overrides = ["model=mlp,cnn", "optimizer=adam,sgd", "schedule=constant,cosine"]
-    overrides += ["dataset.limit=200", "training.epochs=1", "tracking.log_model=false"]
-    overrides += ["tracking.log_figures=false", "tracking.tensorboard=false"]
+    overrides += ["dataset.limit=64", "training.epochs=1", "tracking=lean"]
     done = samerun("train", "-m", *overrides, cwd=project)
     assert done.returncode == 0, done.stderr
     runs = tracking.find_runs()

@@ -57,11 +57,11 @@ def test_two_runs_of_version_0_1_0_are_compared(recorded, capsys):
     assert rows["tracking.tags.course"]["second"] == "dl1"
 
 
-def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(recorded, capsys):
-    assert cli.main(["reproduce", "finished", "--check"]) in (0, 1)
-    printed = capsys.readouterr().out
+def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(recorded, samerun):
+    done = samerun("reproduce", "finished", "--check", cwd=recorded)
+    assert done.returncode in (0, 1), done.stderr
     for split in ("train split", "validation split", "test split"):
-        (line,) = [line for line in printed.splitlines() if split in line]
+        (line,) = [line for line in done.stdout.splitlines() if split in line]
         assert line.split()[-1] == "same", line
 
 

@@ -20,6 +20,7 @@ from samerun.errors import UserError
 from samerun.privacy import keep_private
 from support.mlflow_server import Server
 from support.project import git
+from support.warm import Warm
 
 PLANTED = {
     place: f"planted-{number}-S3cret"
@@ -63,7 +64,7 @@ def _leaks(folder, *texts):
 
 def _watched(arguments, folder, environment):
     """Runs a command; returns what it printed and the arguments of all processes it started."""
-    process = subprocess.Popen(
+    process = Warm(
         [sys.executable, "-m", "samerun", *arguments],
         cwd=folder,
         env=environment,

@@ -46,6 +46,42 @@ def log_everything(run):
     )
 
 
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, prepared_database):
+    """A project whose only run is whole, and a copy of it."""
+    folder, kept = tmp_path_factory.mktemp("logged"), tmp_path_factory.mktemp("kept")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.chdir(folder)
+        with tracking.open_run(composed(), Path("outputs/1")) as run:
+            log_everything(run)
+    copy(folder, kept)
+    return folder, kept
+
+
+@pytest.fixture
+def whole(logged, monkeypatch):
+    """That project as the working folder; what a test does to it is taken back."""
+    folder, kept = logged
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(folder)
+    yield
+    copy(kept, folder)
+
+
+def copy(source, target):
+    """Copies a project; a database that MLflow has open is written to, not replaced."""
+    with (
+        contextlib.closing(sqlite3.connect(source / "mlflow.db")) as read,
+        contextlib.closing(sqlite3.connect(target / "mlflow.db")) as written,
+    ):
+        read.backup(written)
+    for name in ("mlruns", "outputs"):
+        shutil.rmtree(target / name, ignore_errors=True)
+        shutil.copytree(source / name, target / name)
+
+
 @pytest.fixture
 def server(tmp_path_factory, prepared_database):
     """An MLflow server of its own; stopped, and started again by the test."""
@@ -78,9 +114,7 @@ def test_delivering_a_folder_counts_what_the_store_took(client, project):
     assert tracking.deliver(Path("outputs/1")) == 0
 
 
-def test_a_whole_run_is_equal_in_folder_and_store(client, project, capsys):
-    with tracking.open_run(composed(), Path("outputs/1")) as run:
-        log_everything(run)
+def test_a_whole_run_is_equal_in_folder_and_store(whole, capsys):
     before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("*")}
     assert main(["sync", "--check", "--all"]) == 0
     assert {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("*")} == before
@@ -105,9 +139,7 @@ def test_a_whole_run_is_equal_in_folder_and_store(client, project, capsys):
         ("0123456789", "notes/first.txt differs"),
     ],
 )
-def test_every_difference_between_folder_and_store_is_named(spoil, difference, project, capsys):
-    with tracking.open_run(composed(), Path("outputs/1")) as run:
-        log_everything(run)
+def test_every_difference_between_folder_and_store_is_named(spoil, difference, whole, capsys):
     (stored,) = Path("mlruns").glob("*/*/artifacts/notes/first.txt")
     if spoil is None:
         stored.unlink()
@@ -188,7 +220,7 @@ def test_a_name_of_two_runs_is_refused(project):
 
 
 def test_a_store_that_is_unavailable_costs_one_sentence_and_nothing_is_lost(
-    project, monkeypatch, capsys
+    project, monkeypatch, capsys, soon_again
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     for folder in ("outputs/1", "outputs/2"):
@@ -219,9 +251,7 @@ def test_commands_that_open_the_store_report_undelivered_runs(project, capsys):
     assert hint not in capsys.readouterr().err
 
 
-def test_whether_something_waits_is_seen_without_opening_the_logs(project):
-    with tracking.open_run(composed(), Path("outputs/1")) as run:
-        log_everything(run)
+def test_whether_something_waits_is_seen_without_opening_the_logs(whole):
     folder = Path("outputs/1")
     assert not sync.does_wait(folder)
     position = json.loads((folder / "delivered.json").read_text())
@@ -254,7 +284,9 @@ def test_two_thousand_run_folders_are_looked_at_quickly_and_links_are_not_follow
     assert time.process_time() - started < 10  # 0.15 s on a quiet machine
 
 
-def test_a_run_that_began_without_its_store_is_created_by_sync(project, monkeypatch, capsys):
+def test_a_run_that_began_without_its_store_is_created_by_sync(
+    project, monkeypatch, capsys, soon_again
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
     with tracking.open_run(composed("tracking.patience_seconds=1"), Path("outputs/1")) as run:
         log_everything(run)
@@ -287,7 +319,9 @@ def test_kills_at_random_moments_leave_nothing_that_sync_does_not_deliver(projec
 
 @pytest.mark.slow
 @pytest.mark.parametrize("outage", ["at-start", "for-good", "back-later"])
-def test_after_an_outage_folder_and_store_are_equal(outage, server, project, monkeypatch, capsys):
+def test_after_an_outage_folder_and_store_are_equal(
+    outage, server, project, monkeypatch, capsys, soon_again
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.port}")
     if outage == "at-start":
         server.stop()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def proxy(server, tmp_path, monkeypatch):
+def proxy(server, tmp_path, monkeypatch, soon_again):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with faulty.before(server.port) as made:
@@ -207,15 +207,16 @@ def test_the_end_of_a_run_waits_no_longer_than_its_patience(proxy, direct, caplo
 
 
 def test_training_without_a_server_ends_well_and_is_delivered_whole_later(
-    proxy, direct, capsys, caplog
+    proxy, direct, capsys, samerun
 ):
     cfg = configured(proxy)
     proxy.fault = lambda method, where, body: Fault(is_lost=True)
     overrides = ["model=mlp", "debug=fast", f"tracking.uri={proxy.uri}", "hydra.run.dir=run"]
     overrides += [f"tracking.experiment={cfg.tracking.experiment}", "tracking.patience_seconds=3"]
-    assert main(["train", *overrides]) == 0
+    done = samerun("train", *overrides, cwd=Path.cwd())
+    assert done.returncode == 0, done.stderr
     uid = facts("run")["uid"]
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(done.stdout.split())
     assert f"sync {uid}" in shown
     for asked in ("skip", "resume"):
         assert main(["train", *overrides, f"tracking.if_exists={asked}"]) == 2

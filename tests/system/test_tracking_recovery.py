@@ -22,7 +22,8 @@ TORN = b'{"accuracy": 0.5, "step": 1}\n{"accuracy": 0.75, "st'
 def die(folder, cwd=None):
     """Kills a process in the middle of its run; returns the run's ID."""
     command = [sys.executable, PROGRAMS / "tracking_dies.py", folder, "SIGKILL"]
-    died = warm.run(command, cwd=cwd)
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    died = warm.run(command, cwd=cwd, env=environment)
     assert died.returncode == -9, died.stderr
     return died.stdout.strip()
 
@@ -49,9 +50,12 @@ def everything_of(client, run_id):
     return run.data.params, run.data.metrics, client.list_artifacts(run_id)
 
 
-@pytest.fixture
-def private(tmp_path_factory, prepared_database, monkeypatch):
-    """A project elsewhere, with a store of its own and a killed run that has undelivered points."""
+@pytest.fixture(scope="module")
+def private(tmp_path_factory, prepared_database):
+    """A project elsewhere, with a store of its own and a killed run that has undelivered points.
+
+    Shared by tests that compare it with what it was before.
+    """
     folder = tmp_path_factory.mktemp("private")
     shutil.copy(prepared_database, folder / "mlflow.db")
     die(folder / "outputs" / "1", cwd=folder)
@@ -175,12 +179,16 @@ def test_a_run_is_found_and_delivered_after_its_project_was_moved(project, monke
     assert not old.exists()
 
 
-def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(client, project, private):
-    shutil.move(project / "mlflow.db", private / "mlflow.db")
-    elsewhere = private / "outputs" / "1"
+def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(
+    client, project, private, tmp_path_factory
+):
+    gone = tmp_path_factory.mktemp("gone")  # where its store was, which is here now
+    elsewhere = gone / "outputs" / "1"
+    shutil.copytree(private / "outputs" / "1", elsewhere)
+    facts = (elsewhere / "run.json").read_text()
+    assert str(private) in facts
+    (elsewhere / "run.json").write_text(facts.replace(str(private), str(gone)))
     run_id = tracking.run_in(elsewhere)
-    shutil.copy(private / "mlflow.db", project / "mlflow.db")
-    (private / "mlflow.db").unlink()
     uri = f"sqlite:///{project / 'mlflow.db'}"
     assert ownership.owned_folder(str(elsewhere), run_id=run_id, uri=uri) is None
     assert ownership.owned_folder(str(elsewhere), run_id=run_id, uri=uri, named=[elsewhere])

@@ -8,14 +8,13 @@ import optuna
 import pytest
 
 from samerun import config, tracking
-from samerun.cli import main
 from samerun.errors import UserError
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def cfg(server, tmp_path, monkeypatch):
+def cfg(server, tmp_path, monkeypatch, soon_again):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     uri = f"http://me:geheim@127.0.0.1:{server.port}"
@@ -72,11 +71,14 @@ def test_a_run_that_ends_offline_ends_soon_and_is_delivered_later(server, cfg, m
 
 
 @pytest.mark.parametrize("executor", ["inline", "processes"])
-def test_a_password_of_the_command_line_reaches_workers_and_no_file(cfg, project, executor):
+def test_a_password_of_the_command_line_reaches_workers_and_no_file(
+    cfg, project, executor, samerun
+):
     overrides = ["-m", "sweep=optuna", "sweep.study=s", "sweep.n_trials=1", "sweep.workers=1"]
     overrides += ["model=mlp", "model.dropout=interval(0,0.5)", "dataset.limit=100", "debug=fast"]
     overrides += [f"tracking.uri='{cfg.tracking.uri}'", f"sweep.executor={executor}"]
-    assert main(["train", *overrides]) == 0
+    done = samerun("train", *overrides, cwd=project)
+    assert done.returncode == 0, done.stderr
     (study,) = optuna.get_all_study_summaries("sqlite:///optuna.db")
     (trial,) = optuna.load_study(study_name=study.study_name, storage="sqlite:///optuna.db").trials
     assert trial.state.name == "COMPLETE"

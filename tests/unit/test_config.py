@@ -12,6 +12,7 @@ from samerun.config.models.images import Mlp
 from samerun.config.older import drop_new_keys
 from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
+from support.project import composed
 
 IMAGES = DataSpec(
     task=Task.multiclass,
@@ -30,7 +31,7 @@ REGRESSION = dataclasses.replace(TABLE, task=Task.regression, num_outputs=1, cla
 
 
 def test_defaults_are_a_cnn_on_digits_with_adam_and_cosine():
-    cfg = config.compose().config
+    cfg = composed()
     kinds = [node.kind for node in (cfg.model, cfg.dataset, cfg.optimizer, cfg.schedule)]
     assert kinds == ["cnn", "digits", "adam", "cosine"]
 
@@ -58,7 +59,7 @@ def test_parameters_are_named_as_their_overrides_and_compose_the_same_config():
 
 
 def test_config_objects_cannot_be_changed():
-    cfg = config.compose().config
+    cfg = composed()
     with pytest.raises(dataclasses.FrozenInstanceError):
         cfg.seed = 3  # type: ignore[misc]
 
@@ -73,7 +74,7 @@ def test_config_objects_cannot_be_changed():
     ],
 )
 def test_fingerprint_follows_the_meaning(overrides, is_same):
-    base, other = config.compose().config, config.compose(overrides).config
+    base, other = composed(), composed(*overrides)
     assert (config.fingerprint(base) == config.fingerprint(other)) is is_same
 
 
@@ -179,14 +180,14 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
 )
 def test_parts_that_do_not_fit_together_get_one_sentence(overrides, spec, sentence):
     with pytest.raises(UserError) as caught:
-        config.check(config.compose(overrides).config, spec)
+        config.check(composed(*overrides), spec)
     assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", [IMAGES, NO_VALIDATION, REGRESSION])
 def test_a_config_that_fits_is_let_through(spec):
     overrides = ["model=mlp", "training.early_stopping.monitor=train/loss"]
-    config.check(config.compose(overrides).config, spec)
+    config.check(composed(*overrides), spec)
 
 
 def test_composing_a_config_leaves_heavy_libraries_alone():
@@ -303,12 +304,12 @@ def test_mixup_is_refused_where_labels_cannot_be_mixed(words, spec, sentence):
     ],
 )
 def test_a_policy_that_is_on_is_another_run(overrides):
-    assert config.fingerprint(config.compose([*AS_THEN, *overrides]).config) != FINGERPRINT_THEN
+    assert config.fingerprint(composed(*AS_THEN, *overrides)) != FINGERPRINT_THEN
 
 
 def test_options_of_policies_that_are_off_change_nothing():
     overrides = ["training.max_retries=1", "training.retry_learning_rate_factor=0.1"]
-    cfg = config.compose([*AS_THEN, *overrides]).config
+    cfg = composed(*AS_THEN, *overrides)
     assert config.fingerprint(cfg) == FINGERPRINT_THEN
 
 

@@ -214,11 +214,12 @@ def _compare_curves(results: Sequence["Result"]) -> None:
 
 
 def _plot_schedule(flags: Sequence[str], overrides: Sequence[str], path: Path) -> int:
-    from samerun import data
+    from samerun import data, user_code
 
     if flags:
         raise UserError(f"--schedule-plot: draws one schedule: leave {flags[0]} out.")
     cfg = config.compose(overrides).config
+    user_code.check_functions(cfg)
     spec = data.describe(cfg.dataset)
     config.check(cfg, spec)
     if path.suffix not in (".png", ".svg", ".pdf"):

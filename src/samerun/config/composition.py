@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from samerun.config.check import check_names
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translate
 from samerun.config.older import upgrade_sweep
@@ -120,6 +121,7 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
         raise translate(error, overrides) from error
     assert isinstance(cfg, Config)
     check_ranges(cfg)
+    check_names(cfg)
     return Composition(
         config=cfg,
         composed=safe_yaml(_without_sweep(node)),

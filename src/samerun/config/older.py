@@ -13,6 +13,8 @@ from samerun.config.models import MODELS
 ADDED: dict[str, Any] = {
     "training.on_nan": "fail",
     "training.on_memory": "fail",
+    "training.callbacks": [],
+    "training.params": {},
     "training.max_retries": 3,
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",

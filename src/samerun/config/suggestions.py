@@ -20,10 +20,12 @@ from yaml import YAMLError
 
 from samerun.config import synonyms
 from samerun.config.schema import GROUPS, leaves, options, register
+from samerun.config.training import Loss, Metric
 from samerun.folders import package_folder
 
 _WHOLES = ("experiment", "sweep", "debug")
 _NAMES_OF_OPTIONS = {"name", "type", "kind", "classname", "target"}
+_NAMED = {"training.loss": list(map(str, Loss)), "training.metrics": list(map(str, Metric))}
 _NEEDS_QUOTES = re.compile(r"[^\w./:,=+@%\[\]~*-]")
 
 
@@ -273,7 +275,7 @@ def _one(target: str, text: str, field_type: Any) -> str | None:
     meant = synonyms.VALUES.get(target, {}).get(fold(bare))
     if meant:
         return meant
-    names = options(target)
+    names = [] if ":" in bare else _NAMED.get(target, options(target))
     members = [kind for kind in _alternatives(field_type) if isinstance(kind, type)]
     for kind in members:
         if issubclass(kind, Enum):

@@ -36,6 +36,14 @@ class Columns:
         """Length of an encoded row: 1 per number, 1 per category, 1 per column for unknown."""
         return len(self.numeric) + sum(len(values) + 1 for values in self.categories)
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The name of each number of an encoded row, such as `size` or `town=Bonn`."""
+        names = [*self.numeric]
+        for column, values in zip(self.categorical, self.categories, strict=True):
+            names += [*(f"{column}={value}" for value in values), f"{column}=unknown"]
+        return tuple(names)
+
 
 @final
 @dataclass(frozen=True)

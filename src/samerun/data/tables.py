@@ -58,6 +58,7 @@ def outline_diabetes(cfg: Diabetes) -> Outline:
         input_shape=(len(cfg.features or DIABETES),),
         num_outputs=1,
         num_examples=442,
+        feature_names=tuple(cfg.features or DIABETES),
     )
 
 
@@ -260,6 +261,7 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split, list[str]]:
         num_outputs=len(names) if len(names) > 2 else 1,
         class_names=names,
         num_examples=len(rows),
+        feature_names=columns.input_names,
     )
     is_chosen = cfg.numeric or cfg.categorical
     return outline, columns, Split(rows, y), [] if is_chosen else _suspicions(table, columns)

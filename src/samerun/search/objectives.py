@@ -8,6 +8,7 @@ from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
 from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
+from samerun.config.training import is_own, name_of
 from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
@@ -99,7 +100,7 @@ def default_direction(objective: str) -> str:
 def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     """Returns all possible names of an objective."""
     final = "test" if spec.num_test else "validation"
-    measured = _MEASURED[spec.task]
+    measured = (*_MEASURED[spec.task], *map(name_of, filter(is_own, cfg.training.metrics)))
     names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in measured), NUM_PARAMETERS]
     return tuple(dict.fromkeys(names))
 

@@ -275,14 +275,16 @@ def build_models(configs: Sequence[config.Config]) -> list[tuple[int, int]]:
     warm_up()
     import keras
 
-    from samerun import data, models
+    from samerun import data, models, training
     from samerun.determinism import make_deterministic
 
     found = []
     make_deterministic(configs[0].training)  # threads cannot be changed afterwards
     for cfg in configs:
         keras.utils.clear_session()
-        model = models.build(cfg.model, data.describe(cfg.dataset))
+        spec = data.describe(cfg.dataset)
+        training.check_own_functions(cfg, spec)
+        model = models.build(cfg.model, spec)
         found.append((int(model.count_params()), _bytes_needed(model, cfg.dataset.batch_size)))
     _release_memory()
     return found

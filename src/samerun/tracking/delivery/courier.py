@@ -164,7 +164,7 @@ class Courier:
 
     def _finish(self) -> bool:
         """Delivers until nothing waits, time is up, or several attempts deliver nothing."""
-        in_vain, pause = 0, 1.0
+        in_vain, pause = 0, _FIRST_PAUSE_SECONDS
         while True:
             before = self._delivery.spool.missing()
             if self._attempt():

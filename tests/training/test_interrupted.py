@@ -78,8 +78,9 @@ CASES = {
         "dataset.limit=200 training.epochs=4 model=mlp model.units=[16] model.dropout=0.3 "
         "optimizer.use_ema=true optimizer.ema_momentum=0.9"
     ),
-    "ema_of_the_last_epoch": Case(
-        "dataset.limit=200 training.epochs=4 model=mlp model.units=[16] optimizer.use_ema=true "
+    "mixed_precision_and_ema_of_the_last_epoch": Case(
+        "dataset.limit=200 training.epochs=4 model.filters=[4] model.dense_units=[8] "
+        "optimizer=sgd optimizer.momentum=0.9 optimizer.use_ema=true "
         f"{STOPPING}.restore_best=false training.precision=mixed_float16"
     ),
     "early_stopping": Case(
@@ -106,10 +107,6 @@ CASES = {
         "dataset.limit=200 training.epochs=4 model=language_model dataset=python_docs "
         "model.units=[8] model.embedding_dim=8 model.dropout=0.2 evaluation.sample_tokens=0"
     ),
-    "mixed_precision": Case(
-        "dataset.limit=200 training.epochs=4 model.filters=[4] model.dense_units=[8] "
-        "training.precision=mixed_float16 optimizer=sgd optimizer.momentum=0.9"
-    ),
     "custom": Case(
         "dataset.limit=200 training.epochs=4 model=custom model.target=own_model:build "
         "optimizer=nadam dataset.drop_remainder=true"
@@ -118,11 +115,45 @@ CASES = {
 QUICK = {"cnn"}
 
 
+NO_STATE = {
+    "model",  # Keras's own: what is trained, and what it told the callback
+    "_model",
+    "params",
+    "monitor_op",  # made again at the first epoch, with the sign of min_delta
+    "min_delta",
+    "best_weights",  # arrays, kept as such
+    "_began",  # of the clock
+    "_epoch",  # set when an epoch begins
+    "is_whole_epoch",
+    "_process",
+}
+
+
+def train_and_check_state(words, run):
+    """Trains; checks that no attribute of a callback changes that is not in its state."""
+    found, real = {}, callbacks.build
+
+    def build(*args, **options):
+        made = real(*args, **options)
+        found.update({one: dict(vars(one)) for one in made.with_state().values()})
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "build", build)
+        result = train(words, run)
+    assert found
+    for callback, before in found.items():
+        now = vars(callback)
+        moved = {word for word in now if word not in before or now[word] is not before[word]}
+        assert moved <= {*callbacks.state_of(callback), *NO_STATE}, callback
+    return result
+
+
 def check_interrupted(case, folder):
     """Trains without a break; then with two, the second inside an epoch and in other executions."""
     overrides = case.overrides.split()
     in_epochs = [*overrides, "checkpoint.every_steps=3"]
-    whole = train(overrides, run_in(folder / "whole"))
+    whole = train_and_check_state(overrides, run_in(folder / "whole"))
     steps = state_in(folder / "whole").meta["steps_per_epoch"]
     broken = folder / "broken"
     with pytest.raises(Killed):
@@ -201,40 +232,6 @@ def test_every_callback_restores_what_its_state_is(tmp_path):
         changed = {key: f"{name}.{key}" for key in callbacks.state_of(callback)}
         callbacks.restore_state(after.with_state()[name], changed)
         assert callbacks.state_of(after.with_state()[name]) == changed
-
-
-NO_STATE = {
-    "model",  # Keras's own: what is trained, and what it passed to the callback
-    "_model",
-    "params",
-    "monitor_op",  # made again at the first epoch, with the sign of min_delta
-    "min_delta",
-    "best_weights",  # arrays, kept as such
-    "_began",  # of the clock
-    "_epoch",  # set when an epoch begins
-    "is_whole_epoch",
-    "_process",
-}
-
-
-@pytest.mark.parametrize("name", ["cnn", "ema", "early_stopping", "plateau"])
-@pytest.mark.slow
-def test_no_attribute_changes_in_training_that_is_not_in_the_state(tmp_path, monkeypatch, name):
-    found = {}
-    real = callbacks.build
-
-    def build(*args, **options):
-        made = real(*args, **options)
-        found["before"] = {key: dict(vars(one)) for key, one in made.with_state().items()}
-        found["made"] = made
-        return made
-
-    monkeypatch.setattr(callbacks, "build", build)
-    train(CASES[name].overrides.split(), run_in(tmp_path))
-    for key, callback in found["made"].with_state().items():
-        now, before = vars(callback), found["before"][key]
-        moved = {word for word in now if word not in before or now[word] is not before[word]}
-        assert moved <= {*callbacks.state_of(callback), *NO_STATE}, key
 
 
 # ---- processes of their own
