@@ -48,6 +48,7 @@ def start(
     command: str | None = None,
     state: TrainingState | None = None,
     trial: CurrentTrial = NO_TRIAL,
+    shows_config: bool = True,
 ) -> Result:
     """Shows the config, describes where the run comes from and trains: what every run does.
 
@@ -59,12 +60,14 @@ def start(
             does where the run has to be on the disk before TensorFlow is imported.
         state: where to resume, see `train`.
         trial: the trial of a sweep that the run is.
+        shows_config: whether to print the config; a multirun prints it once for all runs.
 
     Raises:
         UserError: see `train`.
         Diverged: see `train`.
     """
-    console.show_config(composition.config, out)
+    if shows_config:
+        console.show_config(composition.config, out)
     if command is not None:
         logbook.describe_origin(run, composition, provenance.collect(command))
     return train(composition.config, run, out, state=state, trial=trial)

@@ -7,9 +7,10 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samerun import config, errors, launch
+from samerun.cli import multirun
 from samerun.cli.arguments import (
     check_flags,
     check_settings,
@@ -29,9 +30,6 @@ from samerun.launch.job import no_folder
 from samerun.launch.overrides import check_overrides, hide_passwords
 from samerun.process import quiet
 from samerun.redaction import redact
-
-if TYPE_CHECKING:
-    from samerun.result import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
@@ -84,14 +82,24 @@ def train_command(arguments: list[str]) -> int:
     if _needs_hydra(flags, overrides):
         return hand_to_hydra(arguments)
     if is_multirun(flags):
-        for combination in combinations(parse_overrides(texts)):
-            launch.compose(combination)
-        return hand_to_hydra(arguments)
+        return _multirun(texts, arguments)
     job = launch.compose(texts)
     if launch.needs_hydra(job):
         return hand_to_hydra(arguments)
     launch.run_one(job.composition, launch.make_folder(job))
     return 0
+
+
+def _multirun(texts: Sequence[str], arguments: Sequence[str]) -> int:
+    """Checks every run of a multirun, then has Hydra start them under a run of its own."""
+    overrides = parse_overrides(texts)
+    jobs = [launch.compose(combination) for combination in combinations(overrides)]
+    multirun.check_several(jobs)
+    if len(jobs) == 1:  # an experiment chooses a sweeper
+        return hand_to_hydra(arguments)
+    several = multirun.Multirun.of(jobs, overrides)
+    with several.recorded():
+        return hand_to_hydra([*several.hydra_overrides(), *arguments], several)
 
 
 def _sweep(flags: Sequence[str], overrides: Sequence[Override], arguments: Sequence[str]) -> int:
@@ -125,11 +133,15 @@ def _needs_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
     )
 
 
-def hand_to_hydra(arguments: Sequence[str]) -> int:
+def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" = None) -> int:
     """Hands the arguments to Hydra, which composes and calls `run_task` for each run.
 
     A run that fails does not keep the others of a multirun from running. Its message is printed
     here; Hydra would print a traceback.
+
+    Args:
+        arguments: the command line.
+        several: the multirun that is to receive the results, if there is one.
 
     Returns:
         The exit code of the first failure, or 0.
@@ -137,16 +149,21 @@ def hand_to_hydra(arguments: Sequence[str]) -> int:
     import hydra
 
     codes: list[int] = []
-    results: list[Any] = []
     started: list[bool] = []
 
     def task(node: Any) -> float:
+        number = len(started)
         started.append(True)
         try:
-            result = launch.run_task(node)
+            if several is not None:
+                several.announce(number)
+            result: Any = launch.run_task(node, parent=several.run if several else None)
             if not hasattr(result, "objective"):
+                if several is not None:
+                    several.existing.add(number)
                 return math.nan  # the same run is in the store, nothing was trained
-            results.append(result)
+            if several is not None:
+                several.results[number] = result
             return float(result.objective)
         except Exception as error:
             code = errors.exit_code(error)
@@ -167,8 +184,6 @@ def hand_to_hydra(arguments: Sequence[str]) -> int:
             run_hydra()
     finally:
         sys.argv = argv
-    if len(results) > 1:
-        _compare_curves(results)
     return codes[0] if codes else 0
 
 
@@ -197,20 +212,6 @@ def _is_from_hydra(error: BaseException) -> bool:
     """Whether it was raised while Hydra composed, and not by code of ours or the user's."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
-
-
-def _compare_curves(results: Sequence["Result"]) -> None:
-    """Draws the curves of a multirun in one figure, for the first metric that all runs have."""
-    from samerun import plots
-
-    shared = set.intersection(*(set(result.history) for result in results))
-    preferred = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
-    metric = next((name for name in (*preferred, "train/loss") if name in shared), None)
-    if metric is None:
-        return
-    path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
-    plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
-    print(f"{metric} of all {len(results)} runs: {path}")
 
 
 def _plot_schedule(flags: Sequence[str], overrides: Sequence[str], path: Path) -> int:

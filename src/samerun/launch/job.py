@@ -23,7 +23,7 @@ from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
     from samerun.result import Result
-    from samerun.tracking import StoredRun
+    from samerun.tracking import Run, StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +195,11 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
     return check(config.parse(node, settings.overrides.task)), folder
 
 
-def run_task(node: Any) -> "Result | StoredRun":
-    """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun."""
-    return run_one(*parse_task(node))
+def run_task(node: Any, *, parent: "Run | None" = None) -> "Result | StoredRun":
+    """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun.
+
+    Args:
+        node: what Hydra composed.
+        parent: the run of the multirun, if there is one; it shows the config once for all runs.
+    """
+    return run_one(*parse_task(node), parent=parent)

@@ -107,8 +107,18 @@ def outcome_of_result(
         reason=reason(constraints, limited),
         values=values,
         constraints=found,
+        test=_test_metric(objectives, result),
         epochs=epochs,
     )
+
+
+def _test_metric(objectives: "Objectives", result: "Result") -> dict[str, float]:
+    """Returns the test metric of the first objective's kind, else the first test metric."""
+    tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    same = f"test/{objectives.names[0].rpartition('/')[2]}"
+    name = same if same in tested else next(iter(tested), None)
+    is_finite = name is not None and math.isfinite(tested[name])
+    return {name: tested[name]} if name is not None and is_finite else {}
 
 
 def _limited_values(
