@@ -12,6 +12,7 @@ import pytest
 
 from samerun import tracking
 from support import warm
+from support.recorded import RecordedRuns
 from support.sweeps import instant_executor
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -35,6 +36,10 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+_others = set()
+"""Names of modules that no test wrote."""
+
+
 @pytest.fixture(autouse=True)
 def process_as_it_was(tmp_path_factory):
     """Takes back what a test leaves behind for the next one in this process.
@@ -52,9 +57,11 @@ def process_as_it_was(tmp_path_factory):
     os.environ.clear()
     os.environ.update(before)
     folder = str(tmp_path_factory.getbasetemp())
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(folder):
+    for name in sys.modules.keys() - _others:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
             del sys.modules[name]
+        else:
+            _others.add(name)
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +82,15 @@ def project(prepared_database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(prepared_database, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def recorded_runs(prepared_database, tmp_path_factory):
+    """Runs that are trained once, whatever the number of test processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "recorded"
+    folder.mkdir(exist_ok=True)
+    return RecordedRuns(folder, prepared_database)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from samerun.evaluation import (
     RegressionReport,
     Report,
     as_markdown,
+    confused_classes,
+    feature_weights,
     mistakes_markdown,
     to_csv,
     weight_samples,
@@ -110,7 +112,7 @@ def write_results(
     if cfg.tracking.log_model:
         examples = dataset.examples("train", range(2))
         run.log_model(result.model, dataset.preprocessing(examples))
-    run.describe(_page(cfg, result, epochs, seconds))
+    run.describe(_page(cfg, report, result, epochs, seconds))
 
 
 def _log_predictions(run: Run, report: Report) -> None:
@@ -143,6 +145,8 @@ def _smaller(values: Any) -> Any:
 
 def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) -> list[Path]:
     split = "test" if dataset.spec.num_test else "validation"
+    names = dataset.spec.feature_names
+    kernel = feature_weights(result.model, len(names)) if names else None
     figures = plots.draw(
         report,
         plots.EvaluatedSplit(
@@ -156,6 +160,7 @@ def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) 
         history=result.history,
         monitor=cfg.training.early_stopping.monitor,
         weights=weight_samples(result.model),
+        first_kernel=None if kernel is None else (names, kernel),
     )
     return [_log_figure(run, figure, f"plots/{name}.png") for name, figure in figures.items()]
 
@@ -209,7 +214,7 @@ def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
     return text.getvalue()
 
 
-def _page(cfg: Config, result: Result, epochs: int, seconds: float) -> str:
+def _page(cfg: Config, report: Report, result: Result, epochs: int, seconds: float) -> str:
     """The run's description in Markdown, which the MLflow UI shows on its page."""
     rows = [
         ("model", cfg.model.kind, "model"),
@@ -217,6 +222,7 @@ def _page(cfg: Config, result: Result, epochs: int, seconds: float) -> str:
         ("optimizer", cfg.optimizer.kind, "optimizer"),
         ("schedule", cfg.schedule.kind, "schedule"),
     ]
+    confused = confused_classes(report) if isinstance(report, ClassificationReport) else []
     plain = redact_mapping(as_dict(cfg))
     lines = [
         f"**{markdown(result.sentence)}**",
@@ -224,6 +230,8 @@ def _page(cfg: Config, result: Result, epochs: int, seconds: float) -> str:
         f"{epochs} of {cfg.training.epochs} epochs in {seconds:.0f} s; weights of epoch "
         f"{result.best_epoch}; best {cfg.training.early_stopping.monitor} {result.objective:.4g}.",
         "",
+        *(f"- {markdown(sentence)}" for sentence in confused),
+        *([""] if confused else []),
         "| part | choice | settings |",
         "|---|---|---|",
     ]

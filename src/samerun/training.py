@@ -28,11 +28,14 @@ from samerun.checkpoints import TrainingState
 from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
+from samerun.data.encoding import column_rows
+from samerun.data.pipeline import num_batches
 from samerun.determinism import make_deterministic, reset_and_seed
 from samerun.errors import Diverged, NotFinite
 from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
+from samerun.user_code import own_functions
 
 _STOP = callbacks.StopRequest()
 
@@ -45,6 +48,7 @@ def start(
     command: str | None = None,
     state: TrainingState | None = None,
     trial: CurrentTrial = NO_TRIAL,
+    shows_config: bool = True,
 ) -> Result:
     """Shows the config, describes where the run comes from and trains: what every run does.
 
@@ -56,12 +60,14 @@ def start(
             does where the run has to be on the disk before TensorFlow is imported.
         state: where to resume, see `train`.
         trial: the trial of a sweep that the run is.
+        shows_config: whether to print the config; a multirun prints it once for all runs.
 
     Raises:
         UserError: see `train`.
         Diverged: see `train`.
     """
-    console.show_config(composition.config, out)
+    if shows_config:
+        console.show_config(composition.config, out)
     if command is not None:
         logbook.describe_origin(run, composition, provenance.collect(command))
     return train(composition.config, run, out, state=state, trial=trial)
@@ -122,12 +128,14 @@ def train(
             to_units=dataset.to_units,
         )
 
+        own = losses.measure_own(cfg, model, getattr(dataset, split))
+
     # The result, and everything about it written to the run.
     result = Result(
         run_id=run.id,
         run_name=run.name,
         folder=run.folder,
-        metrics={f"{split}/{name}": value for name, value in final.metrics.items()},
+        metrics={f"{split}/{name}": value for name, value in (own | final.metrics).items()},
         history=made.recorder.history,
         best_epoch=made.early_stopping.best_epoch + 1,
         weights_digest=digest_of_weights(model),
@@ -191,6 +199,26 @@ def compiled(cfg: Config, spec: DataSpec, steps_per_epoch: int, steps: int) -> k
     return model
 
 
+def check_own_functions(cfg: Config, spec: DataSpec) -> None:
+    """Calls each of the user's own functions once, so that no run is opened for a wrong one.
+
+    Args:
+        cfg: a checked config.
+        spec: the data it is for.
+
+    Raises:
+        UserError: a function raises, or returns something else than is expected of it.
+    """
+    if not own_functions(cfg):
+        return
+    make_deterministic(cfg.training)
+    steps = num_batches(spec.num_train, cfg.dataset.batch_size, cfg.dataset.drop_remainder)
+    compiled(cfg, spec, steps, 1)
+    losses.check_own(cfg, spec)
+    callbacks.build_own(cfg)
+    reset_and_seed(cfg.seed)
+
+
 def fit(
     *,
     cfg: Config,
@@ -208,6 +236,7 @@ def fit(
     """
     try:
         dataset, model = build(cfg, run, retries.asked)
+        console.show_lines(column_rows(dataset.preprocessing), out)
         trial.check_model(int(model.count_params()))
         made = _callbacks(cfg, run, dataset, state=state, trial=trial, retries=retries)
         bar = callbacks.ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out)
@@ -220,6 +249,8 @@ def fit(
         with contextlib.closing(bar), dataset.reading(), _STOP.possible():
             if state is not None:
                 _restore(state, model, dataset)
+                if note := callbacks.note_on_resume([*made.own.items()]):
+                    out.print(note, markup=False)
             class_weight = losses.class_weights(cfg, dataset.class_counts().tolist())
             listed.begin()
             while True:
@@ -284,6 +315,7 @@ def _parts(
     """
     first = state.epoch if state else 0
     stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
+    stopped |= bool(state and not state.step and state.meta.get("stopped"))
     listed.first_step = state.step if state else 0
     if state and state.step:
         yield dataset.train_from(start=state.step), first, first + 1

@@ -6,6 +6,7 @@ After a deliberate change of wording, write them again and read the difference:
     git diff tests/screens
 """
 
+import difflib
 import re
 from pathlib import Path
 
@@ -21,7 +22,7 @@ _VOLATILE = (
 )
 _MEASURED = (
     (r"\b\d+\.\d+(e-?\d+)?\b", "N"),
-    (r"\b\d+s\b", "Ns"),
+    (r"\b\d+[smh]\b", "AGE"),
     (r"\b\d+ kB", "N kB"),
     (r"[ \t]{2,}", "  "),
     (r"(?m)^(  (?:points|params|tags|artifacts|datasets|models))  \d+", r"\1  N"),
@@ -94,4 +95,7 @@ def check(name, text, folder, *, update, is_measured=False):
     if update:
         file.write_text(found)
     assert file.exists(), f"{file} is missing: run pytest -k screen --update-screens"
-    assert found == file.read_text(), f"{file}: after a deliberate change, --update-screens"
+    wanted = file.read_text()
+    lines = difflib.unified_diff(wanted.splitlines(), found.splitlines(), name, "printed", n=1)
+    text = "\n".join(["after a deliberate change: pytest -k screen --update-screens", *lines])
+    assert found == wanted, text

@@ -31,10 +31,25 @@ BROKEN = (*TINY, "model.dropout=0.3")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A small run without a break, and its folder."""
+    """A small run without a break, and its folder.
+
+    The run knows the place of each state that it wrote, and what went to the disk in which order.
+    """
     folder = tmp_path_factory.mktemp("whole")
     run = run_in(folder)
-    return train(BROKEN, run), run, folder
+    run.url = "https://example.org/run"
+    run.places, run.order = [], []
+    run.sync_to_disk = lambda: run.order.append("flush")
+    real = checkpoints.write
+
+    def write(folder, state, *, is_best):
+        run.places.append((state.epoch, state.step))
+        run.order.append("checkpoint")
+        return real(folder, state, is_best=is_best)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "write", write)
+        return train(BROKEN, run), run, folder
 
 
 @pytest.fixture
@@ -138,10 +153,13 @@ def written(overrides, folder, monkeypatch):
 NEVER = "checkpoint.every_epochs=null"
 
 
+def test_a_state_is_written_after_every_epoch(whole):
+    assert whole[1].places == [(1, 0), (2, 0), (3, 0)]
+
+
 @pytest.mark.parametrize(
     ("overrides", "places"),
     [
-        pytest.param([], [(1, 0), (2, 0), (3, 0)], id="every_epoch"),
         pytest.param(
             ["checkpoint.every_epochs=2"],
             [(2, 0), (3, 0)],
@@ -198,15 +216,22 @@ def test_the_best_epoch_is_kept_on_request_only(tmp_path):
         pytest.param(
             "true", None, ["a.npz", "b.npz", "a.npz"], id="always", marks=pytest.mark.slow
         ),
-        pytest.param("null", "https://example.org/run", ["a.npz", "b.npz", "a.npz"], id="server"),
         pytest.param("null", None, [], id="no_server", marks=pytest.mark.slow),
         pytest.param("false", "https://example.org/run", [], id="never", marks=pytest.mark.slow),
     ],
 )
-def test_states_are_sent_under_two_names_in_turns(tmp_path, upload, url, names):
+def test_states_are_sent_where_that_is_asked_for(tmp_path, upload, url, names):
     run = run_in(tmp_path / "here")
     run.url = url
     train([*BROKEN, f"checkpoint.upload={upload}"], run)
+    check_sent(run, names, tmp_path)
+
+
+def test_states_are_sent_to_a_server_under_two_names_in_turns(whole, tmp_path):
+    check_sent(whole[1], ["a.npz", "b.npz", "a.npz"], tmp_path)
+
+
+def check_sent(run, names, tmp_path):
     sent = [(name, content) for name, content in run.files if name in checkpoints.UPLOADED]
     assert [name for name, _ in sent] == names
     for name, content in sent:  # as another machine fetches them
@@ -342,13 +367,7 @@ def test_a_trial_reports_every_epoch_and_continues_if_allowed(whole, tmp_path):
     assert on.reported == {3: values[2]}
 
 
-def test_what_was_logged_is_on_the_disk_before_each_checkpoint(tmp_path, monkeypatch):
-    run, order = run_in(tmp_path), []
-    monkeypatch.setattr(run, "sync_to_disk", lambda: order.append("flush"))
-    write = checkpoints.write
-    monkeypatch.setattr(
-        checkpoints, "write", lambda *w, **o: order.append("checkpoint") or write(*w, **o)
-    )
-    train([*BROKEN, "training.epochs=2"], run)
-    assert len(order) >= 4
+def test_what_was_logged_is_on_the_disk_before_each_checkpoint(whole):
+    order = whole[1].order
+    assert len(order) >= 6
     assert order == ["flush", "checkpoint"] * (len(order) // 2)

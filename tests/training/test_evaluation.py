@@ -451,3 +451,25 @@ def test_importing_the_evaluation_brings_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_most_confused_classes_are_named_in_sentences_the_most_mistakes_first():
+    labels = [0] * 4 + [1] * 8 + [2] * 2 + [3] * 5
+    said = [0, 0, 1, 1] + [1] * 5 + [2] * 3 + [1, 2] + [0] + [3] * 4
+    names = ["cat", "dog", "<b>fox</b>", "owl"]
+    report = report_classification(np.array(labels), np.eye(4)[said], names, 0)
+    sentences = [
+        "3 of 8 examples of class dog (38 %) were classified as <b>fox</b>.",
+        "2 of 4 examples of class cat (50 %) were classified as dog.",
+        "1 of 2 examples of class <b>fox</b> (50 %) were classified as dog.",
+    ]
+    assert evaluation.confused_classes(report) == sentences
+    page = evaluation.as_markdown(report)
+    assert f"Most confused classes:\n\n- {sentences[0][:30]}" in page
+    assert "<b>" not in page
+
+
+def test_a_classifier_without_mistakes_confuses_nothing():
+    report = report_classification(np.array([0, 1]), np.eye(2), ["a", "b"], 0)
+    assert evaluation.confused_classes(report) == []
+    assert "confused" not in evaluation.as_markdown(report)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import samerun
+from samerun import tags as tag
 from samerun import tracking
 from samerun.cli import main
 from samerun.errors import UserError
@@ -70,6 +71,33 @@ def test_hydra_writes_the_same_files_of_a_run_of_a_multirun(project):
     for name in ("config.yaml", "overrides.yaml"):
         one, other = alone.folder / ".hydra" / name, Path("several", "0", ".hydra", name)
         assert one.read_text() == other.read_text()
+
+
+def test_a_multirun_has_a_run_of_its_own_with_the_results_best_first(project, capsys):
+    words = ["optimizer.learning_rate=1e-7,0.01,1e30", "optimizer=sgd"]
+    assert main(["train", "-m", *QUICK, *words]) == 1
+    runs = {run.id: run for run in tracking.find_runs()}
+    (parent,) = [run for run in runs.values() if tag.MULTIRUN in run.tags]
+    children = [run for run in runs.values() if run is not parent]
+    assert {run.tags["mlflow.parentRunId"] for run in children} == {parent.id}
+    assert sorted(run.status for run in children) == ["FAILED", "FINISHED", "FINISHED"]
+    assert (parent.status, parent.tags[tag.MULTIRUN]) == ("FINISHED", "3")
+    rows = tracking.read_artifact(parent, "runs.csv").decode().splitlines()
+    assert rows[0] == "rank,run,validation/loss,test/accuracy,with"
+    assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", ""]
+    losses = [float(row.split(",")[2]) for row in rows[1:3]]
+    assert losses == sorted(losses)
+    assert rows[3] == ",failed,,,optimizer.learning_rate=1e+30"
+    assert runs[parent.tags[tag.BEST]].id.startswith(rows[1].split(",")[1])
+    assert "plots/curves.png" in tracking.list_artifacts(parent, "plots")
+    assert parent.params["model.units"] == "[4]"
+    assert "optimizer.learning_rate" not in parent.params
+    out = capsys.readouterr().out
+    assert out.count("activation=relu") == 1, "the config is shown once"
+    assert "HYDRA" not in out
+    assert out.index("1/3") < out.index("2/3") < out.index("3/3") < out.index("rank")
+    assert main(["reproduce", parent.id]) == 2
+    assert parent.tags[tag.BEST][:8] in capsys.readouterr().err
 
 
 def test_python_refuses_a_sweep(project):

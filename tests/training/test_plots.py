@@ -448,3 +448,35 @@ def test_settings_and_pyplot_are_left_alone(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "fresh.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def texts_of(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_the_weights_of_a_table_have_a_row_for_each_feature_and_a_column_for_each_unit():
+    kernel = np.array([[0.5, -2.0], [0.0, -0.04], [1.0, 0.25]])
+    figure = plots.draw(first_kernel=(["size", "town=Aachen", "town=Bonn"], kernel))
+    (axes, _) = figure["feature_weights"].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "size",
+        "town=Aachen",
+        "town=Bonn",
+    ]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2"]
+    assert texts_of(axes) == ["0.5", "-2.0", "0.0", "0.0", "1.0", "0.2"]
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), kernel)
+    assert image.get_clim() == (-2.0, 2.0)  # 0 is white
+
+
+def test_of_a_wide_table_the_features_with_the_largest_weights_are_drawn():
+    kernel = np.full((40, 100), 0.1)
+    kernel[35:] = 5.0
+    names = [f"column {number}" for number in range(40)]
+    (axes, _) = plots.draw(first_kernel=(names, kernel))["feature_weights"].axes
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(shown) == 30
+    assert shown[-5:] == names[35:]
+    assert axes.get_title(loc="left") == "30 of 40 features, 64 of 100 units"
+    assert texts_of(axes) == []

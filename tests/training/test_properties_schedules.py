@@ -40,7 +40,7 @@ def base(kind):
 def trainings(draw):
     """A schedule's config with its peak, steps of an epoch and epochs."""
     epochs = draw(st.integers(1, 8))
-    node = base(draw(st.sampled_from([each.kind for each in SCHEDULES])))
+    node = base(draw(st.sampled_from([each.kind for each in SCHEDULES if each.kind != "custom"])))
     names = {field.name for field in dataclasses.fields(node)} & set(VALUES)
     if node.kind == "reduce_on_plateau":
         names = set()  # it is constant until a callback changes it

@@ -38,19 +38,25 @@ def reproduce(run, *overrides):
     return code, made[0] if made else None
 
 
-@pytest.fixture
-def table(project):
-    """A user's table and the overrides that train on it."""
+def write_table():
+    """Writes a table of the user's own; returns the overrides that train on it."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(60, 2)).round(3)
     lines = [f"{a},{b},{a - b:.3f}" for a, b in rows.tolist()]
-    (project / "table.csv").write_text("a,b,y\n" + "\n".join(lines) + "\n")
+    Path("table.csv").write_text("a,b,y\n" + "\n".join(lines) + "\n")
     overrides = ["dataset=table_csv", "dataset.path=table.csv", "dataset.target=y"]
     return [*overrides, "dataset.target_type=numbers", "model=mlp", "model.units=[4]"]
 
 
-def test_the_same_run_again_is_exact(table, project, capsys):
-    run = train(*table)
+@pytest.fixture
+def run(project, recorded_runs):
+    """A run on a table of the user's own, copied with its store."""
+    run_id = recorded_runs.copy("table", lambda: train(*write_table()).id)
+    (found,) = tracking.find_runs([run_id])
+    return found
+
+
+def test_the_same_run_again_is_exact(run, capsys):
     code, again = reproduce(run, "--exact")
     assert code == 0
     assert "EXACT:" in capsys.readouterr().out
@@ -67,8 +73,7 @@ def test_the_same_run_again_is_exact(table, project, capsys):
     assert reproduce(run)[1].name == f"{run.name}-again-2"
 
 
-def test_check_and_dry_run_train_nothing(table, capsys):
-    run = train(*table)
+def test_check_and_dry_run_train_nothing(run, capsys):
     for flag in ("--check", "--dry-run"):
         assert reproduce(run, flag) == (0, None)
         output = capsys.readouterr().out
@@ -76,8 +81,7 @@ def test_check_and_dry_run_train_nothing(table, capsys):
         assert "differs" not in output.replace("nothing that matters differs", "")
 
 
-def test_a_flipped_byte_in_the_data_names_the_split(table, project, capsys):
-    run = train(*table)
+def test_a_flipped_byte_in_the_data_names_the_split(run, project, capsys):
     file = project / "table.csv"
     content = bytearray(file.read_bytes())
     place = content.index(b".", len(content) // 2) + 1
@@ -110,8 +114,7 @@ def test_an_edited_line_of_a_model_names_its_file(project, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_change_that_is_asked_for_is_named(table, capsys):
-    run = train(*table)
+def test_a_change_that_is_asked_for_is_named(run, capsys):
     code, _ = reproduce(run, "optimizer.learning_rate=0.1")
     assert code == 1
     output = capsys.readouterr().out
@@ -120,8 +123,7 @@ def test_a_change_that_is_asked_for_is_named(table, capsys):
     assert cli.main(["reproduce", run.id, "--rtol", "0.1", "quickly"]) == 2
 
 
-def test_a_trial_of_a_sweep_is_reproduced_outside_of_it(table):
-    run = train(*table)
+def test_a_trial_of_a_sweep_is_reproduced_outside_of_it(run):
     client = tracking.connect(tracking.resolve_uri(None))
     stored = tracking.read_artifact(run, "config/resolved.yaml").decode()
     trial = "trial:\n  study: s\n  storage: sqlite:///gone.db\n  number: 3\n  run: '1'\n"

@@ -130,12 +130,12 @@ def test_notes_and_the_size_of_each_different_model_are_said_first(worker, proje
 def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
     worker, project
 ):
-    worker.sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=3", n=8)
-    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=4)
-    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=3", n=8)
+    worker.sweep("sweep.sampler=tpe", "sweep.tpe.startup_trials=2", n=5)
+    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=2", n=3)
+    worker.sweep("sweep.study=t", "sweep.tpe.startup_trials=2", n=5)
     first, second = study().trials, study("t").trials
     assert [trial.params for trial in first] == [trial.params for trial in second]
-    worker.sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=3", n=4)
+    worker.sweep("sweep.study=u", "seed=1", "sweep.tpe.startup_trials=2", n=1)
     assert study("u").trials[0].params != first[0].params
 
 

@@ -1,6 +1,8 @@
 """The flow in one process: what a run comes to, and what it leaves in the store."""
 
+import contextlib
 import csv
+import functools
 import json
 import math
 import os
@@ -21,21 +23,38 @@ QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16
 PLAIN = ("tracking=lean",)
 
 
-@pytest.fixture(scope="module")
-def finished(prepared_database, tmp_path_factory):
-    """One run with everything on, looked at by many tests."""
-    folder = tmp_path_factory.mktemp("finished")
-    shutil.copy(prepared_database, folder / "mlflow.db")
+@contextlib.contextmanager
+def working_in(folder, database):
+    shutil.copy(database, folder / "mlflow.db")
     before = os.getcwd()
     os.chdir(folder)
     try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def finished(prepared_database, tmp_path_factory):
+    """One run with everything on, looked at by many tests."""
+    with working_in(tmp_path_factory.mktemp("finished"), prepared_database):
         overrides = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
         overrides.remove("model.units=[16]")
         result = package.train([*overrides, "+tracking.tags.course=dl1"])
         client = tracking.connect(tracking.resolve_uri(None))
         yield result, client, client.get_run(result.run_id)
-    finally:
-        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def plain(prepared_database, tmp_path_factory):
+    """Trains with some overrides, once for all tests."""
+
+    @functools.cache
+    def train(*overrides):
+        with working_in(tmp_path_factory.mktemp("plain"), prepared_database):
+            return package.train([*QUICK, *PLAIN, *overrides])
+
+    return train
 
 
 def test_every_config_leaf_is_a_parameter_under_its_overrides_name(finished):
@@ -56,8 +75,8 @@ def test_each_epoch_is_logged_once(finished):
         assert [step for step, _ in values(client, result.run_id, name)] == [1, 2]
 
 
-def test_a_run_without_figures_draws_none(project):
-    result = package.train([*QUICK, *PLAIN, "training.epochs=1"])
+def test_a_run_without_figures_draws_none(plain):
+    result = plain()
     assert (result.folder / "evaluation" / "predictions.npz").exists()
     assert not (result.folder / "plots").exists()
 
@@ -183,26 +202,26 @@ def same(first, second):
     return first.weights_digest == second.weights_digest and first.history == second.history
 
 
-def test_the_same_run_twice_in_a_process_is_equal_bit_for_bit(project):
-    overrides = [*QUICK, *PLAIN, "model.dropout=0.5"]
-    assert same(package.train(overrides), package.train(overrides))
+DROPPED = ("model.dropout=0.5", "training.steps_per_execution=1")
 
 
-def test_another_seed_is_another_run(project):
-    first, second = (package.train([*QUICK, *PLAIN, f"seed={seed}"]) for seed in (1, 2))
+def test_the_same_run_twice_in_a_process_is_equal_bit_for_bit(project, plain):
+    assert same(package.train([*QUICK, *PLAIN, *DROPPED]), plain(*DROPPED))
+
+
+def test_another_seed_is_another_run(plain):
+    first, second = plain(), plain("seed=1")
     assert first.weights_digest != second.weights_digest
     assert first.metrics["test/baseline_accuracy"] == second.metrics["test/baseline_accuracy"]
 
 
-def test_steps_per_execution_changes_the_speed_and_not_the_result(project):
-    overrides = [*QUICK, *PLAIN, "model.dropout=0.3"]
-    one, many = (package.train([*overrides, f"training.steps_per_execution={n}"]) for n in (1, 5))
-    assert same(one, many)
+def test_steps_per_execution_changes_the_speed_and_not_the_result(plain):
+    assert same(plain(*DROPPED), plain(*DROPPED, "training.steps_per_execution=5"))
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_logs_the_learning_rate(project, precision):
-    result = package.train([*QUICK, *PLAIN, f"training.precision={precision}"])
+    result = package.train([*QUICK, *PLAIN, "training.epochs=1", f"training.precision={precision}"])
     assert all(0 < rate < 0.1 for rate in result.history["learning_rate"])
     assert math.isfinite(result.metrics["test/accuracy"])
 
@@ -238,12 +257,11 @@ def test_plateau_cuts_the_learning_rate_after_the_warm_up(project):
     assert rates[2:] == pytest.approx([0.0005, 0.00025, 0.000125])
 
 
-def test_the_average_of_weights_is_what_is_validated_and_kept(project):
-    overrides = [*QUICK, *PLAIN, "optimizer.use_ema=true", "optimizer.ema_momentum=0.999"]
-    averaged, plain = package.train(overrides), package.train([*QUICK, *PLAIN])
-    assert averaged.history["train/loss"] == plain.history["train/loss"]
+def test_the_average_of_weights_is_what_is_validated_and_kept(plain):
+    usual, averaged = plain(), plain("optimizer.use_ema=true", "optimizer.ema_momentum=0.999")
+    assert averaged.history["train/loss"] == usual.history["train/loss"]
     # An average that hardly moves leaves the model near where it began.
-    assert averaged.history["validation/loss"][-1] > plain.history["validation/loss"][-1]
+    assert averaged.history["validation/loss"][-1] > usual.history["validation/loss"][-1]
     assert loss_on_validation(averaged) == pytest.approx(averaged.objective, rel=1e-5)
 
 
@@ -293,6 +311,7 @@ def test_balanced_classes_weigh_the_loss(project):
 def test_debug_switches_run(project, option):
     overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
     overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
+    overrides += [*PLAIN, f"tracking.tensorboard={str(option == 'profile').lower()}"]
     result = package.train(overrides)
     assert result.run_id
     if option == "profile":

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import hydra_plugins.samerun_sweeper
 import samerun
+from hydra_plugins import samerun_sweeper
 from samerun import errors
 from samerun.levels import MODULES
 
 ROOT = Path(samerun.__file__).parent
-PLUGIN = Path(hydra_plugins.samerun_sweeper.__file__).parent
+PLUGIN = Path(samerun_sweeper.__file__).parent
 
 LEVELS = {name: module.level for name, module in MODULES.items()} | {"hydra_plugins": 13}
 
@@ -28,6 +28,7 @@ OWNERS = {
         "data",
         "determinism",
         "models",  # the gradient tape of a training step of its own
+        "losses",  # the gradient of a loss of the user's own, which is checked once
     },
     "keras": {
         "models",

@@ -12,6 +12,7 @@ from samerun.config.models.images import Mlp
 from samerun.config.older import drop_new_keys
 from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
+from support.project import composed
 
 IMAGES = DataSpec(
     task=Task.multiclass,
@@ -30,7 +31,7 @@ REGRESSION = dataclasses.replace(TABLE, task=Task.regression, num_outputs=1, cla
 
 
 def test_defaults_are_a_cnn_on_digits_with_adam_and_cosine():
-    cfg = config.compose().config
+    cfg = composed()
     kinds = [node.kind for node in (cfg.model, cfg.dataset, cfg.optimizer, cfg.schedule)]
     assert kinds == ["cnn", "digits", "adam", "cosine"]
 
@@ -58,7 +59,7 @@ def test_parameters_are_named_as_their_overrides_and_compose_the_same_config():
 
 
 def test_config_objects_cannot_be_changed():
-    cfg = config.compose().config
+    cfg = composed()
     with pytest.raises(dataclasses.FrozenInstanceError):
         cfg.seed = 3  # type: ignore[misc]
 
@@ -73,7 +74,7 @@ def test_config_objects_cannot_be_changed():
     ],
 )
 def test_fingerprint_follows_the_meaning(overrides, is_same):
-    base, other = config.compose().config, config.compose(overrides).config
+    base, other = composed(), composed(*overrides)
     assert (config.fingerprint(base) == config.fingerprint(other)) is is_same
 
 
@@ -88,14 +89,22 @@ def test_passwords_of_a_tracking_uri_are_written_nowhere():
     ("word", "sentence"),
     [
         pytest.param("model=cn", "model: received 'cn', expected one of", id="option"),
-        pytest.param("model=cn", "Did you mean 'cnn'?", id="option-hint"),
-        pytest.param("debug=fat", "Did you mean 'fast'?", id="debug-option"),
-        pytest.param("dataset/augmentation=flp", "Did you mean 'flip'?", id="nested-option"),
-        pytest.param("modl=cnn", "Did you mean 'model'?", id="group"),
-        pytest.param("model.dropot=1", "Did you mean 'model.dropout'?", id="key"),
-        pytest.param("model.units=[3]", "no such key in Cnn", id="key-of-another-model"),
+        pytest.param("model=cn", "Did you mean `model=cnn`?", id="option-hint"),
+        pytest.param("debug=fat", "Did you mean `debug=fast`?", id="debug-option"),
+        pytest.param(
+            "dataset/augmentation=flp",
+            "Did you mean `dataset/augmentation=flip`?",
+            id="nested-option",
+        ),
+        pytest.param("modl=cnn", "Did you mean `model=cnn`?", id="group"),
+        pytest.param("model.dropot=1", "Did you mean `model.dropout=1`?", id="key"),
+        pytest.param(
+            "model.units=[3]",
+            "no such key with model=cnn, only with mlp",
+            id="key-of-another-model",
+        ),
         pytest.param("+model.foo=1", "no such key", id="appended-key"),
-        pytest.param("training.early_stopping.patience=3", "patience_epochs'?", id="nested-key"),
+        pytest.param("training.early_stopping.patience=3", "patience_epochs=3`?", id="nested-key"),
         pytest.param("model.dropout=abc", "received 'abc', expected a number", id="type"),
         pytest.param("seed=1.5", "seed: received '1.5', expected an integer", id="int"),
         pytest.param("seed=null", "expected a value, not null", id="null"),
@@ -134,7 +143,7 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
         pytest.param(
             ["training.early_stopping.monitor=val_loss"],
             IMAGES,
-            "Did you mean 'validation/loss'?",
+            "Did you mean `training.early_stopping.monitor=validation/loss`?",
             id="monitor",
         ),
         pytest.param([], NO_VALIDATION, "validation split is empty", id="empty-validation"),
@@ -171,14 +180,14 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
 )
 def test_parts_that_do_not_fit_together_get_one_sentence(overrides, spec, sentence):
     with pytest.raises(UserError) as caught:
-        config.check(config.compose(overrides).config, spec)
+        config.check(composed(*overrides), spec)
     assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", [IMAGES, NO_VALIDATION, REGRESSION])
 def test_a_config_that_fits_is_let_through(spec):
     overrides = ["model=mlp", "training.early_stopping.monitor=train/loss"]
-    config.check(config.compose(overrides).config, spec)
+    config.check(composed(*overrides), spec)
 
 
 def test_composing_a_config_leaves_heavy_libraries_alone():
@@ -260,7 +269,7 @@ def test_an_augmentation_is_off_unless_asked_for_and_then_another_run(name):
         ("cutout=1", "received 1, expected a number at least 0 and below 1"),
         ("mixup=-1", "received -1, expected a number at least 0"),
         ("mixup=true", "mixup"),
-        ("cut_out=0.5", "Did you mean 'dataset.augmentation.cutout'?"),
+        ("cut_out=0.5", "Did you mean `dataset.augmentation.cutout=0.5`?"),
     ],
 )
 def test_a_wrong_augmentation_is_refused_in_a_sentence(word, sentence):
@@ -295,12 +304,12 @@ def test_mixup_is_refused_where_labels_cannot_be_mixed(words, spec, sentence):
     ],
 )
 def test_a_policy_that_is_on_is_another_run(overrides):
-    assert config.fingerprint(config.compose([*AS_THEN, *overrides]).config) != FINGERPRINT_THEN
+    assert config.fingerprint(composed(*AS_THEN, *overrides)) != FINGERPRINT_THEN
 
 
 def test_options_of_policies_that_are_off_change_nothing():
     overrides = ["training.max_retries=1", "training.retry_learning_rate_factor=0.1"]
-    cfg = config.compose([*AS_THEN, *overrides]).config
+    cfg = composed(*AS_THEN, *overrides)
     assert config.fingerprint(cfg) == FINGERPRINT_THEN
 
 

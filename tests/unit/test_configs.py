@@ -1,5 +1,7 @@
 """Every YAML file in conf/ and experiments/ composes, parses, and explains its keys."""
 
+import functools
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -10,14 +12,18 @@ from samerun.config.samplers import Sampler
 from samerun.config.schema import GROUPS, options, register
 from samerun.folders import package_folder
 from samerun.search.objectives import check_sweep, objectives_of
+from support.project import composed
 
 CONF, EXPERIMENTS = package_folder("conf"), package_folder("experiments")
 REQUIRED = {
     "npz": ["dataset.path=some.npz"],
     "image_folder": ["dataset.path=pictures"],
+    "video_folder": ["dataset.path=clips"],
     "table_csv": ["dataset.path=some.csv", "dataset.target=price"],
     "dataset/custom": ["dataset.target=my_data:load"],
     "model/custom": ["model.target=my_code:build"],
+    "optimizer/custom": ["optimizer.target=my_code:build"],
+    "schedule/custom": ["schedule.target=my_code:shape"],
     "series_csv": ["dataset.path=some.csv", "dataset.target=price"],
     "text_folder": ["dataset.path=texts"],
     "text_csv": ["dataset.path=some.csv"],
@@ -33,17 +39,15 @@ WHOLES = sorted((EXPERIMENTS / "experiment").rglob("*.yaml"))
 @pytest.mark.parametrize("path", PARTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_option_composes_and_parses(path):
     group = path.parent.relative_to(CONF).as_posix()
-    made = config.compose(
-        [f"{group}={path.stem}", *REQUIRED.get(path.stem, REQUIRED.get(f"{group}/{path.stem}", []))]
-    )
-    node = getattr(made.config, group, None)
+    more = REQUIRED.get(path.stem, REQUIRED.get(f"{group}/{path.stem}", []))
+    node = getattr(composed(f"{group}={path.stem}", *more), group, None)
     assert getattr(node, "kind", path.stem) == path.stem
 
 
 @pytest.mark.parametrize("path", WHOLES, ids=lambda path: path.stem)
 def test_experiment_composes_and_parses(path):
     name = path.relative_to(EXPERIMENTS / "experiment").with_suffix("").as_posix()
-    assert config.compose([f"experiment={name}"]).config
+    assert composed(f"experiment={name}")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,7 @@ def test_shared_keys_stand_in_one_place():
 SWEEPS = sorted((EXPERIMENTS / "sweep").rglob("*.yaml"))
 
 
+@functools.cache
 def composed_sweep(*arguments):
     """Composes the settings of a sweep, as Hydra does before it hands them to the sweeper."""
     register()
@@ -97,10 +102,11 @@ def test_sweeps_are_found_in_both_folders():
     assert {"optuna", "grid", "random", *names} == set(options("sweep"))
 
 
+@functools.cache
 def space_of(name):
     """Returns the space of a sweep over digits_cnn, which has to fit it."""
     overrides = ["experiment=digits_cnn", f"sweep={name}"]
-    base, sweep = config.compose(overrides[:1]).config, composed_sweep(*overrides)
+    base, sweep = composed(overrides[0]), composed_sweep(*overrides)
     check_sweep(sweep, base, data.describe(base.dataset))
     space = search.parse_space(overrides, sweep.params)
     search.check_sampler(sweep, space, len(objectives_of(sweep, base)))
@@ -108,7 +114,7 @@ def space_of(name):
 
 
 def check_trial(space, values):
-    cfg = config.compose([*space.fixed, *space.overrides(values)]).config
+    cfg = composed(*space.fixed, *space.overrides(values))
     config.check(cfg, data.describe(cfg.dataset))
 
 

@@ -9,8 +9,9 @@ from samerun import cli
 from support.project import PROGRAMS
 
 
-def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path):
-    arguments = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), "1000", "3"]
+@pytest.mark.parametrize("num", ["200", pytest.param("2000", marks=pytest.mark.slow)])
+def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path, num):
+    arguments = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), num, "3"]
     answer = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
 

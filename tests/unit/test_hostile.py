@@ -1,5 +1,6 @@
 """Runs of another person's store: none of their code runs, each is refused in one sentence."""
 
+import functools
 import io
 import json
 import os
@@ -28,6 +29,7 @@ class Evil:
         return os.system, (self.command,)
 
 
+@functools.cache
 def resolved(*overrides):
     return config.compose([*PLAIN, *overrides]).resolved
 

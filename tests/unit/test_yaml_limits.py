@@ -71,7 +71,8 @@ def test_aliases_in_reasonable_number_are_fine(own_folder, capsys):
     assert "epochs: 3" in capsys.readouterr().out
 
 
-def test_a_long_file_without_aliases_is_fine():
+def test_a_long_file_without_aliases_is_fine(monkeypatch):
+    monkeypatch.setattr(yaml_limits, "MOST_NODES", 1000)
     yaml_limits.install()
     register()
     text = "\n".join(f"k{n}: {n}" for n in range(yaml_limits.MOST_NODES + 1))

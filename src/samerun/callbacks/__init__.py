@@ -6,6 +6,7 @@ to stop, and one that can no longer be recorded.
 
 from samerun.callbacks.building import STATELESS, Callbacks, build
 from samerun.callbacks.checkpointing import Checkpoints, StopRequest
+from samerun.callbacks.custom import OWN, build_own, has_state, note_on_resume
 from samerun.callbacks.epoch_key import EpochKey
 from samerun.callbacks.naming import keras_name, logged_name
 from samerun.callbacks.nan_guard import NanGuard

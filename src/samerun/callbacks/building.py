@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 
 from samerun.callbacks.checkpointing import Checkpoints, StopRequest
+from samerun.callbacks.custom import build_own, has_state
 from samerun.callbacks.epoch_key import EpochKey
 from samerun.callbacks.naming import keras_name
 from samerun.callbacks.nan_guard import NanGuard
@@ -33,6 +34,7 @@ class Callbacks:
         ema: validation and the best weights are those of the average, as the final ones are.
         recorder: before `plateau`, which changes the learning rate that the epoch was trained with.
         plateau: cuts the learning rate.
+        own: the user's own, by name; after `recorder` too, and before anything stops.
         early_stopping: stops when the monitored metric no longer improves.
         tensorboard: Keras's own files for TensorBoard.
         pruning: reports to the study, and stops if it requests that.
@@ -45,6 +47,7 @@ class Callbacks:
     ema: keras.callbacks.SwapEMAWeights | None
     recorder: Recorder
     plateau: Plateau | None
+    own: dict[str, keras.callbacks.Callback]
     early_stopping: keras.callbacks.EarlyStopping
     tensorboard: keras.callbacks.TensorBoard | None
     pruning: Pruning | None
@@ -59,11 +62,18 @@ class Callbacks:
 
     def with_state(self) -> dict[str, keras.callbacks.Callback]:
         """Returns those that a resumed run has to restore, by the names that checkpoints hold."""
-        return {name: one for name, one in self._named().items() if name not in STATELESS}
+        return {
+            name: one
+            for name, one in self._named().items()
+            if name not in STATELESS and (name not in self.own or has_state(one))
+        }
 
     def _named(self) -> dict[str, keras.callbacks.Callback]:
-        fields = [field.name for field in dataclasses.fields(self)]
-        return {name: one for name in fields if (one := getattr(self, name)) is not None}
+        found: dict[str, keras.callbacks.Callback] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            found |= value if field.name == "own" else {field.name: value}
+        return {name: one for name, one in found.items() if one is not None}
 
 
 STATELESS = {"epoch_key", "tensorboard", "pruning", "checkpoints"}
@@ -135,6 +145,7 @@ def build(
         plateau=Plateau(schedule, monitor, rises=rises)
         if isinstance(schedule, ReduceOnPlateau)
         else None,
+        own=build_own(cfg),
         early_stopping=_early_stopping(cfg),
         tensorboard=_tensorboard(cfg, run) if cfg.tracking.tensorboard else None,
         pruning=Pruning(trial) if trial is not NO_TRIAL else None,

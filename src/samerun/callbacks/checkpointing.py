@@ -176,6 +176,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             "number": self._number,
             "steps_per_epoch": self.steps_per_epoch,
         }
+        if self.callbacks.own:  # early stopping has a state of its own for it
+            meta["stopped"] = bool(self.model.stop_training)
         return TrainingState(epoch=epoch, step=step, arrays=arrays, meta=copy.deepcopy(meta))
 
     def _write(self, epoch: int, step: int) -> None:

@@ -7,11 +7,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samerun import config, errors, launch
+from samerun.cli import multirun
 from samerun.cli.arguments import (
     check_flags,
+    check_settings,
     check_sweep_file,
     config_dir,
     is_multirun,
@@ -28,9 +30,6 @@ from samerun.launch.job import no_folder
 from samerun.launch.overrides import check_overrides, hide_passwords
 from samerun.process import quiet
 from samerun.redaction import redact
-
-if TYPE_CHECKING:
-    from samerun.result import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
@@ -70,6 +69,7 @@ def train_command(arguments: list[str]) -> int:
     if "--hydra-help" in arguments:
         return hand_to_hydra(["--hydra-help"])  # it would reject any other argument
     arguments, plot = take_flag(expand(arguments), "--schedule-plot")
+    check_settings(arguments)
     flags, texts = split_flags(arguments)
     overrides = check_overrides(texts, config_dir=config_dir(flags))
     texts = hide_passwords(overrides)
@@ -82,14 +82,24 @@ def train_command(arguments: list[str]) -> int:
     if _needs_hydra(flags, overrides):
         return hand_to_hydra(arguments)
     if is_multirun(flags):
-        for combination in combinations(parse_overrides(texts)):
-            launch.compose(combination)
-        return hand_to_hydra(arguments)
+        return _multirun(texts, arguments)
     job = launch.compose(texts)
     if launch.needs_hydra(job):
         return hand_to_hydra(arguments)
     launch.run_one(job.composition, launch.make_folder(job))
     return 0
+
+
+def _multirun(texts: Sequence[str], arguments: Sequence[str]) -> int:
+    """Checks every run of a multirun, then has Hydra start them under a run of its own."""
+    overrides = parse_overrides(texts)
+    jobs = [launch.compose(combination) for combination in combinations(overrides)]
+    multirun.check_several(jobs)
+    if len(jobs) == 1:  # an experiment chooses a sweeper
+        return hand_to_hydra(arguments)
+    several = multirun.Multirun.of(jobs, overrides)
+    with several.recorded():
+        return hand_to_hydra([*several.hydra_overrides(), *arguments], several)
 
 
 def _sweep(flags: Sequence[str], overrides: Sequence[Override], arguments: Sequence[str]) -> int:
@@ -123,11 +133,15 @@ def _needs_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
     )
 
 
-def hand_to_hydra(arguments: Sequence[str]) -> int:
+def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" = None) -> int:
     """Hands the arguments to Hydra, which composes and calls `run_task` for each run.
 
     A run that fails does not keep the others of a multirun from running. Its message is printed
     here; Hydra would print a traceback.
+
+    Args:
+        arguments: the command line.
+        several: the multirun that is to receive the results, if there is one.
 
     Returns:
         The exit code of the first failure, or 0.
@@ -135,16 +149,21 @@ def hand_to_hydra(arguments: Sequence[str]) -> int:
     import hydra
 
     codes: list[int] = []
-    results: list[Any] = []
     started: list[bool] = []
 
     def task(node: Any) -> float:
+        number = len(started)
         started.append(True)
         try:
-            result = launch.run_task(node)
+            if several is not None:
+                several.announce(number)
+            result: Any = launch.run_task(node, parent=several.run if several else None)
             if not hasattr(result, "objective"):
+                if several is not None:
+                    several.existing.add(number)
                 return math.nan  # the same run is in the store, nothing was trained
-            results.append(result)
+            if several is not None:
+                several.results[number] = result
             return float(result.objective)
         except Exception as error:
             code = errors.exit_code(error)
@@ -161,18 +180,16 @@ def hand_to_hydra(arguments: Sequence[str]) -> int:
     argv, sys.argv = sys.argv, ["samerun", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised instead of printed
     try:
-        with _translate_errors(started):
+        with _translate_errors(started, split_flags(arguments)[1]):
             run_hydra()
     finally:
         sys.argv = argv
-    if len(results) > 1:
-        _compare_curves(results)
     return codes[0] if codes else 0
 
 
 @contextmanager
-def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
-    """Translates what Hydra raises; `started` is empty while no run has started."""
+def _translate_errors(started: Sequence[bool], overrides: Sequence[str]) -> Iterator[None]:
+    """Translates what Hydra raises for overrides; `started` is empty while no run has started."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -180,7 +197,7 @@ def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise translate(error) from error
+        raise translate(error, overrides) from error
     except OSError as error:  # Hydra creates the folder of a run before it calls the task
         if started or error.filename is None:
             raise
@@ -188,7 +205,7 @@ def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_from_hydra(error):
             raise
-        raise translate(error) from error
+        raise translate(error, overrides) from error
 
 
 def _is_from_hydra(error: BaseException) -> bool:
@@ -197,26 +214,13 @@ def _is_from_hydra(error: BaseException) -> bool:
     return str(frame.f_globals.get("__name__")).partition(".")[0] in ("hydra", "omegaconf")
 
 
-def _compare_curves(results: Sequence["Result"]) -> None:
-    """Draws the curves of a multirun in one figure, for the first metric that all runs have."""
-    from samerun import plots
-
-    shared = set.intersection(*(set(result.history) for result in results))
-    preferred = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
-    metric = next((name for name in (*preferred, "train/loss") if name in shared), None)
-    if metric is None:
-        return
-    path = Path(os.path.commonpath([result.folder for result in results])) / "curves.png"
-    plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
-    print(f"{metric} of all {len(results)} runs: {path}")
-
-
 def _plot_schedule(flags: Sequence[str], overrides: Sequence[str], path: Path) -> int:
-    from samerun import data
+    from samerun import data, user_code
 
     if flags:
         raise UserError(f"--schedule-plot: draws one schedule: leave {flags[0]} out.")
     cfg = config.compose(overrides).config
+    user_code.check_functions(cfg)
     spec = data.describe(cfg.dataset)
     config.check(cfg, spec)
     if path.suffix not in (".png", ".svg", ".pdf"):

@@ -1,20 +1,23 @@
 """Checks of a config that involve several fields, or the dataset."""
 
+from collections.abc import Sequence
+
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.datasets.base import Pictures
 from samerun.config.models import MODELS
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Layout, Task
-from samerun.config.training import LOSSES, METRICS, Loss, Metric
+from samerun.config.suggestions import as_hint, correct, metric_name
+from samerun.config.training import LOSSES, METRICS, Loss, Metric, is_own, name_of
 from samerun.errors import UserError, listed, nearest
 
 
-def loss_of(cfg: Config, task: Task) -> Loss:
+def loss_of(cfg: Config, task: Task) -> str:
     """Returns the loss of a run: the given one, or the default of the task."""
-    return LOSSES[task][0] if cfg.training.loss is Loss.auto else cfg.training.loss
+    return LOSSES[task][0] if cfg.training.loss == Loss.auto else cfg.training.loss
 
 
-def metrics_of(cfg: Config, task: Task) -> tuple[Metric, ...]:
+def metrics_of(cfg: Config, task: Task) -> tuple[str, ...]:
     """Returns the metrics of a run: the given ones, or the default of the task."""
     return tuple(cfg.training.metrics) or METRICS[task][:1]
 
@@ -35,8 +38,50 @@ def should_rise(metric: str) -> bool:
 def epoch_metrics(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     """Returns the names under which every epoch is logged, such as `validation/accuracy`."""
     splits = ["train"] + (["validation"] if spec.num_validation else [])
-    names = ["loss", *metrics_of(cfg, spec.task)]
+    names = ["loss", *map(name_of, metrics_of(cfg, spec.task))]
     return tuple(f"{split}/{name}" for split in splits for name in names)
+
+
+def check_names(cfg: Config) -> None:
+    """Checks the names of the loss, the metrics and the callbacks, without the data.
+
+    Raises:
+        UserError: one that does not exist, or that is given twice.
+    """
+    training = cfg.training
+    _check_known("loss", [training.loss], tuple(Loss))
+    _check_known("metrics", training.metrics, tuple(Metric))
+    _check_known("callbacks", training.callbacks, ())
+    own = [*training.callbacks, *filter(is_own, [training.loss, *training.metrics])]
+    functions = [name_of(name) for name in own]
+    for name, values in training.params.items():
+        if name not in functions or not isinstance(values, dict):
+            raise UserError(
+                f"training.params: received '{name}', expected the arguments of one of "
+                f"{listed(functions) or 'your own functions, and there are none'}, as in "
+                f"+training.params.{functions[0] if functions else 'my_loss'}.weight=2."
+                f"{nearest(name, functions)}"
+            )
+
+
+def _check_known(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if not is_own(name) and name not in known:
+            given = f"training.{key}={'my_code:f' if key == 'loss' else '[my_code:f]'}"
+            typed = names[0] if key == "loss" else f"[{','.join(names)}]"
+            hint = as_hint(correct(f"training.{key}", typed, {}))
+            some = f"one of {listed(known)}, or " if known else ""
+            raise UserError(
+                f"training.{key}: received '{name}', expected {some}a function of your own as in "
+                f"{given}.{hint}"
+            )
+    logged = [name_of(name) for name in names]
+    twice = [n for n in logged if logged.count(n) > 1 or (key == "metrics" and n == "loss")]
+    if twice:
+        raise UserError(
+            f"training.{key}: received {listed(names)}, expected names that differ from each other "
+            f"and from loss: rename one {twice[0]}."
+        )
 
 
 def _check_itself(cfg: Config) -> None:
@@ -87,10 +132,13 @@ def _check_itself(cfg: Config) -> None:
 def _check_against_data(cfg: Config, spec: DataSpec) -> None:
     refusal = type(cfg.model).refusal(spec)
     if refusal:
+        # An image of some datasets can be read as a sequence of rows.
+        is_sequence = hasattr(cfg.dataset, "view") and Layout.sequence in cfg.model.layouts
+        rows = "dataset.view=rows" if is_sequence and spec.layout is Layout.image else ""
         able = listed(kind.kind for kind in MODELS if kind.refusal(spec) is None)
         raise UserError(
             f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
-            f"Models that can: {able}."
+            f"Models that can: {able}.{as_hint(rows)}"
         )
     misfit = cfg.model.misfit(spec)
     if misfit:
@@ -112,6 +160,11 @@ def _check_mixup(cfg: Config, spec: DataSpec) -> None:
     if not mixup_of(cfg):
         return
     received = f"dataset.augmentation.mixup: received {mixup_of(cfg):g}"
+    if is_own(cfg.training.loss):
+        raise UserError(
+            f"{received}, but a loss of your own ({cfg.training.loss}) takes labels, not shares of "
+            "classes: use dataset.augmentation.mixup=0."
+        )
     if not spec.is_classification:
         raise UserError(
             f"{received}, but {cfg.dataset.kind} has no classes whose labels could be mixed: "
@@ -135,24 +188,29 @@ def _check_monitor(cfg: Config, spec: DataSpec) -> None:
         )
     known = epoch_metrics(cfg, spec)
     if monitor not in known:
+        meant = metric_name(monitor, known)
+        line = f"training.early_stopping.monitor={meant}" if meant else ""
         raise UserError(
             f"training.early_stopping.monitor: received '{monitor}', expected one of "
-            f"{listed(known)}.{nearest(monitor.replace('val_', 'validation/'), known)}"
+            f"{listed(known)}.{as_hint(line)}"
         )
 
 
 def _check_task(cfg: Config, spec: DataSpec) -> None:
     training, task = cfg.training, spec.task
-    if loss_of(cfg, task) not in LOSSES[task]:
+    loss = loss_of(cfg, task)
+    if not is_own(loss) and loss not in LOSSES[task]:
         raise UserError(
             f"training.loss: received '{training.loss}', expected one that fits the {task} task of "
             f"{cfg.dataset.kind}: {listed(LOSSES[task])}."
+            f"{as_hint(f'training.loss={LOSSES[task][0]}')}"
         )
     for metric in training.metrics:
-        if metric not in METRICS[task]:
+        if not is_own(metric) and metric not in METRICS[task]:
             raise UserError(
                 f"training.metrics: received '{metric}', expected ones that fit the {task} task of "
                 f"{cfg.dataset.kind}: {listed(METRICS[task])}."
+                f"{as_hint(f'training.metrics=[{METRICS[task][0]}]')}"
             )
     if Metric.top_3_accuracy in training.metrics and spec.num_outputs < 3:
         raise UserError(
@@ -169,6 +227,11 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
         raise UserError(
             f"training.class_weights: received {given} weights, expected one for each of the "
             f"{num_classes} classes of {cfg.dataset.kind}."
+        )
+    if training.label_smoothing and is_own(loss):
+        raise UserError(
+            f"training.label_smoothing: received {training.label_smoothing:g}, which "
+            f"training.loss={loss} would ignore: set it to 0, and smooth in the function."
         )
     if training.label_smoothing and not labelled:
         raise UserError(

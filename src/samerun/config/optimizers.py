@@ -1,6 +1,8 @@
 """Config classes of the optimizers; the values are in `conf/optimizer/`."""
 
-from samerun.config.fields import above, at_least, config, fraction
+from typing import Any
+
+from samerun.config.fields import a_path, above, at_least, config, fraction
 
 
 @config
@@ -155,6 +157,23 @@ class Muon(Optimizer):
     adam_lr_ratio: float = above(0)
 
 
+@config
+class CustomOptimizer(Optimizer):
+    """A user's own function: `target(learning_rate, **params)` returns a Keras optimizer.
+
+    The shared options that are set, such as `clipnorm`, are passed as keyword arguments too. Using
+    this config imports the module: a config from elsewhere is code from elsewhere.
+
+    Args:
+        target: `package.module:function`, in the working directory or installed.
+        params: its keyword arguments.
+    """
+
+    kind: str = "custom"
+    target: str
+    params: dict[str, Any] = a_path()
+
+
 OPTIMIZERS: tuple[type[Optimizer], ...] = (
     Adam,
     AdamW,
@@ -164,5 +183,6 @@ OPTIMIZERS: tuple[type[Optimizer], ...] = (
     Nadam,
     Lion,
     Muon,
+    CustomOptimizer,
 )
 """Every kind of optimizer; `samerun.optim` builds each."""

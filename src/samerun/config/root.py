@@ -101,7 +101,7 @@ def has_meaning(key: str) -> bool:
 
 
 def idle_keys(cfg: Config) -> set[str]:
-    """Returns the options of policies that are off, which do not affect training.
+    """Returns the options that are off, which do not affect training.
 
     Runs and studies recorded before these keys existed keep their fingerprints.
     """
@@ -110,12 +110,13 @@ def idle_keys(cfg: Config) -> set[str]:
     memory_fails = training.on_memory is OnMemory.fail
     idle = {"training.on_nan", "training.retry_learning_rate_factor"} if nan_fails else set()
     idle |= {"training.on_memory"} if memory_fails else set()
+    idle |= {f"training.{key}" for key in ("callbacks", "params") if not getattr(training, key)}
     return idle | ({"training.max_retries"} if nan_fails and memory_fails else set())
 
 
 def keys_as_before(cfg: Config) -> set[str]:
     """Returns the keys that earlier versions did not have, where nothing changed."""
-    parts: dict[str, Any] = {"model": cfg.model}
+    parts: dict[str, Any] = {"model": cfg.model, "dataset": cfg.dataset}
     if isinstance(cfg.dataset, Pictures):
         parts["dataset.augmentation"] = cfg.dataset.augmentation
     return {

@@ -4,7 +4,9 @@ Every schedule is a shape that multiplies `optimizer.learning_rate`. Durations a
 be fractions of one. The shape starts when the warm-up has ended.
 """
 
-from samerun.config.fields import above, at_least, between, config, fraction
+from typing import Any
+
+from samerun.config.fields import a_path, above, at_least, between, config, fraction
 
 
 @config
@@ -159,6 +161,24 @@ class ReduceOnPlateau(Schedule):
     min_factor: float = between(0, 1)
 
 
+@config
+class CustomSchedule(Schedule):
+    """A user's own function: `target(epoch, epochs, **params)` returns the shape at an epoch.
+
+    `epoch` is a fraction, counted from the end of the warm-up; `epochs` is where training ends. The
+    function is called for every step before training, in plain Python. Using this config imports
+    the module: a config from elsewhere is code from elsewhere.
+
+    Args:
+        target: `package.module:function`, in the working directory or installed.
+        params: its keyword arguments.
+    """
+
+    kind: str = "custom"
+    target: str
+    params: dict[str, Any] = a_path()
+
+
 SCHEDULES: tuple[type[Schedule], ...] = (
     Constant,
     Step,
@@ -169,5 +189,6 @@ SCHEDULES: tuple[type[Schedule], ...] = (
     CosineRestarts,
     OneCycle,
     ReduceOnPlateau,
+    CustomSchedule,
 )
 """Every kind of schedule; `samerun.optim` builds each."""

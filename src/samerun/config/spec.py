@@ -53,6 +53,7 @@ class DataSpec:
         num_validation: examples in the validation split; 0 if there is none.
         num_test: examples in the test split; 0 if there is none.
         vocabulary_size: number of different tokens; `None` if the input is not tokens.
+        feature_names: name of each input of a table, in order; empty where they have none.
     """
 
     task: Task
@@ -64,6 +65,7 @@ class DataSpec:
     num_validation: int
     num_test: int
     vocabulary_size: int | None = None
+    feature_names: tuple[str, ...] = ()
 
     @property
     def is_classification(self) -> bool:

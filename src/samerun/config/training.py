@@ -1,8 +1,17 @@
 """Config classes of training, evaluation and tracking; the values are in `conf/`."""
 
 from enum import StrEnum
+from typing import Any
 
-from samerun.config.fields import above, at_least, between, config, fraction, proper_fraction
+from samerun.config.fields import (
+    a_path,
+    above,
+    at_least,
+    between,
+    config,
+    fraction,
+    proper_fraction,
+)
 from samerun.config.spec import Task
 
 
@@ -67,6 +76,16 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 """The metrics that fit a task, the default one first."""
 
 
+def is_own(name: str) -> bool:
+    """Whether a loss or a metric is a function of the user's own: `package.module:function`."""
+    return ":" in name
+
+
+def name_of(name: str) -> str:
+    """Returns the name under which a metric is logged: of a user's own that of the function."""
+    return name.rpartition(":")[2].rpartition(".")[2]
+
+
 class OnNan(StrEnum):
     """What to do when the loss or a metric is NaN or infinite."""
 
@@ -110,8 +129,13 @@ class Training:
 
     Args:
         epochs: number of epochs.
-        loss: loss function; `auto`: chosen by the task.
-        metrics: metrics to compute every epoch; empty: chosen by the task.
+        loss: loss function: `auto`, chosen by the task; a `Loss`; or a user's own function or class
+            as `package.module:function`, see `is_own`.
+        metrics: metrics to compute every epoch: each a `Metric`, or a user's own; empty: chosen by
+            the task.
+        callbacks: a user's own functions or classes, called without arguments, that return a Keras
+            callback.
+        params: keyword arguments of the user's own loss, metrics and callbacks, by function name.
         label_smoothing: fraction of each label spread over all classes (Szegedy et al., 2016).
         class_weights: weight of each class in the loss, in label order; empty: equal weights.
         balance_classes: weight each class by its inverse frequency in the training split.
@@ -133,8 +157,10 @@ class Training:
     """
 
     epochs: int = above(0)
-    loss: Loss
-    metrics: list[Metric]
+    loss: str
+    metrics: list[str]
+    callbacks: list[str]
+    params: dict[str, Any] = a_path()
     label_smoothing: float = fraction()
     class_weights: list[float] = at_least(0)
     balance_classes: bool

@@ -30,6 +30,7 @@ class Outline:
             which are split at random.
         vocabulary_size: number of different tokens; `None` if the input is not tokens.
         unit: of the targets, such as `$`; may be empty.
+        feature_names: name of each input of a table, in order; empty where they have none.
     """
 
     task: Task
@@ -42,6 +43,7 @@ class Outline:
     in_order: Sizes | None = None
     vocabulary_size: int | None = None
     unit: str = ""
+    feature_names: tuple[str, ...] = ()
 
     def spec(self, cfg: Dataset) -> DataSpec:
         """Returns the `DataSpec` of the dataset under this config."""
@@ -57,6 +59,7 @@ class Outline:
             num_validation=sizes.validation,
             num_test=sizes.test,
             vocabulary_size=self.vocabulary_size,
+            feature_names=self.feature_names,
         )
 
 

@@ -24,7 +24,13 @@ from samerun.evaluation.language import (
 )
 from samerun.evaluation.regression import Miss, RegressionReport, report_regression
 from samerun.evaluation.report import Report, best_epoch, mean_interval, share_interval
-from samerun.evaluation.tables import as_markdown, as_markdown_table, mistakes_markdown, to_csv
+from samerun.evaluation.tables import (
+    as_markdown,
+    as_markdown_table,
+    confused_classes,
+    mistakes_markdown,
+    to_csv,
+)
 
 _NUM_SAMPLES = 10_000  # a histogram of 10,000 numbers looks like that of 10 million
 
@@ -105,6 +111,19 @@ def _predict(model: Any, dataset: Iterable[Any]) -> tuple[NDArray[Any], NDArray[
             "examples: training has diverged; try a smaller optimizer.learning_rate."
         )
     return outputs, labels
+
+
+def feature_weights(model: Any, num_features: int) -> NDArray[np.float64] | None:
+    """Returns the first layer's kernel, `(features, units)`; `None` if it is no dense layer's.
+
+    Args:
+        model: a built Keras model.
+        num_features: numbers of one example.
+    """
+    first = next(iter(model.trainable_variables), None)
+    if first is None or first.name != "kernel" or len(first.shape) != 2:
+        return None
+    return np.asarray(first.numpy(), np.float64) if first.shape[0] == num_features else None
 
 
 def weight_samples(model: Any, num_samples: int = _NUM_SAMPLES) -> dict[str, NDArray[np.float64]]:

@@ -5,6 +5,8 @@ import io
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from samerun.escaping import markdown, spreadsheet_cell
 from samerun.evaluation.classification import ClassificationReport
 from samerun.evaluation.language import LanguageModelReport
@@ -12,11 +14,37 @@ from samerun.evaluation.regression import RegressionReport
 from samerun.evaluation.report import Report, short
 
 _COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
+_NUM_CONFUSED = 3  # pairs of classes
 _LONGEST_EXCERPT = 240  # characters; two or three lines of a page
+
+
+def confused_classes(report: ClassificationReport) -> list[str]:
+    """Returns a sentence for each of the classes that are most often taken for another.
+
+    The pairs with the most mistakes come first, at most three, and of equally many the one with
+    fewer examples. Empty if there are no mistakes.
+
+    Args:
+        report: an evaluated classifier.
+    """
+    wrong = report.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    support = report.confusion.sum(axis=1)
+    pairs = [(int(true), int(other)) for true, other in zip(*np.nonzero(wrong), strict=True)]
+    pairs.sort(key=lambda pair: (-wrong[pair], support[pair[0]], pair))
+    sentences = []
+    for true, other in pairs[:_NUM_CONFUSED]:
+        count, total = int(wrong[true, other]), int(support[true])
+        names = report.class_names[true], report.class_names[other]
+        part = f"{count} of {total} examples of class {names[0]} ({100 * count / total:.0f} %)"
+        sentences.append(f"{part} were classified as {names[1]}.")
+    return sentences
 
 
 def as_markdown(report: Report) -> str:
     """Returns one row per metric, the headline first, with its interval and its baseline.
+
+    Of a classifier, the most confused classes follow.
 
     Args:
         report: an evaluation of any kind.
@@ -35,7 +63,12 @@ def as_markdown(report: Report) -> str:
         baseline = metrics.get(f"baseline_{name}")
         rows.append([label, value, interval, "" if baseline is None else short(baseline)])
     header = ["metric", "value", "95 % interval", f"{report.baseline} baseline"]
-    return _markdown(header if report.baseline else header[:3], rows, num_texts=1)
+    table = _markdown(header if report.baseline else header[:3], rows, num_texts=1)
+    sentences = confused_classes(report) if isinstance(report, ClassificationReport) else []
+    if not sentences:
+        return table
+    lines = [f"- {markdown(sentence)}" for sentence in sentences]
+    return "\n".join([table, "Most confused classes:", "", *lines, ""])
 
 
 def _is_end(name: str, metrics: dict[str, float]) -> bool:

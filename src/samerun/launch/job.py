@@ -18,11 +18,12 @@ from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
+from samerun.process import quiet
 from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
     from samerun.result import Result
-    from samerun.tracking import StoredRun
+    from samerun.tracking import Run, StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +96,10 @@ def compose(overrides: Sequence[str]) -> Job:
     Raises:
         UserError: an override is not understood, or the config does not fit its dataset.
     """
-    from samerun import tracking
-
     composition, node = compose_with_hydra(overrides)
     check(composition)
+    from samerun import tracking  # importing it takes longer than these checks
+
     tracking.resolve_uri(composition.config.tracking.uri)
     return Job(composition=composition, node=node)
 
@@ -106,13 +107,23 @@ def compose(overrides: Sequence[str]) -> Job:
 def check(composition: config.Composition) -> config.Composition:
     """Checks a config against its dataset, which is described without loading TensorFlow.
 
+    Functions of the user's own are called once, which may load it.
+
     Raises:
         UserError: they do not fit, or the dataset cannot be downloaded.
     """
-    from samerun import data
+    from samerun import user_code
 
-    config.check(composition.config, data.describe(composition.config.dataset))
-    data.check_download(composition.config.dataset)
+    user_code.check_functions(composition.config)
+    from samerun import data  # importing NumPy takes longer than these checks
+
+    cfg, spec = composition.config, data.describe(composition.config.dataset)
+    config.check(cfg, spec)
+    data.check_download(cfg.dataset)
+    if user_code.targets(cfg):
+        with quiet():
+            from samerun import training
+        training.check_own_functions(cfg, spec)
     return composition
 
 
@@ -184,6 +195,11 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
     return check(config.parse(node, settings.overrides.task)), folder
 
 
-def run_task(node: Any) -> "Result | StoredRun":
-    """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun."""
-    return run_one(*parse_task(node))
+def run_task(node: Any, *, parent: "Run | None" = None) -> "Result | StoredRun":
+    """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun.
+
+    Args:
+        node: what Hydra composed.
+        parent: the run of the multirun, if there is one; it shows the config once for all runs.
+    """
+    return run_one(*parse_task(node), parent=parent)

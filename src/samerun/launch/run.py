@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from samerun.tracking import Run, StoredRun
 
 
-def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRun":
+def run_one(
+    composition: config.Composition, folder: Path, *, parent: "Run | None" = None
+) -> "Result | StoredRun":
     """Trains one run in the folder and shows it on the console.
 
     `tracking.if_exists` decides what happens if the same run is in the store already.
@@ -28,6 +30,7 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
     Args:
         composition: a checked config.
         folder: the run's own folder; made if missing.
+        parent: the run above it, which has shown the config.
 
     Returns:
         The result; or the run in the store, if nothing was trained.
@@ -46,13 +49,14 @@ def run_one(composition: config.Composition, folder: Path) -> "Result | StoredRu
             cfg,
             folder,
             name=tracking.run_name(cfg, composition.overrides),
+            tags={} if parent is None else {"mlflow.parentRunId": parent.id},
             describe=lambda run: describe_origin(run, composition, found),
         )
         with _print_resume_hint(folder), opened as run:
             with quiet():
                 from samerun import console, training
             out = console.make_console()
-            result = training.start(composition, run, out)
+            result = training.start(composition, run, out, shows_config=parent is None)
         retention.after_success(cfg, folder)
         show_end(composition, run, result, out)
         return result

@@ -13,6 +13,7 @@ from samerun.config.optimizers import (
     Adagrad,
     Adam,
     AdamW,
+    CustomOptimizer,
     Lion,
     Muon,
     Nadam,
@@ -21,6 +22,7 @@ from samerun.config.optimizers import (
     Sgd,
 )
 from samerun.config.schedules import Schedule
+from samerun.optim import custom
 from samerun.optim.schedules import SHAPES, CosineCycle, Rate, Scaled, WarmUp, at, schedule
 
 PLATEAU_FACTOR, RETRY_FACTOR = "plateau_factor", "retry_factor"
@@ -35,6 +37,7 @@ OPTIMIZERS: dict[type[Optimizer], Callable[..., keras.optimizers.Optimizer]] = {
     Nadam: keras.optimizers.Nadam,
     Lion: keras.optimizers.Lion,
     Muon: keras.optimizers.Muon,
+    CustomOptimizer: custom.optimizer,
 }
 """Keras's class for each kind of optimizer; config fields are named like its arguments."""
 

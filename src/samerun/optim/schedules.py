@@ -6,7 +6,7 @@ rate at 0. Steps are counted in float32, which is exact up to 16.7 million.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from samerun.config.schedules import (
     Constant,
     Cosine,
     CosineRestarts,
+    CustomSchedule,
     Exponential,
     InverseTime,
     OneCycle,
@@ -24,6 +25,7 @@ from samerun.config.schedules import (
     Schedule,
     Step,
 )
+from samerun.optim import custom
 
 Rate = Any  # a float, or a LearningRateSchedule
 
@@ -166,6 +168,29 @@ class Scaled(schedules.LearningRateSchedule):  # type: ignore[misc]
         return cls(_deserialize(config["shape"]), config["factor"], config["name"])
 
 
+@keras.saving.register_keras_serializable(package="samerun")
+class Table(schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule whose rates are listed, one for each step; after the last one it is constant.
+
+    Args:
+        rates: the first is that of step 0, each other one that of the steps up to its index.
+    """
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        super().__init__()
+        self.rates = list(rates)
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate at a step."""
+        index = keras.ops.cast(keras.ops.ceil(keras.ops.cast(step, "float32")), "int32")
+        rates = keras.ops.convert_to_tensor(self.rates, "float32")
+        return keras.ops.take(rates, keras.ops.minimum(index, len(self.rates) - 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {"rates": self.rates}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Span:
     """Length of a run in steps.
@@ -259,6 +284,16 @@ def _reduce_on_plateau(cfg: ReduceOnPlateau, rate: float, span: Span) -> Rate:
     return rate  # constant; `schedule` wraps `Scaled` around the warm-up as well
 
 
+def _custom(cfg: CustomSchedule, rate: float, span: Span) -> Rate:
+    """The steps after a warm-up that is no whole number of steps lie between whole numbers."""
+    offset = math.ceil(span.warmup) - span.warmup
+    positions = [0.0] if offset else []
+    positions += [number + offset for number in range(max(1, math.ceil(span.shape - offset)))]
+    epochs = [position / span.steps_per_epoch for position in positions]
+    found = custom.factors(cfg, epochs, span.shape / span.steps_per_epoch)
+    return Table([rate * factor for factor in found])
+
+
 SHAPES: dict[type[Schedule], Callable[[Any, float, Span], Rate]] = {
     Constant: _constant,
     Step: _step,
@@ -269,6 +304,7 @@ SHAPES: dict[type[Schedule], Callable[[Any, float, Span], Rate]] = {
     CosineRestarts: _cosine_restarts,
     OneCycle: _one_cycle,
     ReduceOnPlateau: _reduce_on_plateau,
+    CustomSchedule: _custom,
 }
 """The builder of each kind of schedule."""
 

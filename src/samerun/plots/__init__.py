@@ -18,6 +18,7 @@ from samerun.plots.classification import (
 from samerun.plots.language import token_losses
 from samerun.plots.learning import (
     compare_curves,
+    feature_weights,
     learning_curves,
     schedule_curve,
     weight_histograms,
@@ -64,6 +65,7 @@ def draw(
     history: Mapping[str, Sequence[float]] | None = None,
     monitor: str | None = None,
     weights: Mapping[str, NDArray[np.floating]] | None = None,
+    first_kernel: tuple[Sequence[str], NDArray[np.floating]] | None = None,
 ) -> dict[str, Figure]:
     """Draws every figure that fits a run, by name.
 
@@ -73,6 +75,8 @@ def draw(
         history: one value per epoch, as `learning_curves` takes them.
         monitor: the metric that chose the epoch.
         weights: values by variable, as `evaluation.weight_samples` returns them.
+        first_kernel: names of the features of a table and the kernel of the first layer,
+            `(features, units)`.
     """
     split = split or EvaluatedSplit()
     figures: dict[str, Figure] = {}
@@ -80,6 +84,8 @@ def draw(
         figures["learning_curves"] = learning_curves(history, monitor)
     if weights:
         figures["weights"] = weight_histograms(weights)
+    if first_kernel:
+        figures["feature_weights"] = feature_weights(*first_kernel)
     if isinstance(report, ClassificationReport):
         figures |= _of_classification(report, split.class_names)
     if isinstance(report, LanguageModelReport):

@@ -34,6 +34,7 @@ History = Mapping[str, Sequence[float]]
 _SPLITS = {"train": BLUE, "validation": ORANGE}
 _RATE = "learning_rate"
 _MOST_HISTOGRAMS = 24
+_MOST_FEATURES, _MOST_UNITS, _MOST_WRITTEN = 30, 64, 20
 _LONGEST_RUN = 28
 _MOST_NAMED = 10  # runs; above, a legend is useless
 
@@ -148,7 +149,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
 
 
 def _ends(name: str) -> str:
-    """Names of a sweep's runs start alike and differ in the middle or at the end."""
+    """Names of a sweep's runs, or of a column's categories, start alike and differ at the end."""
     kept = _LONGEST_RUN // 2
     return plain(name if len(name) <= _LONGEST_RUN else f"{name[:kept]}…{name[-kept:]}", len(name))
 
@@ -213,6 +214,48 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
     share = f" ({len(names)} of {len(weights)} variables)" if left_out else ""
     figure.supxlabel(f"value of the weights{share}", fontsize=TEXT)
     figure.supylabel("frequency", fontsize=TEXT)
+    return figure
+
+
+def feature_weights(names: Sequence[str], kernel: NDArray[np.floating]) -> Figure:
+    """Draws the weights of the first layer: a row for each feature, a column for each unit.
+
+    Features that are scaled alike can be compared: a pale row is a feature the network ignores.
+
+    Args:
+        names: names of the features. Of more than 30, the 30 with the largest weights are drawn.
+        kernel: (features, units) weights. Of more than 64 units, the first 64 are drawn.
+    """
+    values = np.asarray(kernel, np.float64)[:, :_MOST_UNITS]
+    rows = np.argsort(-np.abs(kernel).mean(axis=1), kind="stable")[:_MOST_FEATURES]
+    rows.sort()
+    values = values[rows]
+    num_features, num_units = values.shape
+    width = float(np.clip(0.42 * num_units + 3.2, 5.0, 11.0))
+    figure, (axes,) = panels(1, 1, width, float(np.clip(0.36 * num_features + 1.4, 2.6, 10.0)))
+    axes.grid(visible=False)
+    limit = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
+    image = axes.imshow(
+        values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+    )
+    shown = [_ends(names[row]) for row in rows]  # town=Aachen and town=Bonn differ at the end
+    axes.set_yticks(range(num_features), shown, fontsize=SMALL)
+    places = range(0, num_units, -(-num_units // 16))
+    axes.set_xticks(places, [str(place + 1) for place in places], fontsize=SMALL)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if num_units <= _MOST_WRITTEN:
+        for (row, column), value in np.ndenumerate(values):
+            colour = "white" if abs(value) > 0.6 * limit else "black"
+            text = f"{value:z.1f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+    bar = figure.colorbar(image, ax=axes, shrink=0.9)
+    bar.set_label("weight", fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL, color=GREY)
+    bar.outline.set_visible(False)
+    left_out = [f"{num_features} of {len(names)} features"] if num_features < len(names) else []
+    left_out += [f"{num_units} of {kernel.shape[1]} units"] if num_units < kernel.shape[1] else []
+    describe(axes, "unit of the first layer", "feature", ", ".join(left_out))
     return figure
 
 

@@ -112,11 +112,11 @@ def missing_packages(recorded: Provenance, present: Provenance) -> list[str]:
         recorded: of the run.
         present: of this environment.
     """
-    known = {normalized(name) for name in present.packages or {}}
+    missing = _needed(recorded) - {normalized(name) for name in present.packages or {}}
     return [
         f"{name}=={version}"
         for name, version in (recorded.packages or {}).items()
-        if normalized(name) in _needed(recorded) and normalized(name) not in known
+        if normalized(name) in missing
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from samerun import optim
-from samerun.callbacks import EPOCH_START
+from samerun.callbacks import EPOCH_START, OWN, build_own, has_state
 from samerun.checkpoints import Array, TrainingState
 from samerun.config import Config
 from samerun.config.schedules import ReduceOnPlateau
@@ -45,6 +45,7 @@ def with_rate_of(state: TrainingState, cfg: Config) -> TrainingState:
     callbacks.pop("retries", None)
     if lowers or cfg.training.on_memory is not OnMemory.fail:
         callbacks["retries"] = {"events": [], "batch_size": None, "held": []}
+    callbacks = _with_own(callbacks, cfg)
     arrays = {
         name: value
         for name, value in state.arrays.items()
@@ -55,7 +56,15 @@ def with_rate_of(state: TrainingState, cfg: Config) -> TrainingState:
     variables = {section: [spec for spec, _ in listed] for section, listed in entries.items()}
     meta = {**state.meta, "variables": variables, "callbacks": callbacks}
     meta.pop(EPOCH_START, None)
+    meta.pop("stopped", None)
     return dataclasses.replace(state, arrays=arrays, meta=meta)
+
+
+def _with_own(callbacks: dict[str, Any], cfg: Config) -> dict[str, Any]:
+    """Returns the states of the callbacks, of the user's own those of the new config."""
+    fresh = {name: one.state() for name, one in build_own(cfg).items() if has_state(one)}
+    kept = {name: one for name, one in callbacks.items() if not name.startswith(OWN)}
+    return kept | {name: callbacks.get(name, state) for name, state in fresh.items()}
 
 
 def _one(name: str) -> Entry:

@@ -124,6 +124,10 @@ def check_trained(run: StoredRun) -> None:
     Raises:
         UserError: it is a sweep's own; one of its trials is named, the best if it is known.
     """
+    if tag.MULTIRUN in run.tags:
+        best = clean(run.tags.get(tag.BEST, "")[:8])
+        which = f"such as {best}, the best" if best else "which `samerun ui` lists"
+        raise UserError(f"'{clean(run.name)}' is a multirun: give one of its runs, {which}.")
     if tag.STUDY not in run.tags or tag.TRIAL in run.tags:
         return
     best, study = run.tags.get(tag.BEST, "")[:8], clean(run.tags[tag.STUDY])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samerun import checkpoints, config, data, retention, tracking
+from samerun import checkpoints, config, data, retention, tracking, user_code
 from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.datasets.images import CustomDataset
@@ -110,6 +110,8 @@ def prepare(
     foreign.check_paths(run, cfg, overrides, trusted)
     must_match = foreign.must_match(run, cfg, overrides, trusted)
     is_own = isinstance(cfg.dataset, CustomDataset)
+    if not recorded_code:
+        user_code.check_functions(cfg)
     present = recorded.present_provenance(cfg, None)
     if not (recorded_code and is_own):  # else the function is only there when it is checked out
         config.check(cfg, data.describe(cfg.dataset))

@@ -68,6 +68,8 @@ def train(request: Request) -> str:
 
         first = request.tags["samerun.reproduces"]
         foreign.check_digests(first, request.digests, data.digests(cfg.dataset))
+    if hasattr(training, "check_own_functions"):
+        training.check_own_functions(cfg, data.describe(cfg.dataset))
     with tracking.open_run(cfg, folder, name=request.name, tags=request.tags) as run:
         start = folder / "checkpoints" / checkpoints.START  # of a run that was forked
         state = checkpoints.read(start) if start.exists() else None

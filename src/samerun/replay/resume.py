@@ -14,7 +14,7 @@ from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.root import has_meaning
-from samerun.config.schedules import Cosine, OneCycle, Polynomial
+from samerun.config.schedules import Cosine, CustomSchedule, OneCycle, Polynomial
 from samerun.config.secrets import check_secrets_given
 from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import UserError, listed
@@ -22,6 +22,7 @@ from samerun.replay import foreign, recorded
 from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted
 from samerun.retention import CHECKPOINTS
+from samerun.user_code import check_functions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,8 +107,7 @@ def plan_resume(
         finished = _nothing_left(run, stored, cfg)
     folder, state, source = tracking.fresh_folder(), None, ""
     if finished is None:
-        check_secrets_given(cfg)
-        config.check(cfg, data.describe(cfg.dataset))
+        _check_config(cfg)
         if requested is None and foreign.must_match(run, cfg, overrides, trusted, uri=uri):
             foreign.check_data(run, stored)
         if not fork:
@@ -129,6 +129,12 @@ def plan_resume(
         take_over=take_over,
         nothing_left=finished,
     )
+
+
+def _check_config(cfg: Config) -> None:
+    check_secrets_given(cfg)
+    check_functions(cfg)
+    config.check(cfg, data.describe(cfg.dataset))
 
 
 def _check_equal(run: tracking.StoredRun, stored: Config, requested: Config) -> None:
@@ -186,7 +192,7 @@ def _check_changes(
 def _may_grow(stored: Config, cfg: Config) -> bool:
     """Whether more epochs leave the learning rate of earlier epochs unchanged."""
     schedule = stored.schedule
-    is_open = isinstance(schedule, OneCycle) or (
+    is_open = isinstance(schedule, OneCycle | CustomSchedule) or (
         isinstance(schedule, Cosine | Polynomial) and schedule.decay_epochs is None
     )
     return cfg.training.epochs > stored.training.epochs and not is_open
@@ -315,6 +321,7 @@ def resume(plan: ResumePlan, out: "Console") -> "Result":
     from samerun.replay import fork
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # no trial of its study now
+    training.check_own_functions(cfg, data.describe(cfg.dataset))
     composition = dataclasses.replace(plan.composition, config=cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:

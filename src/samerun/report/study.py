@@ -21,6 +21,7 @@ from samerun.report.study_trials import (
     reason_of,
     seconds_of,
     state_of,
+    test_of,
     to_csv,
     trials_of,
 )
@@ -148,6 +149,8 @@ def to_markdown(
     lines = [f"**{_sentence(study, objectives, best)}**", ""]
     lines += _best(study, best, children, command)
     lines += _table_of_trials(study, best, objectives, children)
+    note = _optimism(study, objectives) if best else ""
+    lines += [f"{note}.", ""] if note else []
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
     lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in definitions.items()]
     lines += ["", f"Sampler {_part(study, tag.SAMPLER)}, pruner {_part(study, tag.PRUNER)}.", ""]
@@ -180,6 +183,11 @@ def last_lines(
     for trial in best[:1]:
         values = _format_values(trial, objectives)
         rows.append(("best", f"trial {trial.number}  {values}"))
+        tested, note = test_of(trial), _optimism(study, objectives)
+        if tested is not None and note:
+            rows.append(("test", f"trial {trial.number}  {tested[0]} {format_number(tested[1])}"))
+        if note:
+            rows.append(("note", note))
         rows.append(("with", format_params(trial.params)))
         if command is not None:
             rows.append(("command", command(trial)))
@@ -188,6 +196,17 @@ def last_lines(
     if not best and trials_of(study):
         rows.append(("best", _why_none_is_best(study)))
     return rows
+
+
+def _optimism(study: "optuna.Study", objectives: Sequence[str]) -> str:
+    """Returns what the best value is worth, since it was chosen by; empty if it is no metric."""
+    number = len(trials_of(study, "COMPLETE"))
+    if not objectives[0].startswith("validation/") or number < 2:
+        return ""
+    return (
+        f"{objectives[0]} chose among {number} trials and their epochs, so the best value is "
+        "optimistic; the test metric took no part: report it, and do not choose by it"
+    )
 
 
 def _why_none_is_best(study: "optuna.Study") -> str:
@@ -246,15 +265,20 @@ def _table_of_trials(
     is_front = len(study.directions) > 1
     shown = best if is_front else best[:_TOP]
     title = "Pareto front" if is_front else f"Best {len(shown)}" if len(shown) > 1 else "Best"
+    tested = next((found[0] for found in map(test_of, shown) if found), None)
+    titles = [*objectives, *([tested] if tested else [])]
     lines = [
         f"### {title}",
         "",
-        f"| trial | {' | '.join(map(markdown, objectives))} | with | epochs | s | run |",
+        f"| trial | {' | '.join(map(markdown, titles))} | with | epochs | s | run |",
     ]
-    lines.append("|---|" + "---|" * (len(objectives) + 4))
+    lines.append("|---|" + "---|" * (len(titles) + 4))
     for trial in shown:
         seconds, run = seconds_of(trial), children.get(trial.number, ("", ""))
         cells = [str(trial.number), *(format_number(value) for value in trial.values)]
+        if tested:
+            found = test_of(trial)
+            cells.append(format_number(found[1]) if found else "")
         cells += [f"`{_cell(format_params(trial.params))}`", str(epochs_of(trial) or "")]
         cells += ["" if seconds is None else f"{seconds:.1f}", f"`{run[0]}`" if run[0] else ""]
         lines.append(f"| {' | '.join(cells)} |")

@@ -91,6 +91,12 @@ def epochs_of(trial: "FrozenTrial") -> int | None:
     return None if epochs is None else int(epochs)
 
 
+def test_of(trial: "FrozenTrial") -> tuple[str, float] | None:
+    """Returns the name and the value of the trial's test metric; `None` if it was not recorded."""
+    found = trial.user_attrs.get(tag.TRIAL_TEST) or {}
+    return next(((str(name), float(value)) for name, value in found.items()), None)
+
+
 def reason_of(trial: "FrozenTrial") -> str:
     """Returns the recorded reason why a trial did not complete."""
     return str(trial.user_attrs.get(tag.REASON, ""))

@@ -6,7 +6,9 @@ from samerun.config.check import epoch_metrics, should_rise
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
+from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
+from samerun.config.training import is_own, name_of
 from samerun.errors import UserError, listed, nearest
 
 NUM_PARAMETERS = "num_parameters"
@@ -98,7 +100,7 @@ def default_direction(objective: str) -> str:
 def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     """Returns all possible names of an objective."""
     final = "test" if spec.num_test else "validation"
-    measured = _MEASURED[spec.task]
+    measured = (*_MEASURED[spec.task], *map(name_of, filter(is_own, cfg.training.metrics)))
     names = [*epoch_metrics(cfg, spec), *(f"{final}/{name}" for name in measured), NUM_PARAMETERS]
     return tuple(dict.fromkeys(names))
 
@@ -113,9 +115,10 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     known = objective_names(cfg, spec)
     for name in objectives:
         if name not in known:
+            meant = metric_name(name, known)
             raise UserError(
                 f"sweep.objectives: received '{name}', expected one of {listed(known)}."
-                f"{nearest(name.replace('val_', 'validation/'), known)}"
+                f"{as_hint(f'sweep.objectives=[{meant}]' if meant else '')}"
             )
     if len(set(objectives)) < len(objectives):
         raise UserError(

@@ -163,8 +163,9 @@ class Ledger:
             (tag.TRIAL_EPOCHS, outcome.epochs),
             (tag.TRIAL_MEMORY, outcome.memory_bytes),
             (tag.PID, outcome.pid),
+            (tag.TRIAL_TEST, dict(outcome.test)),
         ):
-            if value not in (None, ""):
+            if value not in (None, "", {}):
                 active.trial.set_user_attr(key, value)
         self._set_constraints(active, outcome)
         state = _trial_state(outcome)

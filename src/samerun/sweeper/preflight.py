@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from samerun import config, data, search, tracking
+from samerun import config, data, search, tracking, user_code
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.search.objectives import check_sweep
@@ -30,12 +30,13 @@ def check_branches(
     found: dict[Any, tuple[str, config.Config]] = {}
     for values in _points(configs, space):
         cfg = configs.composition(values).config
+        user_code.check_functions(cfg)
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
         check_sweep(sweep, cfg, spec)
         search.check_constraints(sweep, cfg, spec)
         label = _label(values, cfg)
-        key = repr((cfg.model, cfg.dataset))
+        key = repr((cfg.model, cfg.dataset, user_code.own_functions(cfg)))
         found.setdefault(key, (label, cfg))
     return list(found.values())[:_MOST_MODELS]
 

@@ -107,8 +107,18 @@ def outcome_of_result(
         reason=reason(constraints, limited),
         values=values,
         constraints=found,
+        test=_test_metric(objectives, result),
         epochs=epochs,
     )
+
+
+def _test_metric(objectives: "Objectives", result: "Result") -> dict[str, float]:
+    """Returns the test metric of the first objective's kind, else the first test metric."""
+    tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
+    same = f"test/{objectives.names[0].rpartition('/')[2]}"
+    name = same if same in tested else next(iter(tested), None)
+    is_finite = name is not None and math.isfinite(tested[name])
+    return {name: tested[name]} if name is not None and is_finite else {}
 
 
 def _limited_values(
@@ -275,14 +285,16 @@ def build_models(configs: Sequence[config.Config]) -> list[tuple[int, int]]:
     warm_up()
     import keras
 
-    from samerun import data, models
+    from samerun import data, models, training
     from samerun.determinism import make_deterministic
 
     found = []
     make_deterministic(configs[0].training)  # threads cannot be changed afterwards
     for cfg in configs:
         keras.utils.clear_session()
-        model = models.build(cfg.model, data.describe(cfg.dataset))
+        spec = data.describe(cfg.dataset)
+        training.check_own_functions(cfg, spec)
+        model = models.build(cfg.model, spec)
         found.append((int(model.count_params()), _bytes_needed(model, cfg.dataset.batch_size)))
     _release_memory()
     return found

@@ -1,13 +1,15 @@
 """The loss that training minimizes, the metrics, and the weights of classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 
 from samerun.config import Config, DataSpec, Task
 from samerun.config.check import loss_of, metrics_of, mixup_of
-from samerun.config.training import Loss, Metric
+from samerun.config.training import Loss, Metric, is_own
+from samerun.losses import custom
+from samerun.user_code import OwnFunction, own_functions
 
 PADDING = 0
 """The token that pads short texts; as a target it is ignored."""
@@ -221,13 +223,58 @@ def loss(cfg: Config, spec: DataSpec) -> keras.losses.Loss:
         cfg: `training.loss` and `training.label_smoothing`.
         spec: the task, which chooses the loss where the config says `auto`.
     """
-    return LOSS_BUILDERS[loss_of(cfg, spec.task)](cfg, spec)
+    name = loss_of(cfg, spec.task)
+    if is_own(name):
+        return custom.loss(_own(cfg)[name])
+    return LOSS_BUILDERS[Loss(name)](cfg, spec)
 
 
 def metrics(cfg: Config, spec: DataSpec) -> list[keras.metrics.Metric]:
     """Returns the metrics of a run, named as in the config, in its order."""
-    built = [METRIC_BUILDERS[metric](spec) for metric in metrics_of(cfg, spec.task)]
+    own = _own(cfg)
+    built = [
+        custom.metric(own[name]) if is_own(name) else METRIC_BUILDERS[Metric(name)](spec)
+        for name in metrics_of(cfg, spec.task)
+    ]
     return [OfMainClass(metric) for metric in built] if mixup_of(cfg) else built
+
+
+def _own(cfg: Config) -> dict[str, OwnFunction]:
+    """Returns the user's own loss and metrics by their names in the config."""
+    parts = ("training.loss", "training.metrics[")
+    return {own.target: own for own in own_functions(cfg) if own.key.startswith(parts)}
+
+
+def check_own(cfg: Config, spec: DataSpec) -> None:
+    """Calls the user's own loss and metrics once, on a batch of the right shape.
+
+    Raises:
+        UserError: see `custom.check_loss` and `custom.check_metric`.
+    """
+    for own in _own(cfg).values():
+        if own.key == "training.loss":
+            custom.check_loss(own, custom.loss(own), spec)
+        else:
+            custom.check_metric(own, custom.metric(own), spec)
+
+
+def measure_own(cfg: Config, model: keras.Model, split: Iterable[Any]) -> dict[str, float]:
+    """Returns the user's own metrics of a trained model on a split, by name.
+
+    Args:
+        cfg: `training.metrics`.
+        model: the model.
+        split: batches of (features, targets).
+    """
+    own = [name for name in cfg.training.metrics if is_own(name)]
+    if not own:
+        return {}
+    made = [custom.metric(_own(cfg)[name]) for name in own]
+    for features, targets in split:
+        outputs = model.predict_on_batch(features)
+        for metric in made:
+            metric.update_state(targets, outputs)
+    return {metric.name: float(metric.result()) for metric in made}
 
 
 def class_weights(cfg: Config, counts: Sequence[int]) -> dict[int, float] | None:

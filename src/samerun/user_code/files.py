@@ -1,93 +1,13 @@
-"""Imports the user's own functions, and finds the files that they consist of.
-
-Data, stored runs and files never cause code to run: a function is only imported because a config
-names it. A config from elsewhere has to be trusted like a script.
-"""
+"""The files that the user's own code consists of."""
 
 import ast
-import importlib
 import importlib.machinery
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from samerun.config.datasets.images import CustomDataset
-from samerun.config.models.custom import CustomModel
-from samerun.config.root import Config
-from samerun.errors import UserError
-
-_CUSTOM = (CustomModel, CustomDataset)
 
 _MOST_FILES = 500  # more files are not an experiment's own code, but a library
-
-
-@contextmanager
-def working_folder_first() -> Iterator[None]:
-    """Makes Python search the working directory first for modules, as it does for a script."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # the module may be newer than the cached content of its folder
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-def describe_cause(error: BaseException) -> str:
-    """Returns what was raised, and where, in one line."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    message = " ".join(str(error).split()).rstrip(".")
-    where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-    return f"{type(error).__name__}{': ' if message else ''}{message} ({where})"
-
-
-def import_function(key: str, target: str) -> Callable[..., Any]:
-    """Imports a function by the name given in a config.
-
-    Args:
-        key: the config's key, for messages.
-        target: `package.module:function`.
-
-    Raises:
-        UserError: the name is not valid, there is no such function, or importing it fails.
-    """
-    module_name, colon, name = target.partition(":")
-    dotted = [*module_name.split("."), *name.split(".")]
-    if not colon or not all(part.isidentifier() for part in dotted):
-        raise UserError(
-            f"{key}: received '{target}', expected package.module:function, such as my_code:build."
-        )
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise UserError(
-                f"{key}: {target}: there is no module {error.name} in "
-                f"{os.getcwd()} or in the installed packages."
-            ) from error
-        raise UserError(f"{key}: {target}: importing it raised {describe_cause(error)}.") from error
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{key}: {target}: importing it raised {describe_cause(error)}.") from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            file = getattr(found, "__file__", None) or "built in"
-            raise UserError(f"{key}: {target}: {module_name} ({file}) has no {name}.")
-        found = getattr(found, part)
-    if not callable(found):
-        kind = type(found).__name__
-        raise UserError(f"{key}: {target}: received {kind}, expected a function.")
-    return found  # type: ignore[no-any-return]
-
-
-def targets(cfg: Config) -> dict[str, str]:
-    """Returns the names of the user's own functions, such as `my_code:build`, by config key."""
-    parts = (("model.target", cfg.model), ("dataset.target", cfg.dataset))
-    return {key: part.target for key, part in parts if isinstance(part, _CUSTOM)}
 
 
 def files_of(names: Sequence[str], folder: Path | None = None) -> dict[str, Path]:

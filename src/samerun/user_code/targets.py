@@ -1,0 +1,103 @@
+"""Which functions of the user's own a config names, and how they are named."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from samerun.config.datasets.images import CustomDataset
+from samerun.config.models.custom import CustomModel
+from samerun.config.optimizers import CustomOptimizer
+from samerun.config.root import Config
+from samerun.config.schedules import CustomSchedule
+from samerun.config.training import is_own, name_of
+from samerun.errors import UserError
+
+_CUSTOM = (CustomModel, CustomDataset, CustomOptimizer, CustomSchedule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnFunction:
+    """A function of the user's own, as a config names it.
+
+    Args:
+        key: the config's key, such as `model.target`.
+        target: `package.module:function`.
+        params_key: the key of its keyword arguments, such as `model.params`.
+        params: these arguments.
+    """
+
+    key: str
+    target: str
+    params_key: str
+    params: Mapping[str, Any]
+
+
+def own_functions(cfg: Config) -> list[OwnFunction]:
+    """Returns the user's own functions, in the order in which a run needs them."""
+    groups = {
+        "dataset": cfg.dataset,
+        "model": cfg.model,
+        "optimizer": cfg.optimizer,
+        "schedule": cfg.schedule,
+    }
+    found = [
+        OwnFunction(
+            key=f"{group}.target",
+            target=part.target,
+            params_key=f"{group}.params",
+            params=part.params,
+        )
+        for group, part in groups.items()
+        if isinstance(part, _CUSTOM)
+    ]
+    training = cfg.training
+    named = {"training.loss": training.loss} if is_own(training.loss) else {}
+    for key, names in (("metrics", training.metrics), ("callbacks", training.callbacks)):
+        own = {f"training.{key}[{n}]": name for n, name in enumerate(names) if is_own(name)}
+        named |= own
+    for key, target in named.items():
+        name = name_of(target)
+        found.append(
+            OwnFunction(
+                key=key,
+                target=target,
+                params_key=f"training.params.{name}",
+                params=training.params.get(name, {}),
+            )
+        )
+    return found
+
+
+def targets(cfg: Config) -> dict[str, str]:
+    """Returns the names of the user's own functions, such as `my_code:build`, by config key."""
+    return {function.key: function.target for function in own_functions(cfg)}
+
+
+def split(key: str, target: str) -> tuple[str, str]:
+    """Returns the module and the function of `package.module:function`.
+
+    Raises:
+        UserError: it has another format; what may have been meant is proposed.
+    """
+    module, colon, name = target.partition(":")
+    parts = (*module.split("."), *name.split("."))
+    if colon and not module.endswith(".py") and all(part.isidentifier() for part in parts):
+        return module, name
+    meant = re.sub(r"\.py$", "", re.sub(r"\.py:", ":", target.removeprefix("./")))
+    meant = meant.replace("::", ":").replace("/", ".").replace("\\", ".")
+    if ":" not in meant and target.endswith(".py"):
+        meant += ":FUNCTION"
+    elif ":" not in meant and "." in meant:
+        meant = ":".join(meant.rsplit(".", 1))
+    meant = meant.removesuffix("()")
+    is_valid = re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", meant)
+    proposal = f": give {typed(key, meant)}" if is_valid else f", such as {typed(key, 'my_code:f')}"
+    raise UserError(
+        f"{key}: received '{target}', expected package.module:function without .py{proposal}."
+    )
+
+
+def typed(key: str, target: str) -> str:
+    """Returns what to type for another target: `KEY=TARGET`, or an entry of a list."""
+    return target if "[" in key else f"{key}={target}"

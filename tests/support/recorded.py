@@ -1,0 +1,68 @@
+"""Runs that are trained once per session, and copies of them for tests that change their store."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+PLACES = (("runs", "artifact_uri"), ("experiments", "artifact_location"), ("tags", "value"))
+"""Columns of MLflow's database that hold absolute paths."""
+
+
+class RecordedRuns:
+    """Folders of runs that were trained, by name.
+
+    Args:
+        folder: where they are, the same for all processes of a session.
+        database: MLflow's database without runs.
+    """
+
+    def __init__(self, folder, database):
+        self.folder, self.database = folder, database
+
+    def copy(self, name, make):
+        """Copies a folder into the working folder, which then is where its runs were trained.
+
+        Args:
+            name: its name.
+            make: trains the runs in the working folder, where no process has done so yet.
+
+        Returns:
+            What `make` returned, a run ID for example.
+        """
+        source, target = self.folder / name, Path.cwd()
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (source / "made.json").exists():
+                shutil.rmtree(source, ignore_errors=True)
+                source.mkdir()
+                shutil.copy(self.database, source / "mlflow.db")
+                with contextlib.chdir(source):
+                    made = make()
+                (source / "made.json").write_text(json.dumps(made))
+        ignored = shutil.ignore_patterns("mlflow.db*", "made.json")
+        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+        with contextlib.closing(sqlite3.connect(target / "mlflow.db")) as database:
+            with contextlib.closing(sqlite3.connect(source / "mlflow.db")) as recorded:
+                recorded.backup(database)
+            for table, column in PLACES:
+                change = f"update {table} set {column} = replace({column}, ?, ?)"
+                database.execute(change, (str(source), str(target)))
+            database.commit()
+        for file in target.glob("outputs/**/run.json"):
+            move(file.parent, str(source), str(target))
+        return json.loads((source / "made.json").read_text())
+
+
+def move(folder, source, target):
+    """Corrects the paths in a run's folder, and how much of its spool has been delivered."""
+    facts, outbox = folder / "run.json", folder / "outbox.jsonl"
+    facts.write_text(facts.read_text().replace(source, target))
+    size = os.path.getsize(outbox)
+    outbox.write_text(outbox.read_text().replace(source, target))
+    delivered = json.loads((folder / "delivered.json").read_text())
+    delivered["outbox.jsonl"] += os.path.getsize(outbox) - size
+    (folder / "delivered.json").write_text(json.dumps(delivered))

@@ -1,0 +1,260 @@
+"""Functions of one's own as optimizer, schedule, loss, metric and callback."""
+
+import io
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from samerun import callbacks, config, launch, optim, tracking, training
+from samerun.cli import main
+from samerun.cli.train_command import take_flag
+from samerun.errors import UserError
+from samerun.launch.overrides import check_overrides
+from support.resuming import Killed, during_epoch, resume, run_in, state_in, train
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "custom-components.md"
+SMALL = ("model=mlp", "model.units=[4]", "dataset.limit=60", "training.epochs=3")
+
+BROKEN = """
+import keras
+import numpy as np
+
+def raises(*arguments, **more):
+    raise KeyError("x")
+
+def three(*arguments):
+    return 3
+
+def constant(learning_rate):
+    return keras.optimizers.SGD(0.1)
+
+def plain(learning_rate):
+    return keras.optimizers.SGD(learning_rate)
+
+def deaf(learning_rate, **options):
+    return keras.optimizers.SGD(learning_rate)
+
+def falling(epoch, epochs):
+    return 1 - epoch
+
+def nan(epoch, epochs):
+    return float("nan")
+
+def zero(epoch, epochs):
+    return 0
+
+def text(epoch, epochs):
+    return "1"
+
+def best(y_true, y_pred):
+    return keras.ops.cast(keras.ops.argmax(y_pred, -1), "float32")
+
+def in_numpy(y_true, y_pred):
+    return np.mean(y_pred)
+
+def seven(y_true, y_pred):
+    return keras.ops.ones((7,)) * keras.ops.mean(y_pred)
+
+def infinite(y_true, y_pred):
+    return keras.ops.log(y_pred * 0)
+
+class Nothing:
+    pass
+
+class Nan(keras.metrics.Metric):
+    def update_state(self, *arguments, **more):
+        pass
+
+    def result(self):
+        return float("nan")
+
+class Array(keras.callbacks.Callback):
+    def state(self):
+        return {"best": np.float32(2)}
+
+    def restore(self, state):
+        pass
+
+class Late(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.seen = 0
+
+    def state(self):
+        return {"seen": self.seen}
+
+    def restore(self, state):
+        self.seen = state["seen"]
+
+class Silent(keras.callbacks.Callback):
+    pass
+
+class Counts(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+"""
+OPTIMIZER, SCHEDULE = "optimizer=custom optimizer.target=", "schedule=custom schedule.target="
+LOSS, METRIC, CALLBACK = "training.loss=", "training.metrics=", "training.callbacks="
+WRONG = [
+    (OPTIMIZER, "raises", "raised KeyError: 'x' (broken_parts.py, line 6)"),
+    (OPTIMIZER, "three", "returned a int, expected a keras.optimizers.Optimizer"),
+    (OPTIMIZER, "constant", "ignores its argument learning_rate"),
+    (f"optimizer.clipnorm=1 {OPTIMIZER}", "plain", "unexpected keyword argument 'clipnorm'"),
+    (f"optimizer.clipnorm=1 {OPTIMIZER}", "deaf", "ignores optimizer.clipnorm=1.0"),
+    (SCHEDULE, "raises", "raised KeyError: 'x' (broken_parts.py, line 6), for epoch 0 of 3"),
+    (SCHEDULE, "falling", "of 3, expected a finite number that is not negative"),
+    (SCHEDULE, "nan", "returned nan for epoch 0 of 3"),
+    (SCHEDULE, "zero", "returned 0 for every step"),
+    (SCHEDULE, "text", "returned a str for epoch 0 of 3"),
+    (LOSS, "raises", "raised KeyError: 'x' (broken_parts.py, line 6), on targets of shape (4,)"),
+    (LOSS, "best", "has no gradient with respect to the predictions"),
+    (LOSS, "in_numpy", "raised NotImplementedError"),
+    (LOSS, "seven", "returned the shape (7,) for 4 examples, expected (4,)"),
+    (LOSS, "infinite", "returned -inf, expected a finite number"),
+    (LOSS, "Nothing", "expected a function f(y_true, y_pred), or a subclass of keras.losses.Loss"),
+    (METRIC, "[raises]", "raised KeyError: 'x' (broken_parts.py, line 6), on targets"),
+    (METRIC, "[Nothing]", "or a subclass of keras.metrics.Metric"),
+    (METRIC, "[Nan]", "returned nan, expected one finite number"),
+    (CALLBACK, "[raises]", "raised KeyError: 'x' (broken_parts.py, line 6)"),
+    (CALLBACK, "[three]", "returned a int, expected a keras.callbacks.Callback"),
+    (CALLBACK, "[Array]", "its state() returned a float32, expected a dict of numbers"),
+    (CALLBACK, "[Late]", "so set every attribute in __init__"),
+]
+
+
+@pytest.fixture
+def parts(project, monkeypatch):
+    """A project with `my_code.py` of the page, and a module of what is wrong."""
+    block = re.search(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    (project / "my_code.py").write_text(block[1])
+    (project / "broken_parts.py").write_text(BROKEN)
+    for name in ("my_code", "broken_parts"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield project
+    for name in ("my_code", "broken_parts"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("words", "name", "sentence"), WRONG)
+def test_a_function_that_is_wrong_is_one_sentence(parts, words, name, sentence):
+    target = name.replace("[", "[broken_parts:") if "[" in name else f"broken_parts:{name}"
+    *others, last = words.split(" ")
+    cfg = config.compose([*SMALL, *others, f"{last}{target}"])
+    with pytest.raises(UserError) as caught:
+        launch.job.check(cfg)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+SEVEN = {
+    "a wrong format": "broken_parts.py:plain",
+    "a missing file": "nowhere:plain",
+    "invalid syntax": "no_python:plain",
+    "a missing function": "broken_parts:nothing",
+    "not a function": "broken_parts:table",
+    "raises": "broken_parts:raises",
+    "returns another type": "broken_parts:three",
+}
+
+
+@pytest.mark.parametrize("case", SEVEN)
+def test_a_broken_file_leaves_no_run_behind(parts, capsys, case):
+    (parts / "no_python.py").write_text("def plain(:")
+    (parts / "broken_parts.py").write_text(f"{BROKEN}\ntable = 3\n")
+    assert main(["train", *SMALL, "optimizer=custom", f"optimizer.target={SEVEN[case]}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("samerun: optimizer.target: ")
+    assert not (parts / "outputs").exists()
+    assert not tracking.find_by_tags(config.compose([]).config, {})
+
+
+# ---- what is right
+
+
+def test_a_schedule_is_evaluated_at_every_step_from_the_end_of_the_warmup(parts):
+    (parts / "shapes.py").write_text("def line(epoch, epochs):\n    return 1 + epoch / epochs\n")
+    words = ["schedule=custom", "schedule.target=shapes:line", "optimizer.learning_rate=0.5"]
+    for warmup in (0, 1, 0.75):
+        cfg = config.compose([*words, f"schedule.warmup_epochs={warmup}"]).config
+        found = optim.curve(cfg.optimizer, cfg.schedule, 5, 4)
+        epochs = np.arange(20) / 5
+        after = 0.5 * (1 + (epochs - warmup) / (4 - warmup))
+        rising = 0.5 * epochs / (warmup or 1)
+        np.testing.assert_allclose(found, np.where(epochs < warmup, rising, after), rtol=1e-6)
+    sys.modules.pop("shapes")
+
+
+WHOLE = (
+    *("model=mlp", "model.units=[4]", "dataset.limit=60", "training.epochs=4"),
+    *("optimizer=custom", "optimizer.target=my_code:momentum", "optimizer.clipnorm=1"),
+    *("schedule=custom", "schedule.target=my_code:halving", "+schedule.params.every=0.5"),
+    *("training.loss=my_code:smooth", "training.metrics=[accuracy,my_code:confidence]"),
+    *("training.callbacks=[my_code:Fade]", "+training.params.Fade.start=0.3"),
+)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        pytest.param(False, id="between-epochs", marks=pytest.mark.slow),
+        pytest.param(True, id="inside-an-epoch"),
+    ],
+)
+def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
+    words = [*WHOLE, *(["checkpoint.every_steps=2"] if inside else [])]
+    whole = train(words, run_in(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        train(words, run_in(tmp_path / "broken", during_epoch(3)))
+    state = state_in(tmp_path / "broken")
+    assert (state.step > 0) is inside
+    assert state.meta["callbacks"]["own/my_code:Fade"]["factor"] == 1 - 0.7 / 4
+    resumed = resume(words, tmp_path / "broken")
+    assert resumed.weights_digest == whole.weights_digest
+    assert resumed.history == whole.history
+    assert resumed.metrics == whole.metrics
+    assert {"train/confidence", "validation/confidence"} <= set(whole.history)
+    assert "test/confidence" in whole.metrics
+    plain = [word for word in WHOLE if "Fade" not in word]
+    assert train(plain, run_in(tmp_path / "plain")).weights_digest != whole.weights_digest
+
+
+def test_a_callback_without_a_state_is_named_when_the_run_is_resumed(parts, tmp_path):
+    words = [*SMALL, "training.callbacks=[broken_parts:Counts,my_code:Fade]", "tracking=lean"]
+    with pytest.raises(Killed):
+        train(words, run_in(tmp_path / "run", during_epoch(2)))
+    screen = Console(file=io.StringIO(), width=400)
+    cfg = config.compose(words).config
+    training.train(cfg, run_in(tmp_path / "run"), screen, state=state_in(tmp_path / "run"))
+    sentence = "training.callbacks: broken_parts:Counts has no state() and restore(state)"
+    assert screen.file.getvalue().count(sentence) == 1
+    assert "Fade" not in screen.file.getvalue()
+
+
+def test_a_callback_that_keeps_nothing_is_not_named(parts):
+    cfg = config.compose(["training.callbacks=[broken_parts:Silent]"]).config
+    made = [*callbacks.build_own(cfg).items()]
+    assert len(made) == 1
+    assert callbacks.note_on_resume(made) is None
+
+
+def test_the_page_is_true(parts, capsys):
+    """Every command composes and its functions pass; the last one is trained and reproduced."""
+    text = PAGE.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^samerun (\w+) (.*)$", text, flags=re.MULTILINE)
+    trained = [shlex.split(words) for command, words in lines if command == "train"]
+    for words in trained[:-1]:
+        words, _ = take_flag(words, "--schedule-plot")
+        if "-m" not in words:
+            launch.compose([one.text for one in check_overrides(words)])
+    assert main(["train", *trained[-1], "tracking=lean"]) == 0
+    (run,) = tracking.find_by_tags(config.compose([]).config, {})
+    assert main(["reproduce", run.id]) == 2
+    assert "--trust my_code" in capsys.readouterr().err
+    words = shlex.split(lines[-1][1].replace("RUN_ID", run.id))
+    assert main(["reproduce", *words]) == 0
+    assert "EXACT" in capsys.readouterr().out

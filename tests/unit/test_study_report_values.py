@@ -1,0 +1,48 @@
+"""What the report of a study says about the value of its best trial."""
+
+import optuna
+
+from samerun import tags as tag
+from samerun.report.study import last_lines, to_markdown
+
+
+def study_of(*values, tested):
+    study = optuna.create_study(direction="minimize")
+    for value in values:
+        trial = study.ask()
+        if tested:
+            trial.set_user_attr(tag.TRIAL_TEST, {"test/log_loss": value + 0.1})
+        study.tell(trial, value)
+    return study
+
+
+def page_and_lines(study, name):
+    page = to_markdown(study, definitions={}, objectives=[name], children={})
+    return page, dict(last_lines(study, objectives=[name], children={}))
+
+
+def test_the_best_value_is_called_optimistic_and_the_test_metric_stands_beside_it():
+    page, lines = page_and_lines(study_of(0.5, 0.3, 0.4, tested=True), "validation/loss")
+    assert lines["test"] == "trial 1  test/log_loss 0.4"
+    assert "validation/loss chose among 3 trials and their epochs" in lines["note"]
+    assert "optimistic" in lines["note"]
+    assert f"{lines['note']}." in page.splitlines()
+    assert "| trial | validation/loss | test/log\\_loss | with |" in page
+    rows = [row.split(" | ")[1:3] for row in page.splitlines() if row.startswith(("| 0", "| 1"))]
+    assert sorted(rows) == [["0.3", "0.4"], ["0.5", "0.6"]]
+
+
+def test_a_study_recorded_without_test_metrics_is_shown_without_them():
+    page, lines = page_and_lines(study_of(0.5, 0.3, tested=False), "validation/loss")
+    assert "test" not in lines
+    assert "| trial | validation/loss | with |" in page
+
+
+def test_what_is_no_validation_metric_or_was_not_chosen_among_others_has_no_note():
+    for study, name in (
+        (study_of(0.5, 0.3, tested=True), "num_parameters"),
+        (study_of(0.5, tested=True), "validation/loss"),
+    ):
+        page, lines = page_and_lines(study, name)
+        assert "note" not in lines
+        assert "optimistic" not in page
