@@ -86,8 +86,10 @@ def expand(arguments: Sequence[str]) -> list[str]:
         arguments: of the command line.
     """
     given = [argument for argument in arguments if argument.startswith("experiment=")]
+    if len(given) != 1:
+        return list(arguments)
     several = {f"experiment={entry.name}": entry.runs for entry in load_experiments() if entry.runs}
-    if len(given) != 1 or given[0] not in several:
+    if given[0] not in several:
         return list(arguments)
     runs = ",".join(several[given[0]].split())
     rest = [argument for argument in arguments if argument not in (given[0], "-m", "--multirun")]

@@ -28,6 +28,7 @@ from samerun.checkpoints import TrainingState
 from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
+from samerun.data.encoding import column_rows
 from samerun.data.pipeline import num_batches
 from samerun.determinism import make_deterministic, reset_and_seed
 from samerun.errors import Diverged, NotFinite
@@ -235,6 +236,7 @@ def fit(
     """
     try:
         dataset, model = build(cfg, run, retries.asked)
+        console.show_lines(column_rows(dataset.preprocessing), out)
         trial.check_model(int(model.count_params()))
         made = _callbacks(cfg, run, dataset, state=state, trial=trial, retries=retries)
         bar = callbacks.ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out)

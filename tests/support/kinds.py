@@ -90,6 +90,9 @@ EXAMPLES = {
     "imdb": Example("imdb", "tokens", "binary"),
     "reuters": Example("reuters", "tokens", "multiclass"),
     "image_folder": Example("image_folder path=pictures height=8 width=8", "image", "multiclass"),
+    "video_folder": Example(
+        "video_folder path=clips frames=3 height=8 width=8", "video", "multiclass"
+    ),
     "text_folder": Example("text_folder path=texts max_length=6", "tokens", "binary"),
     "text_csv": Example("text_csv path=texts.csv max_length=6", "tokens", "binary"),
     "table_csv": Example("table_csv path=table.csv target=price", "table", "regression"),

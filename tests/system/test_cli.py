@@ -26,8 +26,8 @@ def answer(*arguments, cwd, is_cold=False, **environment):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        pytest.param(["train", "model=cn"], "Did you mean 'cnn'?", id="option"),
-        pytest.param(["train", "model.dropot=1"], "Did you mean 'model.dropout'?", id="key"),
+        pytest.param(["train", "model=cn"], "Did you mean `model=cnn`?", id="option"),
+        pytest.param(["train", "model.dropot=1"], "Did you mean `model.dropout=1`?", id="key"),
         pytest.param(["train", "training.epochs=x"], "an integer", id="type"),
         pytest.param(["train", "model.dropout=1.5"], "below 1", id="range"),
         pytest.param(["train", "dataset.batch_size=9999"], "at most the 1294", id="batch-size"),
@@ -49,7 +49,7 @@ def answer(*arguments, cwd, is_cold=False, **environment):
         pytest.param(["train", "--schedule-plot", "a.xyz"], ".png", id="plot-ending"),
         pytest.param(["ui"], "There are no runs here", id="no-runs"),
         pytest.param(["tensorboard"], "There are no runs here", id="no-runs-for-tensorboard"),
-        pytest.param(["dance"], "invalid choice: 'dance'", id="command"),
+        pytest.param(["dance"], "dance: there is no such command", id="command"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_exit_code_2(overrides, sentence, tmp_path):

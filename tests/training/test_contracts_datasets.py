@@ -76,6 +76,17 @@ def write_images(folder):
         Image.fromarray(picture).save(folder / name / f"{number}.png")
 
 
+def write_clips(folder):
+    """Clips as folders of frames, which need no decoder of video files."""
+    from PIL import Image
+
+    for number, name in enumerate(("fall", "jump", "walk") * 14):
+        (folder / name / str(number)).mkdir(parents=True, exist_ok=True)
+        for frame in range(2):
+            picture = np.full((9, 7, 3), 5 * number + frame, np.uint8)
+            Image.fromarray(picture).save(folder / name / str(number) / f"{frame}.png")
+
+
 def write_texts(folder):
     rows = []
     for number in range(24):
@@ -92,6 +103,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     random = np.random.default_rng(0)
     write_images(folder / "pictures")
+    write_clips(folder / "clips")
     write_texts(folder)
     towns = ("Aachen", "Bonn", "Celle")
     table = [[f"{random.normal():.3f}", i % 4, towns[i % 3], f"{i / 7:.2f}"] for i in range(40)]

@@ -14,12 +14,11 @@ BAD = {
     "an open bracket": (f"{HEAD}params: {{seed: 1\n", "line 3, column 1"),
     "an unknown key": (
         f"{SPACE}n_trialss: 3\n",
-        "sweep/mine.yaml: sweep.n_trialss: there is no such key in Sweep. Did you mean "
-        "'sweep.n_trials'?",
+        "sweep/mine.yaml: sweep.n_trialss: there is no such key. Did you mean `sweep.n_trials`?",
     ),
     "an unknown key further in": (
         f"{SPACE}median: {{warmup: 3}}\n",
-        "'sweep.median.warmup_epochs'",
+        "`sweep.median.warmup_epochs`",
     ),
     "a word for a number": (f"{SPACE}workers: two\n", "mine.yaml: sweep.workers: received 'two'"),
     "an unknown choice": (f"{SPACE}sampler: tpee\n", "received 'tpee', expected one of tpe, gp"),

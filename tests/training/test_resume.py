@@ -482,7 +482,7 @@ def test_a_stored_config_is_read_exactly_and_changed_by_the_same_words():
     assert other.schedule.kind == "exponential"
     assert "training.epochs" in differing_keys(composition.config, other)
     for word, message in [
-        ("model.drpout=0.2", "Did you mean 'model.dropout'"),
+        ("model.drpout=0.2", "Did you mean `model.dropout=0.2`"),
         ("training.epochs=1,2", "expected KEY=VALUE"),
         ("experiment=digits_mlp", "single keys"),
         ("trial.storage=x", "single keys"),

@@ -89,14 +89,22 @@ def test_passwords_of_a_tracking_uri_are_written_nowhere():
     ("word", "sentence"),
     [
         pytest.param("model=cn", "model: received 'cn', expected one of", id="option"),
-        pytest.param("model=cn", "Did you mean 'cnn'?", id="option-hint"),
-        pytest.param("debug=fat", "Did you mean 'fast'?", id="debug-option"),
-        pytest.param("dataset/augmentation=flp", "Did you mean 'flip'?", id="nested-option"),
-        pytest.param("modl=cnn", "Did you mean 'model'?", id="group"),
-        pytest.param("model.dropot=1", "Did you mean 'model.dropout'?", id="key"),
-        pytest.param("model.units=[3]", "no such key in Cnn", id="key-of-another-model"),
+        pytest.param("model=cn", "Did you mean `model=cnn`?", id="option-hint"),
+        pytest.param("debug=fat", "Did you mean `debug=fast`?", id="debug-option"),
+        pytest.param(
+            "dataset/augmentation=flp",
+            "Did you mean `dataset/augmentation=flip`?",
+            id="nested-option",
+        ),
+        pytest.param("modl=cnn", "Did you mean `model=cnn`?", id="group"),
+        pytest.param("model.dropot=1", "Did you mean `model.dropout=1`?", id="key"),
+        pytest.param(
+            "model.units=[3]",
+            "no such key with model=cnn, only with mlp",
+            id="key-of-another-model",
+        ),
         pytest.param("+model.foo=1", "no such key", id="appended-key"),
-        pytest.param("training.early_stopping.patience=3", "patience_epochs'?", id="nested-key"),
+        pytest.param("training.early_stopping.patience=3", "patience_epochs=3`?", id="nested-key"),
         pytest.param("model.dropout=abc", "received 'abc', expected a number", id="type"),
         pytest.param("seed=1.5", "seed: received '1.5', expected an integer", id="int"),
         pytest.param("seed=null", "expected a value, not null", id="null"),
@@ -135,7 +143,7 @@ def test_a_wrong_word_gets_one_sentence(word, sentence):
         pytest.param(
             ["training.early_stopping.monitor=val_loss"],
             IMAGES,
-            "Did you mean 'validation/loss'?",
+            "Did you mean `training.early_stopping.monitor=validation/loss`?",
             id="monitor",
         ),
         pytest.param([], NO_VALIDATION, "validation split is empty", id="empty-validation"),
@@ -261,7 +269,7 @@ def test_an_augmentation_is_off_unless_asked_for_and_then_another_run(name):
         ("cutout=1", "received 1, expected a number at least 0 and below 1"),
         ("mixup=-1", "received -1, expected a number at least 0"),
         ("mixup=true", "mixup"),
-        ("cut_out=0.5", "Did you mean 'dataset.augmentation.cutout'?"),
+        ("cut_out=0.5", "Did you mean `dataset.augmentation.cutout=0.5`?"),
     ],
 )
 def test_a_wrong_augmentation_is_refused_in_a_sentence(word, sentence):

@@ -18,6 +18,7 @@ CONF, EXPERIMENTS = package_folder("conf"), package_folder("experiments")
 REQUIRED = {
     "npz": ["dataset.path=some.npz"],
     "image_folder": ["dataset.path=pictures"],
+    "video_folder": ["dataset.path=clips"],
     "table_csv": ["dataset.path=some.csv", "dataset.target=price"],
     "dataset/custom": ["dataset.target=my_data:load"],
     "model/custom": ["model.target=my_code:build"],

@@ -312,9 +312,9 @@ def test_a_point_outside_the_space_is_refused(given, sentence):
     [
         ([], {}, "expected one such as model.dropout='interval(0,0.6)'"),
         (["seed=3"], {}, "sweep=regularisation"),
-        (["model.droput=interval(0,1)"], {}, "with model=cnn. Did you mean 'model.dropout'?"),
+        (["model.droput=interval(0,1)"], {}, "Did you mean `model.dropout='interval(0,1)'`?"),
         (["wings=1,2"], {}, "wings: there is no such key."),
-        (["optimizer.momentum=0.1,0.9"], {}, "there is no such key with optimizer=adam"),
+        (["optimizer.momentum=0.1,0.9"], {}, "with optimizer=adam, only with sgd, rmsprop"),
         (["optimizer=adam,lion", "optimizer.momentum=0.1,0.9"], {}, "with optimizer=adam,lion"),
         (["model.dropout=interval(1,0)"], {}, "first: interval(0,1)"),
         (["model.l2=tag(log,interval(0,1))"], {}, "from 0, expected"),
@@ -407,8 +407,11 @@ def digits():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"objectives": ["validation/acuracy"]}, "Did you mean 'validation/accuracy'?"),
-        ({"objectives": ["val_loss"]}, "Did you mean 'validation/loss'?"),
+        (
+            {"objectives": ["validation/acuracy"]},
+            "Did you mean `sweep.objectives=[validation/accuracy]`?",
+        ),
+        ({"objectives": ["val_loss"]}, "Did you mean `sweep.objectives=[validation/loss]`?"),
         ({"objectives": ["validation/loss", "num_parameters"]}, "use sweep.pruner=none"),
         ({"objectives": ["num_parameters"]}, "use sweep.pruner=none"),
         ({"objectives": ["test/accuracy"]}, "use sweep.pruner=none"),
@@ -523,8 +526,8 @@ def test_the_direction_follows_the_name_by_default(objectives, directions):
         ("workers", 0, "sweep.workers: received 0, expected a number at least 1"),
         ("n_trials", 0, "sweep.n_trials: received 0, expected a number above 0"),
         ("sampler", "tp", "sweep.sampler: received 'tp', expected one of tpe"),
-        ("samler", "tpe", "sweep.samler: there is no such key in Sweep. Did you mean"),
-        ("median", {"warmup": 1}, "sweep.median.warmup: there is no such key in Median"),
+        ("samler", "tpe", "sweep.samler: there is no such key. Did you mean `sweep.sampler`"),
+        ("median", {"warmup": 1}, "Did you mean `sweep.median.warmup_epochs`?"),
     ],
 )
 def test_a_setting_of_a_sweep_that_cannot_be_is_refused(key, value, sentence):

@@ -19,7 +19,7 @@ from samerun.cli.ui_commands import (
     tensorboard_command,
     ui_command,
 )
-from samerun.errors import READER_LEFT, exit_code, message
+from samerun.errors import READER_LEFT, UserError, exit_code, listed, message
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private
 from samerun.redaction import guard_output, redact
@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "-sc" or name.startswith("--shell-completion"):
             return _complete([name, *rest])
         command = COMMANDS.get(name)
+        if command is None and name and not name.startswith("-"):
+            raise _no_command(name, rest)
         if command is None:
             parser = _parser()
             parser.parse_args(given)  # prints and exits, unless nothing was given
@@ -121,6 +123,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = "\n".join([f"samerun: {message(error)}", *notes])
         print(for_screen(redact(text)), file=sys.stderr)
         return failure
+
+
+def _no_command(name: str, rest: Sequence[str]) -> UserError:
+    """Returns the error for a command that does not exist, with the line to type."""
+    from samerun.config.suggestions import as_hint, command_of  # with Hydra, as for `train`
+
+    known = list(COMMANDS)
+    line = " ".join(["samerun", command_of(name, known), *rest]) if command_of(name, known) else ""
+    return UserError(
+        f"{name}: there is no such command, expected one of {listed(known)}.{as_hint(line)}"
+    )
 
 
 def _reader_has_left() -> bool:

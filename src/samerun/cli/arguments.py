@@ -6,7 +6,10 @@ from typing import NoReturn
 
 from samerun.config.composition import selects_sweep
 from samerun.config.overrides import Override
+from samerun.config.schema import leaves, options
+from samerun.config.suggestions import as_hint, chosen_options, correct, needless
 from samerun.errors import UserError, nearest
+from samerun.redaction import redact_override, redact_value
 
 _WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -53,6 +56,51 @@ def value_of(flags: Sequence[str], *names: str) -> str | None:
         if flag.startswith(tuple(f"{name}=" for name in names)):
             return flag.partition("=")[2]
     return None
+
+
+def check_settings(arguments: Sequence[str]) -> None:
+    """Checks that no setting is given like an option of other programs: `--epochs 5`.
+
+    Args:
+        arguments: all of the command line.
+
+    Raises:
+        UserError: one is; Hydra would take its value for an override.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    known = [*get_args_parser()._option_string_actions, "--schedule-plot"]
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        key = flag.lstrip("-").replace("-", "_")
+        is_short = any(name.startswith(flag) for name in known) and not options(key)
+        if not flag.startswith("-") or flag in known or is_short:
+            continue
+        rest = [*arguments[:index], *arguments[index + 1 :]]
+        following = "".join(arguments[index + 1 : index + 2])
+        if not equals and following and not following.startswith("-") and "=" not in following:
+            value = following
+            del rest[index]
+        _refuse_setting(flag, key, value or "true", rest)
+
+
+def _refuse_setting(flag: str, key: str, value: str, rest: Sequence[str]) -> None:
+    others = [text for text in rest if not text.startswith("-")]
+    reason = needless(key)
+    if reason:
+        line = " ".join(["samerun train", *map(redact_override, others)])
+        raise UserError(f"{flag}: there is no such flag, {reason}: leave it out: `{line}`.")
+    if reason is not None:
+        line = f"samerun resume {value}"
+    else:
+        value = str(redact_value(key, value))
+        line = correct(key, value, chosen_options(others))
+        if not line and (key in leaves() or options(key)):
+            line = f"{key}={value}"
+    if line:
+        raise UserError(
+            f"{flag}: there is no such flag, since settings are KEY=VALUE.{as_hint(line)}"
+        )
 
 
 def check_flags(flags: Sequence[str]) -> None:

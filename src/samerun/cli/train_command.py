@@ -13,6 +13,7 @@ from samerun import config, errors, launch
 from samerun.cli import multirun
 from samerun.cli.arguments import (
     check_flags,
+    check_settings,
     check_sweep_file,
     config_dir,
     is_multirun,
@@ -68,6 +69,7 @@ def train_command(arguments: list[str]) -> int:
     if "--hydra-help" in arguments:
         return hand_to_hydra(["--hydra-help"])  # it would reject any other argument
     arguments, plot = take_flag(expand(arguments), "--schedule-plot")
+    check_settings(arguments)
     flags, texts = split_flags(arguments)
     overrides = check_overrides(texts, config_dir=config_dir(flags))
     texts = hide_passwords(overrides)
@@ -178,7 +180,7 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
     argv, sys.argv = sys.argv, ["samerun", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised instead of printed
     try:
-        with _translate_errors(started):
+        with _translate_errors(started, split_flags(arguments)[1]):
             run_hydra()
     finally:
         sys.argv = argv
@@ -186,8 +188,8 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
 
 
 @contextmanager
-def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
-    """Translates what Hydra raises; `started` is empty while no run has started."""
+def _translate_errors(started: Sequence[bool], overrides: Sequence[str]) -> Iterator[None]:
+    """Translates what Hydra raises for overrides; `started` is empty while no run has started."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -195,7 +197,7 @@ def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise translate(error) from error
+        raise translate(error, overrides) from error
     except OSError as error:  # Hydra creates the folder of a run before it calls the task
         if started or error.filename is None:
             raise
@@ -203,7 +205,7 @@ def _translate_errors(started: Sequence[bool]) -> Iterator[None]:
     except ValueError as error:  # what Hydra raises for a file whose defaults are no list
         if not _is_from_hydra(error):
             raise
-        raise translate(error) from error
+        raise translate(error, overrides) from error
 
 
 def _is_from_hydra(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from samerun.config.datasets.base import Pictures
 from samerun.config.models import MODELS
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Layout, Task
+from samerun.config.suggestions import as_hint, correct, metric_name
 from samerun.config.training import LOSSES, METRICS, Loss, Metric, is_own, name_of
 from samerun.errors import UserError, listed, nearest
 
@@ -67,10 +68,12 @@ def _check_known(key: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if not is_own(name) and name not in known:
             given = f"training.{key}={'my_code:f' if key == 'loss' else '[my_code:f]'}"
+            typed = names[0] if key == "loss" else f"[{','.join(names)}]"
+            hint = as_hint(correct(f"training.{key}", typed, {}))
             some = f"one of {listed(known)}, or " if known else ""
             raise UserError(
                 f"training.{key}: received '{name}', expected {some}a function of your own as in "
-                f"{given}.{nearest(name, known)}"
+                f"{given}.{hint}"
             )
     logged = [name_of(name) for name in names]
     twice = [n for n in logged if logged.count(n) > 1 or (key == "metrics" and n == "loss")]
@@ -129,10 +132,13 @@ def _check_itself(cfg: Config) -> None:
 def _check_against_data(cfg: Config, spec: DataSpec) -> None:
     refusal = type(cfg.model).refusal(spec)
     if refusal:
+        # An image of some datasets can be read as a sequence of rows.
+        is_sequence = hasattr(cfg.dataset, "view") and Layout.sequence in cfg.model.layouts
+        rows = "dataset.view=rows" if is_sequence and spec.layout is Layout.image else ""
         able = listed(kind.kind for kind in MODELS if kind.refusal(spec) is None)
         raise UserError(
             f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
-            f"Models that can: {able}."
+            f"Models that can: {able}.{as_hint(rows)}"
         )
     misfit = cfg.model.misfit(spec)
     if misfit:
@@ -182,9 +188,11 @@ def _check_monitor(cfg: Config, spec: DataSpec) -> None:
         )
     known = epoch_metrics(cfg, spec)
     if monitor not in known:
+        meant = metric_name(monitor, known)
+        line = f"training.early_stopping.monitor={meant}" if meant else ""
         raise UserError(
             f"training.early_stopping.monitor: received '{monitor}', expected one of "
-            f"{listed(known)}.{nearest(monitor.replace('val_', 'validation/'), known)}"
+            f"{listed(known)}.{as_hint(line)}"
         )
 
 
@@ -195,12 +203,14 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
         raise UserError(
             f"training.loss: received '{training.loss}', expected one that fits the {task} task of "
             f"{cfg.dataset.kind}: {listed(LOSSES[task])}."
+            f"{as_hint(f'training.loss={LOSSES[task][0]}')}"
         )
     for metric in training.metrics:
         if not is_own(metric) and metric not in METRICS[task]:
             raise UserError(
                 f"training.metrics: received '{metric}', expected ones that fit the {task} task of "
                 f"{cfg.dataset.kind}: {listed(METRICS[task])}."
+                f"{as_hint(f'training.metrics=[{METRICS[task][0]}]')}"
             )
     if Metric.top_3_accuracy in training.metrics and spec.num_outputs < 3:
         raise UserError(

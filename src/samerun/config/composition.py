@@ -19,6 +19,7 @@ from samerun.config.check import check_names
 from samerun.config.fields import check_ranges
 from samerun.config.messages import translate
 from samerun.config.older import upgrade_sweep
+from samerun.config.overrides import as_group
 from samerun.config.root import Config, as_dict
 from samerun.config.schema import GROUPS, register
 from samerun.config.secrets import safe_yaml
@@ -63,18 +64,19 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
         UserError: an override is not understood.
     """
     register()
+    overrides = [as_group(text) for text in overrides]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(
             str(package_folder("conf")), version_base="1.3", job_name="samerun"
         ):
             try:
-                node = hydra_compose("config", overrides=list(overrides), return_hydra_config=True)
+                node = hydra_compose("config", overrides=overrides, return_hydra_config=True)
             except (OSError, TypeError, AssertionError) as error:  # no key, or a number as a name
-                raise translate(error) from error
+                raise translate(error, overrides) from error
         return parse(without_hydra(node), node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise translate(error) from error
+        raise translate(error, overrides) from error
 
 
 def selects_sweep(override: str, config_dir: str | None) -> bool | None:
@@ -111,11 +113,12 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     Raises:
         UserError: an unknown key, a wrong type, a value out of range or a missing value.
     """
+    overrides = tuple(overrides)
     try:
         typed = OmegaConf.merge(OmegaConf.structured(Config), _typed_groups(node))
         cfg = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
-        raise translate(error) from error
+        raise translate(error, overrides) from error
     assert isinstance(cfg, Config)
     check_ranges(cfg)
     check_names(cfg)

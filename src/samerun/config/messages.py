@@ -5,59 +5,230 @@ pass the tests of this file.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config import pruners, yaml_limits
-from samerun.config.root import Config
-from samerun.config.schema import known_keys, options
+from samerun.config.overrides import Override, parse_override
+from samerun.config.schema import GROUPS, options
+from samerun.config.suggestions import as_hint, chosen_options, correct, needless, owners
 from samerun.errors import UserError, listed, nearest
+from samerun.redaction import redact_override
 
+_WHOLE_CONFIGS = ("experiment", "debug")
 _A_LIST = "a list such as [32,64]"
 
 
-def translate(error: Exception) -> UserError:
-    """Returns an error of Hydra, OmegaConf or PyYAML as one sentence."""
+def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
+    """Returns an error of Hydra, OmegaConf or PyYAML as one sentence.
+
+    Args:
+        error: what was raised.
+        overrides: what was composed, from which the line to type is made.
+    """
     cause = error.__cause__ or error.__context__
     if isinstance(error, YAMLError):
         return _of_yaml(error)
+    chooser = _kind_of_group(overrides)
+    if chooser is not None:
+        return chooser
     if isinstance(error, OmegaConfBaseException):
-        return _of_omegaconf(error)
+        return _of_omegaconf(error, overrides)
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         file = re.match(r"In '(.+?)': ", str(error))  # an override has no file
-        place = f"{file[1]}.yaml: " if file else ""
-        return UserError(f"{place}{_of_omegaconf(cause)}")
+        if file:
+            return _of_file(file[1], cause)
+        return _of_omegaconf(cause, overrides)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
+        outer, _, inner = group.partition("/")
+        if outer in _WHOLE_CONFIGS and inner and options(inner):
+            file = re.match(r"In '(.+?)'", str(error))
+            return _not_in_defaults(file[1] if file else outer, inner, name)
         known = list(error.options or options(group))
         if known:
-            hint = nearest(name, known)
+            hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
             return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
-    if str(error).startswith("Ambiguous value for argument '"):
-        key = str(error).split("'")[1].partition("=")[0]
-        return UserError(f"{key}: received several values, expected one value, or -m.")
     text = str(error).strip() or type(error).__name__
     first, *rest = [line.strip() for line in text.splitlines() if line.strip()]
-    no_list = re.match(r"Invalid defaults list in '(.+)', defaults must be a list", first)
-    if no_list:
-        return UserError(f"{no_list[1]}.yaml: defaults: expected a list such as [optuna, _self_].")
+    if first.startswith("Ambiguous value for argument '"):
+        return _several_values(first.split("'")[1])
+    wrong = _of_defaults(first, overrides)
+    if wrong is not None:
+        return wrong
     if "Could not override" in first and rest:
-        key = first.split("'")[1]
+        key = first.split("'")[1].split("@")[0]
         removed = key.removeprefix("sweep.").partition(".")[0]
         if removed in pruners.REMOVED:
             return _removed_pruner(removed)
-        group = key.split("@")[0]
-        return UserError(
-            f"{key}: there is no such key or group.{nearest(group, known_keys(group))}"
-        )
+        return unknown_key(key, overrides)
+    if first.startswith("Config group override must be a string"):
+        return _no_option(overrides)
     return UserError(f"The overrides are not valid: {first.rstrip('.')}.")
 
 
-def sweep_missing(key: str) -> UserError:
-    """Returns the error for a setting of a sweep without a sweep."""
-    return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.")
+def unknown_key(
+    key: str, overrides: Sequence[str] = (), *, kind: str = "", written: str | None = None
+) -> UserError:
+    """Returns the error for a key that does not exist, with the line to type.
+
+    Args:
+        key: with dots or slashes; that of an override, or the first part of one.
+        overrides: all of the command line.
+        kind: the option of its group; by default the one that the overrides choose.
+        written: its value as it was typed; by default that of the override.
+    """
+    typed = _typed(key, overrides)
+    if typed is not None:
+        key = typed.key if "/" in typed.key else typed.path
+        written = str(typed).partition("=")[2]
+    group = re.split(r"[./]", key)[0]
+    chosen = chosen_options(overrides)
+    if kind and group in GROUPS:
+        chosen[group] = kind
+    if typed is None:  # in a file, which Hydra has chosen
+        chosen.setdefault("sweep", "")
+    others = [text for text in overrides if typed is None or text != typed.text]
+    reason = needless(key)
+    if reason is not None:
+        return _needless(key, written, reason, others)
+    hint = as_hint(correct(key, written, chosen))
+    having = owners(key)
+    place = f" with {group}={chosen[group]}" if chosen.get(group) and group in GROUPS else ""
+    if having:
+        place += f", only with {listed(having)}"
+    return UserError(f"{key}: there is no such key{place}.{hint}")
+
+
+def _needless(key: str, written: str | None, reason: str, others: Sequence[str]) -> UserError:
+    if not reason:  # a run is resumed by a command of its own
+        return UserError(
+            f"{key}: there is no such key: a run is resumed by its ID or name."
+            f"{as_hint(f'samerun resume {written}') if written else ''}"
+        )
+    line = " ".join(["samerun train", *map(redact_override, others)])
+    return UserError(f"{key}: there is no such key, {reason}: leave it out: `{line}`.")
+
+
+def _typed(key: str, overrides: Sequence[str]) -> Override | None:
+    """Returns the override that an error is about: of a key, or of one below it."""
+    below = None
+    for text in overrides:
+        try:
+            override = parse_override(text)
+        except UserError:
+            continue
+        if key in (override.path, override.key):
+            return override
+        if override.path.startswith(f"{key.replace('/', '.')}."):
+            below = below or override
+    return below
+
+
+def _several_values(text: str) -> UserError:
+    key, _, value = text.partition("=")
+    comma = re.fullmatch(r"\d+,\d+", value)
+    hint = as_hint(f"-m {text}")
+    if comma:
+        number = value.replace(",", ".")
+        hint = as_hint(correct(key, number, chosen_options()) or f"{key}={number}")
+    return UserError(f"{key}: received several values, expected one value, or -m.{hint}")
+
+
+def _kind_of_group(overrides: Sequence[str]) -> UserError | None:
+    """Returns the error for an override of a group's kind, which its option sets."""
+    for group in GROUPS:
+        for text in overrides:
+            if text.startswith(f"{group}.kind="):
+                line = correct(f"{group}.kind", text.partition("=")[2], {})
+                return UserError(f"{group}.kind: is set by the option of {group}.{as_hint(line)}")
+    return None
+
+
+def _no_option(overrides: Sequence[str]) -> UserError:
+    """Returns the error for a group whose option is a number or a boolean."""
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        names = options(key)
+        if key and names and value not in names:
+            hint = as_hint(correct(key, value, {"sweep": ""}))
+            return UserError(f"{key}: received '{value}', expected one of {listed(names)}.{hint}")
+    return UserError("The overrides are not valid: a group takes the name of one of its options.")
+
+
+def _of_file(name: str, error: OmegaConfBaseException) -> UserError:
+    """Returns what is wrong with the values of a config file."""
+    key = str(error.full_key or error.key or "")
+    group = name.partition("/")[0]
+    holder = getattr(error.object_type, "__name__", "")
+    if group in _WHOLE_CONFIGS and key.partition(".")[0] == group:
+        return _without_package(name)
+    not_a_group = re.search(r"is not a subclass of (\w+)\. value: (\S+)", str(error.msg))
+    if not_a_group:
+        return _not_in_defaults(name, _group_of_class(not_a_group[1]), not_a_group[2])
+    if group in GROUPS and not hasattr(error.object_type, "kind") and holder.lower() == group:
+        having = owners(key) or options(group)
+        return UserError(
+            f"{name}.yaml: {key}: has no base that has this key, expected the file to start with "
+            f"`defaults: [{having[0]}, _self_]`."
+        )
+    return UserError(f"{name}.yaml: {_of_omegaconf(error)}")
+
+
+def _group_of_class(name: str) -> str:
+    """Returns the group whose options have a config class of this name."""
+    groups = (group for group, kinds in GROUPS.items() if name in {kind.__name__ for kind in kinds})
+    return next(groups, "dataset/augmentation" if name == "Augmentation" else name.lower())
+
+
+def _without_package(name: str) -> UserError:
+    return UserError(
+        f"{name}.yaml: sets keys of the whole config, expected its first line to be "
+        "`# @package _global_`."
+    )
+
+
+def _not_in_defaults(name: str, group: str, option: str) -> UserError:
+    return UserError(
+        f"{name}.yaml: chooses {group}={option}, expected this in its defaults: "
+        f"`- override /{group}: {option}`."
+    )
+
+
+def _of_defaults(first: str, overrides: Sequence[str]) -> UserError | None:
+    """Returns what is wrong with the defaults of a config file."""
+    no_list = re.match(r"Invalid defaults list in '(.+)', defaults must be a list", first)
+    if no_list:
+        return UserError(f"{no_list[1]}.yaml: defaults: expected a list such as [optuna, _self_].")
+    second = re.match(r"Multiple values for (\S+)\. .* use 'override \S+ (\S+)'", first)
+    if second:
+        wholes = [text for text in overrides if text.partition("=")[0] in _WHOLE_CONFIGS]
+        name = wholes[0].replace("=", "/") if len(wholes) == 1 else "A config file, such as mine"
+        return _not_in_defaults(name, second[1].partition("@")[0], second[2])
+    inside = re.match(r"In '(.+?)': Could not override '([^'@]+)(?:@([^']+))?'", first)
+    if inside and inside[1].partition("/")[0] in _WHOLE_CONFIGS:
+        whole = inside[1].partition("/")[0]
+        if (inside[3] or "").startswith(f"{whole}."):
+            return _without_package(inside[1])
+        group = inside[2].removeprefix(f"{whole}/")
+        if options(group):
+            return _not_in_defaults(inside[1], group, "OPTION")
+    return None
+
+
+def sweep_missing(key: str, written: str = "") -> UserError:
+    """Returns the error for a setting of a sweep without a sweep.
+
+    Args:
+        key: of the setting.
+        written: its value as it was typed.
+    """
+    hint = as_hint(f"-m sweep=optuna {key}={written}" if written else "")
+    return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.{hint}")
 
 
 def _removed_pruner(name: str) -> UserError:
@@ -66,7 +237,7 @@ def _removed_pruner(name: str) -> UserError:
     )
 
 
-def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
+def _of_omegaconf(error: OmegaConfBaseException, overrides: Sequence[str] = ()) -> UserError:
     key = str(error.full_key or error.key or "config")
     if key.startswith("sweep."):
         for name in (str(error.value), key.partition(".")[2].partition(".")[0]):
@@ -82,7 +253,9 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
             return sweep_missing(key)
         if holder == "dict":
             return UserError(f"{key}: new keys of a mapping need a plus: +{key}=… .")
-        return UserError(f"{key}: there is no such key in {holder}.{_hint(key)}")
+        return unknown_key(key, overrides, kind=getattr(error.object_type, "kind", ""))
+    if "does not support deletion" in message:
+        return UserError(f"{key}: cannot be removed, expected a value: {key}=… .")
     if "Missing mandatory value" in message or error.__class__.__name__ == "MissingMandatoryValue":
         return UserError(f"{key}: received no value, expected {key}=… .")
     if "ListConfig with DictConfig" in message or "DictConfig with ListConfig" in message:
@@ -93,7 +266,16 @@ def _of_omegaconf(error: OmegaConfBaseException) -> UserError:
     if expected == _A_LIST and str(error.value)[:1] not in "[{":
         expected = f"a list: [{error.value}]"
     received = "null" if error.value is None else error.value
-    return UserError(f"{key}: received '{received}', expected {expected}.")
+    hint = as_hint(_corrected(key, received, overrides))
+    return UserError(f"{key}: received '{received}', expected {expected}.{hint}")
+
+
+def _corrected(key: str, received: Any, overrides: Sequence[str]) -> str:
+    """Returns what to type for a value that a key does not take."""
+    typed = _typed(re.sub(r"\[\d+\]$", "", key), overrides)
+    if typed is None:
+        return correct(key, str(received), {}) if overrides == () and "[" not in key else ""
+    return correct(typed.path, str(typed).partition("=")[2], chosen_options(overrides))
 
 
 def _expected(message: str) -> str:
@@ -117,17 +299,6 @@ def _expected(message: str) -> str:
     if "missing" in message.lower():
         return "a value"
     return "a value of another type"
-
-
-def _hint(key: str) -> str:
-    """Returns a suggestion for an unknown key; a key without its group is found, too."""
-    if "." not in key:
-        groups = [*Config.__dataclass_fields__, "sweep"]
-        named = [known for group in groups for known in known_keys(group) if "." in known]
-        for known in named:
-            if known.partition(".")[2] == key:
-                return f" Did you mean '{known}'?"
-    return nearest(key, [known for known in known_keys(key) if known != key])
 
 
 def _of_yaml(error: YAMLError) -> UserError:

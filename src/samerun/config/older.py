@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import pruners
+from samerun.config.datasets import DATASETS
 from samerun.config.datasets.base import Augmentation
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
@@ -21,16 +22,17 @@ ADDED: dict[str, Any] = {
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
-They may differ from today's defaults in `conf/`. Keys added to a kind of model and to
-augmentation are declared there (`fields.added`)."""
+They may differ from today's defaults in `conf/`. Keys added to a kind of model or dataset
+and to augmentation are declared there (`fields.added`)."""
 
 
 def _added(node: DictConfig) -> dict[str, Any]:
-    """Returns `ADDED` with the keys that were added to the config's model and augmentation."""
-    model = node.get("model")
-    name = model.get("kind") if OmegaConf.is_dict(model) else None
-    kind = next((kind for kind in MODELS if kind.kind == name), None)
-    parts = {"model": kind, "dataset.augmentation": Augmentation}
+    """Returns `ADDED` with the keys that were added to the config's model and dataset."""
+    parts: dict[str, Any] = {"dataset.augmentation": Augmentation}
+    for group, kinds in (("model", MODELS), ("dataset", DATASETS)):
+        part = _part(node, group)
+        name = None if part is None else part.get("kind")
+        parts[group] = next((kind for kind in kinds if kind.kind == name), None)
     return ADDED | {
         f"{part}.{key}": value
         for part, owner in parts.items()

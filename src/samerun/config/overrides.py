@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import HydraException
 
 from samerun.config import schema
+from samerun.config.suggestions import as_hint, chosen_options, correct, correct_bare
 from samerun.errors import UserError, first_line
 from samerun.redaction import redact_override, redact_value
 
@@ -24,7 +25,7 @@ class Override:
     """One override, such as `+model.params.width=7`.
 
     Args:
-        text: the argument as typed.
+        text: the argument as Hydra takes it.
         prefix: `+`, `++`, `~` or nothing.
         key: what is between the prefix and the equals sign: a key, or a group and its package.
         written: what follows the equals sign, as typed.
@@ -80,6 +81,7 @@ def parse_override(text: str, source: str = "") -> Override:
     Raises:
         UserError: Hydra's grammar has no such override.
     """
+    text = as_group(text)
     before, equals, written = text.partition("=")
     source = source or re.split(r"[=\s]", text.lstrip("+~"))[0]
     if not before or not (equals or before.startswith("~")):
@@ -101,6 +103,18 @@ def parse_override(text: str, source: str = "") -> Override:
     return Override(text=text, prefix=prefix, key=key, written=written, parsed=parsed)
 
 
+def as_group(text: str) -> str:
+    """Returns an override of a group within another one with the slash that Hydra expects.
+
+    `dataset.augmentation=flip` selects an option, as `dataset/augmentation=flip` does.
+    """
+    key, equals, written = text.partition("=")
+    group = key.replace(".", "/")
+    is_nested = "." in key and "@" not in key and not written.lstrip().startswith("{")
+    group = group.lstrip("+")
+    return f"{group}{equals}{written}" if is_nested and schema.options(group) else text
+
+
 def _correction(written: str) -> str:
     """Returns how to correct the typing errors that break an override most often."""
     if re.search("[<>]=", written) and '"' not in written:
@@ -118,7 +132,36 @@ def parse_overrides(texts: Sequence[str]) -> list[Override]:
     Raises:
         UserError: Hydra's grammar has no such override.
     """
-    return [parse_override(text) for text in texts]
+    parsed: list[Override] = []
+    for index, text in enumerate(texts):
+        try:
+            parsed.append(parse_override(text))
+        except UserError:
+            line = _from_words(texts, index)
+            if not line:
+                raise
+            raise UserError(
+                f"{redact_override(text)}: expected KEY=VALUE, with no space around the equals "
+                f"sign.{as_hint(line)}"
+            ) from None
+    return parsed
+
+
+def _from_words(texts: Sequence[str], index: int) -> str:
+    """Returns what to type for a word without an equals sign, and the words around it."""
+    word = texts[index]
+    before = texts[index - 1] if index else ""
+    after = [text for text in texts[index + 1 : index + 3] if text != "="][:1]
+    if before.endswith("=") and len(before) > 1:  # KEY= VALUE
+        key, value = before[:-1], word
+    elif after and (texts[index + 1] == "=" or "=" not in after[0].lstrip("=")):
+        key, value = word, after[0].lstrip("=")
+    else:
+        return correct_bare(word)
+    if not re.fullmatch(r"[\w./-]+", key):
+        return ""
+    value = str(redact_value(key, value))
+    return correct(key, value, chosen_options()) or f"{key}={value}"
 
 
 def check_single_value(override: Override) -> None:

@@ -116,7 +116,7 @@ def idle_keys(cfg: Config) -> set[str]:
 
 def keys_as_before(cfg: Config) -> set[str]:
     """Returns the keys that earlier versions did not have, where nothing changed."""
-    parts: dict[str, Any] = {"model": cfg.model}
+    parts: dict[str, Any] = {"model": cfg.model, "dataset": cfg.dataset}
     if isinstance(cfg.dataset, Pictures):
         parts["dataset.augmentation"] = cfg.dataset.augmentation
     return {

@@ -66,21 +66,33 @@ def options(group: str) -> list[str]:
     return sorted(found)
 
 
-def known_keys(key: str) -> list[str]:
-    """Returns the keys of the same group, as candidates for a suggestion."""
-    group = key.split(".")[0]
-    if group == "sweep":
-        return [f"sweep.{name}" for name in _names(Sweep)]
-    top = [*Config.__dataclass_fields__]
-    if group not in top:
-        return [*top, "experiment", "sweep", "debug"]
-    kinds = GROUPS.get(group) or (Config.__dataclass_fields__[group].type,)
-    return [f"{group}.{name}" for kind in kinds for name in _names(kind)]
+@functools.cache
+def leaves() -> dict[str, dict[str, Any]]:
+    """Returns every key that has a value, with its type in each option of its group.
+
+    The options are those of `GROUPS`; a key outside of these groups has its type under ''.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in (*Config.__dataclass_fields__.items(), ("sweep", None)):
+        kinds = GROUPS.get(name)
+        if kinds:
+            parts = [(kind.kind, leaf) for kind in kinds for leaf in _leaves(kind, name)]
+        elif name != "trial":
+            parts = [("", leaf) for leaf in _leaves(entry.type if entry else Sweep, name)]
+        else:
+            parts = []
+        for kind, (key, field_type) in parts:
+            found.setdefault(key, {})[kind] = field_type
+    return found
 
 
-def _names(kind: Any) -> list[str]:
-    names = []
-    for name, entry in getattr(kind, "__dataclass_fields__", {}).items():  # seed has none
-        inner = getattr(entry.type, "__dataclass_fields__", {})
-        names += [name, *(f"{name}.{part}" for part in inner)]
-    return names
+def _leaves(kind: Any, key: str) -> list[tuple[str, Any]]:
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is None:
+        return [(key, kind)]
+    return [
+        leaf
+        for name, entry in fields.items()
+        if name != "kind" and entry._field_type.name == "_FIELD"
+        for leaf in _leaves(entry.type, f"{key}.{name}")
+    ]

@@ -13,8 +13,9 @@ from samerun.config.messages import translate
 from samerun.config.older import add_missing_keys
 from samerun.config.overrides import Override, parse_overrides
 from samerun.config.root import Config, as_dict, flatten
-from samerun.config.schema import options
-from samerun.errors import UserError, nearest
+from samerun.config.schema import GROUPS, options
+from samerun.config.suggestions import as_hint, correct
+from samerun.errors import UserError
 
 _WHOLES = ("experiment", "sweep", "debug")
 
@@ -52,7 +53,9 @@ def _change(node: DictConfig, override: Override) -> None:
         )
     known = [*_keys(OmegaConf.to_container(node))]
     if key not in known and not override.prefix:
-        raise UserError(f"{key}: there is no such key in the stored run.{nearest(key, known)}")
+        kinds = {group: str(node[group].kind) for group in GROUPS if group in node}
+        line = correct(key, str(override).partition("=")[2], kinds)
+        raise UserError(f"{key}: there is no such key in the stored run.{as_hint(line)}")
     if isinstance(value, str) and options(override.key):
         chosen = OmegaConf.create(as_dict(compose([override.text]).config))
         value = OmegaConf.select(chosen, key)

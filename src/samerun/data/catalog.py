@@ -13,6 +13,7 @@ from samerun.data import (
     tables,
     text,
     video,
+    video_folder,
 )
 from samerun.data.source import Source, SourceKind
 
@@ -27,6 +28,7 @@ SOURCES: dict[type[Dataset], SourceKind] = {
     **tables.SOURCES,
     **text.SOURCES,
     **video.SOURCES,
+    **video_folder.SOURCES,
 }
 """How to describe and to load each kind of dataset."""
 

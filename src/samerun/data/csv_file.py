@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from samerun.config.datasets.base import Separator
+from samerun.config.suggestions import as_hint
 from samerun.errors import UserError, listed, nearest
 
 MOST_BYTES = 2_000_000_000
 """Maximum size of a text file; its cells take many times as much memory."""
 MOST_COLUMNS = 20_000
 """Maximum number of columns of a CSV file."""
+_SEPARATORS = [one for one in Separator if one is not Separator.auto]
 _NAMED_COLUMNS = 30  # in an error message
 
 
@@ -82,7 +85,8 @@ class Table:
             num_more = len(self.columns) - len(known)
             raise UserError(
                 f"{key}: received '{name}', expected a column of {self.path}: {listed(known)}"
-                f"{f' and {num_more} more' if num_more else ''}.{nearest(name, self.columns)}"
+                f"{f' and {num_more} more' if num_more else ''}."
+                f"{_hint(self.columns) or nearest(name, self.columns)}"
             )
         return [row[place] for row in self.rows]
 
@@ -91,17 +95,20 @@ class Table:
         return {name: place for place, name in enumerate(self.columns)}
 
 
-def read_csv(name: str) -> Table:
+def read_csv(name: str, separator: Separator = Separator.comma) -> Table:
     """Reads a CSV file whose first line names the columns.
 
     Args:
         name: path of the file.
+        separator: what separates the cells.
 
     Raises:
         UserError: it is missing, not UTF-8, has no data, or a line of another length.
     """
     path = Path(name).expanduser()
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    cut = _separator(text) if separator is Separator.auto else separator
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=str(cut), strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
@@ -113,7 +120,7 @@ def read_csv(name: str) -> Table:
             if len(row) != len(columns):
                 raise UserError(
                     f"{path}: line {reader.line_num} has {len(row)} cells, expected "
-                    f"{len(columns)} as in the first line."
+                    f"{len(columns)} as in the first line.{_hint(columns)}"
                 )
             rows.append(row)
             lines.append(reader.line_num)
@@ -122,6 +129,20 @@ def read_csv(name: str) -> Table:
     if not rows:
         raise UserError(f"{path}: has no data, expected column names and data below them.")
     return Table(path, columns, rows, lines)
+
+
+def _separator(text: str) -> Separator:
+    """Returns the separator with which the first line has the most cells; the comma by default."""
+    first = text.partition("\n")[0]
+    return max(_SEPARATORS, key=lambda one: len(next(csv.reader([first], delimiter=str(one)), [])))
+
+
+def _hint(columns: list[str]) -> str:
+    """Returns a suggestion where the only column name holds another separator."""
+    others = [one for one in _SEPARATORS if len(columns) == 1 and one in columns[0]]
+    if not others:
+        return ""
+    return f" Its cells look separated by a {others[0].name}.{as_hint('dataset.separator=auto')}"
 
 
 def _check_columns(path: Path, columns: list[str]) -> None:

@@ -11,6 +11,8 @@ from samerun.data.preprocessing import Preprocessing, Scaling, fit
 from samerun.data.splits import Array
 from samerun.errors import UserError, listed
 
+_MOST_SHOWN = 12
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -101,6 +103,24 @@ class TableEncoding(Preprocessing):
             "fills": self.fills.tolist(),
             "scaling": self.scaling.as_dict(),
         }
+
+
+def column_rows(preprocessing: Preprocessing) -> list[tuple[str, str]]:
+    """Returns which columns of a table are used as numbers and which as categories, to be shown."""
+    if not isinstance(preprocessing, TableEncoding):
+        return []
+    columns = preprocessing.columns
+    categorical = [
+        f"{name} ({len(values)})"
+        for name, values in zip(columns.categorical, columns.categories, strict=True)
+    ]
+    rows = {"numeric": list(columns.numeric), "categorical": categorical}
+    return [(label, _few(names)) for label, names in rows.items() if names]
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return f"{listed(names[:_MOST_SHOWN])}{more}"
 
 
 def table_encoding(values: dict[str, Any], scaling: Scaling) -> TableEncoding:

@@ -170,7 +170,7 @@ def _as_datetime64(moments: Sequence[datetime]) -> Array:
 
 
 def _csv_steps(cfg: SeriesCsv) -> _Steps:
-    table = read_csv(cfg.path)
+    table = read_csv(cfg.path, cfg.separator)
     target = _numbers(table, cfg.target, "dataset.target")
     features = [_numbers(table, name, "dataset.features") for name in cfg.features]
     dates = _dates(table, cfg.date_column) if cfg.date_column else None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import RandomSplit
+from samerun.config.suggestions import as_hint
 from samerun.errors import UserError
 
 Array = NDArray[Any]
@@ -161,16 +162,26 @@ def window_starts(
     }
     for name, part in parts.items():
         if shares[name] and len(part) < span:
+            shortest = min(len(parts[name]) for name, share in shares.items() if share)
             raise UserError(
                 f"dataset={cfg.kind}: the {name} split has {len(part)} of {num_steps} steps, "
                 f"expected at least {span} for one example with its target: provide more "
                 "data, shorten the window, or change dataset.validation_fraction or "
-                "dataset.test_fraction."
+                f"dataset.test_fraction.{as_hint(_shorter(cfg, span - shortest))}"
             )
     return {
         name: range(part.start, max(part.start, part.stop - span + 1), stride)
         for name, part in parts.items()
     }
+
+
+def _shorter(cfg: Dataset, excess: int) -> str:
+    """Returns the setting that shortens the examples by this number of steps, or ''."""
+    for key in ("window", "context_length"):
+        length = getattr(cfg, key, 0) - excess
+        if length >= 1:
+            return f"dataset.{key}={length}"
+    return ""
 
 
 def first_or_last(split: str, num_examples: int, limit: int | None) -> slice:

@@ -4,7 +4,9 @@ The file is read with Python's csv module: importing pandas takes 0.4 s, most of
 a table of some thousand rows is described, and pandas does not report the line of a cell.
 """
 
+import logging
 import math
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,9 +21,17 @@ from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed, nearest
 
+_log = logging.getLogger(__name__)
+
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 MISSING = {"", "na", "n/a", "nan", "null"}
 """Cells, lowercase and stripped, that stand for a missing value."""
+
+
+_FORMATTED = re.compile(r"[^\w\s]?\s?[-+]?\d[\d.,' \u00a0]*(?:[^\W\d]{1,3}|[^\w\s])?")
+"""A number with a currency, a unit or separators, such as `1,234 €`."""
+_IDENTIFIER = re.compile(r"^$|^unnamed: 0$|(?:^|[_\s-])(?:id|uuid|index|nr|no)$", re.IGNORECASE)
+"""Names of columns that number the rows; pandas writes an index without one."""
 
 
 def _check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -113,12 +123,47 @@ def _are_numbers(table: Table, name: str) -> bool:
         )
     num_different = len({text.strip() for text, _ in cells})
     if num_different > max(10, len(cells) / 2):
+        looks = "an identifier" if num_different == len(cells) else "free text"
+        looks = "numbers with units" if _FORMATTED.fullmatch(cell.strip()) else looks
         raise UserError(
-            f"{table.path}: column {name} holds {num_different} different texts in {len(cells)} "
-            "rows, too many for categories: list the columns to use in dataset.numeric and "
+            f"{table.path}: column {name} is text, such as '{cell}', with {num_different} "
+            f"different values in {len(cells)} rows, which looks like {looks}, expected numbers or "
+            "categories: correct it, or list the columns to use in dataset.numeric and "
             "dataset.categorical."
         )
     return False
+
+
+def _suspicions(table: Table, columns: Columns) -> list[str]:
+    """Returns what looks wrong about columns that the config does not name."""
+    found = []
+    cells = {name: table.column(name, "dataset.path") for name in columns.numeric}
+    identifiers = [name for name in cells if _is_identifier(name, list(map(_number, cells[name])))]
+    if identifiers:
+        numeric = ",".join(name for name in columns.numeric if name not in identifiers)
+        line = f"dataset.numeric=[{numeric}] dataset.categorical=[{','.join(columns.categorical)}]"
+        found.append(
+            f"{listed(identifiers)}: looks like an identifier, with another integer in each row: "
+            f"if so, leave it out: `{line}`."
+        )
+    for name in columns.categorical:
+        texts = [cell.strip() for cell in table.column(name, "dataset.path")]
+        formatted = [text for text in texts if _FORMATTED.fullmatch(text)]
+        if len(formatted) > len(texts) / 2:
+            found.append(
+                f"column {name} is text, such as '{formatted[0]}', and is used as categories: "
+                "write plain numbers, such as 1234.5, to use it as numbers."
+            )
+    return found
+
+
+def _is_identifier(name: str, values: Sequence[float | None]) -> bool:
+    """Whether a column numbers the rows, or is named so and has another integer in each."""
+    if len(values) < 10 or not all(value is not None and value.is_integer() for value in values):
+        return False
+    steps = set(np.diff(np.array(values, np.float64)).tolist())
+    is_named = _IDENTIFIER.search(name.strip()) is not None
+    return steps == {1.0} or (is_named and len(set(values)) == len(values))
 
 
 def _names(cfg: TableCsv, table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -194,8 +239,8 @@ def _target(cfg: TableCsv, table: Table) -> tuple[Array, tuple[str, ...]]:
     return np.array([codes[cell] for cell in cells]), names
 
 
-def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split]:
-    table = read_csv(cfg.path)
+def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split, list[str]]:
+    table = read_csv(cfg.path, cfg.separator)
     numeric, categorical = _names(cfg, table)
     if not numeric and not categorical:
         raise UserError(f"{table.path}: holds no column besides the target {cfg.target}.")
@@ -218,7 +263,8 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split]:
         num_examples=len(rows),
         feature_names=columns.input_names,
     )
-    return outline, columns, Split(rows, y)
+    is_chosen = cfg.numeric or cfg.categorical
+    return outline, columns, Split(rows, y), [] if is_chosen else _suspicions(table, columns)
 
 
 def outline_table_csv(cfg: TableCsv) -> Outline:
@@ -236,7 +282,9 @@ def load_table_csv(cfg: TableCsv) -> Source:
     Raises:
         UserError: see `outline_table_csv`.
     """
-    outline, columns, examples = _read(cfg)
+    outline, columns, examples, suspicions = _read(cfg)
+    for text in suspicions:
+        _log.warning("%s: %s", cfg.path, text)
     return Source(
         outline=outline,
         examples=examples,

@@ -133,7 +133,7 @@ def load_text_folder(cfg: TextFolder) -> Source:
 
 def _cells(cfg: TextCsv) -> tuple[list[str], list[int], list[str]]:
     """Returns texts, classes, and class names, sorted as numbers if all are numbers."""
-    table = read_csv(cfg.path)
+    table = read_csv(cfg.path, cfg.separator)
     texts = table.column(cfg.text_column, "dataset.text_column")
     words = [word.strip() for word in table.column(cfg.label_column, "dataset.label_column")]
     for line, text, word in zip(table.lines, texts, words, strict=True):

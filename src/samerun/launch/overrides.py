@@ -70,10 +70,10 @@ def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:
     chosen = [one.written for one in overrides if one.key == "sweep"]
     if [written for written in chosen if written.strip().lower() in ("null", "")]:
         raise UserError("sweep: received null, expected a search space such as sweep=optuna.")
-    settings = [one.key for one in overrides if one.key.startswith("sweep.")]
+    settings = [one for one in overrides if one.key.startswith("sweep.")]
     if chosen or not settings:
         return
     experiments = [one.written.split(",")[0] for one in overrides if one.key == "experiment"]
     selected = [f"experiment={name}" for name in experiments]
     if all(selects_sweep(override, config_dir) is False for override in selected):
-        raise sweep_missing(settings[0])
+        raise sweep_missing(settings[0].key, str(settings[0]).partition("=")[2])

@@ -6,6 +6,7 @@ from samerun.config.check import epoch_metrics, should_rise
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
+from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
 from samerun.config.training import is_own, name_of
 from samerun.errors import UserError, listed, nearest
@@ -114,9 +115,10 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     known = objective_names(cfg, spec)
     for name in objectives:
         if name not in known:
+            meant = metric_name(name, known)
             raise UserError(
                 f"sweep.objectives: received '{name}', expected one of {listed(known)}."
-                f"{nearest(name.replace('val_', 'validation/'), known)}"
+                f"{as_hint(f'sweep.objectives=[{meant}]' if meant else '')}"
             )
     if len(set(objectives)) < len(objectives):
         raise UserError(

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from samerun.config import schema
 from samerun.config.composition import compose as compose_config
 from samerun.config.overrides import Override, check_single_value, parse_override
-from samerun.errors import UserError, listed, nearest
+from samerun.config.suggestions import as_hint, correct, owners
+from samerun.errors import UserError, listed
 from samerun.search.conditions import Branches, Compose, merge_types, path_of
 from samerun.search.domains import Categorical, Dimension
 from samerun.search.grammar import FieldType, check_option, parse_domain
@@ -210,8 +211,11 @@ def _where_it_exists(
         top = path_of(one.key)[0]
         options = found if chooser == top else [branches.active_option(top)]
         place = f" with {top}={','.join(map(str, options))}" if top in schema.GROUPS else ""
-        hint = nearest(one.key, [known for known in schema.known_keys(one.key) if known != one.key])
-        raise UserError(f"{one.where}: there is no such key{place}.{hint}")
+        having = owners(one.key)
+        place += f", only with {listed(having)}" if having else ""
+        kinds = {group: str(branches.active_option(group)) for group in schema.GROUPS}
+        line = correct(one.key, one.override.written, {**kinds, "sweep": ""})
+        raise UserError(f"{one.where}: there is no such key{place}.{as_hint(line)}")
     if path_of(one.key)[-1] == "kind":
         raise UserError(f"{one.where}: vary the group itself, as in {path_of(one.key)[0]}=a,b.")
     if hasnt:

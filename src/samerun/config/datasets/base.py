@@ -35,6 +35,17 @@ class Side(StrEnum):
     """The end."""
 
 
+class Separator(StrEnum):
+    """What separates the cells of a CSV file."""
+
+    comma = ","
+    semicolon = ";"
+    tab = "\t"
+    pipe = "|"
+    auto = "auto"
+    """The one of these with which the first line has the most cells."""
+
+
 @config
 class Augmentation:
     """Random changes of the training images: a function of (seed, epoch, example) only.
@@ -143,6 +154,17 @@ class Pictures:
     """
 
     augmentation: Augmentation
+
+
+@config
+class Cells:
+    """For CSV files.
+
+    Args:
+        separator: what separates the cells.
+    """
+
+    separator: Separator = added("comma")
 
 
 @config

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from samerun.config.datasets.base import Dataset, HeldOut, Pictures, RandomSplit, Scaled
-from samerun.config.fields import a_path, above, at_least, config
+from samerun.config.fields import a_path, above, at_least, between, config
 
 
 class View(StrEnum):
@@ -32,6 +32,17 @@ class ClipLabel(StrEnum):
     """In which of eight directions the digit moves."""
     digit = "digit"
     """Which digit it is."""
+
+
+class Sampling(StrEnum):
+    """Which frames of a clip are used."""
+
+    even = "even"
+    """Spread evenly over the whole clip."""
+    first = "first"
+    """The first ones, one after the other."""
+    middle = "middle"
+    """Those in the middle, one after the other."""
 
 
 @config
@@ -120,6 +131,28 @@ class ImageFolder(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
 
 
 @config
+class VideoFolder(Dataset, RandomSplit, HeldOut, Scaled):
+    """A user's own clips, one subfolder per class: video files, or folders of JPEG and PNG frames.
+
+    Args:
+        path: path of the folder; `test_fraction` is ignored if it has its own test split.
+        frames: frames per clip.
+        sampling: which frames of a clip are used.
+        height: height in pixels to which frames are stretched.
+        width: width in pixels to which frames are stretched.
+        channels: 1 for grayscale, 3 for color.
+    """
+
+    kind: str = "video_folder"
+    path: str = a_path()
+    frames: int = between(2, 10_000)
+    sampling: Sampling
+    height: int = above(0)
+    width: int = above(0)
+    channels: int = above(0)
+
+
+@config
 class Npz(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
     """A user's own arrays in one `.npz` file: `x_train y_train x_test y_test`, or `x y`.
 
@@ -153,6 +186,7 @@ KINDS: tuple[type[Dataset], ...] = (
     Cifar100,
     MovingDigits,
     ImageFolder,
+    VideoFolder,
     Npz,
     CustomDataset,
 )

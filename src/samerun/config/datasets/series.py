@@ -1,6 +1,6 @@
 """Datasets of time series; the values are in `conf/dataset/`."""
 
-from samerun.config.datasets.base import Dataset, HeldOut, Scaled, ScaledTarget
+from samerun.config.datasets.base import Cells, Dataset, HeldOut, Scaled, ScaledTarget
 from samerun.config.fields import a_path, above, at_least, config
 
 
@@ -35,7 +35,7 @@ class GoogleStock(Series):
 
 
 @config
-class SeriesCsv(Series):
+class SeriesCsv(Series, Cells):
     """A user's own time series in a CSV file, one line per time step.
 
     Args:

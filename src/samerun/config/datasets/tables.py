@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from samerun.config.datasets.base import Dataset, HeldOut, RandomSplit, Scaled, ScaledTarget
+from samerun.config.datasets.base import Cells, Dataset, HeldOut, RandomSplit, Scaled, ScaledTarget
 from samerun.config.fields import a_path, config
 
 
@@ -39,7 +39,7 @@ class Diabetes(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget):
 
 
 @config
-class TableCsv(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget):
+class TableCsv(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget, Cells):
     """A user's own table in one CSV file with a header line.
 
     Args:

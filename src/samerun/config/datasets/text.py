@@ -1,6 +1,7 @@
 """Datasets of text; the values are in `conf/dataset/`."""
 
 from samerun.config.datasets.base import (
+    Cells,
     Dataset,
     HeldOut,
     LearntWords,
@@ -73,7 +74,7 @@ class TextFolder(Dataset, RandomSplit, HeldOut, LearntWords):
 
 
 @config
-class TextCsv(Dataset, RandomSplit, HeldOut, LearntWords):
+class TextCsv(Dataset, RandomSplit, HeldOut, LearntWords, Cells):
     """A user's own texts and their classes in two columns of a CSV file.
 
     Args:
