@@ -50,7 +50,6 @@ def build_sampler(
     import optuna
 
     cfg, _ = choose_sampler(cfg, space, num_objectives)
-    check_sampler(cfg, space, num_objectives)
     with warnings.catch_warnings():  # that an option may change in a later version of Optuna
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return _BUILDERS[cfg.sampler](cfg, space, seed, seed_of_trial(seed, number))
@@ -98,8 +97,13 @@ _AUTO: tuple[tuple[Sampler, str, Callable[[_Search], bool]], ...] = (
 
 
 def choose_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> tuple[Sweep, list[str]]:
-    """Returns the settings with the sampler that `auto` stands for, and a note that names it."""
+    """Returns the settings with the sampler that `auto` stands for, and a note that names it.
+
+    Raises:
+        UserError: the chosen sampler cannot search this space.
+    """
     if cfg.sampler is not Sampler.auto:
+        check_sampler(cfg, space, num_objectives)
         return cfg, []
     it = _Search(
         num_objectives=num_objectives,

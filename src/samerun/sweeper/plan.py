@@ -130,7 +130,6 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     base = configs.base()
     objectives = Objectives.of(settings, base)
     settings, chosen = search.choose_sampler(settings, space, len(objectives.names))
-    search.check_sampler(settings, space, len(objectives.names))
     name, storage = _name(settings, master, base), search.storage_url(settings.storage)
     tracking_uri = tracking.resolve_uri(base.tracking.uri)
     _check_addresses(settings, storage, tracking_uri)
