@@ -174,7 +174,7 @@ def test_a_file_that_is_not_what_its_ending_says_is_named_in_one_sentence(name, 
     [
         (lambda root: (root / "dark" / "notes.txt").write_text("x"), "expected only .mp4"),
         (lambda root: (root / "dark" / "empty").mkdir(), "holds no frames"),
-        (lambda root: (root / "none").mkdir(), "holds no clips"),
+        (lambda root: (root / "none").mkdir(), "holds no .mp4"),
         (lambda root: (root / "film.mp4").write_bytes(b"x"), "outside the class folders"),
         (lambda root: (root / "dark" / "x.png").write_bytes(b"x"), "folders of frames"),
         (lambda root: os.mkfifo(root / "dark" / "pipe.mp4"), "is not a regular file"),

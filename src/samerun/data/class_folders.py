@@ -132,7 +132,8 @@ def _files(folder: Path, root: Path, kind: Kind) -> Files:
         found = [os.path.relpath(path, root) for path in kind.find(entry.path, root)]
         if not found:
             raise error_at(
-                entry.path, f"holds no {kind.noun}: add {kind.noun} or remove the folder."
+                entry.path,
+                f"holds no {listed(kind.endings)} file: add {kind.noun} or remove the folder.",
             )
         classes.append(entry.name)
         names += found
