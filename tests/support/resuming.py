@@ -94,6 +94,9 @@ class Watched(CurrentTrial):
     def report(self, value, epoch):
         self.reported[epoch] = value
 
+    def check_model(self, num_parameters):
+        pass
+
     def should_stop(self):
         return max(self.reported) >= self.last
 

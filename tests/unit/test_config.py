@@ -269,7 +269,7 @@ def test_an_augmentation_is_off_unless_asked_for_and_then_another_run(name):
         ("cutout=1", "received 1, expected a number at least 0 and below 1"),
         ("mixup=-1", "received -1, expected a number at least 0"),
         ("mixup=true", "mixup"),
-        ("cut_out=0.5", "Did you mean 'dataset.augmentation.cutout'?"),
+        ("cut_out=0.5", "Did you mean `dataset.augmentation.cutout=0.5`?"),
     ],
 )
 def test_a_wrong_augmentation_is_refused_in_a_sentence(word, sentence):

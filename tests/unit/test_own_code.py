@@ -159,7 +159,7 @@ def test_an_argument_that_the_function_lacks_is_named(own, capsys):
 
 
 NAMES = {
-    "an unknown loss": (["training.loss=hubber"], "Did you mean 'huber'?"),
+    "an unknown loss": (["training.loss=hubber"], "Did you mean `training.loss=huber`?"),
     "a loss without a module": (["training.loss=mine"], "as in training.loss=my_code:f."),
     "a metric without a module": (
         ["training.metrics=[mine]"],
