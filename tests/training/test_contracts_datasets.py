@@ -21,10 +21,10 @@ DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"
 
 
 def pairs():
-    """Every pair that fits; per change each data set and each model at least once.
+    """Every pair that fits; per change each dataset and each model at least once.
 
     The others are trained before a release: `test_contracts.py` has each model on each layout and
-    task, and a model knows nothing else of a data set.
+    task, and a model knows nothing else of a dataset.
     """
     seen = set()
     for name, example in EXAMPLES.items():

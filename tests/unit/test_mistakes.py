@@ -1,7 +1,7 @@
 """What people who come from Keras, PyTorch, Lightning or Hydra type: the line to type instead.
 
 Each case is a command line after `samerun train` and the line that its message suggests. That line
-is accepted in place of what was wrong: it composes and fits the data set.
+is accepted in place of what was wrong: it composes and fits the dataset.
 """
 
 import functools
@@ -115,7 +115,7 @@ MISTAKES = {
     "num_layers=2": "model.filters=[32,64]",
     "model.filters=32": "model.filters=[32]",
     "batch_norm=true": "model.batch_norm=true",
-    # data set
+    # dataset
     "model=lstm seed=3": "dataset.view=rows",
     "bs=32": "dataset.batch_size=32",
     "batch_size=32": "dataset.batch_size=32",
@@ -184,7 +184,7 @@ def suggested(text):
 
 @functools.cache
 def accept(line):
-    """Composes a line as `samerun train` does and checks it against its data set."""
+    """Composes a line as `samerun train` does and checks it against its dataset."""
     flags, overrides = split_flags(shlex.split(line.removeprefix("samerun train")))
     parsed = check_overrides(overrides)
     # Of several values, none: what is composed is one run, or the settings of a sweep.

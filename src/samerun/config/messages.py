@@ -80,7 +80,7 @@ def unknown_key(
         key: with dots or slashes; that of an override, or the first part of one.
         overrides: all of the command line.
         kind: the option of its group; by default the one that the overrides choose.
-        written: its value as it was typed; by default that of the override.
+        written: its value as typed; by default that of the override.
     """
     typed = _typed(key, overrides)
     if typed is not None:
@@ -225,7 +225,7 @@ def sweep_missing(key: str, written: str = "") -> UserError:
 
     Args:
         key: of the setting.
-        written: its value as it was typed.
+        written: its value as typed.
     """
     hint = as_hint(f"-m sweep=optuna {key}={written}" if written else "")
     return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.{hint}")

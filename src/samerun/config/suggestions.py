@@ -92,7 +92,7 @@ def correct(key: str, written: str | None, chosen: Mapping[str, str]) -> str:
 
     Args:
         key: its key, with dots or slashes.
-        written: its value as it was typed; `None`: unknown, and the answer is without it.
+        written: its value as typed; `None`: unknown, and the answer is without it.
         chosen: the option of each group, as of `chosen_options`.
     """
     last = re.split(r"[./]", key)[-1]
