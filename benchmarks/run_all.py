@@ -16,6 +16,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 COMMANDS = {
+    "augmentation": [],
     "determinism": [],
     "pruning": [],
     "skewed_sweep": ["--repeats", "2"],

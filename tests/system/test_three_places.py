@@ -280,7 +280,7 @@ LOSS = {  # has no settings, so no YAML
         ('    huber = "huber"\n', '    huber = "huber"\n    toy = "toy"\n'),
         ("        Loss.huber,\n", "        Loss.huber,\n        Loss.toy,\n"),
     ],
-    "src/samerun/losses.py": [
+    "src/samerun/losses/__init__.py": [
         (
             "    Loss.huber: ",
             "    Loss.toy: lambda cfg, spec: keras.losses.MeanAbsoluteError(),\n    Loss.huber: ",

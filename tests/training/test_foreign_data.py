@@ -20,7 +20,7 @@ NO_PATHS = {
     *("text_column", "label_column", "monitor", "steps_per_execution"),
     *("uri", "experiment", "run_name", "tags", "study", "storage", "run", "cluster"),
     *("memory", "walltime", "queue", "account", "extra", "setup", "params", "enqueue"),
-    "objectives",
+    *("objectives", "direction", "constraints", "loss", "metrics", "callbacks"),
 }
 """Keys that hold text and name no file; whoever adds a key to this list asserts it."""
 LINES = "text,label\n" + "".join(f"secret number {n},{'ab'[n % 2]}\n" for n in range(60))

@@ -253,6 +253,38 @@ def test_a_sampler_that_cannot_search_the_space_is_refused(
     assert sentence in str(caught.value)
 
 
+NUMBERS = ["model.dropout=interval(0,0.6)", "model.l2=interval(0,0.1)"]
+LIMITED = {"constraints": ["num_parameters<=1000"]}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "num_objectives", "changes", "has_torch", "sampler"),
+    [
+        (NUMBERS, 1, {}, True, "gp"),
+        (NUMBERS, 1, {}, False, "tpe"),
+        (NUMBERS, 2, {}, True, "gp"),
+        (NUMBERS, 1, LIMITED, True, "gp"),
+        (NUMBERS, 1, {"n_trials": 250}, True, "cmaes"),
+        (NUMBERS[:1], 1, {"n_trials": 250}, True, "tpe"),
+        (NUMBERS, 1, {"n_trials": 250} | LIMITED, True, "tpe"),
+        (NUMBERS, 3, {"n_trials": 250}, True, "nsga2"),
+        (NUMBERS, 4, {"n_trials": 250}, True, "nsga3"),
+        ([*NUMBERS, "optimizer=adam,sgd"], 1, {"n_trials": 250}, True, "tpe"),
+        (["optimizer=adam,sgd", "optimizer.momentum=0.5,0.9"], 1, {}, True, "tpe"),
+    ],
+)
+def test_auto_chooses_a_sampler_by_the_search_and_names_it(
+    monkeypatch, overrides, num_objectives, changes, has_torch, sampler
+):
+    monkeypatch.setattr("samerun.search.samplers._has_torch", lambda: has_torch)
+    cfg, (note,) = search.choose_sampler(
+        sweep(sampler="auto", **changes), parse(*overrides), num_objectives
+    )
+    assert cfg.sampler == sampler
+    assert note.startswith(f"sweep.sampler=auto: {sampler}, since ")
+    assert search.choose_sampler(cfg, parse(*overrides), num_objectives) == (cfg, [])
+
+
 def test_a_gaussian_process_without_pytorch_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"gp needs PyTorch: pip install 'samerun\[gp\]'"):

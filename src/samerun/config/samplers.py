@@ -8,6 +8,8 @@ from samerun.config.fields import above, at_least, between, config
 class Sampler(StrEnum):
     """How the values of the next trial are chosen."""
 
+    auto = "auto"
+    """By the search space, the objectives, the constraints and the number of trials."""
     tpe = "tpe"
     """Tree-structured Parzen estimator."""
     gp = "gp"

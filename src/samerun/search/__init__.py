@@ -8,6 +8,7 @@ from samerun.search.samplers import (
     build_sampler,
     check_point,
     check_sampler,
+    choose_sampler,
     num_trials,
     sampler_notes,
 )

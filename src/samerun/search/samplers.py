@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from samerun.config.samplers import Sampler
@@ -48,10 +49,76 @@ def build_sampler(
     """
     import optuna
 
-    check_sampler(cfg, space, num_objectives)
+    cfg, _ = choose_sampler(cfg, space, num_objectives)
     with warnings.catch_warnings():  # that an option may change in a later version of Optuna
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return _BUILDERS[cfg.sampler](cfg, space, seed, seed_of_trial(seed, number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """What `sweep.sampler=auto` goes by."""
+
+    num_objectives: int
+    num_trials: int
+    num_values: int
+    has_conditions: bool
+    has_choices: bool
+    has_constraints: bool
+
+
+_MANY_TRIALS = 250
+_AUTO: tuple[tuple[Sampler, str, Callable[[_Search], bool]], ...] = (
+    (
+        Sampler.nsga3,
+        f"more than three objectives and at least {_MANY_TRIALS} trials",
+        lambda it: it.num_objectives > 3 and it.num_trials >= _MANY_TRIALS,
+    ),
+    (
+        Sampler.nsga2,
+        f"several objectives and at least {_MANY_TRIALS} trials",
+        lambda it: it.num_objectives > 1 and it.num_trials >= _MANY_TRIALS,
+    ),
+    (Sampler.tpe, "some values exist under conditions only", lambda it: it.has_conditions),
+    (Sampler.tpe, "some values are choices", lambda it: it.has_choices),
+    (
+        Sampler.gp,
+        f"numeric values only and fewer than {_MANY_TRIALS} trials",
+        lambda it: it.num_trials < _MANY_TRIALS and _has_torch(),
+    ),
+    (
+        Sampler.cmaes,
+        f"several numeric values, no constraints and at least {_MANY_TRIALS} trials",
+        lambda it: it.num_trials >= _MANY_TRIALS and it.num_values > 1 and not it.has_constraints,
+    ),
+    (Sampler.tpe, "it suits every search space", lambda it: True),
+)
+"""The sampler of `sweep.sampler=auto` is that of the first rule that applies."""
+
+
+def choose_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> tuple[Sweep, list[str]]:
+    """Returns the settings with the sampler that `auto` stands for, and a note that names it.
+
+    Raises:
+        UserError: the chosen sampler cannot search this space.
+    """
+    if cfg.sampler is not Sampler.auto:
+        check_sampler(cfg, space, num_objectives)
+        return cfg, []
+    it = _Search(
+        num_objectives=num_objectives,
+        num_trials=cfg.n_trials,
+        num_values=len(space.entries),
+        has_conditions=space.is_conditional,
+        has_choices=any(isinstance(entry.space, Categorical) for entry in space.entries),
+        has_constraints=bool(cfg.constraints),
+    )
+    sampler, why, _ = next(rule for rule in _AUTO if rule[2](it))
+    return replace(cfg, sampler=sampler), [f"sweep.sampler=auto: {sampler}, since {why}."]
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
@@ -84,7 +151,7 @@ def check_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> None:
             f"sweep.sampler: cmaes supports one objective, received {num_objectives}: use tpe, gp, "
             "nsga2 or nsga3."
         )
-    if sampler is Sampler.gp and importlib.util.find_spec("torch") is None:
+    if sampler is Sampler.gp and not _has_torch():
         raise UserError("sweep.sampler: gp needs PyTorch: pip install 'samerun[gp]'.")
 
 

@@ -129,7 +129,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     configs = TrialConfigs(compose, space, _num_threads(settings, workers))
     base = configs.base()
     objectives = Objectives.of(settings, base)
-    search.check_sampler(settings, space, len(objectives.names))
+    settings, chosen = search.choose_sampler(settings, space, len(objectives.names))
     name, storage = _name(settings, master, base), search.storage_url(settings.storage)
     tracking_uri = tracking.resolve_uri(base.tracking.uri)
     _check_addresses(settings, storage, tracking_uri)
@@ -160,7 +160,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         workers=workers,
         enqueued=enqueued,
         models=tuple(models),
-        notes=_notes(settings, space, objectives),
+        notes=(*chosen, *_notes(settings, space, objectives)),
     )
 
 
