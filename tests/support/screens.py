@@ -25,6 +25,7 @@ _MEASURED = (
     (r"\b\d+[smh]\b", "AGE"),
     (r"\b\d+ kB", "N kB"),
     (r"[ \t]{2,}", "  "),
+    (r"\n{2,}", "\n"),  # the progress bar may leave an empty line
     (r"(?m)^(  (?:points|params|tags|artifacts|datasets|models))  \d+", r"\1  N"),
     (r"\b\d+ values\b", "N values"),
     (r"\b\d+ of \d+ metrics", "N of N metrics"),

@@ -162,7 +162,7 @@ def test_a_cell_cannot_speak_to_the_terminal(project, capsys):
 
 
 def test_arrays_of_packed_zeros_are_refused_with_both_sizes(tmp_path):
-    bomb(tmp_path / "a.npz", 2)
+    bomb(tmp_path / "a.npz", 2048)
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as file, file.open("y.npy", "w") as member:
         np.save(member, np.zeros(3, np.float32))
     setup = "from samerun.data import npz\nfrom samerun.config import compose"
