@@ -147,6 +147,7 @@ def test_each_model_takes_a_data_set_or_is_refused_with_those_that_do(name, here
         with pytest.raises(UserError) as caught:
             config.check(cfg, spec)
         refused, named = str(caught.value).split(". Models that can: ")
+        named = named.partition(" Did you mean")[0]
         assert refused.startswith(f"model={kind.kind} cannot take dataset={EXAMPLES[name].kind}: ")
         assert set(named.rstrip(".").replace(" and ", ", ").split(", ")) == able
         assert "\n" not in str(caught.value)

@@ -29,11 +29,11 @@ def clone(tmp_path, monkeypatch):
 
 def checked_out(clone):
     """Checks the clone's last commit out as `samerun reproduce --code` does; returns its files."""
-    facts = SimpleNamespace(commit=git(clone.top, "rev-parse", "HEAD"), patch=None, left_out={})
+    recorded = SimpleNamespace(commit=git(clone.top, "rev-parse", "HEAD"), patch=None, left_out={})
     run = SimpleNamespace(id="0" * 32, folder=clone.top)
-    origin = SimpleNamespace(facts=facts, run=run, cfg=compose([]).config)
+    stored = SimpleNamespace(provenance=recorded, run=run, cfg=compose([]).config)
     clone.mark.unlink(missing_ok=True)  # the commands that made the commit may have run it
-    with worktree.checked_out(origin, ()) as made:
+    with worktree.checked_out(stored, ()) as made:
         return {
             str(path.relative_to(made.folder)): path.read_text()
             for path in made.folder.rglob("*")

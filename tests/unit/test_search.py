@@ -82,7 +82,7 @@ def test_numbers_are_those_of_the_override_that_the_key_takes(
         ("model.kernel_size=3,5", [3, 5]),
         ("schedule.decay_epochs=null,5", [None, 5.0]),
         ("schedule=constant,cosine", ["constant", "cosine"]),
-        ("schedule=glob(c*)", ["constant", "cosine", "cosine_restarts"]),
+        ("schedule=glob(co*)", ["constant", "cosine", "cosine_restarts"]),
         ("dataset/augmentation=none,flip", ["none", "flip"]),
         ("+tracking.tags.course='a b',c", ["a b", "c"]),
     ],
@@ -525,7 +525,7 @@ def test_the_direction_follows_the_name_by_default(objectives, directions):
     [
         ("workers", 0, "sweep.workers: received 0, expected a number at least 1"),
         ("n_trials", 0, "sweep.n_trials: received 0, expected a number above 0"),
-        ("sampler", "tp", "sweep.sampler: received 'tp', expected one of tpe"),
+        ("sampler", "tp", "sweep.sampler: received 'tp', expected one of auto, tpe"),
         ("samler", "tpe", "sweep.samler: there is no such key. Did you mean `sweep.sampler`"),
         ("median", {"warmup": 1}, "Did you mean `sweep.median.warmup_epochs`?"),
     ],

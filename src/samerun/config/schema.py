@@ -55,15 +55,22 @@ def register() -> None:
 
 def options(group: str) -> list[str]:
     """Returns the names of a group's options: the YAML files in its folder."""
-    found = []
-    for root in (package_folder("conf") / group, package_folder("experiments") / group):
-        deep = root.parent.name == "experiments"
-        found += [
-            str(path.relative_to(root).with_suffix(""))
-            for path in root.glob("**/*.yaml")
-            if deep or path.parent == root
-        ]
-    return sorted(found)
+    return list(_options().get(group, ()))
+
+
+@functools.cache
+def _options() -> dict[str, list[str]]:
+    """Returns the options of every group; a file in `experiments` is one of its outer folder."""
+    found: dict[str, set[str]] = {}
+    for top in ("conf", "experiments"):
+        root = package_folder(top)
+        for path in root.rglob("*.yaml"):
+            option = path.relative_to(root).with_suffix("")
+            groups = list(option.parents)[:-1]
+            for group in groups if top == "experiments" else groups[:1]:
+                name = option.relative_to(group).as_posix()
+                found.setdefault(group.as_posix(), set()).add(name)
+    return {group: sorted(names) for group, names in found.items()}
 
 
 @functools.cache
