@@ -127,7 +127,7 @@ def take_flag(arguments: list[str], flag: str) -> tuple[list[str], str | None]:
 def _needs_hydra(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
     """Whether a flag or an override changes how Hydra composes, or requests something but a run."""
     others = [flag for flag in flags if flag not in ("-m", "--multirun")]
-    ours = ("hydra.run.dir", "hydra.output_subdir")
+    ours = ("hydra.run.dir", "hydra.output_subdir", "hydra.sweep.dir", "hydra.sweep.subdir")
     return bool(others) or any(
         one.top == "hydra" and (one.prefix or one.key not in ours) for one in overrides
     )
