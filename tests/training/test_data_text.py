@@ -321,8 +321,8 @@ def test_a_folder_and_a_csv_file_of_the_same_texts_are_the_same_data(tmp_path):
     (tmp_path / "texts" / ".hidden").mkdir()
     by_class = sorted(zip(labels, texts, strict=True), key=lambda pair: pair[0])
     path = write_csv(tmp_path / "a.csv", [t for _, t in by_class], [c for c, _ in by_class])
-    path = f"dataset.path={tmp_path / 'texts'}"
-    folder_cfg = dataset("text_folder", path, max_length=8, batch_size=8)
+    folder = f"dataset.path={tmp_path / 'texts'}"
+    folder_cfg = dataset("text_folder", folder, max_length=8, batch_size=8)
     one, two = data.build(folder_cfg, 0), data.build(own_csv(path), 0)
     assert one.spec == two.spec == data.describe(folder_cfg) == data.describe(own_csv(path))
     assert one.fingerprint == two.fingerprint
