@@ -21,7 +21,10 @@ BAD = {
         "`sweep.median.warmup_epochs`",
     ),
     "a word for a number": (f"{SPACE}workers: two\n", "mine.yaml: sweep.workers: received 'two'"),
-    "an unknown choice": (f"{SPACE}sampler: tpee\n", "received 'tpee', expected one of tpe, gp"),
+    "an unknown choice": (
+        f"{SPACE}sampler: tpee\n",
+        "received 'tpee', expected one of auto, tpe",
+    ),
     "a word for a list": (
         f"{SPACE}objectives: validation/accuracy\n",
         "sweep.objectives: received 'validation/accuracy', expected a list: [validation/accuracy]",
