@@ -118,23 +118,25 @@ def make_executor(request, kind):
 
 @pytest.fixture(scope="module")
 def shared():
-    """The executors that tests share, by kind."""
-    made = {}
+    """Two local workers that tests share."""
+    made = LocalExecutor(2)
     yield made
-    for executor in made.values():
-        executor.close()
+    made.close()
 
 
 @pytest.fixture
-def executor(request, kind, shared):
-    """Two workers, which other tests had before and have afterwards."""
-    if kind not in shared:
-        is_dask = kind == "dask"
-        shared[kind] = (
-            on_dask(request.getfixturevalue("scheduler")) if is_dask else LocalExecutor(2)
-        )
-    yield shared[kind]
-    until(lambda: shared[kind].free() == 2)
+def executor(request, kind):
+    """Two workers, which other tests had before and have afterwards.
+
+    Those of Dask belong to the scheduler, where another executor may end them: each test connects.
+    """
+    is_dask = kind == "dask"
+    own = on_dask(request.getfixturevalue("scheduler")) if is_dask else None
+    executor = own or request.getfixturevalue("shared")
+    yield executor
+    until(lambda: executor.free() == 2)
+    if own is not None:
+        own.close()
 
 
 @KINDS

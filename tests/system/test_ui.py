@@ -26,10 +26,11 @@ def runs(prepared_database, tmp_path_factory):
     """A folder with two runs."""
     folder = tmp_path_factory.mktemp("ui")
     shutil.copy(prepared_database, folder / "mlflow.db")
-    arguments = ["-m", "samerun", "train", "-m", "model=mlp,cnn", "training.epochs=2"]
-    assert warm.run([sys.executable, *arguments, "dataset.limit=300"], cwd=folder).returncode == 0
-    found = tracking.find_runs(uri=f"sqlite:///{folder}/mlflow.db")
-    return folder, [run for run in found if "samerun.multirun" not in run.tags]
+    for model in ("mlp", "cnn"):
+        overrides = [f"model={model}", "training.epochs=2", "dataset.limit=300"]
+        done = warm.run([sys.executable, "-m", "samerun", "train", *overrides], cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder, tracking.find_runs(uri=f"sqlite:///{folder}/mlflow.db")
 
 
 def free_port():
