@@ -66,8 +66,8 @@ def test_the_folder_of_a_run_holds_what_hydra_writes(project):
 
 
 def test_hydra_writes_the_same_files_of_a_run_of_a_multirun(project):
-    alone = samerun.train(QUICK)
-    assert main(["train", "-m", *QUICK, "hydra.sweep.dir=several"]) == 0
+    alone = samerun.train([*QUICK, "seed=1"])
+    assert main(["train", "-m", *QUICK, "seed=1,2", "hydra.sweep.dir=several"]) == 0
     for name in ("config.yaml", "overrides.yaml"):
         one, other = alone.folder / ".hydra" / name, Path("several", "0", ".hydra", name)
         assert one.read_text() == other.read_text()
