@@ -357,7 +357,10 @@ def leave(function, *arguments):
         if isinstance(error, KeyboardInterrupt):
             code = 130
         sys.excepthook(*sys.exc_info())
-    threading._shutdown()
+    try:
+        threading._shutdown()
+    except Exception:  # Python prints what is raised here, too, and keeps the exit code
+        sys.excepthook(*sys.exc_info())
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
