@@ -13,6 +13,7 @@ import pytest
 from samerun import tracking
 from support import warm
 from support.recorded import RecordedRuns
+from support.refusal import refused
 from support.sweeps import instant_executor
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -38,6 +39,18 @@ def pytest_runtest_makereport(item, call):
 
 _others = set()
 """Names of modules that no test wrote."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    with refused(collector.path):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with refused(item.path):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

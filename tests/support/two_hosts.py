@@ -147,7 +147,7 @@ class TwoHosts:
     def __enter__(self) -> "TwoHosts":
         _remove_left_behind()
         self.folder = Path(tempfile.mkdtemp(prefix="samerun-hosts-"))
-        self.folder.chmod(0o755)  # PostgreSQL runs as the user nobody
+        self.folder.chmod(0o755)  # PostgreSQL runs under an account without rights
         names = ("head", "other")
         self.head, self.other = (
             Host(name, address, self.folder / name)

@@ -65,9 +65,11 @@ def test_the_folder_of_a_run_holds_what_hydra_writes(project):
     assert runtime["output_dir"] == str(result.folder)
 
 
-def test_hydra_writes_the_same_files_of_a_run_of_a_multirun(project):
+def test_hydra_writes_the_same_files_of_a_run_of_its_own_multirun_and_the_curves(project):
     alone = samerun.train([*QUICK, "seed=1"])
-    assert main(["train", "-m", *QUICK, "seed=1,2", "hydra.sweep.dir=several"]) == 0
+    settings = ["hydra.sweep.dir=several", "hydra.job.chdir=false"]
+    assert main(["train", "-m", *QUICK, "seed=1,2", *settings]) == 0
+    assert Path("several", "curves.png").exists()
     for name in ("config.yaml", "overrides.yaml"):
         one, other = alone.folder / ".hydra" / name, Path("several", "0", ".hydra", name)
         assert one.read_text() == other.read_text()

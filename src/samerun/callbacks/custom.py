@@ -106,5 +106,5 @@ def note_on_resume(callbacks: Sequence[tuple[str, keras.callbacks.Callback]]) ->
     has = "has" if len(lost) == 1 else "have"
     return (
         f"{_KEY}: {', '.join(lost)} {has} no state() and restore(state), so what it keeps in "
-        "its attributes starts anew, and the resumed run may differ from one without interruption."
+        "its attributes is reset, and the resumed run may differ from one without interruption."
     )

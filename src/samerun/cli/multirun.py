@@ -153,9 +153,10 @@ class Multirun:
             cells = zip(row, widths, strict=True)
             line = "  ".join(f"{cell:<{width}}" for cell, width in cells)
             self._out.print(line.rstrip(), markup=False, soft_wrap=True)
-        figure = self._figure()
+        results = [self.results[number] for number in sorted(self.results)]
+        figure = draw_curves(results, Path(os.path.abspath(self.folder)))
         if figure is not None:
-            self._out.print(f"curves of all runs: {figure}")
+            self._out.print(f"curves of all runs: {figure}", soft_wrap=True)
         if self.run is None:
             return
         if figure is not None:
@@ -171,20 +172,28 @@ class Multirun:
             self.run.set_tags({tag.BEST: best.run_id})
         self._out.print(f"multirun  {self.run.name}  {self.run.id}")
 
-    def _figure(self) -> Path | None:
-        """Draws the curves of all runs, for the first metric that all have."""
-        results = [self.results[number] for number in sorted(self.results)]
-        if len(results) < 2:
-            return None
-        from samerun import plots
 
-        shared = set.intersection(*(set(result.history) for result in results))
-        metric = next((name for name in (*_PREFERRED, "train/loss") if name in shared), None)
-        if metric is None:
-            return None
-        path = Path(os.path.abspath(self.folder)) / "curves.png"
-        plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
-        return path
+def draw_curves(results: "Sequence[Result]", folder: Path) -> Path | None:
+    """Draws the curves of several runs in one figure, for the first metric that all have.
+
+    Args:
+        results: of the runs, in order.
+        folder: where the figure is written.
+
+    Returns:
+        Its file; `None` for fewer than two runs, or if they have no metric in common.
+    """
+    if len(results) < 2:
+        return None
+    from samerun import plots
+
+    shared = set.intersection(*(set(result.history) for result in results))
+    metric = next((name for name in (*_PREFERRED, "train/loss") if name in shared), None)
+    if metric is None:
+        return None
+    path = folder / "curves.png"
+    plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
+    return path
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samerun import config, errors, launch
 from samerun.cli import multirun
@@ -30,6 +30,9 @@ from samerun.launch.job import no_folder
 from samerun.launch.overrides import check_overrides, hide_passwords
 from samerun.process import quiet
 from samerun.redaction import redact
+
+if TYPE_CHECKING:
+    from samerun.result import Result
 
 TRAIN_HELP = """\
 usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FILE]
@@ -149,6 +152,7 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
     import hydra
 
     codes: list[int] = []
+    results: dict[int, Result] = {} if several is None else several.results
     started: list[bool] = []
 
     def task(node: Any) -> float:
@@ -162,8 +166,7 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
                 if several is not None:
                     several.existing.add(number)
                 return math.nan  # the same run is in the store, nothing was trained
-            if several is not None:
-                several.results[number] = result
+            results[number] = result
             return float(result.objective)
         except Exception as error:
             code = errors.exit_code(error)
@@ -184,6 +187,11 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
             run_hydra()
     finally:
         sys.argv = argv
+    if several is None and results:
+        folder = Path(os.path.commonpath([result.folder for result in results.values()]))
+        figure = multirun.draw_curves([*results.values()], folder)
+        if figure is not None:
+            print(f"curves of all runs: {figure}")
     return codes[0] if codes else 0
 
 

@@ -267,7 +267,7 @@ VALUES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("images", "folder", "imagedirectory"), "image_folder"),
         **dict.fromkeys(("series", "timeseries"), "series_csv"),
         **dict.fromkeys(("numpy", "arrays"), "npz"),
-        "video": "moving_digits",
+        **dict.fromkeys(("video", "videos", "clips"), "video_folder"),
         "reviews": "imdb",
     },
     "dataset.normalization": {

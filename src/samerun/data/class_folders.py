@@ -3,16 +3,18 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samerun.config import Layout, Task
+from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.images import ImageFolder, VideoFolder
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_image
 from samerun.data.preprocessing import Preprocessing, scaling_by
-from samerun.data.source import Array, Outline
+from samerun.data.source import Array, Outline, Source, Split, Stream
 from samerun.data.splits import check_can_stratify, split_sizes
 from samerun.errors import UserError, listed
 
@@ -211,6 +213,32 @@ def outline_of(
     )
 
 
+def source_of(
+    cfg: ImageFolder | VideoFolder,
+    outline: Outline,
+    files: tuple[Files, Files | None],
+    stream: Stream,
+) -> Source:
+    """Returns the names of the examples of a folder and how to read them.
+
+    Args:
+        cfg: the dataset.
+        outline: of the folder.
+        files: what `parts_of` returned.
+        stream: reads examples by their names.
+    """
+    train, test = files
+    is_measured = cfg.normalization is Normalization.standard
+    return Source(
+        outline=outline,
+        examples=Split(train.names, train.labels),
+        official_test=Split(test.names, test.labels) if test else None,
+        largest=255.0,
+        measure=partial(_standard_scaling, stream.decode) if is_measured else None,
+        stream=stream,
+    )
+
+
 def content_of(path: Path) -> bytes:
     """Reads an image file, which also detects most kinds of damage.
 
@@ -230,7 +258,7 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-def standard_scaling(decode: Any, names: Array) -> Preprocessing:
+def _standard_scaling(decode: Any, names: Array) -> Preprocessing:
     """Fits mean and standard deviation per channel, in one pass over all training examples.
 
     Sums of integers are exact, so they do not depend on the order.

@@ -9,7 +9,6 @@ from typing import Any
 
 from samerun.config import Layout
 from samerun.config.datasets import Dataset
-from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.images import ImageFolder
 from samerun.data.class_folders import (
     IMAGES,
@@ -21,9 +20,9 @@ from samerun.data.class_folders import (
     outline_of,
     parts_of,
     root_of,
-    standard_scaling,
+    source_of,
 )
-from samerun.data.source import Array, Outline, Source, SourceKind, Split, Stream
+from samerun.data.source import Array, Outline, Source, SourceKind, Stream
 from samerun.errors import UserError
 
 
@@ -54,20 +53,13 @@ def load_image_folder(cfg: ImageFolder) -> Source:
         UserError: see `outline_image_folder`.
     """
     root = root_of(cfg)
-    train, test = parts_of(root, _KIND)
-    outline = _outline(cfg, (train, test))
+    files = parts_of(root, _KIND)
+    outline = _outline(cfg, files)
     decode = partial(_decode, os.fsencode(root), (cfg.height, cfg.width, cfg.channels))
-    is_measured = cfg.normalization is Normalization.standard
-    return Source(
-        outline=outline,
-        examples=Split(train.names, train.labels),
-        official_test=Split(test.names, test.labels) if test else None,
-        largest=255.0,
-        measure=partial(standard_scaling, decode) if is_measured else None,
-        stream=Stream(
-            digest=partial(_digest, root), decode=decode, damage=partial(_damage, root, decode)
-        ),
+    stream = Stream(
+        digest=partial(_digest, root), decode=decode, damage=partial(_damage, root, decode)
     )
+    return source_of(cfg, outline, files, stream)
 
 
 def _digest(root: Path, name: bytes) -> bytes:

@@ -6,6 +6,7 @@ with the name of a film and open the files and addresses in it.
 """
 
 import hashlib
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ import numpy as np
 
 from samerun.config import Layout
 from samerun.config.datasets import Dataset
-from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.images import Sampling, VideoFolder
 from samerun.data.class_folders import (
     Files,
@@ -29,10 +29,10 @@ from samerun.data.class_folders import (
     outline_of,
     parts_of,
     root_of,
-    standard_scaling,
+    source_of,
 )
 from samerun.data.image_files import MOST_PIXELS
-from samerun.data.source import Array, Outline, Source, SourceKind, Split, Stream
+from samerun.data.source import Array, Outline, Source, SourceKind, Stream
 from samerun.errors import UserError, listed
 
 FORMATS = {
@@ -91,21 +91,14 @@ def load_video_folder(cfg: VideoFolder) -> Source:
         UserError: see `outline_video_folder`; or PyAV is not installed and there are video files.
     """
     root = root_of(cfg)
-    train, test = parts_of(root, _KIND)
-    outline = _outline(cfg, (train, test))
+    files = parts_of(root, _KIND)
+    outline = _outline(cfg, files)
     read = partial(read_clip, cfg)
     decode = partial(_decode, root, read, outline.input_shape)
-    is_measured = cfg.normalization is Normalization.standard
-    return Source(
-        outline=outline,
-        examples=Split(train.names, train.labels),
-        official_test=Split(test.names, test.labels) if test else None,
-        largest=255.0,
-        measure=partial(standard_scaling, decode) if is_measured else None,
-        stream=Stream(
-            digest=partial(_digest, root), decode=decode, damage=partial(_damage, root, read)
-        ),
+    stream = Stream(
+        digest=partial(_digest, root), decode=decode, damage=partial(_damage, root, read)
     )
+    return source_of(cfg, outline, files, stream)
 
 
 def frame_indices(sampling: Sampling, num_present: int, num_wanted: int) -> list[int]:
@@ -138,10 +131,10 @@ def read_clip(cfg: VideoFolder, path: Path) -> Array:
     Raises:
         UserError: it cannot be read or decoded.
     """
-    is_folder = path.is_dir()
-    num_present = len(_frame_names(path)) if is_folder else _num_frames(path)
+    frames = _frame_files(path) if path.is_dir() else None
+    num_present = len(frames) if frames else _num_frames(path)
     wanted = frame_indices(cfg.sampling, num_present, cfg.frames)
-    images = _frames_of_folder(path, wanted) if is_folder else _frames_of_video(path, wanted)
+    images = _images(frames, wanted) if frames else _frames_of_video(path, wanted)
     found: dict[int, Array] = {}
     for index, image in images:
         small = image.convert("L" if cfg.channels == 1 else "RGB")
@@ -150,7 +143,7 @@ def read_clip(cfg: VideoFolder, path: Path) -> Array:
         found[index] = np.asarray(small, np.uint8).reshape(cfg.height, cfg.width, cfg.channels)
     if not found:
         raise error_at(path, "has no frame that can be decoded: replace or remove it.")
-    # A file may promise more frames than it has: the last one stands for those.
+    # A file may promise more frames than it has: the last one is repeated for those.
     return np.stack([found.get(index, found[max(found)]) for index in wanted])
 
 
@@ -160,18 +153,17 @@ def _bilinear() -> Any:
     return Resampling.BILINEAR
 
 
-def _frame_names(folder: Path) -> list[str]:
-    """Names of the frames in the order of the numbers in them: `frame2` comes before `frame10`."""
+def _frame_files(folder: Path) -> list[Path]:
+    """The frames in the order of the numbers in their names: `frame2` comes before `frame10`."""
 
-    def in_order(name: str) -> list[Any]:
-        parts = re.split(r"([0-9]+)", name)
-        return [int(part) if place % 2 else part for place, part in enumerate(parts)] + [name]
+    def in_order(file: Path) -> list[Any]:
+        parts = re.split(r"([0-9]+)", file.name)
+        return [int(part) if place % 2 else part for place, part in enumerate(parts)] + [file.name]
 
-    root = folder.resolve()
-    names = [Path(path).name for path in images_in(str(folder), root, "a folder of frames")]
-    if not 0 < len(names) <= MOST_FRAMES:
-        raise _wrong_number(folder, len(names))
-    return sorted(names, key=in_order)
+    files = [*map(Path, images_in(str(folder), folder.resolve(), "a folder of frames"))]
+    if not 0 < len(files) <= MOST_FRAMES:
+        raise _wrong_number(folder, len(files))
+    return sorted(files, key=in_order)
 
 
 def _wrong_number(path: Path, num: int) -> UserError:
@@ -179,15 +171,14 @@ def _wrong_number(path: Path, num: int) -> UserError:
     return error_at(path, f"has {num} frames, expected 1 to {MOST_FRAMES}: {remedy}.")
 
 
-def _frames_of_folder(folder: Path, wanted: list[int]) -> Iterator[tuple[int, Any]]:
+def _images(files: list[Path], wanted: list[int]) -> Iterator[tuple[int, Any]]:
     from PIL import Image
 
-    names = _frame_names(folder)
     for index in sorted(set(wanted)):
-        path = folder / names[index]
-        content_of(path)
+        path = files[index]
+        content = io.BytesIO(content_of(path))
         try:
-            with Image.open(path, formats=("JPEG", "PNG")) as image:
+            with Image.open(content, formats=("JPEG", "PNG")) as image:
                 yield index, image
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise error_at(path, "cannot be decoded: replace or remove it.") from error
@@ -270,8 +261,7 @@ def _digest(root: Path, name: bytes) -> bytes:
     """Reads a clip once, which also detects most kinds of damage before training."""
     path = root / os.fsdecode(name)
     if path.is_dir():
-        frames = _frame_names(path)
-        digests = [hashlib.sha256(content_of(path / frame)).digest() for frame in frames]
+        digests = [hashlib.sha256(content_of(frame)).digest() for frame in _frame_files(path)]
         return hashlib.sha256(b"".join(digests)).digest()
     try:
         if (size := path.stat().st_size) > MOST_BYTES:

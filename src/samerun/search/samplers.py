@@ -57,7 +57,7 @@ def build_sampler(
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What `sweep.sampler=auto` goes by."""
+    """What the rules of `sweep.sampler=auto` look at."""
 
     num_objectives: int
     num_trials: int
@@ -97,7 +97,7 @@ _AUTO: tuple[tuple[Sampler, str, Callable[[_Search], bool]], ...] = (
 
 
 def choose_sampler(cfg: Sweep, space: "Space", num_objectives: int) -> tuple[Sweep, list[str]]:
-    """Returns the settings with the sampler that `auto` stands for, and a note that names it.
+    """Returns the settings with the sampler that `auto` chooses, and a note that names it.
 
     Raises:
         UserError: the chosen sampler cannot search this space.
