@@ -8,7 +8,7 @@ import contextlib
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -153,8 +153,8 @@ class Multirun:
             cells = zip(row, widths, strict=True)
             line = "  ".join(f"{cell:<{width}}" for cell, width in cells)
             self._out.print(line.rstrip(), markup=False, soft_wrap=True)
-        results = [self.results[number] for number in sorted(self.results)]
-        figure = draw_curves(results, Path(os.path.abspath(self.folder)))
+        curves = {self.label(n): self.results[n].history for n in sorted(self.results)}
+        figure = draw_curves(curves, Path(os.path.abspath(self.folder)))
         if figure is not None:
             self._out.print(f"curves of all runs: {figure}", soft_wrap=True)
         if self.run is None:
@@ -173,26 +173,26 @@ class Multirun:
         self._out.print(f"multirun  {self.run.name}  {self.run.id}")
 
 
-def draw_curves(results: "Sequence[Result]", folder: Path) -> Path | None:
+def draw_curves(curves: Mapping[str, dict[str, list[float]]], folder: Path) -> Path | None:
     """Draws the curves of several runs in one figure, for the first metric that all have.
 
     Args:
-        results: of the runs, in order.
+        curves: the metrics of each run, by the run's name in the figure.
         folder: where the figure is written.
 
     Returns:
         Its file; `None` for fewer than two runs, or if they have no metric in common.
     """
-    if len(results) < 2:
+    if len(curves) < 2:
         return None
     from samerun import plots
 
-    shared = set.intersection(*(set(result.history) for result in results))
+    shared = set.intersection(*map(set, curves.values()))
     metric = next((name for name in (*_PREFERRED, "train/loss") if name in shared), None)
     if metric is None:
         return None
     path = folder / "curves.png"
-    plots.save(plots.compare_curves({r.run_name: r.history for r in results}, metric), path)
+    plots.save(plots.compare_curves(curves, metric), path)
     return path
 
 

@@ -189,7 +189,8 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
         sys.argv = argv
     if several is None and results:
         folder = Path(os.path.commonpath([result.folder for result in results.values()]))
-        figure = multirun.draw_curves([*results.values()], folder)
+        curves = {result.run_name: result.history for result in results.values()}
+        figure = multirun.draw_curves(curves, folder)
         if figure is not None:
             print(f"curves of all runs: {figure}")
     return codes[0] if codes else 0
