@@ -88,7 +88,7 @@ class Multirun:
             opened = tracking.open_run(
                 cfg,
                 self.folder,
-                name=f"multirun of {', '.join(self.varied)}",
+                name=f"{', '.join(self.varied)} · {len(self.jobs)} runs",
                 tags={tag.MULTIRUN: str(len(self.jobs))},
                 needs_store=True,  # the runs are created under it
             )

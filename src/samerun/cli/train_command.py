@@ -161,7 +161,8 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
         try:
             if several is not None:
                 several.announce(number)
-            result: Any = launch.run_task(node, parent=several.run if several else None)
+            parent, varied = (several.run, several.varied) if several else (None, ())
+            result: Any = launch.run_task(node, parent=parent, varied=varied)
             if not hasattr(result, "objective"):
                 if several is not None:
                     several.existing.add(number)

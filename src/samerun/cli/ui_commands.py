@@ -112,7 +112,7 @@ def _link_events(runs: "Sequence[StoredRun]", folder: Path) -> int:
             reason = "is in no folder of this machine" if events is None else "has no event files"
             print(f"Run {clean(run.name)} ({clean(run_id)}) {reason}: skipped.", file=sys.stderr)
             continue
-        name = re.sub(r"[^\w.=,+-]", "_", clean(run.name, 80)).lstrip(".") or "run"
+        name = re.sub(r"[^\w .=,+·…:-]", "_", clean(run.name, 80)).lstrip(". ") or "run"
         (folder / f"{name}-{re.sub(r'[^0-9a-f]', '_', run_id)[:8]}").symlink_to(events.resolve())
         num_linked += 1
     return num_linked

@@ -1,6 +1,6 @@
 """From overrides to a checked config and the folder of its run, as Hydra would make it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,11 +195,14 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
     return check(config.parse(node, settings.overrides.task)), folder
 
 
-def run_task(node: Any, *, parent: "Run | None" = None) -> "Result | StoredRun":
+def run_task(
+    node: Any, *, parent: "Run | None" = None, varied: Collection[str] = ()
+) -> "Result | StoredRun":
     """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun.
 
     Args:
         node: what Hydra composed.
         parent: the run of the multirun, if there is one; it shows the config once for all runs.
+        varied: the keys with several values in the multirun.
     """
-    return run_one(*parse_task(node), parent=parent)
+    return run_one(*parse_task(node), parent=parent, varied=varied)

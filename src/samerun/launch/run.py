@@ -2,7 +2,7 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def run_one(
-    composition: config.Composition, folder: Path, *, parent: "Run | None" = None
+    composition: config.Composition,
+    folder: Path,
+    *,
+    parent: "Run | None" = None,
+    varied: Collection[str] = (),
 ) -> "Result | StoredRun":
     """Trains one run in the folder and shows it on the console.
 
@@ -31,6 +35,7 @@ def run_one(
         composition: a checked config.
         folder: the run's own folder; made if missing.
         parent: the run above it, which has shown the config.
+        varied: the keys by which it differs from the other runs below that one.
 
     Returns:
         The result; or the run in the store, if nothing was trained.
@@ -48,7 +53,7 @@ def run_one(
         opened = tracking.open_run(
             cfg,
             folder,
-            name=tracking.run_name(cfg, composition.overrides),
+            name=tracking.run_name(cfg, composition.overrides, varied),
             tags={} if parent is None else {"mlflow.parentRunId": parent.id},
             describe=lambda run: describe_origin(run, composition, found),
         )
