@@ -12,8 +12,10 @@ import numpy as np
 from samerun import identity, optim, plots, tensorboard
 from samerun import tags as tag
 from samerun.config import Config, Layout, Task, as_dict, flatten
+from samerun.config.datasets.series import Series
+from samerun.config.datasets.tables import TableCsv
 from samerun.data import Data
-from samerun.escaping import markdown
+from samerun.escaping import markdown, one_line
 from samerun.evaluation import (
     ClassificationReport,
     LanguageModelReport,
@@ -73,6 +75,15 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
         return
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs)
     _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
+
+
+def sentence(cfg: Config, dataset: Data, report: Report) -> str:
+    """Returns the result in one sentence, with the column that is predicted and its unit."""
+    split = "test" if dataset.spec.num_test else "validation"
+    if not isinstance(report, RegressionReport):
+        return report.sentence(split)
+    target = cfg.dataset.target if isinstance(cfg.dataset, Series | TableCsv) else ""
+    return report.sentence(split, target=one_line(target, 40), unit=dataset.unit)
 
 
 def write_results(

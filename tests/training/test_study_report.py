@@ -263,7 +263,7 @@ def test_the_end_names_the_best_trials_run_as_shortly_as_other_commands(night):
         night, objectives=[METRIC], children=children, program="bin/samerun"
     )
     best = children[night.best_trial.number][0]
-    assert dict(rows)["rerun"] == f"bin/samerun reproduce {best[:8]}"
+    assert dict(rows)["reproduce"] == f"bin/samerun reproduce {best[:8]}"
 
 
 def test_plots_that_need_two_trials_are_left_out_with_a_line():

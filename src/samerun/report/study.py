@@ -189,10 +189,10 @@ def last_lines(
         if note:
             rows.append(("note", note))
         rows.append(("with", format_params(trial.params)))
+        if trial.number in children:
+            rows.append(("reproduce", f"{program} reproduce {children[trial.number][0][:8]}"))
         if command is not None:
             rows.append(("command", command(trial)))
-        if trial.number in children:
-            rows.append(("rerun", f"{program} reproduce {children[trial.number][0][:8]}"))
     if not best and trials_of(study):
         rows.append(("best", _why_none_is_best(study)))
     return rows
