@@ -3,6 +3,8 @@
 import argparse
 import json
 
+from samerun.cli.id_argument import ID_HELP
+
 
 def diff_command(arguments: list[str]) -> int:
     """Shows what differs between two runs."""
@@ -25,8 +27,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Shows how two runs differ: config, code, environment, data, metrics.",
     )
     for name in ("first", "second"):
-        parser.add_argument(
-            name, metavar="ID", help="run ID, its first characters, or the run's name"
-        )
+        parser.add_argument(name, metavar="ID", help=ID_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

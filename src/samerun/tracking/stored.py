@@ -4,9 +4,7 @@ The run may come from an untrusted source: a name that leads out of its artifact
 nothing here runs or unpickles what it reads.
 """
 
-import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
@@ -16,7 +14,8 @@ from samerun.errors import UserError, first_line
 from samerun.redaction import redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import Point
-from samerun.tracking.lookup import StoredRun, existing
+from samerun.tracking.lookup import existing
+from samerun.tracking.stored_run import StoredRun, as_logged
 
 
 def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) -> list[str]:
@@ -193,14 +192,9 @@ def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> 
     points = []
     for key in sorted(client.get_run(run_id).data.metrics if keys is None else keys):
         for metric in client.get_metric_history(run_id, key):
-            value = _value(float(metric.value))
+            value = as_logged(metric.value)
             points.append(Point(key, value, int(metric.step), int(metric.timestamp)))
     return sorted(points, key=lambda point: (point.step, point.timestamp, point.key))
-
-
-def _value(stored: float) -> float:
-    """Returns the value that was logged: MLflow stores infinity as the largest float64."""
-    return math.copysign(math.inf, stored) if abs(stored) == sys.float_info.max else stored
 
 
 def metric_histories(
