@@ -28,7 +28,7 @@ def ui_command(arguments: list[str]) -> int:
     """Starts MLflow's server, and opens a page of it once it answers."""
     parser = argparse.ArgumentParser(
         prog="samerun ui",
-        description="Opens the MLflow UI: the runs of this folder, or one run, or a sweep's trials.",
+        description="Opens the MLflow UI: all runs of this folder, one run, or a sweep's trials.",
     )
     parser.add_argument(
         "id", nargs="?", metavar="ID", help="a run, a sweep or a multirun (default: all runs)"
@@ -39,15 +39,15 @@ def ui_command(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     from samerun import tracking
 
-    uri = tracking.existing()
     check_port(chosen.host, chosen.port, "ui")
+    uri = tracking.existing()
     run = tracking.find_runs([chosen.id])[0] if chosen.id else None
     opens = not chosen.no_browser and sys.stdout.isatty()
     if uri.startswith("http"):
         _show(tracking.server_address(uri), run, opens=opens)
         return 0
     command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
-    local = "127.0.0.1" if chosen.host in ("0.0.0.0", "::") else chosen.host  # noqa: S104
+    local = "127.0.0.1" if chosen.host in ("0.0.0.0", "::") else chosen.host
     base = f"http://{f'[{local}]' if ':' in local else local}:{chosen.port}"
     with _server([sys.executable, *command], environment) as server:
         _wait(server, base)
@@ -135,7 +135,7 @@ def _wait(server: "subprocess.Popen[bytes]", base: str) -> None:
                 f"{base}; its messages are above."
             )
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{base}/health", timeout=2).close()  # noqa: S310
+            urllib.request.urlopen(f"{base}/health", timeout=2).close()
             return
         time.sleep(_POLL_SECONDS)
     raise UserError(f"MLflow's server does not answer at {base} after {_PATIENCE_SECONDS:.0f} s.")

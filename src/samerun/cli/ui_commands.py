@@ -1,4 +1,4 @@
-"""`samerun ui`, `tensorboard`, `experiments` and `completion`."""
+"""`samerun tensorboard`, `experiments` and `completion`."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun.cli.id_argument import ID_HELP
+from samerun.cli.ui_command import check_port
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,24 +41,6 @@ def experiments_command(arguments: list[str]) -> int:
     return 0
 
 
-def ui_command(arguments: list[str]) -> int:
-    """Replaces this process by MLflow's own server."""
-    parser = argparse.ArgumentParser(
-        prog="samerun ui", description="Opens the MLflow UI with the runs of this folder."
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", default=5000, type=int, help="port to listen on (%(default)s)")
-    chosen = parser.parse_args(arguments)
-    from samerun import tracking
-
-    command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
-    print(
-        f"The MLflow UI opens at http://{chosen.host}:{chosen.port} — Ctrl-C ends it.", flush=True
-    )
-    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execve(sys.executable, [sys.executable, *command], environment)
-
-
 def tensorboard_command(arguments: list[str]) -> int:
     """Opens TensorBoard with the event files of each run."""
     parser = argparse.ArgumentParser(
@@ -73,6 +56,7 @@ def tensorboard_command(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     from samerun import tracking
 
+    check_port("localhost", chosen.port, "tensorboard")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     runs = tracking.find_runs(chosen.ids)
     with tempfile.TemporaryDirectory(prefix="samerun-tensorboard-") as folder:

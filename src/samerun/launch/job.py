@@ -15,7 +15,7 @@ from samerun.config.composition import compose_with_hydra, without_hydra
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import hide_secrets, safe_yaml
-from samerun.errors import UserError
+from samerun.errors import UserError, raises_mistakes_shortly
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
 from samerun.process import quiet
@@ -39,6 +39,7 @@ class Job:
     node: DictConfig
 
 
+@raises_mistakes_shortly
 def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     """Trains one run, exactly as `samerun train OVERRIDES` does.
 

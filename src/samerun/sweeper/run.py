@@ -14,7 +14,7 @@ from samerun import tags as tag
 from samerun.config.check import epoch_metrics
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import ExecutorKind
-from samerun.errors import Terminated, UserError
+from samerun.errors import Terminated, UserError, raises_mistakes_shortly
 from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.report.progress import console as screen
@@ -39,6 +39,7 @@ _LOCK_FILE = "sweep.lock"
 _STUDY_FILE = "study.token"
 
 
+@raises_mistakes_shortly
 def sweep(overrides: Sequence[str], *, executor: Executor | None = None) -> SweepResult:
     """Runs a sweep from Python, as `samerun train -m sweep=…` does from the command line.
 

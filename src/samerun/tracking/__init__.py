@@ -6,6 +6,7 @@ MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import Point, read_points
 from samerun.tracking.lookup import (
+    existing,
     find_by_tags,
     find_runs,
     search_runs,
@@ -20,7 +21,14 @@ from samerun.tracking.recovery.folders import is_created, run_in
 from samerun.tracking.recovery.ownership import folder_of
 from samerun.tracking.recovery.reopening import check_at_rest, create_child, reopen_run
 from samerun.tracking.run import NullRun, Run, Status
-from samerun.tracking.store import answers, connect, experiment_id, host, resolve_uri
+from samerun.tracking.store import (
+    answers,
+    connect,
+    experiment_id,
+    host,
+    resolve_uri,
+    server_address,
+)
 from samerun.tracking.stored import (
     download_artifact,
     list_artifacts,

@@ -84,10 +84,10 @@ def _list_address(
 
 def _call(base: str, path: str, body: Mapping[str, Any] | None) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310  (http or https: the store's own address)
+    request = urllib.request.Request(
         f"{base}/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
         return json.loads(answer.read())
 
 
@@ -115,9 +115,7 @@ def _list_state(runs: Sequence[Run]) -> dict[str, Any]:
     return {"selectedColumns": columns, "columnWidths": _WIDTHS, "columnOrder": []}
 
 
-def _compare_state(
-    parent: str, runs: Sequence[Run], objectives: Sequence[str]
-) -> dict[str, Any]:
+def _compare_state(parent: str, runs: Sequence[Run], objectives: Sequence[str]) -> dict[str, Any]:
     """Returns the state of the runs below a parent: parallel coordinates, and the best first."""
     metrics = [*objectives] or _headline(runs)
     varied = _differing(runs)[:_NUM_SWEPT]
