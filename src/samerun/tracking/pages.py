@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from samerun import tags as tag
+from samerun.config.check import should_rise
 
 _SHARED = "mlflow.sharedViewState."
 _NUM_RUNS = 200
@@ -23,7 +24,8 @@ _NUM_PARAMETERS = 4
 _NUM_SWEPT = 6
 _WITHOUT_EFFECT = ("tracking.", "checkpoint.", "evaluation.", "training.int", "sweep.")
 _GROUPS = ("model", "dataset", "optimizer", "schedule")
-_WIDTHS = {"attributes.`Run Name`": 330}
+_NAME = "attributes.`Run Name`"
+_LAYOUT = {"columnOrder": ["0", _NAME], "columnWidths": {"0": 50, _NAME: 250}}
 _TIMEOUT = 10.0
 _LIST = "samerun"
 
@@ -112,7 +114,7 @@ def _list_state(runs: Sequence[Run]) -> dict[str, Any]:
     """Returns the state of the list of all runs: two metrics, and what differs."""
     columns = [_column("metrics", name) for name in _headline(runs)]
     columns += [_column("params", name) for name in _differing(runs)[:_NUM_PARAMETERS]]
-    return {"selectedColumns": columns, "columnWidths": _WIDTHS, "columnOrder": []}
+    return {"selectedColumns": columns, **_LAYOUT}
 
 
 def _compare_state(parent: str, runs: Sequence[Run], objectives: Sequence[str]) -> dict[str, Any]:
@@ -135,21 +137,33 @@ def _compare_state(parent: str, runs: Sequence[Run], objectives: Sequence[str]) 
     ]
     return {
         "searchFilter": f"tags.`mlflow.parentRunId` = '{parent}'",
-        **({"orderByKey": _column("metrics", metrics[0]), "orderByAsc": False} if metrics else {}),
+        **_best_first(metrics[:1]),
         "selectedColumns": columns,
-        "columnWidths": _WIDTHS,
-        "columnOrder": [],
+        **_LAYOUT,
+        "isAccordionReordered": True,  # else the sections are sorted by their names
         "compareRunCharts": charts,
         "compareRunSections": [
             {
                 "uuid": section,
                 "name": "What was varied",
                 "display": True,
+                "columns": 1,
                 "isReordered": False,
                 "deleted": False,
                 "isGenerated": False,
             }
         ],
+    }
+
+
+def _best_first(metrics: Sequence[str]) -> dict[str, Any]:
+    return {
+        key: value
+        for name in metrics
+        for key, value in (
+            ("orderByKey", _column("metrics", name)),
+            ("orderByAsc", not should_rise(name)),
+        )
     }
 
 
