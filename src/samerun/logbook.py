@@ -100,7 +100,7 @@ def write_results(
         seconds: how long the run has taken so far.
     """
     epochs = len(next(iter(result.history.values())))
-    run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
+    run.log_metrics({**result.metrics, **_at_best_epoch(result)}, step=epochs)
     run.set_tags({tag.WEIGHTS: result.weights_digest, tag.RESULT: result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
     run.log_text(as_markdown(report), "evaluation/metrics.md")
@@ -124,6 +124,16 @@ def write_results(
         examples = dataset.examples("train", range(2))
         run.log_model(result.model, dataset.preprocessing(examples))
     run.describe(_page(cfg, report, result, epochs, seconds))
+
+
+def _at_best_epoch(result: Result) -> dict[str, float]:
+    """Returns the best epoch and its validation metrics: MLflow sorts by the last value only."""
+    best = {
+        name.replace("validation/", "validation/best/", 1): values[result.best_epoch - 1]
+        for name, values in result.history.items()
+        if name.startswith("validation/") and len(values) >= result.best_epoch
+    }
+    return {**best, "best_epoch": float(result.best_epoch)}
 
 
 def _log_predictions(run: Run, report: Report) -> None:

@@ -96,6 +96,9 @@ def test_the_test_metrics_are_those_of_the_best_weights(finished):
     assert result.best_epoch == losses.index(min(losses)) + 1
     assert run.data.metrics["test/accuracy"] == result.metrics["test/accuracy"]
     assert run.data.metrics["best_epoch"] == result.best_epoch
+    assert run.data.metrics["validation/best/loss"] == min(losses)
+    best = result.history["validation/accuracy"][result.best_epoch - 1]
+    assert run.data.metrics["validation/best/accuracy"] == best
 
 
 def test_tags_describe_the_run(finished):

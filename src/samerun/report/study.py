@@ -87,7 +87,10 @@ def write(
         run.log_file(folder / f"{name}.png", "plots")
     page = folder / "plots.html"
     page.write_text(
-        study_pages.page(study, objectives, names, list(figures), missing), encoding="utf-8"
+        study_pages.page(
+            study, objectives, names, list(figures), missing, children=children, command=command
+        ),
+        encoding="utf-8",
     )
     run.log_file(page)
     _write_tensorboard(study, run, objectives)

@@ -251,6 +251,16 @@ def _parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run
         )
     with opened as run:
         if not known:  # settings that may change later are tags
-            params = config.flatten(plan.base)
-            run.log_params({**params, "sweep.space": str(plan.space.as_dict())})
+            run.log_params(_params(plan))
         yield run
+
+
+def _params(plan: SweepPlan) -> dict[str, str]:
+    """Returns what all trials share, and the range or the choices of what differs."""
+    first, *others = [config.flatten(cfg) for cfg in plan.configs.configs()]
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key) == value for other in others)
+    }
+    return shared | {entry.key: str(entry) for entry in plan.space.entries}
