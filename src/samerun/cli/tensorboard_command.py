@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from samerun.cli.id_argument import ID_HELP
-from samerun.cli.web_server import check_port, serve, wait_for
+from samerun.cli.web_server import check_port, serve, until_interrupted, wait_for
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def tensorboard_command(arguments: list[str]) -> int:
             address = f"http://localhost:{chosen.port}"
             wait_for(server, address, "TensorBoard")
             print(f"TensorBoard is at\n{address}\nCtrl-C ends it.", flush=True)
-            return server.wait()
-        return 0  # Ctrl-C ended it
+            return until_interrupted(server)
 
 
 def _collect_events(runs: "Sequence[StoredRun]", folder: Path) -> int:

@@ -5,7 +5,7 @@ import sys
 import webbrowser
 from typing import TYPE_CHECKING
 
-from samerun.cli.web_server import check_port, serve, wait_for
+from samerun.cli.web_server import check_port, serve, until_interrupted, wait_for
 
 if TYPE_CHECKING:
     from samerun.tracking import StoredRun
@@ -42,8 +42,7 @@ def ui_command(arguments: list[str]) -> int:
         wait_for(server, f"{base}/health", "MLflow's server")
         _show(base, run, opens=opens)
         print("Ctrl-C ends it.", flush=True)
-        return server.wait()
-    return 0  # Ctrl-C ended it
+        return until_interrupted(server)
 
 
 def _show(base: str, run: "StoredRun | None", *, opens: bool) -> None:

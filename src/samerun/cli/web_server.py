@@ -80,13 +80,20 @@ def serve(
     before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         yield server
-    except KeyboardInterrupt:  # the server received it, too
-        server.wait()
     finally:
         if server.poll() is None:
             server.terminate()
         server.wait()
         signal.signal(signal.SIGTERM, before)
+
+
+def until_interrupted(server: "subprocess.Popen[bytes]") -> int:
+    """Waits until a server ends; returns its exit code, or 0 after Ctrl-C, which it received too."""
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        server.wait()
+        return 0
 
 
 def wait_for(server: "subprocess.Popen[bytes]", address: str, name: str) -> None:
