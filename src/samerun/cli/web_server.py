@@ -88,7 +88,7 @@ def serve(
 
 
 def until_interrupted(server: "subprocess.Popen[bytes]") -> int:
-    """Waits until a server ends; returns its exit code, or 0 after Ctrl-C, which it received too."""
+    """Waits until a server ends; returns its exit code, or 0 after Ctrl-C, which it got too."""
     try:
         return server.wait()
     except KeyboardInterrupt:
