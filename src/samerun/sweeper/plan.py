@@ -25,7 +25,13 @@ from samerun.redaction import redact
 from samerun.search.objectives import Objectives, direction_notes
 from samerun.sweeper import preflight
 from samerun.sweeper.executors.local import graphics_cards
-from samerun.sweeper.trial_configs import TrialConfigs, TrialTask, compose_branch, parsed
+from samerun.sweeper.trial_configs import (
+    TrialConfigs,
+    TrialTask,
+    compose_branch,
+    fill_missing,
+    parsed,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -119,11 +125,13 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     """
     settings = parse_sweep(master)
     compose = functools.cache(functools.partial(compose_branch, context, master))
+    options = context.config_loader.get_group_options
+    firsts = search.first_choices(arguments, settings.params, options)
     space = search.parse_space(
         arguments,
         settings.params,
-        compose=lambda overrides: parsed(compose(tuple(overrides)), overrides).config,
-        options=context.config_loader.get_group_options,
+        compose=lambda given: parsed(fill_missing(compose(tuple(given)), firsts), given).config,
+        options=options,
     )
     workers = _num_workers(settings)
     configs = TrialConfigs(compose, space, _num_threads(settings, workers))
