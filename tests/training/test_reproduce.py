@@ -85,7 +85,7 @@ def test_a_flipped_byte_in_the_data_names_the_split(run, project, capsys):
     file = project / "table.csv"
     content = bytearray(file.read_bytes())
     place = content.index(b".", len(content) // 2) + 1
-    content[place] ^= 1  # a digit becomes its neighbour
+    content[place] ^= 1  # a digit becomes its neighbor
     file.write_bytes(content)
     assert cli.main(["reproduce", run.id, "--check"]) == 1
     output = capsys.readouterr().out
@@ -180,6 +180,16 @@ def test_close_is_within_the_tolerance_and_names_the_place():
     assert str(found.first) == "train/loss, epoch 2: 0.5 and then 0.5001"
     assert found.largest.what == "predictions: p of example 0"
     assert verdict.judge(first, second, [], rtol=1e-5).agreement is Agreement.different
+
+
+def test_predictions_that_the_recorded_version_did_not_store_are_no_difference():
+    metrics, stored = {"train/loss": {1: 1.0}}, {"p": np.array([[0.5]])}
+    first = outcome(metrics, predictions=stored)
+    second = outcome(metrics, predictions={**stored, "truth": np.array([1])})
+    found = verdict.judge(first, second, [])
+    assert found.agreement is Agreement.exact
+    assert "predictions identical" in found.sentences()[0]
+    assert verdict.judge(second, first, []).agreement is Agreement.different
 
 
 def test_the_first_difference_is_the_earliest_and_the_largest_any():

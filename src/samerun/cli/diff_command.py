@@ -13,12 +13,11 @@ def diff_command(arguments: list[str]) -> int:
     from samerun.console import make_console
     from samerun.report import differences
 
-    first, second = tracking.find_runs([chosen.first, chosen.second])
-    found = differences.read(first, second)
+    found = differences.read(tracking.find_runs([chosen.first, chosen.second]))
     if chosen.json:
         print(json.dumps(differences.as_dict(found), indent=2))
     else:
-        differences.show(found, make_console())
+        differences.show_pair(found, make_console())
     return 0
 
 

@@ -6,7 +6,7 @@ nothing here runs or unpickles what it reads.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -181,25 +181,34 @@ def _unreadable(run: StoredRun, path: str, error: Exception) -> UserError:
     return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {why}.")
 
 
-def points_of(client: Any, run_id: str) -> list[Point]:
-    """Returns every metric point that the store has of a run, in the order of their steps."""
+def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> list[Point]:
+    """Returns the metric points that the store has of a run, in the order of their steps.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: of the run.
+        keys: of these metrics only; `None`: of all.
+    """
     points = []
-    for key in sorted(client.get_run(run_id).data.metrics):
+    for key in sorted(client.get_run(run_id).data.metrics if keys is None else keys):
         for metric in client.get_metric_history(run_id, key):
             value = as_logged(metric.value)
             points.append(Point(key, value, int(metric.step), int(metric.timestamp)))
     return sorted(points, key=lambda point: (point.step, point.timestamp, point.key))
 
 
-def metric_histories(run: StoredRun, *, uri: str | None = None) -> dict[str, dict[int, float]]:
+def metric_histories(
+    run: StoredRun, *, keys: Collection[str] | None = None, uri: str | None = None
+) -> dict[str, dict[int, float]]:
     """Returns the values of each metric by step; of several at one step, the last.
 
     Args:
         run: the run.
+        keys: of these metrics only; `None`: of all.
         uri: the store, by default that of this folder.
     """
     histories: dict[str, dict[int, float]] = {}
-    for point in points_of(store.connect(existing(uri)), run.id):
+    for point in points_of(store.connect(existing(uri)), run.id, keys):
         histories.setdefault(point.key, {})[point.step] = point.value
     return histories
 
