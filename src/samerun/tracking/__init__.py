@@ -3,6 +3,7 @@
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """
 
+from samerun.tracking.catalog import Catalog
 from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import Point, read_points
 from samerun.tracking.lookup import (
