@@ -243,6 +243,7 @@ def test_run_names_contain_what_differs_and_never_repeat_after_seeding():
         (["schedule=none"], [], "schedule=none · cnn digits"),
         (["dataset=table_csv", "dataset.path=/home/me/houses.csv"], [], "path=houses.csv · cnn"),
         (["optimizer.learning_rate=0.005931"], [], "learning_rate=0.0059 · cnn digits"),
+        (["optimizer.learning_rate=0.00016234"], [], "learning_rate=1.6e-4 · cnn digits"),
         (["training.steps_per_execution=10"], [], "steps_per_execut…=10 · cnn digits"),
         (["model.target=my_code.models:residual"], [], "target=my_code.mode… · cnn digits"),
     ],

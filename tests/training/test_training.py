@@ -61,7 +61,9 @@ def test_every_config_leaf_is_a_parameter_under_its_overrides_name(finished):
     result, client, run = finished
     resolved = client.download_artifacts(result.run_id, "config/resolved.yaml")
     cfg = config.from_yaml(Path(resolved).read_text())
-    assert run.data.params == config.flatten(cfg)
+    assert run.data.params == config.parameters(cfg)
+    hidden = {key.partition(".")[0] for key in config.flatten(cfg).keys() - run.data.params.keys()}
+    assert hidden == {"tracking", "checkpoint", "evaluation", "training"}, "and steps_per_execution"
     assert run.data.params["model.filters"] == "[4]"
 
 

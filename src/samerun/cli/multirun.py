@@ -107,7 +107,7 @@ class Multirun:
 
     def _shared(self) -> dict[str, str]:
         """Returns the parameters that all runs have in common."""
-        flat = [config.flatten(job.composition.config) for job in self.jobs]
+        flat = [config.parameters(job.composition.config) for job in self.jobs]
         return {
             key: value
             for key, value in flat[0].items()

@@ -17,7 +17,7 @@ def short_setting(key: str, value: str) -> str:
     """
     room = LONGEST - len(key) - 1
     if len(value) > room and _is_fraction(value):
-        shorter = [f"{float(value):.{digits}g}" for digits in _MOST_DIGITS]
+        shorter = [text for digits in _MOST_DIGITS for text in _rounded(float(value), digits)]
         value = next((text for text in shorter if len(text) <= room), shorter[-1])
     if len(value) <= room:
         return f"{key}={value}"
@@ -28,6 +28,13 @@ def short_setting(key: str, value: str) -> str:
 def short_word(text: str, longest: int = LONGEST) -> str:
     """Returns a text, cut where it is longer than `longest`."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _rounded(value: float, digits: int) -> tuple[str, str]:
+    """Returns a number with some digits, plainly and with an exponent: 0.00016 and 1.6e-4."""
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{value:.{digits}g}", f"{mantissa}e{int(exponent)}"
 
 
 def _is_fraction(text: str) -> bool:

@@ -257,7 +257,7 @@ def _parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run
 
 def _params(plan: SweepPlan) -> dict[str, str]:
     """Returns what all trials share, and the range or the choices of what differs."""
-    first, *others = [config.flatten(cfg) for cfg in plan.configs.configs()]
+    first, *others = [config.parameters(cfg) for cfg in plan.configs.configs()]
     shared = {
         key: value
         for key, value in first.items()
