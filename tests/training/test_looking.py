@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from samerun import cli, tracking
-from samerun.cli import tensorboard_command
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def shown(monkeypatch):
             found[entry.name] = os.readlink(entry) if entry.is_symlink() else files
         yield Server()
 
+    tensorboard_command = sys.modules["samerun.cli.tensorboard_command"]  # not its function
     monkeypatch.setattr(tensorboard_command, "serve", look)
     monkeypatch.setattr(tensorboard_command, "wait_for", lambda *_: None)
     monkeypatch.setattr(tensorboard_command, "check_port", lambda *_: None)

@@ -746,7 +746,7 @@ def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, caps
     best = study().best_trial
     assert best.params["model.dropout"] == min(value for value in dropouts if value >= 0.3)
     out = capsys.readouterr().out
-    assert f"best     trial {best.number} " in out
+    assert f"best       trial {best.number} " in out
     assert f"{len(refused)} infeasible" in out
     assert (
         worker.sweep(overrides[0].replace("0.3", "0.2"), overrides[1], "sweep.pruner=none", n=8)
