@@ -220,7 +220,7 @@ def test_run_names_contain_what_differs_and_never_repeat_after_seeding():
         names.add(run_name(cfg, overrides))
     assert len(names) == 50
     assert {name.rpartition(" ")[0] for name in names} == {
-        "dropout=0.3 hidden=64x32 epochs=5 +1 · mlp digits"
+        "dropout=0.3 hidden=64x32 learning_rate=0.1 epochs=5 · mlp digits"
     }
     own = config.compose(["tracking.run_name=mine"]).config
     assert run_name(own) == "mine"
@@ -234,6 +234,20 @@ def test_run_names_contain_what_differs_and_never_repeat_after_seeding():
         (["model=mlp"], [], "mlp digits"),
         (["schedule=constant", "model.dropout=0.3"], [], "dropout=0.3 constant · cnn digits"),
         (["debug=fast"], [], "debug=fast · cnn digits"),
+        (["training.epochs=9", "optimizer=sgd", "seed=4"], [], "seed=4 sgd epochs=9 · cnn"),
+        (
+            [
+                "model.l1=1",
+                "model.l2=2",
+                "model.dropout=0.3",
+                "seed=1",
+                "optimizer.beta_1=0.8",
+                "dataset.batch_size=8",
+                "training.epochs=5",
+            ],
+            [],
+            "l1=1 l2=2 dropout=0.3 seed=1 beta_1=0.8 batch_size=8 +1 · cnn digits",
+        ),
         (["model.dropout=0.3", "debug=fast"], [], "debug=fast dropout=0.3 · cnn digits"),
         (["experiment=digits_cnn", "seed=3"], [], "seed=3 · digits_cnn"),
         (["experiment=digits_cnn", "model=mlp"], [], "mlp · digits_cnn"),

@@ -9,10 +9,11 @@ from samerun import config
 from samerun.config.short_names import short_setting, short_word
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which are easily misread
-_NUM_DIFFERENCES = 3
+_NUM_DIFFERENCES = 6
 _WHAT = ("model", "dataset")
 _NAMED_BY_OPTION = (*_WHAT, "optimizer", "schedule", "experiment")  # others as `debug=fast`
 _WITHOUT_EFFECT = ("tracking", "checkpoint", "evaluation", "hydra", "sweep", "trial")
+_LAST = ("training.epochs", "dataset.limit")
 _KEPT = frozenset("._-:+")
 
 
@@ -43,7 +44,7 @@ def run_name(
     kinds = {"model": cfg.model.kind, "dataset": cfg.dataset.kind}
     first = [key for key in given if key in varied]
     rest = [key for key in given if key not in {*varied, *what}]
-    rest.sort(key=lambda key: (key != "debug", key in _NAMED_BY_OPTION))
+    rest.sort(key=_rank)
     shown = max(_NUM_DIFFERENCES, len(first))
     differences = [_word(key, given[key]) for key in [*first, *rest]]
     more = [f"+{len(differences) - shown}"] if len(differences) > shown else []
@@ -51,6 +52,15 @@ def run_name(
     parts.append(" ".join(short_word(given.get(key) or kinds[key], 40) for key in what))
     suffix = "".join(secrets.choice(_LETTERS) for _ in range(4))
     return f"{' · '.join(filter(None, parts))} {suffix}"
+
+
+def _rank(key: str) -> int:
+    """Returns how late a setting comes: those that are compared most often come first."""
+    if key == "debug":
+        return 0
+    if key in _NAMED_BY_OPTION:
+        return 2
+    return 3 if key in _LAST else 1
 
 
 def _path(key: str) -> str:
