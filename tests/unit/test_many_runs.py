@@ -4,6 +4,7 @@ import pytest
 
 import samerun
 from samerun.cli import main
+from samerun.config.overrides import combinations, parse_overrides
 from samerun.errors import UserError
 
 ONE_RUN = {
@@ -40,14 +41,23 @@ def test_sweep_from_python_without_a_search_names_two():
         samerun.sweep(["-m", "model=mlp,cnn"])
 
 
-@pytest.mark.parametrize("words", [["model=mlp"], [], ["model=mlp", "model.units=[4,8]"]])
+@pytest.mark.parametrize("overrides", [["model=mlp"], [], ["model=mlp", "model.units=[4,8]"]])
 def test_a_multirun_with_nothing_to_vary_is_refused_with_a_line_to_type(
-    words, tmp_path, monkeypatch, capsys
+    overrides, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "-m", *words]) == 2
+    assert main(["train", "-m", *overrides]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("samerun: -m: received one value for each key")
-    assert f"train -m {' '.join([*words, 'seed=0,1,2'])};" in line.replace("'", "")
+    assert f"train -m {' '.join([*overrides, 'seed=0,1,2'])};" in line.replace("'", "")
     assert line.endswith("leave -m out.")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pattern_of_a_multirun_stands_for_the_options_that_need_no_function():
+    runs = combinations(parse_overrides(["schedule=glob(c*)", "seed=1"]))
+    names = ("constant", "cosine", "cosine_restarts")
+    assert [*runs] == [[f"schedule={name}", "seed=1"] for name in names]
+    assert [*combinations(parse_overrides(["model=glob(cust*)"]))] == [["model=custom"]]
+    with pytest.raises(UserError, match=r"schedule=glob\(z\*\): no option of schedule matches"):
+        [*combinations(parse_overrides(["schedule=glob(z*)"]))]
