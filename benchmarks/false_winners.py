@@ -7,7 +7,7 @@ judged by the functions that `samerun compare`, `samerun table` and a sweep use.
 
 Fails if, where all candidates are equal, more than 5 % of the studies say that one differs from
 another (up to the error of the simulation itself), or if less than 80 % find a true gap of two
-standard deviations between seeds. About 4 minutes on one core.
+standard deviations between seeds. About 10 minutes on one core.
 """
 
 import argparse
@@ -32,6 +32,9 @@ SPREAD = 0.01
 ACCURACY = 0.90
 SHARED = 0.8
 """How alike the examples are that two models get right: correlation of what decides it."""
+
+RESAMPLES = 999
+"""Of a bootstrap; the product draws ten times as many, which changes its p-values by little."""
 
 Gaps = Sequence[float]
 Draw = Callable[[np.random.Generator, Gaps], tuple[NDArray[np.float64], list[object]]]
@@ -118,13 +121,13 @@ def series(num_examples: int, memory: float) -> Draw:
 
 def bootstrap(one: NDArray[np.float64], other: NDArray[np.float64]) -> Comparison:
     """The bootstrap of independent examples; smaller errors are better."""
-    return statistics.paired_bootstrap(one, other)
+    return statistics.paired_bootstrap(one, other, num_resamples=RESAMPLES)
 
 
 def in_blocks(one: NDArray[np.float64], other: NDArray[np.float64]) -> Comparison:
     """The bootstrap of a time series, with the product's length of blocks."""
     length = round(math.sqrt(len(one)))
-    return statistics.paired_bootstrap(one, other, block_length=length)
+    return statistics.paired_bootstrap(one, other, block_length=length, num_resamples=RESAMPLES)
 
 
 def measure(study: Study, num_studies: int) -> tuple[float, float]:
@@ -154,8 +157,8 @@ def equal_studies() -> list[Study]:
         ("t test, 3 seeds of 30 examples", counted(3, 30), statistics.over_seeds, EQUAL),
         ("McNemar, 360 examples", answers(360), statistics.mcnemar, EQUAL),
         ("McNemar, 10,000 examples", answers(10_000), statistics.mcnemar, EQUAL),
-        ("bootstrap, 200 examples", errors(200), bootstrap, (2, 5)),
-        ("bootstrap in blocks, 400 days", series(400, 0.5), in_blocks, (2, 5)),
+        ("bootstrap, 200 examples", errors(200), bootstrap, (2, 3)),
+        ("bootstrap in blocks, 400 days", series(400, 0.5), in_blocks, (2, 3)),
     ]
     return [Study(name, [0.0] * n, draw, test) for name, draw, test, many in kinds for n in many]
 

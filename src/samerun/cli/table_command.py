@@ -77,7 +77,7 @@ def _check_options(chosen: argparse.Namespace) -> None:
 
 
 def _find(given: Sequence[str]) -> "list[StoredRun]":
-    """The runs that IDs or a filter name; of a sweep, multirun or group of seeds, its runs."""
+    """The runs that IDs or a filter name; of a sweep or a multirun, its runs."""
     from samerun import tracking
     from samerun.report.table import children
 

@@ -92,13 +92,9 @@ def build(runs: Sequence[StoredRun], by: Sequence[str], metrics: Sequence[str]) 
 
 
 def _counted(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
-    """The finished runs that trained a model, the oldest first; how many of the others there are.
-
-    A fold is trained on other data than the next one, so folds are no repetitions of one config.
-    """
-    trained = [run for run in runs if not _is_group(run)]
-    whole = [run for run in trained if not run.tags.get(_INSTANCE, "").startswith("fold")]
-    finished = [run for run in whole if run.status == _FINISHED]
+    """The finished runs that trained a model, the oldest first; notes on the others."""
+    trained = [run for run in runs if not run.is_group]
+    finished = [run for run in trained if run.status == _FINISHED]
     made = [run for run in finished if "seed" in run.params]
     if not made:
         raise UserError(
@@ -106,19 +102,11 @@ def _counted(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
             "finished trainings; list them with `samerun ui`."
         )
     left_out = {
-        "not finished": len(whole) - len(finished),
+        "not finished": len(trained) - len(finished),
         "not made by samerun": len(finished) - len(made),
-        "folds of a cross-validation": len(trained) - len(whole),
     }
     notes = [f"{number} not counted: {why}" for why, number in left_out.items() if number]
     return sorted(made, key=lambda run: (run.start_time or 0, run.id)), notes
-
-
-_INSTANCE = "samerun.instance"
-
-
-def _is_group(run: StoredRun) -> bool:
-    return run.is_group or "samerun.instances" in run.tags
 
 
 def _leaves(key: str, runs: Sequence[StoredRun]) -> list[str]:
@@ -191,7 +179,7 @@ def _without_repeats(
 
 
 def children(run: StoredRun) -> list[StoredRun]:
-    """Returns the runs of a sweep, multirun or group of seeds; of another run itself."""
-    if not _is_group(run):
+    """Returns the runs of a sweep or a multirun; of another run itself."""
+    if not run.is_group:
         return [run]
     return tracking.search_runs(f"tags.`mlflow.parentRunId` = '{run.id}'")
