@@ -53,6 +53,7 @@ MODULES = {
     "steps_per_execution": Module(5, computes=True),
     "identity": Module(5, computes=False),
     "retention": Module(5, computes=False),
+    "statistics": Module(5, computes=False),
     "callbacks": Module(6, computes=True),
     "plots": Module(6, computes=False),
     "origin": Module(6, computes=False),
