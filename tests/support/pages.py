@@ -46,7 +46,9 @@ def browse(file, *options, width=1400, is_dark=False):
         command += [*options, "--dump-dom", file.absolute().as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
         text = log.read_text()
-    return done.stdout, {*re.findall(r'"url":"((?:https?|wss?|ftp)://[^"]+)"', text)}
+    # Chromium asks for updates of its own; the page's requests have the key of a file.
+    asked = re.findall(r'"network_isolation_key":"file://[^"]*".*?"url":"(\w+://[^"]+)"', text)
+    return done.stdout, {address for address in asked if not address.startswith("file://")}
 
 
 def violations(page, folder, **options):

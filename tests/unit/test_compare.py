@@ -163,7 +163,7 @@ def test_repeats_of_two_configs_are_compared_over_their_seeds(store, capsys):
     found = compare(capsys, *ids)["verdict"]
     assert "over seeds" in found["tests"][0]["test"]
     assert found["tests"][0]["difference"] == pytest.approx(0.59 / 3)
-    assert found["best"] == "D+E+F"
+    assert found["best"] == "D–F"
     one = compare(capsys, *ids[:3])["verdict"]
     assert one["tests"] == []
     assert "repeats of one config" in one["sentence"]
@@ -297,3 +297,11 @@ def test_examples_run_no_code_that_a_store_names(store, capsys, project):
     assert cli.main(["compare", *ids, "--examples"]) == 2
     assert "--trust os" in capsys.readouterr().err
     assert not (project / "ran").exists()
+
+
+@pytest.mark.parametrize("ids", [["a"], ["a", "b", "c"]])
+def test_diff_takes_two_runs_and_names_the_command_for_more(store, capsys, ids):
+    assert cli.main(["diff", *ids]) == 2
+    err = capsys.readouterr().err
+    assert f"received {len(ids)} runs, expected 2" in err
+    assert f"`samerun compare {' '.join(ids) if len(ids) > 2 else 'ID ID'}`" in err

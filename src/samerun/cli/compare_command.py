@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
 from samerun.errors import UserError
 
@@ -26,7 +27,7 @@ def compare_command(arguments: list[str]) -> int:
     """Compares several runs."""
     chosen = _parser().parse_args(arguments)
     _check(chosen)
-    from samerun.console import make_console
+    from samerun.console import make_console, show_lines
     from samerun.report import compare
     from samerun.report.compare import page, plain, screen
 
@@ -38,14 +39,15 @@ def compare_command(arguments: list[str]) -> int:
         content = page.as_html(made)
         if chosen.html:
             page.write(content, chosen.html)
-        if chosen.artifact:
-            page.log(content, made)
     if chosen.json:
         print(json.dumps(plain.as_dict(made), indent=2))
-    elif chosen.html:
-        print(f"page  {chosen.html}")
-    else:
+    elif not chosen.html:
         screen.show(made, make_console())
+    rows = [("page", str(chosen.html))] if chosen.html else []
+    if chosen.artifact:
+        rows.append(("artifact", f"{page.log(content, made)} of run {made.runs[0].id[:8]}"))
+    if not chosen.json:
+        show_lines(rows, make_console())
     return 0
 
 
@@ -123,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         "runs",
         nargs="+",
         metavar="ID|FILTER",
-        help="two to ten runs, or one filter in MLflow's language: \"params.model = 'cnn'\"",
+        help=f"two to ten runs, each by {ID_HELP}; or one filter in MLflow's language, as in "
+        "\"params.model = 'cnn'\"",
     )
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page, complete in itself"

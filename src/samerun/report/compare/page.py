@@ -94,16 +94,21 @@ def write(content: str, file: Path) -> None:
         ) from error
 
 
-def log(content: str, made: Compared) -> None:
+def log(content: str, made: Compared) -> str:
     """Stores a page among the artifacts of the first run.
 
     Args:
         content: the page.
         made: the comparison.
+
+    Returns:
+        Its path there.
     """
     client = tracking.connect(tracking.resolve_uri(None))
     others = "-".join(run.id[:8] for run in made.runs[1:])
-    client.log_text(made.runs[0].id, content, f"compare/{others}.html")
+    path = f"compare/{others}.html"
+    client.log_text(made.runs[0].id, content, path)
+    return path
 
 
 def _values(made: Compared) -> dict[str, Any]:

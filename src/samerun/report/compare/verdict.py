@@ -116,6 +116,12 @@ def _repeats(found: Differences) -> list[list[int]]:
     return list(groups.values()) if are_repeats and not is_other_code else []
 
 
+def _label(letters: Sequence[str]) -> str:
+    """`A–E` for neighboring letters, else `A+C+E`."""
+    is_row = ord(letters[-1]) - ord(letters[0]) == len(letters) - 1
+    return f"{letters[0]}–{letters[-1]}" if is_row else "+".join(letters)
+
+
 def _config_without_seed(leaves: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     ignored = ("tracking.", "checkpoint.", "evaluation.")
     kept = (item for item in leaves.items() if not item[0].startswith(ignored))
@@ -136,7 +142,7 @@ def _over_seeds(
         repeats, key=lambda group: sign * math.fsum(v for _, v in values(group)) / len(group)
     )
     candidates = tuple(
-        Candidate(label="+".join(labels[at] for at in group), runs=tuple(group)) for group in order
+        Candidate(label=_label([labels[at] for at in group]), runs=tuple(group)) for group in order
     )
     tests = [statistics.over_seeds(values(order[0]), values(other)) for other in order[1:]]
     return Verdict(metric=metric, candidates=candidates, ranking=statistics.ranking(tests))
