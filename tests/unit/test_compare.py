@@ -128,7 +128,18 @@ def test_examples_of_other_data_are_not_compared(store, capsys):
     found = compare(capsys, *ids)
     assert "test splits differ" in found["predictions"]["notes"][0]
     assert found["predictions"]["disagreements"] == []
-    assert "test splits differ" in found["verdict"]["sentence"]
+    assert "cannot be tested" in found["verdict"]["sentence"]
+
+
+def test_predictions_of_other_classes_are_not_compared(store, capsys):
+    truth, predicted, confidence = classified()
+    ids = []
+    for number in (4, 5):
+        arrays = {"probabilities": probabilities(predicted, confidence, number), "truth": truth}
+        ids.append(add(store, str(number), predictions=arrays))
+    found = compare(capsys, *ids)["predictions"]
+    assert "4 and 5 classes" in found["notes"][0]
+    assert found["disagreements"] == []
 
 
 def test_only_a_real_difference_names_a_best_run(store, capsys):

@@ -11,10 +11,9 @@ def diff_command(arguments: list[str]) -> int:
     """Shows what differs between two runs."""
     chosen = _parser().parse_args(arguments)
     if len(chosen.runs) != 2:
-        line = " ".join(
-            ["samerun compare", *chosen.runs, *(["ID"] if len(chosen.runs) < 2 else [])]
-        )
-        raise UserError(f"received {len(chosen.runs)} runs, expected 2: `{line}` takes several.")
+        given = chosen.runs if len(chosen.runs) > 2 else ["ID", "ID"]
+        line = " ".join(["samerun compare", *given])
+        raise UserError(f"received {len(chosen.runs)} runs, expected 2; for several: `{line}`.")
     from samerun import tracking
     from samerun.console import make_console
     from samerun.report import differences

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from samerun import tracking
 from samerun.errors import UserError
+from samerun.evaluation import label_agreement
 from samerun.replay import predictions
 from samerun.replay.predictions import Kind, Predictions
 from samerun.replay.recorded import clean
@@ -112,10 +113,10 @@ class ComparedPredictions:
         """Whether the predictions are classes."""
         return bool(self.stored) and self.stored[0].kind is Kind.classes
 
-    def test(self) -> Callable[[int, int], Comparison] | str:
-        """Returns the paired test of two runs by position, or why there is none."""
+    def test(self) -> Callable[[int, int], Comparison] | None:
+        """Returns the paired test of two runs by position; `None` where there is none."""
         if not self.stored:
-            return self.notes[0]
+            return None
         return lambda one, other: predictions.paired(self.stored[one], self.stored[other])
 
 
@@ -154,6 +155,11 @@ def _notes(stored: Sequence[Predictions]) -> Iterator[str]:
     """
     first = stored[0]
     for other in stored[1:]:
+        if _num_classes(first) != _num_classes(other):
+            raise UserError(
+                f"Runs {first.run.id[:8]} and {other.run.id[:8]} have probabilities of "
+                f"{_num_classes(first)} and {_num_classes(other)} classes."
+            )
         try:
             predictions.check_paired(first, other)
         except UserError as error:
@@ -167,22 +173,19 @@ def _notes(stored: Sequence[Predictions]) -> Iterator[str]:
             )
 
 
-def _are_relabeled(first: Predictions, other: Predictions) -> bool:
-    """Whether the labels of two splits agree so far beyond chance that they are the same examples.
+def _num_classes(one: Predictions) -> int:
+    return 0 if one.probabilities is None else one.probabilities.shape[1]
 
-    Source: Cohen, A Coefficient of Agreement for Nominal Scales (1960).
-    """
+
+def _are_relabeled(first: Predictions, other: Predictions) -> bool:
+    """Whether the labels of two splits agree so far beyond chance that they are the same examples."""
     if first.truth is None or other.truth is None:
         return False
     if first.kind is not Kind.classes or other.kind is not Kind.classes:
         return False
     if first.split != other.split or first.num_examples != other.num_examples:
         return False
-    from sklearn.metrics import cohen_kappa_score
-
-    if np.array_equal(first.truth, other.truth):
-        return True
-    return float(cohen_kappa_score(first.truth, other.truth)) >= _LEAST_AGREEMENT
+    return label_agreement(first.truth, other.truth) >= _LEAST_AGREEMENT
 
 
 def _order(stored: Sequence[Predictions]) -> NDArray[np.int64]:

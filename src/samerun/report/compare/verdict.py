@@ -70,14 +70,14 @@ class Verdict:
             yield f"{best.label} − {other.label}: {shown.sentence()}"
 
 
-def judge(found: Differences, labels: Sequence[str], metric: str, test: Test | str) -> Verdict:
+def judge(found: Differences, labels: Sequence[str], metric: str, test: Test | None) -> Verdict:
     """Compares the best run with each other one, over seeds where the runs are such repeats.
 
     Args:
         found: the differences among the runs.
         labels: short label of each run.
         metric: logged name of the metric to rank by; may be empty.
-        test: compares two runs by their test examples, or the sentence why that is not possible.
+        test: compares two runs by their test examples; `None` where that is not possible.
     """
     if not metric:
         reason = "The runs have no main metric in common, so no best run is named."
@@ -93,8 +93,12 @@ def judge(found: Differences, labels: Sequence[str], metric: str, test: Test | s
         return _over_seeds(found.runs, labels, metric, repeats)
     order = best_first(found.runs, metric)
     candidates = tuple(Candidate(label=labels[place], runs=(place,)) for place in order)
-    if isinstance(test, str):
-        return Verdict(metric=metric, candidates=candidates, ranking=None, reason=test)
+    if test is None:
+        reason = (
+            f"{metric}: {candidates[0].label} has the best value; whether that is chance cannot be "
+            "tested, see Predictions."
+        )
+        return Verdict(metric=metric, candidates=candidates, ranking=None, reason=reason)
     try:
         ranking = statistics.ranking([test(order[0], other) for other in order[1:]])
     except UserError as error:
