@@ -243,7 +243,7 @@ def revalued(cfg, image, place=0, number=0.5):
     return augment(cfg, tf.constant(image[None]), {"values": numbers}).numpy()[0]
 
 
-GREY = np.array([0.0, 0.4, 0.6, 1.0], np.float32).reshape(2, 2, 1)
+GRAY = np.array([0.0, 0.4, 0.6, 1.0], np.float32).reshape(2, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ GREY = np.array([0.0, 0.4, 0.6, 1.0], np.float32).reshape(2, 2, 1)
 )
 def test_a_change_of_known_size_has_these_values(cfg, place, number, expected):
     for scale, offset in ((1.0, 0.0), (7.0, -3.0)):  # the same under any normalization
-        after = revalued(cfg, GREY * scale + offset, place, number)
+        after = revalued(cfg, GRAY * scale + offset, place, number)
         np.testing.assert_allclose((after.ravel() - offset) / scale, expected, atol=1e-6)
 
 

@@ -18,7 +18,7 @@ SIDE = 16
 
 
 def write_video(path, levels, size=(SIDE, SIDE), codec="mpeg4", rate=10):
-    """Writes a film whose frames are grey, one level each."""
+    """Writes a film whose frames are gray, one level each."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size

@@ -120,13 +120,13 @@ def test_a_confusion_matrix_counts_where_numbers_fit(num_classes, tmp_path):
     assert not any(overlaps)
 
 
-def test_colour_in_a_confusion_matrix_is_the_share_of_the_true_class():
+def test_color_in_a_confusion_matrix_is_the_share_of_the_true_class():
     labels = np.array([0, 0, 0, 0, 1])
     report = report_classification(labels, np.eye(3)[[0, 0, 0, 1, 1]], ["a", "b", "c"], 4)
     figure = plots.confusion_matrix(report)
     shares = figure.axes[0].images[0].get_array()
     assert shares[:2].tolist() == [[0.75, 0.25, 0], [0, 1, 0]]
-    assert shares.mask[2].all()  # no examples of c: no colour
+    assert shares.mask[2].all()  # no examples of c: no color
     assert len(figure.axes[0].texts) == 6  # zeros are written among few classes, not in row c
 
 
@@ -184,9 +184,9 @@ def test_calibration_shows_bins_with_their_intervals_and_sizes():
     ("shape", "dtype", "scale"),
     [
         pytest.param((8, 8), np.float64, 16, id="digits-without-channel"),
-        pytest.param((8, 8, 1), np.uint8, 255, id="grey-bytes"),
+        pytest.param((8, 8, 1), np.uint8, 255, id="gray-bytes"),
         pytest.param((8, 8, 2), np.float32, 1, id="two-channels"),
-        pytest.param((8, 8, 3), np.uint8, 255, id="colour-bytes"),
+        pytest.param((8, 8, 3), np.uint8, 255, id="color-bytes"),
         pytest.param((8, 8, 4), np.int32, 16, id="four-channels"),
     ],
 )

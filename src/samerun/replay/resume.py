@@ -322,7 +322,7 @@ def resume(plan: ResumePlan, out: "Console") -> "Result":
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # no trial of its study now
     training.check_own_functions(cfg, data.describe(cfg.dataset))
-    composition = dataclasses.replace(plan.composition, config=cfg)
+    composition = plan.composition.with_config(cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:
         tracked = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))

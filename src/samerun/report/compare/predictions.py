@@ -178,7 +178,7 @@ def _num_classes(one: Predictions) -> int:
 
 
 def _are_relabeled(first: Predictions, other: Predictions) -> bool:
-    """Whether the labels of two splits agree so far beyond chance that they are the same examples."""
+    """Whether labels of two splits agree so far beyond chance that the examples are the same."""
     if first.truth is None or other.truth is None:
         return False
     if first.kind is not Kind.classes or other.kind is not Kind.classes:
