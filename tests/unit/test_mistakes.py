@@ -169,7 +169,7 @@ RIGHT = (
     "optimizer=sgd",
 )
 KEPT = {
-    typed: next((words for words in RIGHT if typed.startswith(f"{words} ")), "")
+    typed: next((right for right in RIGHT if typed.startswith(f"{right} ")), "")
     for typed in MISTAKES
 }
 """What is right of each line, and stays."""

@@ -12,6 +12,7 @@ from samerun.cli.diff_command import diff_command
 from samerun.cli.gc_command import gc_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
+from samerun.cli.runs_command import runs_command
 from samerun.cli.server_command import server_command
 from samerun.cli.sync_command import print_undelivered, sync_command
 from samerun.cli.ui_commands import (
@@ -50,6 +51,7 @@ def _load_train() -> Callable[[list[str]], int]:
 
 COMMANDS = {
     "train": Command(help="train a model, or several with -m", load=_load_train, opens_store=True),
+    "runs": Command(help="list the recorded runs", load=lambda: runs_command, opens_store=True),
     "resume": Command(
         help="resume an interrupted run", load=lambda: resume_command, opens_store=True
     ),
