@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from samerun import __version__
+from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
 from samerun.cli.gc_command import gc_command
 from samerun.cli.reproduce_command import reproduce_command
@@ -63,6 +64,11 @@ COMMANDS = {
     "reproduce": Command(
         help="train a recorded run again and compare the results",
         load=lambda: reproduce_command,
+        opens_store=True,
+    ),
+    "compare": Command(
+        help="show runs side by side, and whether the best is really better",
+        load=lambda: compare_command,
         opens_store=True,
     ),
     "diff": Command(
