@@ -34,6 +34,7 @@ def steps():
     yield "resume_finished", ("resume", "first")
     yield "resume", ("resume", "first", "training.epochs=2")
     yield "diff", ("diff", "first", "again-first")
+    yield "compare", ("compare", "first", "again-first")
     yield "sync_check", ("sync", "--check")
 
 

@@ -160,6 +160,7 @@ def _next(run_id: str, url: str | None, undelivered: str = "") -> list[tuple[str
         rows.append(("missing", f"the store does not have {undelivered}; deliver it first:"))
         rows.append(("sync", f"{program()} sync {run_id}"))
     rows.append(("reproduce", f"{program()} reproduce {run_id[:8]}"))
+    rows.append(("show", f"{program()} show {run_id[:8]}"))
     rows.append(("open", url or f"{program()} ui {run_id[:8]}"))
     return rows
 
