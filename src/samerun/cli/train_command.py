@@ -89,7 +89,7 @@ def train_command(arguments: list[str]) -> int:
     job = launch.compose(texts)
     if launch.needs_hydra(job):
         return hand_to_hydra(arguments)
-    launch.run_one(job.composition, launch.make_folder(job))
+    launch.launcher_of(job.composition.config)(job.composition, launch.make_folder(job))
     return 0
 
 
@@ -190,7 +190,7 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
     if several is None and results:
         folder = Path(os.path.commonpath([result.folder for result in results.values()]))
         curves = {result.run_name: result.history for result in results.values()}
-        figure = multirun.draw_curves(curves, folder)
+        figure = launch.table.draw_curves(curves, folder)
         if figure is not None:
             print(f"curves of all runs: {figure}")
     return codes[0] if codes else 0

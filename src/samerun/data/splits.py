@@ -109,8 +109,9 @@ def _check_can_fold(cfg: Dataset, labels: Array, fold: Fold) -> None:
     """
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < fold.folds:
+        few = classes[counts.argmin()]
         raise UserError(
-            f"dataset={cfg.kind}: received {fold.folds} folds, but class {classes[counts.argmin()]} "
+            f"dataset={cfg.kind}: received {fold.folds} folds, but class {few} "
             f"has {counts.min()} of the examples to divide, expected at least one for each fold: "
             "use fewer folds, or add examples of it."
         )
