@@ -21,6 +21,7 @@ class Module:
 
 
 MODULES = {
+    "ages": Module(0, computes=False),
     "levels": Module(0, computes=False),
     "tags": Module(0, computes=False),
     "escaping": Module(0, computes=False),
@@ -52,6 +53,7 @@ MODULES = {
     "steps_per_execution": Module(5, computes=True),
     "identity": Module(5, computes=False),
     "retention": Module(5, computes=False),
+    "statistics": Module(5, computes=False),
     "callbacks": Module(6, computes=True),
     "plots": Module(6, computes=False),
     "origin": Module(6, computes=False),

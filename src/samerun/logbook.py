@@ -117,15 +117,16 @@ def write_results(
 
 
 def _log_predictions(run: Run, report: Report) -> None:
-    """Stores the predictions of the kept weights, so that another run can be compared.
+    """Stores predictions and truth of each example, so that another run can be compared.
 
     A language model's logits would be gigabytes: the log loss of each text is stored.
     """
     stored: dict[str, Any] = {}
     if isinstance(report, ClassificationReport):
-        stored = {"probabilities": report.probabilities}
+        truth = report.labels.astype(np.int32)
+        stored = {"probabilities": report.probabilities, "truth": truth}
     elif isinstance(report, RegressionReport):
-        stored = {"predicted": report.predicted}
+        stored = {"predicted": report.predicted, "truth": report.truth}
     elif isinstance(report, LanguageModelReport):
         stored = {"log_loss": report.sums, "num_tokens": report.num_tokens}
     target = run.folder / "evaluation" / "predictions.npz"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import samerun
 from samerun import callbacks, config, launch, optim, tracking, training
 from samerun.cli import main
 from samerun.cli.train_command import take_flag
@@ -221,6 +222,49 @@ def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
     assert "test/confidence" in whole.metrics
     plain = [word for word in WHOLE if "Fade" not in word]
     assert train(plain, run_in(tmp_path / "plain")).weights_digest != whole.weights_digest
+
+
+def test_a_fork_trains_with_other_callbacks_than_the_recorded_run(parts, capsys):
+    """The state of a callback is restored where the fork has it too, and dropped elsewhere."""
+    words = [*SMALL, "tracking=lean", "training.epochs=2", "training.callbacks=[my_code:Fade]"]
+    first = launch.train(words).run_id
+    trust = ["--trust", "my_code", "--trust", "broken_parts"]
+    longer = ["resume", first, "training.epochs=3", *trust]
+    assert main([*longer, "training.callbacks=[]"]) == 2
+    assert "--fork" in capsys.readouterr().err
+    factors = {}
+    for callbacks_ in ("[my_code:Fade]", "[broken_parts:Counts]", "[]"):
+        assert main([*longer, f"training.callbacks={callbacks_}", "--fork"]) == 0
+        fork = tracking.find_runs()[0]
+        assert fork.tags["samerun.forked_from"] == first
+        assert set(tracking.metric_histories(fork)["train/loss"]) == {3}
+        state = state_in(fork.tags["samerun.folder"])
+        factors[callbacks_] = state.meta["callbacks"].get("own/my_code:Fade")
+    assert factors["[my_code:Fade]"] == {"factor": 1 - 0.5 / 2**3}
+    assert factors["[broken_parts:Counts]"] == factors["[]"] is None
+
+
+def test_a_metric_of_ones_own_is_the_objective_of_a_sweep_and_stops_training(parts, capsys):
+    """Also a sweep with `sampler=auto`, whose trials are real."""
+    result = samerun.sweep(
+        [
+            *("sweep=optuna", "sweep.sampler=auto", "sweep.executor=inline", "sweep.n_trials=2"),
+            *("sweep.study=own", "sweep.objectives=[validation/confidence]", "tracking=lean"),
+            *(*SMALL, "training.metrics=[accuracy,my_code:confidence]", "seed=1"),
+            *("training.early_stopping.monitor=validation/confidence", "training.epochs=6"),
+            "training.early_stopping.patience_epochs=1",
+            "training.early_stopping.min_delta=10",
+            "optimizer.learning_rate=0.001,0.01",
+        ]
+    )
+    screen = capsys.readouterr().out
+    assert "sweep.sampler=auto: tpe" in screen
+    assert "maximize validation/confidence" in screen
+    trials = [tracking.find_runs([run_id])[0] for run_id in result.run_ids.values()]
+    histories = [tracking.metric_histories(run)["validation/confidence"] for run in trials]
+    assert [sorted(history) for history in histories] == [[1, 2], [1, 2]]
+    (best,) = result.best
+    assert best.values["validation/confidence"] == max(max(h.values()) for h in histories)
 
 
 def test_a_callback_without_a_state_is_named_when_the_run_is_resumed(parts, tmp_path):

@@ -182,6 +182,16 @@ def test_close_is_within_the_tolerance_and_names_the_place():
     assert verdict.judge(first, second, [], rtol=1e-5).agreement is Agreement.different
 
 
+def test_predictions_that_the_recorded_version_did_not_store_are_no_difference():
+    metrics, stored = {"train/loss": {1: 1.0}}, {"p": np.array([[0.5]])}
+    first = outcome(metrics, predictions=stored)
+    second = outcome(metrics, predictions={**stored, "truth": np.array([1])})
+    found = verdict.judge(first, second, [])
+    assert found.agreement is Agreement.exact
+    assert "predictions identical" in found.sentences()[0]
+    assert verdict.judge(second, first, []).agreement is Agreement.different
+
+
 def test_the_first_difference_is_the_earliest_and_the_largest_any():
     first = outcome({"train/loss": {1: 1.0, 2: 1.0}, "test/accuracy": {2: 0.5}})
     second = outcome({"train/loss": {1: 1.1, 2: 1.0}, "test/accuracy": {2: 0.1}})

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sqlite3
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -769,6 +770,26 @@ def test_a_grid_and_a_random_search_have_a_file_each(worker, project):
     assert study().user_attrs["samerun.pruner"] == "none"
     plan = plan_of("sweep=random", base=[*given, "sweep.study=r"])
     assert (plan.settings.sampler, plan.settings.pruner) == ("random", "none")
+
+
+def test_a_key_that_has_no_value_of_its_own_can_be_searched(worker, project, monkeypatch):
+    build = "def {}(spec):\n    raise AssertionError('called in the process of the sweep')\n"
+    (project / "own_models.py").write_text(build.format("small") + build.format("large"))
+    monkeypatch.delitem(sys.modules, "own_models", raising=False)
+    base = ["sweep=grid", "dataset.limit=100", "sweep.workers=1", "sweep.study=s"]
+    targets = "model.target=own_models:small,own_models:large"
+    plan = plan_of("model=custom", targets, space=(), base=base)
+    assert [cfg.model.target for _, cfg in plan.models] == ["own_models:small", "own_models:large"]
+    for name in ("small", "large"):
+        values = {"model.target": f"own_models:{name}"}
+        assert plan.configs.composition(values).config.model.target == f"own_models:{name}"
+    plan = plan_of(
+        "model=mlp,custom",
+        "model.target=choice(own_models:small)",
+        space=(),
+        base=[*base, "sweep.sampler=brute_force"],
+    )
+    assert {cfg.model.kind for _, cfg in plan.models} == {"mlp", "custom"}
 
 
 def test_hydra_1_4_finds_the_sweeper_by_its_entry_point():

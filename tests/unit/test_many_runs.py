@@ -4,6 +4,7 @@ import pytest
 
 import samerun
 from samerun.cli import main
+from samerun.config.overrides import combinations, parse_overrides
 from samerun.errors import UserError
 
 ONE_RUN = {
@@ -51,3 +52,12 @@ def test_a_multirun_with_nothing_to_vary_is_refused_with_a_line_to_type(
     assert f"train -m {' '.join([*words, 'seed=0,1,2'])};" in line.replace("'", "")
     assert line.endswith("leave -m out.")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pattern_of_a_multirun_stands_for_the_options_that_need_no_function():
+    runs = combinations(parse_overrides(["schedule=glob(c*)", "seed=1"]))
+    names = ("constant", "cosine", "cosine_restarts")
+    assert [*runs] == [[f"schedule={name}", "seed=1"] for name in names]
+    assert [*combinations(parse_overrides(["model=glob(cust*)"]))] == [["model=custom"]]
+    with pytest.raises(UserError, match=r"schedule=glob\(z\*\): no option of schedule matches"):
+        [*combinations(parse_overrides(["schedule=glob(z*)"]))]

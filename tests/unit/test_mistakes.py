@@ -7,7 +7,6 @@ is accepted in place of what was wrong: it composes and fits the dataset.
 import functools
 import re
 import shlex
-import sqlite3
 import subprocess
 import sys
 
@@ -18,7 +17,6 @@ from samerun.cli.arguments import split_flags
 from samerun.config.composition import compose_with_hydra, parse_sweep
 from samerun.launch.job import check
 from samerun.launch.overrides import check_overrides
-from samerun.tracking.database import count_named
 
 REGRESSION = "dataset=diabetes model=mlp"
 SWEPT = "-m sweep=optuna seed=1,2"
@@ -155,6 +153,7 @@ MISTAKES = {
     f"{SWEPT} n_trials=5": "sweep.n_trials=5",
     f"{SWEPT} sweep.sampler=bayesian": "sweep.sampler=tpe",
     f"{SWEPT} sweep.pruner=ASHA": "sweep.pruner=successive_halving",
+    f"{SWEPT} sweep.budget.terminator=true": "sweep.budget.patience_trials=20",
     f"{SWEPT} sweep.objectives=[val_loss]": "sweep.objectives=[validation/loss]",
     "-m sweep=optuna lr=interval(1e-4,1e-1)": "optimizer.learning_rate='interval(1e-4,1e-1)'",
     "-m sweep=optuna momentum=0.1,0.9": "optimizer=sgd optimizer.momentum=0.1,0.9",
@@ -304,6 +303,9 @@ COMMANDS = [
     "resume abcd",
     "diff abcd ef",
     "reproduce ab",
+    "reproduce latest",
+    "reproduce best:validation/accuracy",
+    "resume night/7",
 ]
 
 
@@ -316,25 +318,3 @@ def test_a_mistake_imports_no_heavy_library(project, typed):
     assert "samerun.cli" in imported
     assert not imported & {"tensorflow", "keras", "mlflow", "optuna", "pandas", "matplotlib"}
     assert len([line for line in done.stderr.splitlines() if line.startswith("samerun: ")]) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [("fast", 1), ("abc", 2), ("abcd", 1), ("feed", 1), ("abd", 0), ("gone", 0), ("a%", 0)],
-)
-def test_names_of_runs_are_counted_in_the_database(store, project, name, number):
-    file = project / "mlflow.db"
-    for index, run in enumerate(["abcd", "abce", "0000", "dead"]):
-        run_id = store({}, name=["fast", "slow", "slow", "gone"][index])
-        with sqlite3.connect(file) as database:
-            database.execute("pragma foreign_keys = off")
-            for table in ("runs", "tags"):
-                query = f"update {table} set run_uuid = ? where run_uuid = ?"
-                database.execute(query, (run.ljust(32, "0"), run_id))
-        database.close()
-    with sqlite3.connect(file) as database:
-        values = ("samerun.uid", "feed" * 8, "0000".ljust(32, "0"))
-        database.execute("insert into tags (key, value, run_uuid) values (?, ?, ?)", values)
-        database.execute("update runs set lifecycle_stage = 'deleted' where name = 'gone'")
-    database.close()
-    assert count_named(file, name) == number

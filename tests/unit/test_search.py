@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from samerun import config, search
+from samerun.config import schema
 from samerun.config.composition import parse_sweep, stored_sweep
 from samerun.config.pruners import Pruner
 from samerun.config.sweep import Sweep
@@ -95,6 +96,27 @@ def test_choices_keep_their_kind_and_come_back_as_words(word, values):
         (again,) = space.overrides({one.key: value})
         assert compose((again,)).seed == 0
         assert one.space.read(value) == one.space.read(again.partition("=")[2]) == value
+
+
+@pytest.mark.parametrize("group", ["model", "dataset", "optimizer", "schedule"])
+def test_a_pattern_leaves_out_a_function_that_nobody_named_and_says_so(group):
+    space = parse(f"{group}=glob(*)")
+    (one,) = space.entries
+    assert set(one.space.values) == {*schema.options(group)} - {"custom"}
+    (note,) = space.notes
+    assert f"{group}=glob(*) leaves out custom" in note
+    function = f"{group}.target=choice(my_code:build)"
+    assert function in note
+    space = parse(f"{group}=glob(*)", function)
+    assert "custom" in entry(space, group).space.values
+    assert "custom" in entry(space, f"{group}.target").when[group]
+    assert parse(f"{group}=glob(cust*)").entries[0].space.values == ("custom",)
+
+
+def test_a_choice_is_shown_without_hydras_escape():
+    (one,) = parse("training.loss=my_code:mild,my_code:harsh").entries
+    assert str(one.space) == "my_code:mild, my_code:harsh"
+    assert one.space.short("my_code:mild") == "my_code:mild"
 
 
 def test_group_choices_come_first_and_conditional_keys_last():

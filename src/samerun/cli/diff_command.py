@@ -3,6 +3,8 @@
 import argparse
 import json
 
+from samerun.cli.id_argument import ID_HELP
+
 
 def diff_command(arguments: list[str]) -> int:
     """Shows what differs between two runs."""
@@ -11,12 +13,11 @@ def diff_command(arguments: list[str]) -> int:
     from samerun.console import make_console
     from samerun.report import differences
 
-    first, second = tracking.find_runs([chosen.first, chosen.second])
-    found = differences.read(first, second)
+    found = differences.read(tracking.find_runs([chosen.first, chosen.second]))
     if chosen.json:
         print(json.dumps(differences.as_dict(found), indent=2))
     else:
-        differences.show(found, make_console())
+        differences.show_pair(found, make_console())
     return 0
 
 
@@ -26,8 +27,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Shows how two runs differ: config, code, environment, data, metrics.",
     )
     for name in ("first", "second"):
-        parser.add_argument(
-            name, metavar="ID", help="run ID, its first characters, or the run's name"
-        )
+        parser.add_argument(name, metavar="ID", help=ID_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

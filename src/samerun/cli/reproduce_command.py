@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from samerun import tags as tag
+from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
 from samerun.errors import FAILED, UserError
 
@@ -169,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         "for bit), CLOSE (within --rtol) or DIFFERENT, with the first difference and its most "
         "likely cause. The exit code is 0 for EXACT and CLOSE, 1 for DIFFERENT.",
     )
-    parser.add_argument("id", metavar="ID", help="run ID, its first characters, or the run's name")
+    parser.add_argument("id", metavar="ID", help=ID_HELP)
     parser.add_argument(
         "changes",
         nargs="*",

@@ -2,6 +2,7 @@
 
 import argparse
 
+from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
 from samerun.errors import UserError
 
@@ -61,8 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "arguments",
         nargs="+",
         metavar="ID [KEY=VALUE ...]",
-        help="run ID, its first characters, or the run's name; and "
-        "overrides such as training.epochs=20",
+        help=f"{ID_HELP}; and overrides such as training.epochs=20",
     )
     parser.add_argument(
         "--fork", action="store_true", help="start a new run from the checkpoint instead"

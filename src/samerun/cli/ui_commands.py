@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samerun.cli.id_argument import ID_HELP
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def tensorboard_command(arguments: list[str]) -> int:
         "ids",
         nargs="*",
         metavar="ID",
-        help="run IDs or their first characters (default: the latest runs)",
+        help=f"{ID_HELP} (default: the latest runs)",
     )
     parser.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
     chosen = parser.parse_args(arguments)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, RangeSweep
 from hydra.core.override_parser.types import Override as HydraOverride
-from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import HydraException
 
 from samerun.config import schema
@@ -164,6 +164,15 @@ def _from_words(texts: Sequence[str], index: int) -> str:
     return correct(key, value, chosen_options()) or f"{key}={value}"
 
 
+def matching_options(pattern: Glob, names: Sequence[str]) -> list[str]:
+    """Returns the options that a pattern such as `glob(c*)` matches.
+
+    `custom` needs a function of the user's own, so it is one of them only if it is the only one.
+    """
+    found = [str(name) for name in pattern.filter(list(names))]
+    return [name for name in found if name != "custom"] or found
+
+
 def check_single_value(override: Override) -> None:
     """Checks a setting of the sweep itself: Hydra would ignore all but the first of its values.
 
@@ -200,6 +209,11 @@ def _choices(override: Override) -> list[str]:
         raise UserError(
             f"{key}: only a sampler can choose from an interval, expected sweep=optuna with it."
         )
+    if isinstance(value, Glob):
+        names = matching_options(value, schema.options(override.key))
+        if not names:
+            raise UserError(f"{override}: no option of {override.key} matches the pattern.")
+        return [f"{key}={name}" for name in names]
     if isinstance(value, RangeSweep):
         start, stop, step = (number or 0 for number in (value.start, value.stop, value.step))
         if not step or (stop - start) / step > _MOST_RUNS:

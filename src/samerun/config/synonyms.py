@@ -148,6 +148,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("njobs", "numparallel", "parallel"), ("sweep.workers",)),
     "studyname": ("sweep.study",),
     "timeout": ("sweep.budget.seconds",),
+    "terminator": ("sweep.budget.patience_trials=20",),
     "objective": ("sweep.objectives",),
     **dict.fromkeys(("search", "tune", "tuner", "hpo"), ("sweep",)),
 }

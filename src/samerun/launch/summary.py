@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import stdev
 from typing import TYPE_CHECKING
 
 from samerun import config
@@ -11,6 +12,7 @@ from samerun.config.instances import instances_of, kind_of
 from samerun.escaping import markdown
 from samerun.launch import table
 from samerun.result import InstancesResult, Result
+from samerun.statistics import mean_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,14 +32,10 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """Returns those of two or more numbers; all NaN if one of them is not finite."""
-        import numpy as np
-        from scipy import stats
-
         if not all(map(math.isfinite, values)):
             return cls(math.nan, math.nan, math.nan, math.nan)
-        mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * std / math.sqrt(len(values))
-        return cls(mean, std, mean - half, mean + half)
+        low, high = mean_interval(values)
+        return cls(math.fsum(values) / len(values), stdev(values), low, high)
 
     def as_metrics(self, name: str) -> dict[str, float]:
         """Returns the values under the names that the parent run logs them by."""

@@ -10,8 +10,9 @@ from samerun import checkpoints, retention, tracking
 from samerun import tags as tag
 from samerun.replay.verdict import Agreement
 from samerun.tracking import Status, StoredRun
-from samerun.tracking.lookup import as_stored, existing
+from samerun.tracking.lookup import existing
 from samerun.tracking.recovery.lock import try_lock_folder
+from samerun.tracking.stored_run import as_stored
 
 
 @dataclass(frozen=True, kw_only=True)

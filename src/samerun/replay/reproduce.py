@@ -25,9 +25,6 @@ from samerun.replay.trust import check_trusted
 from samerun.replay.verdict import RTOL, Verdict
 from samerun.tracking import StoredRun
 
-_NOT_MEANT = ("tracking.", "checkpoint.")
-# Where and how often a run is stored does not change its result.
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReproductionPlan:
@@ -121,7 +118,7 @@ def prepare(
     present = _as_if(found, present, recorded_code, recorded_packages)
     rows = comparison.compare(found.provenance, present)
     before, after = effective(found.cfg, run.tags), effective(cfg, {})
-    rows = [*comparison.settings(before, after, ignored=_NOT_MEANT), *rows]
+    rows = [*comparison.settings(before, after, ignored=comparison.NOT_MEANT), *rows]
     return ReproductionPlan(
         recorded=found,
         cfg=cfg,
@@ -213,7 +210,7 @@ def rows_between(first: StoredRun, second: StoredRun) -> list[Row]:
     """Returns what differs around two stored runs: config, code, data, environment, machine."""
     one, other = recorded.read(first), recorded.read(second)
     leaves = effective(one.cfg, first.tags), effective(other.cfg, second.tags)
-    rows = comparison.settings(*leaves, ignored=_NOT_MEANT)
+    rows = comparison.settings(*leaves, ignored=comparison.NOT_MEANT)
     return comparison.in_order([*rows, *comparison.compare(one.provenance, other.provenance)])
 
 

@@ -247,7 +247,8 @@ def _checks(first: RunOutcome, second: RunOutcome) -> dict[str, RowState]:
     one, other = first.predictions, second.predictions
     found["predictions"] = RowState.unknown
     if one is not None and other is not None:
-        same = {*one} == {*other} and all(_equal(one[name], other[name]) for name in one)
+        # Newer code may store more, as it may measure more: no matter.
+        same = all(name in other and _equal(one[name], other[name]) for name in one)
         found["predictions"] = RowState.same if same else RowState.differs
     return found
 
@@ -271,9 +272,9 @@ def _of_predictions(first: Mapping[str, Any] | None, second: Mapping[str, Any] |
     if first is None or second is None:
         return []
     gaps = []
-    for name in sorted({*first, *second}):
-        one, other = first.get(name), second.get(name)
-        if one is None or other is None or one.shape != other.shape or one.dtype.kind not in "fiu":
+    for name, one in sorted(first.items()):
+        other = second.get(name)
+        if other is None or one.shape != other.shape or one.dtype.kind not in "fiu":
             gaps.append(Gap(what=f"predictions: {name}", step=0, first=math.nan, second=math.nan))
         elif not _equal(one, other):
             one, other = one.astype(np.float64), other.astype(np.float64)

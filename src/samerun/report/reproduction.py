@@ -29,7 +29,7 @@ def as_markdown(found: Reproduction) -> str:
         *comparison.as_markdown(found.rows),
         "",
     ]
-    page = differences.as_markdown(differences.read(first, second))
+    page = differences.as_markdown(differences.read([first, second]))
     return "\n".join(lines) + "\n" + page.replace("\n## ", "\n### ").replace("# ", "## ", 1)
 
 

@@ -2,7 +2,7 @@
 
 from samerun.search.constraints import check_constraints, constraint_notes, parse_constraints
 from samerun.search.lease import Lease, acquire_lease
-from samerun.search.parse_space import parse_space
+from samerun.search.parse_space import first_choices, parse_space
 from samerun.search.pruners import build_pruner, check_options
 from samerun.search.samplers import (
     build_sampler,

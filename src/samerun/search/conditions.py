@@ -28,7 +28,7 @@ class Branches:
     ) -> None:
         self._compose = compose
         self._fixed = list(fixed)
-        self._groups = groups
+        self.groups = groups
         self._known: dict[tuple[str, ...], Config] = {}
 
     def config(self, *overrides: str) -> Config:
@@ -40,9 +40,9 @@ class Branches:
     def chooser(self, key: str) -> str | None:
         """Returns the varied group that decides whether the key exists."""
         top = path_of(key)[0]
-        if top in self._groups and key != top:
+        if top in self.groups and key != top:
             return top
-        return "experiment" if "experiment" in self._groups and top != "experiment" else None
+        return "experiment" if "experiment" in self.groups and top != "experiment" else None
 
     def field_types(self, key: str) -> dict[str, FieldType | None]:
         """Returns a key's type under each option of its chooser; `None` where it does not exist."""
@@ -51,7 +51,7 @@ class Branches:
             return {"": _field_type(Config, path)}
         kinds = {kind.kind: kind for kind in GROUPS[path[0]]}
         found = {}
-        for option in self._groups[chooser] if chooser else ("",):
+        for option in self.groups[chooser] if chooser else ("",):
             if chooser == path[0] and option in kinds:
                 kind = kinds[option]
             else:

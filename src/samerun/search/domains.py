@@ -46,7 +46,7 @@ class Categorical:
 
     def short(self, value: Any) -> str:
         """Returns a value for display."""
-        return self.to_text(value)
+        return _shown(self.to_text(value))
 
     def read(self, given: Any) -> Value:
         """Returns the value that a value or its text stands for.
@@ -68,7 +68,7 @@ class Categorical:
         return list(self.texts)
 
     def __str__(self) -> str:
-        return listed(self.texts)
+        return listed(map(_shown, self.texts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +186,11 @@ class Dimension:
 def exact(value: float) -> Decimal:
     """Returns the decimal number as written: 0.1, not the nearest binary fraction."""
     return Decimal(repr(float(value)))
+
+
+def _shown(text: str) -> str:
+    """Returns a choice without the backslash that Hydra writes before a colon."""
+    return text.replace("\\:", ":")
 
 
 def _normalize(given: Any) -> str:

@@ -1,15 +1,22 @@
 """Parses the search space of a sweep: which keys vary, their domains and conditions."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hydra.core.override_parser.types import ChoiceSweep, Glob
 from omegaconf import OmegaConf
 
 from samerun.config import schema
 from samerun.config.composition import compose as compose_config
-from samerun.config.overrides import Override, check_single_value, parse_override
+from samerun.config.overrides import (
+    Override,
+    check_single_value,
+    matching_options,
+    parse_override,
+)
 from samerun.config.suggestions import as_hint, correct, owners
 from samerun.errors import UserError, listed
 from samerun.search.conditions import Branches, Compose, merge_types, path_of
@@ -64,7 +71,12 @@ def parse_space(
             "model.dropout='interval(0,0.6)' or sweep=regularisation."
         )
     notes: list[str] = []
-    groups = {one.key: _group(one, options) for one in swept if one.override.is_group(options)}
+    keys = {one.key for one in swept}
+    groups = {
+        one.key: _group(one, options, keys, notes)
+        for one in swept
+        if one.override.is_group(options)
+    }
     branches = Branches(compose, fixed, groups)
     entries = []
     for one in swept:
@@ -78,6 +90,27 @@ def parse_space(
         fixed=tuple(one.text for one in fixed),
         notes=tuple(notes),
     )
+
+
+def first_choices(
+    overrides: Sequence[str], params: Mapping[str, Any], options: Options | None = None
+) -> dict[str, Any]:
+    """Returns the first value of each key that takes one of several.
+
+    Args:
+        overrides: those of the command line, with one value or several.
+        params: `sweep.params`.
+        options: returns the options of a group; `None`: those of the project's own folders.
+
+    Raises:
+        UserError: an override is not valid.
+    """
+    return {
+        one.key: parse_override(f"{one.key}={text}").value
+        for one in _given(overrides, params, options or schema.options)
+        if isinstance(one.override.value, ChoiceSweep)
+        for text in itertools.islice(one.override.parsed.sweep_string_iterator(), 1)
+    }
 
 
 def _check_order(override: Override, where: str) -> Override:
@@ -146,10 +179,20 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
     return conditions
 
 
-def _group(one: _Given, options: Options) -> tuple[str, ...]:
+def _group(one: _Given, options: Options, keys: set[str], notes: list[str]) -> tuple[str, ...]:
     space = parse_domain(one.override, one.where, FieldType(kind="text"), options)
     assert isinstance(space, Categorical)
-    return tuple(check_option(text, one.key, one.where, options) for text in space.texts)
+    names = tuple(check_option(text, one.key, one.where, options) for text in space.texts)
+    target = f"{one.key}.target"
+    if isinstance(one.override.value, Glob) and target not in keys:
+        kept = tuple(matching_options(one.override.value, names))
+        if kept != names:
+            notes.append(
+                f"{one.override.text} leaves out custom, which needs a function of your own: "
+                f"{target}=choice(my_code:build) includes it."
+            )
+        return kept
+    return names
 
 
 def _conditions(
@@ -183,7 +226,7 @@ def _entry(
     notes: list[str],
 ) -> Dimension:
     if one.override.is_group(options):
-        names = _group(one, options)
+        names = branches.groups[one.key]
         when = _where_it_exists(one, when, branches, notes)[0] if "/" in one.key else when
         space = Categorical(names, names)
         return Dimension(

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,13 @@ from samerun.redaction import redact
 from samerun.search.objectives import Objectives, direction_notes
 from samerun.sweeper import preflight
 from samerun.sweeper.executors.local import graphics_cards
-from samerun.sweeper.trial_configs import TrialConfigs, TrialTask, compose_branch, parsed
+from samerun.sweeper.trial_configs import (
+    TrialConfigs,
+    TrialTask,
+    compose_branch,
+    fill_missing,
+    parsed,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -119,12 +125,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     """
     settings = parse_sweep(master)
     compose = functools.cache(functools.partial(compose_branch, context, master))
-    space = search.parse_space(
-        arguments,
-        settings.params,
-        compose=lambda overrides: parsed(compose(tuple(overrides)), overrides).config,
-        options=context.config_loader.get_group_options,
-    )
+    space = _space(context, settings, arguments, compose)
     workers = _num_workers(settings)
     configs = TrialConfigs(compose, space, _num_threads(settings, workers))
     base = configs.base()
@@ -161,6 +162,22 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         enqueued=enqueued,
         models=tuple(models),
         notes=(*chosen, *_notes(settings, space, objectives)),
+    )
+
+
+def _space(
+    context: HydraContext,
+    settings: Sweep,
+    arguments: Sequence[str],
+    compose: Callable[[tuple[str, ...]], DictConfig],
+) -> search.Space:
+    options = context.config_loader.get_group_options
+    firsts = search.first_choices(arguments, settings.params, options)
+    return search.parse_space(
+        arguments,
+        settings.params,
+        compose=lambda given: parsed(fill_missing(compose(tuple(given)), firsts), given).config,
+        options=options,
     )
 
 

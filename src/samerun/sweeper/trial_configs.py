@@ -90,6 +90,22 @@ def parsed(node: DictConfig, overrides: Sequence[str]) -> config.Composition:
     return config.parse(plain, overrides)
 
 
+def fill_missing(node: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+    """Returns a config in which required keys have a value, where the sweep gives it to them.
+
+    Args:
+        node: a complete config; `dataset.path`, say, may be missing (`???`).
+        values: a value of each key that the sweep varies.
+    """
+    node = copy.deepcopy(node)
+    for key, value in values.items():
+        parent, _, name = key.rpartition(".")
+        within = OmegaConf.select(node, parent) if parent else node
+        if isinstance(within, DictConfig) and OmegaConf.is_missing(within, name):
+            OmegaConf.update(node, key, value)
+    return node
+
+
 class TrialConfigs:
     """The configs of all branches, composed once: editing a file later changes no trial.
 
@@ -118,7 +134,8 @@ class TrialConfigs:
         }
         for options in space.branches():
             branch = tuple(sorted(options.items()))
-            node = copy.deepcopy(compose((*space.fixed, *space.overrides(options))))
+            firsts = {key: values[0] for key, values in self._choices.items()}
+            node = fill_missing(compose((*space.fixed, *space.overrides(options))), firsts)
             swept = {entry.key for entry in space.entries}
             self._thread_overrides[branch] = _set_threads(node, threads, swept)
             self._branches[branch] = node

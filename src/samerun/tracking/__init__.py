@@ -6,9 +6,9 @@ MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import Point, read_points
 from samerun.tracking.lookup import (
-    StoredRun,
     find_by_tags,
     find_runs,
+    search_runs,
     ui_command,
     url_of,
 )
@@ -28,3 +28,4 @@ from samerun.tracking.stored import (
     read_artifact,
     tag_run,
 )
+from samerun.tracking.stored_run import StoredRun

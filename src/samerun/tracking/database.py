@@ -13,7 +13,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from samerun import tags as tag
 from samerun.errors import StoreUnavailable, UserError
 from samerun.files import replacing
 from samerun.privacy import restrict
@@ -45,28 +44,6 @@ def database_file(uri: str) -> Path:
             "another one."
         )
     return file
-
-
-def count_named(file: Path, name: str) -> int:
-    """Returns the number of runs in a database file that a name fits, without MLflow.
-
-    Args:
-        file: the database; it is not written to.
-        name: an ID, the start of one, or the name of a run.
-
-    Raises:
-        sqlite3.Error: it cannot be read now, or has other tables.
-    """
-    query = """
-        select count(*) from runs join experiments using (experiment_id)
-        where runs.lifecycle_stage = 'active' and experiments.lifecycle_stage = 'active' and (
-            runs.name = :name or substr(runs.run_uuid, 1, length(:name)) = :name or exists (
-                select 1 from tags where tags.run_uuid = runs.run_uuid and tags.key = :uid
-                and substr(tags.value, 1, length(:name)) = :name))"""
-    address = f"{file.as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
-        row = database.execute(query, {"name": name, "uid": tag.UID}).fetchone()
-    return int(row[0])
 
 
 def connect_file(uri: str, *, patience: float = 30.0) -> Any:

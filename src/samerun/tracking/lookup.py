@@ -1,89 +1,96 @@
-"""Runs in the store: find them by ID, by the start of an ID, by name or by tags."""
+"""Runs in the store: find them by ID, by name, by MLflow's filter language or by tags."""
 
 import contextlib
 import logging
 import os
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.errors import UserError
+from samerun.errors import UserError, first_line
+from samerun.escaping import one_line
 from samerun.redaction import redact
-from samerun.tracking import store
-from samerun.tracking.database import count_named, database_file
+from samerun.tracking import ids, rows, store
+from samerun.tracking.database import database_file
+from samerun.tracking.stored_run import StoredRun, as_stored
 
 _log = logging.getLogger(__name__)
 
 _LATEST = 10
+_PAGE = 1000
 _ID = re.compile("[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredRun:
-    """A run as it is in the store.
-
-    Args:
-        id: its ID.
-        name: its name.
-        experiment_id: ID of its experiment.
-        status: RUNNING, FINISHED, FAILED or KILLED.
-        params: the flattened config.
-        metrics: the last value of each metric.
-        tags: its tags.
-    """
-
-    id: str
-    name: str
-    experiment_id: str
-    status: str
-    params: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-
-    @property
-    def folder(self) -> Path:
-        """The folder in which it ran; on another machine it does not exist."""
-        return Path(self.tags.get(tag.FOLDER, ""))
-
-    @property
-    def is_started(self) -> bool:
-        """Whether a process has opened it, which a run created for a worker waits for."""
-        return tag.FOLDER in self.tags
-
-    @property
-    def num_resumed(self) -> int:
-        """How many times it was resumed."""
-        number = self.tags.get(tag.RESUMED, "0")
-        return int(number) if number.isdecimal() else 0
+_NEWEST_FIRST = "attributes.start_time DESC"
 
 
 def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
     """Returns the runs that are named, or the latest ten.
 
+    A database file is read without MLflow, which takes 3 s to import.
+
     Args:
-        names: IDs, their starts, or names; the ID that a run had before the store created it
-            (its tag `samerun.uid`) is one too.
+        names: each as in `samerun.tracking.ids.choose`: an ID, its beginning, a name, `latest~2`,
+            `best:METRIC` or `STUDY/7`.
         uri: the store, by default that of this folder.
 
     Raises:
         UserError: the store is empty, or a name fits no run, or more than one.
     """
     full = existing(uri)
-    if full.startswith("sqlite"):
-        _check_names(names, full)
-    client = store.connect(full)
+    found = _read_file(names, full) if full.startswith("sqlite") else None
+    if found is None:
+        found = _ask_mlflow(names, full)
+    for run in found if names else ():
+        newer = tag.newer_schema(run.tags)
+        if newer:
+            _log.warning("Run %s was %s", run.id, newer)
+    return found
+
+
+def search_runs(
+    filter: str, *, uri: str | None = None, max_results: int | None = None
+) -> list[StoredRun]:
+    r"""Returns the runs of all experiments that a filter fits, the newest first.
+
+    Args:
+        filter: in MLflow's filter language, such as `metrics.\`test/accuracy\` > 0.9 and
+            params.model = 'cnn'`. Empty: all runs.
+        uri: the store, by default that of this folder.
+        max_results: most runs that are returned; `None`: all.
+
+    Raises:
+        UserError: there is no store, or MLflow does not understand the filter.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = store.connect(existing(uri))
+    try:
+        return [as_stored(run) for run in _pages(client, filter, max_results)]
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise UserError(
+            f"filter: MLflow does not understand '{one_line(filter)}' "
+            f"({one_line(first_line(error).rstrip('.'))}): expected a filter such as "
+            "\"metrics.`test/accuracy` > 0.9 and params.model = 'cnn'\"."
+        ) from error
+
+
+def _pages(client: Any, filter: str = "", most: int | None = None) -> Iterator[Any]:
+    """Yields MLflow's own objects of the runs that a filter fits, the newest first."""
     experiments = [e.experiment_id for e in client.search_experiments()]
-    if not names:
-        latest = client.search_runs(
-            experiments, max_results=_LATEST, order_by=["attributes.start_time DESC"]
+    token = None
+    while most is None or most > 0:
+        size = _PAGE if most is None else min(_PAGE, most)
+        page = client.search_runs(
+            experiments, filter, max_results=size, order_by=[_NEWEST_FIRST], page_token=token
         )
-        return [as_stored(run) for run in latest]
-    return [_one(client, experiments, name, full) for name in names]
+        yield from page
+        most, token = None if most is None else most - len(page), page.token
+        if not token:
+            return
 
 
 def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
@@ -142,73 +149,48 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[st
     return arguments, {**os.environ, "MLFLOW_BACKEND_STORE_URI": full}
 
 
-def _one(client: Any, experiments: Sequence[str], name: str, uri: str) -> StoredRun:
-    run = _search_one(client, experiments, name, uri)
-    newer = tag.newer_schema(run.tags)
-    if newer:
-        _log.warning("Run %s was %s", run.id, newer)
-    return run
+def _read_file(names: Sequence[str], uri: str) -> list[StoredRun] | None:
+    """Returns the runs that are named, from a database file.
+
+    Returns:
+        `None` if the file cannot be read like this; MLflow says why.
+    """
+    with contextlib.suppress(sqlite3.Error), rows.reading(database_file(uri)) as database:
+        metrics = {metric for metric in map(ids.best_metric, names) if metric is not None}
+        runs = rows.read_runs(database, params=(), metrics=metrics, tags=ids.READ_TAGS)
+        if any(all(metric not in run.metrics for run in runs) for metric in metrics):
+            runs = rows.read_runs(database, params=(), tags=ids.READ_TAGS)  # the error names some
+        chosen = [ids.choose(name, runs, redact(uri)) for name in names] or runs[:_LATEST]
+        found = rows.read_runs(database, ids={run.id for run in chosen})
+        complete = {run.id: run for run in found}
+        return [complete[run.id] for run in chosen]
+    return None
 
 
-def _search_one(client: Any, experiments: Sequence[str], name: str, uri: str) -> StoredRun:
-    if _ID.fullmatch(name):  # the usual case needs no search over all runs
+def _ask_mlflow(names: Sequence[str], uri: str) -> list[StoredRun]:
+    """Returns the runs that are named, or the latest ten, by MLflow."""
+    client = store.connect(uri)
+    if not names:
+        return [as_stored(run) for run in _pages(client, most=_LATEST)]
+    found: list[StoredRun] = []
+    everything: list[StoredRun] | None = None
+    for name in names:
+        run = _run_of_id(client, name)
+        if run is None:
+            everything = everything or [as_stored(run) for run in _pages(client)]
+            run = ids.choose(name, everything, redact(uri))
+        found.append(run)
+    return found
+
+
+def _run_of_id(client: Any, name: str) -> StoredRun | None:
+    """Returns the run with a complete ID: the usual case needs no search over all runs."""
+    if _ID.fullmatch(name):
         with contextlib.suppress(Exception):
             found = client.get_run(name)
             if found.info.lifecycle_stage == "active":
                 return as_stored(found)
-    token, matching = None, []
-    while True:
-        page = client.search_runs(experiments, max_results=1000, page_token=token)
-        matching += [run for run in page if _is_named(run, name)]
-        token = page.token
-        if not token:
-            break
-    if len(matching) == 1:
-        return as_stored(matching[0])
-    raise _not_one(name, len(matching), uri)
-
-
-def _check_names(names: Sequence[str], uri: str) -> None:
-    """Checks that each name fits one run of a database file, before MLflow is imported: 3 s.
-
-    A database that cannot be read like this is left to MLflow.
-
-    Raises:
-        UserError: a name fits no run, or more than one.
-    """
-    for name in names:
-        try:
-            number = count_named(database_file(uri), name)
-        except sqlite3.Error:
-            return
-        if number != 1:
-            raise _not_one(name, number, uri)
-
-
-def _not_one(name: str, number: int, uri: str) -> UserError:
-    named = f"{number} runs" if number else "no run"
-    return UserError(
-        f"'{name}' names {named} in {redact(uri)}: expected an ID, the start of exactly one "
-        "ID, or a run's name."
-    )
-
-
-def _is_named(run: Any, name: str) -> bool:
-    ids = [run.info.run_id, run.data.tags.get(tag.UID, "")]
-    return run.info.run_name == name or any(one.startswith(name) for one in ids)
-
-
-def as_stored(run: Any) -> StoredRun:
-    """Returns one of MLflow's own run objects as ours."""
-    return StoredRun(
-        id=run.info.run_id,
-        name=run.info.run_name,
-        experiment_id=run.info.experiment_id,
-        status=run.info.status,
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        tags=dict(run.data.tags),
-    )
+    return None
 
 
 def url_of(run_id: str, *, uri: str | None = None) -> str | None:

@@ -4,11 +4,9 @@ The run may come from an untrusted source: a name that leads out of its artifact
 nothing here runs or unpickles what it reads.
 """
 
-import math
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +14,8 @@ from samerun.errors import UserError, first_line
 from samerun.redaction import redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import Point
-from samerun.tracking.lookup import StoredRun, existing
+from samerun.tracking.lookup import existing
+from samerun.tracking.stored_run import StoredRun, as_logged
 
 
 def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) -> list[str]:
@@ -182,30 +181,34 @@ def _unreadable(run: StoredRun, path: str, error: Exception) -> UserError:
     return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {why}.")
 
 
-def points_of(client: Any, run_id: str) -> list[Point]:
-    """Returns every metric point that the store has of a run, in the order of their steps."""
+def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> list[Point]:
+    """Returns the metric points that the store has of a run, in the order of their steps.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: of the run.
+        keys: of these metrics only; `None`: of all.
+    """
     points = []
-    for key in sorted(client.get_run(run_id).data.metrics):
+    for key in sorted(client.get_run(run_id).data.metrics if keys is None else keys):
         for metric in client.get_metric_history(run_id, key):
-            value = _value(float(metric.value))
+            value = as_logged(metric.value)
             points.append(Point(key, value, int(metric.step), int(metric.timestamp)))
     return sorted(points, key=lambda point: (point.step, point.timestamp, point.key))
 
 
-def _value(stored: float) -> float:
-    """Returns the value that was logged: MLflow stores infinity as the largest float64."""
-    return math.copysign(math.inf, stored) if abs(stored) == sys.float_info.max else stored
-
-
-def metric_histories(run: StoredRun, *, uri: str | None = None) -> dict[str, dict[int, float]]:
+def metric_histories(
+    run: StoredRun, *, keys: Collection[str] | None = None, uri: str | None = None
+) -> dict[str, dict[int, float]]:
     """Returns the values of each metric by step; of several at one step, the last.
 
     Args:
         run: the run.
+        keys: of these metrics only; `None`: of all.
         uri: the store, by default that of this folder.
     """
     histories: dict[str, dict[int, float]] = {}
-    for point in points_of(store.connect(existing(uri)), run.id):
+    for point in points_of(store.connect(existing(uri)), run.id, keys):
         histories.setdefault(point.key, {})[point.step] = point.value
     return histories
 

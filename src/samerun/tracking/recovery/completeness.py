@@ -23,9 +23,9 @@ from samerun.tracking.delivery.spool import (
     Point,
     read_points,
 )
-from samerun.tracking.lookup import StoredRun, as_stored
 from samerun.tracking.recovery.folders import RunFacts
 from samerun.tracking.stored import artifact_sizes, model_sizes, points_of
+from samerun.tracking.stored_run import StoredRun, as_stored
 
 # Not only the run sets these: a sweep, a later delivery or another working folder may.
 _NOT_COMPARED = {tag.HEARTBEAT, tag.UNDELIVERED, tag.REASON}

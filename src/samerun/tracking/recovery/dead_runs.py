@@ -12,12 +12,12 @@ from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.delivery.sender import Sender
 from samerun.tracking.delivery.spool import Spool, now
-from samerun.tracking.lookup import StoredRun, as_stored
 from samerun.tracking.recovery.folders import check_openable, write_run_file
 from samerun.tracking.recovery.lock import lock_folder, try_lock_folder
 from samerun.tracking.recovery.ownership import folder_of, store_of
 from samerun.tracking.recovery.process import is_gone
 from samerun.tracking.run import Status
+from samerun.tracking.stored_run import StoredRun, as_stored
 
 DIED = "process died"
 

@@ -16,8 +16,8 @@ from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.database import database_file
-from samerun.tracking.lookup import StoredRun
 from samerun.tracking.recovery.folders import RunFacts, check_openable
+from samerun.tracking.stored_run import StoredRun
 
 
 def folder_of(run: StoredRun, *, uri: str | None = None, named: Sequence[Path] = ()) -> Path | None:

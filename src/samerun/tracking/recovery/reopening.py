@@ -11,7 +11,7 @@ from samerun.errors import UserError, first_line
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import write_known
-from samerun.tracking.lookup import StoredRun, as_stored, search
+from samerun.tracking.lookup import search
 from samerun.tracking.mlflow_run import PATIENCE_SECONDS, MlflowRun
 from samerun.tracking.opening import ended, own_tags
 from samerun.tracking.recovery.dead_runs import deliver
@@ -21,6 +21,7 @@ from samerun.tracking.recovery.ownership import folder_of, store_of
 from samerun.tracking.recovery.process import is_gone, last_heard_of
 from samerun.tracking.run import Run
 from samerun.tracking.stored import points_of
+from samerun.tracking.stored_run import StoredRun, as_stored
 
 
 @contextlib.contextmanager
