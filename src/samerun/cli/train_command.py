@@ -41,6 +41,7 @@ Trains a model and records the run in MLflow.
 
   samerun train                                            a CNN on handwritten digits
   samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5
+  samerun train seeds=5                                    five seeds, their mean and interval
   samerun train -m model=mlp,cnn schedule=constant,cosine  every combination, one run each
   samerun train -m sweep=regularisation sweep.study=night  a sweep; run it again to resume
 

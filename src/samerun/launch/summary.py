@@ -59,7 +59,10 @@ def record(
         out: where to print the table.
     """
     monitor = cfg.training.early_stopping.monitor
-    values = {name: [one.metrics[name] for one in results] for name in results[0].metrics}
+    # An end of a child's own interval is no metric: the parent's interval has its name.
+    ends = {f"{name}{end}" for name in results[0].metrics for end in ("_low", "_high", "_std")}
+    names = [name for name in results[0].metrics if name not in ends]
+    values = {name: [one.metrics[name] for one in results] for name in names}
     objectives = [one.objective for one in results]
     found = {name: Spread.of(one) for name, one in {monitor: objectives, **values}.items()}
     for name, spread in found.items():
