@@ -42,8 +42,8 @@ def write_images(folder: Path, num: int, side: int) -> int:
             pattern = np.sin(columns / scale * 12 + x) > 0
         else:
             pattern = np.hypot(rows - y, columns - x) < scale / 2
-        colour = random.integers(60, 256, 3)
-        pixels = np.minimum(pattern[..., None] * colour + noise, 255).astype(np.uint8)
+        color = random.integers(60, 256, 3)
+        pixels = np.minimum(pattern[..., None] * color + noise, 255).astype(np.uint8)
         is_png = index % 8 >= 6
         encoded = tf.io.encode_png(pixels, 1) if is_png else tf.io.encode_jpeg(pixels)
         content, ending = encoded.numpy(), "png" if is_png else "jpg"

@@ -16,7 +16,7 @@ _SHORT = ("model", "dataset", "optimizer", "schedule", "training")
 
 
 def make_console() -> Console:
-    """Returns a console for standard output; without colours in a pipe."""
+    """Returns a console for standard output; without colors in a pipe."""
     return Console(highlight=False, soft_wrap=True)
 
 

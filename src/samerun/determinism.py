@@ -38,7 +38,7 @@ def make_deterministic(training: Training) -> None:
 
     `enable_op_determinism()` alone is not enough on a CPU: Grappler's memory optimizer turns a
     large gradient sum (`AddN`, above 204.8 MB of live tensors) into additions in order of arrival,
-    and a convolution with batch normalisation on 64×64×3, batch 64, then differs from run to run.
+    and a convolution with batch normalization on 64×64×3, batch 64, then differs from run to run.
     Without the meta optimizer 4 of 4 runs were equal, at no measurable cost.
 
     Args:

@@ -1,6 +1,6 @@
 """The one definition of what is secret, used by everything that writes.
 
-A secret is recognised in three ways: by its key (`api_key`, `MY_TOKEN`), by its
+A secret is recognized in three ways: by its key (`api_key`, `MY_TOKEN`), by its
 own form (a password in an address, a private key, a GitHub token), and because this process has
 seen it under such a key, in its environment or in the config of a run.
 """
@@ -131,7 +131,7 @@ TOKENS = re.compile(
     )""",
     re.VERBOSE,
 )
-"""Tokens that are recognised by their form."""
+"""Tokens that are recognized by their form."""
 
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----).*?"
@@ -345,7 +345,7 @@ def is_redacted_form(stored: str, address: str) -> bool:
     """Whether a redacted address is that of a complete one.
 
     Args:
-        stored: as recorded by this version or by 0.1.0, which recognised fewer secrets.
+        stored: as recorded by this version or by 0.1.0, which recognized fewer secrets.
         address: with its secrets.
     """
     forms = {address, redact(address), _PASSWORD_OF_0_1.sub(rf"\1:{HIDDEN}@", address)}

@@ -15,7 +15,7 @@ MODEL = {
         (
             "KINDS: ",
             '''@config
-class Toy(Model, Regularised):
+class Toy(Model, Regularized):
     """One hidden layer.
 
     Args:

@@ -212,7 +212,7 @@ def test_the_files_of_a_run_outside_of_this_folder_wait_until_it_is_named(
         ("nonsense", "sqlite:///mlflow.db", False),
     ],
 )
-def test_two_addresses_of_one_store_are_recognised(written, present, is_same, project):
+def test_two_addresses_of_one_store_are_recognized(written, present, is_same, project):
     (project / "second").mkdir()
     shutil.copy("mlflow.db", "second/mlflow.db")
     assert ownership.is_same_store(written, present) is is_same

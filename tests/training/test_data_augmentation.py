@@ -243,7 +243,7 @@ def revalued(cfg, image, place=0, number=0.5):
     return augment(cfg, tf.constant(image[None]), {"values": numbers}).numpy()[0]
 
 
-GREY = np.array([0.0, 0.4, 0.6, 1.0], np.float32).reshape(2, 2, 1)
+GRAY = np.array([0.0, 0.4, 0.6, 1.0], np.float32).reshape(2, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ GREY = np.array([0.0, 0.4, 0.6, 1.0], np.float32).reshape(2, 2, 1)
 )
 def test_a_change_of_known_size_has_these_values(cfg, place, number, expected):
     for scale, offset in ((1.0, 0.0), (7.0, -3.0)):  # the same under any normalization
-        after = revalued(cfg, GREY * scale + offset, place, number)
+        after = revalued(cfg, GRAY * scale + offset, place, number)
         np.testing.assert_allclose((after.ravel() - offset) / scale, expected, atol=1e-6)
 
 
@@ -325,8 +325,8 @@ def test_shares_are_of_a_beta_distribution(alpha):
 
 
 def test_labels_of_classes_become_shares_in_training_only():
-    words = ["dataset.limit=40", "dataset/augmentation=mixup", "dataset.batch_size=40"]
-    built = data.build(config.compose(words).config.dataset, 0)
+    overrides = ["dataset.limit=40", "dataset/augmentation=mixup", "dataset.batch_size=40"]
+    built = data.build(config.compose(overrides).config.dataset, 0)
     (_, shares), (_, labels) = next(iter(built.train)), next(iter(built.validation))
     assert (shares.shape, shares.dtype) == ((40, 10), tf.float32)
     np.testing.assert_allclose(tf.reduce_sum(shares, axis=1), 1.0, atol=1e-6)

@@ -44,11 +44,11 @@ CLASSES = np.arange(40) % 4
         ),
         pytest.param(
             np.zeros((40, 6, 5), np.uint8), CLASSES, Layout.image, (6, 5, 1), Task.multiclass, 4,
-            id="grey images",
+            id="gray images",
         ),
         pytest.param(
             np.zeros((40, 6, 5, 3), np.float16), CLASSES, Layout.image, (6, 5, 3),
-            Task.multiclass, 4, id="colour images",
+            Task.multiclass, 4, id="color images",
         ),
         pytest.param(
             np.zeros((40, 2, 6, 5, 3), bool), CLASSES, Layout.video, (2, 6, 5, 3),

@@ -56,7 +56,7 @@ def test_chosen_features_are_the_columns_of_the_real_table_in_this_order():
     np.testing.assert_array_equal(np.sort(targets), np.sort(table.target))
 
 
-def test_features_and_target_are_standardised_by_the_training_rows_alone():
+def test_features_and_target_are_standardized_by_the_training_rows_alone():
     built = data.build(diabetes(), 0)
     x, y = batches(built.train)
     np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Texts: vocabularies learnt from training text alone, corpora, docstrings and own files."""
+"""Texts: vocabularies learned from training text alone, corpora, docstrings and own files."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_tokens_are_words_and_punctuation_or_characters():
     assert tokenize("A b\n", Level.character, False) == ["A", " ", "b", "\n"]
 
 
-def test_the_most_frequent_tokens_are_learnt_and_ties_go_by_the_alphabet():
+def test_the_most_frequent_tokens_are_learned_and_ties_go_by_the_alphabet():
     vocabulary = learn(["b", "a", "b", "c", "a", "d"], 5, Level.word, True)
     assert vocabulary.tokens == ("[padding]", "[unknown]", "a", "b", "c")
     assert vocabulary.size == 5
@@ -199,7 +199,7 @@ def test_no_window_crosses_a_split_and_each_part_comes_after_the_one_before(monk
 
 
 @pytest.mark.parametrize("level", list(Level))
-def test_the_end_of_the_text_changes_nothing_that_is_learnt_or_trained_on(level, monkeypatch):
+def test_the_end_of_the_text_changes_nothing_that_is_learned_or_trained_on(level, monkeypatch):
     tokens = [f"w{i % 97}" for i in range(2000)]
     built = []
     for ending in ("w1", "ßß"):

@@ -18,7 +18,7 @@ SIDE = 16
 
 
 def write_video(path, levels, size=(SIDE, SIDE), codec="mpeg4", rate=10):
-    """Writes a film whose frames are grey, one level each."""
+    """Writes a film whose frames are gray, one level each."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size
@@ -53,9 +53,9 @@ def clips(tmp_path):
 
 
 def config_of(path, *settings):
-    words = ["dataset=video_folder", f"dataset.path='{path}'", "dataset.batch_size=4"]
-    words += ["dataset.frames=3", "dataset.height=8", "dataset.width=6", *settings]
-    return compose(words).config.dataset
+    overrides = ["dataset=video_folder", f"dataset.path='{path}'", "dataset.batch_size=4"]
+    overrides += ["dataset.frames=3", "dataset.height=8", "dataset.width=6", *settings]
+    return compose(overrides).config.dataset
 
 
 def test_films_and_folders_of_frames_become_clips_of_one_shape(clips):

@@ -247,7 +247,7 @@ def test_without_a_network_the_message_names_the_file_and_its_place(project, sam
 
 
 def jpegs(project):
-    """Real JPEG files of two classes, taken apart by their colour."""
+    """Real JPEG files of two classes, taken apart by their color."""
     from PIL import Image
 
     random = np.random.default_rng(0)
@@ -302,7 +302,7 @@ def series(project):
 
 
 @pytest.mark.parametrize(
-    ("make", "overrides", "metric", "is_learnt"),
+    ("make", "overrides", "metric", "is_learned"),
     [
         pytest.param(
             jpegs,
@@ -374,7 +374,7 @@ def series(project):
     ],
 )
 def test_data_and_code_of_a_users_own_train_with_one_command(
-    make, overrides, metric, is_learnt, project, samerun
+    make, overrides, metric, is_learned, project, samerun
 ):
     make(project)
     before = {path.name for path in project.iterdir()}
@@ -383,7 +383,7 @@ def test_data_and_code_of_a_users_own_train_with_one_command(
     done = samerun("train", *overrides.split(), *LEAN, cwd=project, env=environment)
     assert done.returncode == 0, done.stderr
     run = finished()
-    assert is_learnt(run.metrics[metric]), run.metrics
+    assert is_learned(run.metrics[metric]), run.metrics
     for word in overrides.split():
         key, value = word.removeprefix("+").split("=")
         assert run.params[key] == value

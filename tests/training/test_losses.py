@@ -188,7 +188,7 @@ def test_perplexity_should_fall():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("name", LOSSES[Task.multiclass])
-def test_a_loss_survives_serialisation(name, smoothing):
+def test_a_loss_survives_serialization(name, smoothing):
     cfg = config_of(loss=name, label_smoothing=smoothing)
     made = losses.loss(cfg, make_spec(Task.multiclass))
     again = keras.losses.deserialize(keras.losses.serialize(made))

@@ -350,7 +350,7 @@ def test_the_rate_is_read_through_loss_scaling(kind):
 
 @pytest.mark.parametrize("warmup", [0.0, 0.75], ids=["cold", "warmed-up"])
 @pytest.mark.parametrize(("kind", "fields", "shape"), SHAPES)
-def test_a_schedule_survives_serialisation(kind, fields, shape, warmup):
+def test_a_schedule_survives_serialization(kind, fields, shape, warmup):
     schedule = schedule_of(kind, warmup_epochs=warmup, **fields)
     optimizer = optim.build(sgd(), schedule, STEPS_PER_EPOCH, EPOCHS)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

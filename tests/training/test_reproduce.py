@@ -85,7 +85,7 @@ def test_a_flipped_byte_in_the_data_names_the_split(run, project, capsys):
     file = project / "table.csv"
     content = bytearray(file.read_bytes())
     place = content.index(b".", len(content) // 2) + 1
-    content[place] ^= 1  # a digit becomes its neighbour
+    content[place] ^= 1  # a digit becomes its neighbor
     file.write_bytes(content)
     assert cli.main(["reproduce", run.id, "--check"]) == 1
     output = capsys.readouterr().out

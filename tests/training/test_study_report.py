@@ -212,7 +212,7 @@ def test_a_study_of_two_objectives_shows_its_front(tmp_path):
     assert dict(rows)["front"].count("trial") == len(study.best_trials)
 
 
-def test_a_maximised_objective_is_judged_by_its_high_values():
+def test_a_maximized_objective_is_judged_by_its_high_values():
     study = optuna.create_study(directions=["maximize", "minimize"])
     space = {"a": optuna.distributions.FloatDistribution(0, 1)}
     for value in (0.1, 0.9):

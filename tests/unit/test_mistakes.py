@@ -173,7 +173,7 @@ RIGHT = (
     "optimizer=sgd",
 )
 KEPT = {
-    typed: next((words for words in RIGHT if typed.startswith(f"{words} ")), "")
+    typed: next((right for right in RIGHT if typed.startswith(f"{right} ")), "")
     for typed in MISTAKES
 }
 """What is right of each line, and stays."""
@@ -292,7 +292,7 @@ def test_a_key_in_such_a_group_is_a_key():
         ("digits_cnn", "samerun train experiment=digits_cnn"),
         ("trian", "samerun train"),
         ("sweep", "samerun train -m sweep=optuna"),
-        ("compare a b", "samerun diff a b"),
+        ("vs a b", "samerun compare a b"),
     ],
 )
 def test_a_command_of_another_tool_names_the_line_to_type(capsys, typed, line):
@@ -306,6 +306,7 @@ COMMANDS = [
     "fit",
     "resume abcd",
     "diff abcd ef",
+    "compare abcd ef",
     "reproduce ab",
     "reproduce latest",
     "reproduce best:validation/accuracy",

@@ -228,12 +228,12 @@ def test_a_value_met_under_a_secret_name_is_hidden_in_later_messages():
 
 
 @pytest.mark.parametrize("address", [text for text in ADDRESSES if "://" in text])
-def test_an_address_is_recognised_by_what_was_written_down(address):
+def test_an_address_is_recognized_by_what_was_written_down(address):
     assert redaction.is_redacted_form(redact(address), address)
     assert not redaction.is_redacted_form(redact(address), "http://bob:other@elsewhere")
 
 
-def test_an_address_that_version_0_1_0_wrote_down_is_recognised():
+def test_an_address_that_version_0_1_0_wrote_down_is_recognized():
     assert redaction.is_redacted_form("http://alice:***@ter2@h", "http://alice:hun@ter2@h")
     assert redaction.is_redacted_form("http://alice:***@h/", "http://alice:hunter2@h")
 

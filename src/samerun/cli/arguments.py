@@ -67,7 +67,7 @@ def check_settings(arguments: Sequence[str]) -> None:
     Raises:
         UserError: one is; Hydra would take its value for an override.
     """
-    from hydra._internal.utils import get_args_parser
+    from samerun.config.hydra_internals import get_args_parser
 
     known = [*get_args_parser()._option_string_actions, "--schedule-plot"]
     for index, argument in enumerate(arguments):
@@ -113,7 +113,7 @@ def check_flags(flags: Sequence[str]) -> None:
     """
     if not flags:
         return
-    from hydra._internal.utils import get_args_parser
+    from samerun.config.hydra_internals import get_args_parser
 
     parser = get_args_parser()
 

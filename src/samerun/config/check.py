@@ -217,8 +217,8 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
             f"training.metrics: received 'top_3_accuracy', expected at least 3 classes, and "
             f"{cfg.dataset.kind} has {spec.num_outputs}: use accuracy."
         )
-    labelled = spec.is_classification
-    if (training.class_weights or training.balance_classes) and not labelled:
+    labeled = spec.is_classification
+    if (training.class_weights or training.balance_classes) and not labeled:
         raise UserError(
             f"training: class weights require classes, but {cfg.dataset.kind} has none."
         )
@@ -233,7 +233,7 @@ def _check_task(cfg: Config, spec: DataSpec) -> None:
             f"training.label_smoothing: received {training.label_smoothing:g}, which "
             f"training.loss={loss} would ignore: set it to 0, and smooth in the function."
         )
-    if training.label_smoothing and not labelled:
+    if training.label_smoothing and not labeled:
         raise UserError(
             f"training.label_smoothing: received {training.label_smoothing:g}, but "
             f"{cfg.dataset.kind} has no classes to spread a label over: set it to 0."

@@ -1,11 +1,12 @@
 """Composes and parses configs: from overrides to a checked `Config`."""
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -22,8 +23,8 @@ from samerun.config.messages import translate
 from samerun.config.older import upgrade_sweep
 from samerun.config.overrides import as_group
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, register
-from samerun.config.secrets import safe_yaml
+from samerun.config.schema import GROUPS, register, schema_of
+from samerun.config.secrets import safe_mapping
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed
 from samerun.folders import package_folder
@@ -32,21 +33,52 @@ from samerun.redaction import redact_mapping, redact_override
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
-@dataclass(frozen=True, kw_only=True)
+@final
 class Composition:
     """A config and how it came about.
 
     Args:
         config: the parsed config.
-        composed: YAML of the config with its interpolations still in it, without secrets.
-        resolved: YAML of the config used, without secrets.
+        composed: the config with its interpolations still in it, without secrets; YAML, or the
+            mapping that becomes YAML when it is asked for: most compositions are not recorded.
+        resolved: the config used, without secrets; YAML or a mapping too.
         overrides: the arguments of the command line, without secrets.
     """
 
-    config: Config
-    composed: str
-    resolved: str
-    overrides: tuple[str, ...]
+    def __init__(
+        self,
+        *,
+        config: Config,
+        composed: str | Mapping[str, Any],
+        resolved: str | Mapping[str, Any],
+        overrides: tuple[str, ...],
+    ) -> None:
+        self.config = config
+        self.overrides = overrides
+        self._composed, self._resolved = composed, resolved
+
+    @functools.cached_property
+    def composed(self) -> str:
+        """YAML of the config with its interpolations still in it, without secrets."""
+        return _as_yaml(self._composed)
+
+    @functools.cached_property
+    def resolved(self) -> str:
+        """YAML of the config used, without secrets."""
+        return _as_yaml(self._resolved)
+
+    def with_config(self, config: Config) -> "Composition":
+        """Returns the same with another parsed config."""
+        return Composition(
+            config=config,
+            composed=self._composed,
+            resolved=self._resolved,
+            overrides=self.overrides,
+        )
+
+
+def _as_yaml(content: str | Mapping[str, Any]) -> str:
+    return content if isinstance(content, str) else OmegaConf.to_yaml(OmegaConf.create({**content}))
 
 
 def composition_of(
@@ -68,7 +100,7 @@ def composition_of(
     return Composition(
         config=cfg,
         composed=OmegaConf.to_yaml(node),
-        resolved=OmegaConf.to_yaml(OmegaConf.create(redact_mapping(as_dict(cfg)))),
+        resolved=redact_mapping(as_dict(cfg)),
         overrides=(*kept, *given),
     )
 
@@ -99,7 +131,8 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
                 node = hydra_compose("config", overrides=overrides, return_hydra_config=True)
             except (OSError, TypeError, AssertionError) as error:  # no key, or a number as a name
                 raise translate(error, overrides) from error
-        return parse(without_hydra(node), node.hydra.overrides.task), node
+        job = _without(node, "hydra", "sweep")
+        return _parse(job, node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise translate(error, overrides) from error
 
@@ -138,9 +171,13 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     Raises:
         UserError: an unknown key, a wrong type, a value out of range or a missing value.
     """
+    return _parse(_without(node, "sweep"), overrides)
+
+
+def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
     overrides = tuple(overrides)
     try:
-        typed = OmegaConf.merge(OmegaConf.structured(Config), _typed_groups(node))
+        typed = OmegaConf.unsafe_merge(copy.deepcopy(schema_of(Config)), _typed_groups(job))
         cfg = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
         raise translate(error, overrides) from error
@@ -150,8 +187,8 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     cfg = as_first(cfg)
     return Composition(
         config=cfg,
-        composed=safe_yaml(_without_sweep(node)),
-        resolved=OmegaConf.to_yaml(OmegaConf.create(redact_mapping(as_dict(cfg)))),
+        composed=safe_mapping(job),
+        resolved=redact_mapping(as_dict(cfg)),
         overrides=tuple(redact_override(one) for one in overrides),
     )
 
@@ -184,12 +221,12 @@ def parse_sweep(node: DictConfig) -> Sweep:
 
 def without_hydra(node: DictConfig) -> DictConfig:
     """Returns a composed config without Hydra's own settings."""
-    return OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
+    return _without(node, "hydra")
 
 
-def _without_sweep(node: DictConfig) -> DictConfig:
-    """The settings of a sweep are not part of its trials."""
-    return OmegaConf.masked_copy(node, [str(key) for key in node if key != "sweep"])
+def _without(node: DictConfig, *parts: str) -> DictConfig:
+    """Returns a copy without some parts; the settings of a sweep are not part of its trials."""
+    return OmegaConf.masked_copy(node, [str(key) for key in node if key not in parts])
 
 
 def stored_sweep(text: str) -> Sweep:
@@ -197,11 +234,9 @@ def stored_sweep(text: str) -> Sweep:
     return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))
 
 
-def _typed_groups(node: DictConfig) -> DictConfig:
+def _typed_groups(job: DictConfig) -> DictConfig:
     plain = escape_interpolations(
-        OmegaConf.to_container(
-            _without_sweep(node), resolve=True, throw_on_missing=False, enum_to_str=True
-        )
+        OmegaConf.to_container(job, resolve=True, throw_on_missing=False, enum_to_str=True)
     )
     assert isinstance(plain, dict)
     typed: dict[str, Any] = {}
@@ -212,7 +247,8 @@ def _typed_groups(node: DictConfig) -> DictConfig:
             kind = str(value.get("kind"))
             if kind not in kinds:
                 raise UserError(f"{key}.kind: received '{kind}', expected one of {listed(kinds)}.")
-            value = OmegaConf.merge(OmegaConf.structured(kinds[kind]), _with_parent(key, value))
+            schema = copy.deepcopy(schema_of(kinds[kind]))
+            value = OmegaConf.unsafe_merge(schema, _with_parent(key, value))
         typed[key] = value
     return OmegaConf.create(typed)
 

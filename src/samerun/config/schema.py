@@ -6,9 +6,9 @@ from dataclasses import make_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from samerun.config import yaml_limits
+from samerun.config import hydra_internals, yaml_limits
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS
 from samerun.config.datasets.base import Augmentation
@@ -38,12 +38,14 @@ def available_cores() -> int:
 def register() -> None:
     """Registers the schemas and the resolvers with Hydra; may be called again."""
     yaml_limits.install()
+    hydra_internals.install()
     store = ConfigStore.instance()
     root = make_dataclass("Config", [("sweep", Any, None)], bases=(Config,), kw_only=True)
     store.store(name="schema", node=root)
     for group, kinds in GROUPS.items():
         for kind in kinds:
-            store.store(group=f"schema/{group}", name=kind.kind, node=kind)
+            make = functools.partial(schema_of, kind)
+            hydra_internals.store_schema(f"schema/{group}", kind.kind, make)
     parts = (Training, Evaluation, Tracking, Checkpoint, Augmentation, Sweep)
     for part in parts:
         store.store(group="schema", name=part.__name__.lower(), node=part)
@@ -51,6 +53,16 @@ def register() -> None:
     OmegaConf.register_new_resolver(
         "samerun_folder", lambda name: str(package_folder(name)), replace=True
     )
+
+
+_schemas: dict[type[Any], DictConfig] = {}
+
+
+def schema_of(kind: type[Any]) -> DictConfig:
+    """Returns the node of a config class; it is to be copied before it is changed."""
+    if kind not in _schemas:
+        _schemas[kind] = OmegaConf.structured(kind)
+    return _schemas[kind]
 
 
 def options(group: str) -> list[str]:

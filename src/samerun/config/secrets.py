@@ -1,8 +1,9 @@
 """Keeps secrets out of recorded configs, and asks for them when a recorded run is used."""
 
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 
 from samerun.config.root import Config, as_dict
 from samerun.errors import UserError
@@ -17,10 +18,14 @@ def safe_yaml(node: DictConfig | str) -> str:
         node: any mapping that Hydra composed or wrote, or its YAML.
     """
     mapping = OmegaConf.create(node) if isinstance(node, str) else node
-    plain = OmegaConf.to_container(mapping, resolve=False, enum_to_str=True)
+    return OmegaConf.to_yaml(OmegaConf.create(safe_mapping(mapping)))
+
+
+def safe_mapping(node: Container) -> dict[str, Any]:
+    """Returns a mapping as plain values, with its interpolations, and with `***` for secrets."""
+    plain = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
     assert isinstance(plain, dict)
-    safe = redact_mapping({str(key): value for key, value in plain.items()})
-    return OmegaConf.to_yaml(OmegaConf.create(safe))
+    return redact_mapping({str(key): value for key, value in plain.items()})
 
 
 def check_secrets_given(cfg: Config) -> None:

@@ -39,7 +39,7 @@ CIFAR100_FILE = "cifar-100-python-target_archive"
 CIFAR100_SHA256 = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
 
 
-def _grey(view: View, side: int, class_names: tuple[str, ...], **sizes: int) -> Outline:
+def _gray(view: View, side: int, class_names: tuple[str, ...], **sizes: int) -> Outline:
     is_image = view is View.image
     return Outline(
         task=Task.multiclass,
@@ -52,7 +52,7 @@ def _grey(view: View, side: int, class_names: tuple[str, ...], **sizes: int) -> 
     )
 
 
-def _colour(class_names: tuple[str, ...]) -> Outline:
+def _color(class_names: tuple[str, ...]) -> Outline:
     return Outline(
         task=Task.multiclass,
         layout=Layout.image,
@@ -66,27 +66,27 @@ def _colour(class_names: tuple[str, ...]) -> Outline:
 
 def outline_digits(cfg: Digits) -> Outline:
     """Returns the outline of scikit-learn's digits."""
-    return _grey(cfg.view, 8, TEN, num_examples=1797)
+    return _gray(cfg.view, 8, TEN, num_examples=1797)
 
 
 def outline_mnist(cfg: Mnist) -> Outline:
     """Returns the outline of MNIST, as published."""
-    return _grey(cfg.view, 28, TEN, num_examples=60_000, num_official_test=10_000)
+    return _gray(cfg.view, 28, TEN, num_examples=60_000, num_official_test=10_000)
 
 
 def outline_fashion_mnist(cfg: FashionMnist) -> Outline:
     """Returns the outline of Fashion-MNIST, as published."""
-    return _grey(cfg.view, 28, GARMENTS, num_examples=60_000, num_official_test=10_000)
+    return _gray(cfg.view, 28, GARMENTS, num_examples=60_000, num_official_test=10_000)
 
 
 def outline_cifar10(cfg: Cifar10) -> Outline:
     """Returns the outline of CIFAR-10, as published."""
-    return _colour(CIFAR10)
+    return _color(CIFAR10)
 
 
 def outline_cifar100(cfg: Cifar100) -> Outline:
     """Returns the outline of CIFAR-100, as published."""
-    return _colour(CIFAR100_FINE if cfg.label is Cifar100Label.fine else CIFAR100_COARSE)
+    return _color(CIFAR100_FINE if cfg.label is Cifar100Label.fine else CIFAR100_COARSE)
 
 
 def digit_images() -> tuple[Array, Array]:

@@ -34,10 +34,10 @@ class Calibration:
 def _wilson(shares: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Returns the 95 % score interval of shares (Wilson, 1927): valid for few examples too."""
     z = 1.959964
-    centre = (shares + z**2 / (2 * counts)) / (1 + z**2 / counts)
+    center = (shares + z**2 / (2 * counts)) / (1 + z**2 / counts)
     half = z / (1 + z**2 / counts) * np.sqrt(shares * (1 - shares) / counts + (z / counts / 2) ** 2)
     # A share of 1 is in its interval, which rounding would end at 1 - 1e-16.
-    return np.minimum(np.maximum(centre - half, 0), shares), np.maximum(centre + half, shares)
+    return np.minimum(np.maximum(center - half, 0), shares), np.maximum(center + half, shares)
 
 
 def calibrate(confidence: Floats, is_right: NDArray[np.bool_]) -> Calibration:

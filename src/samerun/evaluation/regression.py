@@ -141,7 +141,7 @@ def report_regression(
 ) -> RegressionReport:
     """Compares predicted numbers with the truth.
 
-    The interval of a forecast's error draws blocks of neighbouring examples, n^(1/3) long, or as
+    The interval of a forecast's error draws blocks of neighboring examples, n^(1/3) long, or as
     long as the forecast is: their errors depend on each other, and drawing them one by one gives
     too narrow an interval. A forecast of several steps has the error of each step, too.
 

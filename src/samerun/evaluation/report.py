@@ -102,8 +102,8 @@ def mean_interval(
 
     Args:
         values: one number per example.
-        block_length: how many neighbouring examples are drawn together. 1 for independent examples;
-            more for a time series, whose neighbouring errors are correlated.
+        block_length: how many neighboring examples are drawn together. 1 for independent examples;
+            more for a time series, whose neighboring errors are correlated.
         num_resamples: number of resamples.
         per: what the sum of the drawn values is divided by the sum of, such as each example's
             number of tokens; 1 per example where it is `None`.

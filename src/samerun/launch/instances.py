@@ -124,7 +124,12 @@ def resume_instances(
         trusted: modules that stored configs may import, and `data`.
     """
     cfg, stored = plan.composition.config, plan.run
-    composition = dataclasses.replace(plan.composition, overrides=_recorded_overrides(plan))
+    composition = config.Composition(
+        config=cfg,
+        composed=plan.composition.composed,
+        resolved=plan.composition.resolved,
+        overrides=_recorded_overrides(plan),
+    )
     reopened = tracking.reopen_run(
         plan.folder,
         run_id=stored.id,

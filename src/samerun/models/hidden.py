@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import keras
 
-from samerun.config.models.base import Padding, RecurrentlyRegularised, Regularised
+from samerun.config.models.base import Padding, RecurrentlyRegularized, Regularized
 from samerun.config.models.images import Cnn
 from samerun.config.models.sequences import Cnn1d
 from samerun.config.models.video import CnnRnn
 
 
-def kernel_penalty(cfg: Regularised) -> keras.regularizers.Regularizer | None:
+def kernel_penalty(cfg: Regularized) -> keras.regularizers.Regularizer | None:
     """Returns l1 · Σ|w| + l2 · Σw² for one hidden kernel, or `None` if both weights are 0."""
     return _penalty(cfg.l1, cfg.l2)
 
 
-def recurrent_penalty(cfg: RecurrentlyRegularised) -> keras.regularizers.Regularizer | None:
+def recurrent_penalty(cfg: RecurrentlyRegularized) -> keras.regularizers.Regularizer | None:
     """Returns the penalty of one recurrent kernel, or `None` if both weights are 0."""
     return _penalty(cfg.recurrent_l1, cfg.recurrent_l2)
 
@@ -35,12 +35,12 @@ def convolved(sides: Sequence[int], cfg: Cnn | Cnn1d | CnnRnn) -> list[int]:
     return [side - lost for side in sides]
 
 
-def dropout_layer(cfg: Regularised, name: str) -> list[keras.layers.Layer]:
+def dropout_layer(cfg: Regularized, name: str) -> list[keras.layers.Layer]:
     """Returns one dropout layer, or none if `cfg.dropout` is 0."""
     return [keras.layers.Dropout(cfg.dropout, name=name)] if cfg.dropout else []
 
 
-def dense_layers(cfg: Regularised, units: Sequence[int]) -> list[keras.layers.Layer]:
+def dense_layers(cfg: Regularized, units: Sequence[int]) -> list[keras.layers.Layer]:
     """Returns dense layers of these widths, each followed by dropout.
 
     Args:

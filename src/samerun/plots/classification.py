@@ -11,7 +11,7 @@ from samerun.evaluation import ClassificationReport, Curve
 from samerun.plots.fonts import columns_of, plain_names
 from samerun.plots.style import (
     BLUE,
-    GREY,
+    GRAY,
     LIGHT,
     SKY,
     SMALL,
@@ -42,9 +42,9 @@ def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
 
 
 def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = ()) -> Figure:
-    """Draws the confusion matrix; colour is the share of the true class.
+    """Draws the confusion matrix; color is the share of the true class.
 
-    Counts are written where they fit, up to 25 classes. A row without colour is a class that the
+    Counts are written where they fit, up to 25 classes. A row without color is a class that the
     split has no examples of.
 
     Args:
@@ -65,7 +65,7 @@ def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = 
         size = float(np.clip(13 - 0.3 * number, 6.5, TEXT))
         shown = counts > 0 if number > _MOST_ZEROS else support.repeat(number, axis=1) > 0
         for row, column in zip(*np.nonzero(shown), strict=True):
-            colour = "white" if shares[row, column] > 0.35 else "black"
+            color = "white" if shares[row, column] > 0.35 else "black"
             axes.text(
                 column,
                 row,
@@ -73,7 +73,7 @@ def confusion_matrix(report: ClassificationReport, class_names: Sequence[str] = 
                 ha="center",
                 va="center",
                 fontsize=size,
-                color=colour,
+                color=color,
             )
     _name_ticks(axes, class_names or report.class_names)
     axes.tick_params(length=0)
@@ -95,7 +95,7 @@ def _draw_curves(
         named = sorted(curves, key=lambda label: curves[label].area)[:_NUM_LOWEST]
     others = [label for label in curves if label not in named]
     thick = {"linewidth": 1.6, "zorder": 3}
-    thin = {"linewidth": 0.7, "color": GREY, "alpha": 0.5}
+    thin = {"linewidth": 0.7, "color": GRAY, "alpha": 0.5}
     styles = [thick | line_style(position) for position in range(len(named))]
     for label, style in zip([*named, *others], [*styles, *[thin] * len(others)], strict=True):
         axes.plot(curves[label].x, curves[label].y, drawstyle=drawstyle, **style)
@@ -145,8 +145,8 @@ def roc_curves(report: ClassificationReport, class_names: Sequence[str] = ()) ->
     names = class_names or report.class_names
     axis_names = ("false positive rate", "true positive rate")
     figure = _curve_figure(report.roc, names, axis_names, corner=(0.0, 0.8), legend="class (area)")
-    figure.axes[0].plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, zorder=1)
-    figure.axes[0].text(0.6, 0.52, "chance", color=GREY, fontsize=SMALL)
+    figure.axes[0].plot([0, 1], [0, 1], color=GRAY, linestyle=":", linewidth=1.2, zorder=1)
+    figure.axes[0].text(0.6, 0.52, "chance", color=GRAY, fontsize=SMALL)
     return figure
 
 
@@ -184,9 +184,9 @@ def calibration(report: ClassificationReport) -> Figure:
     assert grid is not None
     grid.set_height_ratios([3, 1])
     width = 1 / len(bins.counts)
-    centres = bins.edges[:-1] + width / 2
+    centers = bins.edges[:-1] + width / 2
     filled = bins.counts > 0
-    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="perfect")
+    upper.plot([0, 1], [0, 1], color=GRAY, linestyle=":", linewidth=1.2, label="perfect")
     upper.errorbar(
         bins.confidence[filled],
         bins.accuracy[filled],
@@ -201,7 +201,7 @@ def calibration(report: ClassificationReport) -> Figure:
     error = report.metrics["expected_calibration_error"]
     describe(upper, "", "accuracy", f"expected calibration error {error:.3f}")
     upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
-    lower.bar(centres, bins.counts, width * 0.9, color=BLUE)
+    lower.bar(centers, bins.counts, width * 0.9, color=BLUE)
     lower.set_xlim(0, 1.02)
     describe(lower, "confidence (probability of the predicted class)", "examples")
     figure.legend(loc="outside upper center", ncols=2, fontsize=SMALL, frameon=False)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from samerun.evaluation import LanguageModelReport
-from samerun.plots.style import BLUE, GREY, ORANGE, SMALL, describe, histogram, panels
+from samerun.plots.style import BLUE, GRAY, ORANGE, SMALL, describe, histogram, panels
 
 
 def token_losses(report: LanguageModelReport) -> Figure:
@@ -43,6 +43,6 @@ def token_losses(report: LanguageModelReport) -> Figure:
     of_texts = report.errors[report.num_tokens > 0] / math.log(2)
     histogram(right, of_texts, min(40, max(8, round(1.5 * len(of_texts) ** 0.5))))
     mean = report.metrics["bits_per_token"]
-    right.axvline(mean, color=GREY, linestyle=":", linewidth=1.2)
+    right.axvline(mean, color=GRAY, linestyle=":", linewidth=1.2)
     describe(right, "bits per token of a text", "texts", f"{mean:.3f} bits over all tokens")
     return figure

@@ -15,8 +15,8 @@ from samerun.evaluation import best_epoch
 from samerun.plots.fonts import plain, printable
 from samerun.plots.style import (
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     ORANGE,
     SMALL,
     TEXT,
@@ -56,7 +56,7 @@ def _draw_metric(axes: Axes, history: History, metric: str, monitor: str | None)
     best = best_epoch(history[decisive], decisive)
     if best is not None and best <= len(history[names[-1]]):
         value = history[names[-1]][best - 1]
-        axes.axvline(best, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
+        axes.axvline(best, color=GRAY, linestyle=":", linewidth=1.2, zorder=1)
         label = f"best {decisive if decisive == monitor else 'here'}: epoch {best}"
         axes.plot([best], [value], "D", ms=7, mfc="none", mec="black", ls="none", label=label)
     everything = np.concatenate([np.asarray(history[name], np.float64) for name in names])
@@ -104,7 +104,7 @@ def learning_curves(history: History, monitor: str | None = None) -> Figure:
 def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     """Draws one metric of several runs in one panel, the best run first in the legend.
 
-    Of more than ten runs, the ten best are named and the others are thin and grey.
+    Of more than ten runs, the ten best are named and the others are thin and gray.
 
     Args:
         histories: one value per epoch by logged name, of each run by its name.
@@ -128,7 +128,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     labels = {"": f"the other {len(order) - _MOST_NAMED}"}
     for place, name in enumerate(order):
         values, epoch = found[name], best[name]
-        look: dict[str, Any] = {"color": GREY, "alpha": 0.5, "linewidth": 0.7}
+        look: dict[str, Any] = {"color": GRAY, "alpha": 0.5, "linewidth": 0.7}
         key = ""
         if place < _MOST_NAMED:
             look = line_style(place) | {"linewidth": 1.6, "zorder": 3, "ms": 3.5}
@@ -145,6 +145,31 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     legend_outside(
         figure, list(lines.values()), [labels[key] for key in lines], "run (best value at epoch)"
     )
+    return figure
+
+
+def overlaid_curves(curves: Mapping[str, Mapping[int, float]], metric: str) -> Figure:
+    """Draws one metric of several runs in a panel that can be read on a telephone.
+
+    Args:
+        curves: value by epoch of each run by its label, a letter; a run without values is left out.
+        metric: logged name, such as `validation/accuracy`.
+    """
+    figure, (axes,) = panels(1, 1, 4.6, 3.3)
+    for place, (label, curve) in enumerate(curves.items()):
+        steps = sorted(curve)
+        values = np.asarray([curve[step] for step in steps], np.float64)
+        marker = "o" if len(values) <= 20 else "none"
+        look = line_style(place) | {"linewidth": 1.6, "ms": 3.5, "marker": marker}
+        if len(values):
+            axes.plot(steps, values, label=plain(label), **look)
+    if _spans_decades(
+        np.concatenate([np.fromiter(c.values(), np.float64) for c in curves.values()])
+    ):
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    describe(axes, "epoch", metric.partition("/")[2].replace("_", " "), printable(metric))
+    axes.legend(fontsize=SMALL, frameon=False, ncols=2 if len(curves) > 4 else 1)
     return figure
 
 
@@ -246,12 +271,12 @@ def feature_weights(names: Sequence[str], kernel: NDArray[np.floating]) -> Figur
     axes.spines[:].set_visible(False)
     if num_units <= _MOST_WRITTEN:
         for (row, column), value in np.ndenumerate(values):
-            colour = "white" if abs(value) > 0.6 * limit else "black"
+            color = "white" if abs(value) > 0.6 * limit else "black"
             text = f"{value:z.1f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+            axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=color)
     bar = figure.colorbar(image, ax=axes, shrink=0.9)
     bar.set_label("weight", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL, color=GREY)
+    bar.ax.tick_params(labelsize=SMALL, color=GRAY)
     bar.outline.set_visible(False)
     left_out = [f"{num_features} of {len(names)} features"] if num_features < len(names) else []
     left_out += [f"{num_units} of {kernel.shape[1]} units"] if num_units < kernel.shape[1] else []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from samerun.evaluation import ClassificationReport, LanguageModelReport
 from samerun.plots.fonts import BOX, MONOSPACED, columns_of, plain_names, printable
-from samerun.plots.style import BLACK, GREY, SMALL, TEXT, grid_of, hide, panels, sheet
+from samerun.plots.style import BLACK, GRAY, SMALL, TEXT, grid_of, hide, panels, sheet
 
 _NUM_FRAMES = 5  # of a video; more are too small to see anything on
 _LINE_WIDTH = 92  # characters
@@ -158,7 +158,7 @@ def _page(title: str, captions: Sequence[str], blocks: Sequence[Sequence[str]]) 
     write(title, 0.2, fontsize=TEXT, color=BLACK)
     at -= 0.35
     for number, (caption, lines) in enumerate(zip(captions, blocks, strict=True), start=1):
-        write(f"{number}", 0.2, fontsize=SMALL, color=GREY)
+        write(f"{number}", 0.2, fontsize=SMALL, color=GRAY)
         write(caption, 0.5, fontsize=SMALL, color=BLACK, fontweight="bold")
         at -= _CAPTION
         for line in lines:

@@ -12,7 +12,7 @@ from samerun.plots.fonts import printable
 from samerun.plots.style import (
     BLACK,
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     SMALL,
     TEXT,
@@ -64,7 +64,7 @@ def predicted_against_truth(report: RegressionReport, unit: str = "") -> Figure:
         margin = 0.03 * (high - low) or 1.0
         ends = (low - margin, high + margin)
         _draw_points(axes, truth, predicted)
-        axes.plot(ends, ends, color=GREY, linestyle=":", linewidth=1.2)
+        axes.plot(ends, ends, color=GRAY, linestyle=":", linewidth=1.2)
         axes.set(xlim=ends, ylim=ends)
         axes.set_box_aspect(1)
         title = f"{kind} {output + 1} of {outputs}" if outputs > 1 else ""
@@ -88,10 +88,10 @@ def residuals(report: RegressionReport, unit: str = "") -> Figure:
     if report.truth.shape[1] > 1:
         counted = "examples × steps" if report.is_forecast else "examples × outputs"
     _draw_points(left, report.predicted.ravel(), errors, counted)
-    left.axhline(0, color=GREY, linestyle=":", linewidth=1.2)
+    left.axhline(0, color=GRAY, linestyle=":", linewidth=1.2)
     describe(left, _with_unit("prediction", unit), name, "residual = truth - prediction")
     histogram(right, errors, 40)
-    right.axvline(0, color=GREY, linestyle=":", linewidth=1.2)
+    right.axvline(0, color=GRAY, linestyle=":", linewidth=1.2)
     mean, deviation = errors.mean(), errors.std()
     describe(right, name, counted, f"mean {mean:.3g}, standard deviation {deviation:.3g}")
     return figure
@@ -144,9 +144,9 @@ def error_by_step(report: RegressionReport, unit: str = "") -> Figure:
     lines = [("forecast", report.predicted, BLUE, "o-")]
     if report.simple is not None:
         lines.append((f"{report.baseline} baseline", report.simple, ORANGE, "s--"))
-    for label, values, colour, style in lines:
+    for label, values, color, style in lines:
         errors = np.abs(report.truth - values).mean(axis=0)
-        axes.plot(np.arange(1, len(errors) + 1), errors, style, color=colour, ms=4, label=label)
+        axes.plot(np.arange(1, len(errors) + 1), errors, style, color=color, ms=4, label=label)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=SMALL, frameon=False)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from samerun.plots.fonts import set_fonts
 
-# Distinct for all common kinds of colour blindness (Okabe and Ito, 2008). Their yellow is left out:
+# Distinct for all common kinds of color blindness (Okabe and Ito, 2008). Their yellow is left out:
 # a thin yellow line cannot be seen on white.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = (
     "#0072B2",
@@ -28,8 +28,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY = (
     "#CC79A7",
     "#56B4E9",
 )
-BLACK, GREY, LIGHT = "#222222", "#888888", "#D9D9D9"
-COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
+BLACK, GRAY, LIGHT = "#222222", "#888888", "#D9D9D9"
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 DASHES = ("-", "--", ":")
 
 DPI = 150
@@ -63,7 +63,7 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     for axes in grid:
         axes.set_facecolor("white")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=SMALL, color=GREY)
+        axes.tick_params(labelsize=SMALL, color=GRAY)
         axes.grid(visible=True, color=LIGHT, linewidth=0.6)
         axes.set_axisbelow(True)
     return figure, grid
@@ -94,9 +94,9 @@ def legend_outside(
 
 
 def line_style(position: int) -> dict[str, Any]:
-    """Returns the colour and dash of the n-th line: 21 that can be distinguished."""
-    dash = DASHES[position // len(COLOURS) % len(DASHES)]
-    return {"color": COLOURS[position % len(COLOURS)], "linestyle": dash}
+    """Returns the color and dash of the n-th line: 21 that can be distinguished."""
+    dash = DASHES[position // len(COLORS) % len(DASHES)]
+    return {"color": COLORS[position % len(COLORS)], "linestyle": dash}
 
 
 def histogram(axes: Axes, values: NDArray[np.float64], num_bins: int) -> None:

@@ -148,15 +148,15 @@ def show(rows: Sequence[Row], out: Console) -> None:
         rows: what was compared.
         out: where to print.
     """
-    colours = {RowState.same: "green", RowState.differs: "red", RowState.unknown: "yellow"}
+    colors = {RowState.same: "green", RowState.differs: "red", RowState.unknown: "yellow"}
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "", "recorded", "here", ""):
         table.add_column(heading, no_wrap=heading == "", overflow="fold")
     part = ""
     for row in rows:
-        colour = colours[row.state] if row.matters else "dim"
+        color = colors[row.state] if row.matters else "dim"
         cells = [escape(text) for text in (row.what, row.first, row.second)]
-        table.add_row(row.part if row.part != part else "", *cells, f"[{colour}]{row.state}[/]")
+        table.add_row(row.part if row.part != part else "", *cells, f"[{color}]{row.state}[/]")
         part = row.part
     out.print(table)
     for row in rows:

@@ -334,7 +334,7 @@ def resume(
 
     cfg = dataclasses.replace(plan.composition.config, trial=None)  # no trial of its study now
     training.check_own_functions(cfg, data.describe(cfg.dataset))
-    composition = dataclasses.replace(plan.composition, config=cfg)
+    composition = plan.composition.with_config(cfg)
     place = provenance.collect(_command(plan))
     if plan.is_fork:
         tracked = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))

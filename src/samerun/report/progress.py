@@ -15,7 +15,7 @@ from rich.text import Text
 
 from samerun.report.study_trials import STATES, format_counts, format_number
 
-_COLOURS = {"complete": "green", "pruned": "yellow", "infeasible": "yellow", "failed": "red"}
+_COLORS = {"complete": "green", "pruned": "yellow", "infeasible": "yellow", "failed": "red"}
 _REDRAWS = 4  # a second
 
 
@@ -249,7 +249,7 @@ class Progress:
         width = len(str(self.n_trials))
         mark = "best" if len(self.objectives) == 1 else "front"
         line = Text(f"trial {number:>{width}}  ")
-        line.append(f"{state:<8}", style=_COLOURS.get(state, ""))
+        line.append(f"{state:<8}", style=_COLORS.get(state, ""))
         line.append(f"  {numbers:>8}  {seconds:6.1f} s  ")
         line.append(f"{mark if is_best else '':<{len(mark)}}  ", style="bold green")
         line.append(text, style="dim")
@@ -265,8 +265,8 @@ def _bar(done: int, total: int, width: int) -> ProgressBar:
     return ProgressBar(total=max(1, total), completed=done, width=width, complete_style="cyan")
 
 
-def _line(text: str, colour: str) -> Text:
-    return Text(text, style=colour, no_wrap=True, overflow="ellipsis")
+def _line(text: str, color: str) -> Text:
+    return Text(text, style=color, no_wrap=True, overflow="ellipsis")
 
 
 def _state_name(state: Any) -> str:

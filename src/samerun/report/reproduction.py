@@ -50,10 +50,10 @@ def show(found: Reproduction, out: Console) -> None:
         found: the reproduction.
         out: where to print.
     """
-    colours = {Agreement.exact: "green", Agreement.close: "yellow", Agreement.different: "red"}
+    colors = {Agreement.exact: "green", Agreement.close: "yellow", Agreement.different: "red"}
     agreement = found.verdict.agreement
     head, *rest = found.verdict.sentences()
-    out.print(f"\n[bold {colours[agreement]}]{agreement}[/]{escape(head.removeprefix(agreement))}")
+    out.print(f"\n[bold {colors[agreement]}]{agreement}[/]{escape(head.removeprefix(agreement))}")
     for line in rest:
         out.print(escape(line))
     out.print(f"run    {escape(clean(found.second.name))}  {found.second.id}")

@@ -93,7 +93,7 @@ def _why_not(study: "optuna.Study", name: str, names: Sequence[str]) -> str | No
 def signed(study: "optuna.Study", position: int) -> "Callable[[FrozenTrial], float]":
     """Returns one objective, negated if it is maximized.
 
-    Optuna takes an objective that it is handed for one to minimise, whatever its direction is.
+    Optuna takes an objective that it is handed for one to minimize, whatever its direction is.
     """
     sign = 1.0 if study.directions[position].name == "MINIMIZE" else -1.0
     return lambda trial: sign * float(trial.values[position])
@@ -126,9 +126,9 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
         axes.step(
             ends, [*best, best[-1]], where="post", color=style.BLACK, linewidth=1.2, label="best"
         )
-        for state, label, colour in (
+        for state, label, color in (
             ("PRUNED", "pruned", style.ORANGE),
-            ("INFEASIBLE", "infeasible", style.GREY),
+            ("INFEASIBLE", "infeasible", style.GRAY),
             ("FAIL", "failed", style.RED),
         ):
             at = [trial.number for trial in trials_of(study) if state_of(trial) == state]
@@ -137,7 +137,7 @@ def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[s
                     at,
                     [0.03] * len(at),
                     "|",
-                    color=colour,
+                    color=color,
                     markersize=11,
                     markeredgewidth=2,
                     transform=axes.get_xaxis_transform(),
@@ -176,7 +176,7 @@ def _pareto(study: "optuna.Study", objectives: Sequence[str], names: Sequence[st
     figure, grid = style.panels(rows, columns, 1.6 + 5.4 * columns, 0.4 + 4.2 * rows)
     for axes, (i, j) in zip(grid, pairs, strict=False):
         xs, ys = ([trial.values[k] for trial in complete] for k in (i, j))
-        axes.plot(xs, ys, "o", color=style.GREY, markersize=5, alpha=0.6, label="complete")
+        axes.plot(xs, ys, "o", color=style.GRAY, markersize=5, alpha=0.6, label="complete")
         points = sorted((trial.values[i], trial.values[j]) for trial in front)
         line = "-" if len(objectives) == 2 else "none"
         axes.plot(
@@ -221,12 +221,12 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
     best = best_trials(study)[:1]
     looks = {
         "FAIL": ("failed", style.RED, 1.0),
-        "RUNNING": ("running", style.GREY, 1.0),
+        "RUNNING": ("running", style.GRAY, 1.0),
         "PRUNED": ("pruned", style.ORANGE, 1.0),
         "COMPLETE": ("complete", style.SKY, 1.0),
     }
     shown: list[float] = []
-    for state, (label, colour, width) in looks.items():
+    for state, (label, color, width) in looks.items():
         for trial in trials_of(study, state):
             points = sorted(trial.intermediate_values.items())
             if not points:
@@ -237,7 +237,7 @@ def _intermediate(study: "optuna.Study", objectives: Sequence[str], names: Seque
             axes.plot(
                 xs,
                 ys,
-                color=style.BLACK if is_best else colour,
+                color=style.BLACK if is_best else color,
                 linewidth=2.2 if is_best else width,
                 zorder=3 if is_best else 2,
                 marker="o",

@@ -1,7 +1,7 @@
 """All plots of a study on one interactive HTML page, drawn by Optuna with Plotly.
 
 One page, since the script that draws is 4.8 MB and has to be inside: MLflow shows an HTML artifact
-without its neighbours, and a page has to open where there is no network.
+without its neighbors, and a page has to open where there is no network.
 """
 
 import html

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-_COLOURS = "viridis"
+_COLORS = "viridis"
 _NOT_THERE = -0.12  # below every axis: the position of a parameter that a trial does not have
 
 
@@ -36,7 +36,7 @@ def slices(study: "optuna.Study", objectives: Sequence[str], names: Sequence[str
             style.describe(axes, name, objective if index % columns == 0 else "")
         style.hide(panels[len(names) :])
     numbers = [float(trial.number) for trial in complete]
-    bar = figure.colorbar(_colours(numbers), ax=grid, label="trial", aspect=30, shrink=0.9)
+    bar = figure.colorbar(_colors(numbers), ax=grid, label="trial", aspect=30, shrink=0.9)
     bar.outline.set_visible(False)
     return figure
 
@@ -45,11 +45,11 @@ def _slice(axes: Axes, study: "optuna.Study", name: str, position: int) -> None:
     complete = trials_of(study, "COMPLETE")
     having = [trial for trial in complete if name in trial.params]
     scale = Scale.of([trial.params[name] for trial in having], _distribution(study, name))
-    colours = _colours([float(trial.number) for trial in complete])
+    colors = _colors([float(trial.number) for trial in complete])
     axes.scatter(
         [scale.position(trial.params[name]) for trial in having],
         [trial.values[position] for trial in having],
-        c=colours.to_rgba(np.array([trial.number for trial in having])),
+        c=colors.to_rgba(np.array([trial.number for trial in having])),
         s=22,
         clip_on=False,
     )
@@ -75,16 +75,16 @@ def parallel_coordinates(
     figure, (axes,) = style.panels(1, 1, max(7.0, 2.2 + 1.5 * len(columns)), 5.4)
     is_low = study.directions[0].name == "MINIMIZE"
     firsts = [trial.values[0] for trial in complete]
-    colours = _colours(firsts, is_reversed=not is_low)
-    bar = figure.colorbar(colours, ax=axes, label=objectives[0], aspect=30, shrink=0.8)
+    colors = _colors(firsts, is_reversed=not is_low)
+    bar = figure.colorbar(colors, ax=axes, label=objectives[0], aspect=30, shrink=0.8)
     bar.outline.set_visible(False)
     for point in sorted(points, key=lambda point: point[objectives[0]], reverse=is_low):
         places = [
             scale.position(point[name]) if name in point else _NOT_THERE
             for scale, name in zip(scales, columns, strict=True)
         ]
-        colour = colours.to_rgba(np.array([point[objectives[0]]]))[0]
-        axes.plot(range(len(columns)), places, color=colour, linewidth=1.3, alpha=0.8)
+        color = colors.to_rgba(np.array([point[objectives[0]]]))[0]
+        axes.plot(range(len(columns)), places, color=color, linewidth=1.3, alpha=0.8)
     for place, (scale, name) in enumerate(zip(scales, columns, strict=True)):
         _vertical_axis(axes, place, scale)
         if any(name not in point for point in points):
@@ -125,10 +125,10 @@ def _vertical_axis(axes: Axes, place: int, scale: Scale) -> None:
         )
 
 
-def _colours(values: Sequence[float], *, is_reversed: bool = False) -> ScalarMappable:
+def _colors(values: Sequence[float], *, is_reversed: bool = False) -> ScalarMappable:
     """Returns the colors of values: from dark to light, or from light to dark."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
-    name = f"{_COLOURS}_r" if is_reversed else _COLOURS
+    name = f"{_COLORS}_r" if is_reversed else _COLORS
     norm = LogNorm if is_wide(finite) else Normalize
     return ScalarMappable(norm(min(finite), max(finite)), name)
 

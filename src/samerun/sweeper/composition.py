@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -13,6 +12,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from samerun.config.hydra_internals import Callbacks
 from samerun.config.messages import translate
 from samerun.config.schema import register
 from samerun.errors import UserError

@@ -82,9 +82,24 @@ def read_runs(
     return list(runs.values())
 
 
-def metric_names(database: sqlite3.Connection) -> list[str]:
-    """Returns the names of all metrics of a database."""
-    return [str(key) for (key,) in database.execute("select distinct key from latest_metrics")]
+def names(database: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """Returns the names of all metrics and of all parameters, sorted."""
+    metrics, params = (
+        [str(key) for (key,) in database.execute(f"select distinct key from {table} order by key")]
+        for table in ("latest_metrics", "params")
+    )
+    return metrics, params
+
+
+def histories(database: sqlite3.Connection, run_id: str) -> dict[str, list[float]]:
+    """Returns the values of each metric of a run, in the order of their steps."""
+    query = """
+        select key, case when is_nan then null else value end from metrics
+        where run_uuid = ? order by key, step, timestamp"""
+    found: dict[str, list[float]] = {}
+    for key, value in database.execute(query, (run_id,)):
+        found.setdefault(str(key), []).append(as_logged(value))
+    return found
 
 
 def _values(

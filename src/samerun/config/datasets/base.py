@@ -239,7 +239,7 @@ class Texts:
 
 
 @config
-class LearntWords(Texts):
+class LearnedWords(Texts):
     """For texts whose vocabulary is built from the training split.
 
     Args:

@@ -46,7 +46,7 @@ class Sampling(StrEnum):
 
 
 @config
-class GreyImages:
+class GrayImages:
     """For grayscale images, which are also short sequences of rows.
 
     Args:
@@ -57,21 +57,21 @@ class GreyImages:
 
 
 @config
-class Digits(Dataset, RandomSplit, HeldOut, Scaled, Pictures, GreyImages):
+class Digits(Dataset, RandomSplit, HeldOut, Scaled, Pictures, GrayImages):
     """The 1,797 real handwritten digits, 8×8 grayscale pixels, from scikit-learn."""
 
     kind: str = "digits"
 
 
 @config
-class Mnist(Dataset, RandomSplit, Scaled, Pictures, GreyImages):
+class Mnist(Dataset, RandomSplit, Scaled, Pictures, GrayImages):
     """MNIST: 60,000 training and 10,000 test digits, 28×28 grayscale, from Keras's cache."""
 
     kind: str = "mnist"
 
 
 @config
-class FashionMnist(Dataset, RandomSplit, Scaled, Pictures, GreyImages):
+class FashionMnist(Dataset, RandomSplit, Scaled, Pictures, GrayImages):
     """Fashion-MNIST: 60,000 training and 10,000 test images, 28×28 grayscale, from Keras."""
 
     kind: str = "fashion_mnist"

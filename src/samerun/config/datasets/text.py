@@ -4,7 +4,7 @@ from samerun.config.datasets.base import (
     Cells,
     Dataset,
     HeldOut,
-    LearntWords,
+    LearnedWords,
     Level,
     RandomSplit,
     Texts,
@@ -36,7 +36,7 @@ class PythonDocs(Dataset, HeldOut):
 
 
 @config
-class PythonDocstrings(Dataset, RandomSplit, HeldOut, LearntWords):
+class PythonDocstrings(Dataset, RandomSplit, HeldOut, LearnedWords):
     """Which package of Python's standard library a docstring comes from.
 
     Args:
@@ -62,7 +62,7 @@ class Reuters(Dataset, RandomSplit, Texts):
 
 
 @config
-class TextFolder(Dataset, RandomSplit, HeldOut, LearntWords):
+class TextFolder(Dataset, RandomSplit, HeldOut, LearnedWords):
     """A user's own texts: a folder with one subfolder of `.txt` files per class.
 
     Args:
@@ -74,7 +74,7 @@ class TextFolder(Dataset, RandomSplit, HeldOut, LearntWords):
 
 
 @config
-class TextCsv(Dataset, RandomSplit, HeldOut, LearntWords, Cells):
+class TextCsv(Dataset, RandomSplit, HeldOut, LearnedWords, Cells):
     """A user's own texts and their classes in two columns of a CSV file.
 
     Args:

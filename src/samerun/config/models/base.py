@@ -111,7 +111,7 @@ def too_small_for(
 
 
 @config
-class Regularised:
+class Regularized:
     """What nearly all models share, under the same names: one search space fits all.
 
     Args:
@@ -130,7 +130,7 @@ class Regularised:
 
 
 @config
-class RecurrentlyRegularised:
+class RecurrentlyRegularized:
     """What all models with recurrent layers share.
 
     Recurrent kernels read what the network itself produced one step before: the state, and in the

@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 from samerun.config.fields import above, added, config
-from samerun.config.models.base import Model, Padding, Regularised, too_small_for
+from samerun.config.models.base import Model, Padding, Regularized, too_small_for
 from samerun.config.spec import DataSpec, Layout
 
 
 @config
-class Mlp(Model, Regularised):
+class Mlp(Model, Regularized):
     """Feed-forward network: the input is flattened and passes `units` dense layers.
 
     Args:
@@ -27,7 +27,7 @@ class Mlp(Model, Regularised):
 
 
 @config
-class Cnn(Model, Regularised):
+class Cnn(Model, Regularized):
     """Convolutional network: blocks of Conv2D, BatchNorm, activation, MaxPool; then dense layers.
 
     Args:
@@ -54,7 +54,7 @@ class Cnn(Model, Regularised):
 
 
 @config
-class LeNet5(Model, Regularised):
+class LeNet5(Model, Regularized):
     """LeNet-5 (LeCun et al., 1998): 6 and 16 filters of 5×5, average pooling, then 120 and 84."""
 
     layouts: ClassVar[tuple[Layout, ...]] = (Layout.image,)

@@ -7,8 +7,8 @@ from samerun.config.fields import above, added, config, fraction
 from samerun.config.models.base import (
     Model,
     Padding,
-    RecurrentlyRegularised,
-    Regularised,
+    RecurrentlyRegularized,
+    Regularized,
     too_small_for,
 )
 from samerun.config.spec import DataSpec, Layout, Task
@@ -56,7 +56,7 @@ class Recurrent:
 
 
 @config
-class Cnn1d(Model, Regularised, Embedded):
+class Cnn1d(Model, Regularized, Embedded):
     """1D convolutional network: Conv1D and MaxPool blocks, global max pooling, dense layers.
 
     Args:
@@ -81,7 +81,7 @@ class Cnn1d(Model, Regularised, Embedded):
 
 
 @config
-class SimpleRnn(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
+class SimpleRnn(Model, Regularized, RecurrentlyRegularized, Embedded, Recurrent):
     """Stacked plain recurrent layers (Elman, 1990)."""
 
     layouts: ClassVar[tuple[Layout, ...]] = _SEQUENCES
@@ -90,7 +90,7 @@ class SimpleRnn(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent)
 
 
 @config
-class Lstm(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
+class Lstm(Model, Regularized, RecurrentlyRegularized, Embedded, Recurrent):
     """Stacked LSTM layers (Hochreiter and Schmidhuber, 1997)."""
 
     layouts: ClassVar[tuple[Layout, ...]] = _SEQUENCES
@@ -99,7 +99,7 @@ class Lstm(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
 
 
 @config
-class Gru(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
+class Gru(Model, Regularized, RecurrentlyRegularized, Embedded, Recurrent):
     """Stacked GRU layers (Cho et al., 2014)."""
 
     layouts: ClassVar[tuple[Layout, ...]] = _SEQUENCES
@@ -108,7 +108,7 @@ class Gru(Model, Regularised, RecurrentlyRegularised, Embedded, Recurrent):
 
 
 @config
-class ParallelLstm(Model, Regularised, RecurrentlyRegularised, Embedded):
+class ParallelLstm(Model, Regularized, RecurrentlyRegularized, Embedded):
     """Several LSTMs read the same input in parallel; their last outputs are concatenated.
 
     Args:
@@ -124,7 +124,7 @@ class ParallelLstm(Model, Regularised, RecurrentlyRegularised, Embedded):
 
 
 @config
-class LanguageModel(Model, Regularised, RecurrentlyRegularised, Embedded):
+class LanguageModel(Model, Regularized, RecurrentlyRegularized, Embedded):
     """Embedding and recurrent layers; the output is the logits of the next token at every position.
 
     Args:
@@ -141,7 +141,7 @@ class LanguageModel(Model, Regularised, RecurrentlyRegularised, Embedded):
 
 
 @config
-class Forecaster(Model, Regularised, RecurrentlyRegularised):
+class Forecaster(Model, Regularized, RecurrentlyRegularized):
     """Encoder-decoder that reads a window and predicts the next steps one by one.
 
     In training the step before is the true one (teacher forcing; Williams and Zipser, 1989), in

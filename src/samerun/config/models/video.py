@@ -6,15 +6,15 @@ from samerun.config.fields import above, added, config
 from samerun.config.models.base import (
     Model,
     Padding,
-    RecurrentlyRegularised,
-    Regularised,
+    RecurrentlyRegularized,
+    Regularized,
     too_small_for,
 )
 from samerun.config.spec import DataSpec, Layout
 
 
 @config
-class CnnRnn(Model, Regularised, RecurrentlyRegularised):
+class CnnRnn(Model, Regularized, RecurrentlyRegularized):
     """A small CNN is applied to each frame, and an LSTM reads the sequence of its outputs.
 
     Args:
@@ -41,7 +41,7 @@ class CnnRnn(Model, Regularised, RecurrentlyRegularised):
 
 
 @config
-class ConvLstm(Model, Regularised, RecurrentlyRegularised):
+class ConvLstm(Model, Regularized, RecurrentlyRegularized):
     """Convolutional LSTM layers (Shi et al., 2015), then dense layers.
 
     Args:

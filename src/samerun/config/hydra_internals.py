@@ -1,0 +1,294 @@
+"""The only file that uses private names of Hydra; a test checks them against its version.
+
+Hydra loads, copies and merges about forty files for each composition, most of them its own and none
+of them changed since the last time. Here, what was loaded and merged is remembered, together with
+what it was made from; a composition that chooses the same options of all groups receives a copy.
+Whatever could change the result is compared each time: the files by their state on the disk, the
+search path, the registered schemas. What depends on anything else is not remembered.
+"""
+
+import copy
+import functools
+import os
+import stat
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import version
+from hydra._internal import defaults_list as hydra_defaults
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
+from hydra._internal.core_plugins.importlib_resources_config_source import (
+    ImportlibResourcesConfigSource,
+)
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigNode, ConfigStore
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import DictConfig, OmegaConf
+
+__all__ = ["Callbacks", "get_args_parser", "install", "store_schema"]
+
+_MOST_COMPOSED = 32
+"""Number of remembered compositions, of 0.5 MB each."""
+_MOST_LOADED = 500
+"""Number of remembered files."""
+_SETTLED_NS = 2_000_000_000
+"""A file that changed less than that long ago may change again within the clock's resolution."""
+
+_OF_HYDRA = "hydra._internal.core_plugins."
+
+Stamp = tuple[Any, ...]
+
+
+@dataclass
+class _Composed:
+    """What one choice of options led to.
+
+    Args:
+        stamps: where each file was found, and its state, by its name within the search path.
+        defaults: the defaults list.
+        tree: the same as a tree.
+        overrides: what Hydra knows about the choices.
+        config: what the list is merged to; `None` until it is needed a second time.
+    """
+
+    stamps: dict[str, Stamp]
+    defaults: list[Any]
+    tree: Any
+    overrides: dict[str, Any]
+    config: DictConfig | None = None
+    is_used: bool = False
+
+
+_lock = threading.Lock()  # copying a node of OmegaConf changes it for a moment
+_loaded: dict[Hashable, tuple[Stamp, ConfigResult]] = {}
+_composed: OrderedDict[Hashable, _Composed] = OrderedDict()
+
+
+_load_file = ConfigRepository.load_config
+_list_defaults = hydra_defaults._create_defaults_list
+_merge_defaults = ConfigLoaderImpl._compose_config_from_defaults_list
+_map_choices = hydra_defaults._create_interpolation_map
+
+
+@functools.cache
+def install() -> None:
+    """Has Hydra remember what it loads and merges, for this process."""
+    ConfigRepository.load_config = _load_config
+    ConfigRepository.__deepcopy__ = _copy_repository
+    hydra_defaults._create_defaults_list = _create_defaults_list
+    hydra_defaults._create_interpolation_map = _create_interpolation_map
+    ConfigLoaderImpl._compose_config_from_defaults_list = _compose
+
+
+class _Schema(ConfigNode):  # type: ignore[misc]
+    """A registered schema whose node is made when it is first loaded."""
+
+    def __init__(self, group: str, name: str, make: Callable[[], DictConfig]) -> None:
+        self.name, self.group, self.package, self.provider = f"{name}.yaml", group, None, None
+        self._make = make
+
+    @property
+    def node(self) -> DictConfig:
+        """What is registered; `ConfigStore.load` returns a copy of it."""
+        return self._make()
+
+    @node.setter
+    def node(self, loaded: DictConfig) -> None:
+        self._make = lambda: loaded
+
+
+def store_schema(group: str, name: str, make: Callable[[], DictConfig]) -> None:
+    """Registers a schema as `ConfigStore.store` does, without making its node now.
+
+    Args:
+        group: its group, such as `schema/model`.
+        name: its name.
+        make: returns the node, the same one each time.
+    """
+    entries = ConfigStore.instance().repo
+    for part in group.split("/"):
+        entries = entries.setdefault(part, {})
+    entries[f"{name}.yaml"] = _Schema(group, name, make)
+
+
+def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigRepository:
+    """Copies the list of sources; Hydra also copies the sources, and in them every schema."""
+    copied = copy.copy(self)
+    copied.sources = list(self.sources)
+    return copied
+
+
+def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+    """Loads a file, or returns a copy of what it was when it has not changed since."""
+    stamp = _stamp(self.sources, config_path)
+    if not stamp:
+        return _load_file(self, config_path)
+    key = (stamp[0], config_path, _registered() if stamp[0][0] == "structured" else None)
+    with _lock:
+        before = _loaded.get(key)
+        if before is not None and before[0] == stamp:
+            return _copy_result(before[1])
+    result = _load_file(self, config_path)
+    if result is not None and _stamp(self.sources, config_path) == stamp:
+        with _lock:
+            if len(_loaded) >= _MOST_LOADED:
+                _loaded.clear()
+            _loaded[key] = (stamp, _copy_result(result))
+    return result
+
+
+def _copy_result(result: ConfigResult) -> ConfigResult:
+    copied = copy.copy(result)
+    copied.config = copy.deepcopy(result.config)
+    return copied
+
+
+def _create_defaults_list(
+    repo: Any, config_name: str | None, overrides: Any, prepend_hydra: bool, skip_missing: bool
+) -> tuple[list[Any], Any]:
+    """Creates the defaults list, or returns the one that the same choices led to."""
+    key = (
+        tuple(_identity(source) for source in repo.get_sources()),
+        _registered(),
+        version.getbase(),
+        (config_name, prepend_hydra, skip_missing),
+        repr((overrides.override_choices, overrides.deletions)),
+        repr([vars(default) for default in overrides.append_group_defaults]),
+    )
+    known = _composed.get(key)
+    if known is not None and _is_current(known, repo):
+        _composed.move_to_end(key)
+        vars(overrides).update(known.overrides)
+        return known.defaults, known.tree
+    defaults, tree = _list_defaults(
+        repo, config_name, overrides, prepend_hydra=prepend_hydra, skip_missing=skip_missing
+    )
+    stamps = _stamps(repo)
+    if stamps is not None and not getattr(overrides, "has_interpolation", False):
+        state = {name: kept for name, kept in vars(overrides).items() if name != "config_overrides"}
+        _composed[key] = _Composed(stamps, defaults, tree, state)
+        if len(_composed) > _MOST_COMPOSED:
+            _composed.popitem(last=False)
+    return defaults, tree
+
+
+def _create_interpolation_map(
+    overrides: Any, defaults_list: Sequence[Any], self_added: bool
+) -> DictConfig | None:
+    """Creates what interpolations of a defaults list refer to, if there are any.
+
+    They may also refer to the environment, so such a list is not remembered.
+    """
+    if not any(not one.is_self() and one.is_interpolation() for one in defaults_list):
+        return None
+    overrides.has_interpolation = True
+    choices: DictConfig = _map_choices(overrides, defaults_list, self_added)
+    return choices
+
+
+def _compose(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> DictConfig:
+    """Merges a defaults list, or returns a copy of what the same one was merged to."""
+    entry = next((one for one in _composed.values() if one.defaults is defaults), None)
+    if entry is None:
+        merged: DictConfig = _merge_defaults(self, defaults, repo)
+        return merged
+    if entry.config is None:
+        config: DictConfig = _merge_defaults(self, defaults, repo)
+        # The first composition keeps no copy: most processes compose once. Of the resolvers whose
+        # values a config keeps, `now` alone may have another value in the next one.
+        if entry.is_used and OmegaConf.get_cache(config).keys() <= {"now"}:
+            entry.config = copy.deepcopy(config)
+            OmegaConf.clear_cache(entry.config)
+        entry.is_used = True
+        return config
+    with _lock:
+        return copy.deepcopy(entry.config)
+
+
+def _is_current(known: _Composed, repo: CachingConfigRepository) -> bool:
+    sources = repo.get_sources()
+    return all(_stamp(sources, path) == stamp for path, stamp in known.stamps.items())
+
+
+def _stamps(repo: CachingConfigRepository) -> dict[str, Stamp] | None:
+    """Returns the stamps of all files that were looked for; `None` if one cannot be remembered."""
+    found = {}
+    for name in repo.cache:
+        path = name.removeprefix("config_path=")
+        stamp = _stamp(repo.get_sources(), path)
+        if stamp is None:
+            return None
+        found[path] = stamp
+    return found
+
+
+def _stamp(sources: Sequence[ConfigSource], config_path: str) -> Stamp | None:
+    """Returns where a file is found, and its state there.
+
+    Returns:
+        `()` if it is found nowhere, and `None` if what it will be next time cannot be known.
+    """
+    name = ConfigSource._normalize_file_name(config_path)
+    for source in sources:
+        # Not `isinstance`: Hydra imports its plugins a second time, as other classes.
+        kind = source.scheme() if type(source).__module__.startswith(_OF_HYDRA) else None
+        state: Stamp | None = None
+        if kind == "file":
+            state = _file_state(os.path.join(source.path, name))
+        elif kind == "pkg":
+            state = (0,) if _is_packaged(source.path, config_path) else ()
+        elif kind == "structured":
+            state = (0,) if source.is_config(config_path) else ()
+        if state is None:
+            return None
+        if state:
+            return (_identity(source), *state)
+    return ()
+
+
+def _file_state(path: str) -> Stamp | None:
+    """Returns the state of a file, `()` if there is none, and `None` if it has just changed."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    if not stat.S_ISREG(found.st_mode):
+        return ()
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _SETTLED_NS:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@functools.cache
+def _is_packaged(package: str, config_path: str) -> bool:
+    """Whether an installed package has a file; packages do not change while they are imported."""
+    return bool(ImportlibResourcesConfigSource("", f"pkg://{package}").is_config(config_path))
+
+
+def _identity(source: ConfigSource) -> tuple[str, str, str]:
+    return source.scheme(), source.provider, source.path
+
+
+_registrations: dict[Hashable, tuple[int, list[Any]]] = {}
+
+
+def _registered() -> int:
+    """Returns a number that stands for the schemas that are registered now."""
+    nodes = list(_nodes(ConfigStore.instance().repo, ""))
+    found = tuple((path, id(node)) for path, node in nodes)
+    # The nodes are kept, so that no other one gets the ID of one that was replaced.
+    return _registrations.setdefault(found, (len(_registrations), nodes))[0]
+
+
+def _nodes(entries: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, entry in entries.items():
+        if isinstance(entry, dict):
+            yield from _nodes(entry, f"{path}{name}/")
+        else:
+            yield f"{path}{name}", entry

@@ -1,0 +1,223 @@
+"""What Hydra keeps private, in the one file that may use it, and in its version.
+
+That anything is remembered between two compositions must never be seen.
+"""
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra._internal import defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
+from hydra.core.config_store import ConfigStore
+
+import samerun
+from samerun.config import hydra_internals
+from samerun.config.composition import compose, compose_with_hydra
+from samerun.config.schema import register
+from samerun.errors import UserError
+
+SOURCE = Path(samerun.__file__).parent
+HEAD = "# @package _global_\n# What: x\n# Source: y\n"
+
+
+def with_own(*overrides):
+    """Returns the config with `own/` on the search path, as `--config-dir own` does."""
+    path = f"file://{SOURCE.parents[1] / 'experiments'},file://{Path('own').absolute()}"
+    return compose([f"hydra.searchpath=[{path}]", *overrides]).config
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of config files of the user's own, in which no file counts as just changed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hydra_internals, "_SETTLED_NS", 0)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    return tmp_path / "own" / "experiment"
+
+
+@pytest.fixture
+def remembered():
+    """What is remembered, empty before the test."""
+    register()
+    hydra_internals._composed.clear()
+    hydra_internals._loaded.clear()
+    return hydra_internals._composed
+
+
+def test_no_other_file_uses_private_names_of_hydra():
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.name != "hydra_internals.py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                module = node.module if isinstance(node, ast.ImportFrom) else None
+                assert not (module or "").startswith("hydra._internal"), path
+
+
+def test_the_names_are_those_of_the_pinned_version():
+    assert hydra.__version__.startswith("1.3.")
+    expected = {
+        hydra_internals._load_file: "self config_path",
+        hydra_internals._list_defaults: "repo config_name overrides prepend_hydra skip_missing",
+        hydra_internals._merge_defaults: "self defaults repo",
+        hydra_internals._map_choices: "overrides defaults_list self_added",
+    }
+    for function, parameters in expected.items():
+        assert list(inspect.signature(function).parameters) == parameters.split()
+        assert function.__module__.startswith("hydra._internal")
+    register()
+    assert ConfigRepository.load_config is hydra_internals._load_config
+    assert defaults_list._create_defaults_list is hydra_internals._create_defaults_list
+    assert defaults_list._create_interpolation_map is hydra_internals._create_interpolation_map
+    assert ConfigLoaderImpl._compose_config_from_defaults_list is hydra_internals._compose
+    for function, used in (
+        (defaults_list.create_defaults_list, "_create_defaults_list("),
+        (defaults_list._create_defaults_tree_impl, "_create_interpolation_map("),
+        (ConfigLoaderImpl._load_configuration_impl, "self._compose_config_from_defaults_list("),
+        (CachingConfigRepository.__init__, "copy.deepcopy(delegate)"),
+        (CachingConfigRepository.load_config, 'f"config_path={config_path}"'),
+        (ConfigStore.load, "ret.node = copy.deepcopy(ret.node)"),
+    ):
+        assert used in inspect.getsource(function)
+
+
+LINES = [
+    ["experiment=digits_cnn", "sweep=optuna", "seed=3"],
+    ["model=mlp", "dataset=diabetes", "training.epochs=3", "~debug"],
+    ["model=mlp", "dataset=diabetes", "+model.extra=1"],
+    ["model=nope"],
+    ["hydra/job_logging=default", "hydra.run.dir=x"],
+]
+COMPOSE = """
+import sys, omegaconf
+from samerun.config import composition, hydra_internals, schema
+from samerun.errors import UserError
+is_plain = sys.argv[1] == "plain"
+if is_plain:
+    hydra_internals.install = lambda: None
+for line in {lines}:
+    for time in range(1 if is_plain else 3):
+        try:
+            made, node = composition.compose_with_hydra([*line])
+            whole = omegaconf.OmegaConf.to_yaml(node)
+            text = repr((made.config, made.composed, made.resolved, whole))
+        except UserError as error:
+            text = str(error)
+        assert time == 0 or text == before
+        before = text
+    print(text)
+assert is_plain != bool(hydra_internals._composed)
+"""
+
+
+def test_what_is_composed_is_what_hydra_composes():
+    code = COMPOSE.format(lines=LINES)
+    plain, patched = (
+        subprocess.run(
+            [sys.executable, "-c", code, kind], capture_output=True, text=True, check=True
+        ).stdout
+        for kind in ("plain", "patched")
+    )
+    assert patched == plain
+    assert len(plain) > 20_000
+
+
+def test_the_same_options_are_merged_once(remembered, monkeypatch):
+    merged = []
+    merge = hydra_internals._merge_defaults
+
+    def counting(*arguments):
+        merged.append(arguments)
+        return merge(*arguments)
+
+    monkeypatch.setattr(hydra_internals, "_merge_defaults", counting)
+    for epochs in range(1, 5):
+        made = compose(["model=mlp", f"training.epochs={epochs}"])
+        assert made.config.training.epochs == epochs
+    assert len(merged) == 2  # the first is not kept
+    assert compose(["model=cnn"]).config.model.kind == "cnn"
+    assert len(merged) == 3
+
+
+def test_a_change_to_a_composed_config_is_not_in_the_next_one(remembered):
+    for _ in range(4):
+        made, node = compose_with_hydra(["model=mlp"])
+        assert made.config.training.epochs == node.training.epochs == 20
+        assert node.hydra.run.dir.startswith("outputs")
+        node.training.epochs, node.hydra.run.dir = 1, "elsewhere"
+
+
+def test_the_time_in_the_name_of_a_folder_is_not_remembered(remembered):
+    folders = {compose_with_hydra(["model=mlp"])[1].hydra.run.dir for _ in range(4)}
+    assert len(folders) == 4
+
+
+def test_a_file_that_changes_between_two_compositions_is_read_again(own, remembered):
+    for seed in (3, 4, 5):  # of the same size
+        (own / "mine.yaml").write_text(f"{HEAD}seed: {seed}\n")
+        assert [with_own("experiment=mine").seed for _ in range(2)] == [seed, seed]
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(own, remembered):
+    file = own / "mine.yaml"
+    file.write_text(f"{HEAD}seed: 3\n")
+    in_an_hour = file.stat().st_mtime_ns + 3600 * 10**9  # and so it never becomes an old one
+    os.utime(file, ns=(in_an_hour, in_an_hour))
+    assert with_own("experiment=mine").seed == 3
+    assert not remembered
+
+
+def test_a_changed_file_with_the_size_and_the_time_of_the_old_one_is_read_again(own, remembered):
+    file = own / "mine.yaml"
+    file.write_text(f"{HEAD}seed: 3\n")
+    before = file.stat()
+    assert [with_own("experiment=mine").seed for _ in range(3)] == [3, 3, 3]
+    file.write_text(f"{HEAD}seed: 4\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert with_own("experiment=mine").seed == 4
+
+
+def test_a_file_that_appears_and_disappears_is_seen(own, remembered):
+    for _ in range(2):
+        with pytest.raises(UserError, match="mine"):
+            with_own("experiment=mine")
+        (own / "mine.yaml").write_text(f"{HEAD}seed: 3\n")
+        assert [with_own("experiment=mine").seed for _ in range(2)] == [3, 3]
+        (own / "mine.yaml").unlink()
+
+
+def test_a_defaults_list_that_depends_on_the_environment_is_read_again(
+    own, remembered, monkeypatch
+):
+    (own / "mine.yaml").write_text(HEAD + "defaults:\n  - part: ${oc.env:CHOSEN}\n")
+    (own / "part").mkdir()
+    for name, seed in (("a", 1), ("b", 2)):
+        (own / "part" / f"{name}.yaml").write_text(f"{HEAD}seed: {seed}\n")
+    for name, seed in (("a", 1), ("a", 1), ("b", 2)):
+        monkeypatch.setenv("CHOSEN", name)
+        assert with_own("experiment=mine").seed == seed
+
+
+def test_a_schema_that_is_registered_later_is_seen(own, remembered):
+    (own / "mine.yaml").write_text(HEAD + "defaults:\n  - /given\n")
+    store = ConfigStore.instance()
+    try:
+        for seed in (3, 4):
+            store.store(name="given", node={"seed": seed}, package="_global_")
+            assert [with_own("experiment=mine").seed for _ in range(2)] == [seed, seed]
+    finally:
+        del store.repo["given.yaml"]
+
+
+def test_the_number_of_remembered_compositions_is_limited(remembered, monkeypatch):
+    monkeypatch.setattr(hydra_internals, "_MOST_COMPOSED", 2)
+    monkeypatch.setattr(hydra_internals, "_MOST_LOADED", 30)
+    for option in ("adam", "sgd", "lion", "adam"):
+        assert compose([f"optimizer={option}"]).config.optimizer.kind == option
+        assert 1 <= len(remembered) <= 2
+        assert len(hydra_internals._loaded) <= 30
