@@ -323,7 +323,7 @@ def version_0_1_0(tmp_path, monkeypatch):
     with tarfile.open(RECORDED) as archive:
         archive.extractall(tmp_path, filter="data")
     clock = SimpleNamespace(time=lambda: 1_795_536_537 + 86_400)
-    monkeypatch.setattr("samerun.ages.time", clock)
+    monkeypatch.setattr("samerun.amounts.time", clock)
     return tmp_path
 
 

@@ -14,7 +14,9 @@ from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
 from samerun.cli.server_command import server_command
+from samerun.cli.show_command import show_command
 from samerun.cli.sync_command import print_undelivered, sync_command
+from samerun.cli.table_command import table_command
 from samerun.cli.ui_commands import (
     completion_command,
     experiments_command,
@@ -52,6 +54,11 @@ def _load_train() -> Callable[[list[str]], int]:
 COMMANDS = {
     "train": Command(help="train a model, or several with -m", load=_load_train, opens_store=True),
     "runs": Command(help="list the recorded runs", load=lambda: runs_command, opens_store=True),
+    "show": Command(
+        help="show a recorded run, sweep or multirun on one screen",
+        load=lambda: show_command,
+        opens_store=True,
+    ),
     "resume": Command(
         help="resume an interrupted run", load=lambda: resume_command, opens_store=True
     ),
@@ -67,6 +74,11 @@ COMMANDS = {
     ),
     "diff": Command(
         help="show what differs between two runs", load=lambda: diff_command, opens_store=True
+    ),
+    "table": Command(
+        help="show a paper's table: means over seeds, intervals, tests",
+        load=lambda: table_command,
+        opens_store=True,
     ),
     "ui": Command(
         help="open the MLflow UI with the runs of this folder",

@@ -2,14 +2,9 @@
 
 import argparse
 import json
-import shutil
 import sys
-from typing import TYPE_CHECKING
 
 from samerun.errors import UserError
-
-if TYPE_CHECKING:
-    from samerun.report.run_list import RunList
 
 _DEFAULT_ROWS = 20
 
@@ -19,6 +14,7 @@ def runs_command(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     if chosen.n is not None and chosen.n < 0:
         raise UserError(f"-n: received {chosen.n}, expected a number of rows, or 0 for all.")
+    from samerun.console import print_lines
     from samerun.report import runs_text
     from samerun.report.run_list import list_runs
     from samerun.tracking import Catalog, existing
@@ -38,26 +34,12 @@ def runs_command(arguments: list[str]) -> int:
     elif chosen.csv:
         print(runs_text.as_csv(found), end="")
     else:
-        _show(found)
+        print_lines(lambda width: runs_text.lines(found, width=width))
         for note in _notes(
             found.num_runs, most, chosen.filter, found.columns[runs_text.MOST_COLUMNS :]
         ):
             print(note, file=sys.stderr)
     return 0
-
-
-def _show(found: "RunList") -> None:
-    """Prints the table: as wide as the terminal, or without a limit and colors in a pipe."""
-    from samerun.report import runs_text
-
-    if not sys.stdout.isatty():
-        print("\n".join(line.plain for line in runs_text.lines(found, width=None)))
-        return
-    from samerun.console import make_console
-
-    out = make_console()
-    for line in runs_text.lines(found, width=shutil.get_terminal_size().columns):
-        out.print(line)
 
 
 def _notes(num_runs: int, most: int, filter: str, left_out: tuple[str, ...]) -> list[str]:

@@ -79,6 +79,26 @@ def list_runs(
     return RunList(rows=tuple(rows), columns=chosen, num_runs=num_runs)
 
 
+def children_of(catalog: Catalog, run: StoredRun) -> RunList:
+    """Returns the runs that belong to a sweep, a multirun or another group, the best first.
+
+    Args:
+        catalog: the store.
+        run: the group's own run. Its runs are sorted by its objective, else by what they stop at.
+    """
+    above = parents({one.id: one for one in catalog.runs})
+    ids = [one.id for one in catalog.runs if above.get(one.id) == run.id]
+    found = catalog.complete(ids)
+    monitors = [one.params.get("training.early_stopping.monitor", "") for one in found[:1]]
+    objective = run.tags.get(tag.OBJECTIVES, "").partition(",")[0] or "".join(monitors)
+    found = _sorted(found, objective, {}) if objective else found
+    rows = _rows(catalog, [(0, one) for one in found], {}, catalog.runs)
+    columns = _columns(catalog, None, rows)
+    if any(objective in one.metrics for one in found):
+        columns = (objective, *columns)
+    return RunList(rows=tuple(rows), columns=columns, num_runs=len(rows))
+
+
 def _sortable(catalog: Catalog, sort: str) -> list[StoredRun]:
     """Returns all runs of a store, with what they are sorted by."""
     if sort in _ATTRIBUTES:

@@ -12,7 +12,7 @@ from samerun.tracking import StoredRun
 HEADLINES = ("accuracy", "mean_absolute_error", "perplexity")
 """The main metrics of `samerun.evaluation`, one of each kind of task."""
 _FALLBACKS = ("validation/accuracy", "validation/loss", "train/loss")
-_WITHOUT_EFFECT = ("tracking.", "trial.", "sweep.", "checkpoint.", "evaluation.")
+WITHOUT_EFFECT = ("tracking.", "trial.", "sweep.", "checkpoint.", "evaluation.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ def differing(runs: Sequence[StoredRun]) -> list[str]:
     found = [
         key
         for key, given in values.items()
-        if len(set(given)) > 1 and not key.startswith(_WITHOUT_EFFECT)
+        if len(set(given)) > 1 and not key.startswith(WITHOUT_EFFECT)
     ]
     return sorted(found, key=lambda key: ("." in key, -len(values[key]), key))
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from samerun.ages import age
+from samerun.amounts import age
 from samerun.escaping import one_line, spreadsheet_cell
 from samerun.evaluation.report import short as number
 from samerun.report.run_list import RunList, value_of
@@ -81,11 +81,11 @@ def _below(rest: Sequence[tuple[str, str]], indent: int, width: int) -> Iterator
             key = title if title in ("name", "notes") else ""
             groups[key].append(cell if key else f"{title}={cell}")
     for key, style in (("name", ""), ("", ""), ("notes", "dim")):
-        for text in _folded(groups[key], max(width - indent, 1)):
+        for text in folded(groups[key], max(width - indent, 1)):
             yield Text(" " * indent + text, style=style)
 
 
-def _folded(parts: Sequence[str], width: int) -> Iterator[str]:
+def folded(parts: Sequence[str], width: int) -> Iterator[str]:
     """Yields lines that hold the parts, of which none is lost: one that is too long continues."""
     line = ""
     for part in parts:

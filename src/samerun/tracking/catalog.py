@@ -10,7 +10,7 @@ from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.tracking import ids, rows, store
 from samerun.tracking.database import database_file
-from samerun.tracking.stored_run import StoredRun, as_stored
+from samerun.tracking.stored_run import StoredRun, as_logged, as_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,17 +96,24 @@ class Catalog:
         known = {run.id: run for run in found}
         return [known[one] for one in wanted if one in known]
 
-    def histories(self, run_id: str) -> dict[str, list[float]]:
-        """Returns the values of each metric of a run, in the order of their steps."""
+    def histories(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
+        """Returns the steps and values of each metric of a run, in the order of the steps."""
         found = self._read(lambda it: rows.histories(it, run_id))
         if found is not None:
             return found
-        values: dict[str, list[float]] = {}
+        points: dict[str, list[tuple[int, float]]] = {}
         for key in sorted(self._client.get_run(run_id).data.metrics):
-            points = self._client.get_metric_history(run_id, key)
-            ordered = sorted(points, key=lambda point: (point.step, point.timestamp))
-            values[key] = [rows.as_logged(point.value) for point in ordered]
-        return values
+            history = self._client.get_metric_history(run_id, key)
+            ordered = sorted(history, key=lambda point: (point.step, point.timestamp))
+            points[key] = [(int(point.step), as_logged(point.value)) for point in ordered]
+        return points
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """Returns the name of an experiment, or its ID if the store has none."""
+        found = self._read(lambda it: rows.experiment_name(it, experiment_id))
+        if self._file is None:
+            found = str(self._client.get_experiment(experiment_id).name)
+        return found or experiment_id
 
     def pages(self, filter: str = "", most: int | None = None) -> list[Any]:
         """Returns MLflow's own objects of the runs that a filter fits, the newest first.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from samerun import tags as tag
-from samerun.ages import age
+from samerun.amounts import age
 from samerun.config.check import should_rise
 from samerun.errors import UserError, listed, nearest
 from samerun.escaping import one_line
