@@ -214,6 +214,16 @@ def test_a_mistake_names_the_line_to_type(folder, capsys, typed):
     accept(expected if expected.startswith("samerun") else f"{KEPT.get(typed, '')} {expected}")
 
 
+@pytest.mark.parametrize("group", ["model", "optimizer", "schedule"])
+def test_a_function_without_its_group_names_the_line_to_type(folder, capsys, group):
+    (folder / "my_code.py").write_text("def build(first, second=None):\n    return first\n")
+    assert main(["train", f"{group}.target=my_code:build"]) == 2
+    line = suggested(capsys.readouterr().err)
+    assert line == f"{group}=custom {group}.target=my_code:build"
+    composition, _ = compose_with_hydra(line.split())
+    assert getattr(composition.config, group).target == "my_code:build"
+
+
 FILES = {
     "without its package": (
         "experiment/mine.yaml",
