@@ -317,14 +317,14 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.TrainingStat
 
 
 def resume(
-    plan: ResumePlan, out: "Console", *, trial: search.CurrentTrial | None = None
+    plan: ResumePlan, out: "Console", *, trial: search.CurrentTrial = search.NO_TRIAL
 ) -> "Result":
     """Trains the rest of a run, or a fork of it.
 
     Args:
         plan: what `plan_resume` returned.
         out: where to show progress.
-        trial: the trial of a sweep that the run reports to; `None`: none.
+        trial: the trial of a sweep that the run reports to.
 
     Raises:
         UserError: the checkpoint does not fit the model, or the store cannot be used.
@@ -370,9 +370,7 @@ def resume(
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
-        result = training.start(
-            composition, run, out, state=plan.state, trial=trial or search.NO_TRIAL
-        )
+        result = training.start(composition, run, out, state=plan.state, trial=trial)
     at_store = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
     retention.after_success(at_store, plan.folder)
     return result
