@@ -1,11 +1,14 @@
 """The console: the config of a run in short, and its result."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from samerun.config import Config, as_dict
 from samerun.config.root import idle_keys
@@ -18,6 +21,20 @@ _SHORT = ("model", "dataset", "optimizer", "schedule", "training")
 def make_console() -> Console:
     """Returns a console for standard output; without colors in a pipe."""
     return Console(highlight=False, soft_wrap=True)
+
+
+def print_lines(lines: Callable[[int | None], Iterable[Text]]) -> None:
+    """Prints lines that fit the terminal, or of any length and without colors in a pipe.
+
+    Args:
+        lines: returns them for the columns of the terminal; `None` in a pipe.
+    """
+    if not sys.stdout.isatty():
+        print("\n".join(line.plain for line in lines(None)))
+        return
+    out = make_console()
+    for line in lines(shutil.get_terminal_size().columns):
+        out.print(line)
 
 
 def _short(node: Mapping[str, Any]) -> str:

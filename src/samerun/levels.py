@@ -21,7 +21,7 @@ class Module:
 
 
 MODULES = {
-    "ages": Module(0, computes=False),
+    "amounts": Module(0, computes=False),
     "levels": Module(0, computes=False),
     "tags": Module(0, computes=False),
     "escaping": Module(0, computes=False),

@@ -45,15 +45,15 @@ def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp
     assert (work / "mlflow.db").exists()
 
 
-def install(python, *words):
+def install(python, *arguments):
     """As `make` does: by uv, which looks where pip looks, or else by pip, which takes minutes."""
     pip = [sys.executable, "-m", "pip", "--python", str(python)]
     uv, settings = environment.find_uv(), environment._pip_settings(Path(sys.executable))
     if uv is not None and settings is not None:
-        command = [uv, "pip", "install", "--quiet", "--python", str(python), *words]
+        command = [uv, "pip", "install", "--quiet", "--python", str(python), *arguments]
         if not subprocess.run(command, env=environment._uv_environment(settings)).returncode:
             return
-    subprocess.run([*pip, "install", "--quiet", "--no-compile", *words], check=True)
+    subprocess.run([*pip, "install", "--quiet", "--no-compile", *arguments], check=True)
 
 
 def constraints(folder):

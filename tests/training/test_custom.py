@@ -141,10 +141,10 @@ def parts(project, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(("words", "name", "sentence"), WRONG)
-def test_a_function_that_is_wrong_is_one_sentence(parts, words, name, sentence):
+@pytest.mark.parametrize(("overrides", "name", "sentence"), WRONG)
+def test_a_function_that_is_wrong_is_one_sentence(parts, overrides, name, sentence):
     target = name.replace("[", "[broken_parts:") if "[" in name else f"broken_parts:{name}"
-    *others, last = words.split(" ")
+    *others, last = overrides.split(" ")
     cfg = config.compose([*SMALL, *others, f"{last}{target}"])
     with pytest.raises(UserError) as caught:
         launch.job.check(cfg)
@@ -179,9 +179,9 @@ def test_a_broken_file_leaves_no_run_behind(parts, capsys, case):
 
 def test_a_schedule_is_evaluated_at_every_step_from_the_end_of_the_warmup(parts):
     (parts / "shapes.py").write_text("def line(epoch, epochs):\n    return 1 + epoch / epochs\n")
-    words = ["schedule=custom", "schedule.target=shapes:line", "optimizer.learning_rate=0.5"]
+    overrides = ["schedule=custom", "schedule.target=shapes:line", "optimizer.learning_rate=0.5"]
     for warmup in (0, 1, 0.75):
-        cfg = config.compose([*words, f"schedule.warmup_epochs={warmup}"]).config
+        cfg = config.compose([*overrides, f"schedule.warmup_epochs={warmup}"]).config
         found = optim.curve(cfg.optimizer, cfg.schedule, 5, 4)
         epochs = np.arange(20) / 5
         after = 0.5 * (1 + (epochs - warmup) / (4 - warmup))
@@ -207,14 +207,14 @@ WHOLE = (
     ],
 )
 def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
-    words = [*WHOLE, *(["checkpoint.every_steps=2"] if inside else [])]
-    whole = train(words, run_in(tmp_path / "whole"))
+    overrides = [*WHOLE, *(["checkpoint.every_steps=2"] if inside else [])]
+    whole = train(overrides, run_in(tmp_path / "whole"))
     with pytest.raises(Killed):
-        train(words, run_in(tmp_path / "broken", during_epoch(3)))
+        train(overrides, run_in(tmp_path / "broken", during_epoch(3)))
     state = state_in(tmp_path / "broken")
     assert (state.step > 0) is inside
     assert state.meta["callbacks"]["own/my_code:Fade"]["factor"] == 1 - 0.7 / 4
-    resumed = resume(words, tmp_path / "broken")
+    resumed = resume(overrides, tmp_path / "broken")
     assert resumed.weights_digest == whole.weights_digest
     assert resumed.history == whole.history
     assert resumed.metrics == whole.metrics
@@ -226,8 +226,8 @@ def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
 
 def test_a_fork_trains_with_other_callbacks_than_the_recorded_run(parts, capsys):
     """The state of a callback is restored where the fork has it too, and dropped elsewhere."""
-    words = [*SMALL, "tracking=lean", "training.epochs=2", "training.callbacks=[my_code:Fade]"]
-    first = launch.train(words).run_id
+    overrides = [*SMALL, "tracking=lean", "training.epochs=2", "training.callbacks=[my_code:Fade]"]
+    first = launch.train(overrides).run_id
     trust = ["--trust", "my_code", "--trust", "broken_parts"]
     longer = ["resume", first, "training.epochs=3", *trust]
     assert main([*longer, "training.callbacks=[]"]) == 2
@@ -268,11 +268,11 @@ def test_a_metric_of_ones_own_is_the_objective_of_a_sweep_and_stops_training(par
 
 
 def test_a_callback_without_a_state_is_named_when_the_run_is_resumed(parts, tmp_path):
-    words = [*SMALL, "training.callbacks=[broken_parts:Counts,my_code:Fade]", "tracking=lean"]
+    overrides = [*SMALL, "training.callbacks=[broken_parts:Counts,my_code:Fade]", "tracking=lean"]
     with pytest.raises(Killed):
-        train(words, run_in(tmp_path / "run", during_epoch(2)))
+        train(overrides, run_in(tmp_path / "run", during_epoch(2)))
     screen = Console(file=io.StringIO(), width=400)
-    cfg = config.compose(words).config
+    cfg = config.compose(overrides).config
     training.train(cfg, run_in(tmp_path / "run"), screen, state=state_in(tmp_path / "run"))
     sentence = "training.callbacks: broken_parts:Counts has no state() and restore(state)"
     assert screen.file.getvalue().count(sentence) == 1
@@ -290,15 +290,15 @@ def test_the_page_is_true(parts, capsys):
     """Every command composes and its functions pass; the last one is trained and reproduced."""
     text = PAGE.read_text().replace("\\\n", " ")
     lines = re.findall(r"^samerun (\w+) (.*)$", text, flags=re.MULTILINE)
-    trained = [shlex.split(words) for command, words in lines if command == "train"]
-    for words in trained[:-1]:
-        words, _ = take_flag(words, "--schedule-plot")
-        if "-m" not in words:
-            launch.compose([one.text for one in check_overrides(words)])
+    trained = [shlex.split(overrides) for command, overrides in lines if command == "train"]
+    for overrides in trained[:-1]:
+        overrides, _ = take_flag(overrides, "--schedule-plot")
+        if "-m" not in overrides:
+            launch.compose([one.text for one in check_overrides(overrides)])
     assert main(["train", *trained[-1], "tracking=lean"]) == 0
     (run,) = tracking.find_by_tags(config.compose([]).config, {})
     assert main(["reproduce", run.id]) == 2
     assert "--trust my_code" in capsys.readouterr().err
-    words = shlex.split(lines[-1][1].replace("RUN_ID", run.id))
-    assert main(["reproduce", *words]) == 0
+    overrides = shlex.split(lines[-1][1].replace("RUN_ID", run.id))
+    assert main(["reproduce", *overrides]) == 0
     assert "EXACT" in capsys.readouterr().out

@@ -325,8 +325,8 @@ def test_shares_are_of_a_beta_distribution(alpha):
 
 
 def test_labels_of_classes_become_shares_in_training_only():
-    words = ["dataset.limit=40", "dataset/augmentation=mixup", "dataset.batch_size=40"]
-    built = data.build(config.compose(words).config.dataset, 0)
+    overrides = ["dataset.limit=40", "dataset/augmentation=mixup", "dataset.batch_size=40"]
+    built = data.build(config.compose(overrides).config.dataset, 0)
     (_, shares), (_, labels) = next(iter(built.train)), next(iter(built.validation))
     assert (shares.shape, shares.dtype) == ((40, 10), tf.float32)
     np.testing.assert_allclose(tf.reduce_sum(shares, axis=1), 1.0, atol=1e-6)

@@ -53,9 +53,9 @@ def clips(tmp_path):
 
 
 def config_of(path, *settings):
-    words = ["dataset=video_folder", f"dataset.path='{path}'", "dataset.batch_size=4"]
-    words += ["dataset.frames=3", "dataset.height=8", "dataset.width=6", *settings]
-    return compose(words).config.dataset
+    overrides = ["dataset=video_folder", f"dataset.path='{path}'", "dataset.batch_size=4"]
+    overrides += ["dataset.frames=3", "dataset.height=8", "dataset.width=6", *settings]
+    return compose(overrides).config.dataset
 
 
 def test_films_and_folders_of_frames_become_clips_of_one_shape(clips):

@@ -251,7 +251,7 @@ def test_a_split_of_one_class_has_no_area_under_a_curve():
     assert all(math.isfinite(value) for value in report.metrics.values())
 
 
-def test_a_class_that_is_never_said_counts_as_zero():
+def test_a_class_that_is_never_predicted_counts_as_zero():
     report = report_classification([0, 1], np.array([[0.9, 0.1], [0.6, 0.4]]), ("a", "b"), 5)
     assert (report.per_class[1].precision, report.per_class[1].f1) == (0, 0)
 
@@ -455,9 +455,9 @@ def test_importing_the_evaluation_brings_nothing_heavy():
 
 def test_the_most_confused_classes_are_named_in_sentences_the_most_mistakes_first():
     labels = [0] * 4 + [1] * 8 + [2] * 2 + [3] * 5
-    said = [0, 0, 1, 1] + [1] * 5 + [2] * 3 + [1, 2] + [0] + [3] * 4
+    predicted = [0, 0, 1, 1] + [1] * 5 + [2] * 3 + [1, 2] + [0] + [3] * 4
     names = ["cat", "dog", "<b>fox</b>", "owl"]
-    report = report_classification(np.array(labels), np.eye(4)[said], names, 0)
+    report = report_classification(np.array(labels), np.eye(4)[predicted], names, 0)
     sentences = [
         "3 of 8 examples of class dog (38 %) were classified as <b>fox</b>.",
         "2 of 4 examples of class cat (50 %) were classified as dog.",

@@ -348,9 +348,9 @@ def test_metrics_are_a_table_with_the_headline_first():
     assert lines[1] == "|---|---:|---:|---:|"
     assert lines[2].startswith("| **mean absolute error** | **")
     assert all(line.count("|") == 5 for line in lines)
-    words = " ".join(lines)
-    assert "baseline mean" not in words
-    assert " low " not in words
+    text = " ".join(lines)
+    assert "baseline mean" not in text
+    assert " low " not in text
     assert len([line for line in lines if line.startswith("| step ")]) == 4
 
 

@@ -116,7 +116,7 @@ QUICK = {"cnn"}
 
 
 NO_STATE = {
-    "model",  # Keras's own: what is trained, and what it told the callback
+    "model",  # Keras's own: what is trained, and what it gave the callback
     "_model",
     "params",
     "monitor_op",  # made again at the first epoch, with the sign of min_delta
@@ -129,7 +129,7 @@ NO_STATE = {
 }
 
 
-def train_and_check_state(words, run):
+def train_and_check_state(overrides, run):
     """Trains; checks that no attribute of a callback changes that is not in its state."""
     found, real = {}, callbacks.build
 
@@ -140,7 +140,7 @@ def train_and_check_state(words, run):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(callbacks, "build", build)
-        result = train(words, run)
+        result = train(overrides, run)
     assert found
     for callback, before in found.items():
         now = vars(callback)

@@ -76,8 +76,8 @@ def test_hydra_writes_the_same_files_of_a_run_of_its_own_multirun_and_the_curves
 
 
 def test_a_multirun_has_a_run_of_its_own_with_the_results_best_first(project, capsys):
-    words = ["optimizer.learning_rate=1e-7,0.01,1e30", "optimizer=sgd"]
-    assert main(["train", "-m", *QUICK, *words]) == 1
+    overrides = ["optimizer.learning_rate=1e-7,0.01,1e30", "optimizer=sgd"]
+    assert main(["train", "-m", *QUICK, *overrides]) == 1
     runs = {run.id: run for run in tracking.find_runs()}
     (parent,) = [run for run in runs.values() if tag.MULTIRUN in run.tags]
     children = [run for run in runs.values() if run is not parent]

@@ -81,7 +81,7 @@ def test_a_side_of_one_pixel_is_not_pooled_further(shape, num_blocks, sides):
 
 
 @pytest.mark.parametrize(
-    ("words", "spec", "sizes"),
+    ("overrides", "spec", "sizes"),
     [
         pytest.param(["model=cnn"], make_spec(), [(6, 6), (3, 3), (1, 1)], id="cnn"),
         pytest.param(
@@ -98,8 +98,8 @@ def test_a_side_of_one_pixel_is_not_pooled_further(shape, num_blocks, sides):
         ),
     ],
 )
-def test_without_padding_a_convolution_reduces_each_side(words, spec, sizes):
-    cfg = config_of(*words, "model.filters=[2,2]", "model.padding=valid").model
+def test_without_padding_a_convolution_reduces_each_side(overrides, spec, sizes):
+    cfg = config_of(*overrides, "model.filters=[2,2]", "model.padding=valid").model
     model = models.build(cfg, spec)
     found = [layer for layer in model.layers if layer.name.startswith(("conv_", "pool_"))]
     length = len(sizes[0])

@@ -46,7 +46,7 @@ def shown(axes):
     return [panel for panel in axes if panel.axison]
 
 
-def words(figure):
+def all_texts(figure):
     return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
 
 
@@ -78,7 +78,7 @@ def test_learning_curves_have_a_panel_a_metric_and_one_for_the_rate():
 )
 def test_the_best_epoch_is_marked(monitor, marks):
     figure = plots.learning_curves(HISTORY, monitor)
-    assert [word for word in words(figure) if word.startswith("best")] == marks
+    assert [word for word in all_texts(figure) if word.startswith("best")] == marks
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_roc_curves_name_each_class_and_show_chance():
     whole = figure.axes[0]
     assert (whole.get_xlabel(), whole.get_ylabel()) == ("false positive rate", "true positive rate")
     assert len(whole.get_lines()) == 5
-    assert "chance" in words(figure)
+    assert "chance" in all_texts(figure)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [f"class {n} ({report.roc[n].area:.3f})" for n in range(4)]
     styles = {(line.get_color(), line.get_linestyle()) for line in whole.get_lines()}
@@ -177,7 +177,7 @@ def test_calibration_shows_bins_with_their_intervals_and_sizes():
     points = upper.containers[0].lines[0]
     assert len(points.get_xdata()) == (report.calibration.counts > 0).sum()
     error = report.metrics["expected_calibration_error"]
-    assert f"expected calibration error {error:.3f}" in words(figure)
+    assert f"expected calibration error {error:.3f}" in all_texts(figure)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_mistakes_are_pictures_with_captions(shape, dtype, scale):
         assert values.min() >= 0
         assert values.max() <= 1
     total = int(report.errors.sum())
-    assert f"the 4 most confident of {total} mistakes in 80 examples" in words(figure)
+    assert f"the 4 most confident of {total} mistakes in 80 examples" in all_texts(figure)
 
 
 def test_pictures_are_scaled_together_so_that_a_dark_one_stays_dark():
@@ -217,10 +217,10 @@ def test_pictures_are_scaled_together_so_that_a_dark_one_stays_dark():
     assert values == pytest.approx([0, 64 / 255, 128 / 255, 1])
 
 
-def test_no_mistakes_are_said_in_words(tmp_path):
+def test_a_figure_without_mistakes_says_so(tmp_path):
     report = report_classification([0, 1], np.eye(2), ["a", "b"], 4)
     figure = plots.mistakes(report, np.zeros((0, 4, 4)))
-    assert "no mistakes in 2 examples" in words(figure)
+    assert "no mistakes in 2 examples" in all_texts(figure)
     assert drawn(figure, tmp_path)
 
 
@@ -253,7 +253,7 @@ def test_up_to_six_outputs_have_a_panel_each(num_outputs, is_forecast, numbers, 
     ]
     for axes, number in zip(shown, numbers, strict=True):
         assert np.array_equal(axes.get_lines()[0].get_xdata(), report.truth[:, number - 1])
-    assert ("6 of 9 steps" in words(figure)) == (num_outputs == 9)
+    assert ("6 of 9 steps" in all_texts(figure)) == (num_outputs == 9)
     assert drawn(figure, tmp_path)
 
 
@@ -289,7 +289,7 @@ def test_residuals_are_truth_minus_prediction():
     assert np.allclose(left.get_lines()[0].get_ydata(), report.truth[:, 0] - report.predicted[:, 0])
     (outline,) = right.patches
     assert outline.get_data().values.sum() == 50
-    assert "residual = truth - prediction" in words(figure)
+    assert "residual = truth - prediction" in all_texts(figure)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_forecast_can_be_drawn_over_dates(tmp_path):
     figure = plots.forecast_over_time(regressed(is_forecast=True), times=days)
     drawn(figure, tmp_path)
     assert figure.axes[0].get_xlabel() == "time"
-    assert any(word.startswith("2008") for word in words(figure))
+    assert any(word.startswith("2008") for word in all_texts(figure))
 
 
 def test_weights_have_a_histogram_a_variable_up_to_24():
@@ -321,13 +321,13 @@ def test_weights_have_a_histogram_a_variable_up_to_24():
     assert len(titles) == 24
     assert titles[0] == "model/layer_0/kernel"
     assert titles[-1] == "model/layer_29/kernel"
-    assert "value of the weights (24 of 30 variables)" in words(figure)
+    assert "value of the weights (24 of 30 variables)" in all_texts(figure)
 
 
 def test_weights_that_are_not_finite_are_counted(tmp_path):
     values = {"a": np.array([1.0, np.nan, np.inf]), "b": np.array([np.nan])}
     figure = plots.weight_histograms(values)
-    assert {"a (2 not finite)", "b (1 not finite)"} <= set(words(figure))
+    assert {"a (2 not finite)", "b (1 not finite)"} <= set(all_texts(figure))
     assert drawn(figure, tmp_path)
 
 

@@ -49,7 +49,7 @@ def forecast(horizon=3, num_examples=250, baseline=True):
     )
 
 
-def words(figure):
+def all_texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
@@ -59,7 +59,7 @@ def drawn(figure, tmp_path, name="figure.png"):
 
 
 def inside(figure):
-    """Whether all titles, names of axes, legends and free words lie on the paper, once drawn."""
+    """Whether all titles, names of axes, legends and free text lie on the paper, once drawn."""
     box, named = figure.bbox, [*figure.texts, *figure.legends]
     for panel in figure.axes:
         named += [panel.title, panel._left_title, panel.xaxis.label, panel.yaxis.label]
@@ -77,7 +77,7 @@ def test_text_mistakes_show_the_words_and_what_was_wrong(tmp_path):
     sources = ["short", "two\nlines  apart", "long " * 400, ""]
     figure = plots.text_mistakes(report, sources)
     drawn(figure, tmp_path)
-    texts = words(figure)
+    texts = all_texts(figure)
     first = report.worst[0]
     assert (
         f"true class {first.label}, predicted class {first.predicted} ({first.confidence:.2f})"
@@ -106,7 +106,7 @@ def test_lines_of_text_mistakes_are_monospaced_and_apart(tmp_path):
 
 def test_the_least_expected_texts_of_a_language_model_are_shown():
     report = language()
-    texts = words(plots.text_mistakes(report, ["one", "two", "three"]))
+    texts = all_texts(plots.text_mistakes(report, ["one", "two", "three"]))
     assert "the 3 least probable of 30 texts" in texts
     hard = report.worst[0]
     assert f"example {hard.index}: log loss {hard.log_loss:.2f} per token (12 tokens)" in texts
@@ -145,7 +145,7 @@ def test_token_losses_are_drawn_over_the_position_in_bits(tmp_path):
         "position in the text (tokens)",
         "bits per token",
     )
-    assert "unigram baseline" in words(figure)
+    assert "unigram baseline" in all_texts(figure)
     assert drawn(figure, tmp_path)
 
 
@@ -243,7 +243,7 @@ def test_the_layout_decides_how_mistakes_are_drawn(layout, word):
         assert len([panel for panel in figures["mistakes"].axes if panel.images]) == 4
         assert not asked
     else:
-        assert word in words(figures["mistakes"])
+        assert word in all_texts(figures["mistakes"])
         assert asked == [[mistake.index for mistake in report.worst]]
 
 
@@ -337,7 +337,9 @@ def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_p
 
 
 def test_a_text_without_glyphs_is_marked(no_other_fonts):
-    texts = words(plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"]))
+    texts = all_texts(
+        plots.text_mistakes(classified(), ["看了这部电影。" * 40, "half 看", "a", "b"])
+    )
     assert "(no font on this machine has these characters)" in texts
     assert "half □" in texts
 

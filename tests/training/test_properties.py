@@ -238,7 +238,7 @@ def test_an_interval_holds_both_of_its_ends(one, other, is_log):
 
 @settings(FIXED, max_examples=200)
 @given(st.lists(st.one_of(st.integers(), NUMBERS, st.booleans(), WORD), min_size=2, max_size=6))
-def test_choices_are_read_back_from_their_words(values):
+def test_choices_are_read_back_from_their_text(values):
     overrides = [{True: "true", False: "false"}.get(v, str(v)) if isinstance(v, bool) else str(v)
              for v in values]  # fmt: skip
     if len({exact(v) if isinstance(v, int | float) else v for v in values}) < len(values):
@@ -337,7 +337,7 @@ def only_sentences():
 
 @settings(FIXED, max_examples=400)
 @given(st.text(max_size=30), st.sampled_from(["model.dropout=", "seed=", "+tracking.tags.x=", ""]))
-def test_any_word_is_understood_or_refused_in_one_sentence(text, key):
+def test_any_override_is_understood_or_refused_in_one_sentence(text, key):
     with only_sentences():
         found = parse_override(key + text, "key")
         if found.is_sweep:
@@ -349,7 +349,7 @@ GRAMMAR = "(),[]{}=:+-.~'\"\\ \t$*@/!%&|<>0123456789eEnaif" + "rangeintervalchoi
 
 @settings(FIXED, max_examples=600)
 @given(st.text(GRAMMAR, max_size=25))
-def test_words_made_of_the_grammars_own_signs_never_end_in_a_traceback(text):
+def test_overrides_made_of_the_grammars_own_signs_never_end_in_a_traceback(text):
     with only_sentences():
         found = parse_override(f"optimizer.learning_rate={text}", "key")
         if found.is_sweep:

@@ -473,7 +473,7 @@ def server(tmp_path, prepared_database):
     made.stop()
 
 
-def test_a_stored_config_is_read_exactly_and_changed_by_the_same_words():
+def test_a_stored_config_is_read_exactly_and_changed_by_the_same_overrides():
     composition = config.compose([*SMALL, "dataset/augmentation=none", "seed=3"])
     assert apply_overrides(composition.resolved).config == composition.config
     other = apply_overrides(

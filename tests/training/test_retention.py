@@ -13,9 +13,10 @@ import pytest
 
 import samerun as package
 from samerun import checkpoints, retention, tracking
+from samerun.amounts import duration, size
 from samerun.checkpoints import TrainingState
 from samerun.cli import main
-from samerun.cli.gc_command import age, seconds, size
+from samerun.cli.gc_command import seconds
 from samerun.errors import UserError
 from samerun.replay import garbage, resume
 from samerun.tracking.recovery.lock import try_lock_folder
@@ -339,4 +340,4 @@ def test_the_command_does_not_import_tensorflow(project):
 def test_numbers_of_bytes_and_ages_are_short():
     sizes = [size(number) for number in (0, 999, 1234, 5.6e9)]
     assert sizes == ["0 B", "999 B", "1.23 kB", "5.6 GB"]
-    assert [age(n) for n in (0, 59, 3600, 200000)] == ["0s", "59s", "1h", "2d"]
+    assert [duration(n) for n in (0, 59, 3600, 200000)] == ["0s", "59s", "1h", "2d"]

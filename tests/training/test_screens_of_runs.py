@@ -34,6 +34,7 @@ def steps():
     yield "resume_finished", ("resume", "first")
     yield "resume", ("resume", "first", "training.epochs=2")
     yield "diff", ("diff", "first", "first-again")
+    yield "compare", ("compare", "first", "first-again")
     yield "sync_check", ("sync", "--check")
 
 

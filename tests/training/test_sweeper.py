@@ -102,7 +102,7 @@ def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
     assert [value for key, _, value in sorted(points) if key == "sweep/complete"] == [1, 2, 3]
 
 
-def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, project, capsys):
+def test_the_same_command_again_adds_nothing_and_more_trials_continue_it(worker, project, capsys):
     worker.sweep()
     assert "finished" not in capsys.readouterr().out
     worker.sweep()
@@ -115,7 +115,7 @@ def test_the_same_command_again_adds_nothing_and_more_trials_go_on(worker, proje
     assert len(children()) == 5
 
 
-def test_notes_and_the_size_of_each_different_model_are_said_first(worker, project, capsys):
+def test_notes_and_the_size_of_each_different_model_come_first(worker, project, capsys):
     groups = ("schedule=constant,cosine",)
     assert worker.sweep("sweep.sampler=grid", space=groups, n=1) == 0
     note, first, size, *_ = capsys.readouterr().out.splitlines()
@@ -378,7 +378,7 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
     assert set(mine) == {1.0}
 
 
-def test_a_trial_is_recorded_with_words_that_train_it_alone(worker, project):
+def test_a_trial_is_recorded_with_overrides_that_train_it_alone(worker, project):
     worker.sweep(n=1)
     (task,) = worker.tasks
     arguments = list(task.node.hydra.overrides.task)

@@ -36,7 +36,7 @@ def test_defaults_are_a_cnn_on_digits_with_adam_and_cosine():
     assert kinds == ["cnn", "digits", "adam", "cosine"]
 
 
-def test_command_line_words_change_groups_and_keys():
+def test_overrides_change_groups_and_keys():
     cfg = config.compose(["model=mlp", "model.units=[7]", "dataset/augmentation=flip"]).config
     assert isinstance(cfg.model, Mlp)
     assert cfg.model.units == [7]
@@ -125,7 +125,7 @@ def test_passwords_of_a_tracking_uri_are_written_nowhere():
         pytest.param("experiment=nothing", "experiment", id="experiment"),
     ],
 )
-def test_a_wrong_word_gets_one_sentence(word, sentence):
+def test_a_wrong_override_gets_one_sentence(word, sentence):
     with pytest.raises(UserError) as caught:
         config.compose([word])
     assert sentence in str(caught.value)
@@ -280,15 +280,15 @@ def test_a_wrong_augmentation_is_refused_in_a_sentence(word, sentence):
 
 
 @pytest.mark.parametrize(
-    ("words", "spec", "sentence"),
+    ("overrides", "spec", "sentence"),
     [
         ([], dataclasses.replace(IMAGES, task=Task.regression, class_names=()), "has no classes"),
         (["training.balance_classes=true"], IMAGES, "together with training.balance_classes"),
         (["training.class_weights=[1,1,1,1,1,1,1,1,1,2]"], IMAGES, "training.class_weights"),
     ],
 )
-def test_mixup_is_refused_where_labels_cannot_be_mixed(words, spec, sentence):
-    cfg = config.compose(["dataset/augmentation=mixup", *words]).config
+def test_mixup_is_refused_where_labels_cannot_be_mixed(overrides, spec, sentence):
+    cfg = config.compose(["dataset/augmentation=mixup", *overrides]).config
     with pytest.raises(UserError, match=sentence) as caught:
         config.check(cfg, spec)
     assert "dataset.augmentation.mixup: received 0.2" in str(caught.value)

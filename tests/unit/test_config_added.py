@@ -85,13 +85,13 @@ def test_a_model_without_padding_is_another_run():
 
 @pytest.mark.parametrize(("kind", "spec", "received"), [(k, *row) for k, row in SMALL.items()])
 def test_a_kernel_without_padding_has_to_fit_into_what_its_block_receives(kind, spec, received):
-    words = [f"model={kind}", "model.filters=[2,2,2]", "model.kernel_size=3"]
-    config.check(config.compose(words).config, spec)
-    cfg = config.compose([*words, "model.padding=valid"]).config
+    overrides = [f"model={kind}", "model.filters=[2,2,2]", "model.kernel_size=3"]
+    config.check(config.compose(overrides).config, spec)
+    cfg = config.compose([*overrides, "model.padding=valid"]).config
     expected = rf"{received}, less than model.kernel_size \(3\): use model.padding=same"
     with pytest.raises(UserError, match=expected):
         config.check(cfg, spec)
-    fewer = config.compose([*words, "model.filters=[2,2]", "model.padding=valid"]).config
+    fewer = config.compose([*overrides, "model.filters=[2,2]", "model.padding=valid"]).config
     config.check(fewer, spec)
 
 

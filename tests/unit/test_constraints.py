@@ -103,8 +103,8 @@ def test_a_sampler_that_ignores_constraints_says_so(sampler):
 
 def sampled(sampler, *, limit):
     """Returns the dropouts of 48 trials; the objective is the dropout, to be maximized."""
-    words = [f"{key}=interval(0,0.9)" for key in ("model.dropout", "model.l1", "model.l2")]
-    space = search.parse_space(words, {}, compose=lambda some: config.compose(some).config)
+    overrides = [f"{key}=interval(0,0.9)" for key in ("model.dropout", "model.l1", "model.l2")]
+    space = search.parse_space(overrides, {}, compose=lambda some: config.compose(some).config)
     cfg = sweep_settings(sampler=sampler, pruner="none", nsga={"population_size": 8})
     study = optuna.create_study(direction="maximize")
     values = []

@@ -180,7 +180,7 @@ def test_a_filter_searches_all_experiments_the_newest_first(runs):
 
 
 def test_more_runs_than_a_page_are_found(runs, monkeypatch):
-    monkeypatch.setattr(tracking.lookup, "_PAGE", 2)
+    monkeypatch.setattr(tracking.catalog, "_PAGE", 2)
     assert len(tracking.search_runs("")) == 5
     assert len(tracking.search_runs("", max_results=3)) == 3
 

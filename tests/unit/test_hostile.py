@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import os
+import sqlite3
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from samerun import cli, config, tracking
 from samerun.errors import UserError
 from samerun.replay import isolated, recorded, worktree
+from samerun.tracking import local
 from support.project import git
 
 PLAIN = ["training.epochs=1", "model=mlp"]
@@ -161,12 +163,47 @@ def test_an_artifact_that_is_too_large_is_refused_unfetched_where_its_size_is_li
         return fetch(client, run, path, folder)
 
     monkeypatch.setattr(MlflowClient, "download_artifacts", noted)
+    monkeypatch.setattr(local, "artifact_folder", lambda *_: None)  # as on a server
     if not is_said:
         silent = [FileInfo("config/resolved.yaml", False, None)]
         monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: silent)
     message = refused(capsys, "reproduce", run_id)
     assert "its config/resolved.yaml has 200003 bytes, expected at most 200000" in message
     assert bool(fetched) is not is_said
+
+
+def test_a_file_that_is_too_large_is_refused(store, capsys):
+    run_id = store({"config/resolved.yaml": "a: " + 200_000 * "x"})
+    message = refused(capsys, "reproduce", run_id)
+    assert "its config/resolved.yaml has 200003 bytes, expected at most 200000" in message
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "/etc", "", "{project}/secrets", "a\0b"])
+def test_a_database_that_names_another_folder_for_artifacts_is_left_to_mlflow(
+    store, project, place
+):
+    (project / "secrets").mkdir()
+    run_id = store({"a.txt": "x"})
+    with sqlite3.connect(project / "mlflow.db") as database:
+        query = "update runs set artifact_uri = ?"
+        database.execute(query, (place.format(project=project),))
+    database.close()
+    (run,) = tracking.find_runs([run_id])
+    assert local.artifact_folder(run, tracking.resolve_uri(None)) is None
+
+
+def test_links_below_the_artifacts_are_neither_listed_nor_followed(store, project):
+    (project / "secrets").mkdir()
+    (project / "secrets/key.txt").write_text("the secret")
+    run_id = store({"a.txt": "x"})
+    (folder,) = project.glob(f"mlruns/*/{run_id}/artifacts")
+    (folder / "file.txt").symlink_to(project / "secrets/key.txt")
+    (folder / "folder").symlink_to(project / "secrets")
+    (run,) = tracking.find_runs([run_id])
+    assert tracking.list_artifacts(run) == ["a.txt"]
+    for path in ("file.txt", "folder/key.txt"):
+        with pytest.raises(UserError, match="cannot be read"):
+            tracking.read_artifact(run, path)
 
 
 @pytest.fixture

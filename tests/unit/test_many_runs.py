@@ -41,15 +41,15 @@ def test_sweep_from_python_without_a_search_names_two():
         samerun.sweep(["-m", "model=mlp,cnn"])
 
 
-@pytest.mark.parametrize("words", [["model=mlp"], [], ["model=mlp", "model.units=[4,8]"]])
+@pytest.mark.parametrize("overrides", [["model=mlp"], [], ["model=mlp", "model.units=[4,8]"]])
 def test_a_multirun_with_nothing_to_vary_is_refused_with_a_line_to_type(
-    words, tmp_path, monkeypatch, capsys
+    overrides, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "-m", *words]) == 2
+    assert main(["train", "-m", *overrides]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("samerun: -m: received one value for each key")
-    assert f"train -m {' '.join([*words, 'seed=0,1,2'])};" in line.replace("'", "")
+    assert f"train -m {' '.join([*overrides, 'seed=0,1,2'])};" in line.replace("'", "")
     assert line.endswith("leave -m out.")
     assert list(tmp_path.iterdir()) == []
 

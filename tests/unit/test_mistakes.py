@@ -66,6 +66,10 @@ MISTAKES = {
     "random_seed=5": "seed=5",
     "seed 5": "seed=5",
     "--seed 5": "seed=5",
+    "seeds=1,2": "-m seed=1,2",
+    "n_seeds=3": "seeds=3",
+    "kfold=5": "folds=5",
+    "cv=5": "folds=5",
     # optimizer and schedule
     "lr=0.01": "optimizer.learning_rate=0.01",
     "optimizer.lr=0.01": "optimizer.learning_rate=0.01",
@@ -169,7 +173,7 @@ RIGHT = (
     "optimizer=sgd",
 )
 KEPT = {
-    typed: next((words for words in RIGHT if typed.startswith(f"{words} ")), "")
+    typed: next((right for right in RIGHT if typed.startswith(f"{right} ")), "")
     for typed in MISTAKES
 }
 """What is right of each line, and stays."""
@@ -208,6 +212,16 @@ def test_a_mistake_names_the_line_to_type(folder, capsys, typed):
     assert suggested(capsys.readouterr().err) == expected
     assert not [*folder.iterdir()]
     accept(expected if expected.startswith("samerun") else f"{KEPT.get(typed, '')} {expected}")
+
+
+@pytest.mark.parametrize("group", ["model", "optimizer", "schedule"])
+def test_a_function_without_its_group_names_the_line_to_type(folder, capsys, group):
+    (folder / "my_code.py").write_text("def build(first, second=None):\n    return first\n")
+    assert main(["train", f"{group}.target=my_code:build"]) == 2
+    line = suggested(capsys.readouterr().err)
+    assert line == f"{group}=custom {group}.target=my_code:build"
+    composition, _ = compose_with_hydra(line.split())
+    assert getattr(composition.config, group).target == "my_code:build"
 
 
 FILES = {
@@ -288,7 +302,7 @@ def test_a_key_in_such_a_group_is_a_key():
         ("digits_cnn", "samerun train experiment=digits_cnn"),
         ("trian", "samerun train"),
         ("sweep", "samerun train -m sweep=optuna"),
-        ("compare a b", "samerun diff a b"),
+        ("vs a b", "samerun compare a b"),
     ],
 )
 def test_a_command_of_another_tool_names_the_line_to_type(capsys, typed, line):
@@ -302,6 +316,7 @@ COMMANDS = [
     "fit",
     "resume abcd",
     "diff abcd ef",
+    "compare abcd ef",
     "reproduce ab",
     "reproduce latest",
     "reproduce best:validation/accuracy",

@@ -124,7 +124,7 @@ KEYS = {
     "training.metrics[0]": [],
     "training.callbacks[0]": [],
 }
-"""Every key that takes a function of one's own, and the words that it needs."""
+"""Every key that takes a function of one's own, and the overrides that it needs."""
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -152,8 +152,8 @@ def test_names_that_a_module_makes_are_accepted(own):
 
 
 def test_an_argument_that_the_function_lacks_is_named(own, capsys):
-    words = ["model=custom", "model.target=my_own:build", "+model.params.widht=3"]
-    assert main(["train", *words]) == 2
+    overrides = ["model=custom", "model.target=my_own:build", "+model.params.widht=3"]
+    assert main(["train", *overrides]) == 2
     expected = "received 'widht', but build has no argument of this name, expected spec, width."
     assert f"model.params: {expected} Did you mean 'width'?" in capsys.readouterr().err
 
@@ -181,9 +181,9 @@ NAMES = {
 
 @pytest.mark.parametrize("case", NAMES)
 def test_a_loss_metric_or_callback_that_does_not_exist_is_one_sentence(case):
-    words, sentence = NAMES[case]
+    overrides, sentence = NAMES[case]
     with pytest.raises(UserError) as caught:
-        config.compose(words)
+        config.compose(overrides)
     assert sentence in str(caught.value)
 
 

@@ -23,7 +23,7 @@ def write(run, epoch, number):
 
 
 @pytest.mark.parametrize("is_elsewhere", [False, True])
-def test_a_run_that_is_to_begin_again_does_not_go_on_from_a_checkpoint(
+def test_a_run_that_is_to_begin_again_does_not_continue_from_a_checkpoint(
     client, monkeypatch, caplog, is_elsewhere
 ):
     monkeypatch.setattr(resume, "_check_code", lambda *_: None)

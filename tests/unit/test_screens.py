@@ -53,10 +53,13 @@ def test_mistakes_are_reported_as_on_their_screen(project, capsys, monkeypatch, 
     screens.check("mistakes", text, project, update=request.config.option.update_screens)
 
 
-@pytest.mark.parametrize("command", ["sync", "gc", "resume", "reproduce", "diff", "tensorboard"])
+@pytest.mark.parametrize(
+    "command", ["sync", "gc", "resume", "reproduce", "diff", "compare", "tensorboard"]
+)
 def test_a_command_without_runs_is_as_on_its_screen(project, capsys, monkeypatch, request, command):
     monkeypatch.setenv("COLUMNS", screens.WIDTH)
-    given = {"resume": ["abcd1234"], "reproduce": ["abcd1234"], "diff": ["abcd1234", "abcd1235"]}
+    two = ["abcd1234", "abcd1235"]
+    given = {"resume": two[:1], "reproduce": two[:1], "diff": two, "compare": two}
     text = printed(capsys, command, *given.get(command, []))
     name = f"{command}_without_runs"
     screens.check(name, text, project, update=request.config.option.update_screens)

@@ -88,7 +88,7 @@ def test_numbers_are_those_of_the_override_that_the_key_takes(
         ("+tracking.tags.course='a b',c", ["a b", "c"]),
     ],
 )
-def test_choices_keep_their_kind_and_come_back_as_words(word, values):
+def test_choices_keep_their_kind_and_come_back_as_overrides(word, values):
     space = parse(word)
     one = space.entries[0]
     assert list(one.space.values) == values
@@ -131,7 +131,7 @@ def test_group_choices_come_first_and_conditional_keys_last():
     assert keys == ["optimizer", "schedule", "model.dropout", "seed", "optimizer.momentum"]
 
 
-def test_the_words_of_the_sweep_itself_are_no_part_of_a_trial():
+def test_the_overrides_of_the_sweep_itself_are_no_part_of_a_trial():
     space = parse("experiment=digits_cnn", "model.dropout=0.1,0.2", "sweep.sampler=gp", "seed=3")
     assert space.fixed == ("experiment=digits_cnn", "seed=3")
 
@@ -513,8 +513,8 @@ REMOVED_PRUNER = {
 
 @pytest.mark.parametrize("case", REMOVED_PRUNER)
 def test_a_removed_pruner_is_named_with_the_reason_and_another_one(case):
-    words = ["sweep=optuna", "model.dropout=interval(0,0.5)", *REMOVED_PRUNER[case]]
-    with pytest.raises(UserError) as caught, compose_sweep(words) as (_, master, _):
+    overrides = ["sweep=optuna", "model.dropout=interval(0,0.5)", *REMOVED_PRUNER[case]]
+    with pytest.raises(UserError) as caught, compose_sweep(overrides) as (_, master, _):
         parse_sweep(master)
     assert str(caught.value).count("wilcoxon was removed, since it tests independent results") == 1
     assert "use sweep.pruner=median" in str(caught.value)
@@ -566,7 +566,7 @@ def test_a_sweep_without_settings_is_refused_with_what_to_give():
         parse_sweep(OmegaConf.create({"sweep": None}))
 
 
-def test_no_spaces_need_tensorflow_and_no_words_need_optuna():
+def test_no_spaces_need_tensorflow_and_no_overrides_need_optuna():
     program = (
         "import sys; from samerun import search; "
         "s = search.parse_space(['seed=range(3)', 'schedule=constant,cosine'], {}); "

@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from samerun import __version__
+from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
 from samerun.cli.gc_command import gc_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
+from samerun.cli.runs_command import runs_command
 from samerun.cli.server_command import server_command
+from samerun.cli.show_command import show_command
 from samerun.cli.sync_command import print_undelivered, sync_command
+from samerun.cli.table_command import table_command
 from samerun.cli.ui_commands import (
     completion_command,
     experiments_command,
@@ -49,6 +53,12 @@ def _load_train() -> Callable[[list[str]], int]:
 
 COMMANDS = {
     "train": Command(help="train a model, or several with -m", load=_load_train, opens_store=True),
+    "runs": Command(help="list the recorded runs", load=lambda: runs_command, opens_store=True),
+    "show": Command(
+        help="show a recorded run, sweep or multirun on one screen",
+        load=lambda: show_command,
+        opens_store=True,
+    ),
     "resume": Command(
         help="resume an interrupted run", load=lambda: resume_command, opens_store=True
     ),
@@ -57,8 +67,18 @@ COMMANDS = {
         load=lambda: reproduce_command,
         opens_store=True,
     ),
+    "compare": Command(
+        help="show runs side by side, and whether the best is really better",
+        load=lambda: compare_command,
+        opens_store=True,
+    ),
     "diff": Command(
         help="show what differs between two runs", load=lambda: diff_command, opens_store=True
+    ),
+    "table": Command(
+        help="show a paper's table: means over seeds, intervals, tests",
+        load=lambda: table_command,
+        opens_store=True,
     ),
     "ui": Command(
         help="open the MLflow UI with the runs of this folder",

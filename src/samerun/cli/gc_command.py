@@ -4,13 +4,13 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
+from samerun.amounts import duration, size
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from samerun.replay.garbage import Entry
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
 def gc_command(arguments: list[str]) -> int:
@@ -49,7 +49,7 @@ def _show(entries: "list[Entry]", *, dry_run: bool) -> None:
             (
                 clean(entry.run.name, 60),
                 entry.run.id[:8],
-                age(entry.age_seconds),
+                duration(entry.age_seconds),
                 entry.run.status,
                 size(entry.checkpoint_bytes),
                 size(entry.other_bytes),
@@ -76,20 +76,6 @@ def seconds(text: str) -> float:
             "such as 30d, 12h or 2w."
         )
     return float(found[1]) * _UNITS[found[2]]
-
-
-def age(elapsed: float) -> str:
-    """Returns an age in its largest unit but weeks, such as `3d`."""
-    unit = max((u for u in "smhd" if elapsed >= _UNITS[u]), key=lambda u: _UNITS[u], default="s")
-    return f"{elapsed / _UNITS[unit]:.0f}{unit}"
-
-
-def size(number: float) -> str:
-    """Returns a number of bytes with three digits, such as `1.23 MB`."""
-    place = 0
-    while number >= 1000 and place < len(_SIZES) - 1:
-        number, place = number / 1000, place + 1
-    return f"{number:.3g} {_SIZES[place]}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from samerun.errors import UserError
 
 if TYPE_CHECKING:
     from samerun.tracking.delivery.lines import Line
-    from samerun.tracking.recovery.completeness import Row
+    from samerun.tracking.recovery.completeness import Completeness
     from samerun.tracking.recovery.sync import Synced
 
 _MOST_NAMED = 10
@@ -111,7 +111,7 @@ def _check(folders: Sequence[Path]) -> int:
     return code
 
 
-def _table(rows: "Sequence[Row]") -> list[str]:
+def _table(rows: "Sequence[Completeness]") -> list[str]:
     lines = [f"  {'':<10}{'in folder':>10}{'not in store':>14}"]
     for row in rows:
         lines.append(f"  {row.kind:<10}{row.num_in_folder:>10}{len(row.differences):>14}")

@@ -36,6 +36,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("randomseed", "randomstate", "manualseed", "seedeverything", "rngseed", "rng"), ("seed",)
     ),
+    **dict.fromkeys(
+        ("numseeds", "nseeds", "repeats", "nrepeats", "numrepeats", "executionspertrial"),
+        ("seeds",),
+    ),
+    **dict.fromkeys(
+        ("numfolds", "nfolds", "nsplits", "kfold", "kfolds", "cv", "crossvalidation"), ("folds",)
+    ),
     # optimizer
     **dict.fromkeys(
         ("lr", "baselr", "initlr", "initiallr", "initiallearningrate", "maxlr", "eta", "stepsize"),
@@ -332,7 +339,7 @@ COMMANDS: dict[str, str] = {
     **dict.fromkeys(("sweep", "tune", "search", "optimize", "hpo"), "train -m sweep=optuna"),
     **dict.fromkeys(("continue", "restart"), "resume"),
     **dict.fromkeys(("repeat", "replay", "rerun", "verify"), "reproduce"),
-    **dict.fromkeys(("compare",), "diff"),
+    **dict.fromkeys(("comparison", "contrast", "versus", "vs"), "compare"),
     **dict.fromkeys(("mlflow", "dashboard", "web"), "ui"),
     **dict.fromkeys(("board", "tb"), "tensorboard"),
     **dict.fromkeys(("list", "ls", "examples", "gallery"), "experiments"),

@@ -15,6 +15,7 @@ from samerun.evaluation.classification import (
     ClassScore,
     Curve,
     Mistake,
+    label_agreement,
     report_classification,
 )
 from samerun.evaluation.language import (

@@ -111,6 +111,22 @@ def log_loss(labels: Integers, probabilities: Floats) -> float:
     return float(-np.log(np.clip(of_truth, _SMALLEST, 1 - _SMALLEST)).mean())
 
 
+def label_agreement(first: Integers, second: Integers) -> float:
+    """Returns Cohen's kappa of two labelings of the same examples: 1 for equal ones, 0 for chance.
+
+    Source: Cohen, A Coefficient of Agreement for Nominal Scales (1960).
+
+    Args:
+        first: (examples,) classes.
+        second: (examples,) classes by the other one.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    if np.array_equal(first, second):  # kappa is not defined where all are one class
+        return 1.0
+    return float(cohen_kappa_score(first, second))
+
+
 def _curves(labels: Integers, probabilities: Floats) -> tuple[dict[int, Curve], dict[int, Curve]]:
     from sklearn.metrics import auc, precision_recall_curve, roc_curve
 

@@ -20,6 +20,7 @@ from samerun.plots.learning import (
     compare_curves,
     feature_weights,
     learning_curves,
+    overlaid_curves,
     schedule_curve,
     weight_histograms,
 )

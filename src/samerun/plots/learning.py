@@ -148,6 +148,31 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
     return figure
 
 
+def overlaid_curves(curves: Mapping[str, Mapping[int, float]], metric: str) -> Figure:
+    """Draws one metric of several runs in a panel that can be read on a telephone.
+
+    Args:
+        curves: value by epoch of each run by its label, a letter; a run without values is left out.
+        metric: logged name, such as `validation/accuracy`.
+    """
+    figure, (axes,) = panels(1, 1, 4.6, 3.3)
+    for place, (label, curve) in enumerate(curves.items()):
+        steps = sorted(curve)
+        values = np.asarray([curve[step] for step in steps], np.float64)
+        marker = "o" if len(values) <= 20 else "none"
+        look = line_style(place) | {"linewidth": 1.6, "ms": 3.5, "marker": marker}
+        if len(values):
+            axes.plot(steps, values, label=plain(label), **look)
+    if _spans_decades(
+        np.concatenate([np.fromiter(c.values(), np.float64) for c in curves.values()])
+    ):
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    describe(axes, "epoch", metric.partition("/")[2].replace("_", " "), printable(metric))
+    axes.legend(fontsize=SMALL, frameon=False, ncols=2 if len(curves) > 4 else 1)
+    return figure
+
+
 def _ends(name: str) -> str:
     """Names of a sweep's runs, or of a column's categories, start alike and differ at the end."""
     kept = _LONGEST_RUN // 2

@@ -3,9 +3,11 @@
 MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 """
 
+from samerun.tracking.catalog import Catalog
 from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.spool import Point, read_points
 from samerun.tracking.lookup import (
+    existing,
     find_by_tags,
     find_runs,
     search_runs,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from samerun import tags as tag
-from samerun.ages import age
+from samerun.amounts import age
 from samerun.config.check import should_rise
 from samerun.errors import UserError, listed, nearest
 from samerun.escaping import one_line
@@ -19,6 +19,7 @@ SHORT = 8
 
 _log = logging.getLogger(__name__)
 
+_COMPLETE = re.compile("[0-9a-f]{32}")
 _LATEST = re.compile(r"latest(?:~(\d{1,9}))?")
 _BEST = "best:"
 _TRIAL = re.compile(r"(.+)/(\d+)", re.DOTALL)
@@ -66,6 +67,11 @@ def is_named(run: StoredRun, name: str) -> bool:
     """Whether a run has this name, or an ID that begins so."""
     ids = (run.id, run.tags.get(tag.UID, ""))
     return bool(name) and (run.name == name or any(one.startswith(name) for one in ids))
+
+
+def is_complete(name: str) -> bool:
+    """Whether a text has the form of a complete ID."""
+    return bool(_COMPLETE.fullmatch(name))
 
 
 def best_metric(name: str) -> str | None:

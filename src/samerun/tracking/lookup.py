@@ -1,11 +1,8 @@
 """Runs in the store: find them by ID, by name, by MLflow's filter language or by tags."""
 
-import contextlib
 import logging
 import os
-import re
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from samerun import tags as tag
@@ -13,16 +10,14 @@ from samerun.config import Config
 from samerun.errors import UserError, first_line
 from samerun.escaping import one_line
 from samerun.redaction import redact
-from samerun.tracking import ids, rows, store
+from samerun.tracking import store
+from samerun.tracking.catalog import Catalog
 from samerun.tracking.database import database_file
 from samerun.tracking.stored_run import StoredRun, as_stored
 
 _log = logging.getLogger(__name__)
 
 _LATEST = 10
-_PAGE = 1000
-_ID = re.compile("[0-9a-f]{32}")
-_NEWEST_FIRST = "attributes.start_time DESC"
 
 
 def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[StoredRun]:
@@ -38,10 +33,11 @@ def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
     Raises:
         UserError: the store is empty, or a name fits no run, or more than one.
     """
-    full = existing(uri)
-    found = _read_file(names, full) if full.startswith("sqlite") else None
-    if found is None:
-        found = _ask_mlflow(names, full)
+    catalog = Catalog(existing(uri))
+    if names:
+        found = [catalog.choose(name) for name in names]
+    else:
+        found = catalog.complete([run.id for run in catalog.runs[:_LATEST]])
     for run in found if names else ():
         newer = tag.newer_schema(run.tags)
         if newer:
@@ -65,9 +61,9 @@ def search_runs(
     """
     from mlflow.exceptions import MlflowException
 
-    client = store.connect(existing(uri))
+    catalog = Catalog(existing(uri))
     try:
-        return [as_stored(run) for run in _pages(client, filter, max_results)]
+        return [as_stored(run) for run in catalog.pages(filter, max_results)]
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
@@ -76,21 +72,6 @@ def search_runs(
             f"({one_line(first_line(error).rstrip('.'))}): expected a filter such as "
             "\"metrics.`test/accuracy` > 0.9 and params.model = 'cnn'\"."
         ) from error
-
-
-def _pages(client: Any, filter: str = "", most: int | None = None) -> Iterator[Any]:
-    """Yields MLflow's own objects of the runs that a filter fits, the newest first."""
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    token = None
-    while most is None or most > 0:
-        size = _PAGE if most is None else min(_PAGE, most)
-        page = client.search_runs(
-            experiments, filter, max_results=size, order_by=[_NEWEST_FIRST], page_token=token
-        )
-        yield from page
-        most, token = None if most is None else most - len(page), page.token
-        if not token:
-            return
 
 
 def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
@@ -147,50 +128,6 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[st
         raise UserError(f"The runs are on a server that has its own UI: open {redact(full)}.")
     arguments = ["-m", "mlflow", "ui", "--host", host, "--port", str(port)]
     return arguments, {**os.environ, "MLFLOW_BACKEND_STORE_URI": full}
-
-
-def _read_file(names: Sequence[str], uri: str) -> list[StoredRun] | None:
-    """Returns the runs that are named, from a database file.
-
-    Returns:
-        `None` if the file cannot be read like this; MLflow says why.
-    """
-    with contextlib.suppress(sqlite3.Error), rows.reading(database_file(uri)) as database:
-        metrics = {metric for metric in map(ids.best_metric, names) if metric is not None}
-        runs = rows.read_runs(database, params=(), metrics=metrics, tags=ids.READ_TAGS)
-        if any(all(metric not in run.metrics for run in runs) for metric in metrics):
-            runs = rows.read_runs(database, params=(), tags=ids.READ_TAGS)  # the error names some
-        chosen = [ids.choose(name, runs, redact(uri)) for name in names] or runs[:_LATEST]
-        found = rows.read_runs(database, ids={run.id for run in chosen})
-        complete = {run.id: run for run in found}
-        return [complete[run.id] for run in chosen]
-    return None
-
-
-def _ask_mlflow(names: Sequence[str], uri: str) -> list[StoredRun]:
-    """Returns the runs that are named, or the latest ten, by MLflow."""
-    client = store.connect(uri)
-    if not names:
-        return [as_stored(run) for run in _pages(client, most=_LATEST)]
-    found: list[StoredRun] = []
-    everything: list[StoredRun] | None = None
-    for name in names:
-        run = _run_of_id(client, name)
-        if run is None:
-            everything = everything or [as_stored(run) for run in _pages(client)]
-            run = ids.choose(name, everything, redact(uri))
-        found.append(run)
-    return found
-
-
-def _run_of_id(client: Any, name: str) -> StoredRun | None:
-    """Returns the run with a complete ID: the usual case needs no search over all runs."""
-    if _ID.fullmatch(name):
-        with contextlib.suppress(Exception):
-            found = client.get_run(name)
-            if found.info.lifecycle_stage == "active":
-                return as_stored(found)
-    return None
 
 
 def url_of(run_id: str, *, uri: str | None = None) -> str | None:

@@ -82,9 +82,31 @@ def read_runs(
     return list(runs.values())
 
 
-def metric_names(database: sqlite3.Connection) -> list[str]:
-    """Returns the names of all metrics of a database."""
-    return [str(key) for (key,) in database.execute("select distinct key from latest_metrics")]
+def names(database: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """Returns the names of all metrics and of all parameters, sorted."""
+    metrics, params = (
+        [str(key) for (key,) in database.execute(f"select distinct key from {table} order by key")]
+        for table in ("latest_metrics", "params")
+    )
+    return metrics, params
+
+
+def histories(database: sqlite3.Connection, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """Returns the steps and values of each metric of a run, in the order of the steps."""
+    query = """
+        select key, step, case when is_nan then null else value end from metrics
+        where run_uuid = ? order by key, step, timestamp"""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for key, step, value in database.execute(query, (run_id,)):
+        found.setdefault(str(key), []).append((_integer(step) or 0, as_logged(value)))
+    return found
+
+
+def experiment_name(database: sqlite3.Connection, experiment_id: str) -> str | None:
+    """Returns the name of an experiment."""
+    query = "select name from experiments where experiment_id = ?"
+    row = database.execute(query, (experiment_id,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _values(

@@ -12,7 +12,7 @@ from typing import Any
 
 from samerun.errors import UserError, first_line
 from samerun.redaction import redact_value
-from samerun.tracking import store
+from samerun.tracking import local, store
 from samerun.tracking.delivery.spool import Point
 from samerun.tracking.lookup import existing
 from samerun.tracking.stored_run import StoredRun, as_logged
@@ -29,7 +29,11 @@ def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) 
     Raises:
         UserError: the store cannot be read, or a name leads out of the run's artifacts.
     """
-    return sorted(artifact_sizes(store.connect(existing(uri)), run, folder))
+    full = existing(uri)
+    root = local.artifact_folder(run, full)
+    if root is not None:
+        return sorted(local.sizes(root, _inside(run, folder) if folder else ""))
+    return sorted(artifact_sizes(store.connect(full), run, folder))
 
 
 def artifact_sizes(client: Any, run: StoredRun, folder: str = "") -> dict[str, int | None]:
@@ -126,7 +130,12 @@ def download_artifact(
         UserError: as `read_artifact`.
     """
     inside = _inside(run, path)
-    client = store.connect(existing(uri))
+    full = existing(uri)
+    root = local.artifact_folder(run, full)
+    if root is not None:
+        _copy(run, root, inside, target, most_bytes)
+        return
+    client = store.connect(full)
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
         try:
             if most_bytes is not None:
@@ -139,6 +148,17 @@ def download_artifact(
             shutil.move(got, target)
         except Exception as error:
             raise _unreadable(run, inside, error) from error
+
+
+def _copy(run: StoredRun, root: Path, path: str, target: Path, most_bytes: int | None) -> None:
+    """Copies an artifact that is a file of this machine."""
+    try:
+        file = local.file_of(root, path)
+        if most_bytes is not None:
+            _check_size(run, path, file.stat().st_size, most_bytes)
+        shutil.copyfile(file, target)
+    except (OSError, UserError) as error:
+        raise _unreadable(run, path, error) from error
 
 
 def _size_in_store(client: Any, run: StoredRun, path: str) -> int | None:
@@ -207,8 +227,12 @@ def metric_histories(
         keys: of these metrics only; `None`: of all.
         uri: the store, by default that of this folder.
     """
+    full = existing(uri)
+    points = local.points(run, full, keys)
+    if points is None:
+        points = points_of(store.connect(full), run.id, keys)
     histories: dict[str, dict[int, float]] = {}
-    for point in points_of(store.connect(existing(uri)), run.id, keys):
+    for point in points:
         histories.setdefault(point.key, {})[point.step] = point.value
     return histories
 

@@ -32,8 +32,8 @@ _NOT_COMPARED = {tag.HEARTBEAT, tag.UNDELIVERED, tag.REASON}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """The records of one kind in folder and store.
+class Completeness:
+    """Whether the store has all records of one kind that the folder has.
 
     Args:
         kind: such as `points`.
@@ -58,7 +58,9 @@ class _Log:
     end: Line | None
 
 
-def compare(folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool) -> list[Row]:
+def compare(
+    folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool
+) -> list[Completeness]:
     """Compares a run's folder with its store, point by point and file by file.
 
     Args:
@@ -69,7 +71,7 @@ def compare(folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool
             only their size.
 
     Returns:
-        A row for each kind of record.
+        One for each kind of record.
 
     Raises:
         UserError: the run is not in the store.
@@ -141,7 +143,7 @@ def _read_log(folder: Path) -> _Log:
     return _Log(log.params, log.tags, log.artifacts, log.datasets, log.models, end)
 
 
-def compare_points(here: Iterable[Point], there: Iterable[Point]) -> Row:
+def compare_points(here: Iterable[Point], there: Iterable[Point]) -> Completeness:
     """Compares the points of a folder with those of a store, by key, value, step and timestamp.
 
     Args:
@@ -159,7 +161,7 @@ def compare_points(here: Iterable[Point], there: Iterable[Point]) -> Row:
         *(f"{key} at step {step} is missing" for key, step, *_ in sorted(logged - stored)),
         *(f"{key} at step {step} has a second value" for key, step, *_ in sorted(doubled)),
     ]
-    return Row(kind="points", num_in_folder=len(logged), differences=tuple(differences))
+    return Completeness(kind="points", num_in_folder=len(logged), differences=tuple(differences))
 
 
 def _as_stored(point: Point) -> tuple[str, int, int, str]:
@@ -170,19 +172,19 @@ def _as_stored(point: Point) -> tuple[str, int, int, str]:
     return point.key, point.step, point.timestamp, str(value)
 
 
-def _texts(kind: str, here: Mapping[str, str], there: Mapping[str, str]) -> Row:
+def _texts(kind: str, here: Mapping[str, str], there: Mapping[str, str]) -> Completeness:
     differences = [
         f"{key} {'differs' if key in there else 'is missing'}"
         for key, value in sorted(here.items())
         if there.get(key) != str(value)
     ]
-    return Row(kind=kind, num_in_folder=len(here), differences=tuple(differences))
+    return Completeness(kind=kind, num_in_folder=len(here), differences=tuple(differences))
 
 
-def _of_names(kind: str, here: Iterable[str], there: Iterable[str]) -> Row:
+def _of_names(kind: str, here: Iterable[str], there: Iterable[str]) -> Completeness:
     names = set(here)
     missing = tuple(f"{name} is missing" for name in sorted(names - set(there)))
-    return Row(kind=kind, num_in_folder=len(names), differences=missing)
+    return Completeness(kind=kind, num_in_folder=len(names), differences=missing)
 
 
 def _dataset(line: Line) -> str:
@@ -201,7 +203,7 @@ def _files(folder: Path, path: str) -> dict[str, Path]:
 
 def _artifacts(
     folder: Path, log: _Log, run: StoredRun, sizes: Mapping[str, int | None], client: Any | None
-) -> Row:
+) -> Completeness:
     files: dict[str, Path] = {}
     for path in log.artifacts:
         files |= _files(folder, path)
@@ -212,7 +214,9 @@ def _artifacts(
                 there = client.download_artifacts(run.id, path)
                 if not filecmp.cmp(there, files[path], shallow=False):
                     differences[path] = f"{path} differs"
-    return Row(kind="artifacts", num_in_folder=len(files), differences=tuple(differences.values()))
+    return Completeness(
+        kind="artifacts", num_in_folder=len(files), differences=tuple(differences.values())
+    )
 
 
 def _of_files(files: Mapping[str, Path], sizes: Mapping[str, int | None]) -> dict[str, str]:
@@ -226,7 +230,7 @@ def _of_files(files: Mapping[str, Path], sizes: Mapping[str, int | None]) -> dic
     return differences
 
 
-def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Row:
+def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Completeness:
     try:
         known = json.loads((folder / POSITION_FILE).read_bytes())["models"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -247,12 +251,12 @@ def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Row:
         differences += [f"{path}: {text}" for text in _of_files(files, sizes).values()]
         if not is_ready:
             differences.append(f"{path} is not ready")
-    return Row(kind="models", num_in_folder=len(paths), differences=tuple(differences))
+    return Completeness(kind="models", num_in_folder=len(paths), differences=tuple(differences))
 
 
-def _end(end: Line | None, status: str, end_time: int | None) -> Row:
+def _end(end: Line | None, status: str, end_time: int | None) -> Completeness:
     if end is None:
-        return Row(
+        return Completeness(
             kind="end", num_in_folder=0, differences=("the end of the run was not recorded",)
         )
     difference = (
@@ -260,4 +264,4 @@ def _end(end: Line | None, status: str, end_time: int | None) -> Row:
         if (end["status"], end["timestamp"]) == (status, end_time)
         else (f"the store says {status or 'nothing'}, not {end['status']}",)
     )
-    return Row(kind="end", num_in_folder=1, differences=difference)
+    return Completeness(kind="end", num_in_folder=1, differences=difference)

@@ -14,7 +14,7 @@ from samerun.tracking import store
 from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.lines import Line
 from samerun.tracking.delivery.spool import METRICS_FILE, OUTBOX_FILE, POSITION_FILE, REFUSED_FILE
-from samerun.tracking.recovery.completeness import Row, compare, read_refused
+from samerun.tracking.recovery.completeness import Completeness, compare, read_refused
 from samerun.tracking.recovery.dead_runs import deliver_to
 from samerun.tracking.recovery.folders import RunFacts, check_openable, read_facts, run_folders
 from samerun.tracking.recovery.lock import is_alive, try_lock_folder
@@ -256,7 +256,7 @@ class Checked:
 
     folder: Path
     facts: RunFacts
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Completeness, ...] = ()
     refused: tuple[Line, ...] = ()
     is_alive: bool = False
     problem: str | None = None

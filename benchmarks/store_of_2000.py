@@ -1,0 +1,140 @@
+"""Measures how long the commands that look at runs take on a store of 2,000 runs.
+
+Makes an MLflow database with sweeps of 50 trials and single runs, each with 70 parameters, 25
+metrics of 20 epochs and 30 tags, and times each command in a process of its own.
+
+    python benchmarks/store_of_2000.py [--runs 2000] [--repeats 5] [--folder FOLDER]
+
+Prints the median, the fastest and the slowest time; fails if a command fails.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from samerun import tracking
+
+EPOCHS, TRIALS = 20, 50
+KINDS = {"model": ["cnn", "mlp", "lenet5"], "optimizer": ["adam", "sgd"], "dataset": ["digits"]}
+METRICS = [f"{s}/{n}" for s in ("train", "validation") for n in ("accuracy", "loss", "f1_macro")]
+FINAL = [f"test/accuracy{end}" for end in ("", "_low", "_high")]
+COMMANDS = {
+    "samerun runs": ["runs"],
+    "samerun runs --all -n 0": ["runs", "--all", "-n", "0"],
+    "samerun runs --sort test/accuracy": ["runs", "--sort", "test/accuracy"],
+    "samerun runs --csv": ["runs", "--csv"],
+    "samerun runs FILTER": ["runs", "metrics.`test/accuracy` > 0.95"],
+    "samerun show latest": ["show", "latest"],
+    "samerun show best:test/accuracy": ["show", "best:test/accuracy"],
+    "samerun show (a wrong ID)": ["show", "zzzz"],
+    "samerun --version": ["--version"],
+}
+EXIT_CODES = {"samerun show (a wrong ID)": 2}
+
+
+def values_of(number: int, draw: random.Random) -> tuple[dict[str, str], dict[str, float]]:
+    """Returns the 70 parameters and 25 metrics of a run."""
+    params = {key: draw.choice(options) for key, options in KINDS.items()}
+    params |= {"seed": str(number % 5), "model.dropout": str(draw.random())}
+    params |= {f"training.option_{n}": str(n) for n in range(70 - len(params))}
+    score = draw.uniform(0.7, 1)
+    final = dict(zip(FINAL, (score, score - 0.03, min(1.0, score + 0.03)), strict=True))
+    metrics = {name: draw.random() for name in METRICS} | final
+    return params, metrics | {f"system/metric_{n}": draw.random() for n in range(25 - len(metrics))}
+
+
+def make_store(folder: Path, num_runs: int) -> None:
+    """Makes the database `mlflow.db` in a folder."""
+    file = folder / "mlflow.db"
+    client = tracking.connect(f"sqlite:///{file}")
+    experiment = int(tracking.experiment_id(client, "samerun"))
+    draw, now = random.Random(0), int(time.time() * 1000)
+    parent, study = "", ""
+    with sqlite3.connect(file) as database:
+        for number in range(num_runs):
+            run_id = uuid.UUID(int=draw.getrandbits(128)).hex
+            start = now - (num_runs - number) * 60_000
+            tags = {f"user.tag_{n}": "x" * 40 for n in range(26)} | {"mlflow.user": "a"}
+            is_parent = number % (2 * TRIALS) == 0
+            if is_parent:
+                parent, study = run_id, f"study{number}"
+                tags |= {"samerun.study": study, "samerun.objectives": "validation/accuracy"}
+            elif number % (2 * TRIALS) <= TRIALS:
+                trial = str(number % (2 * TRIALS) - 1)
+                tags |= {"samerun.study": study, "samerun.trial": trial}
+                tags["mlflow.parentRunId"] = parent
+            columns = "user_id, source_type, run_uuid, name, status, start_time, end_time"
+            database.execute(
+                f"insert into runs ({columns}, lifecycle_stage, experiment_id) "
+                f"values ('a', 'LOCAL', ?, ?, 'FINISHED', ?, ?, 'active', {experiment})",
+                (run_id, f"run {number}", start, start + 50_000),
+            )
+            params, metrics = values_of(number, draw)
+            for table, pairs in (("params", params), ("tags", tags)):
+                rows = [(key, value, run_id) for key, value in pairs.items()]
+                database.executemany(
+                    f"insert into {table} (key, value, run_uuid) values (?, ?, ?)", rows
+                )
+            points = [
+                (key, value, start + epoch, epoch, 0, run_id)
+                for key, value in metrics.items()
+                for epoch in range(1, EPOCHS + 1)
+            ]
+            names = "key, value, timestamp, step, is_nan, run_uuid"
+            insert = f"({names}) values (?, ?, ?, ?, ?, ?)"
+            database.executemany(f"insert into metrics {insert}", points)
+            last = [point for point in points if point[3] == EPOCHS]
+            database.executemany(f"insert into latest_metrics {insert}", last)
+    database.close()
+
+
+def main() -> None:
+    """Makes the store and times the commands."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    chosen = parser.parse_args()
+    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="samerun-store-"))
+    if not (folder / "mlflow.db").exists():
+        make_store(folder, chosen.runs)
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores", end=", ")
+    print(f"load {os.getloadavg()[0]:.1f}, {datetime.date.today()}: {chosen.runs} runs")
+    print(f"{'command':<36}{'median s':>10}{'fastest':>10}{'slowest':>10}{'processor s':>13}")
+    for name, arguments in COMMANDS.items():
+        times, before = [], os.times()
+        for _ in range(chosen.repeats):
+            start = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-m", "samerun", *arguments],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                check=False,
+            )
+            times.append(time.perf_counter() - start)
+            if done.returncode != EXIT_CODES.get(name, 0):
+                sys.exit(f"{name}: exit code {done.returncode}: {done.stderr.decode()[-500:]}")
+        after = os.times()
+        used = (after.children_user + after.children_system) - (
+            before.children_user + before.children_system
+        )
+        print(
+            f"{name:<36}{statistics.median(times):>10.2f}{min(times):>10.2f}{max(times):>10.2f}"
+            f"{used / chosen.repeats:>13.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""What `samerun show` says about a recorded run, as plain values."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from samerun import tags as tag
+from samerun.config import compose, flatten
+from samerun.config.check import should_rise
+from samerun.config.schema import options
+from samerun.errors import UserError
+from samerun.report import artifact_files, run_rows
+from samerun.report.run_list import RunList, children_of
+from samerun.tracking import Catalog, StoredRun, store
+from samerun.tracking.ids import short_ids
+from samerun.tracking.stored_run import parents
+
+_GROUPS = ("model", "dataset", "optimizer", "schedule")
+_NOT_TRAINING = ("speed/", "system/", "sweep/")
+UI = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A metric that was logged more than once.
+
+    Args:
+        metric: its name.
+        points: steps and values.
+    """
+
+    metric: str
+    points: tuple[tuple[int, float], ...]
+
+    @property
+    def last(self) -> float:
+        """The last value."""
+        return self.points[-1][1]
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and value of the best point, the first of equals; `None` if none is finite."""
+        finite = [point for point in self.points if math.isfinite(point[1])]
+        choose = max if should_rise(self.metric) else min
+        return choose(finite, key=lambda point: point[1], default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A recorded run.
+
+    Args:
+        run: as the store has it.
+        short: the beginning of its ID, which no other run shares.
+        experiment: name or ID of its MLflow experiment.
+        config: its parameters that are not the default of its model, dataset and so on; all groups.
+        provenance: what it recorded about code, packages and machine, as it is in the store.
+        curves: the metrics of each epoch.
+        finals: the metrics that were logged once.
+        artifacts: their sizes by path; `None` where only MLflow can list them.
+        children: the runs that belong to it, the best first.
+        relations: `forked from 1a2b3c4d` and so on.
+        commands: what to type next, each with what it does.
+    """
+
+    run: StoredRun
+    short: str
+    experiment: str
+    config: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    curves: tuple[Curve, ...]
+    finals: Mapping[str, float]
+    artifacts: Mapping[str, int | None] | None
+    children: RunList
+    relations: tuple[str, ...]
+    commands: tuple[tuple[str, str], ...]
+
+
+def summarize(catalog: Catalog, name: str) -> Summary:
+    """Returns what is known about a run.
+
+    Args:
+        catalog: the store.
+        name: names the run: see `samerun.tracking.ids`.
+
+    Raises:
+        UserError: it names no run, or several.
+    """
+    run = catalog.choose(name)
+    short = short_ids([one.id for one in catalog.runs])
+    children = children_of(catalog, run)
+    histories = catalog.histories(run.id)
+    shown = {k: points for k, points in histories.items() if not k.startswith(_NOT_TRAINING)}
+    return Summary(
+        run=run,
+        short=short.get(run.id, run.id),
+        experiment=catalog.experiment_name(run.experiment_id),
+        config={} if run.is_group else not_default(run.params),
+        provenance=artifact_files.provenance_of(run, catalog.uri),
+        curves=tuple(
+            Curve(metric=key, points=tuple(points))
+            for key, points in shown.items()
+            if len(points) > 1
+        ),
+        finals={key: points[-1][1] for key, points in shown.items() if len(points) == 1},
+        artifacts=artifact_files.sizes_of(run, catalog.uri),
+        children=children,
+        relations=tuple(_relations(run, catalog, short)),
+        commands=tuple(_commands(run, children, catalog, short)),
+    )
+
+
+def not_default(params: Mapping[str, str]) -> dict[str, str]:
+    """Returns the parameters that are not the default; those of `model=…` and so on always.
+
+    Args:
+        params: as a run recorded them. Of a model or dataset that does not exist here, all are
+            returned.
+    """
+    chosen = {group: params[group] for group in _GROUPS if group in params}
+    defaults: dict[str, str] = {}
+    if chosen and all(value in options(group) for group, value in chosen.items()):
+        try:
+            composed = compose([f"{group}={value}" for group, value in chosen.items()])
+            defaults = flatten(composed.config)
+        except UserError:
+            pass  # a stored value that is none today
+    others = {
+        key: value
+        for key, value in params.items()
+        if key not in chosen and not key.startswith(run_rows.WITHOUT_EFFECT)
+    }
+    return chosen | {key: v for key, v in sorted(others.items()) if defaults.get(key) != v}
+
+
+def _relations(run: StoredRun, catalog: Catalog, short: Mapping[str, str]) -> Iterator[str]:
+    verdicts = run_rows.verdicts_in(catalog.runs)
+    yield from run_rows.notes_of(run, verdicts, short)
+    for other in catalog.runs:
+        if other.tags.get(tag.REPRODUCES) == run.id:
+            yield f"reproduction: {short[other.id]}"
+        if other.tags.get(tag.FORKED_FROM) == run.id:
+            yield f"fork: {short[other.id]}"
+    above = parents({one.id: one for one in catalog.runs}).get(run.id)
+    if above:
+        trial = run.tags.get(tag.TRIAL)
+        what = f"trial {trial} of" if trial is not None else "belongs to"
+        yield f"{what} {short[above]}"
+
+
+def _commands(
+    run: StoredRun, children: RunList, catalog: Catalog, short: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    own = short.get(run.id, run.id)
+    if run.is_group:
+        best = run_rows.best_child(run, [row.run for row in children.rows])
+        if best is not None:
+            yield f"samerun show {short[best.id]}", "its best run"
+            yield f"samerun reproduce {short[best.id]}", "train the best again and compare"
+    elif run.status == "FINISHED":
+        yield f"samerun reproduce {own}", "train it again and compare"
+    elif run.status in ("KILLED", "FAILED"):
+        yield f"samerun resume {own}", "continue from its last checkpoint"
+    other = next((one for one in catalog.runs if one.id != run.id and not one.is_group), None)
+    if other is not None and not run.is_group:
+        yield f"samerun diff {own} {short[other.id]}", "what differs from another run"
+    address = store.run_url(catalog.uri, run.experiment_id, run.id)
+    if address is None:
+        yield "samerun ui", f"then {UI}/#/experiments/{run.experiment_id}/runs/{run.id}"
+    else:
+        yield address, "in the MLflow UI"

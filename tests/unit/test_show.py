@@ -1,0 +1,183 @@
+"""`samerun show`: one screen for a run, a sweep or a multirun, of any store."""
+
+import json
+import math
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.cells import cell_len
+
+from samerun import cli
+from samerun.report import run_screen
+from samerun.report.run_summary import summarize
+from samerun.report.sparkline import sparkline
+from samerun.tracking import Catalog, existing
+from support import screens
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "0.1.0.tar.xz"
+
+
+def summary(name):
+    return summarize(Catalog(existing()), name)
+
+
+def shown(name, width=None):
+    return "\n".join(line.plain for line in run_screen.lines(summary(name), width=width))
+
+
+@pytest.fixture
+def version_0_1_0(tmp_path, monkeypatch):
+    """What version 0.1.0 recorded, a day after its last run."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open(RECORDED) as archive:
+        archive.extractall(tmp_path, filter="data")
+    clock = SimpleNamespace(time=lambda: 1_795_536_537 + 86_400)
+    monkeypatch.setattr("samerun.amounts.time", clock)
+    return tmp_path
+
+
+def test_runs_of_version_0_1_0_are_as_on_their_screen(version_0_1_0, request):
+    text = ""
+    for name, width in (("finished", None), ("interrupted", 60), ("small", 80), ("small/1", 60)):
+        text += f"# {name}, {width or 'a pipe'}\n{shown(name, width)}\n\n"
+    update = request.config.option.update_screens
+    screens.check("show", text, version_0_1_0, update=update)
+
+
+def test_the_config_is_what_differs_from_the_default(version_0_1_0):
+    found = summary("finished")
+    assert found.config == {
+        "model": "mlp",
+        "dataset": "digits",
+        "optimizer": "adam",
+        "schedule": "cosine",
+        "dataset.limit": "400",
+        "model.units": "[16]",
+        "training.epochs": "3",
+        "training.intra_op_threads": "1",
+    }
+
+
+def test_a_sweep_shows_its_trials_the_best_first_and_its_commands(version_0_1_0):
+    found = summary("small")
+    losses = [row.run.metrics["validation/loss"] for row in found.children.rows]
+    assert len(losses) == 3
+    assert losses == sorted(losses)
+    best = found.children.rows[0]
+    assert found.commands[0] == (f"samerun show {best.short}", "its best run")
+    assert "trial 1 of" in " ".join(summary("small/1").relations)
+
+
+def test_json_has_the_histories(version_0_1_0, capsys):
+    assert cli.main(["show", "finished", "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert [step for step, _ in plain["metrics"]["train/loss"]["history"]] == [1, 2, 3]
+    assert plain["metrics"]["validation/accuracy"]["best_step"] == 2
+    assert plain["artifacts"]["history.csv"] == 381
+    assert plain["provenance"]["machine"]["num_cores"] == 2
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 140])
+def test_only_commands_are_wider_than_the_terminal(version_0_1_0, width):
+    lines = shown("finished", width).splitlines()
+    wide = [line for line in lines if cell_len(line) > max(width, 60)]
+    assert all(line.startswith(("command", "samerun", "  then http")) for line in wide)
+    (command,) = [line for line in lines if line.startswith("command")]
+    assert command.endswith("tracking.run_name=finished"), "it can be pasted"
+
+
+def test_a_foreign_store_runs_nothing_and_prints_no_escape(store, project, capsys):
+    secret = project / "secret.txt"
+    secret.write_text("s" * 1234)
+    deep = "[" * 100_000
+    run_id = store(
+        {"provenance/provenance.json": deep, "a\u202e.txt": "x"},
+        name="x\x1b[2J[bold]\nrest",
+        reason="\x1b]0;x\x07",
+        command="rm -rf / \x1b[8m",
+        result="[link=http://evil]x[/link]",
+        dataset="\x9b31m",
+        host="h" * 9000,
+    )
+    (folder,) = project.glob(f"mlruns/*/{run_id}/artifacts")
+    (folder / "link.txt").symlink_to(secret)
+    (folder / "linked").symlink_to(project)
+    assert cli.main(["show", run_id[:8]]) == 0
+    text = capsys.readouterr().out
+    assert not {"\x1b", "\x9b", "\x07"} & set(text)
+    assert "[link=http://evil]x[/link]" in text
+    found = summary(run_id)
+    assert found.provenance == {}
+    assert not any("link" in path or "secret" in path for path in found.artifacts)
+
+
+def test_artifacts_elsewhere_are_not_opened_by_the_path_in_the_store(store, project, client):
+    run_id = store({"a.txt": "x"})
+    (folder,) = project.glob(f"mlruns/*/{run_id}")
+    folder.rename(project / "moved")
+    folder.symlink_to(project / "moved")
+    assert summary(run_id).artifacts is None
+    assert "`samerun ui` lists them" in shown(run_id)
+
+
+def test_config_values_that_are_no_options_are_not_composed(store, client, project):
+    run_id = store({})
+    client.log_param(run_id, "model", "../../secret")
+    client.log_param(run_id, "model.units", "[3]")
+    assert summary(run_id).config == {"model": "../../secret", "model.units": "[3]"}
+
+
+def test_a_metric_that_is_not_finite_has_no_best(store, client):
+    run_id = store({})
+    for step in range(3):
+        client.log_metric(run_id, "validation/loss", math.nan, step=step)
+    (curve,) = [c for c in summary(run_id).curves if c.metric == "validation/loss"]
+    assert curve.best is None
+    assert "···" in shown(run_id)
+
+
+def test_the_commands_fit_how_a_run_ended(store, client):
+    done = store({})
+    failed = store({})
+    client.set_terminated(failed, "FAILED")
+    assert summary(done).commands[0][0] == f"samerun reproduce {done[:8]}"
+    assert summary(failed).commands[0][0] == f"samerun resume {failed[:8]}"
+
+
+def test_relations_are_named_from_both_sides(store):
+    first = store({})
+    second = store({}, reproduces=first, verdict="EXACT")
+    third = store({}, forked_from=first)
+    assert set(summary(first).relations) == {
+        "reproduced: EXACT",
+        f"fork: {third[:8]}",
+        f"reproduction: {second[:8]}",
+    }
+    assert summary(second).relations == (f"reproduces {first[:8]}: EXACT",)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([0, 1], "▁█"),
+        ([1, 1], "▅▅"),
+        ([0, math.nan, 7], "▁·█"),
+        ([math.inf], "·"),
+        ([], ""),
+        ([-1.7e308, 1.7e308], "▁█"),
+        (range(100), "▁▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇█"),
+    ],
+)
+def test_a_sparkline_is_as_high_as_its_values(values, line):
+    assert len(sparkline(values)) == min(len(values), 20)
+    if len(values) < 100:
+        assert sparkline(values) == line
+
+
+def test_a_wrong_id_is_one_sentence(project, capsys):
+    assert cli.main(["show", "abcd"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'abcd' names no run" in line
