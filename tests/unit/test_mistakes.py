@@ -66,6 +66,10 @@ MISTAKES = {
     "random_seed=5": "seed=5",
     "seed 5": "seed=5",
     "--seed 5": "seed=5",
+    "seeds=1,2": "-m seed=1,2",
+    "n_seeds=3": "seeds=3",
+    "kfold=5": "folds=5",
+    "cv=5": "folds=5",
     # optimizer and schedule
     "lr=0.01": "optimizer.learning_rate=0.01",
     "optimizer.lr=0.01": "optimizer.learning_rate=0.01",

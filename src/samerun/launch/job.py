@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -12,18 +12,34 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config
 from samerun.config.composition import compose_with_hydra, without_hydra
+from samerun.config.instances import kind_of
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError, raises_mistakes_shortly
+from samerun.launch.instances import train_instances
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
 from samerun.process import quiet
 from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
-    from samerun.result import Result
+    from samerun.result import InstancesResult, Result
     from samerun.tracking import Run, StoredRun
+
+
+class Launcher(Protocol):
+    """Trains a checked config in a folder, below a parent run if there is one."""
+
+    def __call__(
+        self,
+        composition: config.Composition,
+        folder: Path,
+        *,
+        parent: "Run | None" = None,
+        varied: Collection[str] = (),
+    ) -> "Result | InstancesResult | StoredRun":
+        """Returns the result; or the run in the store, if nothing was trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +56,15 @@ class Job:
 
 
 @raises_mistakes_shortly
-def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
-    """Trains one run, exactly as `samerun train OVERRIDES` does.
+def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRun":
+    """Trains one run, exactly as `samerun train OVERRIDES` does; with `seeds` or `folds`, several.
 
     Args:
         overrides: such as `["model=mlp", "training.epochs=5"]`.
 
     Returns:
-        The result; or the run in the store, where `tracking.if_exists` found the same one.
+        The result; with `seeds=5` or `folds=5`, that of all their runs. Or the run in the store,
+        where `tracking.if_exists` found the same one.
 
     Raises:
         UserError: an override is not understood, or the data does not fit.
@@ -55,7 +72,12 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     _check_one_run(overrides)
     given = check_overrides(overrides)
     job = compose([one.text for one in given])
-    return run_one(job.composition, make_folder(job))
+    return launcher_of(job.composition.config)(job.composition, make_folder(job))
+
+
+def launcher_of(cfg: config.Config) -> "Launcher":
+    """Returns what trains a config: `run_one`, or with `seeds` or `folds` `train_instances`."""
+    return run_one if kind_of(cfg) is None else train_instances
 
 
 def _check_one_run(overrides: Sequence[str]) -> None:
@@ -198,7 +220,7 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
 
 def run_task(
     node: Any, *, parent: "Run | None" = None, varied: Collection[str] = ()
-) -> "Result | StoredRun":
+) -> "Result | InstancesResult | StoredRun":
     """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun.
 
     Args:
@@ -206,4 +228,5 @@ def run_task(
         parent: the run of the multirun, if there is one; it shows the config once for all runs.
         varied: the keys with several values in the multirun.
     """
-    return run_one(*parse_task(node), parent=parent, varied=varied)
+    composition, folder = parse_task(node)
+    return launcher_of(composition.config)(composition, folder, parent=parent, varied=varied)
