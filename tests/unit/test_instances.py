@@ -86,7 +86,7 @@ def test_the_value_of_a_trial_is_the_mean_over_its_children():
         objective=0.25,
     )
     for from_best, expected in ((True, 0.25), (False, 0.4)):
-        objectives = Objectives((METRIC,), ("minimize",), from_best=from_best)
+        objectives = Objectives(names=(METRIC,), directions=("minimize",), from_best=from_best)
         outcome = outcome_of_result(objectives, whole)
         assert outcome.values == {METRIC: pytest.approx(expected)}
         assert outcome.test == {"test/accuracy": 0.8}
