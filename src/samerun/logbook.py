@@ -1,6 +1,7 @@
 """What a run records about itself: parameters, data, model, results and its description."""
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -239,8 +240,10 @@ def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
 
 def _result_json(result: Result) -> str:
     """Everything of a result but its history, which `history.csv` holds, and its model."""
-    names = ("metrics", "objective", "best_epoch", "epoch_seconds", "weights_digest", "sentence")
-    return json.dumps({name: getattr(result, name) for name in names}, indent=1) + "\n"
+    names = [field.name for field in dataclasses.fields(result)]
+    left_out = ("run_id", "run_name", "folder", "history", "model")
+    plain = {name: getattr(result, name) for name in names if name not in left_out}
+    return json.dumps(plain, indent=1) + "\n"
 
 
 def _page(cfg: Config, report: Report, result: Result, epochs: int, seconds: float) -> str:

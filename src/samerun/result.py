@@ -22,6 +22,7 @@ class Result:
         sentence: the headline in words.
         objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
         epoch_seconds: median duration of an epoch; `None` if no whole epoch was measured.
+        num_parameters: number of weights of the model; `None` if they were not counted.
         model: the trained `keras.Model`, not compiled; `None` for one of several runs of a config,
             whose models would fill the memory: the store has them.
     """
@@ -36,6 +37,7 @@ class Result:
     sentence: str
     objective: float
     epoch_seconds: float | None
+    num_parameters: int | None = None
     model: Any
 
     def __repr__(self) -> str:

@@ -142,6 +142,7 @@ def train(
         sentence=logbook.sentence(cfg, dataset, final),
         objective=float(made.early_stopping.best),
         epoch_seconds=made.recorder.median_epoch_seconds(),
+        num_parameters=int(model.count_params()),
         model=uncompiled(model, cfg, dataset.spec),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - started)

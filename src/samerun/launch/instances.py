@@ -247,7 +247,7 @@ def child_of(composition: config.Composition, instance: Instance) -> config.Comp
         instance: which one.
     """
     key, _, value = instance.override.partition("=")
-    changes = {"seeds": "null", "folds": "null", key: value}
+    changes = {"seeds": "null", "folds": "null", "trial": "null", key: value}
     return composition_of(composition, instance.of(composition.config), changes)
 
 
