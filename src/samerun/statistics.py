@@ -176,9 +176,9 @@ def paired_bootstrap(
     Examples are drawn with replacement, for both models the same ones. The percentile interval is
     expanded for few examples, and the p-value is that of its inversion. Where errors have heavy
     tails, it still is too sure, so interval and p-value are the more cautious ones of the bootstrap
-    and of Student's paired t test: in simulations 4 % instead of 6 % false differences. With blocks, neighboring
-    examples are drawn together; what correlates over longer than a block still makes the interval
-    too narrow.
+    and of Student's paired t test: in simulations 4 % instead of 6 % false differences. With
+    blocks, neighboring examples are drawn together; what correlates over longer than a block still
+    makes the interval too narrow.
 
     Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Hesterberg,
     What Teachers Should Know About the Bootstrap (2015), section 5.3, for the expansion; Carlstein,
