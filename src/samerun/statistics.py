@@ -228,9 +228,7 @@ def paired_bootstrap(
         method="percentile",
         rng=np.random.default_rng(_SEED),
     )
-    below = (drawn.bootstrap_distribution <= 0).sum()
-    above = (drawn.bootstrap_distribution >= 0).sum()
-    one_sided = min(0.5, float(min(below, above) + 1) / (most + 1))
+    one_sided = _smaller_side(drawn.bootstrap_distribution)
     p_value = 2 * float(stats.t.sf(stats.norm.isf(one_sided) / expansion, len(starts) - 1))
     student = stats.ttest_1samp(gaps, 0)
     ends = student.confidence_interval(1 - ALPHA)
@@ -245,6 +243,12 @@ def paired_bootstrap(
         p_value=max(p_value, float(student.pvalue)),
         num_pairs=len(first),
     )
+
+
+def _smaller_side(drawn: Floats) -> float:
+    """The share of draws on the other side of zero than most; never 0, as they are limited."""
+    below, above = (drawn <= 0).sum(), (drawn >= 0).sum()
+    return min(0.5, float(min(below, above) + 1) / (len(drawn) + 1))
 
 
 def _ratio(values: Floats, counts: Floats, axis: int = -1) -> Any:
