@@ -178,7 +178,8 @@ def _rows(
                 score = None if best is None else run_rows.score_of(best)
             word = "trials" if tag.STUDY in run.tags and tag.TRIAL not in run.tags else "runs"
             notes += [f"{len(children)} {word}"]
-            notes += [] if best is None else [f"best {short[best.id]}"]
+            if best is not None and tag.INSTANCES not in run.tags:  # no seed is better
+                notes += [f"best {short[best.id]}"]
         rows.append(
             Row(
                 run=run,
