@@ -1,6 +1,8 @@
 """The command line: thin, and quick to answer. TensorFlow is imported when training starts."""
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -173,15 +175,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _complete(arguments: list[str]) -> int:
-    """Answers the completion script; Hydra completes what comes after `samerun train`."""
-    line = os.environ.get("COMP_LINE", "")
-    if not line.startswith("samerun train "):
-        typed = line.removeprefix("samerun").strip()
-        print(" ".join(name for name in COMMANDS if name.startswith(typed)))
-        return 0
-    point = int(os.environ.get("COMP_POINT", len(line)))
-    os.environ["COMP_LINE"] = "samerun " + line.removeprefix("samerun train ")
-    os.environ["COMP_POINT"] = str(max(point - len("train "), 0))
-    from samerun.cli.train_command import hand_to_hydra
+    """Answers the completion script of a shell, which names itself: `-sc query=bash`."""
+    from samerun.cli import completion
 
-    return hand_to_hydra(arguments)
+    line = os.environ.get("COMP_LINE", "")
+    helps = {name: command.help for name, command in COMMANDS.items()}
+    shell = "".join(arguments).rpartition("=")[2]
+    print(completion.answer(completion.candidates(line, helps, _help_of), shell), end="")
+    return 0
+
+
+def _help_of(name: str) -> str:
+    """Returns what `samerun NAME --help` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+        COMMANDS[name].load()(["--help"])
+    return printed.getvalue()

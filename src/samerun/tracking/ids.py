@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from samerun import tags as tag
 from samerun.amounts import age
-from samerun.config.check import should_rise
 from samerun.errors import UserError, listed, nearest
 from samerun.escaping import one_line
 from samerun.tracking.stored_run import FINISHED, PARENT, StoredRun, parents
@@ -115,6 +114,8 @@ def _latest(name: str, number: int, runs: Sequence[StoredRun], store: str) -> St
 
 
 def _best(name: str, metric: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
+    from samerun.config.check import should_rise  # with Hydra, which takes 0.3 s to import
+
     ranked = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
     ranked = [run for run in ranked if run.status == FINISHED and not run.is_group]
     if ranked:

@@ -3,10 +3,9 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
-from samerun.config import Config
 from samerun.errors import UserError, first_line
 from samerun.escaping import one_line
 from samerun.redaction import redact
@@ -14,6 +13,9 @@ from samerun.tracking import store
 from samerun.tracking.catalog import Catalog
 from samerun.tracking.database import database_file
 from samerun.tracking.stored_run import StoredRun, as_stored
+
+if TYPE_CHECKING:
+    from samerun.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def search_runs(
         ) from error
 
 
-def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
+def find_by_tags(cfg: "Config", tags: Mapping[str, str]) -> list[StoredRun]:
     """Returns the runs that have all these tags, the latest first; none where there is no store.
 
     Args:

@@ -1,11 +1,13 @@
 """Names of runs: their parts, what differs from the defaults, and four random characters."""
 
 import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samerun import config
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-
-from samerun import config
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which are easily misread
 _NUM_DIFFERENCES = 3
@@ -23,7 +25,7 @@ def _difference(override: str) -> str | None:
     return f"{group.rpartition('.')[2]}{kept[:_LONGEST]}"
 
 
-def run_name(cfg: config.Config, overrides: Sequence[str] = ()) -> str:
+def run_name(cfg: "config.Config", overrides: Sequence[str] = ()) -> str:
     """Returns `cnn-digits-adam-cosine-dropout0.3-x7fq`, or the name the config gives.
 
     The four characters at the end come from the operating system, not from a seeded generator:
