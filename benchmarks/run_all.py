@@ -18,6 +18,7 @@ FOLDER = Path(__file__).resolve().parent
 COMMANDS = {
     "augmentation": [],
     "determinism": [],
+    "false_winners": [],
     "pruning": [],
     "skewed_sweep": ["--repeats", "2"],
     "soak": ["--minutes", "30"],

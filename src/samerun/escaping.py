@@ -8,6 +8,14 @@ import re
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
+_LATEX = {letter: f"\\{letter}" for letter in "{}$&#_%"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
 _MARKS = re.compile(r"([\\`*_\[\]|~#!])")
 
 
@@ -51,6 +59,16 @@ def markdown(text: str) -> str:
     line = line.replace("&", "&amp;").replace("<", "&lt;")
     safe = _MARKS.sub(r"\\\1", line)
     return re.sub(r"(?i)\b(https?|ftp|mailto|javascript|data):", r"\1\\:", safe)
+
+
+def latex(text: str) -> str:
+    """Returns a text that LaTeX prints literally: no command, comment, formula or column.
+
+    Args:
+        text: any text; line breaks and control characters become spaces.
+    """
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(_LATEX.get(letter, letter) for letter in line)
 
 
 def code_span(text: str) -> str:

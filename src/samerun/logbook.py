@@ -92,6 +92,7 @@ def write_results(
     run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
     run.set_tags({tag.WEIGHTS: result.weights_digest, tag.RESULT: result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
+    run.log_text(_result_json(result), "result.json")
     run.log_text(as_markdown(report), "evaluation/metrics.md")
     _log_predictions(run, report)
     if isinstance(report, ClassificationReport):
@@ -213,6 +214,12 @@ def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
         writer.writerow([epoch, *(repr(value) for value in values)])
     return text.getvalue()
+
+
+def _result_json(result: Result) -> str:
+    """Everything of a result but its history, which `history.csv` holds, and its model."""
+    names = ("metrics", "objective", "best_epoch", "epoch_seconds", "weights_digest", "sentence")
+    return json.dumps({name: getattr(result, name) for name in names}, indent=1) + "\n"
 
 
 def _page(cfg: Config, report: Report, result: Result, epochs: int, seconds: float) -> str:

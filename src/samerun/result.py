@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""What a run, or several runs of one config, came to."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ class Result:
         sentence: the headline in words.
         objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
         epoch_seconds: median duration of an epoch; `None` if no whole epoch was measured.
-        model: the trained `keras.Model`, not compiled.
+        model: the trained `keras.Model`, not compiled; `None` for one of several runs of a config,
+            whose models would fill the memory: the store has them.
     """
 
     run_id: str
@@ -35,3 +36,36 @@ class Result:
     objective: float
     epoch_seconds: float | None
     model: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstancesResult:
+    """What the runs of one config came to, one for each seed or fold (`seeds=5`, `folds=5`).
+
+    Args:
+        run_id: ID of the parent run in the tracking store.
+        run_name: its name there.
+        folder: its folder; those of the children are in it, by number.
+        labels: such as `seed 0`, one for each child.
+        children: the result of each run, without its model.
+        metrics: the mean of each final metric over the children.
+        std: their sample standard deviation, by the same names.
+        low: lower end of the 95 % t interval of the mean, by the same names.
+        high: its upper end.
+        history: the mean of each logged name after each epoch that all children trained.
+        sentence: the headline in words.
+        objective: mean of the children's objectives; what a sweep goes by.
+    """
+
+    run_id: str
+    run_name: str
+    folder: Path
+    labels: tuple[str, ...]
+    children: tuple[Result, ...]
+    metrics: dict[str, float]
+    std: dict[str, float]
+    low: dict[str, float]
+    high: dict[str, float]
+    history: dict[str, list[float]]
+    sentence: str
+    objective: float

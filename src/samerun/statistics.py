@@ -24,8 +24,8 @@ PAIRED_T = "paired t test over seeds"
 WELCH = "Welch's t test over seeds"
 PERMUTATION = "permutation test over seeds"
 
+NUM_RESAMPLES = 9_999
 _SEED = 20160401  # any fixed number: the same errors have to give the same interval
-_MOST_RESAMPLES = 9_999
 _FEWEST_RESAMPLES = 999
 _MOST_DRAWS = 40_000_000  # random numbers of one comparison: 1 s
 _DRAWN_AT_ONCE = 2_000_000
@@ -169,6 +169,7 @@ def paired_bootstrap(
     *,
     per: Floats | None = None,
     block_length: int = 1,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Comparison:
     """Compares two models by their errors on the same examples.
 
@@ -188,6 +189,7 @@ def paired_bootstrap(
             tokens; 1 per example where it is `None`.
         block_length: neighboring examples that are drawn together: 1 for independent examples,
             more for a time series.
+        num_resamples: most resamples; of many examples fewer are drawn.
 
     Returns:
         The difference of their mean errors.
@@ -210,7 +212,7 @@ def paired_bootstrap(
     difference = float(gaps.sum() / of_blocks.sum())
     if not gaps.any():
         return _no_difference(BOOTSTRAP, len(first))
-    most = max(_FEWEST_RESAMPLES, min(_MOST_RESAMPLES, _MOST_DRAWS // len(starts)))
+    most = min(num_resamples, max(_FEWEST_RESAMPLES, _MOST_DRAWS // len(starts)))
     expansion = np.sqrt(len(starts) / (len(starts) - 1))
     tail = stats.norm.sf(expansion * stats.t.isf(ALPHA / 2, len(starts) - 1))
     drawn = stats.bootstrap(
@@ -299,7 +301,7 @@ def _permuted(one: Floats, other: Floats, are_paired: bool) -> Comparison:
         lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
         permutation_type="samples" if are_paired else "independent",
         vectorized=True,
-        n_resamples=_MOST_RESAMPLES,
+        n_resamples=NUM_RESAMPLES,
         rng=np.random.default_rng(_SEED),
     )
     return Comparison(

@@ -1,13 +1,10 @@
 """Sweeps on an executor that answers at once, and what they leave in the stores."""
 
-import copy
-import os
 import sqlite3
 import sys
 from concurrent.futures import Future
 
 import optuna
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 
 from samerun.config.composition import parse_sweep
@@ -90,33 +87,8 @@ class InstantExecutor(Executor):
         pass
 
 
-_composed = {}
-
-
-def compose_once(monkeypatch):
-    """Makes Hydra compose each command line once per process: that is most of such a sweep.
-
-    With a folder of the test's own (`--config-dir`) it composes each time.
-    """
-    compose = ConfigLoaderImpl._load_configuration_impl
-
-    def load(loader, config_name, overrides, run_mode, *more, **options):
-        sources = loader.config_search_path.get_path()
-        if any(source.provider == "command-line" for source in sources):
-            return compose(loader, config_name, overrides, run_mode, *more, **options)
-        key = str((config_name, overrides, run_mode, more, options, sources))
-        if key not in _composed:
-            _composed[key] = compose(loader, config_name, overrides, run_mode, *more, **options)
-        node = copy.deepcopy(_composed[key])
-        node.hydra.runtime.cwd = os.getcwd()
-        return node
-
-    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", load)
-
-
 def instant_executor(monkeypatch):
     """Returns an executor for sweeps without a report, whose figures take a second."""
-    compose_once(monkeypatch)
     monkeypatch.setattr(console, "write_report", lambda plan, study, run: None)
     return InstantExecutor()
 

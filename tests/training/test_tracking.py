@@ -451,13 +451,15 @@ def test_a_full_disk_does_not_end_the_run_and_loses_no_point(client):
 
 def test_two_processes_log_to_one_store(client):
     command = [sys.executable, PROGRAMS / "tracking_writes.py", "a"]
-    with Warm(command, stdout=subprocess.PIPE, text=True) as other:
-        with tracking.open_run(composed("tracking.experiment=together"), Path("b")) as run:
-            step = 0
-            while other.poll() is None:
-                run.log_metrics({"train/loss": 1.0}, step=step)
-                assert run.flush()
-                step += 1
+    with (  # this run first: else the other one may end before this one logs anything
+        tracking.open_run(composed("tracking.experiment=together"), Path("b")) as run,
+        Warm(command, stdout=subprocess.PIPE, text=True) as other,
+    ):
+        step = 0
+        while step == 0 or other.poll() is None:
+            run.log_metrics({"train/loss": 1.0}, step=step)
+            assert run.flush()
+            step += 1
         assert other.stdout
         ids = {other.stdout.read().strip(): 20, run.id: step}
     assert other.returncode == 0

@@ -141,6 +141,7 @@ def test_artifacts_are_all_there(finished):
         "provenance/requirements.txt",
         "model_summary.txt",
         "history.csv",
+        "result.json",
         "evaluation/per_class.csv",
         "plots/learning_curves.png",
         "plots/schedule.png",

@@ -66,6 +66,10 @@ MISTAKES = {
     "random_seed=5": "seed=5",
     "seed 5": "seed=5",
     "--seed 5": "seed=5",
+    "seeds=1,2": "-m seed=1,2",
+    "n_seeds=3": "seeds=3",
+    "kfold=5": "folds=5",
+    "cv=5": "folds=5",
     # optimizer and schedule
     "lr=0.01": "optimizer.learning_rate=0.01",
     "optimizer.lr=0.01": "optimizer.learning_rate=0.01",
@@ -208,6 +212,16 @@ def test_a_mistake_names_the_line_to_type(folder, capsys, typed):
     assert suggested(capsys.readouterr().err) == expected
     assert not [*folder.iterdir()]
     accept(expected if expected.startswith("samerun") else f"{KEPT.get(typed, '')} {expected}")
+
+
+@pytest.mark.parametrize("group", ["model", "optimizer", "schedule"])
+def test_a_function_without_its_group_names_the_line_to_type(folder, capsys, group):
+    (folder / "my_code.py").write_text("def build(first, second=None):\n    return first\n")
+    assert main(["train", f"{group}.target=my_code:build"]) == 2
+    line = suggested(capsys.readouterr().err)
+    assert line == f"{group}=custom {group}.target=my_code:build"
+    composition, _ = compose_with_hydra(line.split())
+    assert getattr(composition.config, group).target == "my_code:build"
 
 
 FILES = {

@@ -18,6 +18,7 @@ from samerun.cli.runs_command import runs_command
 from samerun.cli.server_command import server_command
 from samerun.cli.show_command import show_command
 from samerun.cli.sync_command import print_undelivered, sync_command
+from samerun.cli.table_command import table_command
 from samerun.cli.ui_commands import (
     completion_command,
     experiments_command,
@@ -75,6 +76,11 @@ COMMANDS = {
     ),
     "diff": Command(
         help="show what differs between two runs", load=lambda: diff_command, opens_store=True
+    ),
+    "table": Command(
+        help="show a paper's table: means over seeds, intervals, tests",
+        load=lambda: table_command,
+        opens_store=True,
     ),
     "ui": Command(
         help="open the MLflow UI with the runs of this folder",

@@ -5,10 +5,8 @@ the table of results, best first, and the figure that compares them.
 """
 
 import contextlib
-import csv
-import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -18,14 +16,11 @@ from samerun import tags as tag
 from samerun.config.check import should_rise
 from samerun.config.overrides import Override
 from samerun.errors import StoreUnavailable, UserError
-from samerun.escaping import code_span, markdown, spreadsheet_cell
-from samerun.launch import Job
+from samerun.launch import Job, table
 from samerun.process import graceful_stop, program
 
 if TYPE_CHECKING:
     from samerun.result import Result
-
-_PREFERRED = ("validation/accuracy", "validation/mean_absolute_error", "validation/loss")
 
 
 def check_several(jobs: Sequence[Job]) -> None:
@@ -147,58 +142,17 @@ class Multirun:
     def _report(self) -> None:
         """Prints and records the results of all runs, and the figure that compares them."""
         header, rows = self._rows()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        self._out.print()
-        for row in [header, *rows]:  # in a pipe, a table of rich's would cut long cells
-            cells = zip(row, widths, strict=True)
-            line = "  ".join(f"{cell:<{width}}" for cell, width in cells)
-            self._out.print(line.rstrip(), markup=False, soft_wrap=True)
+        table.show([header, *rows], self._out)
         curves = {self.label(n): self.results[n].history for n in sorted(self.results)}
-        figure = draw_curves(curves, Path(os.path.abspath(self.folder)))
+        figure = table.draw_curves(curves, Path(os.path.abspath(self.folder)))
         if figure is not None:
             self._out.print(f"curves of all runs: {figure}", soft_wrap=True)
         if self.run is None:
             return
         if figure is not None:
             self.run.log_file(figure, "plots")
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(
-            [spreadsheet_cell(cell) for cell in row] for row in [header, *rows]
-        )
-        self.run.log_text(text.getvalue(), "runs.csv")
-        self.run.describe(_markdown(header, rows))
+        table.record(self.run, [header, *rows])
         best = self._ranked()[0][1]
         if best is not None:
             self.run.set_tags({tag.BEST: best.run_id})
         self._out.print(f"multirun  {self.run.name}  {self.run.id}")
-
-
-def draw_curves(curves: Mapping[str, dict[str, list[float]]], folder: Path) -> Path | None:
-    """Draws the curves of several runs in one figure, for the first metric that all have.
-
-    Args:
-        curves: the metrics of each run, by the run's name in the figure.
-        folder: where the figure is written.
-
-    Returns:
-        Its file; `None` for fewer than two runs, or if they have no metric in common.
-    """
-    if len(curves) < 2:
-        return None
-    from samerun import plots
-
-    shared = set.intersection(*map(set, curves.values()))
-    metric = next((name for name in (*_PREFERRED, "train/loss") if name in shared), None)
-    if metric is None:
-        return None
-    path = folder / "curves.png"
-    plots.save(plots.compare_curves(curves, metric), path)
-    return path
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(map(markdown, header))} |", "|---" * len(header) + "|"]
-    for row in rows:
-        cells = [*map(markdown, row[:-1]), f"`{code_span(row[-1])}`"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])

@@ -1,17 +1,23 @@
 """`samerun reproduce`: reruns a recorded run and compares both bit by bit."""
 
 import argparse
+import functools
 import os
 from typing import TYPE_CHECKING
 
+from samerun import tags as tag
 from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
 from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
-    from samerun.replay.reproduce import ReproductionPlan
+    from samerun.replay.reproduce import Reproduction, ReproductionPlan
+    from samerun.replay.verdict import Agreement
+    from samerun.tracking import StoredRun
 
 
 def reproduce_command(arguments: list[str]) -> int:
@@ -22,9 +28,9 @@ def reproduce_command(arguments: list[str]) -> int:
     from samerun.replay import reproduce
 
     (run,) = tracking.find_runs([chosen.id])
-    plan = reproduce.prepare(
-        run,
-        changes,
+    prepare = functools.partial(
+        reproduce.prepare,
+        overrides=changes,
         recorded_code=chosen.code,
         recorded_packages=chosen.env,
         trusted=chosen.trust,
@@ -33,6 +39,9 @@ def reproduce_command(arguments: list[str]) -> int:
     from samerun.console import make_console
 
     out = make_console()
+    if tag.INSTANCES in run.tags:
+        return _reproduce_instances(run, prepare, chosen, out)
+    plan = prepare(run)
     _show_plan(plan, out)
     if chosen.check:
         return _print_check(plan, out)
@@ -43,23 +52,68 @@ def reproduce_command(arguments: list[str]) -> int:
     return _train(plan, chosen, out)
 
 
-def _train(plan: "ReproductionPlan", chosen: argparse.Namespace, out: "Console") -> int:
-    from samerun.process import graceful_stop, quiet
+def _reproduce_instances(
+    run: "StoredRun",
+    prepare: "Callable[[StoredRun], ReproductionPlan]",
+    chosen: argparse.Namespace,
+    out: "Console",
+) -> int:
+    """Does the same for a parent run with `seeds` or `folds`: for each of its children."""
+    from samerun.launch.reproduction import prepare_instances, reproduce_instances
+    from samerun.process import graceful_stop
     from samerun.replay import reproduce
-    from samerun.replay.verdict import Agreement
     from samerun.report import reproduction
 
+    plan = prepare_instances(run, prepare)
+    _show_plan(plan.parent, out)
+    if chosen.check:
+        return max(_print_check(child, out) for child in plan.children)
+    for child in plan.children:
+        reproduce.check(child)
+        if not chosen.dry_run:
+            reproduce.check_data(child)
+    if chosen.dry_run:
+        return 0
+
+    def show(found: "Reproduction") -> None:
+        reproduction.write(found)
+        reproduction.show(found, out)
+
     with graceful_stop():
-        if not (plan.recorded_code or plan.recorded_packages):
-            with quiet():
-                from samerun import logbook, training  # noqa: F401  (loads TensorFlow)
-        found = reproduce.reproduce(plan, out, rtol=chosen.rtol)
-    reproduction.write(found)
-    reproduction.show(found, out)
-    agreement = found.verdict.agreement
+        _load_training(plan.parent)
+        agreement = reproduce_instances(plan, out, rtol=chosen.rtol, show=show)
+    out.print(f"\n{agreement}: the {len(plan.children)} runs as a whole", markup=False)
+    return _exit_code(agreement, chosen)
+
+
+def _load_training(plan: "ReproductionPlan") -> None:
+    """Imports TensorFlow, unless the recorded code or packages train in a process of their own."""
+    from samerun.process import quiet
+
+    if not (plan.recorded_code or plan.recorded_packages):
+        with quiet():
+            from samerun import logbook, training  # noqa: F401
+
+
+def _exit_code(agreement: "Agreement", chosen: argparse.Namespace) -> int:
+    from samerun.replay.verdict import Agreement
+
     is_same = agreement is Agreement.exact
     is_close = agreement is Agreement.close and not chosen.exact
     return 0 if is_same or is_close else FAILED
+
+
+def _train(plan: "ReproductionPlan", chosen: argparse.Namespace, out: "Console") -> int:
+    from samerun.process import graceful_stop
+    from samerun.replay import reproduce
+    from samerun.report import reproduction
+
+    with graceful_stop():
+        _load_training(plan)
+        found = reproduce.reproduce(plan, out, rtol=chosen.rtol)
+    reproduction.write(found)
+    reproduction.show(found, out)
+    return _exit_code(found.verdict.agreement, chosen)
 
 
 def _show_plan(plan: "ReproductionPlan", out: "Console") -> None:

@@ -9,8 +9,9 @@ from samerun.errors import UserError
 
 def resume_command(arguments: list[str]) -> int:
     """Resumes a run, or starts a new one from its checkpoint."""
+    from samerun import tags as tag
     from samerun import tracking
-    from samerun.launch import resume_run
+    from samerun.launch import resume_instances, resume_run
     from samerun.replay import resume
 
     chosen = _parser().parse_intermixed_args(arguments)
@@ -41,7 +42,10 @@ def resume_command(arguments: list[str]) -> int:
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
         return 0
-    resume_run(plan)
+    if tag.INSTANCES in run.tags:
+        resume_instances(plan, changes=changes, trusted=chosen.trust)
+    else:
+        resume_run(plan)
     return 0
 
 

@@ -41,6 +41,7 @@ Trains a model and records the run in MLflow.
 
   samerun train                                            a CNN on handwritten digits
   samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5
+  samerun train seeds=5                                    five seeds, their mean and interval
   samerun train -m model=mlp,cnn schedule=constant,cosine  every combination, one run each
   samerun train -m sweep=regularisation sweep.study=night  a sweep; run it again to resume
 
@@ -89,7 +90,7 @@ def train_command(arguments: list[str]) -> int:
     job = launch.compose(texts)
     if launch.needs_hydra(job):
         return hand_to_hydra(arguments)
-    launch.run_one(job.composition, launch.make_folder(job))
+    launch.launcher_of(job.composition.config)(job.composition, launch.make_folder(job))
     return 0
 
 
@@ -190,7 +191,7 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
     if several is None and results:
         folder = Path(os.path.commonpath([result.folder for result in results.values()]))
         curves = {result.run_name: result.history for result in results.values()}
-        figure = multirun.draw_curves(curves, folder)
+        figure = launch.table.draw_curves(curves, folder)
         if figure is not None:
             print(f"curves of all runs: {figure}")
     return codes[0] if codes else 0

@@ -18,6 +18,7 @@ from yaml import YAMLError
 
 from samerun.config.check import check_names
 from samerun.config.fields import check_ranges
+from samerun.config.instances import as_first
 from samerun.config.messages import translate
 from samerun.config.older import upgrade_sweep
 from samerun.config.overrides import as_group
@@ -78,6 +79,30 @@ class Composition:
 
 def _as_yaml(content: str | Mapping[str, Any]) -> str:
     return content if isinstance(content, str) else OmegaConf.to_yaml(OmegaConf.create({**content}))
+
+
+def composition_of(
+    composition: Composition, cfg: Config, overrides: Mapping[str, str]
+) -> Composition:
+    """Returns the composition of a config that differs from another one in a few keys.
+
+    Args:
+        composition: of the other one.
+        cfg: the config.
+        overrides: their values as text, by key; these replace the other one's overrides.
+    """
+    node = OmegaConf.create(composition.composed)
+    plain = OmegaConf.create(as_dict(cfg))
+    for key in overrides:
+        OmegaConf.update(node, key, OmegaConf.select(plain, key), force_add=True)
+    kept = [o for o in composition.overrides if o.lstrip("+").partition("=")[0] not in overrides]
+    given = [f"{key}={value}" for key, value in overrides.items() if value != "null"]
+    return Composition(
+        config=cfg,
+        composed=OmegaConf.to_yaml(node),
+        resolved=redact_mapping(as_dict(cfg)),
+        overrides=(*kept, *given),
+    )
 
 
 def compose(overrides: Sequence[str] = ()) -> Composition:
@@ -159,6 +184,7 @@ def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
     assert isinstance(cfg, Config)
     check_ranges(cfg)
     check_names(cfg)
+    cfg = as_first(cfg)
     return Composition(
         config=cfg,
         composed=safe_mapping(job),

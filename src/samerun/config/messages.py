@@ -133,7 +133,9 @@ def _several_values(text: str) -> UserError:
     key, _, value = text.partition("=")
     comma = re.fullmatch(r"\d+,\d+", value)
     hint = as_hint(f"-m {text}")
-    if comma:
+    if key == "seeds":  # it is the number of runs, each of which has one seed
+        hint = as_hint(f"-m seed={value}")
+    elif comma:
         number = value.replace(",", ".")
         hint = as_hint(correct(key, number, chosen_options()) or f"{key}={number}")
     return UserError(f"{key}: received several values, expected one value, or -m.{hint}")

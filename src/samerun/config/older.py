@@ -19,6 +19,8 @@ ADDED: dict[str, Any] = {
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",
     "tracking.patience_seconds": 30.0,
+    "seeds": None,
+    "folds": None,
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 
@@ -42,8 +44,11 @@ def _added(node: DictConfig) -> dict[str, Any]:
 
 
 def _part(node: Any, group: str) -> DictConfig | None:
-    """Returns a group of a stored config, such as `dataset.augmentation`; `None` without one."""
-    for name in group.split("."):
+    """Returns a group of a stored config, such as `dataset.augmentation`; `None` without one.
+
+    The group '' is the config itself.
+    """
+    for name in filter(None, group.split(".")):
         node = node.get(name) if isinstance(node, DictConfig) else None
     return node if isinstance(node, DictConfig) else None
 

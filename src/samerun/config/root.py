@@ -10,7 +10,7 @@ from typing import Any
 from samerun.config.checkpoint import Checkpoint, Trial
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Pictures
-from samerun.config.fields import added_fields, at_least, config
+from samerun.config.fields import Range, added, added_fields, at_least, config
 from samerun.config.models import Model
 from samerun.config.optimizers import Optimizer
 from samerun.config.schedules import Schedule
@@ -33,6 +33,10 @@ class Config:
         checkpoint: when the state of the run is saved.
         seed: seed of the weights, the order of the data, dropout and augmentation.
         trial: the trial of a sweep that the run is; `null` outside a sweep.
+        seeds: number of runs of this config, with the seeds `seed`, `seed` + 1, …, below one parent
+            run; `null`: one run.
+        folds: number of folds, with one run for each of `dataset.fold=1/folds` to `folds/folds`,
+            below one parent run; `null`: one run.
     """
 
     model: Model
@@ -45,6 +49,8 @@ class Config:
     checkpoint: Checkpoint
     trial: Trial | None
     seed: int = at_least(0)
+    seeds: int | None = added(None, Range(low=2, high=1000))
+    folds: int | None = added(None, Range(low=2, high=1000))
 
 
 def as_dict(node: Any) -> Any:
@@ -77,10 +83,12 @@ def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
     A group's `kind` has the key of the group: `model=cnn`, `model.filters=[32,64]`. The trial of a
-    sweep is not a setting and left out; secrets are `***`.
+    sweep is not a setting and left out, as are `seeds` and `folds` of a single run; secrets are
+    `***`.
     """
     plain = redact_mapping(as_dict(cfg))
-    del plain["trial"]
+    for key in ("trial", *(key for key in ("seeds", "folds") if plain[key] is None)):
+        del plain[key]
     leaves = dict(_leaves(plain, ""))
     return {key.removesuffix(".kind"): value for key, value in leaves.items()}
 
@@ -116,14 +124,14 @@ def idle_keys(cfg: Config) -> set[str]:
 
 def keys_as_before(cfg: Config) -> set[str]:
     """Returns the keys that earlier versions did not have, where nothing changed."""
-    parts: dict[str, Any] = {"model": cfg.model, "dataset": cfg.dataset}
+    parts: dict[str, Any] = {"": cfg, "model": cfg.model, "dataset": cfg.dataset}
     if isinstance(cfg.dataset, Pictures):
         parts["dataset.augmentation"] = cfg.dataset.augmentation
     return {
-        f"{part}.{name}"
+        f"{part}.{name}".removeprefix(".")
         for part, node in parts.items()
         for name, value in added_fields(node).items()
-        if as_dict(node)[name] == value
+        if as_dict(getattr(node, name)) == value
     }
 
 

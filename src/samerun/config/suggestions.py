@@ -165,7 +165,7 @@ def _targets(key: str, chosen: Mapping[str, str]) -> Iterator[str]:
     parts = re.split(r"[./]", key)
     group, last = parts[0], fold(parts[-1])
     named = synonyms.KEYS.get(fold(group), (group,))[0] if len(parts) > 1 else ""
-    if last in _NAMES_OF_OPTIONS and options(named):
+    if last in _NAMES_OF_OPTIONS and options(named) and key not in leaves():
         yield named
     meant = synonyms.KEYS.get(last, ())
     equal = [leaf for leaf in leaves() if fold(leaf.rpartition(".")[2]) == last]
@@ -234,7 +234,8 @@ def _line(target: str, written: str | None, chosen: Mapping[str, str]) -> str:
     group, kinds = target.partition(".")[0], leaves().get(target, {})
     before = ""
     if kinds and not _fits(target, chosen):
-        before = f"{group}={next(iter(kinds))} "
+        is_function = ":" in (written or "")
+        before = f"{group}={min(kinds, key=lambda kind: (kind == 'custom') is not is_function)} "
     if group == "sweep" and "sweep" not in chosen:
         before = "-m " if target == "sweep" else "-m sweep=optuna "
     if written is None:

@@ -36,6 +36,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("randomseed", "randomstate", "manualseed", "seedeverything", "rngseed", "rng"), ("seed",)
     ),
+    **dict.fromkeys(
+        ("numseeds", "nseeds", "repeats", "nrepeats", "numrepeats", "executionspertrial"),
+        ("seeds",),
+    ),
+    **dict.fromkeys(
+        ("numfolds", "nfolds", "nsplits", "kfold", "kfolds", "cv", "crossvalidation"), ("folds",)
+    ),
     # optimizer
     **dict.fromkeys(
         ("lr", "baselr", "initlr", "initiallr", "initiallearningrate", "maxlr", "eta", "stepsize"),

@@ -8,7 +8,7 @@ import numpy as np
 from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.data.source import Array, Outline, Source, Split
-from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.data.splits import check_classes, split_sizes
 from samerun.errors import UserError, listed
 
 OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
@@ -139,10 +139,9 @@ def outline(cfg: Dataset, where: str, headers: list[Header], labels: list[Array]
     """
     made = _outline(where, headers, labels)
     sizes = split_sizes(cfg, made.num_examples, made.num_official_test)
-    if labels and made.num_official_test is None:
-        check_can_stratify(labels[0], sizes.test, "test")
-    elif labels:
-        check_can_stratify(labels[0], sizes.validation, "validation")
+    if labels:
+        has_official_test = made.num_official_test is not None
+        check_classes(cfg, labels[0], sizes, has_official_test=has_official_test)
     return made
 
 

@@ -15,7 +15,7 @@ from samerun.config.datasets.images import ImageFolder, VideoFolder
 from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_image
 from samerun.data.preprocessing import Preprocessing, scaling_by
 from samerun.data.source import Array, Outline, Source, Split, Stream
-from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.data.splits import check_classes, split_sizes
 from samerun.errors import UserError, listed
 
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -198,10 +198,7 @@ def outline_of(
     num_classes = len(train.classes)
     sizes = split_sizes(cfg, len(train.names), len(test.names) if test else None)
     names = np.array(train.classes)[train.labels]
-    if test is None:
-        check_can_stratify(names, sizes.test, "test")
-    else:
-        check_can_stratify(names, sizes.validation, "validation")
+    check_classes(cfg, names, sizes, has_official_test=test is not None)
     return Outline(
         task=Task.binary if num_classes == 2 else Task.multiclass,
         layout=layout,

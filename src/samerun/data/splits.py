@@ -1,5 +1,10 @@
-"""Assigns examples to splits, as a function of the data and `split_seed` alone."""
+"""Assigns examples to splits and folds, as a function of the data and `split_seed` alone.
 
+Folds are scikit-learn's: `StratifiedKFold` for classes, `KFold` for other independent examples,
+`TimeSeriesSplit` over the steps of ordered data; each after the test split is set aside.
+"""
+
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun.config.datasets import Dataset
-from samerun.config.datasets.base import RandomSplit
+from samerun.config.datasets.base import Fold, RandomSplit, fold_of
 from samerun.config.suggestions import as_hint
 from samerun.errors import UserError
 
@@ -45,13 +50,17 @@ def split_sizes(cfg: Dataset, num_examples: int, num_official_test: int | None =
             `test_fraction`.
 
     Raises:
-        UserError: no example is left for training.
+        UserError: no example is left for training, or there are fewer examples than folds.
     """
     num_test = num_official_test
     if num_test is None:
         num_test = _share(num_examples, getattr(cfg, "test_fraction", 0.0))
         num_examples -= num_test
-    num_validation = _share(num_examples, cfg.validation_fraction)
+    fold = fold_of(cfg)
+    if fold is None:
+        num_validation = _share(num_examples, cfg.validation_fraction)
+    else:
+        num_validation = _fold_size(cfg, fold, num_examples)
     if num_examples - num_validation < 1:
         raise UserError(
             f"dataset={cfg.kind}: {num_test} examples for the test and {num_validation} for "
@@ -59,6 +68,53 @@ def split_sizes(cfg: Dataset, num_examples: int, num_official_test: int | None =
             "dataset.validation_fraction or dataset.test_fraction."
         )
     return Sizes(num_examples - num_validation, num_validation, num_test)
+
+
+def _fold_size(cfg: Dataset, fold: Fold, num_examples: int) -> int:
+    """Returns the size of a fold: the first ones have the examples that remain."""
+    if fold.folds > num_examples:
+        raise UserError(
+            f"dataset={cfg.kind}: received {fold.folds} folds, expected at most {num_examples}, "
+            "the number of examples outside the test split: use fewer, such as folds=5."
+        )
+    return num_examples // fold.folds + (fold.number <= num_examples % fold.folds)
+
+
+def check_classes(cfg: Dataset, labels: Array, sizes: Sizes, *, has_official_test: bool) -> None:
+    """Checks, before any example is loaded, that the classes can be split.
+
+    Args:
+        cfg: has the fractions or the fold.
+        labels: `(n,)` class of every example to split.
+        sizes: of the splits.
+        has_official_test: whether the test split is not part of these examples.
+
+    Raises:
+        UserError: a class is too small.
+    """
+    fold = fold_of(cfg)
+    if not has_official_test:
+        check_can_stratify(labels, sizes.test, "test")
+    if fold is not None:
+        _check_can_fold(cfg, labels, fold)
+    else:
+        check_can_stratify(labels, sizes.validation, "validation")
+
+
+def _check_can_fold(cfg: Dataset, labels: Array, fold: Fold) -> None:
+    """Checks that every class has an example for each fold.
+
+    Raises:
+        UserError: one has fewer.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < fold.folds:
+        few = classes[counts.argmin()]
+        raise UserError(
+            f"dataset={cfg.kind}: received {fold.folds} folds, but class {few} "
+            f"has {counts.min()} of the examples to divide, expected at least one for each fold: "
+            "use fewer folds, or add examples of it."
+        )
 
 
 def check_can_stratify(labels: Array, num_held_out: int, split: str) -> None:
@@ -107,6 +163,22 @@ def _divide(indices: Array, labels: Array | None, num_held_out: int, seed: int) 
     return [np.sort(part) for part in parts]
 
 
+def _divide_by_fold(
+    cfg: Dataset, indices: Array, labels: Array | None, fold: Fold, seed: int
+) -> list[Array]:
+    """Splits indices by scikit-learn's folds: [all others, the fold], both ascending."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    if labels is None:
+        parts = KFold(fold.folds, shuffle=True, random_state=seed).split(indices)
+    else:
+        _check_can_fold(cfg, labels[indices], fold)
+        splitter = StratifiedKFold(fold.folds, shuffle=True, random_state=seed)
+        parts = splitter.split(indices, labels[indices])
+    chosen = next(itertools.islice(parts, fold.number - 1, None))
+    return [indices[part] for part in chosen]
+
+
 def _limit_randomly(indices: Array, limit: int | None, seed: int) -> Array:
     """Chooses examples at random, because a file sorted by class would start with one class.
 
@@ -129,6 +201,9 @@ def contiguous(cfg: Dataset, num_steps: int, gap: int = 0) -> dict[str, range]:
     Raises:
         UserError: no example is left for training.
     """
+    fold = fold_of(cfg)
+    if fold is not None:
+        return _contiguous_fold(cfg, fold, num_steps, gap)
     sizes = split_sizes(cfg, num_steps)
     test = num_steps - sizes.test
     is_followed = {"train": sizes.validation or sizes.test, "validation": sizes.test}
@@ -136,6 +211,32 @@ def contiguous(cfg: Dataset, num_steps: int, gap: int = 0) -> dict[str, range]:
     return {
         name: range(begin, max(begin, end - gap) if is_followed.get(name) else end)
         for name, (begin, end) in ends.items()
+    }
+
+
+def _contiguous_fold(cfg: Dataset, fold: Fold, num_steps: int, gap: int) -> dict[str, range]:
+    """Splits ordered data by scikit-learn's `TimeSeriesSplit`: no step is validated by its past.
+
+    Of `folds` + 1 equal parts before the test split, fold i validates on part i + 1 and trains on
+    all parts before it.
+    """
+    from sklearn.model_selection import TimeSeriesSplit
+
+    num_test = _share(num_steps, getattr(cfg, "test_fraction", 0.0))
+    before = num_steps - num_test - (gap if num_test else 0)
+    try:
+        parts = [*TimeSeriesSplit(fold.folds, gap=gap).split(np.empty((max(before, 0), 0)))]
+    except ValueError as error:
+        raise UserError(
+            f"dataset={cfg.kind}: received {fold.folds} folds, but {max(before, 0)} steps before "
+            f"the test split cannot be divided into {fold.folds + 1} parts: use fewer folds, or "
+            "provide more data."
+        ) from error
+    train, validation = parts[fold.number - 1]
+    return {
+        "train": range(len(train)),
+        "validation": range(int(validation[0]), int(validation[-1]) + 1),
+        "test": range(num_steps - num_test, num_steps),
     }
 
 
@@ -157,17 +258,18 @@ def window_starts(
     parts = contiguous(cfg, num_steps, gap)
     shares = {
         "train": 1.0,
-        "validation": cfg.validation_fraction,
+        "validation": 1.0 if cfg.fold else cfg.validation_fraction,
         "test": getattr(cfg, "test_fraction", 0.0),
     }
+    advice = "or change dataset.validation_fraction or dataset.test_fraction"
     for name, part in parts.items():
         if shares[name] and len(part) < span:
             shortest = min(len(parts[name]) for name, share in shares.items() if share)
             raise UserError(
                 f"dataset={cfg.kind}: the {name} split has {len(part)} of {num_steps} steps, "
                 f"expected at least {span} for one example with its target: provide more "
-                "data, shorten the window, or change dataset.validation_fraction or "
-                f"dataset.test_fraction.{as_hint(_shorter(cfg, span - shortest))}"
+                f"data, shorten the window, {'or use fewer folds' if cfg.fold else advice}"
+                f".{as_hint(_shorter(cfg, span - shortest))}"
             )
     return {
         name: range(part.start, max(part.start, part.stop - span + 1), stride)
@@ -199,7 +301,7 @@ def split_indices(
     """Returns the examples of each split, as ascending indices.
 
     Args:
-        cfg: has the fractions, the seed and the limit.
+        cfg: has the fractions or the fold, the seed and the limit.
         num_examples: number of examples to split.
         num_official_test: number of examples of the official test split; the indices of `test`
             then refer to that split.
@@ -219,8 +321,12 @@ def split_indices(
         rest, test = _divide(rest, labels, sizes.test, seed)
     else:
         test = np.arange(num_official_test)
-    if labels is not None:
-        check_can_stratify(labels[rest], sizes.validation, "validation")
-    train, validation = _divide(rest, labels, sizes.validation, seed)
+    fold = fold_of(cfg)
+    if fold is not None:
+        train, validation = _divide_by_fold(cfg, rest, labels, fold, seed)
+    else:
+        if labels is not None:
+            check_can_stratify(labels[rest], sizes.validation, "validation")
+        train, validation = _divide(rest, labels, sizes.validation, seed)
     splits = {"train": train, "validation": validation, "test": test}
     return {name: _limit_randomly(indices, cfg.limit, seed) for name, indices in splits.items()}

@@ -18,7 +18,7 @@ from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetTy
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
-from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.data.splits import check_classes, split_sizes
 from samerun.errors import UserError, listed, nearest
 
 _log = logging.getLogger(__name__)
@@ -251,8 +251,7 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split, list[str]]:
     sizes = split_sizes(cfg, len(rows))
     if names:
         labels = np.array(names)[y]
-        check_can_stratify(labels, sizes.test, "test")
-        check_can_stratify(labels, sizes.validation, "validation")
+        check_classes(cfg, labels, sizes, has_official_test=False)
     task = Task.binary if len(names) == 2 else Task.multiclass if names else Task.regression
     outline = Outline(
         task=task,

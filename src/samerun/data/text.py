@@ -14,7 +14,7 @@ from samerun.data.csv_file import read_csv, read_text
 from samerun.data.docstrings import docstrings, packages
 from samerun.data.preprocessing import Tokenization
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
-from samerun.data.splits import check_can_stratify, split_sizes
+from samerun.data.splits import check_classes, split_sizes
 from samerun.data.vocabulary import check_has_words, learn, tokenize
 from samerun.errors import UserError
 
@@ -70,8 +70,7 @@ def _check_classes(
         raise UserError(f"{where} '{names[0]}', expected two or more classes.")
     by_name = np.array(names)[np.asarray(labels)]
     sizes = split_sizes(cfg, len(labels))
-    check_can_stratify(by_name, sizes.test, "test")
-    check_can_stratify(by_name, sizes.validation, "validation")
+    check_classes(cfg, by_name, sizes, has_official_test=False)
 
 
 def _files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:

@@ -1,9 +1,18 @@
 """One run, from its overrides to the result on the screen; also what `samerun.train` is."""
 
+from samerun.launch.instances import (
+    Children,
+    child_of,
+    instance_tags,
+    resume_instances,
+    train_children,
+    train_instances,
+)
 from samerun.launch.job import (
     Job,
     check,
     compose,
+    launcher_of,
     make_folder,
     needs_hydra,
     parse_task,
@@ -14,11 +23,18 @@ from samerun.launch.overrides import check_overrides
 from samerun.launch.run import command_of, resume_run, run_one, show_end
 
 __all__ = [
+    "Children",
+    "child_of",
+    "instance_tags",
+    "resume_instances",
+    "train_children",
+    "train_instances",
     "Job",
     "check",
     "check_overrides",
     "command_of",
     "compose",
+    "launcher_of",
     "make_folder",
     "needs_hydra",
     "parse_task",

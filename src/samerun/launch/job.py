@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -12,18 +12,29 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config
 from samerun.config.composition import compose_with_hydra, without_hydra
+from samerun.config.instances import kind_of
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError
+from samerun.launch.instances import train_instances
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
 from samerun.process import quiet
 from samerun.redaction import redact_override
 
 if TYPE_CHECKING:
-    from samerun.result import Result
+    from samerun.result import InstancesResult, Result
     from samerun.tracking import Run, StoredRun
+
+
+class Launcher(Protocol):
+    """Trains a checked config in a folder, below a parent run if there is one."""
+
+    def __call__(
+        self, composition: config.Composition, folder: Path, *, parent: "Run | None" = None
+    ) -> "Result | InstancesResult | StoredRun":
+        """Returns the result; or the run in the store, if nothing was trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +50,15 @@ class Job:
     node: DictConfig
 
 
-def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
-    """Trains one run, exactly as `samerun train OVERRIDES` does.
+def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRun":
+    """Trains one run, exactly as `samerun train OVERRIDES` does; with `seeds` or `folds`, several.
 
     Args:
         overrides: such as `["model=mlp", "training.epochs=5"]`.
 
     Returns:
-        The result; or the run in the store, where `tracking.if_exists` found the same one.
+        The result; with `seeds=5` or `folds=5`, that of all their runs. Or the run in the store,
+        where `tracking.if_exists` found the same one.
 
     Raises:
         UserError: an override is not understood, or the data does not fit.
@@ -54,7 +66,12 @@ def train(overrides: Sequence[str] = ()) -> "Result | StoredRun":
     _check_one_run(overrides)
     given = check_overrides(overrides)
     job = compose([one.text for one in given])
-    return run_one(job.composition, make_folder(job))
+    return launcher_of(job.composition.config)(job.composition, make_folder(job))
+
+
+def launcher_of(cfg: config.Config) -> "Launcher":
+    """Returns what trains a config: `run_one`, or with `seeds` or `folds` `train_instances`."""
+    return run_one if kind_of(cfg) is None else train_instances
 
 
 def _check_one_run(overrides: Sequence[str]) -> None:
@@ -195,11 +212,12 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
     return check(config.parse(node, settings.overrides.task)), folder
 
 
-def run_task(node: Any, *, parent: "Run | None" = None) -> "Result | StoredRun":
+def run_task(node: Any, *, parent: "Run | None" = None) -> "Result | InstancesResult | StoredRun":
     """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun.
 
     Args:
         node: what Hydra composed.
         parent: the run of the multirun, if there is one; it shows the config once for all runs.
     """
-    return run_one(*parse_task(node), parent=parent)
+    composition, folder = parse_task(node)
+    return launcher_of(composition.config)(composition, folder, parent=parent)

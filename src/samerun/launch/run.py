@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.replay.resume import ResumePlan
-    from samerun.result import Result
+    from samerun.result import InstancesResult, Result
     from samerun.tracking import Run, StoredRun
 
 
@@ -40,10 +40,11 @@ def run_one(
 
     cfg = composition.config
     with graceful_stop():
-        if cfg.tracking.if_exists is not IfExists.rerun:
-            existing = _find_existing(cfg)
-            if existing is not None:
-                return existing
+        done, unfinished = find_existing(cfg)
+        if unfinished is not None:
+            return resume_run(unfinished)
+        if done is not None:
+            return done
         found = provenance.collect(command_of(composition))
         opened = tracking.open_run(
             cfg,
@@ -52,7 +53,7 @@ def run_one(
             tags={} if parent is None else {"mlflow.parentRunId": parent.id},
             describe=lambda run: describe_origin(run, composition, found),
         )
-        with _print_resume_hint(folder), opened as run:
+        with print_resume_hint(folder), opened as run:
             with quiet():
                 from samerun import console, training
             out = console.make_console()
@@ -62,8 +63,17 @@ def run_one(
         return result
 
 
-def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
-    """Looks for the same run in the store and does what `tracking.if_exists` says."""
+def find_existing(cfg: config.Config) -> "tuple[StoredRun | None, ResumePlan | None]":
+    """Looks for the same run in the store, as `tracking.if_exists` says.
+
+    Args:
+        cfg: the config of the requested run.
+
+    Returns:
+        The run, if it has finished; how it is resumed, if it has not and is to be resumed.
+    """
+    if cfg.tracking.if_exists is IfExists.rerun:
+        return None, None
     from samerun import tracking
     from samerun.launch import existing
     from samerun.replay import resume
@@ -85,14 +95,13 @@ def _find_existing(cfg: config.Config) -> "Result | StoredRun | None":
     if done is not None:
         result = done.tags.get(tag.RESULT, "no result")
         print(clean(f"The same run has already finished: {done.name} ({done.id}): {result}", 400))
-        return done
+        return done, None
     existing.check_delivered(runs)
     unfinished = existing.unfinished(runs)
     if cfg.tracking.if_exists is IfExists.skip or unfinished is None:
-        return None
+        return None, None
     own = [target.partition(":")[0] for target in targets(cfg).values()]
-    plan = resume.plan_resume(unfinished, trusted=own, uri=cfg.tracking.uri, requested=cfg)
-    return resume_run(plan)
+    return None, resume.plan_resume(unfinished, trusted=own, uri=cfg.tracking.uri, requested=cfg)
 
 
 def resume_run(plan: "ResumePlan") -> "Result":
@@ -106,7 +115,7 @@ def resume_run(plan: "ResumePlan") -> "Result":
 
     action = "Forking" if plan.is_fork else "Resuming"
     print(f"{action} {clean(plan.run.name)} {plan.source}", flush=True)
-    with graceful_stop(), _print_resume_hint(plan.folder):
+    with graceful_stop(), print_resume_hint(plan.folder):
         with quiet():
             resume.check_data(plan)
             from samerun import console, training  # noqa: F401  (loads TensorFlow)
@@ -137,7 +146,12 @@ def command_of(composition: config.Composition) -> str:
     return shlex.join(["samerun", "train", *composition.overrides])
 
 
-def show_end(composition: config.Composition, run: "Run", result: "Result", out: "Console") -> None:
+def show_end(
+    composition: config.Composition,
+    run: "Run",
+    result: "Result | InstancesResult",
+    out: "Console",
+) -> None:
     """Prints the score of a run, where to open it and what repeats it."""
     from samerun import console
 
@@ -160,15 +174,21 @@ def _where(run: "Run") -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _print_resume_hint(folder: Path) -> Iterator[None]:
-    """Adds to an interruption how to resume the run, if a checkpoint was written."""
+def print_resume_hint(folder: Path, *, always: bool = False) -> Iterator[None]:
+    """Adds to an interruption how to resume the run, if a checkpoint was written.
+
+    Args:
+        folder: the run's own folder.
+        always: also without a checkpoint, as for a parent run, whose children have them.
+    """
     from samerun.tracking import is_created, run_in
 
     try:
         yield
     except (KeyboardInterrupt, Terminated) as error:
         run_id = run_in(folder)
-        if run_id is not None and (folder / "checkpoints" / "last.npz").exists():
+        has_checkpoint = always or (folder / "checkpoints" / "last.npz").exists()
+        if run_id is not None and has_checkpoint:
             if not is_created(folder):
                 error.add_note(f"Deliver first with: {program()} sync {run_id}")
             error.add_note(f"Resume with: {program()} resume {run_id}")

@@ -21,10 +21,12 @@ from samerun.replay.trust import check_plain
 from samerun.tracking import StoredRun
 
 CONFIG = "config/resolved.yaml"
+OVERRIDES = "config/overrides.txt"
 PREDICTIONS = "evaluation/predictions.npz"
 _SPLITS = ("train", "validation", "test")
 _MOST_BYTES = {
     CONFIG: 200_000,
+    OVERRIDES: 200_000,
     "provenance/provenance.json": 5_000_000,
     "provenance/files.json": 5_000_000,
     "checkpoints/digests.csv": 20_000_000,
@@ -136,6 +138,19 @@ def check_trained(run: StoredRun) -> None:
         f"'{clean(run.name)}' is a sweep: give one of its trials, {which}; resume the sweep "
         f"itself with its command and sweep.study={study}."
     )
+
+
+def overrides_of(run: StoredRun, *, uri: str | None = None) -> tuple[str, ...]:
+    """Returns the overrides that a run was started with, each as one line; none if not recorded.
+
+    Args:
+        run: the stored run.
+        uri: the store, by default that of this folder.
+    """
+    if OVERRIDES not in tracking.list_artifacts(run, "config", uri=uri):
+        return ()
+    lines = _text(run, OVERRIDES, uri).splitlines()
+    return tuple(clean(line, 2000) for line in lines if line.strip())
 
 
 def recorded_provenance(run: StoredRun, *, uri: str | None = None) -> Provenance:

@@ -154,13 +154,22 @@ def check_data(plan: ReproductionPlan) -> None:
         foreign.check_data(plan.recorded.run, plan.recorded.cfg, plan.here)
 
 
-def reproduce(plan: ReproductionPlan, out: Console, *, rtol: float = RTOL) -> Reproduction:
+def reproduce(
+    plan: ReproductionPlan,
+    out: Console,
+    *,
+    rtol: float = RTOL,
+    tags: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Reproduction:
     """Reruns a run, compares both and tags the new run with the verdict.
 
     Args:
         plan: the result of `prepare`.
         out: where to show progress.
         rtol: largest difference that counts as close, relative to the larger value.
+        tags: set on the new run from the start, besides its own.
+        folder: the new run's own folder; `None`: a new one in `outputs/`.
 
     Raises:
         UserError: a package is missing, the data or the store cannot be used, or the new run
@@ -170,7 +179,7 @@ def reproduce(plan: ReproductionPlan, out: Console, *, rtol: float = RTOL) -> Re
     check(plan)
     check_data(plan)
     first = plan.recorded.run
-    request = _request(plan)
+    request = _request(plan, tags or {}, folder or tracking.fresh_folder())
     if first.tags.get(tag.FORKED_AT):
         _fetch_start(first, Path(request.folder))
     if plan.recorded_code or plan.recorded_packages:
@@ -272,7 +281,7 @@ def _config_to_rerun(found: RecordedRun, overrides: Sequence[str]) -> Config:
     )
 
 
-def _request(plan: ReproductionPlan) -> rerun.Request:
+def _request(plan: ReproductionPlan, tags: Mapping[str, str], folder: Path) -> rerun.Request:
     first = plan.recorded.run
     num = len(tracking.find_by_tags(plan.cfg, {tag.REPRODUCES: first.id}))
     safe = [redact_override(override) for override in plan.overrides]
@@ -282,8 +291,8 @@ def _request(plan: ReproductionPlan) -> rerun.Request:
         written=drop_new_keys(safe_yaml(config.to_yaml(plan.cfg)), plan.recorded.resolved),
         overrides=safe,
         name=f"{recorded.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
-        tags={tag.REPRODUCES: first.id},
-        folder=str(tracking.fresh_folder()),
+        tags={**tags, tag.REPRODUCES: first.id},
+        folder=str(folder),
         command=["samerun", "reproduce", first.id, *safe, *flags],
         digests=plan.digests if plan.recorded_code else None,
     )

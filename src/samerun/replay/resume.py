@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import checkpoints, config, data, identity, provenance, retention, tracking
+from samerun import (
+    checkpoints,
+    config,
+    data,
+    identity,
+    provenance,
+    retention,
+    search,
+    tracking,
+)
 from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.checkpoint import AfterSuccess
@@ -307,12 +316,15 @@ def _fetch(run: tracking.StoredRun, uri: str | None) -> checkpoints.TrainingStat
         return checkpoints.latest(Path(folder))
 
 
-def resume(plan: ResumePlan, out: "Console") -> "Result":
+def resume(
+    plan: ResumePlan, out: "Console", *, trial: search.CurrentTrial = search.NO_TRIAL
+) -> "Result":
     """Trains the rest of a run, or a fork of it.
 
     Args:
         plan: what `plan_resume` returned.
         out: where to show progress.
+        trial: the trial of a sweep that the run reports to.
 
     Raises:
         UserError: the checkpoint does not fit the model, or the store cannot be used.
@@ -358,7 +370,7 @@ def resume(plan: ResumePlan, out: "Console") -> "Result":
         plain = dataclasses.asdict(place)
         del plain["code"]["diff"]  # the code is that of the first attempt
         run.log_text(json.dumps(plain, indent=2), f"provenance/resumed_{number}.json")
-        result = training.start(composition, run, out, state=plan.state)
+        result = training.start(composition, run, out, state=plan.state, trial=trial)
     at_store = dataclasses.replace(cfg, tracking=dataclasses.replace(cfg.tracking, uri=plan.uri))
     retention.after_success(at_store, plan.folder)
     return result

@@ -1,8 +1,11 @@
 """Base class and mixins of the datasets."""
 
+import re
+from dataclasses import dataclass
 from enum import StrEnum
 
 from samerun.config.fields import Range, above, added, at_least, between, config, fraction
+from samerun.errors import UserError
 
 
 class Normalization(StrEnum):
@@ -113,6 +116,8 @@ class Dataset:
         drop_remainder: drop the last, smaller batch of each training epoch.
         validation_fraction: fraction of the training examples held out for validation.
         limit: maximum number of examples per split; `null`: all.
+        fold: which fold is the validation split, such as `2/5`, instead of `validation_fraction`;
+            `null`: none. The test split is the same for all folds.
     """
 
     kind: str
@@ -120,6 +125,42 @@ class Dataset:
     drop_remainder: bool
     validation_fraction: float = fraction()
     limit: int | None = above(0)
+    fold: str | None = added(None)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One of several parts of the examples, of which each is the validation split once.
+
+    Args:
+        number: which one, from 1.
+        folds: number of folds.
+    """
+
+    number: int
+    folds: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.folds}"
+
+
+def fold_of(cfg: Dataset) -> Fold | None:
+    """Returns the fold that a config names; `None` if it names none.
+
+    Raises:
+        UserError: it is not written like `2/5`, or there is no such fold.
+    """
+    if cfg.fold is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", cfg.fold)
+    number, folds = map(int, found.groups()) if found else (0, 0)
+    if folds < 2 or not 1 <= number <= folds:
+        several = f"a fold from 1/{folds} to {folds}/{folds}" if folds > 1 else "FOLD/FOLDS"
+        raise UserError(
+            f"dataset.fold: received '{cfg.fold}', expected {several}, such as dataset.fold=2/5; "
+            "folds=5 trains one run for each of five folds."
+        )
+    return Fold(number, folds)
 
 
 @config

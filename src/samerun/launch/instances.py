@@ -1,0 +1,324 @@
+"""Several runs of one config, one for each seed or fold, below a parent run with their mean.
+
+Each child is an ordinary run, with a config of its own that anyone can type. The parent has the
+config of all of them; its folder has theirs, by number. So `kill -9` may interrupt it anywhere:
+a child that has finished is kept, one that has begun is resumed, and the others are trained.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samerun import config, tracking
+from samerun import tags as tag
+from samerun.config.composition import composition_of
+from samerun.config.instances import Instance, instances_of, kind_of
+from samerun.errors import UserError
+from samerun.launch.run import command_of, find_existing, print_resume_hint, show_end
+from samerun.launch.summary import record
+from samerun.process import graceful_stop, quiet
+from samerun.result import InstancesResult, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from samerun.replay.resume import ResumePlan
+    from samerun.search import CurrentTrial
+    from samerun.tracking import Run, StoredRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Children:
+    """How the children of a parent run are trained.
+
+    Args:
+        run: the parent run, open.
+        composition: the config of all of them.
+        out: where to show progress.
+        changes: overrides that a resume gave, such as `training.epochs=20`.
+        trusted: modules that stored configs may import, and `data`.
+        take_over: children marked RUNNING on another machine that no longer exists are resumed.
+        trial_of: returns the trial of a sweep that a child reports to; by default none.
+        finished: called with each child's result in their order, also of one that was kept.
+    """
+
+    run: "Run"
+    composition: config.Composition
+    out: "Console"
+    changes: Sequence[str] = ()
+    trusted: Sequence[str] = ()
+    take_over: bool = False
+    trial_of: "Callable[[Instance], CurrentTrial] | None" = None
+    finished: Callable[[Instance, Result], None] | None = None
+
+
+def train_instances(
+    composition: config.Composition,
+    folder: Path,
+    *,
+    parent: "Run | None" = None,
+    tags: Mapping[str, str] | None = None,
+) -> "InstancesResult | StoredRun":
+    """Trains one run for each seed or fold of a config, below a new parent run.
+
+    `tracking.if_exists` decides what happens if the same parent run is in the store already.
+
+    Args:
+        composition: a checked config with `seeds` or `folds`.
+        folder: the parent run's own folder; made if missing.
+        parent: the run above the parent run, which has shown the config.
+        tags: set on the parent run from the start.
+
+    Returns:
+        The result; or the parent run in the store, if nothing was trained.
+
+    Raises:
+        StoreUnavailable: the children cannot be created under it.
+    """
+    from samerun import provenance
+    from samerun.origin import describe_origin
+
+    cfg = composition.config
+    done, unfinished = find_existing(cfg)
+    if unfinished is not None:
+        return resume_instances(unfinished)
+    if done is not None:
+        return done
+    data_tags = describe_data(cfg)
+    found = provenance.collect(command_of(composition))
+
+    def describe(run: "Run") -> None:
+        describe_origin(run, composition, found)
+        run.set_tags(data_tags)
+
+    above = {} if parent is None else {"mlflow.parentRunId": parent.id}
+    opened = tracking.open_run(
+        cfg,
+        folder,
+        name=tracking.run_name(cfg, composition.overrides),
+        tags={**instance_tags(cfg), **above, **(tags or {})},
+        describe=describe,
+        needs_store=True,  # the children are created under it
+    )
+    with graceful_stop(), print_resume_hint(folder, always=True), opened as run:
+        with quiet():
+            from samerun import console, training  # noqa: F401  (loads TensorFlow)
+        out = console.make_console()
+        if parent is None:
+            console.show_config(cfg, out)
+        result = train_children(Children(run=run, composition=composition, out=out))
+    show_end(composition, run, result, out)
+    return result
+
+
+def resume_instances(
+    plan: "ResumePlan", *, changes: Sequence[str] = (), trusted: Sequence[str] = ()
+) -> InstancesResult:
+    """Trains what is left of a parent run: its children that have not finished.
+
+    Args:
+        plan: how the parent run is resumed.
+        changes: the overrides of the resume.
+        trusted: modules that stored configs may import, and `data`.
+    """
+    cfg, stored = plan.composition.config, plan.run
+    composition = config.Composition(
+        config=cfg,
+        composed=plan.composition.composed,
+        resolved=plan.composition.resolved,
+        overrides=_recorded_overrides(plan),
+    )
+    reopened = tracking.reopen_run(
+        plan.folder,
+        run_id=stored.id,
+        uri=plan.uri,
+        tags={tag.RESUMED: str(stored.num_resumed + 1)},
+        take_over=plan.take_over,
+        patience=cfg.tracking.patience_seconds,
+    )
+    with graceful_stop(), print_resume_hint(plan.folder, always=True), reopened as run:
+        with quiet():
+            from samerun import console, training  # noqa: F401  (loads TensorFlow)
+        out = console.make_console()
+        run.log_text(plan.composition.resolved, "config/resolved.yaml")
+        children = Children(
+            run=run,
+            composition=composition,
+            out=out,
+            changes=changes,
+            trusted=trusted,
+            take_over=plan.take_over,
+        )
+        result = train_children(children)
+    show_end(composition, run, result, out)
+    return result
+
+
+def instance_tags(cfg: config.Config) -> dict[str, str]:
+    """Returns the tags of the parent run of a config with `seeds` or `folds`."""
+    return {
+        tag.INSTANCES: str(kind_of(cfg)),
+        tag.NUM_INSTANCES: str(len(instances_of(cfg))),
+    }
+
+
+def describe_data(cfg: config.Config) -> dict[str, str]:
+    """Returns the tags of a parent run's data: that of its first child.
+
+    Args:
+        cfg: its config, in which the fold is that of the first child.
+
+    Raises:
+        UserError: the data is missing, or cannot be divided into these folds.
+    """
+    from samerun import data, identity
+
+    with quiet():
+        digests = data.digests(cfg.dataset)
+    whole = identity.of_run(cfg, digests)
+    return {tag.FINGERPRINT: whole, **{tag.DATA + name: text for name, text in digests.items()}}
+
+
+def _recorded_overrides(plan: "ResumePlan") -> tuple[str, ...]:
+    """Returns the overrides that the parent run was started with, and those of the resume."""
+    from samerun.replay.recorded import overrides_of
+
+    return (*overrides_of(plan.run, uri=plan.uri), *plan.composition.overrides)
+
+
+def train_children(children: Children) -> InstancesResult:
+    """Trains the children of an open parent run that have not finished, and records their mean.
+
+    Args:
+        children: how.
+    """
+    out, instances = children.out, instances_of(children.composition.config)
+    first, last = instances[0].label, instances[-1].label
+    out.print(f"{len(instances)} runs of this config, from {first} to {last}")
+    results = []
+    for instance in instances:
+        out.print(f"\n[bold]{instance.number + 1}/{len(instances)}[/]  {instance.label}")
+        result = _train_child(children, instance)
+        if children.finished is not None:
+            children.finished(instance, result)
+        results.append(dataclasses.replace(result, model=None))
+    return record(children.run, children.composition.config, results, out)
+
+
+def _train_child(children: Children, instance: Instance) -> Result:
+    """Trains one child, resumes it, or returns the result of one that has finished."""
+    from samerun import retention, search, training
+
+    stored = _find_child(children, instance)
+    composition = child_of(children.composition, instance)
+    trial = children.trial_of(instance) if children.trial_of else search.NO_TRIAL
+    if stored is not None:
+        return _resume_child(children, composition.config, stored, trial)
+    parent, folder = children.run, children.run.folder / str(instance.number)
+    opened = tracking.open_run(
+        composition.config,
+        folder,
+        name=f"{instance.label.replace(' ', '=')} · {parent.name}",
+        tags={"mlflow.parentRunId": parent.id, tag.INSTANCE: instance.label},
+        describe=lambda run: _describe_child(run, composition),
+    )
+    with opened as run:
+        result = training.start(composition, run, children.out, trial=trial, shows_config=False)
+    retention.after_success(composition.config, folder)
+    return result
+
+
+def _describe_child(run: "Run", composition: config.Composition) -> None:
+    from samerun import provenance
+    from samerun.origin import describe_origin
+
+    describe_origin(run, composition, provenance.collect(command_of(composition)))
+
+
+def child_of(composition: config.Composition, instance: Instance) -> config.Composition:
+    """Returns the composition of a child: that of an ordinary run.
+
+    Args:
+        composition: of all instances.
+        instance: which one.
+    """
+    key, _, value = instance.override.partition("=")
+    changes = {"seeds": "null", "folds": "null", key: value}
+    return composition_of(composition, instance.of(composition.config), changes)
+
+
+def _find_child(children: Children, instance: Instance) -> "StoredRun | None":
+    """Returns the run of a child that has begun: the one in its folder, else in the store."""
+    cfg, parent = children.composition.config, children.run
+    folder = parent.folder / str(instance.number)
+    run_id = tracking.run_in(folder)
+    if run_id is not None:
+        tracking.deliver(folder, uri=cfg.tracking.uri)
+        return tracking.find_runs([tracking.run_in(folder) or run_id], uri=cfg.tracking.uri)[0]
+    known = {"mlflow.parentRunId": parent.id, tag.INSTANCE: instance.label}
+    return next(iter(tracking.find_by_tags(cfg, known)), None)
+
+
+def stored_children(parent: "StoredRun", cfg: config.Config) -> "list[StoredRun]":
+    """Returns the finished children of a stored parent run, one for each seed or fold, in order.
+
+    Args:
+        parent: the parent run.
+        cfg: its config, which names the store.
+
+    Raises:
+        UserError: one is missing, has not finished, or has another config.
+    """
+    from samerun.replay.recorded import clean, read
+
+    found = []
+    for instance in instances_of(cfg):
+        known = {"mlflow.parentRunId": parent.id, tag.INSTANCE: instance.label}
+        runs = tracking.find_by_tags(cfg, known)
+        done = next((run for run in runs if run.status == "FINISHED"), None)
+        if done is None:
+            raise UserError(
+                f"Run {parent.id} ({clean(parent.name)}) has not finished: {instance.label} is "
+                f"missing: train what is left with `samerun resume {parent.id}`."
+            )
+        _check_is_child(parent.id, done.id, read(done).cfg, instance.of(cfg))
+        found.append(done)
+    return found
+
+
+def _check_is_child(parent: str, child: str, found: config.Config, expected: config.Config) -> None:
+    if config.fingerprint(found) != config.fingerprint(expected):
+        raise UserError(
+            f"Run {child} is below run {parent} but has another config than its seeds or folds "
+            "ask for, so samerun did not put it there: delete it, then resume."
+        )
+
+
+def _resume_child(
+    children: Children, cfg: config.Config, stored: "StoredRun", trial: "CurrentTrial"
+) -> Result:
+    """Trains the rest of a child, if there is any.
+
+    Raises:
+        UserError: it is not the child that this parent run asks for.
+    """
+    from samerun.replay import resume
+    from samerun.replay.results import read_result
+
+    uri = cfg.tracking.uri
+    plan = resume.plan_resume(
+        stored,
+        children.changes,
+        trusted=children.trusted,
+        take_over=children.take_over,
+        uri=uri,
+    )
+    _check_is_child(children.run.id, stored.id, plan.composition.config, cfg)
+    if plan.nothing_left is not None:
+        children.out.print("has finished", style="dim")
+        return read_result(stored, uri=uri)
+    resume.check_data(plan)
+    children.out.print(f"resuming {plan.source}", style="dim", markup=False)
+    return resume.resume(plan, children.out, trial=trial)

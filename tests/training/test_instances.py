@@ -1,0 +1,197 @@
+"""Several runs of one config, one for each seed or fold, below a parent run with their mean."""
+
+import csv
+import io
+import math
+import statistics
+
+import pytest
+from scipy import stats
+
+import samerun
+from samerun import cli, tracking, training
+from samerun import tags as tag
+from samerun.data.catalog import load
+from samerun.data.dataset import split_source
+from samerun.errors import UserError
+from samerun.replay.recorded import read
+from samerun.replay.results import read_result
+from support.project import composed
+
+QUICK = ["training.epochs=2", "tracking=lean", "model=mlp", "model.units=[4]", "dataset.limit=60"]
+
+
+@pytest.fixture
+def seeds(project, recorded_runs):
+    """The ID of a parent run of three seeds, copied with its store."""
+    return recorded_runs.copy("seeds", lambda: samerun.train([*QUICK, "seed=7", "seeds=3"]).run_id)
+
+
+def stored(run_id):
+    (run,) = tracking.find_runs([run_id])
+    return run
+
+
+def children_of(parent, number):
+    """The children of a parent run by their labels."""
+    cfg = read(stored(parent)).cfg
+    found = tracking.find_by_tags(cfg, {"mlflow.parentRunId": parent})
+    assert len(found) == number
+    return {run.tags[tag.INSTANCE]: run for run in found}
+
+
+def test_seeds_train_one_run_each_and_their_parent_has_mean_spread_and_interval(seeds):
+    parent, children = stored(seeds), children_of(seeds, 3)
+    assert sorted(children) == ["seed 7", "seed 8", "seed 9"]
+    assert parent.tags[tag.INSTANCES] == "seeds"
+    assert parent.tags[tag.NUM_INSTANCES] == "3"
+    results = [read_result(run) for run in children.values()]
+    assert len({result.weights_digest for result in results}) == 3
+    for name in ("test/accuracy", "test/log_loss"):
+        values = [result.metrics[name] for result in results]
+        low, high = stats.t.interval(0.95, 2, statistics.mean(values), stats.sem(values))
+        found = [parent.metrics[name + end] for end in ("", "_std", "_low", "_high")]
+        expected = [statistics.mean(values), statistics.stdev(values), low, high]
+        assert found == pytest.approx(expected, rel=1e-12)
+    assert "test/accuracy_low_std" not in parent.metrics  # an interval of intervals says nothing
+    best = [result.objective for result in results]
+    assert parent.metrics["validation/loss"] == pytest.approx(statistics.mean(best), rel=1e-12)
+    table = [*csv.reader(io.StringIO(tracking.read_artifact(parent, "runs.csv").decode()))]
+    assert [row[0] for row in table[1:4]] == ["seed 7", "seed 8", "seed 9"]
+    assert [row[1] for row in table[1:4]] == [children[row[0]].id[:8] for row in table[1:4]]
+    assert "over 3 seeds" in parent.tags["mlflow.note.content"]
+
+
+def test_a_child_is_the_run_that_anybody_can_type(seeds):
+    child = children_of(seeds, 3)["seed 8"]
+    assert child.tags[tag.COMMAND] == f"samerun train {' '.join(QUICK)} seed=8".replace(
+        "model.units=[4]", "'model.units=[4]'"
+    )
+    alone = samerun.train([*QUICK, "seed=8"])
+    assert alone.weights_digest == read_result(child).weights_digest
+    name = tag.FINGERPRINT_CONFIG
+    assert stored(alone.run_id).tags[name] == child.tags[name]
+
+
+def test_the_same_parent_run_is_skipped(seeds, monkeypatch, capsys):
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
+    found = samerun.train([*QUICK, "seed=7", "seeds=3", "tracking.if_exists=skip"])
+    assert found.id == seeds
+    assert cli.main(["resume", seeds]) == 0
+    assert "nothing left to train" in capsys.readouterr().out
+
+
+def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(seeds, capsys):
+    assert cli.main(["reproduce", seeds, "--exact"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("EXACT: bit-for-bit identical") == 3
+    cfg = read(stored(seeds)).cfg
+    (again,) = tracking.find_by_tags(cfg, {tag.REPRODUCES: seeds})
+    assert again.tags[tag.VERDICT] == "EXACT"
+    before, after = children_of(seeds, 3), children_of(again.id, 3)
+    for label, child in after.items():
+        assert child.tags[tag.REPRODUCES] == before[label].id
+        assert child.tags[tag.VERDICT] == "EXACT"
+    assert again.metrics == stored(seeds).metrics
+
+
+def test_other_seeds_are_no_reproduction(seeds, capsys):
+    assert cli.main(["reproduce", seeds, "seeds=4"]) == 2
+    assert "another seed" in capsys.readouterr().err
+
+
+class Interrupt:
+    """Interrupts the training at an epoch of a child, as Ctrl-C does."""
+
+    def __init__(self, monkeypatch, child, epoch):
+        self.left = child
+        self.epoch = epoch
+        self.trained = []
+        self._train = training.train
+        monkeypatch.setattr(training, "train", self.train)
+
+    def train(self, cfg, run, out, **options):
+        self.trained.append((cfg.seed, options["state"] is not None))
+        log = run.log_metrics
+
+        def log_metrics(metrics, *, step):
+            log(metrics, step=step)
+            if len(self.trained) == self.left and "train/loss" in metrics and step == self.epoch:
+                training.request_stop(KeyboardInterrupt)
+
+        run.log_metrics = log_metrics
+        return self._train(cfg, run, out, **options)
+
+
+def test_an_interrupted_parent_run_is_resumed_exactly(project, monkeypatch, capsys):
+    words = [*QUICK, "seeds=3", "checkpoint.every_steps=1"]
+    whole = samerun.train([*QUICK, "seeds=3"])
+    interrupt = Interrupt(monkeypatch, child=2, epoch=1)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        samerun.train(words)
+    parent = next(run for run in tracking.find_runs() if run.tags.get(tag.INSTANCES))
+    assert parent.status == "KILLED"
+    assert f"samerun resume {parent.id}" in " ".join(raised.value.__notes__)
+    interrupt.trained.clear()
+    interrupt.left = 0
+    assert cli.main(["resume", parent.id]) == 0
+    assert interrupt.trained == [(1, True), (2, False)]  # the first is kept, the second resumed
+    assert stored(parent.id).status == "FINISHED"
+    assert stored(parent.id).metrics == stored(whole.run_id).metrics
+    for label, child in children_of(parent.id, 3).items():
+        expected = whole.children[whole.labels.index(label)].weights_digest
+        assert read_result(child).weights_digest == expected
+
+
+def test_a_child_with_another_config_is_not_believed(seeds, capsys):
+    parent = stored(seeds)
+    child = children_of(seeds, 3)["seed 8"]
+    client = tracking.connect(tracking.resolve_uri(None))
+    client.set_tag(child.id, tag.INSTANCE, "seed 9")
+    client.set_terminated(parent.id, "KILLED")
+    assert cli.main(["reproduce", seeds]) == 2
+    assert "seed 8 is missing" in capsys.readouterr().err
+
+
+def test_folds_train_one_run_each_on_the_same_test_split(project):
+    result = samerun.train([*QUICK, "dataset=diabetes", "dataset.limit=null", "folds=3"])
+    assert result.labels == ("fold 1/3", "fold 2/3", "fold 3/3")
+    children = children_of(result.run_id, 3)
+    digests = [
+        {s: run.tags[tag.DATA + s] for s in ("train", "validation", "test")}
+        for run in children.values()
+    ]
+    assert len({one["test"] for one in digests}) == 1
+    assert len({one["validation"] for one in digests}) == 3
+    names = {"mean_absolute_error"}
+    for name in names:
+        values = [child.metrics[f"test/{name}"] for child in result.children]
+        assert result.metrics[f"test/{name}"] == pytest.approx(statistics.mean(values))
+        assert result.std[f"test/{name}"] == pytest.approx(statistics.stdev(values))
+    alone = samerun.train([*QUICK, "dataset=diabetes", "dataset.limit=null", "dataset.fold=2/3"])
+    assert alone.weights_digest == result.children[1].weights_digest
+
+
+def test_scaling_is_fitted_to_the_training_part_of_a_fold(project):
+    from samerun import data
+
+    cfg = composed("dataset=diabetes", "dataset.fold=2/3", "dataset.normalization=standard").dataset
+    splits = split_source(cfg, load(cfg))
+    made = data.build(cfg, 0)
+    scaled = made.preprocessing(splits["train"].x)
+    assert abs(scaled.mean(axis=0)).max() < 1e-5
+    assert abs(made.preprocessing(splits["validation"].x).mean(axis=0)).max() > 1e-3
+
+
+def test_a_metric_that_is_not_finite_has_no_mean():
+    from samerun.launch.summary import Spread
+
+    assert math.isnan(Spread.of([1.0, math.nan]).mean)
+
+
+def test_the_results_of_a_run_that_has_not_written_them_are_refused(project):
+    client = tracking.connect(tracking.resolve_uri(None))
+    made = client.create_run(tracking.experiment_id(client, "default"))
+    run = stored(made.info.run_id)
+    with pytest.raises(UserError, match=r"result\.json"):
+        read_result(run)
