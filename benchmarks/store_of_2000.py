@@ -22,7 +22,9 @@ import time
 import uuid
 from pathlib import Path
 
-from samerun import tracking
+import numpy as np
+
+from samerun import config, tracking
 
 EPOCHS, TRIALS = 20, 50
 KINDS = {"model": ["cnn", "mlp", "lenet5"], "optimizer": ["adam", "sgd"], "dataset": ["digits"]}
@@ -37,6 +39,8 @@ COMMANDS = {
     "samerun show latest": ["show", "latest"],
     "samerun show best:test/accuracy": ["show", "best:test/accuracy"],
     "samerun show (a wrong ID)": ["show", "zzzz"],
+    "samerun compare latest latest~1": ["compare", "latest", "latest~1"],
+    "samerun compare … --html": ["compare", "latest", "latest~1", "--html", "page.html"],
     "samerun --version": ["--version"],
 }
 EXIT_CODES = {"samerun show (a wrong ID)": 2}
@@ -98,6 +102,28 @@ def make_store(folder: Path, num_runs: int) -> None:
     database.close()
 
 
+def add_artifacts(folder: Path, number: int) -> None:
+    """Gives a run its config and the predictions for 10,000 test examples, for `compare`."""
+    draw = np.random.default_rng(number)
+    truth = np.random.default_rng(0).integers(10, size=10_000).astype(np.int32)
+    probabilities = draw.dirichlet(np.full(10, 0.2), len(truth)).astype(np.float32)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        query = "select run_uuid, experiment_id from runs where name = ?"
+        run_id, experiment = database.execute(query, (f"run {number}",)).fetchone()
+        place = folder.absolute() / "mlruns" / str(experiment) / run_id / "artifacts"
+        change = "update runs set artifact_uri = ? where run_uuid = ?"
+        database.execute(change, (str(place), run_id))
+        tag = "insert into tags (key, value, run_uuid) values ('samerun.data.test', 'd', ?)"
+        database.execute(tag, (run_id,))
+    database.close()
+    for name in ("config", "evaluation"):
+        (place / name).mkdir(parents=True)
+    rate = 0.001 * (1 + number % 2)
+    resolved = config.compose(["model=mlp", f"optimizer.learning_rate={rate}"]).resolved
+    (place / "config" / "resolved.yaml").write_text(resolved)
+    np.savez(place / "evaluation" / "predictions.npz", probabilities=probabilities, truth=truth)
+
+
 def main() -> None:
     """Makes the store and times the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,6 +134,8 @@ def main() -> None:
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="samerun-store-"))
     if not (folder / "mlflow.db").exists():
         make_store(folder, chosen.runs)
+        for number in (chosen.runs - 2, chosen.runs - 1):
+            add_artifacts(folder, number)
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores", end=", ")
     print(f"load {os.getloadavg()[0]:.1f}, {datetime.date.today()}: {chosen.runs} runs")

@@ -57,6 +57,18 @@ def test_two_runs_of_version_0_1_0_are_compared(recorded, capsys):
     assert rows["tracking.tags.course"]["second"] == "dl1"
 
 
+def test_runs_of_version_0_1_0_are_compared_except_for_their_predictions(recorded, capsys):
+    assert cli.main(["compare", "finished", "other_seed", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["only_setting"] == "seed"
+    assert len(found["curves"]["validation/loss"][0]) == 3
+    (note,) = found["predictions"]["notes"]
+    assert "earlier version" in note
+    assert "`samerun reproduce" in note
+    assert cli.main(["compare", "finished", "failed", "interrupted", "--html", "page.html"]) == 0
+    assert (recorded / "page.html").exists()
+
+
 def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(recorded, samerun):
     done = samerun("reproduce", "finished", "--check", cwd=recorded)
     assert done.returncode in (0, 1), done.stderr

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from samerun.config.check import should_rise
 from samerun.evaluation.report import short
 from samerun.report.differences import Differences, format_number
+from samerun.report.run_rows import HEADLINES
 from samerun.tracking import StoredRun
 
 _SPLITS = ("test/", "validation/", "train/")
-_HEADLINES = ("accuracy", "mean_absolute_error", "perplexity")
 _ENDS = ("_low", "_high")
 
 
@@ -31,7 +31,7 @@ class MetricRow:
 def headline_of(runs: Sequence[StoredRun]) -> str:
     """Returns the main metric that all runs have, of the test split where they have one; or ''."""
     for split in _SPLITS[:2]:
-        for name in _HEADLINES:
+        for name in HEADLINES:
             metric = f"{split}{name}"
             if all({metric, f"{metric}_low"} <= run.metrics.keys() for run in runs):
                 return metric
