@@ -110,6 +110,16 @@ COMMANDS = {
 }
 
 
+GROUPS = {
+    "train": ("train", "resume", "experiments"),
+    "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
+    "repeat": ("reproduce",),
+    "store": ("sync", "server", "gc"),
+    "shell": ("completion",),
+}
+"""How the help groups the commands."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 success, 1 failure, 2 wrong usage."""
     if arguments is None:  # a process of its own, not a call from a program
@@ -169,14 +179,19 @@ def _reader_has_left() -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Returns the parser of everything but commands: help, version and unknown names."""
+    """Returns the parser of everything but commands: help, version and unknown flags."""
+    text = "The same run, every time: experiments with Keras.\n"
+    for group, names in GROUPS.items():
+        text += f"\n{group}:\n"
+        text += "".join(f"  {name:<13}{COMMANDS[name].help}\n" for name in names)
     parser = argparse.ArgumentParser(
-        prog="samerun", description="The same run, every time: experiments with Keras."
+        prog="samerun",
+        usage="samerun [-h] [--version] COMMAND ...",
+        description=text,
+        epilog="`samerun COMMAND --help` explains one of these commands.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"samerun {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.help, add_help=False)
     return parser
 
 

@@ -178,4 +178,4 @@ def answer(found: Sequence[Candidate], shell: str) -> str:
 
 def script(shell: str) -> str:
     """Returns the script that a shell evaluates to complete `samerun`."""
-    return (Path(__file__).parent / "completion_scripts" / f"samerun.{shell}").read_text()
+    return (Path(__file__).parent / "completion_scripts" / f"complete.{shell}").read_text()

@@ -53,8 +53,8 @@ def search_runs(
     r"""Returns the runs of all experiments that a filter fits, the newest first.
 
     Args:
-        filter: in MLflow's filter language, such as `metrics.\`test/accuracy\` > 0.9 and
-            params.model = 'cnn'`. Empty: all runs.
+        filter: in MLflow's filter language, such as `metrics."test/accuracy" > 0.9 and
+            params.model = "cnn"`. Empty: all runs.
         uri: the store, by default that of this folder.
         max_results: most runs that are returned; `None`: all.
 
@@ -69,10 +69,10 @@ def search_runs(
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
+        reason = one_line(first_line(error).partition(". ")[0].rstrip("."))
         raise UserError(
-            f"filter: MLflow does not understand '{one_line(filter)}' "
-            f"({one_line(first_line(error).rstrip('.'))}): expected a filter such as "
-            "\"metrics.`test/accuracy` > 0.9 and params.model = 'cnn'\"."
+            f"filter: MLflow does not understand '{one_line(filter)}' ({reason}): expected one "
+            'such as \'metrics."test/accuracy" > 0.9 and params.model = "cnn"\'.'
         ) from error
 
 
