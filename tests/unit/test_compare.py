@@ -180,6 +180,26 @@ def test_repeats_of_two_configs_are_compared_over_their_seeds(store, capsys):
     assert "repeats of one config" in one["sentence"]
 
 
+def test_a_run_with_seeds_stands_for_the_runs_below_it(store, capsys):
+    client = tracking.connect(tracking.resolve_uri(None))
+    parents = []
+    for rate, scores in (("0.001", (0.7, 0.71, 0.69)), ("0.01", (0.9, 0.91, 0.88))):
+        parents.append(add(store, rate, f"optimizer.learning_rate={rate}"))
+        client.set_tag(parents[-1], "samerun.instances", "seeds")
+        for seed, score in enumerate(scores):
+            metrics = {f"test/accuracy{end}": [score] for end in ("", "_low", "_high")}
+            overrides = (f"optimizer.learning_rate={rate}", f"seed={seed}")
+            child = add(store, f"{rate} {seed}", *overrides, scores=metrics)
+            client.set_tag(child, "mlflow.parentRunId", parents[-1])
+            client.set_tag(child, "samerun.instance", f"seed {seed}")
+    found = compare(capsys, *parents)
+    assert [run["name"] for run in found["runs"][:3]] == ["0.001 0", "0.001 1", "0.001 2"]
+    assert found["verdict"]["best"] == "D–F"
+    assert "over seeds" in found["verdict"]["tests"][0]["test"]
+    filtered = compare(capsys, "tags.`samerun.model` = 'mlp'")
+    assert len(filtered["runs"]) == 6
+
+
 @pytest.mark.parametrize("kind", ["numbers", "tokens"])
 def test_without_classes_the_examples_with_the_largest_gap_come_first(store, capsys, kind):
     random = np.random.default_rng(0)
@@ -249,24 +269,24 @@ def test_a_filter_names_the_runs(store, capsys):
 
 
 MISTAKES = {
-    "one run": (["a"], "at least 2"),
-    "a run twice": (["a", "a"], "twice"),
-    "eleven runs": (["a"] * 11, "at most 10"),
-    "a filter and more": (["params.seed = '1'", "a"], "in quotes"),
+    "one run": (["first"], "at least 2"),
+    "a run twice": (["first", "first"], "twice"),
+    "eleven runs": (["first"] * 11, "at most 10"),
+    "a filter and more": (["params.seed = '1'", "first"], "in quotes"),
     "a filter that fits nothing": (["params.seed = '99'"], "received 0 runs"),
     "no filter": (["params.seed == '1'"], "filter"),
-    "an unknown run": (["a", "nothing"], "names no run"),
-    "a folder": (["a", "b", "--html", "."], "is a folder"),
-    "a missing folder": (["a", "b", "--html", "none/page.html"], "mkdir -p none"),
-    "a run for the file": (["a", "b", "--html", "0" * 32], "expected a file"),
-    "trust alone": (["a", "b", "--trust", "data"], "--examples"),
+    "an unknown run": (["first", "nothing"], "names no run"),
+    "a folder": (["first", "second", "--html", "."], "is a folder"),
+    "a missing folder": (["first", "second", "--html", "none/page.html"], "mkdir -p none"),
+    "a run for the file": (["first", "second", "--html", "0" * 32], "expected a file"),
+    "trust alone": (["first", "second", "--trust", "data"], "--examples"),
 }
 
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_is_one_sentence(store, capsys, case):
     arguments, expected = MISTAKES[case]
-    for name in "ab":
+    for name in ("first", "second"):
         add(store, name)
     assert cli.main(["compare", *arguments]) == 2
     out, err = capsys.readouterr()

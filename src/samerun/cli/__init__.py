@@ -19,12 +19,9 @@ from samerun.cli.server_command import server_command
 from samerun.cli.show_command import show_command
 from samerun.cli.sync_command import print_undelivered, sync_command
 from samerun.cli.table_command import table_command
-from samerun.cli.ui_commands import (
-    completion_command,
-    experiments_command,
-    tensorboard_command,
-    ui_command,
-)
+from samerun.cli.tensorboard_command import tensorboard_command
+from samerun.cli.ui_command import ui_command
+from samerun.cli.ui_commands import completion_command, experiments_command
 from samerun.errors import READER_LEFT, UserError, exit_code, listed, message
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samerun import tags as tag
 from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
 from samerun.errors import UserError
@@ -55,7 +56,8 @@ def find(names: Sequence[str]) -> "list[StoredRun]":
     """Returns the runs to compare, in the order given; of a filter, the newest first.
 
     Args:
-        names: IDs as all commands take them, or one filter.
+        names: IDs as all commands take them, or one filter. A run with `seeds=` or `folds=` stands
+            for the runs below it.
 
     Raises:
         UserError: there are too few or too many, or one is given twice.
@@ -70,17 +72,31 @@ def find(names: Sequence[str]) -> "list[StoredRun]":
                 "IDs: put the filter in quotes, with `and` between its conditions."
             )
         found = tracking.search_runs(names[0], max_results=_MOST_SEARCHED)
-        runs = [run for run in found if not run.is_group]
+        # The runs of seeds=5 that the filter fits are found themselves.
+        runs = [run for run in found if not (run.is_group or tag.INSTANCES in run.tags)]
         reading.check_number(len(runs))
         return runs
-    reading.check_number(len(names))
+    reading.check_number(max(2, len(names)))  # one may stand for several
     runs = tracking.find_runs(names)
     for place, run in enumerate(runs):
         if run.id in {other.id for other in runs[:place]}:
             raise UserError(
                 f"{names[place]}: received run {run.id[:8]} twice, expected different runs."
             )
+    runs = list({one.id: one for run in runs for one in _instances(run)}.values())
+    reading.check_number(len(runs))
     return runs
+
+
+def _instances(run: "StoredRun") -> "list[StoredRun]":
+    """Returns the runs that `seeds=` or `folds=` trained below a run; another run itself."""
+    if tag.INSTANCES not in run.tags:
+        return [run]
+    from samerun import tracking
+
+    found = tracking.search_runs(f"tags.`mlflow.parentRunId` = '{run.id}'")
+    children = [child for child in found if tag.INSTANCE in child.tags]
+    return sorted(children, key=lambda child: (child.start_time or 0, child.id))
 
 
 def is_filter(text: str) -> bool:

@@ -34,7 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 __all__ = ["Callbacks", "get_args_parser", "install", "store_schema"]
 
 _MOST_COMPOSED = 32
-"""Number of remembered compositions, of 0.5 MB each."""
+"""Number of remembered compositions, of 0.2 MB each."""
 _MOST_LOADED = 500
 """Number of remembered files."""
 _SETTLED_NS = 2_000_000_000
@@ -194,7 +194,7 @@ def _create_interpolation_map(
 
 def _compose(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> DictConfig:
     """Merges a defaults list, or returns a copy of what the same one was merged to."""
-    entry = next((one for one in _composed.values() if one.defaults is defaults), None)
+    entry = next((one for one in [*_composed.values()] if one.defaults is defaults), None)
     if entry is None:
         merged: DictConfig = _merge_defaults(self, defaults, repo)
         return merged

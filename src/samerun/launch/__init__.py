@@ -3,8 +3,10 @@
 from samerun.launch.instances import (
     Children,
     child_of,
+    describe_data,
     instance_tags,
     resume_instances,
+    stored_children,
     train_children,
     train_instances,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "check_overrides",
     "command_of",
     "compose",
+    "describe_data",
     "launcher_of",
     "make_folder",
     "needs_hydra",
@@ -42,5 +45,6 @@ __all__ = [
     "run_one",
     "run_task",
     "show_end",
+    "stored_children",
     "train",
 ]

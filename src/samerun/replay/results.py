@@ -47,6 +47,7 @@ def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
             sentence=clean(str(plain["sentence"]), 400),
             objective=float(plain["objective"]),
             epoch_seconds=None if seconds is None else float(seconds),
+            num_parameters=int(plain["num_parameters"]),
             model=None,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, csv.Error) as error:

@@ -177,7 +177,8 @@ def _rows(
             if run.is_group:
                 score = None if best is None else run_rows.score_of(best)
             notes += [f"{len(children)} {_word(run)}"]
-            notes += [] if best is None else [f"best {short[best.id]}"]
+            if best is not None and tag.INSTANCES not in run.tags:  # no seed is better
+                notes += [f"best {short[best.id]}"]
         rows.append(
             Row(
                 run=run,

@@ -93,7 +93,7 @@ def build(runs: Sequence[StoredRun], by: Sequence[str], metrics: Sequence[str]) 
 
 def _counted(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
     """The finished runs that trained a model, the oldest first; notes on the others."""
-    trained = [run for run in runs if not run.is_group]
+    trained = [run for run in runs if not run.is_group and tag.INSTANCES not in run.tags]
     finished = [run for run in trained if run.status == _FINISHED]
     made = [run for run in finished if "seed" in run.params]
     if not made:

@@ -37,4 +37,4 @@ from samerun.search.study import (
     study_start,
     token,
 )
-from samerun.search.trial import NO_TRIAL, CurrentTrial, current_trial
+from samerun.search.trial import NO_TRIAL, CurrentTrial, InstanceTrial, current_trial

@@ -42,8 +42,12 @@ class CurrentTrial(abc.ABC):
         """Reports the metric after epoch number `epoch`, from 1. Never raises."""
 
     @abc.abstractmethod
-    def should_stop(self) -> bool:
-        """Whether to end training after this epoch. Never raises."""
+    def should_stop(self, *, prunes: bool = True) -> bool:
+        """Whether to end training after this epoch. Never raises.
+
+        Args:
+            prunes: whether the pruner may say so.
+        """
 
     @abc.abstractmethod
     def raise_if_stopped(self) -> None:
@@ -66,7 +70,7 @@ class NoTrial(CurrentTrial):
     def report(self, value: float, epoch: int) -> None:
         """Does nothing."""
 
-    def should_stop(self) -> bool:
+    def should_stop(self, *, prunes: bool = True) -> bool:
         """Returns `False`."""
         return False
 
@@ -119,13 +123,13 @@ class StudyTrial(CurrentTrial):
         else:
             self._known.add(epoch)
 
-    def should_stop(self) -> bool:
+    def should_stop(self, *, prunes: bool = True) -> bool:
         """Checks the time limit first, which needs no storage."""
         if self._reason is None:
-            self._reason = self._why()
+            self._reason = self._why(prunes=prunes)
         return self._reason is not None
 
-    def _why(self) -> BaseException | None:
+    def _why(self, *, prunes: bool) -> BaseException | None:
         import optuna
 
         if self._seconds is not None and time.monotonic() - self._began > self._seconds:
@@ -133,7 +137,7 @@ class StudyTrial(CurrentTrial):
         try:
             if self._study.user_attrs.get(tag.STUDY_STOPPED):
                 return SweepStopped()
-            if self.metric is not None and self._known and self._trial.should_prune():
+            if prunes and self.metric is not None and self._known and self._trial.should_prune():
                 return optuna.TrialPruned(f"at epoch {self._epoch}")
         except Exception as error:
             _log.warning("The study was not asked: %s", redact(str(error)))
@@ -143,6 +147,40 @@ class StudyTrial(CurrentTrial):
         """Raises why it stopped, if it did."""
         if self._reason is not None:
             raise self._reason
+
+
+@final
+class InstanceTrial(CurrentTrial):
+    """A trial, seen from one of its instances: one run of several with other seeds or folds.
+
+    The epochs of the first instance are reported, so that the pruners of epochs compare the trials
+    on the same seed or fold. Of the others, none is; they only stop with the sweep or at the limit.
+
+    Args:
+        trial: the trial.
+        is_first: whether it is the first instance.
+    """
+
+    def __init__(self, trial: CurrentTrial, *, is_first: bool) -> None:
+        self.metric = trial.metric if is_first else None
+        self._trial = trial
+
+    def check_model(self, num_parameters: int) -> None:
+        """Checks the model of each instance."""
+        self._trial.check_model(num_parameters)
+
+    def report(self, value: float, epoch: int) -> None:
+        """Reports an epoch of the first instance."""
+        if self.metric is not None:
+            self._trial.report(value, epoch)
+
+    def should_stop(self, *, prunes: bool = True) -> bool:
+        """Asks the trial."""
+        return self._trial.should_stop(prunes=prunes and self.metric is not None)
+
+    def raise_if_stopped(self) -> None:
+        """Raises why it stopped, if it did."""
+        self._trial.raise_if_stopped()
 
 
 def current_trial(cfg: Trial | None) -> CurrentTrial:

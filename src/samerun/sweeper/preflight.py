@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from samerun import config, data, search, tracking, user_code
-from samerun.config.instances import kind_of
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.search.objectives import check_sweep
@@ -32,11 +31,6 @@ def check_branches(
     for values in _points(configs, space):
         cfg = configs.composition(values).config
         user_code.check_functions(cfg)
-        if kind_of(cfg) is not None:
-            raise UserError(
-                f"{kind_of(cfg)}: a trial of a sweep is one run: leave it out, and train the best "
-                "trial again with it."
-            )
         spec = data.describe(cfg.dataset)
         config.check(cfg, spec)
         check_sweep(sweep, cfg, spec)

@@ -1,19 +1,26 @@
 """Trains the run that the sweep created for a trial, from its last checkpoint if there is one."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from samerun import launch, search, tracking
 from samerun import tags as tag
+from samerun.config.instances import kind_of
 from samerun.errors import StoreUnavailable, first_line
 from samerun.process import quiet
+from samerun.replay.trust import DATA
+from samerun.user_code import targets
 
 if TYPE_CHECKING:
-    from samerun.result import Result
+    from rich.console import Console
+
+    from samerun import config
+    from samerun.result import InstancesResult, Result
 
 
-def train_trial(node: Any) -> "Result":
+def train_trial(node: Any) -> "Result | InstancesResult":
     """Trains the trial that Hydra composed, in the folder that Hydra chose.
 
     Args:
@@ -33,6 +40,7 @@ def train_trial(node: Any) -> "Result":
         with _stores_may_be_unavailable():
             trial = search.current_trial(cfg.trial)
             (stored,) = tracking.find_runs([cfg.trial.run], uri=cfg.tracking.uri)
+            _discard_of_children(stored, cfg)
             restart.discard_checkpoints_if_requested(stored, uri=cfg.tracking.uri)
             state = find_state(stored, cfg, uri=cfg.tracking.uri) if stored.is_started else None
             reopened = tracking.reopen_run(
@@ -47,11 +55,51 @@ def train_trial(node: Any) -> "Result":
         with quiet():
             from samerun import console, training
         out = console.make_console()
-        command = launch.command_of(composition)
-        result = training.start(composition, run, out, command=command, state=state, trial=trial)
+        result: Result | InstancesResult
+        if kind_of(cfg) is not None:
+            result = _train_instances(composition, run, out, trial)
+        else:
+            command = launch.command_of(composition)
+            result = training.start(
+                composition, run, out, command=command, state=state, trial=trial
+            )
     retention.after_success(cfg, folder)
-    launch.show_end(composition, run, result, out)
+    launch.show_end(run, result, out)
     return result
+
+
+def _train_instances(
+    composition: "config.Composition", run: tracking.Run, out: "Console", trial: search.CurrentTrial
+) -> "InstancesResult":
+    """Trains the runs of a trial with `seeds` or `folds`, below its own; those that are missing."""
+    from samerun import console, logbook, provenance
+
+    console.show_config(composition.config, out)
+    found = provenance.collect(launch.command_of(composition))
+    logbook.describe_origin(run, composition, found)
+    cfg = composition.config
+    run.set_tags({**launch.instance_tags(cfg), **launch.describe_data(cfg)})
+    children = launch.Children(
+        run=run,
+        composition=composition,
+        out=out,
+        trusted=[*targets(cfg).values(), DATA],  # the sweep's own config names them
+        take_over=True,  # the sweep knows that no other process works on it
+        trial_of=lambda one: search.InstanceTrial(trial, is_first=one.number == 0),
+    )
+    return launch.train_children(children)
+
+
+def _discard_of_children(stored: tracking.StoredRun, cfg: "config.Config") -> None:
+    """Discards the checkpoints of a trial's unfinished children, if it is to start from scratch."""
+    from samerun.replay import restart
+
+    if kind_of(cfg) is None or stored.tags.get(tag.RESTARTS) != "true":
+        return
+    for child in tracking.find_by_tags(cfg, {"mlflow.parentRunId": stored.id}):
+        if child.status != "FINISHED":
+            marked = dataclasses.replace(child, tags={**child.tags, tag.RESTARTS: "true"})
+            restart.discard_checkpoints_if_requested(marked, uri=cfg.tracking.uri)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from samerun import config
 from samerun.config.schema import register
@@ -23,7 +23,7 @@ from samerun.search.objectives import default_direction
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, outcome_of, write_outcome
 
 if TYPE_CHECKING:
-    from samerun.result import Result
+    from samerun.result import InstancesResult, Result
     from samerun.search.constraints import Constraint
     from samerun.search.objectives import Objectives
     from samerun.sweeper.trial_configs import TrialTask
@@ -66,7 +66,7 @@ def run_and_record(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutc
     return outcome
 
 
-def _train(task: "TrialTask") -> "Result":
+def _train(task: "TrialTask") -> "Result | InstancesResult":
     """Runs the job; `return_value` raises what the job raised."""
     from hydra.core.utils import JobRuntime, run_job, setup_globals
 
@@ -82,20 +82,23 @@ def _train(task: "TrialTask") -> "Result":
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
-    result: Result = done.return_value
+    result: Result | InstancesResult = done.return_value
     return result
 
 
 def outcome_of_result(
-    objectives: "Objectives", result: "Result", constraints: "Sequence[Constraint]" = ()
+    objectives: "Objectives",
+    result: "Result | InstancesResult",
+    constraints: "Sequence[Constraint]" = (),
 ) -> TrialOutcome:
-    """Returns the outcome of a run that finished."""
+    """Returns the outcome of a run that finished; of several instances, the means of theirs."""
+    results: Sequence[Result] = getattr(result, "children", None) or [cast("Result", result)]
     values = {
-        name: objective(result, name, direction, from_best=objectives.from_best)
-        for name, direction in zip(objectives.names, objectives.directions, strict=True)
+        name: _mean(objective(one, name, way, from_best=objectives.from_best) for one in results)
+        for name, way in zip(objectives.names, objectives.directions, strict=True)
     }
-    epochs = len(next(iter(result.history.values()), []))
-    limited = _limited_values(constraints, result, from_best=objectives.from_best)
+    epochs = sum(len(next(iter(one.history.values()), [])) for one in results)
+    limited = _limited_values(constraints, results, from_best=objectives.from_best)
     finite = {**values, **limited}
     bad = [name for name, value in finite.items() if not math.isfinite(value)]
     if bad:
@@ -112,7 +115,13 @@ def outcome_of_result(
     )
 
 
-def _test_metric(objectives: "Objectives", result: "Result") -> dict[str, float]:
+def _mean(values: Iterable[float]) -> float:
+    """Returns the mean over the instances of a trial; a single value stays what it is, exactly."""
+    found = [*values]
+    return found[0] if len(found) == 1 else math.fsum(found) / len(found)
+
+
+def _test_metric(objectives: "Objectives", result: "Result | InstancesResult") -> dict[str, float]:
     """Returns the test metric of the first objective's kind, else the first test metric."""
     tested = {name: value for name, value in result.metrics.items() if name.startswith("test/")}
     same = f"test/{objectives.names[0].rpartition('/')[2]}"
@@ -122,16 +131,18 @@ def _test_metric(objectives: "Objectives", result: "Result") -> dict[str, float]
 
 
 def _limited_values(
-    constraints: "Sequence[Constraint]", result: "Result", *, from_best: bool
+    constraints: "Sequence[Constraint]", results: "Sequence[Result]", *, from_best: bool
 ) -> dict[str, float]:
     """Returns the values that constraints limit, without one that could not be measured."""
     values = {}
     for name in {one.name for one in constraints}:
         if name != EPOCH_SECONDS:
             way = default_direction(name)
-            values[name] = objective(result, name, way, from_best=from_best)
-        elif result.epoch_seconds is not None:
-            values[name] = result.epoch_seconds
+            values[name] = _mean(objective(one, name, way, from_best=from_best) for one in results)
+            continue
+        seconds = [one.epoch_seconds for one in results if one.epoch_seconds is not None]
+        if seconds:
+            values[name] = _mean(seconds)
     return values
 
 
@@ -145,7 +156,8 @@ def objective(result: "Result", name: str, direction: str, *, from_best: bool) -
         from_best: whether to take the best epoch's value, not the last one's.
     """
     if name == "num_parameters":
-        return float(result.model.count_params())
+        assert result.num_parameters is not None  # each training counts them
+        return float(result.num_parameters)
     if name in result.metrics and name not in result.history:
         return result.metrics[name]
     values = [value for value in result.history[name] if math.isfinite(value)]

@@ -129,7 +129,10 @@ def ui_command(*, host: str, port: int, uri: str | None = None) -> tuple[list[st
     if full.startswith("http"):
         raise UserError(f"The runs are on a server that has its own UI: open {redact(full)}.")
     arguments = ["-m", "mlflow", "ui", "--host", host, "--port", str(port)]
-    return arguments, {**os.environ, "MLFLOW_BACKEND_STORE_URI": full}
+    arguments += ["--workers", "1"]  # for one person; four take four times as long to start
+    arguments += ["--uvicorn-opts", "--log-level warning"]  # not a line for each request
+    environment = {"PYTHONWARNINGS": "ignore", **os.environ, "MLFLOW_BACKEND_STORE_URI": full}
+    return arguments, environment
 
 
 def url_of(run_id: str, *, uri: str | None = None) -> str | None:

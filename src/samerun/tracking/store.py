@@ -207,11 +207,16 @@ def host() -> str:
 
 def run_url(uri: str, experiment: str, run: str) -> str | None:
     """Returns the address of a run in MLflow's pages, if `uri` is a server's."""
-    parts = urlsplit(uri)
-    if parts.scheme not in SERVERS:
+    if urlsplit(uri).scheme not in SERVERS:
         return None
+    return f"{server_address(uri)}/#/experiments/{experiment}/runs/{run}"
+
+
+def server_address(uri: str) -> str:
+    """Returns the address of a server without name and password."""
+    parts = urlsplit(uri)
     place = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{place}{parts.path}/#/experiments/{experiment}/runs/{run}"
+    return f"{parts.scheme}://{place}{parts.path}".rstrip("/")
 
 
 def uri_of(cfg: "config.Config") -> str:

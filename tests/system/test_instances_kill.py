@@ -1,0 +1,92 @@
+"""Runs with seeds or folds that are killed and started again end exactly as others."""
+
+import sqlite3
+import subprocess
+import sys
+
+import optuna
+import pytest
+
+from samerun import tags as tag
+from samerun import tracking
+from samerun.replay.results import read_result
+from support.project import PROGRAMS
+
+QUICK = [
+    "training.epochs=2",
+    "tracking=lean",
+    "model=mlp",
+    "model.units=[4]",
+    "dataset.limit=60",
+    "checkpoint.every_steps=2",
+    "training.intra_op_threads=1",
+    "training.inter_op_threads=1",
+]
+SWEEP = [*QUICK, "sweep=grid", "optimizer.learning_rate=0.001,0.01", "sweep.executor=inline"]
+
+
+def samerun(*arguments):
+    done = subprocess.run([sys.executable, "-m", "samerun", *arguments], check=False)
+    assert done.returncode == 0
+
+
+def killed(number, *arguments):
+    program = str(PROGRAMS / "instances_kill.py")
+    done = subprocess.run([sys.executable, program, str(number), *arguments], check=False)
+    assert done.returncode == -9
+
+
+def weights():
+    """The digest of the weights of each child, by its parent's name or study and its label."""
+    found = {}
+    for run in tracking.search_runs(f"tags.`{tag.INSTANCE}` LIKE '%'"):
+        (parent,) = tracking.find_runs([run.tags["mlflow.parentRunId"]])
+        place = (parent.tags.get(tag.TRIAL, ""), run.tags[tag.INSTANCE])
+        assert place not in found
+        assert run.status == parent.status == "FINISHED"
+        found[place] = run.tags[tag.WEIGHTS]
+    return found
+
+
+def values(name):
+    study = optuna.load_study(study_name=name, storage="sqlite:///optuna.db")
+    return [trial.values for trial in study.trials]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["seeds=3", "folds=3"])
+def test_a_parent_run_that_is_killed_is_resumed_exactly(project, tmp_path, monkeypatch, what):
+    killed(2, "train", *QUICK, what)
+    with sqlite3.connect("mlflow.db") as database:
+        query = "select run_uuid from tags where key = ?"
+        ((parent,),) = database.execute(query, (tag.INSTANCES,)).fetchall()
+    samerun("resume", parent)
+    found = weights()
+    (tmp_path / "whole").mkdir()
+    monkeypatch.chdir(tmp_path / "whole")
+    samerun("train", *QUICK, what)
+    assert found == weights()
+    assert len(found) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["seeds=2", "folds=2"])
+def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
+    project, tmp_path, monkeypatch, what
+):
+    command = ["train", "-m", *SWEEP, what, "sweep.study=one"]
+    killed(4, *command)  # in the second run of the second trial
+    samerun(*command)
+    found, scores = weights(), values("one")
+    for number, (score,) in enumerate(scores):
+        (trial,) = tracking.search_runs(f"tags.`{tag.TRIAL}` = '{number}'")
+        below = tracking.search_runs(f"tags.`mlflow.parentRunId` = '{trial.id}'")
+        best = [read_result(run).objective for run in below]
+        assert score == pytest.approx(sum(best) / 2, rel=1e-12)
+        assert trial.metrics["validation/loss"] == pytest.approx(score, rel=1e-12)
+    (tmp_path / "whole").mkdir()
+    monkeypatch.chdir(tmp_path / "whole")
+    samerun(*command)
+    assert found == weights()
+    assert len(found) == 4
+    assert scores == values("one")
