@@ -156,6 +156,8 @@ def _compare_state(parent: str, runs: Sequence[Run], objectives: Sequence[str]) 
 
 
 def _best_first(metrics: Sequence[str]) -> dict[str, Any]:
+    from samerun.config.check import should_rise  # with Hydra, which takes 0.3 s to import
+
     return {
         key: value
         for name in metrics
@@ -172,7 +174,6 @@ def _column(kind: str, name: str) -> str:
 
 def _headline(runs: Sequence[Run]) -> list[str]:
     """Returns the main test metric of most runs, and the same or the loss on validation."""
-
     names = Counter(name for run in runs for name in _data(run, "metrics"))
     heads = [
         (count, name.removesuffix("_low"))
