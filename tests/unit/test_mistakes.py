@@ -302,6 +302,11 @@ def test_a_key_in_such_a_group_is_a_key():
         ("digits_cnn", "samerun train experiment=digits_cnn"),
         ("trian", "samerun train"),
         ("sweep", "samerun train -m sweep=optuna"),
+        ("list", "samerun runs"),
+        ("ls", "samerun runs"),
+        ("ps", "samerun runs"),
+        ("history", "samerun runs"),
+        ("info abcd", "samerun show abcd"),
         ("vs a b", "samerun compare a b"),
     ],
 )
@@ -319,6 +324,9 @@ COMMANDS = [
     "compare abcd ef",
     "reproduce ab",
     "reproduce latest",
+    "show abcd",
+    "runs --sort nothing",
+    "runs --columns nothing",
     "reproduce best:validation/accuracy",
     "resume night/7",
 ]
