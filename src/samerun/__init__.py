@@ -7,7 +7,7 @@ From Python, `samerun.train(["model=cnn", "training.epochs=2"])` and
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["UserError", "sweep", "train"]
+__all__ = ["Result", "UserError", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,8 +20,17 @@ def __getattr__(name: str) -> Any:
         from samerun.sweeper.run import sweep
 
         return sweep
+    if name == "Result":
+        from samerun.result import Result
+
+        return Result
     if name == "UserError":
         from samerun.errors import UserError
 
         return UserError
     raise AttributeError(f"module 'samerun' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, which are not imported yet."""
+    return [*__all__, "__version__"]

@@ -14,6 +14,7 @@ from samerun.config import Config, as_dict
 from samerun.config.root import idle_keys
 from samerun.redaction import redact_mapping
 
+_OFF: tuple[Any, ...] = (None, [], {}, False, 0, 0.0)
 _SHORT = ("model", "dataset", "optimizer", "schedule", "training")
 # Tracking and evaluation do not change the result.
 
@@ -41,7 +42,7 @@ def _short(node: Mapping[str, Any]) -> str:
     """Returns a group's leaves in one line, without the empty ones, which change nothing."""
     parts = []
     for key, value in node.items():
-        if key == "kind" or value in (None, [], {}, False, 0, 0.0):
+        if key == "kind" or value in _OFF or (key.startswith("ema_") and not node["use_ema"]):
             continue
         if isinstance(value, dict):
             inner = _short(value)
@@ -67,11 +68,10 @@ def show_config(cfg: Config, out: Console) -> None:
 
 
 def show_lines(rows: Sequence[tuple[str, str]], out: Console) -> None:
-    """Prints a label and a text on each line."""
-    table = Table.grid(padding=(0, 2))
+    """Prints a label and a text on each line, unbroken: a command can be copied in one piece."""
+    width = max((len(label) for label, _ in rows), default=0)
     for label, text in rows:
-        table.add_row(f"[bold]{label}[/]", escape(text))
-    out.print(table)
+        out.print(f"[bold]{label:<{width}}[/]  {escape(text)}", soft_wrap=True)
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
@@ -79,5 +79,6 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
     splits: dict[str, list[str]] = {}
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
-        splits.setdefault(split, []).append(f"{metric} {value:.4g}")
+        text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+        splits.setdefault(split, []).append(f"{metric} {text}")
     return " · ".join(f"{split} {' '.join(parts)}" for split, parts in splits.items())

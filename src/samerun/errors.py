@@ -3,17 +3,21 @@
 Nothing here imports a library: asking how something ended costs no import of TensorFlow or Optuna.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import ParamSpec, TypeVar
 
-from samerun.escaping import one_line
+from samerun.escaping import for_screen, one_line
 from samerun.redaction import redact
 
 _MOST_CHARACTERS = 2000
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class UserError(Exception):
@@ -22,6 +26,10 @@ class UserError(Exception):
     The message is one sentence that says what was received, what was expected and what to do. The
     command line prints it without a traceback and exits with code 2.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Returns what IPython and notebooks print for it: the sentence, and no traceback."""
+        return [f"samerun: {for_screen(redact(str(self)))}"]
 
 
 class StoreUnavailable(UserError):
@@ -35,6 +43,23 @@ class StoreUnavailable(UserError):
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def raises_mistakes_shortly(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Makes a function of the public API raise a `UserError` without what led to it.
+
+    Its own traceback and those of Hydra's exceptions before it are about 200 lines, of which none
+    helps to correct the mistake.
+    """
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            raise error.with_traceback(None) from None
+
+    return call
 
 
 class Diverged(RuntimeError):

@@ -13,8 +13,10 @@ import numpy as np
 from samerun import identity, optim, plots, tensorboard
 from samerun import tags as tag
 from samerun.config import Config, Layout, Task, as_dict, flatten
+from samerun.config.datasets.series import Series
+from samerun.config.datasets.tables import TableCsv
 from samerun.data import Data
-from samerun.escaping import markdown
+from samerun.escaping import markdown, one_line
 from samerun.evaluation import (
     ClassificationReport,
     LanguageModelReport,
@@ -76,6 +78,15 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
     _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
 
 
+def sentence(cfg: Config, dataset: Data, report: Report) -> str:
+    """Returns the result in one sentence, with the column that is predicted and its unit."""
+    split = "test" if dataset.spec.num_test else "validation"
+    if not isinstance(report, RegressionReport):
+        return report.sentence(split)
+    target = cfg.dataset.target if isinstance(cfg.dataset, Series | TableCsv) else ""
+    return report.sentence(split, target=one_line(target, 40), unit=dataset.unit)
+
+
 def write_results(
     run: Run, cfg: Config, dataset: Data, report: Report, result: Result, seconds: float
 ) -> None:
@@ -90,7 +101,7 @@ def write_results(
         seconds: how long the run has taken so far.
     """
     epochs = len(next(iter(result.history.values())))
-    run.log_metrics({**result.metrics, "best_epoch": float(result.best_epoch)}, step=epochs)
+    run.log_metrics({**result.metrics, **_at_best_epoch(result)}, step=epochs)
     run.set_tags({tag.WEIGHTS: result.weights_digest, tag.RESULT: result.sentence})
     run.log_text(_history_csv(result.history), "history.csv")
     run.log_text(_result_json(result), "result.json")
@@ -115,6 +126,16 @@ def write_results(
         examples = dataset.examples("train", range(2))
         run.log_model(result.model, dataset.preprocessing(examples))
     run.describe(_page(cfg, report, result, epochs, seconds))
+
+
+def _at_best_epoch(result: Result) -> dict[str, float]:
+    """Returns the best epoch and its validation metrics: MLflow sorts by the last value only."""
+    best = {
+        name.replace("validation/", "validation/best/", 1): values[result.best_epoch - 1]
+        for name, values in result.history.items()
+        if name.startswith("validation/") and len(values) >= result.best_epoch
+    }
+    return {**best, "best_epoch": float(result.best_epoch)}
 
 
 def _log_predictions(run: Run, report: Report) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from samerun import identity, uncommitted
 from samerun import tags as tag
-from samerun.config import Composition, fingerprint, flatten
+from samerun.config import Composition, fingerprint, parameters
 from samerun.provenance import Provenance
 from samerun.tracking import Run
 
@@ -26,7 +26,7 @@ def describe_origin(run: Run, composition: Composition, provenance: Provenance) 
         provenance: code, environment, machine.
     """
     cfg, code = composition.config, provenance.code
-    run.log_params(flatten(cfg))
+    run.log_params(parameters(cfg))
     tags = {
         tag.MODEL: cfg.model.kind,
         tag.DATASET: cfg.dataset.kind,

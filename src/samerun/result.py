@@ -1,11 +1,12 @@
 """What a run, or several runs of one config, came to."""
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
     """What a run came to.
 
@@ -38,6 +39,30 @@ class Result:
     epoch_seconds: float | None
     num_parameters: int | None = None
     model: Any
+
+    def __repr__(self) -> str:
+        """Returns the headline and the run, without histories and weights."""
+        return f"<Result of run {self.run_id[:8]}, {self.run_name}: {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows: the headline, the metrics and what to type next."""
+        rows = [
+            ("run", f"{self.run_name} ({self.run_id})"),
+            ("best epoch", f"{self.best_epoch} of {self._num_epochs}"),
+            ("folder", str(self.folder)),
+            ("reproduce", f"samerun reproduce {self.run_id[:8]}"),
+            *((name, f"{value:.6g}") for name, value in self.metrics.items()),
+        ]
+        cells = "".join(
+            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+            f'<td style="text-align:left">{html.escape(text)}</td></tr>'
+            for name, text in rows
+        )
+        return f"<p><b>{html.escape(self.sentence)}</b></p><table>{cells}</table>"
+
+    @property
+    def _num_epochs(self) -> int:
+        return max((len(values) for values in self.history.values()), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ def train(
         history=made.recorder.history,
         best_epoch=made.early_stopping.best_epoch + 1,
         weights_digest=digest_of_weights(model),
-        sentence=final.sentence(split),
+        sentence=logbook.sentence(cfg, dataset, final),
         objective=float(made.early_stopping.best),
         epoch_seconds=made.recorder.median_epoch_seconds(),
         num_parameters=int(model.count_params()),
@@ -240,7 +240,9 @@ def fit(
         console.show_lines(column_rows(dataset.preprocessing), out)
         trial.check_model(int(model.count_params()))
         made = _callbacks(cfg, run, dataset, state=state, trial=trial, retries=retries)
-        bar = callbacks.ProgressBar(cfg.training.epochs, dataset.steps_per_epoch, out)
+        bar = callbacks.ProgressBar(
+            cfg.training.epochs, dataset.steps_per_epoch, out, unit_scale=dataset.unit_scale
+        )
         listed = callbacks.ResumableCallbackList(
             [*made.ordered(), bar],
             model,

@@ -48,6 +48,9 @@ def answer(*arguments, cwd, is_cold=False, **environment):
         pytest.param(["train", "--schedule-plot"], "expected a file name", id="plot"),
         pytest.param(["train", "--schedule-plot", "a.xyz"], ".png", id="plot-ending"),
         pytest.param(["ui"], "There are no runs here", id="no-runs"),
+        pytest.param(["ui", "--port", "99999999"], "ui --port 5", id="port"),
+        pytest.param(["ui", "--host", "no.host.invalid"], "--host: received", id="host"),
+        pytest.param(["tensorboard", "--port", "-1"], "tensorboard --port 5", id="port-below-1"),
         pytest.param(["tensorboard"], "There are no runs here", id="no-runs-for-tensorboard"),
         pytest.param(["dance"], "dance: there is no such command", id="command"),
     ],
@@ -69,7 +72,7 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(overrides, sentence, tmp_pa
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        pytest.param([], "commands", id="nothing"),
+        pytest.param([], "COMMAND", id="nothing"),
         pytest.param(["--help"], "tensorboard", id="help"),
         pytest.param(["--version"], "samerun ", id="version"),
         pytest.param(["train", "--help"], "reduce_on_plateau", id="train-help"),

@@ -1,6 +1,7 @@
 """Which store a run is recorded in, stores that cannot be used, and many processes at once."""
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -218,12 +219,54 @@ def test_run_names_contain_what_differs_and_never_repeat_after_seeding():
         np.random.seed(0)
         names.add(run_name(cfg, overrides))
     assert len(names) == 50
-    assert {name.rpartition("-")[0] for name in names} == {
-        "mlp-digits-adam-cosine-dropout0.3-hidden64x32-epochs5"
+    assert {name.rpartition(" ")[0] for name in names} == {
+        "dropout=0.3 hidden=64x32 learning_rate=0.1 epochs=5 · mlp digits"
     }
     own = config.compose(["tracking.run_name=mine"]).config
     assert run_name(own) == "mine"
-    assert run_name(cfg, ["+tracking.tags.a=b"]).count("-") == 4
+    assert run_name(cfg, ["+tracking.tags.a=b"]).startswith("mlp digits ")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "varied", "expected"),
+    [
+        ([], [], "cnn digits"),
+        (["model=mlp"], [], "mlp digits"),
+        (["schedule=constant", "model.dropout=0.3"], [], "dropout=0.3 constant · cnn digits"),
+        (["debug=fast"], [], "debug=fast · cnn digits"),
+        (["training.epochs=9", "optimizer=sgd", "seed=4"], [], "seed=4 sgd epochs=9 · cnn"),
+        (
+            [
+                "model.l1=1",
+                "model.l2=2",
+                "model.dropout=0.3",
+                "seed=1",
+                "optimizer.beta_1=0.8",
+                "dataset.batch_size=8",
+                "training.epochs=5",
+            ],
+            [],
+            "l1=1 l2=2 dropout=0.3 seed=1 beta_1=0.8 batch_size=8 +1 · cnn digits",
+        ),
+        (["model.dropout=0.3", "debug=fast"], [], "debug=fast dropout=0.3 · cnn digits"),
+        (["experiment=digits_cnn", "seed=3"], [], "seed=3 · digits_cnn"),
+        (["experiment=digits_cnn", "model=mlp"], [], "mlp · digits_cnn"),
+        (["model=mlp", "schedule=constant"], ["model", "schedule"], "mlp constant · digits"),
+        (["seed=1", "model=mlp"], ["model"], "mlp seed=1 · digits"),
+        (["dataset/augmentation=flip"], ["dataset/augmentation"], "augmentation=flip · cnn digits"),
+        (["schedule=none"], [], "schedule=none · cnn digits"),
+        (["dataset=table_csv", "dataset.path=/home/me/houses.csv"], [], "path=houses.csv · cnn"),
+        (["optimizer.learning_rate=0.005931"], [], "learning_rate=0.0059 · cnn digits"),
+        (["optimizer.learning_rate=0.00016234"], [], "learning_rate=1.6e-4 · cnn digits"),
+        (["training.steps_per_execution=10"], [], "steps_per_execut…=10 · cnn digits"),
+        (["model.target=my_code.models:residual"], [], "target=my_code.mode… · cnn digits"),
+    ],
+)
+def test_run_names_start_with_what_differs(overrides, varied, expected):
+    name = run_name(config.compose([]).config, overrides, varied)
+    assert name.startswith(expected)
+    assert len(name.partition(" · ")[0].split(" ")[0]) <= 20
+    assert re.fullmatch(r"[^\\/\"'$`!*?\[\](){}|&;<>]+", name), "in quotes it is one argument"
 
 
 @pytest.mark.slow

@@ -62,6 +62,70 @@ def address(request, runs):
     process.wait(timeout=30)
 
 
+@pytest.fixture(scope="module")
+def compared(prepared_database, tmp_path_factory):
+    """A folder with three runs, a multirun of two and a sweep of twelve trials."""
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    tiny = ["model.units=[4]", "training.epochs=1", "dataset.limit=100", "tracking=lean"]
+    tiny = ["model=mlp", *tiny]
+    sweep = ["-m", "sweep=optuna", "model.dropout=interval(0,0.6)", "sweep.workers=1"]
+    sweep += ["optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", "sweep.n_trials=12"]
+    commands = [[*tiny, f"model.l2={value}"] for value in ("0.1", "0.01", "0.001")]
+    commands += [[*tiny, "-m", "schedule=constant,cosine"], [*tiny, *sweep, "sweep.study=night"]]
+    for overrides in commands:
+        done = warm.run([sys.executable, "-m", "samerun", "train", *overrides], cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def printed_address(folder, *arguments):
+    """Starts `samerun ui` and returns the process and the address that it prints."""
+    command = [sys.executable, "-m", "samerun", "ui", *arguments, "--port", str(free_port())]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("http://"):
+            return process, line.strip()
+    raise AssertionError(f"samerun ui ended with {process.wait()}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(
+            [],
+            ["units=4 l2=0.1", "schedule · 2 runs", "night", "test/accuracy", "validation/"],
+            id="all",
+        ),
+        pytest.param(["night"], ["What was varied", "12 matching runs", "dropout=0."], id="sweep"),
+        pytest.param(["latest~2"], ["test accuracy", "validation/best/loss"], id="run"),
+    ],
+)
+def test_the_printed_page_shows_what_differs_and_the_metrics(compared, arguments, expected):
+    process, address = printed_address(compared, *arguments)
+    try:
+        shown = " ".join(page(address).split())
+        missing = [text for text in expected if text not in shown]
+        assert not missing, f"{address}: {shown}"
+    finally:
+        process.terminate()
+        assert process.wait(timeout=60) is not None
+
+
+def test_a_taken_port_is_refused_with_one_that_is_free(runs):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for command in ("ui", "tensorboard"):
+            done = warm.run([sys.executable, "-m", "samerun", command, "--port", port], cwd=runs[0])
+            assert done.returncode == 2
+            assert "http" not in done.stdout
+            (free,) = re.findall(rf"{command} --port (\d+)", done.stderr)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", int(free)))
+
+
 def page(url):
     """The text of a page after its scripts have run."""
     with tempfile.TemporaryDirectory() as profile:

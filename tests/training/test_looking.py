@@ -1,7 +1,10 @@
-"""`samerun tensorboard`: links to event files of this machine's own runs, and to nothing else."""
+"""`samerun tensorboard`: links to event files of this machine's own runs, and copies of others."""
 
+import contextlib
 import json
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,16 +13,25 @@ from samerun import cli, tracking
 
 @pytest.fixture
 def shown(monkeypatch):
-    """The links that TensorBoard would be given; it is not started."""
-    links = {}
+    """The links and the copied files that TensorBoard would be given; it is not started."""
+    found = {}
 
-    def look(_, __, overrides):
-        folder = overrides[overrides.index("--logdir") + 1]
-        links.update({name: os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)})
-        return 0
+    class Server:
+        def wait(self):
+            return 0
 
-    monkeypatch.setattr(os, "spawnv", look)
-    return links
+    @contextlib.contextmanager
+    def look(command, environment, *, is_quiet):
+        for entry in Path(command[command.index("--logdir") + 1]).iterdir():
+            files = {str(f.relative_to(entry)): f.read_text() for f in entry.rglob("*.*")}
+            found[entry.name] = os.readlink(entry) if entry.is_symlink() else files
+        yield Server()
+
+    tensorboard_command = sys.modules["samerun.cli.tensorboard_command"]  # not its function
+    monkeypatch.setattr(tensorboard_command, "serve", look)
+    monkeypatch.setattr(tensorboard_command, "wait_for", lambda *_: None)
+    monkeypatch.setattr(tensorboard_command, "check_port", lambda *_: None)
+    return found
 
 
 @pytest.fixture
@@ -72,10 +84,20 @@ def test_a_folder_that_only_the_store_names_is_not_shown(
     run_id, _ = recorded("mine")
     assert cli.main(["tensorboard", foreign, run_id]) == 0
     assert list(shown) == [f"mine-{run_id[:8]}"]
-    assert "is in no folder of this machine" in capsys.readouterr().err
+    assert "no event files" in capsys.readouterr().err
+
+
+def test_event_files_of_a_run_of_another_machine_are_copied_from_the_store(store, shown):
+    foreign = store({}, name="theirs", folder="/nowhere")
+    client = tracking.connect(tracking.resolve_uri(None))
+    client.log_text(foreign, "points", "tensorboard/train/events.out.tfevents.1")
+    client.log_text(foreign, "page", "tensorboard/plugins/page.html")
+    client.log_text(foreign, "other", "other/events.out.tfevents.1")
+    assert cli.main(["tensorboard", foreign]) == 0
+    assert shown == {f"theirs-{foreign[:8]}": {"train/events.out.tfevents.1": "points"}}
 
 
 def test_a_run_without_event_files_is_named(recorded, shown, capsys):
     run_id, _ = recorded("bare", has_events=False)
     assert cli.main(["tensorboard", run_id]) == 2
-    assert "has no event files" in capsys.readouterr().err
+    assert "no event files" in capsys.readouterr().err

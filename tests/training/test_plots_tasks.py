@@ -263,7 +263,8 @@ def test_runs_are_compared_with_the_best_first(metric, tmp_path):
     figure = plots.compare_curves(shuffled, metric)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [entry.split("_")[1] for entry in legend] == ["0", "1", "2", "3"]
-    assert legend[1].endswith(f"name_1 ({0.51 if metric.endswith('loss') else 0.89} at 2)")
+    best = 0.51 if metric.endswith("loss") else 0.89
+    assert "".join(legend[1].split()) == f"run_1_of_a_sweep_with_a_long_name_1({best}at2)"
     assert figure.axes[0].get_ylabel() == metric
     assert drawn(figure, tmp_path)
     assert inside(figure)

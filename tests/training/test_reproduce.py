@@ -64,13 +64,13 @@ def test_the_same_run_again_is_exact(run, capsys):
     assert again.tags["samerun.reproduces"] == run.id
     assert again.tags["samerun.weights"] == run.tags["samerun.weights"]
     assert again.tags["samerun.fingerprint"] == run.tags["samerun.fingerprint"]
-    assert again.name == f"{run.name}-again"
+    assert again.name == f"again-{run.name}"
     page = tracking.read_artifact(again, "reproduction.md").decode()
     assert "**EXACT:" in page
     assert (
         "weights at 2 checkpoints identical, final weights identical, predictions identical" in page
     )
-    assert reproduce(run)[1].name == f"{run.name}-again-2"
+    assert reproduce(run)[1].name == f"again-2-{run.name}"
 
 
 def test_check_and_dry_run_train_nothing(run, capsys):

@@ -33,8 +33,8 @@ def steps():
     yield "gc", ("gc", "--dry-run")
     yield "resume_finished", ("resume", "first")
     yield "resume", ("resume", "first", "training.epochs=2")
-    yield "diff", ("diff", "first", "first-again")
-    yield "compare", ("compare", "first", "first-again")
+    yield "diff", ("diff", "first", "again-first")
+    yield "compare", ("compare", "first", "again-first")
     yield "sync_check", ("sync", "--check")
 
 

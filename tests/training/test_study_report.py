@@ -108,7 +108,7 @@ def drawn(study, objectives=(METRIC,)):
 def page_of(study, objectives=(METRIC,)):
     figures, missing = drawn(study, objectives)
     names = study_trials.parameters(study)
-    return study_pages.page(study, list(objectives), names, list(figures), missing)
+    return study_pages.page(study, list(objectives), names, list(figures), missing, children={})
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ from samerun.tracking import NullRun
 study = optuna.create_study()
 study.add_trial(optuna.trial.create_trial(value=1.0))
 figures, missing = study_figures.draw(study, ["loss"], [])
-study_pages.page(study, ["loss"], [], list(figures), missing)
+study_pages.page(study, ["loss"], [], list(figures), missing, children={})
 study_report._write_tensorboard(study, NullRun(), ["loss"])
 for name in ("tensorflow", "keras"):
     assert name not in sys.modules, name
@@ -263,7 +263,7 @@ def test_the_end_names_the_best_trials_run_as_shortly_as_other_commands(night):
         night, objectives=[METRIC], children=children, program="bin/samerun"
     )
     best = children[night.best_trial.number][0]
-    assert dict(rows)["rerun"] == f"bin/samerun reproduce {best[:8]}"
+    assert dict(rows)["reproduce"] == f"bin/samerun reproduce {best[:8]}"
 
 
 def test_plots_that_need_two_trials_are_left_out_with_a_line():
@@ -288,7 +288,7 @@ def test_a_parameter_of_a_pruned_trial_only_does_not_keep_the_page_from_being_dr
     drawn = [axes.get_xlabel() for axes in slices.axes if axes.get_visible()]
     assert "model.dropout" in drawn
     assert "schedule.first_cycle_epochs" not in drawn
-    page = study_pages.page(study, [METRIC], names, list(study_figures.TITLES)[:4], {})
+    page = study_pages.page(study, [METRIC], names, list(study_figures.TITLES)[:4], {}, children={})
     assert "model.dropout" in page
 
 
@@ -304,7 +304,7 @@ def test_the_importance_of_a_parameter_that_few_trials_had_brings_no_warning(tmp
     figures, missing = study_figures.draw(study, ["validation/loss"], names)
     assert "importances" in figures
     assert not [title for title in missing if "mportance" in title]
-    page = study_pages.page(study, ["validation/loss"], names, ["importances"], {})
+    page = study_pages.page(study, ["validation/loss"], names, ["importances"], {}, children={})
     assert "Parameter importance" in page
 
 
@@ -364,6 +364,39 @@ def test_trials_at_one_point_of_the_front_share_a_label():
     axes = figures["pareto_front"].axes[0]
     assert [text.get_text() for text in axes.texts] == ["0, 1", "2"]
     assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+
+
+def test_the_page_of_plots_starts_with_the_best_trials_and_what_repeats_them(night):
+    names = study_trials.parameters(night)
+    made = children_of(night)
+    page = study_pages.page(
+        night, [METRIC], names, [], {}, children=made, command=lambda t: f"train <{t.number}>"
+    )
+    table = page[page.index("<table>") : page.index("</table>")]
+    best = study_trials.best_trials(night)[:5]
+    assert re.findall(r"<tr><td>(\d+)</td>", table) == [str(trial.number) for trial in best]
+    for trial in best:
+        assert f"samerun reproduce {made[trial.number][0]}" in table
+        assert f"train &lt;{trial.number}&gt;" in table
+    study = two_objectives()
+    front = study_pages.page(study, [METRIC, "num_parameters"], [], [], {}, children={})
+    assert "Pareto front" in front
+    assert front.count("<tr><td>") == len(study.best_trials)
+
+
+def test_no_line_of_the_page_of_plots_is_white_on_white(night):
+    names = study_trials.parameters(night)
+    scales = []
+    for name in ("slices", "parallel_coordinates"):
+        for _, figure in study_pages._DRAWERS[name](night, [METRIC], names):
+            study_pages._style(figure)
+            for trace in figure.data:
+                parts = (getattr(trace, "marker", None), getattr(trace, "line", None))
+                scales += [p.colorscale for p in parts if getattr(p, "colorscale", None)]
+    assert scales
+    for scale in scales:
+        for _, color in scale:
+            assert min(int(color[at : at + 2], 16) for at in (1, 3, 5)) < 200, color
 
 
 def test_the_page_of_plots_needs_no_network(night):

@@ -318,6 +318,18 @@ def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, nu
     assert word.partition("=")[0] in capsys.readouterr().out
 
 
+def test_the_run_of_a_sweep_holds_its_space_and_what_all_trials_share(worker, project):
+    worker.sweep(space=GROUPS, n=1)
+    client = tracking.connect("sqlite:///mlflow.db")
+    (child,) = children()
+    parent = client.get_run(client.get_run(child["id"]).data.tags["mlflow.parentRunId"])
+    params = parent.data.params
+    assert params["model.dropout"] == "0 to 0.6"
+    assert params["schedule"] == "constant, cosine"
+    assert params["dataset"] == "digits"
+    assert "schedule.alpha" not in params, "only one of the schedules has it"
+
+
 def test_points_to_try_first_are_tried_first(worker, project):
     worker.sweep(space=GROUPS, n=1)
     (child,) = children()
@@ -734,7 +746,7 @@ def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, caps
     best = study().best_trial
     assert best.params["model.dropout"] == min(value for value in dropouts if value >= 0.3)
     out = capsys.readouterr().out
-    assert f"best     trial {best.number} " in out
+    assert f"best       trial {best.number} " in out
     assert f"{len(refused)} infeasible" in out
     assert (
         worker.sweep(overrides[0].replace("0.3", "0.2"), overrides[1], "sweep.pruner=none", n=8)

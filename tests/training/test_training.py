@@ -61,7 +61,9 @@ def test_every_config_leaf_is_a_parameter_under_its_overrides_name(finished):
     result, client, run = finished
     resolved = client.download_artifacts(result.run_id, "config/resolved.yaml")
     cfg = config.from_yaml(Path(resolved).read_text())
-    assert run.data.params == config.flatten(cfg)
+    assert run.data.params == config.parameters(cfg)
+    hidden = {key.partition(".")[0] for key in config.flatten(cfg).keys() - run.data.params.keys()}
+    assert hidden == {"tracking", "checkpoint", "evaluation", "training"}, "and steps_per_execution"
     assert run.data.params["model.filters"] == "[4]"
 
 
@@ -96,6 +98,9 @@ def test_the_test_metrics_are_those_of_the_best_weights(finished):
     assert result.best_epoch == losses.index(min(losses)) + 1
     assert run.data.metrics["test/accuracy"] == result.metrics["test/accuracy"]
     assert run.data.metrics["best_epoch"] == result.best_epoch
+    assert run.data.metrics["validation/best/loss"] == min(losses)
+    best = result.history["validation/accuracy"][result.best_epoch - 1]
+    assert run.data.metrics["validation/best/accuracy"] == best
 
 
 def test_tags_describe_the_run(finished):

@@ -44,7 +44,7 @@ OWNERS = {
     "matplotlib": {"plots", "report"},
     "tensorboard": {"tensorboard"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"git", "replay"},
+    "subprocess": {"git", "replay", "cli"},
 }
 
 

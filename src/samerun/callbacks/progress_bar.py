@@ -21,10 +21,19 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
         epochs: number of epochs.
         steps_per_epoch: training steps per epoch.
         out: where to print.
+        unit_scale: what errors are multiplied by for display, to be in the units of the targets as
+            the score is. The loss, which is what training minimizes, stays in scaled units.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, out: Console) -> None:
+    def __init__(
+        self, epochs: int, steps_per_epoch: int, out: Console, *, unit_scale: float = 1.0
+    ) -> None:
         super().__init__()
+        self._scales = {
+            "mean_absolute_error": unit_scale,
+            "root_mean_squared_error": unit_scale,
+            "mean_squared_error": unit_scale**2,
+        }
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.out = out
@@ -62,7 +71,12 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Shows the epoch's metrics."""
-        metrics = format_metrics({logged_name(name): float(v) for name, v in (logs or {}).items()})
+        metrics = format_metrics(
+            {
+                logged_name(name): float(value) * self._scales.get(name.removeprefix("val_"), 1.0)
+                for name, value in (logs or {}).items()
+            }
+        )
         self._bar.update(self._task, metrics=metrics)
         if not self.out.is_terminal:
             seconds = time.perf_counter() - self._started

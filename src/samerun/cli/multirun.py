@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from samerun import config, tracking
 from samerun import tags as tag
@@ -83,7 +83,7 @@ class Multirun:
             opened = tracking.open_run(
                 cfg,
                 self.folder,
-                name=f"multirun of {', '.join(self.varied)}",
+                name=f"{', '.join(self.varied)} · {len(self.jobs)} runs",
                 tags={tag.MULTIRUN: str(len(self.jobs))},
                 needs_store=True,  # the runs are created under it
             )
@@ -102,16 +102,17 @@ class Multirun:
 
     def _shared(self) -> dict[str, str]:
         """Returns the parameters that all runs have in common."""
-        flat = [config.flatten(job.composition.config) for job in self.jobs]
+        flat = [config.parameters(job.composition.config) for job in self.jobs]
         return {
             key: value
             for key, value in flat[0].items()
             if all(other.get(key) == value for other in flat)
         }
 
-    def announce(self, number: int) -> None:
-        """Prints which run starts."""
+    def announce(self, number: int) -> dict[str, Any]:
+        """Prints which run starts; returns what `run_task` has to know about it."""
         self._out.print(f"\n[bold]{number + 1}/{len(self.jobs)}[/]  {self.label(number)}")
+        return {"parent": self.run, "varied": self.varied}
 
     def _ranked(self) -> "list[tuple[int, Result | None]]":
         """Returns all runs: the best first, and those without a result last."""
@@ -155,4 +156,12 @@ class Multirun:
         best = self._ranked()[0][1]
         if best is not None:
             self.run.set_tags({tag.BEST: best.run_id})
-        self._out.print(f"multirun  {self.run.name}  {self.run.id}")
+        self._show_end(self.run, best)
+
+    def _show_end(self, run: tracking.Run, best: "Result | None") -> None:
+        from samerun import console
+
+        lines = [] if best is None else [("reproduce", f"{program()} reproduce {best.run_id[:8]}")]
+        lines.append(("multirun", f"{run.name}  {run.id}"))
+        lines.append(("open", run.url or f"{program()} ui {run.id[:8]}"))
+        console.show_lines(lines, self._out)

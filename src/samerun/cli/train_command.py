@@ -160,9 +160,8 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
         number = len(started)
         started.append(True)
         try:
-            if several is not None:
-                several.announce(number)
-            result: Any = launch.run_task(node, parent=several.run if several else None)
+            place = {} if several is None else several.announce(number)
+            result: Any = launch.run_task(node, **place)
             if not hasattr(result, "objective"):
                 if several is not None:
                     several.existing.add(number)

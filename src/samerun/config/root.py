@@ -108,6 +108,11 @@ def has_meaning(key: str) -> bool:
     return not any(key == part or key.startswith(f"{part}.") for part in _WITHOUT_MEANING)
 
 
+def parameters(cfg: Config) -> dict[str, str]:
+    """Returns the parameters of a run in MLflow: the flattened keys that can change its result."""
+    return {key: value for key, value in flatten(cfg).items() if has_meaning(key)}
+
+
 def idle_keys(cfg: Config) -> set[str]:
     """Returns the options that are off, which do not affect training.
 

@@ -145,6 +145,15 @@ class Data:
         """
         return self.target_scaling.undo(values) if self.target_scaling else np.asarray(values)
 
+    @property
+    def unit_scale(self) -> float:
+        """What an error in the batches is multiplied by to be in the original units.
+
+        1 where the targets are not scaled, or each output has a scale of its own.
+        """
+        scale = self.target_scaling.scale if self.target_scaling else np.ones(())
+        return float(scale.reshape(-1)[0]) if scale.size == 1 else 1.0
+
     def baseline_predictions(self, split: str) -> Array | None:
         """Returns the last known target for each forecast step, `(n, num_outputs)`, in units."""
         return self.splits[split].latest

@@ -59,16 +59,19 @@ class Report(ABC):
             return self.metrics[f"{self.headline}_low"] > reference
         return self.metrics[f"{self.headline}_high"] < reference
 
-    def sentence(self, split: str = "test") -> str:
+    def sentence(self, split: str = "test", *, target: str = "", unit: str = "") -> str:
         """Returns one line: the headline, its interval, and how it compares to the baseline.
 
         Args:
             split: name of the split that was evaluated.
+            target: name of what is predicted, such as a column; may be empty.
+            unit: of the headline's values, such as `$`; may be empty.
         """
         name = self.headline
         value, low, high = (self.metrics[name + end] for end in ("", "_low", "_high"))
-        label = name.replace("_", " ")
-        line = f"{split} {label} {short(value)} (95 % {short(low)}-{short(high)})"
+        label = name.replace("_", " ") + (f" of {target}" if target else "")
+        unit = f" {unit}" if unit else ""
+        line = f"{split} {label} {short(value)}{unit} (95 % {short(low)}-{short(high)})"
         reference = self.metrics.get(f"baseline_{name}")
         if reference is None:
             return line
@@ -80,11 +83,13 @@ class Report(ABC):
         else:
             standing = ", "
         baseline = _BASELINES.get(self.baseline, f"{self.baseline} baseline")
-        return f"{line}{standing}{baseline} {short(reference)}"
+        return f"{line}{standing}{baseline} {short(reference)}{unit}"
 
 
 def short(value: float) -> str:
-    """Returns a number with three decimals, or three digits where that is more precise."""
+    """Returns `0.123`, a large number as `19,431`, a small one with three digits."""
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
     return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
 
 

@@ -6,7 +6,7 @@ a child that has finished is kept, one that has begun is resumed, and the others
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +59,7 @@ def train_instances(
     folder: Path,
     *,
     parent: "Run | None" = None,
+    varied: Collection[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> "InstancesResult | StoredRun":
     """Trains one run for each seed or fold of a config, below a new parent run.
@@ -69,6 +70,7 @@ def train_instances(
         composition: a checked config with `seeds` or `folds`.
         folder: the parent run's own folder; made if missing.
         parent: the run above the parent run, which has shown the config.
+        varied: the keys by which it differs from the other runs below that one.
         tags: set on the parent run from the start.
 
     Returns:
@@ -97,7 +99,7 @@ def train_instances(
     opened = tracking.open_run(
         cfg,
         folder,
-        name=tracking.run_name(cfg, composition.overrides),
+        name=tracking.run_name(cfg, composition.overrides, varied),
         tags={**instance_tags(cfg), **above, **(tags or {})},
         describe=describe,
         needs_store=True,  # the children are created under it
@@ -109,7 +111,7 @@ def train_instances(
         if parent is None:
             console.show_config(cfg, out)
         result = train_children(Children(run=run, composition=composition, out=out))
-    show_end(composition, run, result, out)
+    show_end(run, result, out)
     return result
 
 
@@ -152,7 +154,7 @@ def resume_instances(
             take_over=plan.take_over,
         )
         result = train_children(children)
-    show_end(composition, run, result, out)
+    show_end(run, result, out)
     return result
 
 

@@ -1,6 +1,6 @@
 """From overrides to a checked config and the folder of its run, as Hydra would make it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ from samerun.config.instances import kind_of
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import hide_secrets, safe_yaml
-from samerun.errors import UserError
+from samerun.errors import UserError, raises_mistakes_shortly
 from samerun.launch.instances import train_instances
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import run_one
@@ -32,7 +32,12 @@ class Launcher(Protocol):
     """Trains a checked config in a folder, below a parent run if there is one."""
 
     def __call__(
-        self, composition: config.Composition, folder: Path, *, parent: "Run | None" = None
+        self,
+        composition: config.Composition,
+        folder: Path,
+        *,
+        parent: "Run | None" = None,
+        varied: Collection[str] = (),
     ) -> "Result | InstancesResult | StoredRun":
         """Returns the result; or the run in the store, if nothing was trained."""
 
@@ -50,6 +55,7 @@ class Job:
     node: DictConfig
 
 
+@raises_mistakes_shortly
 def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRun":
     """Trains one run, exactly as `samerun train OVERRIDES` does; with `seeds` or `folds`, several.
 
@@ -212,12 +218,15 @@ def parse_task(node: Any) -> tuple[config.Composition, Path]:
     return check(config.parse(node, settings.overrides.task)), folder
 
 
-def run_task(node: Any, *, parent: "Run | None" = None) -> "Result | InstancesResult | StoredRun":
+def run_task(
+    node: Any, *, parent: "Run | None" = None, varied: Collection[str] = ()
+) -> "Result | InstancesResult | StoredRun":
     """Trains what Hydra composed, in the folder that Hydra chose: one run of a multirun.
 
     Args:
         node: what Hydra composed.
         parent: the run of the multirun, if there is one; it shows the config once for all runs.
+        varied: the keys with several values in the multirun.
     """
     composition, folder = parse_task(node)
-    return launcher_of(composition.config)(composition, folder, parent=parent)
+    return launcher_of(composition.config)(composition, folder, parent=parent, varied=varied)

@@ -2,7 +2,7 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def run_one(
-    composition: config.Composition, folder: Path, *, parent: "Run | None" = None
+    composition: config.Composition,
+    folder: Path,
+    *,
+    parent: "Run | None" = None,
+    varied: Collection[str] = (),
 ) -> "Result | StoredRun":
     """Trains one run in the folder and shows it on the console.
 
@@ -31,6 +35,7 @@ def run_one(
         composition: a checked config.
         folder: the run's own folder; made if missing.
         parent: the run above it, which has shown the config.
+        varied: the keys by which it differs from the other runs below that one.
 
     Returns:
         The result; or the run in the store, if nothing was trained.
@@ -49,7 +54,7 @@ def run_one(
         opened = tracking.open_run(
             cfg,
             folder,
-            name=tracking.run_name(cfg, composition.overrides),
+            name=tracking.run_name(cfg, composition.overrides, varied),
             tags={} if parent is None else {"mlflow.parentRunId": parent.id},
             describe=lambda run: describe_origin(run, composition, found),
         )
@@ -59,7 +64,7 @@ def run_one(
             out = console.make_console()
             result = training.start(composition, run, out, shows_config=parent is None)
         retention.after_success(cfg, folder)
-        show_end(composition, run, result, out)
+        show_end(run, result, out)
         return result
 
 
@@ -121,14 +126,8 @@ def resume_run(plan: "ResumePlan") -> "Result":
             from samerun import console, training  # noqa: F401  (loads TensorFlow)
         out = console.make_console()
         result = resume.resume(plan, out)
-    lines = [
-        ("score", result.sentence),
-        ("run", f"{result.run_name}  {result.run_id}"),
-        ("open", _address(result.run_id, plan.uri) or f"{program()} ui"),
-    ]
-    if not plan.is_fork:
-        lines.append(("rerun", f"{program()} reproduce {result.run_id[:8]}"))
-    console.show_lines(lines, out)
+    url = _address(result.run_id, plan.uri)
+    console.show_lines([*_outcome(result), *_next(result.run_id, url)], out)
     return result
 
 
@@ -146,31 +145,33 @@ def command_of(composition: config.Composition) -> str:
     return shlex.join(["samerun", "train", *composition.overrides])
 
 
-def show_end(
-    composition: config.Composition,
-    run: "Run",
-    result: "Result | InstancesResult",
-    out: "Console",
-) -> None:
-    """Prints the score of a run, where to open it and what repeats it."""
+def show_end(run: "Run", result: "Result | InstancesResult", out: "Console") -> None:
+    """Prints the score of a run and what to type next."""
     from samerun import console
 
-    console.show_lines(
-        [
-            ("score", result.sentence),
-            ("run", f"{run.name}  {run.id}"),
-            _where(run),
-            ("rerun", command_of(composition).replace("samerun", program(), 1)),
-        ],
-        out,
-    )
+    console.show_lines([*_outcome(result), *_next(run.id, run.url, run.undelivered)], out)
 
 
-def _where(run: "Run") -> tuple[str, str]:
-    """Returns where to open a run, or how to deliver it first."""
-    if run.undelivered:
-        return "sync", f"{program()} sync {run.id}  (the store does not have {run.undelivered})"
-    return "open", run.url or f"{program()} ui"
+def _outcome(result: "Result | InstancesResult") -> list[tuple[str, str]]:
+    return [("score", result.sentence), ("run", f"{result.run_name}  {result.run_id}")]
+
+
+def _next(run_id: str, url: str | None, undelivered: str = "") -> list[tuple[str, str]]:
+    """Returns what to type after a run: a label and a command each.
+
+    Args:
+        run_id: its ID.
+        url: its address in MLflow's pages; `None` if the store is no server.
+        undelivered: what the store does not have.
+    """
+    rows = []
+    if undelivered:
+        rows.append(("missing", f"the store does not have {undelivered}; deliver it first:"))
+        rows.append(("sync", f"{program()} sync {run_id}"))
+    rows.append(("reproduce", f"{program()} reproduce {run_id[:8]}"))
+    rows.append(("show", f"{program()} show {run_id[:8]}"))
+    rows.append(("open", url or f"{program()} ui {run_id[:8]}"))
+    return rows
 
 
 @contextlib.contextmanager

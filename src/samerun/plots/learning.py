@@ -1,5 +1,6 @@
 """Figures of the training itself: curves over epochs, the learning rate, the weights."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ _SPLITS = {"train": BLUE, "validation": ORANGE}
 _RATE = "learning_rate"
 _MOST_HISTOGRAMS = 24
 _MOST_FEATURES, _MOST_UNITS, _MOST_WRITTEN = 30, 64, 20
-_LONGEST_RUN = 28
+_LONGEST_FEATURE = 28
+_LONGEST_RUN = 34  # characters in a line of the legend
 _MOST_NAMED = 10  # runs; above, a legend is useless
 
 
@@ -123,7 +125,10 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
         raise UserError(f"No run has the metric '{metric}', expected {listed(known)}.")
     best = {name: best_epoch(histories[name][metric], metric) for name in found}
     order = sorted(found, key=lambda name: _rank(found[name], best[name], metric))
-    figure, (axes,) = panels(1, 1, 8.6, 4.2)
+    shown = _differing(list(found))
+    named = [_wrapped(f"{shown[name]} (0.0000 at 000)") for name in order[:_MOST_NAMED]]
+    num_lines = 2 + sum(1 + label.count("\n") for label in named)
+    figure, (axes,) = panels(1, 1, 8.6, max(4.2, 0.2 * num_lines))
     lines: dict[str, Any] = {}  # of the runs in the legend, the others under an empty name
     labels = {"": f"the other {len(order) - _MOST_NAMED}"}
     for place, name in enumerate(order):
@@ -135,7 +140,7 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
             look["marker"] = "o" if len(values) <= 20 else "none"
             score = "never finite" if epoch is None else f"{values[epoch - 1]:.4g} at {epoch}"
             key = name
-            labels[name] = f"{_ends(name)} ({score})"
+            labels[name] = _wrapped(f"{shown[name]} ({score})")
         (lines[key],) = axes.plot(np.arange(1, len(values) + 1), values, **look)
     if _spans_decades(np.concatenate(list(found.values()))):
         axes.set_yscale("log")
@@ -146,6 +151,21 @@ def compare_curves(histories: Mapping[str, History], metric: str) -> Figure:
         figure, list(lines.values()), [labels[key] for key in lines], "run (best value at epoch)"
     )
     return figure
+
+
+def _differing(names: Sequence[str]) -> dict[str, str]:
+    """Returns each name without the words that all of them have, if something remains."""
+    shared = set.intersection(*(set(name.split()) for name in names))
+    short = {name: [word for word in name.split() if word not in shared] for name in names}
+    if not all(short.values()):
+        return {name: name for name in names}
+    return {name: " ".join(words) for name, words in short.items()}
+
+
+def _wrapped(label: str) -> str:
+    """Returns a run's label in as many lines as it needs: what differs is never left out."""
+    lines = textwrap.wrap(label, _LONGEST_RUN, break_on_hyphens=False) or [""]
+    return "\n".join(plain(line, len(line)) for line in lines)
 
 
 def overlaid_curves(curves: Mapping[str, Mapping[int, float]], metric: str) -> Figure:
@@ -174,9 +194,10 @@ def overlaid_curves(curves: Mapping[str, Mapping[int, float]], metric: str) -> F
 
 
 def _ends(name: str) -> str:
-    """Names of a sweep's runs, or of a column's categories, start alike and differ at the end."""
-    kept = _LONGEST_RUN // 2
-    return plain(name if len(name) <= _LONGEST_RUN else f"{name[:kept]}…{name[-kept:]}", len(name))
+    """The categories of a column start alike and differ at the end: town=Aachen, town=Bonn."""
+    kept = _LONGEST_FEATURE // 2
+    text = name if len(name) <= _LONGEST_FEATURE else f"{name[:kept]}…{name[-kept:]}"
+    return plain(text, len(name))
 
 
 def _rank(values: NDArray[np.float64], best: int | None, metric: str) -> float:
@@ -263,7 +284,7 @@ def feature_weights(names: Sequence[str], kernel: NDArray[np.floating]) -> Figur
     image = axes.imshow(
         values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
     )
-    shown = [_ends(names[row]) for row in rows]  # town=Aachen and town=Bonn differ at the end
+    shown = [_ends(names[row]) for row in rows]
     axes.set_yticks(range(num_features), shown, fontsize=SMALL)
     places = range(0, num_units, -(-num_units // 16))
     axes.set_xticks(places, [str(place + 1) for place in places], fontsize=SMALL)

@@ -290,7 +290,7 @@ def _request(plan: ReproductionPlan, tags: Mapping[str, str], folder: Path) -> r
         resolved=drop_new_keys(config.to_yaml(plan.cfg), plan.recorded.resolved),
         written=drop_new_keys(safe_yaml(config.to_yaml(plan.cfg)), plan.recorded.resolved),
         overrides=safe,
-        name=f"{recorded.clean(first.name)}-again" + (f"-{num + 1}" if num else ""),
+        name="again-" + (f"{num + 1}-" if num else "") + recorded.clean(first.name),
         tags={**tags, tag.REPRODUCES: first.id},
         folder=str(folder),
         command=["samerun", "reproduce", first.id, *safe, *flags],

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from samerun.console import show_lines
 from samerun.report.study_trials import STATES, format_counts, format_number
 
 _COLORS = {"complete": "green", "pruned": "yellow", "infeasible": "yellow", "failed": "red"}
@@ -148,9 +149,7 @@ class Progress:
         self._live.stop()
         if not rows:
             return
-        width = max(len(label) for label, _ in rows)
-        for label, text in rows:  # not a table, so that commands can be copied in one piece
-            self.out.print(f"[bold]{label:<{width}}[/]  {escape(text)}", soft_wrap=True)
+        show_lines(rows, self.out)
 
     def table(self) -> RenderableType:
         """Returns the live table as it is now."""

@@ -87,7 +87,10 @@ def write(
         run.log_file(folder / f"{name}.png", "plots")
     page = folder / "plots.html"
     page.write_text(
-        study_pages.page(study, objectives, names, list(figures), missing), encoding="utf-8"
+        study_pages.page(
+            study, objectives, names, list(figures), missing, children=children, command=command
+        ),
+        encoding="utf-8",
     )
     run.log_file(page)
     _write_tensorboard(study, run, objectives)
@@ -189,10 +192,10 @@ def last_lines(
         if note:
             rows.append(("note", note))
         rows.append(("with", format_params(trial.params)))
+        if trial.number in children:
+            rows.append(("reproduce", f"{program} reproduce {children[trial.number][0][:8]}"))
         if command is not None:
             rows.append(("command", command(trial)))
-        if trial.number in children:
-            rows.append(("rerun", f"{program} reproduce {children[trial.number][0][:8]}"))
     if not best and trials_of(study):
         rows.append(("best", _why_none_is_best(study)))
     return rows

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from samerun.report.study_axis import is_wide
 from samerun.report.study_figures import TITLES, signed, without_warnings
-from samerun.report.study_trials import completed, counts, format_counts, trials_of
+from samerun.report.study_trials import (
+    best_trials,
+    completed,
+    counts,
+    format_counts,
+    format_number,
+    format_params,
+    trials_of,
+)
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 _Drawn = Iterator[tuple[str, Any]]  # headings and plotly figures
 _Drawer = Callable[["optuna.Study", Sequence[str], list[str]], _Drawn]
+_NUM_BEST = 5
+_MOST_NAMED = 30  # lines; above, a legend is useless
+_BLUES = ((0.0, "#9cc3e0"), (1.0, "#08306b"))
 _HEAD = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -25,7 +37,11 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; ma
 padding: 0 1em }}
 h2 {{ font-size: 1.1em; margin: 2em 0 0 }}
 p {{ color: #555 }}
-section {{ overflow-x: auto }}
+section, div {{ overflow-x: auto }}
+table {{ border-collapse: collapse; font-size: .9em }}
+th, td {{ text-align: left; vertical-align: top; padding: .3em 1em .3em 0; \
+border-bottom: 1px solid #ddd }}
+code {{ font-size: .9em }}
 </style>
 <script>{script}</script>
 </head><body>
@@ -39,6 +55,9 @@ def page(
     names: Sequence[str],
     shown: Collection[str],
     missing: Mapping[str, str],
+    *,
+    children: Mapping[int, tuple[str, str]],
+    command: "Callable[[FrozenTrial], str] | None" = None,
 ) -> str:
     """Returns the page.
 
@@ -48,6 +67,8 @@ def page(
         names: the parameters, in the order in which they are shown.
         shown: names of the plots to draw, as in `study_figures.TITLES`.
         missing: why a plot is left out, by its title.
+        children: run ID and run name of each trial, by its number.
+        command: returns the command of a trial; omitted if `None`.
     """
     from plotly.offline import get_plotlyjs
 
@@ -55,6 +76,7 @@ def page(
     numbers = html.escape(format_counts(counts(study)) or "No trial yet")
     drawable = completed(study, names)  # Optuna rejects the others
     parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
+    parts.append(_best(study, objectives, children, command))
     for name in shown:
         for heading, figure in _DRAWERS[name](study, objectives, drawable):
             _style(figure)
@@ -65,6 +87,32 @@ def page(
     for heading, reason in missing.items():
         parts.append(f"<h2>{html.escape(heading)}</h2><p>{html.escape(reason)}</p>\n")
     return "".join([*parts, "</body></html>\n"])
+
+
+def _best(
+    study: "optuna.Study",
+    objectives: Sequence[str],
+    children: Mapping[int, tuple[str, str]],
+    command: "Callable[[FrozenTrial], str] | None",
+) -> str:
+    """Returns a table of the best trials, or of the Pareto front, with what repeats each."""
+    is_front = len(objectives) > 1
+    best = best_trials(study) if is_front else best_trials(study)[:_NUM_BEST]
+    if not best:
+        return ""
+    lines = []
+    for trial in best:
+        run_id = children.get(trial.number, ("", ""))[0]
+        repeats = [f"samerun reproduce {run_id}"] if run_id else []
+        repeats += [command(trial)] if command else []
+        cells = [str(trial.number), *map(format_number, trial.values), format_params(trial.params)]
+        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        code = "<br>".join(f"<code>{html.escape(text)}</code>" for text in repeats)
+        lines.append(f"<tr>{row}<td>{code}</td></tr>\n")
+    titles = ["trial", *objectives, "with", "to repeat it"]
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    heading = "Pareto front" if is_front else "Best trials" if len(best) > 1 else "Best trial"
+    return f"<div><h2>{heading}</h2>\n<table><tr>{head}</tr>\n{''.join(lines)}</table></div>\n"
 
 
 def _one_each(name: str, function: str, *, takes_params: bool = False) -> _Drawer:
@@ -130,8 +178,17 @@ def _value(position: int) -> Callable[[Any], float]:
 
 
 def _style(figure: Any) -> None:
-    """Removes the title, which the heading repeats; leaves room for long parameter names."""
+    """Removes the title, which the heading repeats; leaves room for long parameter names.
+
+    The colors end before the white of Optuna's scale, which is that of the page.
+    """
     figure.update_layout(title=None, margin={"t": 40}, template="plotly_white")
+    if 1 < len(figure.data) <= _MOST_NAMED:
+        figure.update_layout(showlegend=True)
+    for trace in figure.data:
+        for part in (getattr(trace, "marker", None), getattr(trace, "line", None)):
+            if part is not None and getattr(part, "colorscale", None) is not None:
+                part.colorscale = _BLUES
     figure.update_yaxes(automargin=True, exponentformat="power")
     figure.update_xaxes(automargin=True, exponentformat="power")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samerun.config.overrides import parse_override
+from samerun.config.short_names import short_setting
 from samerun.errors import UserError, listed, nearest
 from samerun.search.domains import Categorical, Dimension, Numeric
 
@@ -175,7 +176,7 @@ class Space:
     def short(self, values: Mapping[str, Any]) -> str:
         """Returns values for a run's name, such as `dropout=0.31 l2=0.0002 cosine`.
 
-        For display: numbers have four digits.
+        For display: numbers have four digits, or fewer so that a setting has 20 characters.
         """
         lasts = [_last(entry.key) for entry in self.entries if not entry.is_group]
         settings, options = [], []
@@ -187,7 +188,8 @@ class Space:
             if entry.is_group:
                 options.append(f"{last}={text}" if text in ("none", "default") else text)
             else:
-                settings.append(f"{last if lasts.count(last) == 1 else entry.key}={text}")
+                key = last if lasts.count(last) == 1 else entry.key
+                settings.append(short_setting(key, text))
         return " ".join([*settings, *options])
 
 

@@ -132,7 +132,7 @@ def print_best(
     )
     if why:
         rows = [("ended", why), *rows]
-    address = run.url or f"{program()} ui"
+    address = run.url or f"{program()} ui {run.id[:8]}"
     table.close([*rows, ("sweep", f"{run.name}  {run.id}"), ("open", address)])
 
 

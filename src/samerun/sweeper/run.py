@@ -14,7 +14,7 @@ from samerun import tags as tag
 from samerun.config.check import epoch_metrics
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import ExecutorKind
-from samerun.errors import Terminated, UserError
+from samerun.errors import Terminated, UserError, raises_mistakes_shortly
 from samerun.files import write_atomic
 from samerun.redaction import redact
 from samerun.report.progress import console as screen
@@ -39,6 +39,7 @@ _LOCK_FILE = "sweep.lock"
 _STUDY_FILE = "study.token"
 
 
+@raises_mistakes_shortly
 def sweep(overrides: Sequence[str], *, executor: Executor | None = None) -> SweepResult:
     """Runs a sweep from Python, as `samerun train -m sweep=…` does from the command line.
 
@@ -250,6 +251,16 @@ def _parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run
         )
     with opened as run:
         if not known:  # settings that may change later are tags
-            params = config.flatten(plan.base)
-            run.log_params({**params, "sweep.space": str(plan.space.as_dict())})
+            run.log_params(_params(plan))
         yield run
+
+
+def _params(plan: SweepPlan) -> dict[str, str]:
+    """Returns what all trials share, and the range or the choices of what differs."""
+    first, *others = [config.parameters(cfg) for cfg in plan.configs.configs()]
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key) == value for other in others)
+    }
+    return shared | {entry.key: str(entry) for entry in plan.space.entries}

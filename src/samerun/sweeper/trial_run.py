@@ -64,7 +64,7 @@ def train_trial(node: Any) -> "Result | InstancesResult":
                 composition, run, out, command=command, state=state, trial=trial
             )
     retention.after_success(cfg, folder)
-    launch.show_end(composition, run, result, out)
+    launch.show_end(run, result, out)
     return result
 
 

@@ -22,7 +22,14 @@ from samerun.tracking.recovery.folders import is_created, run_in
 from samerun.tracking.recovery.ownership import folder_of
 from samerun.tracking.recovery.reopening import check_at_rest, create_child, reopen_run
 from samerun.tracking.run import NullRun, Run, Status
-from samerun.tracking.store import answers, connect, experiment_id, host, resolve_uri
+from samerun.tracking.store import (
+    answers,
+    connect,
+    experiment_id,
+    host,
+    resolve_uri,
+    server_address,
+)
 from samerun.tracking.stored import (
     download_artifact,
     list_artifacts,

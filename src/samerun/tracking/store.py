@@ -4,14 +4,16 @@ import logging
 import os
 import socket
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from samerun import config
 from samerun.errors import StoreUnavailable, UserError
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.tracking.database import connect_file, database_file
 from samerun.tracking.delivery.faults import is_unavailable
+
+if TYPE_CHECKING:
+    from samerun import config
 
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -205,13 +207,18 @@ def host() -> str:
 
 def run_url(uri: str, experiment: str, run: str) -> str | None:
     """Returns the address of a run in MLflow's pages, if `uri` is a server's."""
-    parts = urlsplit(uri)
-    if parts.scheme not in SERVERS:
+    if urlsplit(uri).scheme not in SERVERS:
         return None
+    return f"{server_address(uri)}/#/experiments/{experiment}/runs/{run}"
+
+
+def server_address(uri: str) -> str:
+    """Returns the address of a server without name and password."""
+    parts = urlsplit(uri)
     place = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{place}{parts.path}/#/experiments/{experiment}/runs/{run}"
+    return f"{parts.scheme}://{place}{parts.path}".rstrip("/")
 
 
-def uri_of(cfg: config.Config) -> str:
+def uri_of(cfg: "config.Config") -> str:
     """Returns the tracking URI of a config."""
     return resolve_uri(cfg.tracking.uri)

@@ -1,0 +1,62 @@
+"""What Python and notebooks show of samerun: its names, its mistakes and its results."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+import samerun
+from samerun.result import Result
+
+RESULT = Result(
+    run_id="0123456789abcdef" * 2,
+    run_name="<b>dropout=0.3</b> · cnn digits x7fq",
+    folder=Path("/runs/<i>"),
+    metrics={"test/accuracy": 0.98333, "test/<script>": 1.0},
+    history={"train/loss": [0.5] * 300},
+    best_epoch=17,
+    weights_digest="ab" * 32,
+    sentence="test accuracy 0.983 (95 % 0.969-0.994), majority baseline 0.100 & <u>",
+    objective=0.1,
+    epoch_seconds=1.0,
+    model=object(),
+)
+
+
+def test_the_module_lists_its_public_names_and_has_them():
+    assert set(samerun.__all__) <= set(dir(samerun))
+    for name in dir(samerun):
+        assert getattr(samerun, name) is not None
+    assert {"train", "sweep", "Result", "UserError"} <= set(dir(samerun))
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        samerun.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["train", "sweep"])
+@pytest.mark.parametrize("overrides", [["model=cn"], ["sweep=optuna", "model.dropot=0.1,0.2"]])
+def test_a_mistake_from_python_is_a_few_lines(name, overrides, project):
+    with pytest.raises(samerun.UserError) as caught:
+        getattr(samerun, name)(overrides)
+    lines = "".join(traceback.format_exception(caught.value)).splitlines()
+    assert lines[-1].startswith("samerun.errors.UserError: ")
+    assert len(lines) < 14, "\n".join(lines)
+    assert caught.value.__cause__ is None
+
+
+def test_a_mistake_in_a_notebook_is_its_sentence_alone():
+    error = samerun.UserError("model: received 'cn', expected one of cnn.\x1b[31m")
+    assert error._render_traceback_() == [
+        "samerun: model: received 'cn', expected one of cnn.�[31m"
+    ]
+
+
+def test_a_result_is_shown_short_and_in_a_notebook_escaped():
+    shown = repr(RESULT)
+    assert "01234567" in shown
+    assert RESULT.sentence in shown
+    assert len(shown) < 200
+    page = RESULT._repr_html_()
+    for name in ("0.98333", "17 of 300", "samerun reproduce 01234567", "&lt;script&gt;"):
+        assert name in page
+    for tag in ("<b>dropout", "<i>", "<script", "<u>"):
+        assert tag not in page
