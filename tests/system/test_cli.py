@@ -72,7 +72,7 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(overrides, sentence, tmp_pa
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        pytest.param([], "commands", id="nothing"),
+        pytest.param([], "COMMAND", id="nothing"),
         pytest.param(["--help"], "tensorboard", id="help"),
         pytest.param(["--version"], "samerun ", id="version"),
         pytest.param(["train", "--help"], "reduce_on_plateau", id="train-help"),

@@ -128,6 +128,14 @@ def test_a_run_of_that_name_does_not_replace_what_the_text_means(runs, client, c
     assert made[:8] in caplog.text
 
 
+def test_one_seed_of_several_is_not_the_best_run(runs, client):
+    for value, tags in ((0.95, {}), (0.99, {"samerun.instance": "seed 3"})):
+        made = client.create_run("1", run_name=f"at {value}", tags=tags).info.run_id
+        client.log_metric(made, "validation/accuracy", value)
+        client.set_terminated(made)
+    assert tracking.find_runs(["best:validation/accuracy"])[0].name == "at 0.95"
+
+
 def test_a_run_may_have_the_name_of_a_trial_of_no_study(runs, client):
     made = client.create_run("1", start_time=1, run_name="day/7").info.run_id
     assert tracking.find_runs(["day/7"])[0].id == made

@@ -302,6 +302,11 @@ def test_a_key_in_such_a_group_is_a_key():
         ("digits_cnn", "samerun train experiment=digits_cnn"),
         ("trian", "samerun train"),
         ("sweep", "samerun train -m sweep=optuna"),
+        ("list", "samerun runs"),
+        ("ls", "samerun runs"),
+        ("ps", "samerun runs"),
+        ("history", "samerun runs"),
+        ("info abcd", "samerun show abcd"),
         ("vs a b", "samerun compare a b"),
     ],
 )
@@ -319,6 +324,9 @@ COMMANDS = [
     "compare abcd ef",
     "reproduce ab",
     "reproduce latest",
+    "show abcd",
+    "runs --sort nothing",
+    "runs --columns nothing",
     "reproduce best:validation/accuracy",
     "resume night/7",
 ]
@@ -333,3 +341,11 @@ def test_a_mistake_imports_no_heavy_library(project, typed):
     assert "samerun.cli" in imported
     assert not imported & {"tensorflow", "keras", "mlflow", "optuna", "pandas", "matplotlib"}
     assert len([line for line in done.stderr.splitlines() if line.startswith("samerun: ")]) == 1
+
+
+def test_a_mistake_in_training_imports_no_numpy(project):
+    command = [sys.executable, "-X", "importtime", "-m", "samerun", "train", "lr=0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "samerun.launch" in done.stderr
+    assert "numpy" not in done.stderr

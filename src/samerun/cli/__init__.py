@@ -1,6 +1,8 @@
 """The command line: thin, and quick to answer. TensorFlow is imported when training starts."""
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -105,6 +107,16 @@ COMMANDS = {
 }
 
 
+GROUPS = {
+    "train": ("train", "resume", "experiments"),
+    "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
+    "repeat": ("reproduce",),
+    "store": ("sync", "server", "gc"),
+    "shell": ("completion",),
+}
+"""How the help groups the commands."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 success, 1 failure, 2 wrong usage."""
     if arguments is None:  # a process of its own, not a call from a program
@@ -164,27 +176,35 @@ def _reader_has_left() -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Returns the parser of everything but commands: help, version and unknown names."""
+    """Returns the parser of everything but commands: help, version and unknown flags."""
+    text = "The same run, every time: experiments with Keras.\n"
+    for group, names in GROUPS.items():
+        text += f"\n{group}:\n"
+        text += "".join(f"  {name:<13}{COMMANDS[name].help}\n" for name in names)
     parser = argparse.ArgumentParser(
-        prog="samerun", description="The same run, every time: experiments with Keras."
+        prog="samerun",
+        usage="samerun [-h] [--version] COMMAND ...",
+        description=text,
+        epilog="`samerun COMMAND --help` explains one of these commands.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"samerun {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.help, add_help=False)
     return parser
 
 
 def _complete(arguments: list[str]) -> int:
-    """Answers the completion script; Hydra completes what comes after `samerun train`."""
-    line = os.environ.get("COMP_LINE", "")
-    if not line.startswith("samerun train "):
-        typed = line.removeprefix("samerun").strip()
-        print(" ".join(name for name in COMMANDS if name.startswith(typed)))
-        return 0
-    point = int(os.environ.get("COMP_POINT", len(line)))
-    os.environ["COMP_LINE"] = "samerun " + line.removeprefix("samerun train ")
-    os.environ["COMP_POINT"] = str(max(point - len("train "), 0))
-    from samerun.cli.train_command import hand_to_hydra
+    """Answers the completion script of a shell, which names itself: `-sc query=bash`."""
+    from samerun.cli import completion
 
-    return hand_to_hydra(arguments)
+    line = os.environ.get("COMP_LINE", "")
+    helps = {name: command.help for name, command in COMMANDS.items()}
+    shell = "".join(arguments).rpartition("=")[2]
+    print(completion.answer(completion.candidates(line, helps, _help_of), shell), end="")
+    return 0
+
+
+def _help_of(name: str) -> str:
+    """Returns what `samerun NAME --help` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+        COMMANDS[name].load()(["--help"])
+    return printed.getvalue()

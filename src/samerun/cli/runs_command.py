@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default="",
         metavar="FILTER",
-        help="in MLflow's filter language: \"metrics.`test/accuracy` > 0.9 and params.model = "
-        "'cnn'\"; every run that fits is a row, trials too",
+        help="in MLflow's filter language: 'metrics.\"test/accuracy\" > 0.9 and params.model = "
+        '"cnn"\'; every run that fits is a row, trials too',
     )
     add = parser.add_argument
     add(

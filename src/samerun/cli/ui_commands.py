@@ -27,13 +27,13 @@ def experiments_command(arguments: list[str]) -> int:
 
 
 def completion_command(arguments: list[str]) -> int:
-    """Prints Hydra's completion script for a shell."""
-    from samerun.cli.train_command import hand_to_hydra
+    """Prints the completion script for a shell."""
+    from samerun.cli.completion import SHELLS, script
 
     parser = argparse.ArgumentParser(
         prog="samerun completion",
         description='Prints the shell completion script: eval "$(samerun completion)".',
     )
-    parser.add_argument("shell", nargs="?", default="bash", choices=["bash", "zsh", "fish"])
-    chosen = parser.parse_args(arguments)
-    return hand_to_hydra(["-sc", f"install={chosen.shell}"])
+    parser.add_argument("shell", nargs="?", default="bash", choices=SHELLS)
+    print(script(parser.parse_args(arguments).shell), end="")
+    return 0

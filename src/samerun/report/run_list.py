@@ -176,8 +176,7 @@ def _rows(
             best = run_rows.best_child(run, children)
             if run.is_group:
                 score = None if best is None else run_rows.score_of(best)
-            word = "trials" if tag.STUDY in run.tags and tag.TRIAL not in run.tags else "runs"
-            notes += [f"{len(children)} {word}"]
+            notes += [f"{len(children)} {_word(run)}"]
             if best is not None and tag.INSTANCES not in run.tags:  # no seed is better
                 notes += [f"best {short[best.id]}"]
         rows.append(
@@ -191,6 +190,14 @@ def _rows(
             )
         )
     return rows
+
+
+def _word(group: StoredRun) -> str:
+    """Returns what the runs of a group are called."""
+    if tag.STUDY in group.tags and tag.TRIAL not in group.tags:
+        return "trials"
+    kind = group.tags.get(tag.INSTANCES)
+    return kind if kind in ("seeds", "folds") else "runs"
 
 
 def _to_rank(group: StoredRun, children: Sequence[StoredRun]) -> Sequence[StoredRun]:

@@ -164,7 +164,7 @@ def _commands(
         yield f"samerun resume {own}", "continue from its last checkpoint"
     other = next((one for one in catalog.runs if one.id != run.id and not one.is_group), None)
     if other is not None and not run.is_group:
-        yield f"samerun diff {own} {short[other.id]}", "what differs from another run"
+        yield f"samerun compare {own} {short[other.id]}", "whether one is better, what differs"
     address = store.run_url(catalog.uri, run.experiment_id, run.id)
     if address is None:
         yield "samerun ui", f"then {UI}/#/experiments/{run.experiment_id}/runs/{run.id}"

@@ -43,6 +43,11 @@ class Catalog:
         found = self._read(lambda it: rows.read_runs(it, params=(), metrics=(), tags=TAGS))
         return [as_stored(run) for run in self.pages()] if found is None else found
 
+    @property
+    def is_file(self) -> bool:
+        """Whether its runs are read from a database file, which takes milliseconds."""
+        return self._file is not None and self._read(rows.have_runs) is not None
+
     def choose(self, name: str) -> StoredRun:
         """Returns the run that a text names, completely: see `samerun.tracking.ids`.
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from samerun import tags as tag
 from samerun.amounts import age
-from samerun.config.check import should_rise
 from samerun.errors import UserError, listed, nearest
 from samerun.escaping import one_line
 from samerun.tracking.stored_run import FINISHED, PARENT, StoredRun, parents
 
-READ_TAGS = (tag.UID, tag.STUDY, tag.TRIAL, tag.MULTIRUN, PARENT)
+READ_TAGS = (tag.UID, tag.STUDY, tag.TRIAL, tag.MULTIRUN, tag.INSTANCE, PARENT)
 """The tags that `choose` looks at."""
 SHORT = 8
 """Characters of a run's ID that are shown, where they are unique."""
@@ -39,8 +38,8 @@ def choose(name: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
         name: an ID, its beginning, or a run's name; the ID that a run had before the store created
             it (its tag `samerun.uid`) is one too. Or `latest`, the newest run that belongs to no
             sweep or other group; `latest~2`, the second one before it; `best:METRIC`, the finished
-            run whose last value is the best, by the direction of the metric's name; `STUDY/7`,
-            trial 7 of a study.
+            run whose last value is the best, by the direction of the metric's name (runs of several
+            seeds or folds count with their mean); `STUDY/7`, trial 7 of a study.
         runs: all runs of the store, the newest first.
         store: its address, without a password.
 
@@ -115,8 +114,11 @@ def _latest(name: str, number: int, runs: Sequence[StoredRun], store: str) -> St
 
 
 def _best(name: str, metric: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
+    from samerun.config.check import should_rise  # with Hydra, which takes 0.3 s to import
+
     ranked = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
     ranked = [run for run in ranked if run.status == FINISHED and not run.is_group]
+    ranked = [run for run in ranked if tag.INSTANCE not in run.tags]  # one lucky seed of several
     if ranked:
         key: Callable[[StoredRun], float] = lambda run: run.metrics[metric]  # noqa: E731
         return (max if should_rise(metric) else min)(ranked, key=key)
@@ -125,7 +127,9 @@ def _best(name: str, metric: str, runs: Sequence[StoredRun], store: str) -> Stor
         raise no_run(name, store, f"no finished run has a finite {one_line(metric)}")
     close = nearest(metric, known).removeprefix(" ").rstrip("?").lower()
     shown = close or f"metrics: {listed(one_line(key, 60) for key in known[:12])}"
-    raise no_run(name, store, f"no run has that metric; {shown}")
+    raise no_run(
+        name, store, f"no run has that metric; {shown}" if known else "there are no metrics"
+    )
 
 
 def _trial(

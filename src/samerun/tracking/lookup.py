@@ -3,10 +3,9 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
-from samerun.config import Config
 from samerun.errors import UserError, first_line
 from samerun.escaping import one_line
 from samerun.redaction import redact
@@ -14,6 +13,9 @@ from samerun.tracking import store
 from samerun.tracking.catalog import Catalog
 from samerun.tracking.database import database_file
 from samerun.tracking.stored_run import StoredRun, as_stored
+
+if TYPE_CHECKING:
+    from samerun.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ def search_runs(
     r"""Returns the runs of all experiments that a filter fits, the newest first.
 
     Args:
-        filter: in MLflow's filter language, such as `metrics.\`test/accuracy\` > 0.9 and
-            params.model = 'cnn'`. Empty: all runs.
+        filter: in MLflow's filter language, such as `metrics."test/accuracy" > 0.9 and
+            params.model = "cnn"`. Empty: all runs.
         uri: the store, by default that of this folder.
         max_results: most runs that are returned; `None`: all.
 
@@ -67,14 +69,14 @@ def search_runs(
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
+        reason = one_line(first_line(error).partition(". ")[0].rstrip("."))
         raise UserError(
-            f"filter: MLflow does not understand '{one_line(filter)}' "
-            f"({one_line(first_line(error).rstrip('.'))}): expected a filter such as "
-            "\"metrics.`test/accuracy` > 0.9 and params.model = 'cnn'\"."
+            f"filter: MLflow does not understand '{one_line(filter)}' ({reason}): expected one "
+            'such as \'metrics."test/accuracy" > 0.9 and params.model = "cnn"\'.'
         ) from error
 
 
-def find_by_tags(cfg: Config, tags: Mapping[str, str]) -> list[StoredRun]:
+def find_by_tags(cfg: "Config", tags: Mapping[str, str]) -> list[StoredRun]:
     """Returns the runs that have all these tags, the latest first; none where there is no store.
 
     Args:

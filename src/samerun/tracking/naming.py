@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
-from samerun import config
-from samerun.config.short_names import short_setting, short_word
+if TYPE_CHECKING:
+    from samerun import config
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which are easily misread
 _NUM_DIFFERENCES = 6
@@ -18,7 +19,7 @@ _KEPT = frozenset("._-:+")
 
 
 def run_name(
-    cfg: config.Config, overrides: Sequence[str] = (), varied: Collection[str] = ()
+    cfg: "config.Config", overrides: Sequence[str] = (), varied: Collection[str] = ()
 ) -> str:
     """Returns `dropout=0.3 cosine · cnn digits x7fq`, or the name the config gives.
 
@@ -34,6 +35,8 @@ def run_name(
         overrides: those of the command line, such as `model.dropout=0.3`.
         varied: the keys that have several values in the multirun.
     """
+    from samerun.config.short_names import short_word  # with Hydra, which takes 0.3 s to import
+
     if cfg.tracking.run_name:
         return cfg.tracking.run_name
     given = dict(pair for override in overrides if (pair := _setting(override)))
@@ -81,6 +84,8 @@ def _setting(override: str) -> tuple[str, str] | None:
 
 
 def _word(key: str, value: str) -> str:
+    from samerun.config.short_names import short_setting, short_word
+
     if key in _NAMED_BY_OPTION and value not in ("none", "default", "custom"):
         return short_word(value)
     return short_setting(key.rpartition(".")[2], value)

@@ -8,9 +8,9 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from samerun import __version__, config
+from samerun import __version__
 from samerun import tags as tag
 from samerun.errors import Cause, UserError, classify, first_line
 from samerun.redaction import redact_value
@@ -24,6 +24,9 @@ from samerun.tracking.recovery.folders import RUN_FILE, write_run_file
 from samerun.tracking.recovery.lock import lock_folder
 from samerun.tracking.recovery.process import process_tags
 from samerun.tracking.run import Run, Status
+
+if TYPE_CHECKING:
+    from samerun import config
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ def ending(error: BaseException | None) -> tuple[Status, str | None]:
 
 @contextlib.contextmanager
 def open_run(
-    cfg: config.Config,
+    cfg: "config.Config",
     folder: Path,
     *,
     name: str | None = None,
@@ -107,7 +110,7 @@ def open_run(
 
 
 def _new_run(
-    cfg: config.Config,
+    cfg: "config.Config",
     folder: Path,
     client: Any | None,
     experiment: str | None,
@@ -136,7 +139,7 @@ def _new_run(
 
 
 def _reached(
-    cfg: config.Config, uri: str, *, needs_store: bool
+    cfg: "config.Config", uri: str, *, needs_store: bool
 ) -> tuple[Any | None, str | None, Exception | None]:
     """Returns client and experiment ID, or why the store is unavailable."""
     try:

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from samerun import tags as tag
-from samerun.config.check import should_rise
 
 _SHARED = "mlflow.sharedViewState."
 _NUM_RUNS = 200
@@ -157,6 +156,8 @@ def _compare_state(parent: str, runs: Sequence[Run], objectives: Sequence[str]) 
 
 
 def _best_first(metrics: Sequence[str]) -> dict[str, Any]:
+    from samerun.config.check import should_rise  # with Hydra, which takes 0.3 s to import
+
     return {
         key: value
         for name in metrics

@@ -82,6 +82,16 @@ def read_runs(
     return list(runs.values())
 
 
+def have_runs(database: sqlite3.Connection) -> bool:
+    """Whether a database has runs.
+
+    Raises:
+        sqlite3.Error: it is not MLflow's.
+    """
+    query = "select exists (select 1 from runs join experiments using (experiment_id))"
+    return bool(database.execute(query).fetchone()[0])
+
+
 def names(database: sqlite3.Connection) -> tuple[list[str], list[str]]:
     """Returns the names of all metrics and of all parameters, sorted."""
     metrics, params = (

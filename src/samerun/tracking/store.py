@@ -4,14 +4,16 @@ import logging
 import os
 import socket
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from samerun import config
 from samerun.errors import StoreUnavailable, UserError
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.tracking.database import connect_file, database_file
 from samerun.tracking.delivery.faults import is_unavailable
+
+if TYPE_CHECKING:
+    from samerun import config
 
 SERVERS = ("http", "https")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -217,6 +219,6 @@ def server_address(uri: str) -> str:
     return f"{parts.scheme}://{place}{parts.path}".rstrip("/")
 
 
-def uri_of(cfg: config.Config) -> str:
+def uri_of(cfg: "config.Config") -> str:
     """Returns the tracking URI of a config."""
     return resolve_uri(cfg.tracking.uri)

@@ -3,9 +3,8 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from samerun import config
 from samerun import tags as tag
 from samerun.errors import UserError, first_line
 from samerun.redaction import redact, redact_value
@@ -22,6 +21,9 @@ from samerun.tracking.recovery.process import is_gone, last_heard_of
 from samerun.tracking.run import Run
 from samerun.tracking.stored import points_of
 from samerun.tracking.stored_run import StoredRun, as_stored
+
+if TYPE_CHECKING:
+    from samerun import config
 
 
 @contextlib.contextmanager
@@ -157,7 +159,7 @@ def check_at_rest(
 
 
 def create_child(
-    cfg: config.Config,
+    cfg: "config.Config",
     parent_id: str,
     *,
     name: str,
