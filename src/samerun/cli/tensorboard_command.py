@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from samerun.cli.id_argument import ID_HELP
-from samerun.cli.web_server import check_port, serve, until_interrupted, wait_for
+from samerun.cli.web_server import check_port, serve, wait_for
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,11 +43,15 @@ def tensorboard_command(arguments: list[str]) -> int:
             )
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder]
         command += ["--port", str(chosen.port)]
-        with serve(command, {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}, is_quiet=True) as server:
-            address = f"http://localhost:{chosen.port}"
-            wait_for(server, address, "TensorBoard")
-            print(f"TensorBoard is at\n{address}\nCtrl-C ends it.", flush=True)
-            return until_interrupted(server)
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+        try:
+            with serve(command, environment, is_quiet=True) as server:
+                address = f"http://localhost:{chosen.port}"
+                wait_for(server, address, "TensorBoard")
+                print(f"TensorBoard is at\n{address}\nCtrl-C ends it.", flush=True)
+                return server.wait()
+        except KeyboardInterrupt:  # Ctrl-C ends it
+            return 0
 
 
 def _collect_events(runs: "Sequence[StoredRun]", folder: Path) -> int:

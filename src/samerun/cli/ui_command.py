@@ -5,7 +5,7 @@ import sys
 import webbrowser
 from typing import TYPE_CHECKING
 
-from samerun.cli.web_server import check_port, serve, until_interrupted, wait_for
+from samerun.cli.web_server import check_port, serve, wait_for
 
 if TYPE_CHECKING:
     from samerun.tracking import StoredRun
@@ -38,11 +38,14 @@ def ui_command(arguments: list[str]) -> int:
     base = f"http://{f'[{local}]' if ':' in local else local}:{chosen.port}"
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    with serve([sys.executable, *command], environment) as server:
-        wait_for(server, f"{base}/health", "MLflow's server")
-        _show(base, run, opens=opens)
-        print("Ctrl-C ends it.", flush=True)
-        return until_interrupted(server)
+    try:
+        with serve([sys.executable, *command], environment) as server:
+            wait_for(server, f"{base}/health", "MLflow's server")
+            _show(base, run, opens=opens)
+            print("Ctrl-C ends it.", flush=True)
+            return server.wait()
+    except KeyboardInterrupt:  # Ctrl-C ends it
+        return 0
 
 
 def _show(base: str, run: "StoredRun | None", *, opens: bool) -> None:

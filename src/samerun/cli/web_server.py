@@ -87,15 +87,6 @@ def serve(
         signal.signal(signal.SIGTERM, before)
 
 
-def until_interrupted(server: "subprocess.Popen[bytes]") -> int:
-    """Waits until a server ends; returns its exit code, or 0 after Ctrl-C, which it got too."""
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        server.wait()
-        return 0
-
-
 def wait_for(server: "subprocess.Popen[bytes]", address: str, name: str) -> None:
     """Waits until a server answers.
 
