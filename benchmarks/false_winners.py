@@ -7,7 +7,7 @@ judged by the functions that `samerun compare`, `samerun table` and a sweep use.
 
 Fails if, where all candidates are equal, more than 5 % of the studies say that one differs from
 another (up to the error of the simulation itself), or if less than 80 % find a true gap of two
-standard deviations between seeds. About 10 minutes on one core.
+standard deviations between seeds. About 15 minutes on one core.
 """
 
 import argparse

@@ -341,3 +341,11 @@ def test_a_mistake_imports_no_heavy_library(project, typed):
     assert "samerun.cli" in imported
     assert not imported & {"tensorflow", "keras", "mlflow", "optuna", "pandas", "matplotlib"}
     assert len([line for line in done.stderr.splitlines() if line.startswith("samerun: ")]) == 1
+
+
+def test_a_mistake_in_training_imports_no_numpy(project):
+    command = [sys.executable, "-X", "importtime", "-m", "samerun", "train", "lr=0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "samerun.launch" in done.stderr
+    assert "numpy" not in done.stderr

@@ -1,8 +1,10 @@
 """Tests, intervals and rankings: against SciPy, statsmodels and numbers from textbooks."""
 
+import importlib.util
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,3 +245,37 @@ def test_the_import_loads_neither_scipy_nor_statsmodels():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    """The benchmark of false winners as a module."""
+    path = Path(__file__).parents[2] / "benchmarks" / "false_winners.py"
+    spec = importlib.util.spec_from_file_location("false_winners", path)
+    module = sys.modules["false_winners"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["false_winners"]
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_equal_candidates_rarely_have_a_winner(simulation, number):
+    for draw, compare in (
+        (simulation.seeds(5), statistics.over_seeds),
+        (simulation.answers(300), statistics.mcnemar),
+    ):
+        study = simulation.Study("", [0.0] * number, draw, compare)
+        winners, false = simulation.measure(study, 150)
+        assert winners <= false <= stats.binom.isf(0.001, 150, 0.05) / 150
+
+
+def test_a_gap_of_two_standard_deviations_is_found_with_ten_seeds(simulation):
+    study = simulation.Study("", [0.0, 2.0, 2.0], simulation.seeds(10), statistics.over_seeds)
+    winners, false = simulation.measure(study, 100)
+    assert winners >= 0.8
+    assert false <= 0.1
+
+
+def test_the_simulation_notices_a_test_that_sees_differences_everywhere(simulation):
+    study = simulation.Study("", [0.0, 0.0], simulation.seeds(5), lambda *_: compared(0.001))
+    assert simulation.measure(study, 10) == (1, 1)

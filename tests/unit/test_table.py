@@ -143,6 +143,20 @@ def test_the_runs_are_those_of_ids_of_a_filter_or_of_a_group(record, models, cli
         assert found["rows"][0]["metrics"]["test/accuracy"]["runs"] == expected
 
 
+def test_the_runs_of_seeds_count_instead_of_their_parent_and_folds_do_not(
+    record, models, client, capsys
+):
+    parent = record("cnn", 0, 0.5, tags={"samerun.instances": "seeds"})
+    for number, run_id in enumerate(models["cnn"]):
+        client.set_tag(run_id, "mlflow.parentRunId", parent)
+        client.set_tag(run_id, "samerun.instance", f"seed {number}")
+    record("mlp", 7, 0.1, tags={"samerun.instance": "fold 1/5"})
+    for arguments in ((parent,), ()):
+        found = json.loads(table(capsys, *arguments, *BY, "--json"))
+        assert found["rows"][0]["metrics"]["test/accuracy"]["runs"] == models["cnn"]
+    assert found["notes"] == ["1 not counted: folds, which are no seeds of one config"]
+
+
 def test_single_runs_have_wilsons_interval_and_are_paired_by_their_predictions(record, capsys):
     right = np.arange(200) % 10 != 0
     for name, correct in {"cnn": right, "mlp": right & (np.arange(200) % 7 != 0)}.items():

@@ -12,7 +12,6 @@ from samerun.config.instances import instances_of, kind_of
 from samerun.escaping import markdown
 from samerun.launch import table
 from samerun.result import InstancesResult, Result
-from samerun.statistics import mean_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +33,8 @@ class Spread:
         """Returns those of two or more numbers; all NaN if one of them is not finite."""
         if not all(map(math.isfinite, values)):
             return cls(math.nan, math.nan, math.nan, math.nan)
+        from samerun.statistics import mean_interval  # with NumPy, which no command line waits for
+
         low, high = mean_interval(values)
         return cls(math.fsum(values) / len(values), stdev(values), low, high)
 

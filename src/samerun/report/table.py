@@ -9,8 +9,8 @@ from samerun.errors import UserError, listed, nearest
 from samerun.replay.recorded import clean
 from samerun.report.table_cells import Cell, Verdict, cell, judge, rank
 from samerun.tracking import StoredRun
+from samerun.tracking.stored_run import FINISHED, PARENT
 
-_FINISHED = "FINISHED"
 _NO_RESULT = ("seed", "tracking.", "checkpoint.", "evaluation.", "training.steps_per_execution")
 """Settings that may differ between the runs of one row."""
 
@@ -93,8 +93,9 @@ def build(runs: Sequence[StoredRun], by: Sequence[str], metrics: Sequence[str]) 
 
 def _counted(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
     """The finished runs that trained a model, the oldest first; notes on the others."""
-    trained = [run for run in runs if not run.is_group and tag.INSTANCES not in run.tags]
-    finished = [run for run in trained if run.status == _FINISHED]
+    trained = [run for run in runs if not _is_group(run)]
+    whole = [run for run in trained if not run.tags.get(tag.INSTANCE, "").startswith("fold")]
+    finished = [run for run in whole if run.status == FINISHED]
     made = [run for run in finished if "seed" in run.params]
     if not made:
         raise UserError(
@@ -102,8 +103,9 @@ def _counted(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
             "finished trainings; list them with `samerun ui`."
         )
     left_out = {
-        "not finished": len(trained) - len(finished),
+        "not finished": len(whole) - len(finished),
         "not made by samerun": len(finished) - len(made),
+        "folds, which are no seeds of one config": len(trained) - len(whole),
     }
     notes = [f"{number} not counted: {why}" for why, number in left_out.items() if number]
     return sorted(made, key=lambda run: (run.start_time or 0, run.id)), notes
@@ -178,8 +180,19 @@ def _without_repeats(
     return found, notes
 
 
-def children(run: StoredRun) -> list[StoredRun]:
-    """Returns the runs of a sweep or a multirun; of another run itself."""
-    if not run.is_group:
+def children(run: StoredRun, levels: int = 2) -> list[StoredRun]:
+    """Returns the runs of a sweep, a multirun or `seeds=5`; of another run itself.
+
+    Args:
+        run: the run.
+        levels: how deep to look: a trial of a sweep has runs of its own if it has several seeds.
+    """
+    if not _is_group(run):
         return [run]
-    return tracking.search_runs(f"tags.`mlflow.parentRunId` = '{run.id}'")
+    below = tracking.search_runs(f"tags.`{PARENT}` = '{run.id}'")
+    return [one for child in below if levels for one in children(child, levels - 1)]
+
+
+def _is_group(run: StoredRun) -> bool:
+    """Whether it trained nothing itself: its runs are in the table."""
+    return run.is_group or tag.INSTANCES in run.tags

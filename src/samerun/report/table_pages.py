@@ -188,4 +188,5 @@ def _bound(row: Row, one: Cell | None, comment: str) -> str:
 
 def _in_comment(text: str) -> str:
     """A text without what ends a comment of LaTeX or HTML, or is read as part of one of ours."""
-    return re.sub(r"[<>=%]|--|\|", " ", escaping.one_line(text, 1000))
+    plain = escaping.one_line(text, 1000).replace(" %", " percent")
+    return re.sub(r"[<>=%]|--|\|", " ", plain)
