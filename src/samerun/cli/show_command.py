@@ -17,11 +17,14 @@ def show_command(arguments: list[str]) -> int:
     parser.add_argument("id", metavar="ID", help=ID_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON, with all values")
     chosen = parser.parse_args(arguments)
-    from samerun.report import run_screen
-    from samerun.report.run_summary import summarize
     from samerun.tracking import Catalog, existing
 
-    found = summarize(Catalog(existing()), chosen.id)
+    catalog = Catalog(existing())
+    run = catalog.choose(chosen.id)  # a wrong ID is answered before Hydra is imported
+    from samerun.report import run_screen
+    from samerun.report.run_summary import summarize
+
+    found = summarize(catalog, run.id)
     if chosen.json:
         print(json.dumps(run_screen.as_dict(found), indent=2))
         return 0
