@@ -90,3 +90,22 @@ def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
     assert found == weights()
     assert len(found) == 4
     assert scores == values("one")
+
+
+@pytest.mark.slow
+def test_a_confirmation_that_is_killed_inside_a_seed_is_continued_exactly(
+    project, tmp_path, monkeypatch
+):
+    confirm = ["sweep.confirm.top=2", "sweep.confirm.seeds=2"]
+    command = ["train", "-m", *SWEEP, *confirm, "sweep.study=one"]
+    killed(4, *command)  # in the second run with a fresh seed; the search has trained two
+    samerun(*command)
+    found, scores = weights(), values("one-confirm-1000-1001")
+    (sweep,) = tracking.search_runs(f"tags.`{tag.N_TRIALS}` LIKE '%'")
+    assert sweep.tags[tag.RESULT].startswith("confirmed: trial ")
+    (tmp_path / "whole").mkdir()
+    monkeypatch.chdir(tmp_path / "whole")
+    samerun(*command)
+    assert found == weights()
+    assert len(found) == 4
+    assert scores == values("one-confirm-1000-1001")

@@ -158,6 +158,8 @@ MISTAKES = {
     f"{SWEPT} sweep.sampler=bayesian": "sweep.sampler=tpe",
     f"{SWEPT} sweep.pruner=ASHA": "sweep.pruner=successive_halving",
     f"{SWEPT} sweep.budget.terminator=true": "sweep.budget.patience_trials=20",
+    f"{SWEPT} confirm.top=3": "sweep.confirm.top=3",
+    f"{SWEPT} sweep.confirm=3": "sweep.confirm.top=3",
     f"{SWEPT} sweep.objectives=[val_loss]": "sweep.objectives=[validation/loss]",
     "-m sweep=optuna lr=interval(1e-4,1e-1)": "optimizer.learning_rate='interval(1e-4,1e-1)'",
     "-m sweep=optuna momentum=0.1,0.9": "optimizer=sgd optimizer.momentum=0.1,0.9",

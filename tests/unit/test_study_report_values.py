@@ -1,9 +1,14 @@
 """What the report of a study says about the value of its best trial."""
 
+import dataclasses
+
 import optuna
+import pytest
+from optuna.distributions import IntDistribution
 
 from samerun import tags as tag
 from samerun.report.study import last_lines, to_markdown
+from samerun.search import StudyStart
 
 
 def study_of(*values, tested):
@@ -46,3 +51,33 @@ def test_what_is_no_validation_metric_or_was_not_chosen_among_others_has_no_note
         page, lines = page_and_lines(study, name)
         assert "note" not in lines
         assert "optimistic" not in page
+
+
+def test_the_note_names_the_line_that_confirms_the_best():
+    for values, top in (((0.5, 0.3, 0.4, 0.2), 3), ((0.5, 0.3), 2)):
+        study = study_of(*values, tested=False)
+        _, lines = page_and_lines(study, "validation/loss")
+        line = f"sweep.study={study.study_name} sweep.confirm.top={top} sweep.confirm.seeds=5"
+        assert line in lines["note"]
+
+
+@pytest.mark.parametrize("why", ["folds", "seed"])
+def test_where_nothing_can_be_confirmed_no_line_is_named(why):
+    study = study_of(0.5, 0.3, tested=False)
+    if why == "folds":
+        start = StudyStart(
+            space={},
+            objectives=["validation/loss"],
+            directions=["minimize"],
+            base={"folds": "3"},
+            branches="",
+            threads=None,
+            code={},
+        )
+        study.set_user_attr(tag.STUDY_START, dataclasses.asdict(start))
+    else:
+        trial = study.ask({"seed": IntDistribution(0, 3)})
+        study.tell(trial, 0.4)
+    _, lines = page_and_lines(study, "validation/loss")
+    assert "optimistic" in lines["note"]
+    assert "sweep.confirm" not in lines["note"]

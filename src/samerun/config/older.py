@@ -53,7 +53,7 @@ def _part(node: Any, group: str) -> DictConfig | None:
     return node if isinstance(node, DictConfig) else None
 
 
-SWEEP_ADDED: dict[str, Any] = {"constraints": []}
+SWEEP_ADDED: dict[str, Any] = {"constraints": [], "confirm": {"top": 0, "seeds": 5}}
 """Keys that the sweeps of version 0.1.0 did not have, with the values that keep its behavior."""
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from samerun.config.fields import a_path, above, at_least, config
+from samerun.config.fields import a_path, above, at_least, between, config
 from samerun.config.pruners import PrunerSettings
 from samerun.config.samplers import SamplerSettings
 
@@ -85,6 +85,19 @@ class Faults:
 
 
 @config
+class Confirm:
+    """Whether the best trials are trained again, with seeds that the search did not use.
+
+    Args:
+        top: how many of the best trials, once the search has ended; 0: none.
+        seeds: number of runs of each, with the seeds `seed` + 1000, `seed` + 1001, ….
+    """
+
+    top: int = at_least(0)
+    seeds: int = between(2, 1000)
+
+
+@config
 class Dask:
     """Options of workers on other machines, with `cluster`.
 
@@ -153,6 +166,7 @@ class Sweep(SamplerSettings, PrunerSettings):
         faults: what to do after a trial has failed.
         max_failures: stop the sweep when more than n trials have failed; `null`: never.
         budget: when to stop before `n_trials`.
+        confirm: which trials are trained again with fresh seeds, and ranked by their means.
     """
 
     study: str | None
@@ -174,3 +188,4 @@ class Sweep(SamplerSettings, PrunerSettings):
     faults: Faults
     max_failures: int | None = at_least(0)
     budget: Budget
+    confirm: Confirm

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from samerun import tags as tag
 from samerun.escaping import code_span, fence, markdown
+from samerun.report.confirmation import Confirmation
 from samerun.report.study_trials import (
     best_trials,
     counts,
@@ -25,6 +26,7 @@ from samerun.report.study_trials import (
     to_csv,
     trials_of,
 )
+from samerun.search.confirmation import obstacle_of
 from samerun.tracking import Run
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _TOP = 5
+_CONFIRMED = 3  # best trials that are suggested for a confirmation
 _MOST_FAILURES = 10  # on the page; the table of all trials has every one
 LOOSER = {
     "median": "median.warmup_epochs",
@@ -56,6 +59,7 @@ def write(
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
+    confirmation: Confirmation | None = None,
 ) -> list[str]:
     """Writes the final artifacts of a study: page, plots as HTML and PNG, trials as CSV.
 
@@ -67,6 +71,7 @@ def write(
         objectives: names of the study's values, such as `validation/accuracy`.
         children: run ID and run name of each trial, by its number.
         command: returns the command of a trial; omitted if `None`.
+        confirmation: of its best trials with fresh seeds; `None` without one.
 
     Returns:
         A line for each plot that could not be drawn, with the reason.
@@ -77,7 +82,12 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     names = parameters(study, definitions)
     text = to_markdown(
-        study, definitions=definitions, objectives=objectives, children=children, command=command
+        study,
+        definitions=definitions,
+        objectives=objectives,
+        children=children,
+        command=command,
+        confirmation=confirmation,
     )
     run.describe(text)
     run.log_text(to_csv(study, objectives, children, names), "trials.csv")
@@ -138,6 +148,7 @@ def to_markdown(
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
+    confirmation: Confirmation | None = None,
 ) -> str:
     """Returns the study's page in Markdown; the sweep may still be running.
 
@@ -147,12 +158,23 @@ def to_markdown(
         objectives: names of the study's values.
         children: run ID and run name of each trial, by its number.
         command: returns the command of a trial; omitted if `None`.
+        confirmation: of its best trials with fresh seeds; `None` without one.
     """
     best = best_trials(study)
-    lines = [f"**{_sentence(study, objectives, best)}**", ""]
-    lines += _best(study, best, children, command)
+    if confirmation is None:
+        lines = [f"**{_sentence(study, objectives, best)}**", ""]
+    else:
+        lines = [f"**{_confirmed(study, confirmation)}**", ""]
+    if confirmation is not None and confirmation.ranked:
+        first = confirmation.ranked[0]
+        lines += _commands(first.trial, f"trial {first.number}", first.run_id, command)
+        lines += confirmation.section()
+    elif best:
+        which = "best by the first objective" if len(study.directions) > 1 else "best"
+        title = f"trial {best[0].number}, the {which}"
+        lines += _commands(best[0], title, children.get(best[0].number, ("", ""))[0], command)
     lines += _table_of_trials(study, best, objectives, children)
-    note = _optimism(study, objectives) if best else ""
+    note = _optimism(study, objectives) if best and confirmation is None else ""
     lines += [f"{note}.", ""] if note else []
     lines += ["### Search space", "", "| key | values |", "|---|---|"]
     lines += [f"| `{_cell(key)}` | `{_cell(text)}` |" for key, text in definitions.items()]
@@ -169,6 +191,7 @@ def last_lines(
     children: Mapping[int, tuple[str, str]],
     command: Command | None = None,
     program: str = "samerun",
+    confirmation: Confirmation | None = None,
 ) -> list[tuple[str, str]]:
     """Returns what the screen shows at the end of a sweep: a label and a text for each line.
 
@@ -178,9 +201,14 @@ def last_lines(
         children: run ID and run name of each trial, by its number.
         command: returns the command of a trial; omitted if `None`.
         program: the command for `samerun`.
+        confirmation: of its best trials with fresh seeds; `None` without one.
     """
     rows = [("trials", format_counts(counts(study)) or "none")]
+    if confirmation is not None and confirmation.ranked:
+        return rows + confirmation.rows(command, program)
     best = best_trials(study)
+    if confirmation is not None and best:
+        rows.append(("confirmed", confirmation.sentence()))
     if len(objectives) > 1 and best:
         rows.append(("front", ", ".join(f"trial {trial.number}" for trial in best)))
     for trial in best[:1]:
@@ -209,6 +237,18 @@ def _optimism(study: "optuna.Study", objectives: Sequence[str]) -> str:
     return (
         f"{objectives[0]} chose among {number} trials and their epochs, so the best value is "
         "optimistic; the test metric took no part: report it, and do not choose by it"
+        f"{_how_to_confirm(study, number)}"
+    )
+
+
+def _how_to_confirm(study: "optuna.Study", number: int) -> str:
+    """Returns how to find out whether the best trials differ; empty where there is no way."""
+    if obstacle_of(study) is not None:
+        return ""
+    return (
+        "; whether the best trials differ, these values cannot say: add "
+        f"sweep.study={study.study_name} sweep.confirm.top={min(_CONFIRMED, number)} "
+        "sweep.confirm.seeds=5 to the same command"
     )
 
 
@@ -236,24 +276,20 @@ def _sentence(
     return f"{objectives[0]} {format_number(trial.values[0])} in trial {trial.number}; {found}."
 
 
-def _best(
-    study: "optuna.Study",
-    best: "Sequence[FrozenTrial]",
-    children: Mapping[int, tuple[str, str]],
-    command: Command | None,
-) -> list[str]:
-    """Returns the commands of the best trial, or of the best by the first objective."""
-    if not best:
-        return []
-    trial = best[0]
-    which = "best by the first objective" if len(study.directions) > 1 else "best"
+def _confirmed(study: "optuna.Study", confirmation: Confirmation) -> str:
+    found = format_counts(counts(study)) or "no trial yet"
+    return f"{markdown(confirmation.sentence())}; {found}."
+
+
+def _commands(trial: "FrozenTrial", title: str, run_id: str, command: Command | None) -> list[str]:
+    """Returns the commands that train a trial again."""
     lines = [command(trial)] if command else []
-    if trial.number in children:
-        lines.append(f"samerun reproduce {children[trial.number][0]}")
+    if run_id:
+        lines.append(f"samerun reproduce {run_id}")
     if not lines:
         return []
     marks = fence("\n".join(lines))
-    return [f"To repeat trial {trial.number}, the {which}:", "", marks, *lines, marks, ""]
+    return [f"To repeat {title}:", "", marks, *lines, marks, ""]
 
 
 def _table_of_trials(

@@ -1,5 +1,6 @@
 """Search spaces, samplers, pruners and studies; and, inside a run, the trial it belongs to."""
 
+from samerun.search.confirmation import check_confirmation
 from samerun.search.constraints import check_constraints, constraint_notes, parse_constraints
 from samerun.search.lease import Lease, acquire_lease
 from samerun.search.parse_space import first_choices, parse_space

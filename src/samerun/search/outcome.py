@@ -46,6 +46,7 @@ class TrialOutcome:
         values: the objectives, by their logged names.
         constraints: by how much each constraint is violated, by its text; at most 0: not at all.
         test: a test metric of the run, by its logged name; it takes no part in the search.
+        by_instance: the first objective of each of its seeds or folds, by label.
         seconds: time in the worker.
         epochs: total number of epochs trained; `None` if unknown.
         pid: the worker's process.
@@ -57,6 +58,7 @@ class TrialOutcome:
     values: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
     test: Mapping[str, float] = field(default_factory=dict)
+    by_instance: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     epochs: int | None = None
     pid: int = 0

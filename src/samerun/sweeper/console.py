@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from samerun import search, tracking
 from samerun import tags as tag
+from samerun.errors import listed
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
+from samerun.report.confirmation import Confirmation
 from samerun.report.progress import Progress, console
 from samerun.sweeper.plan import SweepPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import optuna
 
 _log = logging.getLogger(__name__)
@@ -44,6 +48,25 @@ def print_start(plan: SweepPlan, study: "optuna.Study | None", workers: int) -> 
         finished = f"All {num_ended} trials are" if num_ended > 1 else "The only trial is"
         more = max(10, 2 * num_ended)
         print_line(f"{finished} finished already: for more, give sweep.n_trials={more}.")
+
+
+def print_confirmation(
+    plan: SweepPlan, again: "optuna.Study", chosen: "Sequence[optuna.trial.FrozenTrial]"
+) -> None:
+    """Prints which trials are trained again and with which seeds, unless all of them have ended.
+
+    Args:
+        plan: that of the confirmation.
+        again: its study.
+        chosen: the search's trials.
+    """
+    states = search.count_by_state(again)
+    if sum(states.get(state, 0) for state in _ENDED) >= plan.n_trials:
+        return
+    numbers = listed(str(trial.number) for trial in chosen)
+    which = f"{'trial' if len(chosen) == 1 else 'trials'} {numbers}"
+    first, num = plan.base.seed, plan.base.seeds or 1
+    print_line(f"confirming {which} with {num} fresh seeds, {first} to {first + num - 1}")
 
 
 def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
@@ -90,7 +113,12 @@ def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
     }
 
 
-def write_report(plan: SweepPlan, study: "optuna.Study", run: tracking.Run) -> None:
+def write_report(
+    plan: SweepPlan,
+    study: "optuna.Study",
+    run: tracking.Run,
+    confirmation: Confirmation | None = None,
+) -> None:
     """Writes the report; if that fails, the trials are kept all the same."""
     try:
         study_report.write(
@@ -101,24 +129,48 @@ def write_report(plan: SweepPlan, study: "optuna.Study", run: tracking.Run) -> N
             objectives=plan.objectives.names,
             children=children(study),
             command=command,
+            confirmation=confirmation,
         )
     except Exception as error:
         _log.warning("The report was not written: %s", redact(repr(error)))
 
 
-def tag_best(study: "optuna.Study", run: tracking.Run) -> None:
-    """Tags the sweep's run with that of its best trial, for commands that receive the former."""
+def tag_best(
+    study: "optuna.Study", run: tracking.Run, confirmation: Confirmation | None = None
+) -> None:
+    """Tags the sweep's run with that of its best trial, for commands that receive the former.
+
+    If fresh seeds confirmed trials, the best one is the first of these, and the sentence that says
+    so is the result of the sweep, and its mean a metric.
+    """
     try:
         best = [trial.user_attrs.get(tag.TRIAL_RUN) for trial in study_report.best_trials(study)]
+        is_outdated = study.user_attrs.get(tag.STUDY_CONFIRMED_BY) is not None
+        ended = [one for one in study.get_trials(deepcopy=False) if one.state.is_finished()]
     except Exception as error:  # the storage is unavailable: report what ended the sweep
         _log.warning("The best trial was not tagged: %s", redact(repr(error)))
         return
-    if best and best[0]:
-        run.set_tags({tag.BEST: str(best[0])})
+    tags = {tag.BEST: str(best[0])} if best and best[0] else {}
+    if confirmation is not None and confirmation.ranked:
+        first = confirmation.ranked[0]
+        tags = {tag.BEST: first.run_id, tag.RESULT: f"confirmed: {confirmation.sentence()}"}
+        means = {"": first.mean, "_low": first.low, "_high": first.high}
+        metrics = {f"sweep/confirmed{end}": value for end, value in means.items()}
+        run.log_metrics(metrics, step=len(ended))
+    elif is_outdated:  # more trials may have followed
+        tags[tag.RESULT] = ""
+    if tags:
+        run.set_tags(tags)
 
 
 def print_best(
-    table: Progress, plan: SweepPlan, study: "optuna.Study", run: tracking.Run, why: str
+    table: Progress,
+    plan: SweepPlan,
+    study: "optuna.Study",
+    run: tracking.Run,
+    why: str,
+    *,
+    confirmation: Confirmation | None = None,
 ) -> None:
     """Prints the best trial, its command, how to reproduce it, and where to open the sweep."""
     from samerun.process import program
@@ -129,6 +181,7 @@ def print_best(
         children=children(study),
         command=command,
         program=program(),
+        confirmation=confirmation,
     )
     if why:
         rows = [("ended", why), *rows]

@@ -122,11 +122,15 @@ class Ledger:
         """Suggests the values of a trial and creates its run, if there is none yet."""
         values = self._plan.space.suggest(trial)
         name = self._plan.space.short(values) or f"trial {trial.number}"
+        tags = {tag.STUDY: self._plan.name, tag.TRIAL: str(trial.number)}
+        if self._plan.confirms:
+            tags[tag.CONFIRMS] = str(trial.user_attrs[tag.CONFIRMS])
+            name = f"{name} · confirms trial {tags[tag.CONFIRMS]}"
         run_id = tracking.create_child(
             self._plan.base,
             self._run.id,
             name=name,
-            tags={tag.STUDY: self._plan.name, tag.TRIAL: str(trial.number)},
+            tags=tags,
             client=self._client,
         )
         trial.set_user_attr(tag.TRIAL_RUN, run_id)
@@ -164,6 +168,7 @@ class Ledger:
             (tag.TRIAL_MEMORY, outcome.memory_bytes),
             (tag.PID, outcome.pid),
             (tag.TRIAL_TEST, dict(outcome.test)),
+            (tag.TRIAL_INSTANCES, dict(outcome.by_instance)),
         ):
             if value not in (None, "", {}):
                 active.trial.set_user_attr(key, value)
@@ -175,7 +180,8 @@ class Ledger:
         reported = values if state is TrialState.COMPLETE else None
         self._study.tell(active.number, reported, state, skip_if_finished=True)
         self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
-        log_history(self._study, self._run, only_last=True)
+        if not self._plan.confirms:
+            log_history(self._study, self._run, only_last=True)
         is_infeasible = outcome.state is EndState.infeasible
         return "INFEASIBLE" if is_infeasible else state.name, values
 

@@ -126,7 +126,8 @@ class Loop:
             minutes = outages.PATIENCE_SECONDS / 60
             self._failure = UserError(
                 f"A store was unavailable for {minutes:.0f} minutes ({message}): start it, then "
-                f"run the same command with sweep.study={self._plan.name} to resume the sweep."
+                f"run the same command with sweep.study={self._plan.confirms or self._plan.name} "
+                "to resume the sweep."
             )
         self._interrupted = None
         if self._is_stopping():

@@ -59,6 +59,8 @@ class SweepPlan:
         enqueued: points to try before any other.
         models: a label and a config for each different model.
         notes: what was decided for the user, one sentence each.
+        confirms: name of the search whose best trials are trained again, below its own run; empty
+            for a search.
     """
 
     settings: Sweep
@@ -78,6 +80,7 @@ class SweepPlan:
     enqueued: tuple[dict[str, Any], ...]
     models: tuple[tuple[str, config.Config], ...]
     notes: tuple[str, ...]
+    confirms: str = ""
 
     def tracking_uri(self) -> str:
         """Returns the address of the tracking store, password included."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
 from samerun.report import study as study_report
+from samerun.report.confirmation import Confirmation
 
 if TYPE_CHECKING:
     import optuna
@@ -40,6 +41,8 @@ class SweepResult:
         best: the best trial; of several objectives all trials on the Pareto front.
         run_ids: the MLflow run of each trial, by the trial's number.
         reason: why the sweep ended before all trials were there; empty if they are.
+        confirmation: what `sweep.confirm` found; `None` without it. The first of `best` then is the
+            trial with the best mean over fresh seeds; its `values` are those of the search.
     """
 
     study: str
@@ -47,10 +50,15 @@ class SweepResult:
     best: tuple[TrialResult, ...]
     run_ids: Mapping[int, str]
     reason: str = ""
+    confirmation: Confirmation | None = None
 
 
 def result_of(
-    study: "optuna.Study", run_id: str, objectives: tuple[str, ...], reason: str
+    study: "optuna.Study",
+    run_id: str,
+    objectives: tuple[str, ...],
+    reason: str,
+    confirmation: Confirmation | None = None,
 ) -> SweepResult:
     """Reads the result of a sweep from its study.
 
@@ -59,9 +67,13 @@ def result_of(
         run_id: the sweep's own run.
         objectives: logged names of the objectives.
         reason: why the sweep ended early, if it did.
+        confirmation: of its best trials with fresh seeds; `None` without one.
     """
     trials = study.get_trials(deepcopy=False)
-    best = study_report.best_trials(study)[: None if len(objectives) > 1 else 1]
+    best = study_report.best_trials(study)
+    if confirmation is not None and confirmation.ranked:
+        best = [trial for trial in best if trial.number == confirmation.ranked[0].number]
+    best = best[: None if len(objectives) > 1 else 1]
     return SweepResult(
         study=study.study_name,
         run_id=run_id,
@@ -81,4 +93,5 @@ def result_of(
             if tag.TRIAL_RUN in trial.user_attrs
         },
         reason=reason,
+        confirmation=confirmation,
     )

@@ -9,16 +9,14 @@ from filelock import FileLock, Timeout
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from samerun import config, data, search, tracking
+from samerun import search, tracking
 from samerun import tags as tag
-from samerun.config.check import epoch_metrics
-from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import ExecutorKind
 from samerun.errors import Terminated, UserError, raises_mistakes_shortly
-from samerun.files import write_atomic
 from samerun.redaction import redact
+from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.progress import console as screen
-from samerun.sweeper import console, preflight
+from samerun.sweeper import confirm, console, preflight
 from samerun.sweeper.composition import compose_sweep
 from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
@@ -29,14 +27,18 @@ from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import SweepPlan, build_plan
 from samerun.sweeper.result import SweepResult, result_of
+from samerun.sweeper.stores import (
+    check_folder,
+    mark_folder,
+    parent_run,
+    store_settings,
+)
 from samerun.sweeper.worker import build_models
-from samerun.tracking.recovery.folders import RUN_FILE
 
 if TYPE_CHECKING:
     import optuna
 
 _LOCK_FILE = "sweep.lock"
-_STUDY_FILE = "study.token"
 
 
 @raises_mistakes_shortly
@@ -83,13 +85,14 @@ def run_sweep(
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
     plan = build_plan(context, master, arguments)
+    again = confirm.plan_confirmation(plan)
     for note in plan.notes:
         console.print_line(note)
     if redact(plan.storage) != plan.storage:  # how workers get the password
         os.environ[search.STORAGE_VARIABLE] = plan.storage
     with search.storage_errors(plan.storage), _exclusive(plan):
         study = search.find_study(plan.backend, plan.name)
-        _check_folder(plan, study)
+        check_folder(plan, study)
         executor = executor or open_executor(plan)
         try:
             console.print_start(plan, study, executor.num_workers())
@@ -99,8 +102,8 @@ def run_sweep(
             start, extend = plan.study_start(), plan.settings.extend
             study = search.open_study(plan.backend, plan.name, start, extend=extend)
             with search.acquire_lease(study) as lease:
-                write_atomic(plan.folder / _STUDY_FILE, search.token(study))
-                return _run_trials(plan, study, executor, lease)
+                mark_folder(plan, study)
+                return _run_trials(plan, again, study, executor, lease)
         finally:
             executor.close()
 
@@ -146,22 +149,6 @@ def _exclusive(plan: SweepPlan) -> Iterator[None]:
         lock.release()
 
 
-def _check_folder(plan: SweepPlan, study: "optuna.Study | None") -> None:
-    """Refuses a folder with the trials of another study, as after its database was deleted.
-
-    Raises:
-        UserError: there are some.
-    """
-    file = plan.folder / _STUDY_FILE
-    if not file.exists():
-        return
-    if study is None or file.read_text(encoding="utf-8") != search.token(study):
-        raise UserError(
-            f"sweep.study: {plan.folder} holds the trials of another study than '{plan.name}' "
-            f"in {redact(plan.storage)}: choose another name, or move that folder."
-        )
-
-
 def _build(plan: SweepPlan, executor: Executor) -> None:
     """Builds every model once, in a worker, and reports its size."""
     future = executor.submit(build_models, [cfg for _, cfg in plan.models])
@@ -179,88 +166,44 @@ def _build(plan: SweepPlan, executor: Executor) -> None:
 
 
 def _run_trials(
-    plan: SweepPlan, study: "optuna.Study", executor: Executor, lease: search.Lease
+    plan: SweepPlan,
+    again: SweepPlan | None,
+    study: "optuna.Study",
+    executor: Executor,
+    lease: search.Lease,
 ) -> SweepResult:
-    _store_settings(plan, study)
-    with _parent_run(plan, study) as run:
+    """Runs the search, and the study that confirms its best trials if there is to be one."""
+    store_settings(plan, study)
+    with parent_run(plan, study) as run:
         study.set_user_attr(tag.STUDY_RUN, run.id)
         log_history(study, run)
         ledger = Ledger(plan, study, run)
         progress = console.progress(plan, study, executor.num_workers())
-        reason = ""
+        objective, confirmation = plan.objectives.names[0], None
+        if again is not None:
+            confirmation = read_confirmation(objective, study, (), None)
         try:
             reason = Loop(plan, study, ledger, executor, progress, lease).run()
+            if again is not None:
+                progress.close()
+                _report(plan, study, run, confirmation)  # the search, should this be interrupted
+                confirmation = confirm.confirm_best(again, study, run, executor)
         except (KeyboardInterrupt, Terminated):
             progress.close()
             console.print_resume_hint(plan)
             raise
         finally:
             progress.close()
-            console.write_report(plan, study, run)
-            console.tag_best(study, run)
-        console.print_best(progress, plan, study, run, reason)
-    return result_of(study, run.id, plan.objectives.names, reason)
+            _report(plan, study, run, confirmation)
+        console.print_best(progress, plan, study, run, reason, confirmation=confirmation)
+    return result_of(study, run.id, plan.objectives.names, reason, confirmation)
 
 
-def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
-    """Stores the settings that workers and readers of the study need."""
-    settings, epochs = plan.settings, plan.configs.max_epochs()
-    names, directions = plan.objectives.names, plan.objectives.directions
-    each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
-    is_reported = len(names) == 1 and names[0] in each_epoch
-    for_workers = search.TrialSettings(
-        metric=names[0] if is_reported else None,
-        max_epochs=epochs,
-        sweep=search.settings_json(settings),
-    )
-    search.store_for_workers(study, for_workers)
-    study.pruner = search.build_pruner(settings, directions[0], epochs)
-    for values in plan.enqueued:
-        study.enqueue_trial(values, skip_if_exists=True)
-    study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
-    study.set_user_attr(tag.SAMPLER, settings.sampler.value)
-    study.set_user_attr(tag.PRUNER, settings.pruner.value)
-    text = safe_yaml(plan.master)
-    (plan.folder / "multirun.yaml").write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run]:
-    """Opens the sweep's own run, or reopens it: its ID is in its folder and in the study."""
-    settings = plan.settings
-    tags = {
-        tag.STUDY: plan.name,
-        tag.SAMPLER: settings.sampler.value,
-        tag.PRUNER: settings.pruner.value,
-        tag.N_TRIALS: str(plan.n_trials),
-        tag.OBJECTIVES: ", ".join(plan.objectives.names),
-    }
-    uri = plan.base.tracking.uri
-    known = study.user_attrs.get(tag.STUDY_RUN)
-    if (plan.folder / RUN_FILE).exists():
-        opened = tracking.reopen_run(plan.folder, uri=uri, tags=tags, take_over=True)
-    elif known:  # the lease is ours: the sweep that ran it elsewhere is dead
-        opened = tracking.reopen_run(plan.folder, run_id=known, uri=uri, tags=tags, take_over=True)
-    else:
-        opened = tracking.open_run(
-            plan.base,
-            plan.folder,
-            name=plan.name,
-            tags=tags,
-            needs_store=True,  # trials are created under it
-        )
-    with opened as run:
-        if not known:  # settings that may change later are tags
-            run.log_params(_params(plan))
-        yield run
-
-
-def _params(plan: SweepPlan) -> dict[str, str]:
-    """Returns what all trials share, and the range or the choices of what differs."""
-    first, *others = [config.parameters(cfg) for cfg in plan.configs.configs()]
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(other.get(key) == value for other in others)
-    }
-    return shared | {entry.key: str(entry) for entry in plan.space.entries}
+def _report(
+    plan: SweepPlan,
+    study: "optuna.Study",
+    run: tracking.Run,
+    confirmation: Confirmation | None,
+) -> None:
+    console.write_report(plan, study, run, confirmation)
+    console.tag_best(study, run, confirmation)

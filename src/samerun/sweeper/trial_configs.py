@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,17 @@ class TrialConfigs:
     def with_threads(self, threads: int | None) -> "TrialConfigs":
         """Returns the same configs with another number of threads for each trial."""
         return TrialConfigs(self._compose, self._space, threads)
+
+    def with_fixed(self, settings: Mapping[str, Any]) -> "TrialConfigs":
+        """Returns the configs with other values of keys that all trials share.
+
+        Args:
+            settings: the values, by key.
+        """
+        given = self._space.fixed
+        kept = [text for text in given if parse_override(text).key not in settings]
+        fixed = (*kept, *(f"{key}={value}" for key, value in settings.items()))
+        return TrialConfigs(self._compose, replace(self._space, fixed=fixed), self.threads)
 
     def branches(self) -> Iterator[dict[str, str]]:
         """Yields the group options of every branch."""

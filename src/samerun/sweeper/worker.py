@@ -93,10 +93,12 @@ def outcome_of_result(
 ) -> TrialOutcome:
     """Returns the outcome of a run that finished; of several instances, the means of theirs."""
     results: Sequence[Result] = getattr(result, "children", None) or [cast("Result", result)]
-    values = {
-        name: _mean(objective(one, name, way, from_best=objectives.from_best) for one in results)
+    each = {
+        name: [objective(one, name, way, from_best=objectives.from_best) for one in results]
         for name, way in zip(objectives.names, objectives.directions, strict=True)
     }
+    values = {name: _mean(found) for name, found in each.items()}
+    labels: Sequence[str] = getattr(result, "labels", ())
     epochs = sum(len(next(iter(one.history.values()), [])) for one in results)
     limited = _limited_values(constraints, results, from_best=objectives.from_best)
     finite = {**values, **limited}
@@ -111,6 +113,7 @@ def outcome_of_result(
         values=values,
         constraints=found,
         test=_test_metric(objectives, result),
+        by_instance=dict(zip(labels, each[objectives.names[0]], strict=False)),
         epochs=epochs,
     )
 

@@ -26,6 +26,9 @@ class Executor(abc.ABC):
     def warm_up(self, num: int) -> None:  # noqa: B027 - most executors have nothing to prepare
         """Starts up to `num` workers that will be needed soon."""
 
+    def begin_study(self, name: str) -> None:  # noqa: B027 - most executors are given folders
+        """Keeps the trials of another study apart from those before, on machines of their own."""
+
     def begin(self) -> None:  # noqa: B027 - most executors start in `submit`
         """Starts what was submitted, for executors that start functions in batches."""
 

@@ -99,6 +99,14 @@ class DaskExecutor(Executor):
         self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._watch, name="samerun-dask", daemon=True)
 
+    def begin_study(self, name: str) -> None:
+        """Gives the study a folder of its own on each worker, where trials have the same numbers.
+
+        Args:
+            name: the study's name.
+        """
+        self._folder = name
+
     def start(self, seconds: float) -> int:
         """Waits for the first suitable worker.
 
