@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from samerun import config, data, search, tracking
 from samerun import tags as tag
 from samerun.config.check import epoch_metrics
+from samerun.config.pruners import Pruner
 from samerun.config.secrets import safe_yaml
 from samerun.config.sweep import ExecutorKind
 from samerun.errors import Terminated, UserError, raises_mistakes_shortly
@@ -207,7 +208,8 @@ def _store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
     settings, epochs = plan.settings, plan.configs.max_epochs()
     names, directions = plan.objectives.names, plan.objectives.directions
     each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
-    is_reported = len(names) == 1 and names[0] in each_epoch
+    is_by_instance = settings.pruner is Pruner.wilcoxon
+    is_reported = len(names) == 1 and (names[0] in each_epoch or is_by_instance)
     for_workers = search.TrialSettings(
         metric=names[0] if is_reported else None,
         max_epochs=epochs,
