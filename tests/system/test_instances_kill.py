@@ -70,25 +70,25 @@ def test_a_parent_run_that_is_killed_is_resumed_exactly(project, tmp_path, monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["seeds=2", "folds=2"])
+@pytest.mark.parametrize(("what", "number"), [("seeds=3", 3), ("folds=5", 5)])
 def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
-    project, tmp_path, monkeypatch, what
+    project, tmp_path, monkeypatch, what, number
 ):
     command = ["train", "-m", *SWEEP, what, "sweep.study=one"]
-    killed(4, *command)  # in the second run of the second trial
+    killed(number + 2, *command)  # in the second run of the second trial
     samerun(*command)
     found, scores = weights(), values("one")
-    for number, (score,) in enumerate(scores):
-        (trial,) = tracking.search_runs(f"tags.`{tag.TRIAL}` = '{number}'")
+    for trial_number, (score,) in enumerate(scores):
+        (trial,) = tracking.search_runs(f"tags.`{tag.TRIAL}` = '{trial_number}'")
         below = tracking.search_runs(f"tags.`mlflow.parentRunId` = '{trial.id}'")
         best = [read_result(run).objective for run in below]
-        assert score == pytest.approx(sum(best) / 2, rel=1e-12)
+        assert score == pytest.approx(sum(best) / number, rel=1e-12)
         assert trial.metrics["validation/loss"] == pytest.approx(score, rel=1e-12)
     (tmp_path / "whole").mkdir()
     monkeypatch.chdir(tmp_path / "whole")
     samerun(*command)
     assert found == weights()
-    assert len(found) == 4
+    assert len(found) == 2 * number
     assert scores == values("one")
 
 

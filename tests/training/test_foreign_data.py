@@ -17,7 +17,7 @@ from support.project import composed
 
 NO_PATHS = {
     *("kind", "target", "features", "date_column", "numeric", "categorical"),
-    *("text_column", "label_column", "monitor", "steps_per_execution"),
+    *("text_column", "label_column", "fold", "monitor", "steps_per_execution"),
     *("uri", "experiment", "run_name", "tags", "study", "storage", "run", "cluster"),
     *("memory", "walltime", "queue", "account", "extra", "setup", "params", "enqueue"),
     *("objectives", "direction", "constraints", "loss", "metrics", "callbacks"),

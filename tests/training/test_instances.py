@@ -5,6 +5,7 @@ import io
 import math
 import statistics
 
+import optuna
 import pytest
 from scipy import stats
 
@@ -19,6 +20,8 @@ from samerun.replay.results import read_result
 from support.project import composed
 
 QUICK = ["training.epochs=2", "tracking=lean", "model=mlp", "model.units=[4]", "dataset.limit=60"]
+
+STORAGE = "sqlite:///optuna.db"
 
 
 @pytest.fixture
@@ -170,6 +173,23 @@ def test_folds_train_one_run_each_on_the_same_test_split(project):
         assert result.std[f"test/{name}"] == pytest.approx(statistics.stdev(values))
     alone = samerun.train([*QUICK, "dataset=diabetes", "dataset.limit=null", "dataset.fold=2/3"])
     assert alone.weights_digest == result.children[1].weights_digest
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_sweep_is_pruned_seed_by_seed(project):
+    rates = "optimizer.learning_rate=0.01,0.0000001"
+    first = "sweep.enqueue=[{optimizer.learning_rate: 0.01}]"
+    sweep = ["sweep=grid", "sweep.pruner=wilcoxon", "sweep.executor=inline", "sweep.n_trials=2"]
+    result = samerun.sweep([*QUICK, "dataset.limit=200", "seeds=5", rates, first, *sweep])
+    (good,), study = result.best, optuna.load_study(study_name=result.study, storage=STORAGE)
+    states = [trial.state.name for trial in study.trials]
+    assert (good.number, states) == (0, ["COMPLETE", "PRUNED"])
+    assert [sorted(trial.intermediate_values) for trial in study.trials] == [
+        [1, 2, 3, 4, 5],
+        [1, 2, 3, 4],
+    ]
+    assert stored(result.run_ids[1]).tags[tag.REASON] == "pruned after run 4"
+    children_of(result.run_ids[0], 5), children_of(result.run_ids[1], 4)
 
 
 def test_scaling_is_fitted_to_the_training_part_of_a_fold(project):

@@ -47,7 +47,7 @@ def test_python_and_the_command_line_go_the_same_way(project, stacks):
         with pytest.raises(Reached):
             start()
     first, second = stacks
-    assert first[2:] == second[1:]
+    assert first[2:] == second[2:]
     one, other = tracking.find_runs()
     assert one.params == other.params
     assert one.tags["samerun.command"] == other.tags["samerun.command"]

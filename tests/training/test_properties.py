@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from samerun import config, search
 from samerun.config.composition import parse_sweep
+from samerun.config.instances import as_first
 from samerun.config.overrides import parse_override
 from samerun.config.samplers import Sampler
 from samerun.config.schema import GROUPS
@@ -52,8 +53,10 @@ NAMED = {
     "loss": st.sampled_from([*map(str, Loss), "mine:loss"]),
     "metrics": st.lists(st.sampled_from([*map(str, Metric), "mine:metric"]), max_size=3),
     "callbacks": st.lists(st.just("mine:Callback"), max_size=1),
+    "fold": st.sampled_from([None, "1/2", "2/5", "9999/9999"]),
+    "folds": st.one_of(st.none(), st.integers(2, 9999)),
 }
-"""Fields of text that names something."""
+"""Fields whose values name something, or depend on each other."""
 NUMBERS = st.integers(-(10**9), 10**9).map(lambda n: n / 1000)
 
 
@@ -143,7 +146,12 @@ def configs(draw):
     """Any config that the command line could have made."""
     whole, found = bases()
     parts = {group: draw(changed(draw(st.sampled_from(nodes)))) for group, nodes in found.items()}
-    return draw(changed(dataclasses.replace(whole, **parts)))
+    made = draw(changed(dataclasses.replace(whole, **parts)))
+    if made.seeds is not None:  # which is refused with `folds`
+        made = dataclasses.replace(made, folds=None)
+    if made.folds is not None:  # which is refused with another fold than the first one
+        made = dataclasses.replace(made, dataset=dataclasses.replace(made.dataset, fold=None))
+    return as_first(made)
 
 
 @settings(FIXED, max_examples=40)

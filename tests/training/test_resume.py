@@ -20,6 +20,7 @@ from samerun.launch import train
 from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
+from samerun.tracking import local
 from samerun.tracking.mlflow_run import MlflowRun
 from support import warm
 from support.mlflow_server import Server
@@ -369,6 +370,7 @@ def test_a_listing_that_climbs_out_of_the_artifacts_is_refused(stored, monkeypat
     names = ["checkpoints/a.npz", "checkpoints/../../.bashrc"]
     listing = [FileInfo(name, False, 1) for name in names]
     run = stored()
+    monkeypatch.setattr(local, "artifact_folder", lambda *_: None)  # as if it were a server's
     monkeypatch.setattr(MlflowClient, "list_artifacts", lambda *_: listing)
     with pytest.raises(UserError, match="leads out of"):
         resume.plan_resume(run)

@@ -65,7 +65,7 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
     assert first.startswith("sweep s: minimize validation/loss · 3 trials · 1 worker · ")
     assert first.endswith("/optuna.db")
     assert re.search(rf"^sweep +s  {parent['id']}$", out, re.MULTILINE)
-    assert re.search(r"^open .* ui$", out, re.MULTILINE)
+    assert re.search(rf"^open .* ui {parent['id'][:8]}$", out, re.MULTILINE)
 
 
 def test_a_sweeps_own_run_is_not_taken_for_one_that_trained(worker, project, capsys):
@@ -320,7 +320,7 @@ def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, nu
 
 def test_the_run_of_a_sweep_holds_its_space_and_what_all_trials_share(worker, project):
     worker.sweep(space=GROUPS, n=1)
-    client = tracking.connect("sqlite:///mlflow.db")
+    client = tracking.connect(tracking.resolve_uri(None))
     (child,) = children()
     parent = client.get_run(client.get_run(child["id"]).data.tags["mlflow.parentRunId"])
     params = parent.data.params
@@ -333,7 +333,7 @@ def test_the_run_of_a_sweep_holds_its_space_and_what_all_trials_share(worker, pr
 def test_points_to_try_first_are_tried_first(worker, project):
     worker.sweep(space=GROUPS, n=1)
     (child,) = children()
-    client = tracking.connect("sqlite:///mlflow.db")
+    client = tracking.connect(tracking.resolve_uri(None))
     client.log_param(child["id"], "model.dropout", "0.125")
     client.log_param(child["id"], "schedule", "cosine")
     overrides = f"sweep.enqueue=[{{model.dropout:0.25,schedule:constant}},'{child['id']}']"

@@ -26,7 +26,7 @@ from samerun.search.objectives import (
     directions_of,
     objectives_of,
 )
-from samerun.sweeper.composition import compose_sweep
+from support.sweeps import sweep_settings
 
 compose = functools.cache(lambda overrides: config.compose(list(overrides)).config)
 
@@ -504,27 +504,39 @@ def test_a_wrong_direction_is_refused_in_one_sentence(given, sentence):
     assert sentence in str(caught.value)
 
 
-REMOVED_PRUNER = {
-    "pruner": ["sweep.pruner=wilcoxon"],
-    "inner pruner": ["sweep.pruner=patient", "sweep.patient.pruner=wilcoxon"],
-    "option": ["sweep.wilcoxon.p_threshold=0.2"],
+WILCOXON = {
+    "one run each": ((), {}, "add seeds=5 or folds=5"),
+    "three seeds": (("seeds=3",), {}, "expected at least 5: seeds=5."),
+    "five folds": (("folds=5",), {"wilcoxon": {"p_threshold": 0.05}}, "at least 6: folds=6."),
+    "inner pruner": (
+        ("seeds=9",),
+        {"pruner": "patient", "patient": {"pruner": "wilcoxon"}},
+        "sweep.patient.pruner: received wilcoxon, whose steps are seeds or folds",
+    ),
 }
 
 
-@pytest.mark.parametrize("case", REMOVED_PRUNER)
-def test_a_removed_pruner_is_named_with_the_reason_and_another_one(case):
-    overrides = ["sweep=optuna", "model.dropout=interval(0,0.5)", *REMOVED_PRUNER[case]]
-    with pytest.raises(UserError) as caught, compose_sweep(overrides) as (_, master, _):
-        parse_sweep(master)
-    assert str(caught.value).count("wilcoxon was removed, since it tests independent results") == 1
-    assert "use sweep.pruner=median" in str(caught.value)
+@pytest.mark.parametrize("case", WILCOXON)
+def test_wilcoxon_needs_enough_seeds_or_folds_to_prune_by(case):
+    overrides, changes, sentence = WILCOXON[case]
+    cfg = compose(("experiment=digits_cnn", *overrides))
+    with pytest.raises(UserError) as caught:
+        check_sweep(sweep_settings(**{"pruner": "wilcoxon", **changes}), cfg, digits()[1])
+    assert sentence in str(caught.value)
 
 
-def test_a_sweep_recorded_with_options_of_a_removed_pruner_is_read():
+@pytest.mark.parametrize("objective", ["validation/loss", "test/accuracy"])
+def test_wilcoxon_compares_any_objective_of_enough_seeds(objective):
+    cfg = compose(("experiment=digits_cnn", "seeds=5"))
+    check_sweep(sweep(pruner=Pruner.wilcoxon, objectives=[objective]), cfg, digits()[1])
+
+
+def test_a_sweep_recorded_with_the_wilcoxon_of_epochs_is_read_but_not_continued():
     recorded = {**config.as_dict(sweep()), "wilcoxon": {"p_threshold": 0.1, "startup_epochs": 2}}
     assert stored_sweep(json.dumps(recorded)) == sweep()
-    with pytest.raises(UserError, match=r"^sweep\.pruner: wilcoxon was removed"):
-        stored_sweep(json.dumps({**recorded, "pruner": "wilcoxon"}))
+    for changes in ({"pruner": "wilcoxon"}, {"patient": {"pruner": "wilcoxon"}}):
+        with pytest.raises(UserError, match=r"^sweep\.pruner: .* wilcoxon of an earlier version"):
+            stored_sweep(json.dumps({**recorded, **changes}))
 
 
 @pytest.mark.parametrize(

@@ -354,6 +354,9 @@ WORSE = [2.0 + epoch for epoch in range(20)]
         ({"pruner": "successive_halving", "successive_halving": {"min_epochs": 2}}, 2),
         ({"pruner": "patient", "patient": {"patience_epochs": 6}}, 8),  # the best, and 7 after it
         ({"pruner": "threshold", "threshold": {"upper": 1.5, "warmup_epochs": 3}}, 3),
+        ({"pruner": "wilcoxon"}, 4),  # whose steps are seeds: p = 1/16 with four of them
+        ({"pruner": "wilcoxon", "wilcoxon": {"p_threshold": 0.01}}, 7),
+        ({"pruner": "wilcoxon", "wilcoxon": {"startup_instances": 6}}, 6),
     ],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -130,7 +130,7 @@ def _is_plain(text: str) -> bool:
 
 def _train(line: str, current: str) -> list[Candidate]:
     if current.startswith("-"):
-        from hydra._internal.utils import get_args_parser
+        from samerun.config.hydra_internals import get_args_parser
 
         actions = get_args_parser()._actions
         found = [

@@ -12,7 +12,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import pruners, yaml_limits
+from samerun.config import yaml_limits
 from samerun.config.overrides import Override, parse_override
 from samerun.config.schema import GROUPS, options
 from samerun.config.suggestions import as_hint, chosen_options, correct, needless, owners
@@ -62,9 +62,6 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
         return wrong
     if "Could not override" in first and rest:
         key = first.split("'")[1].split("@")[0]
-        removed = key.removeprefix("sweep.").partition(".")[0]
-        if removed in pruners.REMOVED:
-            return _removed_pruner(removed)
         return unknown_key(key, overrides)
     if first.startswith("Config group override must be a string"):
         return _no_option(overrides)
@@ -233,18 +230,8 @@ def sweep_missing(key: str, written: str = "") -> UserError:
     return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.{hint}")
 
 
-def _removed_pruner(name: str) -> UserError:
-    return UserError(
-        f"sweep.pruner: {name} was removed, since {pruners.REMOVED[name]}: use sweep.pruner=median."
-    )
-
-
 def _of_omegaconf(error: OmegaConfBaseException, overrides: Sequence[str] = ()) -> UserError:
     key = str(error.full_key or error.key or "config")
-    if key.startswith("sweep."):
-        for name in (str(error.value), key.partition(".")[2].partition(".")[0]):
-            if name in pruners.REMOVED:
-                return _removed_pruner(name)
     message = str(error.msg).splitlines()[0]
     if "not in" in message or "not a valid key" in message:
         holder = getattr(error.object_type, "__name__", "the config")

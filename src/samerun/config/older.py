@@ -4,11 +4,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from samerun.config import pruners
 from samerun.config.datasets import DATASETS
 from samerun.config.datasets.base import Augmentation
 from samerun.config.fields import added_fields
 from samerun.config.models import MODELS
+from samerun.errors import UserError
 
 ADDED: dict[str, Any] = {
     "training.on_nan": "fail",
@@ -53,7 +53,11 @@ def _part(node: Any, group: str) -> DictConfig | None:
     return node if isinstance(node, DictConfig) else None
 
 
-SWEEP_ADDED: dict[str, Any] = {"constraints": [], "confirm": {"top": 0, "seeds": 5}}
+SWEEP_ADDED: dict[str, Any] = {
+    "constraints": [],
+    "confirm": {"top": 0, "seeds": 5},
+    "wilcoxon": {"p_threshold": 0.1, "startup_instances": 2},
+}
 """Keys that the sweeps of version 0.1.0 did not have, with the values that keep its behavior."""
 
 
@@ -62,9 +66,20 @@ def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         plain: the settings; they are not changed.
+
+    Raises:
+        UserError: its pruner was the `wilcoxon` of version 0.1.0, whose steps were epochs.
     """
-    kept = {key: value for key, value in plain.items() if key not in pruners.REMOVED}
-    return {**SWEEP_ADDED, **kept}
+    options = plain.get("wilcoxon")
+    if options is None or "startup_instances" in options:
+        return {**SWEEP_ADDED, **plain}
+    if "wilcoxon" in (plain.get("pruner"), plain.get("patient", {}).get("pruner")):
+        raise UserError(
+            "sweep.pruner: the sweep was recorded with the wilcoxon of an earlier version, which "
+            "took the epochs of one training for independent results: start a new study, with "
+            "sweep.pruner=median, or with sweep.pruner=wilcoxon and seeds=5."
+        )
+    return {**SWEEP_ADDED, **{key: value for key, value in plain.items() if key != "wilcoxon"}}
 
 
 def add_missing_keys(node: DictConfig) -> DictConfig:

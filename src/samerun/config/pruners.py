@@ -22,13 +22,8 @@ class Pruner(StrEnum):
     """Trials without improvement for some epochs, if `patient.pruner` agrees."""
     threshold = "threshold"
     """Trials outside given limits."""
-
-
-REMOVED = {
-    "wilcoxon": "it tests independent results, such as those of folds or seeds, but the epochs of "
-    "one training depend on each other"
-}
-"""Pruners of earlier versions, which recorded sweeps may name, and why they were removed."""
+    wilcoxon = "wilcoxon"
+    """Trials that are significantly worse than the best one, seed by seed or fold by fold."""
 
 
 @config
@@ -124,6 +119,21 @@ class Threshold:
 
 
 @config
+class Wilcoxon:
+    """Options of the Wilcoxon pruner: a signed-rank test of a trial against the best one.
+
+    Its steps are the seeds or folds of a trial, which are independent results, not epochs.
+
+    Args:
+        p_threshold: p-value below which a trial is pruned.
+        startup_instances: least number of seeds or folds of a trial that is pruned.
+    """
+
+    p_threshold: float = between(0, 1)
+    startup_instances: int = at_least(0)
+
+
+@config
 class PrunerSettings:
     """The pruner of a sweep, with the options of each.
 
@@ -135,6 +145,7 @@ class PrunerSettings:
         hyperband: options of the pruner `hyperband`.
         patient: options of the pruner `patient`.
         threshold: options of the pruner `threshold`.
+        wilcoxon: options of the pruner `wilcoxon`.
     """
 
     pruner: Pruner
@@ -144,3 +155,4 @@ class PrunerSettings:
     hyperband: Hyperband
     patient: Patient
     threshold: Threshold
+    wilcoxon: Wilcoxon

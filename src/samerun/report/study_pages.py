@@ -111,7 +111,13 @@ def _best(
         lines.append(f"<tr>{row}<td>{code}</td></tr>\n")
     titles = ["trial", *objectives, "with", "to repeat it"]
     head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    heading = "Pareto front" if is_front else "Best trials" if len(best) > 1 else "Best trial"
+    heading = (
+        "Trials on the Pareto front"
+        if is_front
+        else "Best trials"
+        if len(best) > 1
+        else "Best trial"
+    )
     return f"<div><h2>{heading}</h2>\n<table><tr>{head}</tr>\n{''.join(lines)}</table></div>\n"
 
 

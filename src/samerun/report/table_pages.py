@@ -28,7 +28,7 @@ def as_latex(table: Table) -> str:
     """Returns a `tabular` for the booktabs package, each number on a line with its runs."""
     columns = "l" * max(1, len(table.by)) + "r" * len(table.metrics)
     heads = " & ".join(map(escaping.latex, [*(table.by or ("",)), *table.metrics]))
-    lines = [f"% {HEADING}: {_in_comment(_EXPLAINED)}", "% \\usepackage{booktabs}"]
+    lines = [f"% {HEADING}: {_EXPLAINED}", "% \\usepackage{booktabs}"]
     lines += [f"% {_in_comment(sentence)}" for sentence in _sentences(table)]
     lines += [f"\\begin{{tabular}}{{{columns}}}", "\\toprule", rf"{heads} \\", "\\midrule"]
     for at, row in enumerate(table.rows):

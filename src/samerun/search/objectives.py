@@ -1,8 +1,11 @@
 """Objectives and directions of a sweep, and their checks."""
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from samerun.config.check import epoch_metrics, should_rise
+from samerun.config.instances import instances_of, kind_of
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
@@ -10,6 +13,9 @@ from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
 from samerun.config.training import is_own, name_of
 from samerun.errors import UserError, listed, nearest
+
+if TYPE_CHECKING:
+    from samerun.result import Result
 
 NUM_PARAMETERS = "num_parameters"
 """The size of the model: an objective that does not depend on the epoch."""
@@ -25,6 +31,8 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
     Task.language_model: ("accuracy", "log_loss", "perplexity", "bits_per_token"),
 }
 """The metrics that `samerun.evaluation` computes for the final weights."""
+
+_MOST_INSTANCES = 100  # a p-value of 0.5**99 is no threshold that anyone means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,28 @@ def directions_of(sweep: Sweep, objectives: tuple[str, ...]) -> tuple[str, ...]:
         default_direction(name) if one == Direction.auto else str(one)
         for name, one in zip(objectives, each, strict=True)
     )
+
+
+def value_of(result: "Result", name: str, direction: str, *, from_best: bool) -> float:
+    """Returns the value of one objective of a finished run.
+
+    Args:
+        result: the run's result.
+        name: a metric of every epoch, a final one such as `test/accuracy`, or `num_parameters`.
+        direction: `minimize` or `maximize`.
+        from_best: whether to take the best epoch's value, not the last one's.
+    """
+    if name == NUM_PARAMETERS:
+        assert result.num_parameters is not None  # each training counts them
+        return float(result.num_parameters)
+    if name in result.metrics and name not in result.history:
+        return result.metrics[name]
+    values = [value for value in result.history[name] if math.isfinite(value)]
+    if not values:
+        return math.nan
+    if not from_best:
+        return values[-1]
+    return min(values) if direction == "minimize" else max(values)
 
 
 def direction_notes(objectives: Objectives) -> list[str]:
@@ -146,12 +176,14 @@ def _check_pruner(
             f"sweep.pruner: {pruner} supports one objective, received {len(objectives)}: use "
             "sweep.pruner=none."
         )
-    if objectives[0] not in each_epoch:
+    inner = options.pruner if pruner is Pruner.patient else pruner
+    if inner is Pruner.wilcoxon:
+        _check_wilcoxon(sweep, cfg)
+    elif objectives[0] not in each_epoch:
         raise UserError(
             f"sweep.pruner: {pruner} needs a value per epoch, but {objectives[0]} is only known at "
             "the end: use sweep.pruner=none."
         )
-    inner = options.pruner if pruner is Pruner.patient else pruner
     if pruner is Pruner.patient and inner is Pruner.patient:
         raise UserError("sweep.patient.pruner: received patient, expected another pruner, or none.")
     if inner is Pruner.threshold and sweep.threshold.lower is sweep.threshold.upper is None:
@@ -163,4 +195,31 @@ def _check_pruner(
         raise UserError(
             f"sweep.hyperband.min_epochs: received {sweep.hyperband.min_epochs}, expected at most "
             f"training.epochs ({cfg.training.epochs})."
+        )
+
+
+def _check_wilcoxon(sweep: Sweep, cfg: Config) -> None:
+    """Checks that a trial has enough seeds or folds for the signed-rank test to prune it.
+
+    The smallest p-value of n pairs is 0.5**n, and after the last one there is nothing to save.
+    """
+    if sweep.pruner is Pruner.patient:
+        raise UserError(
+            "sweep.patient.pruner: received wilcoxon, whose steps are seeds or folds, expected a "
+            "pruner of epochs, such as median, or none."
+        )
+    kind, threshold = kind_of(cfg), sweep.wilcoxon.p_threshold
+    if kind is None:
+        raise UserError(
+            "sweep.pruner: wilcoxon compares trials seed by seed or fold by fold, but each trial "
+            "is one run: add seeds=5 or folds=5, or use sweep.pruner=median."
+        )
+    received, needed = len(instances_of(cfg)), 2
+    while 0.5 ** (needed - 1) >= threshold and needed < _MOST_INSTANCES:
+        needed += 1
+    if received < needed:
+        raise UserError(
+            f"sweep.pruner: wilcoxon cannot prune a trial of {received} {kind} at "
+            f"sweep.wilcoxon.p_threshold={threshold:g}, expected at least {needed}: "
+            f"{kind}={needed}."
         )

@@ -1,4 +1,7 @@
-"""Pruners: a table of builders. Their steps are epochs, counted from 1."""
+"""Pruners: a table of builders. Their steps are epochs, counted from 1.
+
+Those of `wilcoxon` are the seeds or folds of a trial, counted from 1.
+"""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -116,6 +119,15 @@ def _threshold(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
     )
 
 
+def _wilcoxon(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
+    from optuna.pruners import WilcoxonPruner
+
+    options = cfg.wilcoxon
+    return WilcoxonPruner(
+        p_threshold=options.p_threshold, n_startup_steps=options.startup_instances
+    )
+
+
 _BUILDERS: dict[Pruner, Callable[[Sweep, int], "optuna.pruners.BasePruner"]] = {
     Pruner.none: _none,
     Pruner.median: _median,
@@ -124,4 +136,5 @@ _BUILDERS: dict[Pruner, Callable[[Sweep, int], "optuna.pruners.BasePruner"]] = {
     Pruner.hyperband: _hyperband,
     Pruner.patient: _patient,
     Pruner.threshold: _threshold,
+    Pruner.wilcoxon: _wilcoxon,
 }

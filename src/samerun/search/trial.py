@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, final
 from samerun import tags as tag
 from samerun.config.checkpoint import Trial
 from samerun.config.composition import stored_sweep
+from samerun.config.pruners import Pruner
+from samerun.config.sweep import ObjectiveFrom
 from samerun.errors import SweepStopped, TimeLimit, UserError
 from samerun.redaction import redact
 from samerun.search import constraints
+from samerun.search.objectives import Objectives
 
 if TYPE_CHECKING:
     import optuna
@@ -25,9 +28,12 @@ class CurrentTrial(abc.ABC):
 
     Attributes:
         metric: the logged name to report each epoch; `None` to report nothing.
+        by_instance: what the results of its seeds or folds are compared by, where these are the
+            steps of the pruner; `None` where its steps are epochs.
     """
 
     metric: str | None = None
+    by_instance: Objectives | None = None
 
     @abc.abstractmethod
     def check_model(self, num_parameters: int) -> None:
@@ -96,8 +102,10 @@ class StudyTrial(CurrentTrial):
         metric: str | None,
         seconds: float | None,
         limits: Sequence[constraints.Constraint] = (),
+        by_instance: Objectives | None = None,
     ) -> None:
         self.metric = metric
+        self.by_instance = by_instance
         self._limits = limits
         self._study = study
         self._trial = trial
@@ -138,7 +146,8 @@ class StudyTrial(CurrentTrial):
             if self._study.user_attrs.get(tag.STUDY_STOPPED):
                 return SweepStopped()
             if prunes and self.metric is not None and self._known and self._trial.should_prune():
-                return optuna.TrialPruned(f"at epoch {self._epoch}")
+                where = "at epoch" if self.by_instance is None else "after run"
+                return optuna.TrialPruned(f"{where} {self._epoch}")
         except Exception as error:
             _log.warning("The study was not asked: %s", redact(str(error)))
         return None
@@ -155,6 +164,7 @@ class InstanceTrial(CurrentTrial):
 
     The epochs of the first instance are reported, so that the pruners of epochs compare the trials
     on the same seed or fold. Of the others, none is; they only stop with the sweep or at the limit.
+    Where the instances are the steps of the pruner, no epoch is reported.
 
     Args:
         trial: the trial.
@@ -162,7 +172,7 @@ class InstanceTrial(CurrentTrial):
     """
 
     def __init__(self, trial: CurrentTrial, *, is_first: bool) -> None:
-        self.metric = trial.metric if is_first else None
+        self.metric = trial.metric if is_first and trial.by_instance is None else None
         self._trial = trial
 
     def check_model(self, num_parameters: int) -> None:
@@ -210,4 +220,11 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
     epochs = {int(epoch) for epoch in frozen.intermediate_values}
     trial = reopen_trial(study, frozen)
     limits = constraints.parse_constraints(sweep)
-    return StudyTrial(study, trial, epochs, settings.metric, sweep.trial_seconds, limits)
+    metric, by_instance = settings.metric, None
+    if sweep.pruner is Pruner.wilcoxon and metric is not None:
+        by_instance = Objectives(
+            names=(metric,),
+            directions=(study.direction.name.lower(),),
+            from_best=sweep.objective_from is ObjectiveFrom.best,
+        )
+    return StudyTrial(study, trial, epochs, metric, sweep.trial_seconds, limits, by_instance)

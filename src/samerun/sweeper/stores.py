@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from samerun import config, data, search, tracking
 from samerun import tags as tag
 from samerun.config.check import epoch_metrics
+from samerun.config.pruners import Pruner
 from samerun.config.secrets import safe_yaml
 from samerun.errors import UserError
 from samerun.files import write_atomic
@@ -46,7 +47,8 @@ def store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
     settings, epochs = plan.settings, plan.configs.max_epochs()
     names, directions = plan.objectives.names, plan.objectives.directions
     each_epoch = epoch_metrics(plan.base, data.describe(plan.base.dataset))
-    is_reported = len(names) == 1 and names[0] in each_epoch
+    is_by_instance = settings.pruner is Pruner.wilcoxon
+    is_reported = len(names) == 1 and (names[0] in each_epoch or is_by_instance)
     for_workers = search.TrialSettings(
         metric=names[0] if is_reported else None,
         max_epochs=epochs,

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from samerun import launch, search, tracking
 from samerun import tags as tag
-from samerun.config.instances import kind_of
+from samerun.config.instances import instances_of, kind_of
 from samerun.errors import StoreUnavailable, first_line
 from samerun.process import quiet
 from samerun.replay.trust import DATA
+from samerun.search.objectives import value_of
 from samerun.user_code import targets
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun import config
+    from samerun.config.instances import Instance
     from samerun.result import InstancesResult, Result
 
 
@@ -86,8 +88,32 @@ def _train_instances(
         trusted=[*targets(cfg).values(), DATA],  # the sweep's own config names them
         take_over=True,  # the sweep knows that no other process works on it
         trial_of=lambda one: search.InstanceTrial(trial, is_first=one.number == 0),
+        finished=lambda one, result: report_instance(trial, one, result, len(instances_of(cfg))),
     )
     return launch.train_children(children)
+
+
+def report_instance(
+    trial: search.CurrentTrial, instance: "Instance", result: "Result", num_instances: int
+) -> None:
+    """Reports the result of one seed or fold, where these are the steps of the pruner.
+
+    Args:
+        trial: the trial.
+        instance: which of its seeds or folds.
+        result: that of its run.
+        num_instances: how many the trial has.
+
+    Raises:
+        optuna.TrialPruned: the trial is worse than the best one; not after its last instance.
+    """
+    if trial.by_instance is None:
+        return
+    (name,), (direction,) = trial.by_instance.names, trial.by_instance.directions
+    value = value_of(result, name, direction, from_best=trial.by_instance.from_best)
+    trial.report(value, instance.number + 1)
+    if instance.number + 1 < num_instances and trial.should_stop():
+        trial.raise_if_stopped()
 
 
 def _discard_of_children(stored: tracking.StoredRun, cfg: "config.Config") -> None:

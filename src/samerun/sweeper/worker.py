@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from samerun import config
 from samerun.config.schema import register
 from samerun.search.constraints import EPOCH_SECONDS, reason, violations
-from samerun.search.objectives import default_direction
+from samerun.search.objectives import default_direction, value_of
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, outcome_of, write_outcome
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def outcome_of_result(
     """Returns the outcome of a run that finished; of several instances, the means of theirs."""
     results: Sequence[Result] = getattr(result, "children", None) or [cast("Result", result)]
     each = {
-        name: [objective(one, name, way, from_best=objectives.from_best) for one in results]
+        name: [value_of(one, name, way, from_best=objectives.from_best) for one in results]
         for name, way in zip(objectives.names, objectives.directions, strict=True)
     }
     values = {name: _mean(found) for name, found in each.items()}
@@ -141,34 +141,12 @@ def _limited_values(
     for name in {one.name for one in constraints}:
         if name != EPOCH_SECONDS:
             way = default_direction(name)
-            values[name] = _mean(objective(one, name, way, from_best=from_best) for one in results)
+            values[name] = _mean(value_of(one, name, way, from_best=from_best) for one in results)
             continue
         seconds = [one.epoch_seconds for one in results if one.epoch_seconds is not None]
         if seconds:
             values[name] = _mean(seconds)
     return values
-
-
-def objective(result: "Result", name: str, direction: str, *, from_best: bool) -> float:
-    """Returns the value of one objective of a finished run.
-
-    Args:
-        result: the run's result.
-        name: a metric of every epoch, a final one such as `test/accuracy`, or `num_parameters`.
-        direction: `minimize` or `maximize`.
-        from_best: whether to take the best epoch's value, not the last one's.
-    """
-    if name == "num_parameters":
-        assert result.num_parameters is not None  # each training counts them
-        return float(result.num_parameters)
-    if name in result.metrics and name not in result.history:
-        return result.metrics[name]
-    values = [value for value in result.history[name] if math.isfinite(value)]
-    if not values:
-        return math.nan
-    if not from_best:
-        return values[-1]
-    return min(values) if direction == "minimize" else max(values)
 
 
 def kind_of_process(training: Any) -> tuple[int, int, bool]:

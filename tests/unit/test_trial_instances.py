@@ -13,6 +13,7 @@ from samerun.result import InstancesResult, Result
 from samerun.search import InstanceTrial
 from samerun.search.objectives import Objectives
 from samerun.search.trial import StudyTrial
+from samerun.sweeper.trial_run import report_instance
 from samerun.sweeper.worker import outcome_of_result
 from support.project import composed
 
@@ -51,6 +52,35 @@ def test_every_instance_stops_with_the_sweep():
     second = InstanceTrial(trial_of(study), is_first=False)
     study.set_user_attr("samerun.stopped", True)
     assert second.should_stop()
+
+
+def test_of_a_trial_compared_by_its_seeds_no_epoch_is_reported():
+    study = optuna.create_study()
+    by = Objectives(names=(METRIC,), directions=("minimize",), from_best=True)
+    trial = StudyTrial(study, study.ask(), [], METRIC, None, by_instance=by)
+    first = InstanceTrial(trial, is_first=True)
+    first.report(0.4, 1)
+    assert not first.should_stop()
+    assert (first.metric, study.trials[0].intermediate_values) == (None, {})
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_trial_that_is_worse_seed_by_seed_is_pruned_before_its_last_one():
+    by = Objectives(names=("test/accuracy",), directions=("maximize",), from_best=True)
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.WilcoxonPruner())
+    instances = instances_of(composed("model=mlp", "seeds=5"))
+    best = study.ask()
+    for one, accuracy in zip(instances, (0.9, 0.8, 0.9, 0.85, 0.95), strict=True):
+        trial = StudyTrial(study, best, [], "test/accuracy", None, by_instance=by)
+        report_instance(trial, one, result([0.5], accuracy), 5)
+    study.tell(best, 0.88)
+    worse = StudyTrial(study, study.ask(), [], "test/accuracy", None, by_instance=by)
+    for one, accuracy in zip(instances[:3], (0.7, 0.7, 0.6), strict=True):
+        report_instance(worse, one, result([0.5], accuracy), 5)
+    with pytest.raises(optuna.TrialPruned, match="after run 4"):
+        report_instance(worse, instances[3], result([0.5], 0.5), 5)
+    assert study.trials[1].intermediate_values == {1: 0.7, 2: 0.7, 3: 0.6, 4: 0.5}
+    report_instance(worse, instances[4], result([0.5], 0.5), 5)  # nothing is left to save
 
 
 def result(history, accuracy):
