@@ -43,6 +43,7 @@ LOOSER = {
     "hyperband": "hyperband.min_epochs",
     "patient": "patient.patience_epochs",
     "threshold": "threshold.warmup_epochs",
+    "wilcoxon": "wilcoxon.startup_instances",
 }
 """The setting of each pruner that delays pruning when raised."""
 
