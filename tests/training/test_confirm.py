@@ -113,7 +113,7 @@ def test_what_chose_a_winner_is_not_its_headline(confirmed):
     assert lines["confirmed"].endswith(f"trial {second} led the search")
     assert "best" not in lines
     assert lines["test"] == f"trial {first}  test/log_loss 1.3, the mean too"
-    assert lines["note"].startswith(f"trial {first} had 0.2 in the search, which is optimistic")
+    assert lines["note"].startswith(f"trial {first} had 0.2 in the search, which chose")
     assert "seeds=3" in lines["command"]
     assert lines["with"] == "model.dropout=0.2"
     (best,) = [run for run in children() if run.get(tag.CONFIRMS) == str(first)]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _NOTE = (
-    "which is optimistic, since it chose; fresh seeds remove the luck of a seed, not that of the "
-    "validation data: report the test metric"
+    "which chose, and so tends to be optimistic; fresh seeds remove the luck of a seed, not "
+    "that of the validation data: report the test metric"
 )
 
 
