@@ -290,8 +290,9 @@ def test_the_recorded_code_comes_back_from_uncommitted_work(project, samerun):
 def test_other_threads_are_named(project, samerun):
     overrides = [
         "model=cnn",
-        "model.filters=[8,8]",
-        "dataset.limit=200",
+        "model.filters=[48,48]",  # of small ones, two threads give the bits of one on some machines
+        "dataset.batch_size=128",
+        "dataset.limit=600",
         "tracking.run_name=threads",
     ]
     two = [*overrides, "training.intra_op_threads=2"]
