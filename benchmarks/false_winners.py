@@ -197,7 +197,7 @@ def main() -> int:
     parser.add_argument("--studies", type=int, default=1000)
     number = parser.parse_args().studies
     started, missed = time.perf_counter(), []
-    # What a share of 5 % may come to in so many studies, at 99.9 %.
+    # The 99.9 % quantile of the measured rate if the true rate is 5 %.
     allowed = stats.binom.isf(0.001, number, ALLOWED) / number
     print(f"{number:,} studies each; a line misses its limit above {allowed:.1%}.\n")
     print(f"{'all candidates equal':34} {'candidates':>10} {'a winner':>9} {'any difference':>15}")

@@ -6,13 +6,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import optuna
 import pytest
 
 from samerun import tracking
 from support import warm
-from support.recorded import RecordedRuns
+from support.recorded import RecordedRuns, unpack_version_0_1_0
 from support.refusal import refused
 from support.sweeps import instant_executor
 
@@ -104,6 +105,17 @@ def recorded_runs(prepared_database, tmp_path_factory):
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "recorded"
     folder.mkdir(exist_ok=True)
     return RecordedRuns(folder, prepared_database)
+
+
+@pytest.fixture
+def version_0_1_0(tmp_path, monkeypatch):
+    """A folder with what version 0.1.0 recorded, a day after its last run."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    unpack_version_0_1_0(tmp_path)
+    clock = SimpleNamespace(time=lambda: 1_795_536_537 + 86_400)
+    monkeypatch.setattr("samerun.amounts.time", clock)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

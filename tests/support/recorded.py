@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tarfile
 from pathlib import Path
 
 PLACES = (("runs", "artifact_uri"), ("experiments", "artifact_location"), ("tags", "value"))
@@ -66,3 +67,9 @@ def move(folder, source, target):
     delivered = json.loads((folder / "delivered.json").read_text())
     delivered["outbox.jsonl"] += os.path.getsize(outbox) - size
     (folder / "delivered.json").write_text(json.dumps(delivered))
+
+
+def unpack_version_0_1_0(folder):
+    """Unpacks the project folder that version 0.1.0 recorded."""
+    with tarfile.open(Path(__file__).parents[1] / "recorded" / "0.1.0.tar.xz") as archive:
+        archive.extractall(folder, filter="data")

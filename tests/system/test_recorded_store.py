@@ -7,27 +7,22 @@ Keep it as it is; what a newer version records gets a file of its own.
 
 import json
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from samerun import cli, tracking
+from support.recorded import unpack_version_0_1_0
 
 TESTS = Path(__file__).parents[1]
 NAMES = {"finished", "other_seed", "failed", "interrupted", "uncommitted", "small"}
-
-
-def unpack(folder):
-    with tarfile.open(TESTS / "recorded" / "0.1.0.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
 
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
     """The recorded project, in another folder than it was recorded in."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    unpack(tmp_path)
+    unpack_version_0_1_0(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -37,7 +32,7 @@ def checkout(tmp_path):
     """The recorded project inside a clone of this repository, whose history has its commits."""
     subprocess.run(["git", "clone", "-q", "--no-checkout", TESTS.parent, tmp_path], check=True)
     subprocess.run(["git", "checkout", "-q", "HEAD", "--", "."], cwd=tmp_path, check=True)
-    unpack(tmp_path)
+    unpack_version_0_1_0(tmp_path)
     return tmp_path
 
 

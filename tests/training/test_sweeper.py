@@ -587,7 +587,7 @@ def test_workers_get_the_storages_password_before_they_start(worker, project, mo
 
 
 def times_out(times, error, function):
-    """Returns a function that raises so many times before it does what it should."""
+    """Returns a function that raises an error `times` times before it succeeds."""
     left = [error] * times
 
     def call(*args, **kwargs):

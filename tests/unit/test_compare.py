@@ -236,7 +236,7 @@ def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_marked():
         metric="validation/loss",
         curves=({1: 4.0, 2: 2.0, 3: 0.0}, {1: float("nan"), 2: 4.0}, {}),
     )
-    assert [blocks for blocks, _ in curves.lines(found)] == ["█▅▁", "×█", ""]
+    assert [blocks for blocks, _ in curves.lines(found)] == ["█▅▁", "·█", ""]
     assert [ends for _, ends in curves.lines(found)] == ["4 → 0", "nan → 4", "–"]
 
 

@@ -1,5 +1,6 @@
 """Runs of another person's store: none of their code runs, each is refused in one sentence."""
 
+import dataclasses
 import functools
 import io
 import json
@@ -179,17 +180,29 @@ def test_a_file_that_is_too_large_is_refused(store, capsys):
 
 
 @pytest.mark.parametrize("place", ["elsewhere", "/etc", "", "{project}/secrets", "a\0b"])
-def test_a_database_that_names_another_folder_for_artifacts_is_left_to_mlflow(
-    store, project, place
-):
+def test_a_folder_that_a_database_names_for_artifacts_is_not_opened(store, project, place):
     (project / "secrets").mkdir()
+    (project / "secrets/key.txt").write_text("the secret")
     run_id = store({"a.txt": "x"})
     with sqlite3.connect(project / "mlflow.db") as database:
         query = "update runs set artifact_uri = ?"
         database.execute(query, (place.format(project=project),))
     database.close()
     (run,) = tracking.find_runs([run_id])
-    assert local.artifact_folder(run, tracking.resolve_uri(None)) is None
+    assert tracking.list_artifacts(run) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"id": "../secrets"}, {"id": "a" * 31}, {"experiment_id": "../secrets"}]
+)
+def test_a_run_whose_ids_are_none_of_mlflows_has_no_folder(store, project, changes):
+    run_id = store({"a.txt": "x"})
+    (run,) = tracking.find_runs([run_id])
+    for place in (f"mlruns/{run.experiment_id}/{'a' * 31}", "mlruns/secrets", f"secrets/{run_id}"):
+        (project / place / "artifacts").mkdir(parents=True)
+    uri = tracking.resolve_uri(None)
+    assert local.artifact_folder(run, uri) is not None
+    assert local.artifact_folder(dataclasses.replace(run, **changes), uri) is None
 
 
 def test_links_below_the_artifacts_are_neither_listed_nor_followed(store, project):

@@ -10,10 +10,8 @@ import re
 import shlex
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -25,7 +23,6 @@ from samerun.report.run_list import list_runs
 from samerun.tracking import Catalog, StoredRun, existing
 from support import screens
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "0.1.0.tar.xz"
 HOSTILE = {
     "escape": "a\x1b[31m\x1b]0;title\x07\nb",
     "markup": "[bold red]x[/] [link=http://evil]y[/link]",
@@ -108,6 +105,12 @@ def test_a_sweep_is_one_row_with_the_score_of_the_run_that_its_objective_chose(n
 def test_a_sweep_that_names_its_best_has_that_score(night, client):
     client.set_tag(night, "samerun.best", tracking.find_runs(["night/0"])[0].id)
     assert by_name(listed())["night"].score.value == 0.99
+
+
+def test_runs_that_confirm_the_best_trials_are_no_trials_of_the_search(night, make):
+    tags = {"study": "night-confirm-1000-1004", "trial": 0, "confirms": 1}
+    make("confirms trial 1", metrics=scored(0.7), parent=night, **tags)
+    assert by_name(listed())["night"].notes[:2] == ("3 trials", "1 confirmed")
 
 
 def test_all_opens_the_groups(night):
@@ -316,18 +319,6 @@ def test_a_terminal_gets_its_width(night, width):
     lines = screens.normalize(text, "/nowhere").splitlines()
     assert max(map(cell_len, lines)) <= width
     assert (len(lines) == 5) == (width == 140)
-
-
-@pytest.fixture
-def version_0_1_0(tmp_path, monkeypatch):
-    """The store that version 0.1.0 wrote, a day after its last run."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with tarfile.open(RECORDED) as archive:
-        archive.extractall(tmp_path, filter="data")
-    clock = SimpleNamespace(time=lambda: 1_795_536_537 + 86_400)
-    monkeypatch.setattr("samerun.amounts.time", clock)
-    return tmp_path
 
 
 def test_the_runs_of_version_0_1_0_are_as_on_their_screen(version_0_1_0, capsys, request):

@@ -2,9 +2,6 @@
 
 import json
 import math
-import tarfile
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -16,8 +13,6 @@ from samerun.report.sparkline import sparkline
 from samerun.tracking import Catalog, existing
 from support import screens
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "0.1.0.tar.xz"
-
 
 def summary(name):
     return summarize(Catalog(existing()), name)
@@ -25,18 +20,6 @@ def summary(name):
 
 def shown(name, width=None):
     return "\n".join(line.plain for line in run_screen.lines(summary(name), width=width))
-
-
-@pytest.fixture
-def version_0_1_0(tmp_path, monkeypatch):
-    """What version 0.1.0 recorded, a day after its last run."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with tarfile.open(RECORDED) as archive:
-        archive.extractall(tmp_path, filter="data")
-    clock = SimpleNamespace(time=lambda: 1_795_536_537 + 86_400)
-    monkeypatch.setattr("samerun.amounts.time", clock)
-    return tmp_path
 
 
 def test_runs_of_version_0_1_0_are_as_on_their_screen(version_0_1_0, request):

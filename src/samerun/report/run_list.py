@@ -9,7 +9,7 @@ from samerun.config.check import should_rise
 from samerun.errors import UserError, nearest
 from samerun.escaping import one_line
 from samerun.report import run_rows
-from samerun.report.run_rows import Row
+from samerun.report.run_rows import ListedRun
 from samerun.tracking import Catalog, StoredRun, search_runs
 from samerun.tracking.ids import short_ids
 from samerun.tracking.stored_run import parents
@@ -30,7 +30,7 @@ class RunList:
             filter, at least one more than there are.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ListedRun, ...]
     columns: tuple[str, ...]
     num_runs: int
 
@@ -159,7 +159,7 @@ def _rows(
     entries: Sequence[tuple[int, StoredRun]],
     below: dict[str, list[StoredRun]],
     everything: Sequence[StoredRun],
-) -> list[Row]:
+) -> list[ListedRun]:
     """Returns the rows; only of their runs and the runs of their groups is everything read."""
     wanted = [run.id for _, run in entries]
     for _, run in entries:
@@ -176,11 +176,11 @@ def _rows(
             best = run_rows.best_child(run, children)
             if run.is_group:
                 score = None if best is None else run_rows.score_of(best)
-            notes += [f"{len(children)} {_word(run)}"]
+            notes += _numbers(run, children)
             if best is not None and tag.INSTANCES not in run.tags:  # no seed is better
                 notes += [f"best {short[best.id]}"]
         rows.append(
-            Row(
+            ListedRun(
                 run=run,
                 short=short[run.id],
                 depth=depth,
@@ -192,12 +192,15 @@ def _rows(
     return rows
 
 
-def _word(group: StoredRun) -> str:
-    """Returns what the runs of a group are called."""
-    if tag.STUDY in group.tags and tag.TRIAL not in group.tags:
-        return "trials"
+def _numbers(group: StoredRun, children: Sequence[StoredRun]) -> list[str]:
+    """Returns how many runs a group has, by what they are called."""
+    study = group.tags.get(tag.STUDY)
+    if study is not None and tag.TRIAL not in group.tags:
+        searched = sum(child.tags.get(tag.STUDY) == study for child in children)
+        confirming = len(children) - searched  # of a study of its own: the best trials again
+        return [f"{searched} trials", *([f"{confirming} confirmed"] if confirming else [])]
     kind = group.tags.get(tag.INSTANCES)
-    return kind if kind in ("seeds", "folds") else "runs"
+    return [f"{len(children)} {kind if kind in ('seeds', 'folds') else 'runs'}"]
 
 
 def _to_rank(group: StoredRun, children: Sequence[StoredRun]) -> Sequence[StoredRun]:
@@ -207,7 +210,7 @@ def _to_rank(group: StoredRun, children: Sequence[StoredRun]) -> Sequence[Stored
 
 
 def _columns(
-    catalog: Catalog, wanted: Sequence[str] | None, rows: Sequence[Row]
+    catalog: Catalog, wanted: Sequence[str] | None, rows: Sequence[ListedRun]
 ) -> tuple[str, ...]:
     if wanted is None:
         return tuple(run_rows.differing([row.run for row in rows]))

@@ -33,7 +33,7 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ListedRun:
     """A run in a list.
 
     Args:

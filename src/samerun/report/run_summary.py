@@ -1,24 +1,28 @@
 """What `samerun show` says about a recorded run, as plain values."""
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from samerun import tags as tag
+from samerun import tracking
 from samerun.config import compose, flatten
 from samerun.config.check import should_rise
 from samerun.config.schema import options
 from samerun.errors import UserError
-from samerun.report import artifact_files, run_rows
+from samerun.report import run_rows
 from samerun.report.run_list import RunList, children_of
-from samerun.tracking import Catalog, StoredRun, store
+from samerun.tracking import Catalog, StoredRun, local, store
 from samerun.tracking.ids import short_ids
+from samerun.tracking.stored import artifact_sizes
 from samerun.tracking.stored_run import parents
 
 _GROUPS = ("model", "dataset", "optimizer", "schedule")
 _NOT_TRAINING = ("speed/", "system/", "sweep/")
-UI = "http://127.0.0.1:5000"
+_PROVENANCE = "provenance/provenance.json"
+_MOST_BYTES = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,24 +95,46 @@ def summarize(catalog: Catalog, name: str) -> Summary:
     short = short_ids([one.id for one in catalog.runs])
     children = children_of(catalog, run)
     histories = catalog.histories(run.id)
+    artifacts = _artifacts(run, catalog.uri)
     shown = {k: points for k, points in histories.items() if not k.startswith(_NOT_TRAINING)}
     return Summary(
         run=run,
         short=short.get(run.id, run.id),
         experiment=catalog.experiment_name(run.experiment_id),
         config={} if run.is_group else not_default(run.params),
-        provenance=artifact_files.provenance_of(run, catalog.uri),
+        provenance=_provenance(run, catalog.uri, artifacts or ()),
         curves=tuple(
             Curve(metric=key, points=tuple(points))
             for key, points in shown.items()
             if len(points) > 1
         ),
         finals={key: points[-1][1] for key, points in shown.items() if len(points) == 1},
-        artifacts=artifact_files.sizes_of(run, catalog.uri),
+        artifacts=artifacts,
         children=children,
         relations=tuple(_relations(run, catalog, short)),
         commands=tuple(_commands(run, children, catalog, short)),
     )
+
+
+def _artifacts(run: StoredRun, uri: str) -> dict[str, int | None] | None:
+    """Returns the size of each artifact by its path; `None` if only MLflow can list them."""
+    root = local.artifact_folder(run, uri)
+    if root is not None:
+        return local.sizes(root)
+    return None if uri.startswith("sqlite") else artifact_sizes(tracking.connect(uri), run)
+
+
+def _provenance(run: StoredRun, uri: str, artifacts: Collection[str]) -> dict[str, Any]:
+    """Returns what a run recorded about its origin; empty if it is not there or no plain JSON."""
+    if _PROVENANCE not in artifacts:
+        return {}
+    try:
+        plain = json.loads(
+            tracking.read_artifact(run, _PROVENANCE, uri=uri, most_bytes=_MOST_BYTES)
+        )
+    except (UserError, ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
 
 
 def not_default(params: Mapping[str, str]) -> dict[str, str]:
@@ -160,13 +186,10 @@ def _commands(
             yield f"samerun reproduce {short[best.id]}", "train the best again and compare"
     elif run.status == "FINISHED":
         yield f"samerun reproduce {own}", "train it again and compare"
-    elif run.status in ("KILLED", "FAILED"):
+    elif run.status in ("KILLED", "FAILED") and tag.TRIAL not in run.tags:  # a sweep resumes trials
         yield f"samerun resume {own}", "continue from its last checkpoint"
     other = next((one for one in catalog.runs if one.id != run.id and not one.is_group), None)
     if other is not None and not run.is_group:
         yield f"samerun compare {own} {short[other.id]}", "whether one is better, what differs"
     address = store.run_url(catalog.uri, run.experiment_id, run.id)
-    if address is None:
-        yield "samerun ui", f"then {UI}/#/experiments/{run.experiment_id}/runs/{run.id}"
-    else:
-        yield address, "in the MLflow UI"
+    yield address or f"samerun ui {own}", "its page in the MLflow UI"

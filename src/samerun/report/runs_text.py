@@ -14,7 +14,7 @@ from samerun.amounts import age
 from samerun.escaping import one_line, spreadsheet_cell
 from samerun.evaluation.report import short as number
 from samerun.report.run_list import RunList, value_of
-from samerun.report.run_rows import Row, Score, status_of
+from samerun.report.run_rows import ListedRun, Score, status_of
 
 MOST_COLUMNS = 8
 """Differing parameters that the table shows; `--columns` chooses others, CSV and JSON have all."""
@@ -123,7 +123,7 @@ def _titles(columns: Sequence[str]) -> list[str]:
     return titles
 
 
-def _values(rows: Sequence[Row], column: str) -> list[str]:
+def _values(rows: Sequence[ListedRun], column: str) -> list[str]:
     """Returns a column; numbers are shortened where no two of them become the same."""
     found = [_value(row, column) for row in rows]
     full = ["" if value is None else one_line(str(value), 200) for value in found]
@@ -131,7 +131,7 @@ def _values(rows: Sequence[Row], column: str) -> list[str]:
     return brief if len(set(brief)) == len(set(full)) else full
 
 
-def _value(row: Row, column: str) -> str | float | None:
+def _value(row: ListedRun, column: str) -> str | float | None:
     """Returns a cell; the parameters of a sweep or a multirun are those of no training."""
     if row.run.is_group and column in row.run.params:
         return None
@@ -198,7 +198,7 @@ def as_dicts(found: RunList) -> list[dict[str, Any]]:
     ]
 
 
-def _parents(rows: Sequence[Row]) -> list[str | None]:
+def _parents(rows: Sequence[ListedRun]) -> list[str | None]:
     """Returns the ID of the group that each row was opened from."""
     path: list[str] = []
     found: list[str | None] = []
@@ -227,7 +227,7 @@ def _time(milliseconds: int | None) -> str | None:
         return None
 
 
-def _seconds(row: Row) -> float | None:
+def _seconds(row: ListedRun) -> float | None:
     start, end = row.run.start_time, row.run.end_time
     return None if start is None or end is None else round((end - start) / 1000, 3)
 

@@ -16,7 +16,7 @@ _NO_RESULT = ("seed", "tracking.", "checkpoint.", "evaluation.", "training.steps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class TableRow:
     """A row of the table: the runs of one config.
 
     Args:
@@ -47,7 +47,7 @@ class Table:
 
     by: tuple[str, ...]
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
 
@@ -77,7 +77,7 @@ def build(runs: Sequence[StoredRun], by: Sequence[str], metrics: Sequence[str]) 
         whole, note = _without_repeats(members, " ".join(values) or "all runs", by)
         notes += note
         cells = tuple(cell(whole, metric) for metric in metrics)
-        rows.append(Row(by=named, cells=cells))
+        rows.append(TableRow(by=named, cells=cells))
     first = metrics[0]
     rows.sort(key=lambda row: rank(row.cells[0], first))
     columns = [[row.cells[at] for row in rows] for at in range(len(metrics))]

@@ -83,7 +83,7 @@ class Verdict:
 
 
 def rounded(number: float, decimals: int) -> str:
-    """Returns a number with so many decimals; zero has no sign."""
+    """Returns a number rounded to `decimals` decimal places; zero has no sign."""
     text = f"{number:.{decimals}f}"
     return text.lstrip("-") if not float(text) else text
 

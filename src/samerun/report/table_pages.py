@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from samerun import escaping
-from samerun.report.table import Row, Table
+from samerun.report.table import Table, TableRow
 from samerun.report.table_cells import Cell, Verdict
 
 HEADING = "samerun table"
@@ -161,7 +161,7 @@ def _sentences(table: Table) -> list[str]:
     return [*tested, *table.notes]
 
 
-def _names(row: Row) -> list[str]:
+def _names(row: TableRow) -> list[str]:
     return list(row.by.values()) or ["all runs"]
 
 
@@ -178,7 +178,7 @@ def _line(texts: Any) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def _bound(row: Row, one: Cell | None, comment: str) -> str:
+def _bound(row: TableRow, one: Cell | None, comment: str) -> str:
     """The comment that names a number's runs; a label cannot end it or look like another one."""
     if one is None:
         return ""

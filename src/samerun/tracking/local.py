@@ -1,11 +1,13 @@
 """Artifacts and metric points of a local store, read without MLflow, which takes 3 s to import.
 
-Only where the store is a database file and a run's artifacts lie where MLflow puts them on this
-machine; everything else is MLflow's. No link is followed.
+Only where the store is a database file and a run's artifacts are in `mlruns/` beside it or in the
+working folder, where MLflow puts them; everything else is MLflow's. The path in the database is not
+used, and no link is followed.
 """
 
 import contextlib
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Collection
@@ -15,6 +17,8 @@ from samerun.tracking.database import database_file
 from samerun.tracking.delivery.spool import Point
 from samerun.tracking.rows import reading
 from samerun.tracking.stored_run import StoredRun, as_logged
+
+_RUN, _EXPERIMENT = re.compile("[0-9a-f]{32}"), re.compile("[0-9]+")
 
 
 def artifact_folder(run: StoredRun, uri: str) -> Path | None:
@@ -26,22 +30,24 @@ def artifact_folder(run: StoredRun, uri: str) -> Path | None:
     """
     if not uri.startswith("sqlite"):
         return None
-    row = None
-    with contextlib.suppress(sqlite3.Error), reading(database_file(uri)) as database:
-        query = "select artifact_uri from runs where run_uuid = ?"
-        row = database.execute(query, (run.id,)).fetchone()
-    # A database from elsewhere may name any folder, but not one that ends with the run's ID.
-    folder = Path(row[0]) if row and isinstance(row[0], str) and "\0" not in row[0] else Path()
-    is_usual = folder.is_absolute() and folder.parts[-2:] == (run.id, "artifacts")
-    return folder if is_usual and folder.is_dir() and not folder.is_symlink() else None
+    if not _RUN.fullmatch(run.id) or not _EXPERIMENT.fullmatch(run.experiment_id):
+        return None
+    for place in (database_file(uri).parent, Path.cwd()):
+        folder = place / "mlruns" / run.experiment_id / run.id / "artifacts"
+        if folder.is_dir() and folder.resolve() == place.resolve() / folder.relative_to(place):
+            return folder
+    return None
 
 
-def sizes(root: Path, folder: str) -> dict[str, int | None]:
+def sizes(root: Path, folder: str = "") -> dict[str, int | None]:
     """Returns the size of each file below a folder of artifacts, by its path.
 
     Args:
         root: the folder of a run's artifacts.
         folder: only those below it.
+
+    Returns:
+        The sizes in the order of the paths.
     """
     found: dict[str, int | None] = {}
     for here, _, names in os.walk(root / folder):
@@ -50,7 +56,7 @@ def sizes(root: Path, folder: str) -> dict[str, int | None]:
             facts = path.lstat()
             if stat.S_ISREG(facts.st_mode):
                 found[path.relative_to(root).as_posix()] = facts.st_size
-    return found
+    return dict(sorted(found.items()))
 
 
 def file_of(root: Path, path: str) -> Path:

@@ -32,7 +32,7 @@ def list_artifacts(run: StoredRun, folder: str = "", *, uri: str | None = None) 
     full = existing(uri)
     root = local.artifact_folder(run, full)
     if root is not None:
-        return sorted(local.sizes(root, _inside(run, folder) if folder else ""))
+        return list(local.sizes(root, _inside(run, folder) if folder else ""))
     return sorted(artifact_sizes(store.connect(full), run, folder))
 
 

@@ -1,15 +1,14 @@
 """Learning curves of several runs in one panel: as pictures, and as lines of blocks on a screen."""
 
-import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from samerun import tracking
+from samerun.report.sparkline import sparkline
 from samerun.tracking import StoredRun
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40  # characters of a line of blocks
 _MOST_POINTS = 2_000  # of a curve in a picture
 
@@ -53,15 +52,13 @@ def read(runs: Sequence[StoredRun], headline: str) -> list[Overlay]:
 
 def lines(overlay: Overlay) -> Iterator[tuple[str, str]]:
     """Yields each run's curve as blocks, on the scale of all, and its range in numbers."""
-    values = [value for curve in overlay.curves for value in curve.values()]
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    scale = [value for curve in overlay.curves for value in curve.values()]
     longest = max(max(curve, default=1) for curve in overlay.curves)
     for curve in overlay.curves:
         ordered = [curve[step] for step in sorted(curve)]
         width = max(1, round(_WIDTH * max(curve, default=1) / longest)) if longest > _WIDTH else 0
         ends = f"{ordered[0]:.4g} → {ordered[-1]:.4g}" if ordered else "–"
-        yield _blocks(ordered, low, high, width or len(ordered)), ends
+        yield sparkline(ordered, width or len(ordered), scale=scale), ends
 
 
 def pictures(overlays: Sequence[Overlay], labels: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -85,16 +82,3 @@ def pictures(overlays: Sequence[Overlay], labels: Sequence[str]) -> Iterator[tup
 def _thinned(curve: Curve) -> dict[int, float]:
     steps = sorted(curve)
     return {step: curve[step] for step in steps[:: -(-len(steps) // _MOST_POINTS) or 1]}
-
-
-def _blocks(values: Sequence[float], low: float, high: float, width: int) -> str:
-    if not values:
-        return ""
-    chosen = [values[int(place * len(values) / width)] for place in range(width)]
-    top = len(_BLOCKS) - 1
-    return "".join(
-        _BLOCKS[round(top * (value - low) / (high - low)) if high > low else 0]
-        if math.isfinite(value)
-        else "×"
-        for value in chosen
-    )

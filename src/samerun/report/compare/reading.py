@@ -110,7 +110,7 @@ def read(
 
 
 def check_number(number: int) -> None:
-    """Checks that so many runs can be compared.
+    """Checks that this number of runs can be compared.
 
     Raises:
         UserError: there are too few or too many.

@@ -131,9 +131,9 @@ def _cells(made: Compared, one: Disagreement, has_text: bool) -> Iterator[str]:
     yield str(one.index)
     yield escape(one.truth)
     for prediction in one.predictions:
-        colour = "red" if prediction.is_wrong else "green"
+        color = "red" if prediction.is_wrong else "green"
         text = escape(prediction_text(prediction))
-        yield text if prediction.confidence is None else f"[{colour}]{text}[/]"
+        yield text if prediction.confidence is None else f"[{color}]{text}[/]"
     if has_text:
         example = made.examples.get(one.index)
         yield escape(clean(example.text if example else "", _LONGEST_TEXT))
