@@ -239,7 +239,7 @@ def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
 
 
 def _result_json(result: Result) -> str:
-    """Everything of a result but its history, which `history.csv` holds, and its model."""
+    """Returns a result as JSON, without its model, its history (`history.csv`), ID and folder."""
     names = [field.name for field in dataclasses.fields(result)]
     left_out = ("run_id", "run_name", "folder", "history", "model")
     plain = {name: getattr(result, name) for name in names if name not in left_out}

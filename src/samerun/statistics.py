@@ -175,10 +175,10 @@ def paired_bootstrap(
 
     Examples are drawn with replacement, for both models the same ones. The percentile interval is
     expanded for few examples, and the p-value is that of its inversion. Where errors have heavy
-    tails, it still is too sure, so interval and p-value are the more cautious ones of the bootstrap
-    and of Student's paired t test: in simulations 4 % instead of 6 % false differences. With
-    blocks, neighboring examples are drawn together; what correlates over longer than a block still
-    makes the interval too narrow.
+    tails, the bootstrap alone is overconfident, so the wider interval and the larger p-value of
+    the bootstrap and of Student's paired t test are returned: in simulations 4 % instead of 6 %
+    false differences. With blocks, neighboring examples are drawn together; correlation over longer
+    than a block still makes the interval too narrow.
 
     Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Hesterberg,
     What Teachers Should Know About the Bootstrap (2015), section 5.3, for the expansion; Carlstein,
@@ -330,27 +330,12 @@ def _no_difference(test: str, num_pairs: int) -> Comparison:
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values that are corrected for their number, in the same order.
-
-    For tests that were fixed in advance, such as of each candidate with one baseline; where the
-    reference is the best of all candidates, see `ranking`.
-
-    Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
-    """
-    if not p_values:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
-
-
 def ranking(comparisons: Sequence[Comparison], *, alpha: float = ALPHA) -> Ranking:
     """Returns which candidates cannot be told apart from the best one.
 
     The best was chosen by the same numbers that are tested, so each pair of candidates had the
     chance to be the extreme one: k candidates count as k (k - 1) / 2 tests, not as k - 1. As in
-    Holm's procedure, each candidate that was told apart leaves fewer: the others and the best.
+    Holm's procedure, fewer pairs remain after each rejected hypothesis.
 
     Sources: Holm (1979); Shaffer, Modified Sequentially Rejective Multiple Test Procedures (1986).
 
@@ -383,7 +368,7 @@ def wilson_interval(num_hits: int, total: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """Returns the 95 % t interval of a mean over seeds or folds; NaN for a single value.
 
     Args:

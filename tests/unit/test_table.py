@@ -71,7 +71,7 @@ def test_a_mean_over_seeds_has_its_t_interval_and_names_its_runs(models, capsys)
     cell = best["metrics"]["test/accuracy"]
     assert cell["runs"] == models["cnn"]
     assert cell["value"] == pytest.approx(0.926)
-    assert (cell["low"], cell["high"]) == pytest.approx(statistics.mean_interval([*CNN.values()]))
+    assert (cell["low"], cell["high"]) == pytest.approx(statistics.t_interval([*CNN.values()]))
     verdict = found["verdicts"]["test/accuracy"]
     assert verdict["winner"] == "cnn"
     assert "paired t test over seeds" in verdict["sentence"]

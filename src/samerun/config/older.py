@@ -70,10 +70,11 @@ def upgrade_sweep(plain: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: its pruner was the `wilcoxon` of version 0.1.0, whose steps were epochs.
     """
-    options = plain.get("wilcoxon")
-    if options is None or "startup_instances" in options:
+    options, patient = plain.get("wilcoxon"), plain.get("patient")
+    if not isinstance(options, dict) or "startup_instances" in options:
         return {**SWEEP_ADDED, **plain}
-    if "wilcoxon" in (plain.get("pruner"), plain.get("patient", {}).get("pruner")):
+    inner = patient.get("pruner") if isinstance(patient, dict) else None
+    if "wilcoxon" in (plain.get("pruner"), inner):
         raise UserError(
             "sweep.pruner: the sweep was recorded with the wilcoxon of an earlier version, which "
             "took the epochs of one training for independent results: start a new study, with "

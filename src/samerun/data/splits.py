@@ -215,9 +215,9 @@ def contiguous(cfg: Dataset, num_steps: int, gap: int = 0) -> dict[str, range]:
 
 
 def _contiguous_fold(cfg: Dataset, fold: Fold, num_steps: int, gap: int) -> dict[str, range]:
-    """Splits ordered data by scikit-learn's `TimeSeriesSplit`: no step is validated by its past.
+    """Splits ordered data by scikit-learn's `TimeSeriesSplit`: a fold is trained on earlier steps.
 
-    Of `folds` + 1 equal parts before the test split, fold i validates on part i + 1 and trains on
+    Of `folds` + 1 parts before the test split, fold i validates on part i + 1 and trains on
     all parts before it.
     """
     from sklearn.model_selection import TimeSeriesSplit

@@ -6,7 +6,7 @@ a child that has finished is kept, one that has begun is resumed, and the others
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,9 @@ from samerun.errors import UserError
 from samerun.launch.run import command_of, find_existing, print_resume_hint, show_end
 from samerun.launch.summary import record
 from samerun.process import graceful_stop, quiet
+from samerun.replay.trust import DATA
 from samerun.result import InstancesResult, Result
+from samerun.user_code import targets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +62,6 @@ def train_instances(
     *,
     parent: "Run | None" = None,
     varied: Collection[str] = (),
-    tags: Mapping[str, str] | None = None,
 ) -> "InstancesResult | StoredRun":
     """Trains one run for each seed or fold of a config, below a new parent run.
 
@@ -71,7 +72,6 @@ def train_instances(
         folder: the parent run's own folder; made if missing.
         parent: the run above the parent run, which has shown the config.
         varied: the keys by which it differs from the other runs below that one.
-        tags: set on the parent run from the start.
 
     Returns:
         The result; or the parent run in the store, if nothing was trained.
@@ -85,7 +85,7 @@ def train_instances(
     cfg = composition.config
     done, unfinished = find_existing(cfg)
     if unfinished is not None:
-        return resume_instances(unfinished)
+        return resume_instances(unfinished, trusted=[*targets(cfg).values(), DATA])
     if done is not None:
         return done
     data_tags = describe_data(cfg)
@@ -100,7 +100,7 @@ def train_instances(
         cfg,
         folder,
         name=tracking.run_name(cfg, composition.overrides, varied),
-        tags={**instance_tags(cfg), **above, **(tags or {})},
+        tags={**instance_tags(cfg), **above},
         describe=describe,
         needs_store=True,  # the children are created under it
     )
@@ -124,8 +124,17 @@ def resume_instances(
         plan: how the parent run is resumed.
         changes: the overrides of the resume.
         trusted: modules that stored configs may import, and `data`.
+
+    Raises:
+        UserError: the data is not what the children that have begun were trained with.
     """
-    cfg, stored = plan.composition.config, plan.run
+    from samerun.replay import resume
+
+    stored, recorded = plan.run, plan.composition.config
+    # Children belong to the store that their parent run was found in, whatever it recorded.
+    cfg = dataclasses.replace(
+        recorded, tracking=dataclasses.replace(recorded.tracking, uri=plan.uri)
+    )
     composition = config.Composition(
         config=cfg,
         composed=plan.composition.composed,
@@ -142,6 +151,7 @@ def resume_instances(
     )
     with graceful_stop(), print_resume_hint(plan.folder, always=True), reopened as run:
         with quiet():
+            resume.check_data(plan)
             from samerun import console, training  # noqa: F401  (loads TensorFlow)
         out = console.make_console()
         run.log_text(plan.composition.resolved, "config/resolved.yaml")

@@ -13,7 +13,7 @@ from samerun.launch.instances import describe_data, instance_tags, stored_childr
 from samerun.launch.summary import record
 from samerun.origin import describe_origin
 from samerun.replay import reproduce
-from samerun.replay.recorded import clean, overrides_of
+from samerun.replay.recorded import overrides_of
 from samerun.replay.results import read_result
 from samerun.replay.verdict import Agreement
 
@@ -84,7 +84,7 @@ def reproduce_instances(
     opened = tracking.open_run(
         cfg,
         tracking.fresh_folder(),
-        name=f"{clean(first.name)}-again",
+        name=reproduce.name_of_reproduction(first, cfg),
         tags={**instance_tags(cfg), tag.REPRODUCES: first.id},
         describe=lambda run: _describe(run, plan),
         needs_store=True,  # the children are created under it
@@ -114,7 +114,7 @@ def _describe(run: "Run", plan: InstancesPlan) -> None:
     parent, first = plan.parent, plan.parent.recorded.run
     resolved = safe_yaml(config.to_yaml(parent.cfg))
     if parent.recorded_code or parent.recorded_packages:
-        run.log_params(config.flatten(parent.cfg))
+        run.log_params(config.parameters(parent.cfg))
         run.log_text(resolved, "config/resolved.yaml")
         return
     composition = config.Composition(

@@ -1,7 +1,7 @@
 """Mean, spread and interval of the children of a parent run: in the store and on the screen."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import stdev
 from typing import TYPE_CHECKING
@@ -33,9 +33,9 @@ class Spread:
         """Returns those of two or more numbers; all NaN if one of them is not finite."""
         if not all(map(math.isfinite, values)):
             return cls(math.nan, math.nan, math.nan, math.nan)
-        from samerun.statistics import mean_interval  # with NumPy, which no command line waits for
+        from samerun.statistics import t_interval  # imports NumPy, not needed before training
 
-        low, high = mean_interval(values)
+        low, high = t_interval(values)
         return cls(math.fsum(values) / len(values), stdev(values), low, high)
 
     def as_metrics(self, name: str) -> dict[str, float]:
@@ -62,7 +62,8 @@ def record(
     monitor = cfg.training.early_stopping.monitor
     # An end of a child's own interval is no metric: the parent's interval has its name.
     ends = {f"{name}{end}" for name in results[0].metrics for end in ("_low", "_high", "_std")}
-    names = [name for name in results[0].metrics if name not in ends]
+    shared = [name for name in results[0].metrics if all(name in one.metrics for one in results)]
+    names = [name for name in shared if name not in ends]  # one may be undefined for some folds
     values = {name: [one.metrics[name] for one in results] for name in names}
     objectives = [one.objective for one in results]
     found = {name: Spread.of(one) for name, one in {monitor: objectives, **values}.items()}
@@ -72,7 +73,7 @@ def record(
     headline = next(iter(values))
     sentence = _sentence(headline, found[headline], f"{len(results)} {kind_of(cfg)}")
     run.set_tags({tag.RESULT: sentence})
-    rows = _rows(labels, results, monitor, headline)
+    rows = _rows(labels, results, monitor, headline, found)
     table.show(rows, out)
     table.record(run, rows, heading=f"**{markdown(sentence)}**\n\n")
     histories = [one.history for one in results]
@@ -105,7 +106,11 @@ def _sentence(name: str, spread: Spread, over: str) -> str:
 
 
 def _rows(
-    labels: Sequence[str], results: Sequence[Result], monitor: str, headline: str
+    labels: Sequence[str],
+    results: Sequence[Result],
+    monitor: str,
+    headline: str,
+    found: Mapping[str, Spread],
 ) -> list[list[str]]:
     """Returns the table of the children: a header, a row for each, and their mean and spread."""
     columns = {monitor: [one.objective for one in results]}
@@ -114,7 +119,7 @@ def _rows(
     for number, (label, one) in enumerate(zip(labels, results, strict=True)):
         shown = [f"{values[number]:.4g}" for values in columns.values()]
         rows.append([label, one.run_id[:8], *shown])
-    spreads = [Spread.of(values) for values in columns.values()]
+    spreads = [found[name] for name in columns]
     rows.append(["mean", "", *(f"{one.mean:.4g}" for one in spreads)])
     rows.append(["standard deviation", "", *(f"{one.std:.2g}" for one in spreads)])
     rows.append(["95 % of the mean", "", *(f"{one.low:.4g} to {one.high:.4g}" for one in spreads)])

@@ -281,16 +281,26 @@ def _config_to_rerun(found: RecordedRun, overrides: Sequence[str]) -> Config:
     )
 
 
+def name_of_reproduction(first: tracking.StoredRun, cfg: Config) -> str:
+    """Returns `again-NAME`, from the second reproduction on `again-2-NAME`.
+
+    Args:
+        first: the recorded run.
+        cfg: the config of its reproduction, which names the store.
+    """
+    num = len(tracking.find_by_tags(cfg, {tag.REPRODUCES: first.id}))
+    return "again-" + (f"{num + 1}-" if num else "") + recorded.clean(first.name)
+
+
 def _request(plan: ReproductionPlan, tags: Mapping[str, str], folder: Path) -> rerun.Request:
     first = plan.recorded.run
-    num = len(tracking.find_by_tags(plan.cfg, {tag.REPRODUCES: first.id}))
     safe = [redact_override(override) for override in plan.overrides]
     flags = ["--code"] * plan.recorded_code + ["--env"] * plan.recorded_packages
     return rerun.Request(
         resolved=drop_new_keys(config.to_yaml(plan.cfg), plan.recorded.resolved),
         written=drop_new_keys(safe_yaml(config.to_yaml(plan.cfg)), plan.recorded.resolved),
         overrides=safe,
-        name="again-" + (f"{num + 1}-" if num else "") + recorded.clean(first.name),
+        name=name_of_reproduction(first, plan.cfg),
         tags={**tags, tag.REPRODUCES: first.id},
         folder=str(folder),
         command=["samerun", "reproduce", first.id, *safe, *flags],

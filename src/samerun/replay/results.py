@@ -13,6 +13,10 @@ from samerun.tracking import StoredRun
 RESULT = "result.json"
 HISTORY = "history.csv"
 _MOST_BYTES = {RESULT: 1_000_000, HISTORY: 50_000_000}
+_MALFORMED = (
+    *(ValueError, TypeError, KeyError, AttributeError),
+    *(OverflowError, RecursionError, csv.Error),
+)
 
 
 def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
@@ -50,7 +54,7 @@ def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
             num_parameters=int(plain["num_parameters"]),
             model=None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, csv.Error) as error:
+    except _MALFORMED as error:
         raise UserError(
             f"Run {run.id} ({clean(run.name)}): its {RESULT} or {HISTORY} is not what samerun "
             "writes: it is not used."

@@ -95,7 +95,9 @@ def plan_resume(
             something of it is missing, or what it would read is not to be trusted.
     """
     recorded.check_trained(run)
-    if not fork:
+    if fork:
+        _check_one_training(run)
+    else:
         _check_no_trial(run)
         tracking.check_at_rest(run, uri=uri, take_over=take_over)
     found = recorded.read(run, uri=uri)
@@ -172,6 +174,16 @@ def _check_no_trial(run: tracking.StoredRun) -> None:
         raise UserError(
             f"Run {run.id} is trial {clean(number)} of the sweep '{clean(study)}': the sweep "
             "resumes it; give --fork to continue in a new run."
+        )
+
+
+def _check_one_training(run: tracking.StoredRun) -> None:
+    """Refuses to fork a run with seeds or folds, which has no checkpoint of its own."""
+    if tag.INSTANCES in run.tags:
+        raise UserError(
+            f"Run {run.id} consists of several runs (seeds or folds), and --fork starts from the "
+            f"checkpoint of one: give the ID of one of them, which `samerun show {run.id[:8]}` "
+            "lists."
         )
 
 

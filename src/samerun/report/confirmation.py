@@ -198,9 +198,9 @@ def _values(trial: "FrozenTrial") -> tuple[tuple[int, float], ...]:
 def _confirmed(
     chosen: "FrozenTrial", trial: "FrozenTrial", values: tuple[tuple[int, float], ...]
 ) -> Confirmed:
-    from samerun.statistics import mean_interval
+    from samerun.statistics import t_interval
 
-    low, high = mean_interval([value for _, value in values])
+    low, high = t_interval([value for _, value in values])
     return Confirmed(
         number=chosen.number,
         chosen_by=chosen.values[0],

@@ -110,7 +110,7 @@ def cell(runs: Sequence[StoredRun], metric: str) -> Cell | None:
         return None
     values = [run.metrics[metric] for run in having]
     if len(having) > 1:
-        low, high = statistics.mean_interval(values)
+        low, high = statistics.t_interval(values)
     else:
         low, high = _interval(having[0], metric)
     mean = math.fsum(values) / len(values)

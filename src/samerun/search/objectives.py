@@ -32,7 +32,7 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
 }
 """The metrics that `samerun.evaluation` computes for the final weights."""
 
-_MOST_INSTANCES = 100  # a p-value of 0.5**99 is no threshold that anyone means
+_MOST_INSTANCES = 100  # ends the search for a number at a threshold of 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What a sweep prints: what it does, its live table, its best trial, and how to resume it."""
 
 import logging
+import math
 import shlex
 from typing import TYPE_CHECKING
 
@@ -140,8 +141,8 @@ def tag_best(
 ) -> None:
     """Tags the sweep's run with that of its best trial, for commands that receive the former.
 
-    If fresh seeds confirmed trials, the best one is the first of these, and the sentence that says
-    so is the result of the sweep, and its mean a metric.
+    If trials were confirmed, `samerun.best` names the first of them, `samerun.result` holds the
+    sentence, and the mean is logged as `sweep/confirmed`.
     """
     try:
         best = [trial.user_attrs.get(tag.TRIAL_RUN) for trial in study_report.best_trials(study)]
@@ -159,6 +160,8 @@ def tag_best(
         run.log_metrics(metrics, step=len(ended))
     elif is_outdated:  # more trials may have followed
         tags[tag.RESULT] = ""
+        ends = ("", "_low", "_high")
+        run.log_metrics({f"sweep/confirmed{end}": math.nan for end in ends}, step=len(ended))
     if tags:
         run.set_tags(tags)
 

@@ -186,7 +186,7 @@ def _run_trials(
             reason = Loop(plan, study, ledger, executor, progress, lease).run()
             if again is not None:
                 progress.close()
-                _report(plan, study, run, confirmation)  # the search, should this be interrupted
+                console.write_report(plan, study, run, confirmation)  # should this be killed
                 confirmation = confirm.confirm_best(again, study, run, executor)
         except (KeyboardInterrupt, Terminated):
             progress.close()
