@@ -94,12 +94,7 @@ def plan_resume(
         UserError: it is alive, a sweep's or one of its trials, its config or code changed,
             something of it is missing, or what it would read is not to be trusted.
     """
-    recorded.check_trained(run)
-    if fork:
-        _check_one_training(run)
-    else:
-        _check_no_trial(run)
-        tracking.check_at_rest(run, uri=uri, take_over=take_over)
+    _check_run(run, fork=fork, uri=uri, take_over=take_over)
     found = recorded.read(run, uri=uri)
     check_trusted(found.cfg, trusted)
     if fork:
@@ -140,6 +135,16 @@ def plan_resume(
         take_over=take_over,
         nothing_left=finished,
     )
+
+
+def _check_run(run: tracking.StoredRun, *, fork: bool, uri: str | None, take_over: bool) -> None:
+    """Refuses a run that cannot be resumed, or from which no fork can start."""
+    recorded.check_trained(run)
+    if fork:
+        _check_one_training(run)
+    else:
+        _check_no_trial(run)
+        tracking.check_at_rest(run, uri=uri, take_over=take_over)
 
 
 def _check_config(cfg: Config) -> None:
