@@ -31,6 +31,8 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import project
+
 __all__ = ["Callbacks", "get_args_parser", "install", "store_schema"]
 
 _MOST_COMPOSED = 32
@@ -126,6 +128,9 @@ def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigR
 
 def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
     """Loads a file, or returns a copy of what it was when it has not changed since."""
+    if any(source not in _places(self.sources, config_path) for source in self.sources):
+        self = copy.copy(self)
+        self.sources = _places(self.sources, config_path)
     stamp = _stamp(self.sources, config_path)
     if not stamp:
         return _load_file(self, config_path)
@@ -141,6 +146,12 @@ def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | Non
                 _loaded.clear()
             _loaded[key] = (stamp, _copy_result(result))
     return result
+
+
+def _places(sources: Sequence[ConfigSource], config_path: str) -> list[ConfigSource]:
+    """Returns where a file is searched: a `config.yaml` of the user's own does not replace ours."""
+    is_primary = config_path.removesuffix(".yaml") == "config"
+    return [one for one in sources if not is_primary or one.provider != project.PROVIDER]
 
 
 def _copy_result(result: ConfigResult) -> ConfigResult:
@@ -235,7 +246,7 @@ def _stamp(sources: Sequence[ConfigSource], config_path: str) -> Stamp | None:
         `()` if it is found nowhere, and `None` if what it will be next time cannot be known.
     """
     name = ConfigSource._normalize_file_name(config_path)
-    for source in sources:
+    for source in _places(sources, config_path):
         # Not `isinstance`: Hydra imports its plugins a second time, as other classes.
         kind = source.scheme() if type(source).__module__.startswith(_OF_HYDRA) else None
         state: Stamp | None = None
