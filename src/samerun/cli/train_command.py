@@ -19,6 +19,7 @@ from samerun.cli.arguments import (
     only_prints,
     split_flags,
 )
+from samerun.config.hydra_internals import MULTIRUN
 from samerun.config.messages import translate
 from samerun.config.overrides import Override, combinations, parse_overrides
 from samerun.config.project import own_options, split_config_dirs, with_config_dirs
@@ -194,7 +195,8 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
     run_hydra = hydra.main(
         version_base="1.3", config_path=str(package_folder("conf")), config_name="config"
     )(task)
-    argv, sys.argv = sys.argv, ["samerun", *arguments]
+    mode = [MULTIRUN] if is_multirun(split_flags(arguments)[0]) else []
+    argv, sys.argv = sys.argv, ["samerun", *mode, *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised instead of printed
     try:
         with _translate_errors(started, split_flags(arguments)[1]):

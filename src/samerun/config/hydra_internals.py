@@ -26,14 +26,16 @@ from hydra._internal.config_repository import CachingConfigRepository, ConfigRep
 from hydra._internal.core_plugins.importlib_resources_config_source import (
     ImportlibResourcesConfigSource,
 )
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import project
 
-__all__ = ["Callbacks", "get_args_parser", "install", "store_schema"]
+__all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "install", "store_schema"]
 
 _MOST_COMPOSED = 32
 """Number of remembered compositions, of 0.2 MB each."""
@@ -76,6 +78,9 @@ _load_file = ConfigRepository.load_config
 _list_defaults = hydra_defaults._create_defaults_list
 _merge_defaults = ConfigLoaderImpl._compose_config_from_defaults_list
 _map_choices = hydra_defaults._create_interpolation_map
+_find_mode = Hydra.get_mode
+MULTIRUN = "hydra.mode=MULTIRUN"
+"""The override that Hydra adds for `-m`; with it, Hydra need not compose to know the mode."""
 
 
 @functools.cache
@@ -86,6 +91,7 @@ def install() -> None:
     hydra_defaults._create_defaults_list = _create_defaults_list
     hydra_defaults._create_interpolation_map = _create_interpolation_map
     ConfigLoaderImpl._compose_config_from_defaults_list = _compose
+    Hydra.get_mode = _get_mode
 
 
 class _Schema(ConfigNode):  # type: ignore[misc]
@@ -124,6 +130,15 @@ def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigR
     copied = copy.copy(self)
     copied.sources = list(self.sources)
     return copied
+
+
+def _get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
+    """Returns whether one job is requested or several; Hydra composes everything to find out."""
+    modes = [override for override in overrides if override.startswith("hydra.mode=")]
+    if modes[-1:] == [MULTIRUN]:
+        return RunMode.MULTIRUN
+    mode: RunMode | None = _find_mode(self, config_name, overrides)
+    return mode
 
 
 def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
