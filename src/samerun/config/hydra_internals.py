@@ -33,6 +33,8 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from samerun.config import project
+
 __all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "install", "store_schema"]
 
 _MOST_COMPOSED = 32
@@ -141,6 +143,9 @@ def _get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Run
 
 def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
     """Loads a file, or returns a copy of what it was when it has not changed since."""
+    if any(source not in _places(self.sources, config_path) for source in self.sources):
+        self = copy.copy(self)
+        self.sources = _places(self.sources, config_path)
     stamp = _stamp(self.sources, config_path)
     if not stamp:
         return _load_file(self, config_path)
@@ -156,6 +161,12 @@ def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | Non
                 _loaded.clear()
             _loaded[key] = (stamp, _copy_result(result))
     return result
+
+
+def _places(sources: Sequence[ConfigSource], config_path: str) -> list[ConfigSource]:
+    """Returns where a file is searched: a `config.yaml` of the user's own does not replace ours."""
+    is_primary = config_path.removesuffix(".yaml") == "config"
+    return [one for one in sources if not is_primary or one.provider != project.PROVIDER]
 
 
 def _copy_result(result: ConfigResult) -> ConfigResult:
@@ -250,7 +261,7 @@ def _stamp(sources: Sequence[ConfigSource], config_path: str) -> Stamp | None:
         `()` if it is found nowhere, and `None` if what it will be next time cannot be known.
     """
     name = ConfigSource._normalize_file_name(config_path)
-    for source in sources:
+    for source in _places(sources, config_path):
         # Not `isinstance`: Hydra imports its plugins a second time, as other classes.
         kind = source.scheme() if type(source).__module__.startswith(_OF_HYDRA) else None
         state: Stamp | None = None
