@@ -24,12 +24,12 @@ __all__ = [
 ]
 
 _PLACES = {
-    "train": "samerun.launch",
-    "sweep": "samerun.sweeper.run",
-    "Result": "samerun.result",
-    "UserError": "samerun.errors",
+    "train": ".launch",
+    "sweep": ".sweeper.run",
+    "Result": ".result",
+    "UserError": ".errors",
     **dict.fromkeys(
-        ("LoadedRun", "compose", "load_run", "reproduce", "resume", "runs"), "samerun.python_api"
+        ("LoadedRun", "compose", "load_run", "reproduce", "resume", "runs"), ".python_api"
     ),
 }
 
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
     """Imports the public names when they are first used: `import samerun` stays quick."""
     if name not in _PLACES:
         raise AttributeError(f"module 'samerun' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    return getattr(importlib.import_module(_PLACES[name], "samerun"), name)
 
 
 def __dir__() -> list[str]:
