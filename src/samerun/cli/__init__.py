@@ -12,6 +12,7 @@ from samerun import __version__
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
 from samerun.cli.gc_command import gc_command
+from samerun.cli.init_command import init_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
@@ -97,6 +98,9 @@ COMMANDS = {
         help="delete checkpoints of finished runs that were reproduced exactly",
         load=lambda: gc_command,
     ),
+    "init": Command(
+        help="write a project of your own: model, dataset, tests", load=lambda: init_command
+    ),
     "experiments": Command(
         help="list your own experiments and those included with samerun",
         load=lambda: experiments_command,
@@ -109,7 +113,7 @@ COMMANDS = {
 
 
 GROUPS = {
-    "train": ("train", "resume", "experiments"),
+    "train": ("init", "train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
     "repeat": ("reproduce",),
     "store": ("sync", "server", "gc"),

@@ -35,7 +35,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import project
 
-__all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "install", "store_schema"]
+__all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "drop_schema", "install", "store_schema"]
 
 _MOST_COMPOSED = 32
 """Number of remembered compositions, of 0.2 MB each."""
@@ -123,6 +123,14 @@ def store_schema(group: str, name: str, make: Callable[[], DictConfig]) -> None:
     for part in group.split("/"):
         entries = entries.setdefault(part, {})
     entries[f"{name}.yaml"] = _Schema(group, name, make)
+
+
+def drop_schema(group: str, name: str) -> None:
+    """Takes back what `store_schema` registered."""
+    entries = ConfigStore.instance().repo
+    for part in group.split("/"):
+        entries = entries.get(part, {})
+    entries.pop(f"{name}.yaml", None)
 
 
 def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigRepository:
