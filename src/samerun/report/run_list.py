@@ -10,7 +10,7 @@ from samerun.errors import UserError, nearest
 from samerun.escaping import one_line
 from samerun.report import run_rows
 from samerun.report.run_rows import ListedRun
-from samerun.tracking import Catalog, StoredRun, search_runs
+from samerun.tracking import Catalog, StoredRun
 from samerun.tracking.ids import short_ids
 from samerun.tracking.stored_run import parents
 
@@ -61,7 +61,7 @@ def list_runs(
     above = parents({run.id: run for run in everything})
     if filter:
         enough = None if most is None or sort != AGE else most + 1
-        wanted = {run.id for run in search_runs(filter, uri=catalog.uri, max_results=enough)}
+        wanted = set(catalog.search_ids(filter, enough))
         top = [run for run in everything if run.id in wanted]
     else:
         top = [run for run in everything if run.id not in above]

@@ -7,10 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from samerun import tags as tag
+from samerun.errors import UserError, first_line
+from samerun.escaping import one_line
 from samerun.redaction import redact
 from samerun.tracking import ids, rows, store
 from samerun.tracking.database import database_file
-from samerun.tracking.stored_run import StoredRun, as_logged, as_stored
+from samerun.tracking.filters import as_condition
+from samerun.tracking.stored_run import PARENT, StoredRun, as_logged, as_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +92,40 @@ class Catalog:
             return sorted(metrics), sorted(params)
         return found
 
+    def children(self, run: StoredRun) -> list[StoredRun]:
+        """Returns the runs directly below a run, completely, the newest first."""
+        if not ids.is_complete(run.id):
+            return []
+        found = self.search(f"tags.`{PARENT}` = '{run.id}'")
+        return [one for one in found if one.id != run.id]
+
+    def search(self, filter: str, most: int | None = None) -> list[StoredRun]:
+        """Returns the runs that a filter fits, completely, the newest first.
+
+        Args:
+            filter: in MLflow's filter language.
+            most: most runs that are returned; `None`: all.
+
+        Raises:
+            UserError: MLflow does not understand the filter.
+        """
+        found = self._fitting(filter, most)
+        if found is not None:
+            return self.complete(found)
+        return [as_stored(run) for run in self.pages(filter, most)]
+
+    def search_ids(self, filter: str, most: int | None = None) -> list[str]:
+        """Returns the IDs of the runs that `search` returns, which is faster."""
+        found = self._fitting(filter, most)
+        return [one.id for one in self.search(filter, most)] if found is None else found
+
+    def _fitting(self, filter: str, most: int | None) -> list[str] | None:
+        """Returns the IDs of the runs that a filter fits; `None` if MLflow has to be asked."""
+        condition = as_condition(filter)
+        if condition is None:
+            return None
+        return self._read(lambda it: rows.run_ids(it, condition, most))
+
     def complete(self, wanted: Sequence[str]) -> list[StoredRun]:
         """Returns runs with all of their parameters, metrics and tags.
 
@@ -126,18 +163,28 @@ class Catalog:
         Args:
             filter: in MLflow's filter language.
             most: most runs that are returned; `None`: all.
+
+        Raises:
+            UserError: MLflow does not understand the filter.
         """
+        from mlflow.exceptions import MlflowException
+
         experiments = [e.experiment_id for e in self._client.search_experiments()]
         found: list[Any] = []
         token = None
         while most is None or len(found) < most:
-            page = self._client.search_runs(
-                experiments,
-                filter,
-                max_results=_PAGE if most is None else min(_PAGE, most - len(found)),
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
+            try:
+                page = self._client.search_runs(
+                    experiments,
+                    filter,
+                    max_results=_PAGE if most is None else min(_PAGE, most - len(found)),
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+            except MlflowException as error:
+                if not filter or error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                raise _not_understood(filter, error) from error
             found += page
             token = page.token
             if not token:
@@ -158,3 +205,11 @@ class Catalog:
         except sqlite3.Error:
             self._file = None  # locked, or of another version: MLflow says which
             return None
+
+
+def _not_understood(filter: str, error: Exception) -> UserError:
+    reason = one_line(first_line(error).partition(". ")[0].rstrip("."))
+    return UserError(
+        f"filter: MLflow does not understand '{one_line(filter)}' ({reason}): expected one such as "
+        '\'metrics."test/accuracy" > 0.9 and params.model = "cnn"\'.'
+    )
