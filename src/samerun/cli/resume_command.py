@@ -1,6 +1,7 @@
 """`samerun resume`: continues an interrupted run."""
 
 import argparse
+from collections.abc import Sequence
 
 from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
@@ -15,17 +16,13 @@ def resume_command(arguments: list[str]) -> int:
     from samerun.replay import resume
 
     chosen = _parser().parse_intermixed_args(arguments)
-    ids = [one for one in chosen.arguments if "=" not in one]
-    changes = [one for one in chosen.arguments if "=" in one]
-    if len(ids) != 1:
-        received = " ".join(ids) or "none"
-        raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
+    name, changes = _split(chosen.arguments)
 
     from samerun.config.overrides import parse_overrides
 
     given = parse_overrides(changes)
     uri = next((str(one.value) for one in given if one.key == "tracking.uri"), None)
-    (run,) = tracking.find_runs(ids, uri=uri)
+    (run,) = tracking.find_runs([name], uri=uri)
     own = tracking.folder_of(run, uri=uri)
     if run.status == "RUNNING" and own is not None:
         # Its process may have been killed before the checkpoints were in the store.
@@ -47,6 +44,22 @@ def resume_command(arguments: list[str]) -> int:
     else:
         resume_run(plan)
     return 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the text that names the run, and the overrides.
+
+    A run's name that contains `=`, as in `seed=0 · mlp digits k7f2`, is the first argument.
+
+    Raises:
+        UserError: several arguments can be the name.
+    """
+    names = [one for one in arguments if "=" not in one] or [arguments[0]]
+    if len(names) > 1:
+        raise UserError(f"samerun resume: received {' '.join(names)}, expected the ID of one run.")
+    changes = list(arguments)
+    changes.remove(names[0])
+    return names[0], changes
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,8 +18,11 @@ from samerun.tracking.stored_run import PARENT, StoredRun, as_logged, as_stored
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAGS = (*ids.READ_TAGS, tag.BEST, tag.REPRODUCES, tag.VERDICT, tag.FORKED_FROM)
-"""The tags of every run that a catalog reads: those that relate runs to each other."""
+TAGS = (
+    *(*ids.READ_TAGS, tag.BEST, tag.OBJECTIVES, tag.INSTANCES),
+    *(tag.REPRODUCES, tag.VERDICT, tag.FORKED_FROM, tag.STATE, tag.DATASET),
+)
+"""The tags of every run that a catalog reads: those by which runs are related and sorted."""
 _PAGE = 1000
 _Result = TypeVar("_Result")
 
@@ -58,20 +61,32 @@ class Catalog:
             UserError: it names no run, or several.
         """
         if self._file is None and ids.is_complete(name):
-            with contextlib.suppress(Exception):  # the usual case needs no search over all runs
-                found = self._client.get_run(name)
-                if found.info.lifecycle_stage == "active":
-                    return as_stored(found)
+            found = self._by_id(name)
+            if found is not None:
+                return found
         metric = ids.best_metric(name)
         runs = self.runs if metric is None else self.with_metric(metric)
         return self.complete([ids.choose(name, runs, self.address).id])[0]
 
-    def with_metric(self, metric: str) -> list[StoredRun]:
-        """Returns all runs with the last value of a metric, or with all if no run has it."""
+    def _by_id(self, run_id: str) -> StoredRun | None:
+        """Returns the active run of an ID as MLflow has it."""
+        with contextlib.suppress(Exception):
+            found = self._client.get_run(run_id)
+            if found.info.lifecycle_stage == "active":
+                return as_stored(found)
+        return None
+
+    def with_metric(self, metric: str, *more: str) -> list[StoredRun]:
+        """Returns all runs with the last value of a metric, or with all if no run has it.
+
+        Args:
+            metric: its name.
+            more: names of other metrics that are read too.
+        """
 
         def read(it: sqlite3.Connection) -> list[StoredRun]:
-            found = rows.read_runs(it, params=(), metrics=(metric,), tags=TAGS)
-            if any(run.metrics for run in found):
+            found = rows.read_runs(it, params=(), metrics=(metric, *more), tags=TAGS)
+            if any(metric in run.metrics for run in found):
                 return found
             return rows.read_runs(it, params=(), tags=TAGS)
 
@@ -133,8 +148,10 @@ class Catalog:
             wanted: their IDs. One that the store does not have is left out.
         """
         found = self._read(lambda it: rows.read_runs(it, ids=set(wanted)))
-        if found is None:
+        if found is None and "runs" in self.__dict__:
             found = self.runs
+        if found is None:  # the usual case needs no search over all runs
+            found = [run for run in map(self._by_id, dict.fromkeys(wanted)) if run is not None]
         known = {run.id: run for run in found}
         return [known[one] for one in wanted if one in known]
 

@@ -35,10 +35,7 @@ def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
         UserError: the store is empty, or a name fits no run, or more than one.
     """
     catalog = Catalog(existing(uri))
-    if names:
-        found = [catalog.choose(name) for name in names]
-    else:
-        found = catalog.complete([run.id for run in catalog.runs[:_LATEST]])
+    found = [catalog.choose(name) for name in names] if names else catalog.search("", _LATEST)
     for run in found if names else ():
         newer = tag.newer_schema(run.tags)
         if newer:
