@@ -216,7 +216,6 @@ class MlflowRun(Run):
             schema=dict(schema),
             source=redact(source),
         )
-        self.set_tags({tag.DATA + split: digest})
 
     def log_model(self, model: Any, example: Any) -> None:
         """Stores a Keras model in MLflow's format; `runs:/ID/model` loads it."""
