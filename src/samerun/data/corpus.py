@@ -57,7 +57,7 @@ def _outline(cfg: PythonDocs, corpus: _Corpus) -> Outline:
         input_shape=(cfg.context_length,),
         num_outputs=corpus.vocabulary.size,
         num_examples=sizes.train + sizes.validation + sizes.test,
-        in_order=sizes,
+        sizes=sizes,
         vocabulary_size=corpus.vocabulary.size,
     )
 

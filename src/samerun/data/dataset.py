@@ -12,11 +12,13 @@ import numpy as np
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Normalization, Pictures, Scaled, ScaledTarget
+from samerun.config.datasets.tables import TableCsv
 from samerun.data.catalog import load
 from samerun.data.fingerprint import fingerprint, num_leaked
+from samerun.data.groups import split_groups
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
 from samerun.data.source import Array, Outline, Source, Split, Stream
-from samerun.data.splits import first_or_last, split_indices
+from samerun.data.splits import first_or_last, limit_randomly, split_indices
 from samerun.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -193,7 +195,12 @@ def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
     assert source.examples is not None
     has_classes = outline.task in (Task.multiclass, Task.binary)
     labels = source.examples.y if has_classes else None
-    chosen = split_indices(cfg, outline.num_examples, outline.num_official_test, labels)
+    if source.groups is None:
+        chosen = split_indices(cfg, outline.num_examples, outline.num_official_test, labels)
+    else:
+        assert isinstance(cfg, TableCsv)
+        grouped = split_groups(cfg, source.groups)
+        chosen = {n: limit_randomly(one, cfg.limit, cfg.split_seed) for n, one in grouped.items()}
     tested = source.official_test or source.examples
     return {
         name: (tested if name == "test" else source.examples).take(indices)
