@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samerun import __version__, data, evaluation, tracking
+from samerun import tags as tag
 from samerun.data import Data
 from samerun.errors import UserError, listed
 from samerun.evaluation import ClassificationReport, LanguageModelReport, RegressionReport, Report
@@ -315,7 +316,7 @@ def _manifest(plan: ExportPlan, made: Export, names: Sequence[str]) -> dict[str,
         "quantized": plan.quantize,
         "largest_difference": made.difference,
         "num_examples": made.num_examples,
-        "weights": plan.recorded.run.tags.get("samerun.weights", ""),
+        "weights": plan.recorded.run.tags.get(tag.WEIGHTS, ""),
         "samerun": __version__,
         "files": list(names),
     }
