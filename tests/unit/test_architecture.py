@@ -47,6 +47,7 @@ OWNERS = {
         "determinism",
         "data",  # the loaders of keras.datasets
         "sweeper",  # a worker's fresh state between two trials
+        "python_api",  # loads the model of a recorded run
         "raw_model",
         "serving",
     },
