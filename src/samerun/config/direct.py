@@ -19,10 +19,6 @@ from samerun.config.schema import GROUPS
 _Make = Callable[[Any], Any]
 
 
-class _NotDirect(Exception):
-    """A value that is to be converted or refused, which OmegaConf does."""
-
-
 def build_config(plain: Mapping[Any, Any]) -> Config | None:
     """Returns the config with these values, `None` if one does not have the type of its field.
 
@@ -31,15 +27,15 @@ def build_config(plain: Mapping[Any, Any]) -> Config | None:
     """
     try:
         cfg: Config = _object(Config, plain)
-    except _NotDirect:
-        return None
+    except TypeError:
+        return None  # to be converted or refused, which OmegaConf does
     return cfg
 
 
 def _object(kind: Any, plain: Any) -> Any:
     makers = _makers(kind)
     if type(plain) is not dict or plain.keys() != makers.keys():
-        raise _NotDirect
+        raise TypeError
     return kind(**{name: make(plain[name]) for name, make in makers.items()})
 
 
@@ -59,7 +55,7 @@ def _option(group: str, plain: Any) -> Any:
     for kind in GROUPS[group]:
         if kind.kind == name:
             return _object(kind, plain)
-    raise _NotDirect
+    raise TypeError
 
 
 def _maker(field_type: Any) -> _Make:
@@ -85,19 +81,19 @@ def _maker(field_type: Any) -> _Make:
 
 def _exactly(kind: type[Any], value: Any) -> Any:
     if type(value) is not kind or (kind is str and ("${" in value or value == "???")):
-        raise _NotDirect
+        raise TypeError
     return value
 
 
 def _float(value: Any) -> float:
     if type(value) not in (float, int):
-        raise _NotDirect
+        raise TypeError
     return float(value)
 
 
 def _member(kind: type[Enum], value: Any) -> Enum:
     if type(value) is not str or value not in kind.__members__:
-        raise _NotDirect
+        raise TypeError
     return kind[value]
 
 
@@ -107,13 +103,13 @@ def _optional(make: _Make, value: Any) -> Any:
 
 def _list(make: _Make, value: Any) -> list[Any]:
     if type(value) is not list:
-        raise _NotDirect
+        raise TypeError
     return [make(item) for item in value]
 
 
 def _dict(make: _Make, value: Any) -> dict[str, Any]:
     if type(value) is not dict:
-        raise _NotDirect
+        raise TypeError
     return {_exactly(str, key): make(item) for key, item in value.items()}
 
 
