@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from samerun import __version__
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
+from samerun.cli.export_command import export_command
 from samerun.cli.gc_command import gc_command
+from samerun.cli.promote_command import promote_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
@@ -79,6 +81,16 @@ COMMANDS = {
         load=lambda: table_command,
         opens_store=True,
     ),
+    "export": Command(
+        help="write the model of a run for another program: ONNX, TFLite, …",
+        load=lambda: export_command,
+        opens_store=True,
+    ),
+    "promote": Command(
+        help="give a run's model an alias in the model registry, unless it is worse",
+        load=lambda: promote_command,
+        opens_store=True,
+    ),
     "ui": Command(
         help="open the MLflow UI with the runs of this folder",
         load=lambda: ui_command,
@@ -112,6 +124,7 @@ GROUPS = {
     "train": ("train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
     "repeat": ("reproduce",),
+    "use": ("export", "promote"),
     "store": ("sync", "server", "gc"),
     "shell": ("completion",),
 }

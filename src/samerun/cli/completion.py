@@ -18,7 +18,10 @@ Candidate = tuple[str, str]
 """What may be inserted, and its description."""
 
 SHELLS = ("bash", "zsh", "fish")
-TAKE_RUNS = ("show", "resume", "reproduce", "compare", "diff", "tensorboard")
+TAKE_RUNS = (
+    *("show", "resume", "reproduce", "compare", "diff", "tensorboard"),
+    *("export", "promote"),
+)
 """The commands whose arguments are runs."""
 _TAKE_SETTINGS = ("resume", "reproduce")
 _SUBCOMMANDS = {"completion": SHELLS, "server": ("add-user", "set-password")}

@@ -10,7 +10,8 @@ from samerun.config.datasets.text import PythonDocs
 from samerun.data.preprocessing import Tokenization
 from samerun.data.source import Outline, Source, SourceKind, Split, Windows
 from samerun.data.splits import Sizes, contiguous, window_starts
-from samerun.data.vocabulary import Vocabulary, check_has_words, learn, tokenize
+from samerun.data.vocabulary import Vocabulary, check_has_words, learn
+from samerun.raw_model.texts import tokenize
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Data:
         preprocessing: the normalization or vocabulary, fitted to the training split.
         target_scaling: scaling of the targets; `None` if they are not scaled.
         unit: of the targets, such as `$`; may be empty.
+        largest: largest value of the format of the examples; `None` if only the data can tell.
         num_leaked: number of test examples whose raw input is also a training example; in a
             table, with the same target.
         splits: raw examples and targets of each split.
@@ -64,6 +65,7 @@ class Data:
     preprocessing: Preprocessing
     target_scaling: Scaling | None
     unit: str
+    largest: float | None
     num_leaked: int
     splits: Mapping[str, Split]
     stream: Stream | None
@@ -342,6 +344,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         preprocessing=preprocessing,
         target_scaling=target_scaling,
         unit=source.outline.unit,
+        largest=source.largest,
         num_leaked=_num_leaked(cfg, splits, source.outline.layout),
         splits=splits,
         stream=source.stream,

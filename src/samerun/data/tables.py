@@ -22,12 +22,11 @@ from samerun.data.groups import check_classes_of_groups, sizes_of, split_groups
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import Sizes, check_classes, split_sizes
 from samerun.errors import UserError, listed, nearest
+from samerun.raw_model.tables import MISSING
 
 _log = logging.getLogger(__name__)
 
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
-MISSING = {"", "na", "n/a", "nan", "null"}
-"""Cells, lowercase and stripped, that stand for a missing value."""
 
 
 _FORMATTED = re.compile(r"[^\w\s]?\s?[-+]?\d[\d.,' \u00a0]*(?:[^\W\d]{1,3}|[^\w\s])?")
