@@ -19,6 +19,7 @@ COMMANDS = {
     "augmentation": [],
     "determinism": [],
     "false_winners": [],
+    "mistakes": ["--limit", "1"],
     "pruning": [],
     "skewed_sweep": ["--repeats", "2"],
     "soak": ["--minutes", "30"],

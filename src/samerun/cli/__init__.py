@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from samerun import __version__
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
+from samerun.cli.export_command import export_command
 from samerun.cli.gc_command import gc_command
+from samerun.cli.promote_command import promote_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
@@ -81,6 +83,16 @@ COMMANDS = {
         load=lambda: table_command,
         opens_store=True,
     ),
+    "export": Command(
+        help="write the model of a run for another program: ONNX, TFLite, …",
+        load=lambda: export_command,
+        opens_store=True,
+    ),
+    "promote": Command(
+        help="give a run's model an alias in the model registry, unless it is worse",
+        load=lambda: promote_command,
+        opens_store=True,
+    ),
     "ui": Command(
         help="open the MLflow UI with the runs of this folder",
         load=lambda: ui_command,
@@ -100,7 +112,8 @@ COMMANDS = {
         load=lambda: gc_command,
     ),
     "experiments": Command(
-        help="list the experiments included with samerun", load=lambda: experiments_command
+        help="list your own experiments and those included with samerun",
+        load=lambda: experiments_command,
     ),
     "completion": Command(
         help='print the shell completion script: eval "$(samerun completion)"',
@@ -113,6 +126,7 @@ GROUPS = {
     "train": ("train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
     "repeat": ("reproduce",),
+    "use": ("export", "promote"),
     "store": ("sync", "server", "gc"),
     "shell": ("completion",),
 }
