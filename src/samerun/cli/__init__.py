@@ -12,9 +12,11 @@ from samerun import __version__
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
 from samerun.cli.evaluate_command import evaluate_command
+from samerun.cli.export_command import export_command
 from samerun.cli.gc_command import gc_command
 from samerun.cli.generate_command import generate_command
 from samerun.cli.predict_command import predict_command
+from samerun.cli.promote_command import promote_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
@@ -103,6 +105,16 @@ COMMANDS = {
         load=lambda: serve_command,
         opens_store=True,
     ),
+    "export": Command(
+        help="write the model of a run for another program: ONNX, TFLite, …",
+        load=lambda: export_command,
+        opens_store=True,
+    ),
+    "promote": Command(
+        help="give a run's model an alias in the model registry, unless it is worse",
+        load=lambda: promote_command,
+        opens_store=True,
+    ),
     "ui": Command(
         help="open the MLflow UI with the runs of this folder",
         load=lambda: ui_command,
@@ -136,7 +148,7 @@ GROUPS = {
     "train": ("train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
     "repeat": ("reproduce",),
-    "use": ("predict", "generate", "evaluate", "serve"),
+    "use": ("predict", "generate", "evaluate", "serve", "export", "promote"),
     "store": ("sync", "server", "gc"),
     "shell": ("completion",),
 }

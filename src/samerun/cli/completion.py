@@ -21,6 +21,7 @@ SHELLS = ("bash", "zsh", "fish")
 TAKE_RUNS = (
     *("show", "resume", "reproduce", "compare", "diff", "tensorboard"),
     *("predict", "generate", "evaluate", "serve"),
+    *("export", "promote"),
 )
 """The commands whose arguments are runs."""
 _TAKE_SETTINGS = ("resume", "reproduce", "evaluate")
