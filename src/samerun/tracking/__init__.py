@@ -40,5 +40,4 @@ from samerun.tracking.stored import (
     read_artifact,
     tag_run,
 )
-from samerun.tracking.stored_models import download_model
 from samerun.tracking.stored_run import PARENT, StoredRun
