@@ -182,6 +182,9 @@ def test_without_confirmation_the_same_command_takes_no_earlier_one_for_its_resu
     assert parent()[tag.RESULT].startswith("confirmed: ")
     assert confirmed.sweep(*FIXED, space=GRID, n=4) == 0
     assert parent()[tag.RESULT] == ""
+    (stored,) = tracking.find_runs([parent()["id"]])
+    ends = ("", "_low", "_high")
+    assert all(math.isnan(stored.metrics[f"sweep/confirmed{end}"]) for end in ends)
     best = by_dropout()[0.1].number
     (run,) = [
         one for one in children() if one["samerun.trial"] == str(best) and (tag.CONFIRMS not in one)

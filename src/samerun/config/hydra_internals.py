@@ -31,7 +31,10 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["Callbacks", "get_args_parser", "install", "store_schema"]
+__all__ = ["BASIC_LAUNCHER", "Callbacks", "get_args_parser", "install", "store_schema"]
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""`_target_` of the launcher that Hydra takes if none is chosen."""
 
 _MOST_COMPOSED = 32
 """Number of remembered compositions, of 0.2 MB each."""
