@@ -18,6 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 COMMANDS = {
     "augmentation": [],
+    "composition": [],
     "determinism": [],
     "false_winners": [],
     "pruning": [],

@@ -100,19 +100,18 @@ def readme_commands(text):
             if re.match(r"(samerun|make|eval) ", command):
                 is_screen = line.startswith("$ ") and "..." not in lines
                 yield Typed(command, shown="\n".join(lines[number + 1 :]) if is_screen else "")
-    prose = re.sub(r"(?ms)^```\n.*?^```", "", text)
-    for command in re.findall(r"`((?:samerun|make) [^`]+)`", prose):
+    for command in re.findall(r"`((?:samerun|make) [^`]+)`", text):
         yield Typed(" ".join(command.split()))
 
 
 def printed_commands(output):
-    """Yields what a screen says to type: in a line of its own, after a label, or in backticks.
+    """Yields what a screen says to type: alone in its line, after a label, or in backticks.
 
     Args:
         output: the text of the screen, in which a broken command has a line feed.
     """
     for line in output.splitlines():
-        found = re.match(rf"(?:[a-z]+ +|Create an account .*: )?({_CALL}.*?)(?:  .*)?$", line)
+        found = re.search(rf"(?:^(?:[a-z]+ +)?|: )({_CALL}.*?)(?:  .*)?$", line)
         if found:
             yield found[1].rstrip()
     yield from re.findall(rf"`({_CALL}[^`]*)`", output)

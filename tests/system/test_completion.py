@@ -98,7 +98,7 @@ def test_names_that_a_shell_would_interpret_are_not_offered(version_0_1_0, offer
             database.execute("update runs set name = ? where run_uuid = ?", (name, run_id))
         database.execute("update latest_metrics set key = 'a;b' where key = 'train/loss'")
     database.close()
-    assert len(ids) > len(hostile)
+    assert len(ids) >= len(hostile)
     for line, expected in {
         "samerun show ": {"latest", "best:", *(run_id[:8] for run_id in ids)},
         "samerun show a": set(),

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import socket
 import statistics
 
@@ -90,11 +91,12 @@ def elsewhere(seeds, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     client = tracking.connect(tracking.resolve_uri(None))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        uri = f"uri: http://127.0.0.1:{server.getsockname()[1]}"
+        uri = f"  uri: http://127.0.0.1:{server.getsockname()[1]}"
         for run in (stored(seeds), *children_of(seeds, 3).values()):
             text = tracking.read_artifact(run, "config/resolved.yaml").decode()
-            assert text.count("  uri: null\n") == 1
-            client.log_text(run.id, text.replace("uri: null", uri), "config/resolved.yaml")
+            there = re.sub(r"(?m)^  uri: .*$", uri, text)
+            assert there != text
+            client.log_text(run.id, there, "config/resolved.yaml")
         yield
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
