@@ -21,6 +21,7 @@ COMMANDS = {
     "composition": [],
     "determinism": [],
     "false_winners": [],
+    "mistakes": ["--limit", "1"],
     "pruning": [],
     "skewed_sweep": ["--repeats", "2"],
     "soak": ["--minutes", "30"],

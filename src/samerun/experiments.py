@@ -1,10 +1,11 @@
 """The experiments and search spaces of the project, and their gallery."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from samerun.config import project
 from samerun.errors import UserError
 from samerun.folders import package_folder
 
@@ -88,7 +89,8 @@ def expand(arguments: Sequence[str]) -> list[str]:
     given = [argument for argument in arguments if argument.startswith("experiment=")]
     if len(given) != 1:
         return list(arguments)
-    several = {f"experiment={entry.name}": entry.runs for entry in load_experiments() if entry.runs}
+    entries = [*load_experiments(), *load_own_experiments()]
+    several = {f"experiment={entry.name}": entry.runs for entry in entries if entry.runs}
     if given[0] not in several:
         return list(arguments)
     runs = ",".join(several[given[0]].split())
@@ -97,15 +99,35 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
 
 def load_experiments() -> list[Experiment]:
-    """Reads the headers of all experiments, in the order of their names."""
+    """Reads the headers of all experiments of samerun, in the order of their names."""
     return [
         Experiment(name=path.stem, **_header(path, "what", "source"))
         for path in sorted((package_folder("experiments") / "experiment").glob("*.yaml"))
     ]
 
 
+def load_own_experiments() -> list[Experiment]:
+    """Reads the headers of the experiments in the user's own folders, which need not have one."""
+    return [Experiment(name=name, **fields) for name, fields in _own("experiment", "source")]
+
+
+def load_own_search_spaces() -> list[SearchSpace]:
+    """Reads the headers of the search spaces in the user's own folders."""
+    return [
+        SearchSpace(name=name, what=fields["what"], measured=fields.get("measured", ""))
+        for name, fields in _own("sweep")
+    ]
+
+
+def _own(group: str, *required: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for name in project.own_options(group):
+        files = (folder / group / f"{name}.yaml" for folder in project.config_folders())
+        fields = _header(next(file for file in files if file.is_file()))
+        yield name, {**dict.fromkeys(("what", *required), ""), **fields}
+
+
 def load_search_spaces() -> list[SearchSpace]:
-    """Reads the headers of all search spaces, in the order of their names."""
+    """Reads the headers of all search spaces of samerun, in the order of their names."""
     return [
         SearchSpace(name=path.stem, **_header(path, "what"))
         for path in sorted((package_folder("experiments") / "sweep").glob("*.yaml"))
@@ -115,7 +137,7 @@ def load_search_spaces() -> list[SearchSpace]:
 def _header(path: Path, *required: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     last = ""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         match = re.match(r"# (\w+): (.*)", line)
         if match and match[1].lower() in _FIELDS:
             last = match[1].lower()

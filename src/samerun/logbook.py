@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from samerun import tags as tag
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.config.datasets.series import Series
 from samerun.config.datasets.tables import TableCsv
-from samerun.data import Data
+from samerun.data import Data, raw_columns, raw_input
+from samerun.errors import UserError
 from samerun.escaping import markdown, one_line
 from samerun.evaluation import (
     ClassificationReport,
@@ -35,7 +37,9 @@ from samerun.origin import (
 )
 from samerun.redaction import redact_mapping
 from samerun.result import Result
-from samerun.tracking import Run
+from samerun.tracking import RawInput, Run
+
+_log = logging.getLogger(__name__)
 
 
 def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
@@ -124,8 +128,19 @@ def write_results(
         run.log_folder(folder, "tensorboard")
     if cfg.tracking.log_model:
         examples = dataset.examples("train", range(2))
-        run.log_model(result.model, dataset.preprocessing(examples))
+        raw = _raw_input(cfg, dataset)
+        run.log_model(result.model, dataset.preprocessing(examples), raw)
     run.describe(_page(cfg, report, result, epochs, seconds))
+
+
+def _raw_input(cfg: Config, dataset: Data) -> RawInput | None:
+    """What the stored model knows about raw input; `None`, with a warning, if it takes none."""
+    try:
+        description = raw_input(cfg.dataset, dataset)
+    except UserError as error:
+        _log.warning("%s", error)
+        return None
+    return RawInput(description, raw_columns(description, dataset, "train", range(2)))
 
 
 def _at_best_epoch(result: Result) -> dict[str, float]:

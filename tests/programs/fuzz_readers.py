@@ -27,9 +27,9 @@ from samerun.checkpoints import read
 from samerun.cli.arguments import check_flags, split_flags
 from samerun.config.overrides import combinations
 from samerun.config.stored import apply_overrides
-from samerun.data.image_files import PNG, damage
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
+from samerun.raw_model.image_files import PNG, damage
 from samerun.replay import recorded
 
 KEYS = [

@@ -162,7 +162,7 @@ def _save_models_without_tensorflow():
 
     from samerun.tracking import model
 
-    def save(network, example, folder, run_id):
+    def save(network, example, folder, run_id, raw):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "data").mkdir(parents=True)
         (folder / "data" / "model.keras").write_bytes(b"weights" * 1000)

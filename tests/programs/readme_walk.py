@@ -62,7 +62,7 @@ class Mine(keras.callbacks.Callback):
     pass
 """
 _NAMES = "|".join(cli.COMMANDS)
-_CALL = rf"(?:\S*/)?samerun (?:{_NAMES})\b"
+_CALL = rf"(?:python -m |[^\s`]*/)?samerun\s(?:{_NAMES})\b"
 _CONTROL = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78]")
 
 
@@ -279,7 +279,7 @@ class Walk:
             return ""
         self.done.add(typed.kind)
         command, started = typed.text, time.monotonic()
-        name = re.match(rf"(?:\S*/)?samerun ({_NAMES})\b", command)
+        name = re.match(rf"(?:python -m |\S*/)?samerun ({_NAMES})\b", command)
         when = None
         if name and name[1] in SERVERS and "add-user" not in command and "--help" not in command:
             port = free_port()

@@ -20,5 +20,8 @@ import numpy as np  # noqa: E402
 
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model(f"runs:/{sys.argv[2]}/model")
-example = np.asarray(model.input_example, dtype="float32")
-print(json.dumps(np.asarray(model.predict(example)).tolist()))
+example = model.input_example
+if not hasattr(example, "columns"):
+    example = np.asarray(example, dtype="float32")
+answer = model.predict(example)
+print(json.dumps(answer.to_dict("list") if hasattr(answer, "columns") else answer.tolist()))

@@ -36,7 +36,7 @@ TRAINS = (
     "sklearn.datasets",
     "sklearn.metrics",
 )
-SWEEPS = ("samerun.sweeper.run", "samerun.report", "optuna.visualization", "sklearn.metrics")
+SWEEPS = ("samerun.sweeper.execution", "samerun.report", "optuna.visualization", "sklearn.metrics")
 SERVES = ("mlflow.server.fastapi_app", "uvicorn")
 PREPARED = {
     "all": (*TRAINS, *SWEEPS, *SERVES),

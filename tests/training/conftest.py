@@ -1,8 +1,13 @@
 """Tests that import TensorFlow, in one process."""
 
+import functools
 import gc
 
 import pytest
+
+from samerun import data
+from support.kinds import dataset_of
+from support.own_files import write_own_files
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -14,3 +19,22 @@ def imports_are_no_garbage():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a few files of each of a user's own kinds."""
+    folder = tmp_path_factory.mktemp("own")
+    write_own_files(folder)
+    return folder
+
+
+@pytest.fixture
+def here(files, monkeypatch):
+    monkeypatch.chdir(files)
+
+
+@pytest.fixture(scope="module")
+def loaded(files):
+    """Each dataset, loaded once."""
+    return functools.cache(lambda name: data.build(dataset_of(name), seed=0))

@@ -14,8 +14,8 @@ import tensorflow as tf
 from samerun import data
 from samerun.config import Layout, Task, compose
 from samerun.config.datasets.base import Normalization
-from samerun.data.image_files import damage
 from samerun.errors import UserError
+from samerun.raw_model.image_files import damage
 
 HEIGHT, WIDTH, NUM = 6, 5, 20
 CLASSES = ("cat", "dog", "owl")

@@ -12,8 +12,9 @@ import pytest
 from test_archives import bomb, peak
 
 from samerun import cli, data
-from samerun.data import csv_file, image_files
+from samerun.data import csv_file
 from samerun.errors import UserError
+from samerun.raw_model import image_files
 from support.project import composed
 
 

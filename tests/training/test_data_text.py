@@ -16,8 +16,9 @@ from samerun.data import corpus, docstrings
 from samerun.data.preprocessing import Scaling, Tokenization
 from samerun.data.restore import from_dict
 from samerun.data.splits import split_indices
-from samerun.data.vocabulary import learn, padded, tokenize
+from samerun.data.vocabulary import learn
 from samerun.errors import UserError
+from samerun.raw_model.texts import padded, tokenize
 
 
 def dataset(kind, *overrides, **changes):

@@ -30,7 +30,7 @@ from samerun.search import lease
 from samerun.search.constraints import check_model
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
 from samerun.sweeper import ledger, outages
-from samerun.sweeper.run import open_executor
+from samerun.sweeper.execution import open_executor
 from samerun.sweeper.run import sweep as sweep_from_python
 from samerun.sweeper.worker import run_trial
 from support.project import until

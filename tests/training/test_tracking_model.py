@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from samerun import config, tracking
+from samerun import config, data, tracking
 from support.project import PROGRAMS
 
 
@@ -57,6 +57,36 @@ def test_a_stored_model_loads_and_predicts_without_samerun(model, tmp_path, monk
     predicted = np.asarray(json.loads(done.stdout.strip().splitlines()[-1]))
     expected = np.asarray(model(example[:5], training=False))
     np.testing.assert_allclose(predicted, expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_model_of_raw_input_answers_where_samerun_is_not_installed(model, tmp_path, monkeypatch):
+    import keras
+    import mlflow
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    uri = tracking.resolve_uri("sqlite:///mlflow.db")
+    cfg = config.compose(["tracking.uri=sqlite:///mlflow.db", "dataset=digits"]).config
+    dataset = data.build(cfg.dataset, seed=0)
+    description = data.raw_input(cfg.dataset, dataset)
+    description["output"]["class_names"] = ["ape", "bear", "cat"]
+    raw = tracking.RawInput(description, data.raw_columns(description, dataset, "train", range(2)))
+    with tracking.open_run(cfg, Path("1")) as run:
+        run.log_model(model, np.zeros((2, 8, 8, 1), "float32"), raw)
+        assert run.flush()
+    command = [sys.executable, PROGRAMS / "tracking_loads.py", uri, run.id]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    inputs = dataset.preprocessing(dataset.examples("train", range(2)))
+    expected = np.asarray(model.predict_on_batch(inputs)).astype(float)
+    for at, name in enumerate(("ape", "bear", "cat")):
+        assert answer[f"probability_{name}"] == expected[:, at].tolist()
+    assert answer["label"] == [["ape", "bear", "cat"][at] for at in expected.argmax(axis=1)]
+    assert not list((tmp_path / "mlruns").rglob("*.pkl"))
+    mlflow.set_tracking_uri(uri)
+    plain = mlflow.keras.load_model(f"runs:/{run.id}/model")
+    assert isinstance(plain, keras.Model)
 
 
 def test_a_model_that_cannot_be_stored_does_not_end_the_run(tmp_path, monkeypatch, caplog):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
 from samerun import config, data
 from samerun.data.catalog import load
 from samerun.data.dataset import split_source
+from samerun.data.groups import split_groups
 from samerun.data.splits import contiguous, split_indices, window_starts
 from samerun.errors import UserError
 from support.project import composed
@@ -86,6 +87,89 @@ def test_folds_of_a_series_are_those_of_time_series_split(num, folds, gap):
             assert [*starts[name]] == [*part[: len(part) - 2]]
 
 
+def table(fold=None, **changes):
+    overrides = ["dataset=table_csv", "dataset.path=t.csv", "dataset.target=y", "dataset.group=who"]
+    return dataclasses.replace(composed(*overrides).dataset, fold=fold, **changes)
+
+
+@given(
+    groups=st.lists(st.integers(0, 30), min_size=30, max_size=90),
+    folds=st.integers(2, 5),
+    test=st.sampled_from([0.0, 0.2]),
+    seed=SEEDS,
+)
+@SETTINGS
+def test_grouped_folds_are_those_of_group_k_fold_and_no_group_is_in_two_splits(
+    groups, folds, test, seed
+):
+    groups = np.array([*groups, *range(40, 50)])
+    found = []
+    for number in range(folds):
+        cfg = table(f"{number + 1}/{folds}", split_seed=seed, test_fraction=test)
+        found.append(split_groups(cfg, groups))
+    rest = np.setdiff1d(np.arange(len(groups)), found[0]["test"])
+    expected = GroupKFold(folds).split(rest, groups=groups[rest])
+    for parts, (train, validation) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(parts["test"], found[0]["test"])
+        np.testing.assert_array_equal(parts["train"], rest[train])
+        np.testing.assert_array_equal(parts["validation"], rest[validation])
+    single = split_groups(table(split_seed=seed, test_fraction=test), groups)
+    np.testing.assert_array_equal(single["test"], found[0]["test"])
+    for parts in (*found, single):
+        apart = [set(groups[indices]) for indices in parts.values()]
+        assert sum(map(len, apart)) == len(set(groups))
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([*parts.values()])), np.arange(len(groups))
+        )
+        assert bool(len(parts["test"])) == bool(test)
+        assert len(parts["validation"])
+
+
+ROWS = [f"{row % 7},{row},{'ab'[row % 5 < 2]},p{row % 10}" for row in range(60)]
+
+
+def test_a_table_is_split_by_its_group_column_which_is_no_input(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["x,row,y,who", *ROWS]))
+    for fold in (None, "1/4", "4/4"):
+        cfg = table(fold, path=str(path))
+        spec, splits = data.describe(cfg), split_source(cfg, load(cfg))
+        assert spec.feature_names == ("x", "row")
+        people = {name: {int(row) % 10 for row in one.x[:, 1]} for name, one in splits.items()}
+        assert [len(people[name]) for name in ("test", "validation")] == [2, 2 if fold else 1]
+        assert set.union(*people.values()) == set(range(10))
+        assert sum(map(len, people.values())) == 10
+        assert spec.num_train == len(splits["train"])
+        assert spec.num_validation == len(splits["validation"])
+        few = split_source(dataclasses.replace(cfg, limit=5), load(cfg))
+        assert {len(one) for one in few.values()} == {5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"group": "nobody"}, ["dataset.group", "nobody"]),
+        ({"group": "y"}, ["dataset.group", "'y'", "the target", "another column"]),
+        ({"fold": "1/9"}, ["9 folds", "at most 8", "column who", "use fewer"]),
+        (
+            {"validation_fraction": 0.95, "group": "y2"},
+            ["column y2", "2 groups", "validation takes 2"],
+        ),
+        ({"target": "rare", "fold": "1/5"}, ["class 1", "outside the training split"]),
+        ({"group": "gap"}, ["line 2 has no value in the group column gap"]),
+    ],
+)
+def test_a_mistake_about_groups_is_one_sentence(tmp_path, changes, facts):
+    path = tmp_path / "t.csv"
+    rows = [f"{row},{i % 3},{i % 10 // 9},{'' if i == 0 else 1}" for i, row in enumerate(ROWS)]
+    path.write_text("\n".join(["x,row,y,who,y2,rare,gap", *rows]))
+    cfg = dataclasses.replace(table(path=str(path), numeric=["x"]), **changes)
+    with pytest.raises(UserError) as raised:
+        data.describe(cfg)
+    for fact in facts:
+        assert fact in str(raised.value)
+
+
 @pytest.mark.parametrize("name", ["digits", "diabetes", "google_stock", "python_docs"])
 def test_a_dataset_is_described_as_it_is_loaded(name):
     for fold in ("1/5", "5/5"):
@@ -130,6 +214,10 @@ def test_a_config_without_a_fold_keeps_its_fingerprint_and_an_older_one_is_read(
         (["folds=1000", "dataset=diabetes"], ["1000 folds", "at most 354"]),
         (["folds=200"], ["200 folds", "class"]),
         (["folds=100", "dataset=google_stock", "model=forecaster"], ["google_stock", "use fewer"]),
+        (
+            ["dataset.group=who", "folds=5"],
+            ["dataset.group", "dataset=digits, only with table_csv"],
+        ),
         (["folds=1"], ["folds", "received 1", "at least 2"]),
         (["seeds=1"], ["seeds", "received 1", "at least 2"]),
         (["seeds=0"], ["seeds", "received 0", "at least 2"]),

@@ -116,6 +116,7 @@ def test_the_names_are_those_of_the_pinned_version():
         hydra_internals._list_defaults: "repo config_name overrides prepend_hydra skip_missing",
         hydra_internals._merge_defaults: "self defaults repo",
         hydra_internals._map_choices: "overrides defaults_list self_added",
+        hydra_internals._find_mode: "self config_name overrides",
     }
     for function, parameters in expected.items():
         assert list(inspect.signature(function).parameters) == parameters.split()

@@ -17,154 +17,7 @@ from samerun.cli.arguments import split_flags
 from samerun.config.composition import compose_with_hydra, parse_sweep
 from samerun.launch.job import check
 from samerun.launch.overrides import check_overrides
-
-REGRESSION = "dataset=diabetes model=mlp"
-SWEPT = "-m sweep=optuna seed=1,2"
-MISTAKES = {
-    # training
-    "epochs=5": "training.epochs=5",
-    "num_epochs=5": "training.epochs=5",
-    "trainer.max_epochs=5": "training.epochs=5",
-    "training.num_epochs=5": "training.epochs=5",
-    "training.epochs=5.0": "training.epochs=5",
-    "--epochs 5": "training.epochs=5",
-    "--epochs=5": "training.epochs=5",
-    "epochs 5": "training.epochs=5",
-    "epochs = 5": "training.epochs=5",
-    "epochs= 5": "training.epochs=5",
-    "training/epochs=3": "training.epochs=3",
-    "loss=auto": "training.loss=auto",
-    "criterion=CrossEntropyLoss": "training.loss=categorical_crossentropy",
-    f"{REGRESSION} training.loss=mse": "training.loss=mean_squared_error",
-    f"{REGRESSION} training.loss=mae": "training.loss=mean_absolute_error",
-    f"{REGRESSION} loss=mse": "training.loss=mean_squared_error",
-    "training.loss=sparse_categorical_crossentropy": "training.loss=categorical_crossentropy",
-    "training.loss=mean_squared_error": "training.loss=categorical_crossentropy",
-    "metric=accuracy": "training.metrics=[accuracy]",
-    "metrics=[acc]": "training.metrics=[accuracy]",
-    "training.metrics=accuracy": "training.metrics=[accuracy]",
-    "training.metrics=[auc]": "training.metrics=[accuracy]",
-    f"{REGRESSION} training.metrics=[mae,rmse]": (
-        "training.metrics=[mean_absolute_error,root_mean_squared_error]"
-    ),
-    "patience=3": "training.early_stopping.patience_epochs=3",
-    "training.patience=3": "training.early_stopping.patience_epochs=3",
-    "early_stopping=true": "training.early_stopping.patience_epochs=5",
-    "training.early_stopping=3": "training.early_stopping.patience_epochs=3",
-    "callbacks=[EarlyStopping]": "training.early_stopping.patience_epochs=5",
-    "training.early_stopping.monitor=val_loss": "training.early_stopping.monitor=validation/loss",
-    "training.early_stopping.monitor=val_acc": (
-        "training.early_stopping.monitor=validation/accuracy"
-    ),
-    "monitor=validation/loss": "training.early_stopping.monitor=validation/loss",
-    "fp16=true": "training.precision=mixed_float16",
-    "--fp16": "training.precision=mixed_float16",
-    "precision=16": "training.precision=mixed_float16",
-    "training.precision=bf16": "training.precision=mixed_bfloat16",
-    "mixed_precision=true": "training.precision=mixed_float16",
-    "xla=true": "training.jit_compile=true",
-    "random_seed=5": "seed=5",
-    "seed 5": "seed=5",
-    "--seed 5": "seed=5",
-    "seeds=1,2": "-m seed=1,2",
-    "n_seeds=3": "seeds=3",
-    "kfold=5": "folds=5",
-    "cv=5": "folds=5",
-    # optimizer and schedule
-    "lr=0.01": "optimizer.learning_rate=0.01",
-    "optimizer.lr=0.01": "optimizer.learning_rate=0.01",
-    "training.learning_rate=0.01": "optimizer.learning_rate=0.01",
-    "--lr 0.01": "optimizer.learning_rate=0.01",
-    "+lr=0.01": "optimizer.learning_rate=0.01",
-    "lr=0,01": "optimizer.learning_rate=0.01",
-    "optimizer=SGD": "optimizer=sgd",
-    "optimizer=Adam": "optimizer=adam",
-    "optimizer=momentum": "optimizer=sgd optimizer.momentum=0.9",
-    "optimizer.name=sgd": "optimizer=sgd",
-    "optimizer.kind=sgd": "optimizer=sgd",
-    "optim=RMSprop": "optimizer=rmsprop",
-    "optimizer.momentum=0.9": "optimizer=sgd optimizer.momentum=0.9",
-    "momentum=0.9": "optimizer=sgd optimizer.momentum=0.9",
-    "optimizer=sgd weight_decay=0.01": "optimizer.weight_decay=0.01",
-    "optimizer=sgd wd=0.01": "optimizer.weight_decay=0.01",
-    "grad_clip=1.0": "optimizer.global_clipnorm=1.0",
-    "optimizer.beta1=0.8": "optimizer.beta_1=0.8",
-    "ema=true": "optimizer.use_ema=true",
-    "schedule=warmup": "schedule.warmup_epochs=2",
-    "schedule=none": "schedule=constant",
-    "schedule=CosineAnnealingLR": "schedule=cosine",
-    "schedule=ReduceLROnPlateau": "schedule=reduce_on_plateau",
-    "lr_scheduler=cosine": "schedule=cosine",
-    "warmup=3": "schedule.warmup_epochs=3",
-    # model
-    "model=CNN": "model=cnn",
-    "model=dense": "model=mlp",
-    "dataset.view=rows model=SimpleRNN": "model=simple_rnn",
-    "dataset.view=rows model=bilstm": "model=lstm model.bidirectional=true",
-    "model.name=mlp": "model=mlp",
-    "architecture=mlp": "model=mlp",
-    "mlp": "model=mlp",
-    "--model mlp": "model=mlp",
-    "model mlp": "model=mlp",
-    "dropout=0.3": "model.dropout=0.3",
-    "model.dropout_rate=0.3": "model.dropout=0.3",
-    "model.droput=0.3": "model.dropout=0.3",
-    "activation=ReLU": "model.activation=relu",
-    "model.activation=swish": "model.activation=silu",
-    "units=32": "model.dense_units=[32]",
-    "model=mlp units=32": "model.units=[32]",
-    "model=mlp model.hidden_size=[64,32]": "model.units=[64,32]",
-    "num_layers=2": "model.filters=[32,64]",
-    "model.filters=32": "model.filters=[32]",
-    "batch_norm=true": "model.batch_norm=true",
-    # dataset
-    "model=lstm seed=3": "dataset.view=rows",
-    "bs=32": "dataset.batch_size=32",
-    "batch_size=32": "dataset.batch_size=32",
-    "training.batch_size=32": "dataset.batch_size=32",
-    "--batch-size 32": "dataset.batch_size=32",
-    "dataset/batch_size=32": "dataset.batch_size=32",
-    "dataset=Digits": "dataset=digits",
-    "data=digits": "dataset=digits",
-    "dataset.name=digits": "dataset=digits",
-    "augmentation=flip": "dataset/augmentation=flip",
-    "dataset.augmentation=flp": "dataset/augmentation=flip",
-    "augment=true": "dataset/augmentation=all",
-    "horizontal_flip=true": "dataset.augmentation.flip_horizontal=true",
-    "validation_split=0.1": "dataset.validation_fraction=0.1",
-    "dataset.val_split=0.1": "dataset.validation_fraction=0.1",
-    "normalize=true": "dataset.normalization=standard",
-    "dataset.normalization=minmax": "dataset.normalization=unit",
-    # recording
-    "name=first": "tracking.run_name=first",
-    "experiment_name=course": "tracking.experiment=course",
-    "tags=[a,b]": "+tracking.tags.a=true +tracking.tags.b=true",
-    "log_dir=here": "hydra.run.dir=here",
-    "save_best=true": "checkpoint.keep_best=true",
-    "checkpoint=true": "checkpoint.keep_best=true",
-    "logger=tensorboard": "tracking.tensorboard=true",
-    "fast_dev_run=true": "debug=fast",
-    "digits_cnn": "experiment=digits_cnn",
-    "model=mlp device=gpu": "samerun train model=mlp",
-    "model=mlp --device cpu": "samerun train model=mlp",
-    "shuffle=true seed=3": "samerun train seed=3",
-    "num_workers=4": "samerun train",
-    # sweeps
-    "n_trials=5": "-m sweep=optuna sweep.n_trials=5",
-    "sweep.n_trials=5": "-m sweep=optuna sweep.n_trials=5",
-    "sampler=tpe": "-m sweep=optuna sweep.sampler=tpe",
-    "model=mlp,cnn": "-m model=mlp,cnn",
-    f"{SWEPT} n_trials=5": "sweep.n_trials=5",
-    f"{SWEPT} sweep.sampler=bayesian": "sweep.sampler=tpe",
-    f"{SWEPT} sweep.pruner=ASHA": "sweep.pruner=successive_halving",
-    f"{SWEPT} sweep.budget.terminator=true": "sweep.budget.patience_trials=20",
-    f"{SWEPT} confirm.top=3": "sweep.confirm.top=3",
-    f"{SWEPT} sweep.confirm=3": "sweep.confirm.top=3",
-    f"{SWEPT} sweep.objectives=[val_loss]": "sweep.objectives=[validation/loss]",
-    "-m sweep=optuna lr=interval(1e-4,1e-1)": "optimizer.learning_rate='interval(1e-4,1e-1)'",
-    "-m sweep=optuna momentum=0.1,0.9": "optimizer=sgd optimizer.momentum=0.1,0.9",
-}
-
+from support.mistakes import MISTAKES, REGRESSION
 
 RIGHT = (
     REGRESSION,
@@ -320,6 +173,8 @@ def test_a_command_of_another_tool_names_the_line_to_type(capsys, typed, line):
 COMMANDS = [
     "train lr=0.1",
     "train --epochs 5",
+    "train -m sweep=optuna seed=1,2 sweep.objectives=[val_loss]",
+    "train -m sweep=optuna lr=interval(1e-4,1e-1)",
     "fit",
     "resume abcd",
     "diff abcd ef",
@@ -345,8 +200,9 @@ def test_a_mistake_imports_no_heavy_library(project, typed):
     assert len([line for line in done.stderr.splitlines() if line.startswith("samerun: ")]) == 1
 
 
-def test_a_mistake_in_training_imports_no_numpy(project):
-    command = [sys.executable, "-X", "importtime", "-m", "samerun", "train", "lr=0.1"]
+@pytest.mark.parametrize("typed", ["lr=0.1", "-m sweep=optuna seed=1,2 confirm.top=3"])
+def test_a_mistake_in_training_imports_no_numpy(project, typed):
+    command = [sys.executable, "-X", "importtime", "-m", "samerun", "train", *typed.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "samerun.launch" in done.stderr

@@ -1,9 +1,11 @@
-"""The sweeper as Hydra finds it: light, since Hydra imports it whenever it starts."""
+"""What Hydra finds of samerun: light, since Hydra imports it whenever it starts."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -19,6 +21,27 @@ class SamerunSweeperConf:
 ConfigStore.instance().store(
     group="hydra/sweeper", name="samerun_optuna", node=SamerunSweeperConf, provider="samerun"
 )
+
+
+class SamerunSearchPath(SearchPathPlugin):  # type: ignore[misc]
+    """Adds the user's own folders in front of samerun's config files, and its experiments behind.
+
+    Not as `hydra.searchpath` in `config.yaml`: a `hydra.searchpath` of the user's own replaces it.
+    """
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Adds the folders, unless it is another program's search path."""
+        from samerun.folders import package_folder
+
+        conf, main = package_folder("conf"), SearchPathQuery(provider="main")
+        paths = {entry.path for entry in search_path.get_path() if entry.provider == "main"}
+        if not {str(conf), f"file://{conf}"} & paths:
+            return
+        from samerun.config import project
+
+        search_path.append("samerun", f"file://{package_folder('experiments')}")
+        for folder in project.config_folders():
+            search_path.prepend(project.PROVIDER, f"file://{folder}", anchor=main)
 
 
 class SamerunSweeper(Sweeper):  # type: ignore[misc]

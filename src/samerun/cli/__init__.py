@@ -98,7 +98,8 @@ COMMANDS = {
         load=lambda: gc_command,
     ),
     "experiments": Command(
-        help="list the experiments included with samerun", load=lambda: experiments_command
+        help="list your own experiments and those included with samerun",
+        load=lambda: experiments_command,
     ),
     "completion": Command(
         help='print the shell completion script: eval "$(samerun completion)"',

@@ -1,6 +1,5 @@
 """The arguments of `samerun train`: Hydra's flags, checked before Hydra reads them."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -46,16 +45,6 @@ def is_multirun(flags: Sequence[str]) -> bool:
 def only_prints(flags: Sequence[str]) -> bool:
     """Whether Hydra is to print something and to train nothing."""
     return bool({flag.partition("=")[0] for flag in flags} & {"--cfg", "-c", "--info", "-i"})
-
-
-def value_of(flags: Sequence[str], *names: str) -> str | None:
-    """Returns the value of a flag, given as the next argument or after an equals sign."""
-    for flag, following in itertools.zip_longest(flags, flags[1:], fillvalue=""):
-        if flag in names:
-            return following
-        if flag.startswith(tuple(f"{name}=" for name in names)):
-            return flag.partition("=")[2]
-    return None
 
 
 def check_settings(arguments: Sequence[str]) -> None:
@@ -140,12 +129,7 @@ def check_flags(flags: Sequence[str]) -> None:
         raise UserError("--resolve: received alone, expected --cfg job with it.")
 
 
-def config_dir(flags: Sequence[str]) -> str | None:
-    """Returns the folder of `--config-dir`."""
-    return value_of(flags, "--config-dir", "-cd")
-
-
-def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> None:
+def check_sweep_file(overrides: Sequence[Override]) -> None:
     """Checks that the user's own sweep file defines a sweep.
 
     Raises:
@@ -154,7 +138,7 @@ def check_sweep_file(flags: Sequence[str], overrides: Sequence[Override]) -> Non
     name = next(one.written for one in overrides if one.key == "sweep")
     if name == "optuna" or any(one.top == "hydra" for one in overrides):
         return
-    if selects_sweep(f"sweep={name}", config_dir(flags)) is False:
+    if selects_sweep(f"sweep={name}") is False:
         raise UserError(
             f"sweep: received '{name}', whose file lacks optuna in its defaults: expected it to "
             "start with defaults: [optuna, _self_]."

@@ -148,13 +148,15 @@ def _train(line: str, current: str) -> list[Candidate]:
 def _settings(line: str, current: str) -> list[Candidate]:
     """Returns groups, options and keys, as Hydra completes them."""
     from samerun.cli.train_command import hand_to_hydra
+    from samerun.config.project import split_config_dirs, with_config_dirs
 
-    words = [word for word in line.split()[2:] if "=" in word or word == current]
+    rest, folders = split_config_dirs([*line.split()[2:], ""])
+    words = [word for word in rest if "=" in word or word == current]
     asked = " ".join(["samerun", *words]) + (" " if not current else "")
     before = dict(os.environ)
     os.environ |= {"COMP_LINE": asked, "COMP_POINT": str(len(asked))}
     try:
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
+        with contextlib.redirect_stdout(io.StringIO()) as printed, with_config_dirs(folders):
             hand_to_hydra(["-sc", "query=bash"])
     finally:
         os.environ.clear()

@@ -15,13 +15,14 @@ from samerun.cli.arguments import (
     check_flags,
     check_settings,
     check_sweep_file,
-    config_dir,
     is_multirun,
     only_prints,
     split_flags,
 )
+from samerun.config.hydra_internals import MULTIRUN
 from samerun.config.messages import translate
 from samerun.config.overrides import Override, combinations, parse_overrides
+from samerun.config.project import own_options, split_config_dirs, with_config_dirs
 from samerun.config.schema import GROUPS, options, register
 from samerun.errors import UserError
 from samerun.experiments import expand
@@ -51,9 +52,11 @@ groups and their options
   -m, --multirun          run every combination of values separated by commas
   --cfg job               print the composed config and stop
   --schedule-plot FILE    draw the learning rate over the epochs to FILE and stop
+  --config-dir FOLDER     search FOLDER first for config files; may be given several times
   --hydra-help            all flags of Hydra
 
 Every key is explained in {folder}/GROUP/OPTION.yaml.
+Your own are found in conf/GROUP/OPTION.yaml and experiments/experiment/NAME.yaml here.{own}
 """
 
 
@@ -62,20 +65,32 @@ def train_help() -> str:
     groups = [*GROUPS, "dataset/augmentation", "debug", "experiment", "sweep"]
     rows = [(group, options(group)) for group in groups]
     lines = [f"  {group:<22}{' '.join(names)}" for group, names in rows if names]
-    return TRAIN_HELP.format(groups="\n".join(lines), folder=package_folder("conf"))
+    own = [f"{group}={name}" for group, _ in rows for name in own_options(group)]
+    return TRAIN_HELP.format(
+        groups="\n".join(lines),
+        folder=package_folder("conf"),
+        own=f"\nHere these are {' '.join(own)}." if own else "",
+    )
 
 
 def train_command(arguments: list[str]) -> int:
     """Checks every requested run, then trains them."""
     if {"-h", "--help"} & set(arguments):
-        print(train_help())
+        with with_config_dirs(split_config_dirs(arguments)[1]):
+            print(train_help())
         return 0
     if "--hydra-help" in arguments:
         return hand_to_hydra(["--hydra-help"])  # it would reject any other argument
+    rest, folders = split_config_dirs(arguments)
+    with with_config_dirs(folders):
+        return _train(rest)
+
+
+def _train(arguments: list[str]) -> int:
     arguments, plot = take_flag(expand(arguments), "--schedule-plot")
     check_settings(arguments)
     flags, texts = split_flags(arguments)
-    overrides = check_overrides(texts, config_dir=config_dir(flags))
+    overrides = check_overrides(texts)
     texts = hide_passwords(overrides)
     if plot is not None:
         return _plot_schedule(flags, texts, Path(plot))
@@ -112,7 +127,7 @@ def _sweep(flags: Sequence[str], overrides: Sequence[Override], arguments: Seque
         return hand_to_hydra(arguments)
     if not is_multirun(flags):
         raise UserError("sweep: chooses the values of many runs, expected -m: samerun train -m … .")
-    check_sweep_file(flags, overrides)
+    check_sweep_file(overrides)
     return hand_to_hydra(arguments)
 
 
@@ -180,7 +195,8 @@ def hand_to_hydra(arguments: Sequence[str], several: "multirun.Multirun | None" 
     run_hydra = hydra.main(
         version_base="1.3", config_path=str(package_folder("conf")), config_name="config"
     )(task)
-    argv, sys.argv = sys.argv, ["samerun", *arguments]
+    mode = [MULTIRUN] if is_multirun(split_flags(arguments)[0]) else []
+    argv, sys.argv = sys.argv, ["samerun", *mode, *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised instead of printed
     try:
         with _translate_errors(started, split_flags(arguments)[1]):

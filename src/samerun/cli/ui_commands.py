@@ -2,11 +2,14 @@
 
 import argparse
 
+from samerun.escaping import for_screen
+
 
 def experiments_command(arguments: list[str]) -> int:
     """Lists experiments and search spaces, in a line each or as the gallery's page."""
     parser = argparse.ArgumentParser(
-        prog="samerun experiments", description="Lists the experiments included with samerun."
+        prog="samerun experiments",
+        description="Lists your own experiments and those included with samerun.",
     )
     parser.add_argument("--markdown", action="store_true", help="print the list as Markdown")
     chosen = parser.parse_args(arguments)
@@ -16,6 +19,7 @@ def experiments_command(arguments: list[str]) -> int:
     if chosen.markdown:
         print(experiments.as_markdown(found, spaces), end="")
         return 0
+    _print_own()
     for entry in found:
         state = entry.measured or entry.runs or f"download; see {entry.twin}"
         print(f"{entry.name:<28}{entry.what}  [{state}]")
@@ -24,6 +28,19 @@ def experiments_command(arguments: list[str]) -> int:
         print(f"{space.name:<28}{space.what}  [{space.measured or 'not measured'}]")
     print(f"\nSearch one with: {spaces[0].command}")
     return 0
+
+
+def _print_own() -> None:
+    """Prints the experiments and search spaces in the user's own folders."""
+    from samerun import experiments
+
+    entries = [(one.name, one.what, one.command) for one in experiments.load_own_experiments()]
+    spaces = experiments.load_own_search_spaces()
+    entries += [(one.name, one.what, one.command) for one in spaces]
+    for name, what, command in entries:
+        print(for_screen(f"{name:<28}{what}  [your own: {command}]"))
+    if entries:
+        print()
 
 
 def completion_command(arguments: list[str]) -> int:

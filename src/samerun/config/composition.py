@@ -5,7 +5,6 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, final
 
 from hydra import compose as hydra_compose
@@ -137,23 +136,19 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
         raise translate(error, overrides) from error
 
 
-def selects_sweep(override: str, config_dir: str | None) -> bool | None:
+def selects_sweep(override: str) -> bool | None:
     """Returns whether an override selects samerun's sweeper; `None` if it does not compose alone.
 
     Args:
         override: such as `sweep=mine`.
-        config_dir: a folder with the user's own config files.
     """
     register()
     GlobalHydra.instance().clear()
-    places = [package_folder("experiments"), *([Path(config_dir).absolute()] if config_dir else [])]
-    path = json.dumps([f"file://{one}" for one in places])
     try:
         with initialize_config_dir(
             str(package_folder("conf")), version_base="1.3", job_name="samerun"
         ):
-            overrides = [f"hydra.searchpath={path}", override]
-            node = hydra_compose("config", overrides=overrides, return_hydra_config=True)
+            node = hydra_compose("config", overrides=[override], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError):
         return None  # composing the complete command line reports why
     finally:

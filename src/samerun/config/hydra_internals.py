@@ -26,12 +26,23 @@ from hydra._internal.config_repository import CachingConfigRepository, ConfigRep
 from hydra._internal.core_plugins.importlib_resources_config_source import (
     ImportlibResourcesConfigSource,
 )
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["BASIC_LAUNCHER", "Callbacks", "get_args_parser", "install", "store_schema"]
+from samerun.config import project
+
+__all__ = [
+    "BASIC_LAUNCHER",
+    "MULTIRUN",
+    "Callbacks",
+    "get_args_parser",
+    "install",
+    "store_schema",
+]
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """`_target_` of the launcher that Hydra takes if none is chosen."""
@@ -77,6 +88,9 @@ _load_file = ConfigRepository.load_config
 _list_defaults = hydra_defaults._create_defaults_list
 _merge_defaults = ConfigLoaderImpl._compose_config_from_defaults_list
 _map_choices = hydra_defaults._create_interpolation_map
+_find_mode = Hydra.get_mode
+MULTIRUN = "hydra.mode=MULTIRUN"
+"""The override that Hydra adds for `-m`; with it, Hydra need not compose to know the mode."""
 
 
 @functools.cache
@@ -87,6 +101,7 @@ def install() -> None:
     hydra_defaults._create_defaults_list = _create_defaults_list
     hydra_defaults._create_interpolation_map = _create_interpolation_map
     ConfigLoaderImpl._compose_config_from_defaults_list = _compose
+    Hydra.get_mode = _get_mode
 
 
 class _Schema(ConfigNode):  # type: ignore[misc]
@@ -127,8 +142,20 @@ def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigR
     return copied
 
 
+def _get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
+    """Returns whether one job is requested or several; Hydra composes everything to find out."""
+    modes = [override for override in overrides if override.startswith("hydra.mode=")]
+    if modes[-1:] == [MULTIRUN]:
+        return RunMode.MULTIRUN
+    mode: RunMode | None = _find_mode(self, config_name, overrides)
+    return mode
+
+
 def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | None:
     """Loads a file, or returns a copy of what it was when it has not changed since."""
+    if any(source not in _places(self.sources, config_path) for source in self.sources):
+        self = copy.copy(self)
+        self.sources = _places(self.sources, config_path)
     stamp = _stamp(self.sources, config_path)
     if not stamp:
         return _load_file(self, config_path)
@@ -144,6 +171,12 @@ def _load_config(self: ConfigRepository, config_path: str) -> ConfigResult | Non
                 _loaded.clear()
             _loaded[key] = (stamp, _copy_result(result))
     return result
+
+
+def _places(sources: Sequence[ConfigSource], config_path: str) -> list[ConfigSource]:
+    """Returns where a file is searched: a `config.yaml` of the user's own does not replace ours."""
+    is_primary = config_path.removesuffix(".yaml") == "config"
+    return [one for one in sources if not is_primary or one.provider != project.PROVIDER]
 
 
 def _copy_result(result: ConfigResult) -> ConfigResult:
@@ -238,7 +271,7 @@ def _stamp(sources: Sequence[ConfigSource], config_path: str) -> Stamp | None:
         `()` if it is found nowhere, and `None` if what it will be next time cannot be known.
     """
     name = ConfigSource._normalize_file_name(config_path)
-    for source in sources:
+    for source in _places(sources, config_path):
         # Not `isinstance`: Hydra imports its plugins a second time, as other classes.
         kind = source.scheme() if type(source).__module__.startswith(_OF_HYDRA) else None
         state: Stamp | None = None

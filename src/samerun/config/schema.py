@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from samerun.config import hydra_internals, yaml_limits
+from samerun.config import hydra_internals, project, yaml_limits
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS
 from samerun.config.datasets.base import Augmentation
@@ -50,9 +50,6 @@ def register() -> None:
     for part in parts:
         store.store(group="schema", name=part.__name__.lower(), node=part)
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
-    OmegaConf.register_new_resolver(
-        "samerun_folder", lambda name: str(package_folder(name)), replace=True
-    )
 
 
 _schemas: dict[type[Any], DictConfig] = {}
@@ -66,13 +63,13 @@ def schema_of(kind: type[Any]) -> DictConfig:
 
 
 def options(group: str) -> list[str]:
-    """Returns the names of a group's options: the YAML files in its folder."""
-    return list(_options().get(group, ()))
+    """Returns the names of a group's options: the YAML files in its folder, the user's own too."""
+    return sorted({*_options().get(group, ()), *project.own_options(group)})
 
 
 @functools.cache
 def _options() -> dict[str, list[str]]:
-    """Returns the options of every group; a file in `experiments` is one of its outer folder."""
+    """Returns samerun's own options; a file in `experiments` is one of its outer folder."""
     found: dict[str, set[str]] = {}
     for top in ("conf", "experiments"):
         root = package_folder(top)

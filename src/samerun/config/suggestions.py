@@ -8,6 +8,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import synonyms
+from samerun.config import project, synonyms
 from samerun.config.schema import GROUPS, leaves, options, register
 from samerun.config.training import Loss, Metric
 from samerun.folders import package_folder
@@ -47,7 +48,9 @@ def chosen_options(overrides: Sequence[str] = ()) -> dict[str, str]:
     """
     given = dict(text.split("=", 1) for text in overrides if re.match(r"\w+=[\w/.-]+$", text))
     wholes = [f"{key}={given[key]}" for key in ("experiment", "debug") if key in given]
-    chosen = _composed_options(tuple(wholes)) if wholes else _default_options()
+    chosen = (
+        _composed_options(tuple(wholes), project.config_folders()) if wholes else _default_options()
+    )
     chosen = chosen | {key: given[key] for key in (*GROUPS, "sweep") if key in given}
     kinds = {group: {kind.kind for kind in GROUPS[group]} for group in GROUPS}
     return {key: name for key, name in chosen.items() if name in kinds.get(key, {name})}
@@ -61,7 +64,7 @@ def _default_options() -> dict[str, str]:
 
 
 @functools.cache
-def _composed_options(overrides: tuple[str, ...]) -> dict[str, str]:
+def _composed_options(overrides: tuple[str, ...], _folders: tuple[Path, ...]) -> dict[str, str]:
     """Returns the options that overrides such as `experiment=digits_cnn` choose, or the defaults.
 
     What else is wrong with the command line is not composed, so that this succeeds.

@@ -12,11 +12,11 @@ import numpy as np
 from samerun.config import Layout, Task
 from samerun.config.datasets.base import Normalization
 from samerun.config.datasets.images import ImageFolder, VideoFolder
-from samerun.data.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_image
 from samerun.data.preprocessing import Preprocessing, scaling_by
 from samerun.data.source import Array, Outline, Source, Split, Stream
 from samerun.data.splits import check_classes, split_sizes
 from samerun.errors import UserError, listed
+from samerun.raw_model.image_files import MOST_BYTES, NUM_MAGIC_BYTES, damage, is_image
 
 IMAGES = (".jpg", ".jpeg", ".png")
 """Endings of the image files that are read."""

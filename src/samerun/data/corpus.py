@@ -10,7 +10,8 @@ from samerun.config.datasets.text import PythonDocs
 from samerun.data.preprocessing import Tokenization
 from samerun.data.source import Outline, Source, SourceKind, Split, Windows
 from samerun.data.splits import Sizes, contiguous, window_starts
-from samerun.data.vocabulary import Vocabulary, check_has_words, learn, tokenize
+from samerun.data.vocabulary import Vocabulary, check_has_words, learn
+from samerun.raw_model.texts import tokenize
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _outline(cfg: PythonDocs, corpus: _Corpus) -> Outline:
         input_shape=(cfg.context_length,),
         num_outputs=corpus.vocabulary.size,
         num_examples=sizes.train + sizes.validation + sizes.test,
-        in_order=sizes,
+        sizes=sizes,
         vocabulary_size=corpus.vocabulary.size,
     )
 

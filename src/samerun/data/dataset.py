@@ -12,11 +12,13 @@ import numpy as np
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.base import Normalization, Pictures, Scaled, ScaledTarget
+from samerun.config.datasets.tables import TableCsv
 from samerun.data.catalog import load
 from samerun.data.fingerprint import fingerprint, num_leaked
+from samerun.data.groups import split_groups
 from samerun.data.preprocessing import Preprocessing, Scaling, Tokenization, fit
 from samerun.data.source import Array, Outline, Source, Split, Stream
-from samerun.data.splits import first_or_last, split_indices
+from samerun.data.splits import first_or_last, limit_randomly, split_indices
 from samerun.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Data:
         preprocessing: the normalization or vocabulary, fitted to the training split.
         target_scaling: scaling of the targets; `None` if they are not scaled.
         unit: of the targets, such as `$`; may be empty.
+        largest: largest value of the format of the examples; `None` if only the data can tell.
         num_leaked: number of test examples whose raw input is also a training example; in a
             table, with the same target.
         splits: raw examples and targets of each split.
@@ -62,6 +65,7 @@ class Data:
     preprocessing: Preprocessing
     target_scaling: Scaling | None
     unit: str
+    largest: float | None
     num_leaked: int
     splits: Mapping[str, Split]
     stream: Stream | None
@@ -193,7 +197,12 @@ def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
     assert source.examples is not None
     has_classes = outline.task in (Task.multiclass, Task.binary)
     labels = source.examples.y if has_classes else None
-    chosen = split_indices(cfg, outline.num_examples, outline.num_official_test, labels)
+    if source.groups is None:
+        chosen = split_indices(cfg, outline.num_examples, outline.num_official_test, labels)
+    else:
+        assert isinstance(cfg, TableCsv)
+        grouped = split_groups(cfg, source.groups)
+        chosen = {n: limit_randomly(one, cfg.limit, cfg.split_seed) for n, one in grouped.items()}
     tested = source.official_test or source.examples
     return {
         name: (tested if name == "test" else source.examples).take(indices)
@@ -335,6 +344,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         preprocessing=preprocessing,
         target_scaling=target_scaling,
         unit=source.outline.unit,
+        largest=source.largest,
         num_leaked=_num_leaked(cfg, splits, source.outline.layout),
         splits=splits,
         stream=source.stream,

@@ -24,6 +24,7 @@ from samerun.data.class_folders import (
 )
 from samerun.data.source import Array, Outline, Source, SourceKind, Stream
 from samerun.errors import UserError
+from samerun.raw_model.images import decode_image
 
 
 def _find(folder: str, root: Path) -> Iterator[str]:
@@ -81,18 +82,8 @@ def _decode(root: bytes, shape: tuple[int, int, int], names: Any) -> Any:
     """
     import tensorflow as tf
 
-    height, width, channels = shape
-
-    def stretched(image: Any) -> Any:
-        resized = tf.image.resize(image, (height, width), antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
-
     def read(name: Any) -> Any:
-        content = tf.io.read_file(tf.strings.join([root, name], os.sep))
-        # Also reads PNG files. The default method, "", depends on the system.
-        image = tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
-        has_shape = tf.reduce_all(tf.shape(image) == shape)
-        return tf.ensure_shape(tf.cond(has_shape, lambda: image, lambda: stretched(image)), shape)
+        return decode_image(tf.io.read_file(tf.strings.join([root, name], os.sep)), shape)
 
     images = tf.map_fn(read, names, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
     return tf.ensure_shape(images, (names.shape[0], *shape))

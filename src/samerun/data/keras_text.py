@@ -14,8 +14,9 @@ from samerun.data import cache
 from samerun.data.cache import Download
 from samerun.data.preprocessing import Tokenization
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
-from samerun.data.vocabulary import Vocabulary, padded
+from samerun.data.vocabulary import Vocabulary
 from samerun.errors import UserError
+from samerun.raw_model.texts import padded
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 SPECIAL = ("[padding]", "[start]", "[unknown]", "[unused]")

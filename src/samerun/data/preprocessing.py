@@ -9,7 +9,8 @@ import numpy as np
 from samerun.config import Layout
 from samerun.config.datasets.base import Normalization, Side
 from samerun.data.splits import Array
-from samerun.data.vocabulary import Vocabulary, padded
+from samerun.data.vocabulary import Vocabulary
+from samerun.raw_model.texts import padded
 
 
 class Preprocessing(ABC):

@@ -38,7 +38,7 @@ def _outline(cfg: Series, num_steps: int, unit: str) -> Outline:
         input_shape=(cfg.window, len(cfg.features) or 1),
         num_outputs=cfg.horizon,
         num_examples=sum(map(len, starts.values())),
-        in_order=Sizes(**{name: len(places) for name, places in starts.items()}),
+        sizes=Sizes(**{name: len(places) for name, places in starts.items()}),
         unit=unit,
     )
 

@@ -26,8 +26,8 @@ class Outline:
         class_names: one name per class; empty without classes.
         num_examples: number of examples to split.
         num_official_test: number of examples of the official test split; `None` without one.
-        in_order: sizes of the splits of an ordered source; `None` for independent examples,
-            which are split at random.
+        sizes: of the splits of ordered or grouped examples; `None` for independent ones, which are
+            split at random by the fractions.
         vocabulary_size: number of different tokens; `None` if the input is not tokens.
         unit: of the targets, such as `$`; may be empty.
         feature_names: name of each input of a table, in order; empty where they have none.
@@ -40,14 +40,14 @@ class Outline:
     class_names: tuple[str, ...] = ()
     num_examples: int
     num_official_test: int | None = None
-    in_order: Sizes | None = None
+    sizes: Sizes | None = None
     vocabulary_size: int | None = None
     unit: str = ""
     feature_names: tuple[str, ...] = ()
 
     def spec(self, cfg: Dataset) -> DataSpec:
         """Returns the `DataSpec` of the dataset under this config."""
-        sizes = self.in_order or split_sizes(cfg, self.num_examples, self.num_official_test)
+        sizes = self.sizes or split_sizes(cfg, self.num_examples, self.num_official_test)
         sizes = sizes.capped(cfg.limit)
         return DataSpec(
             task=self.task,
@@ -151,6 +151,7 @@ class Source:
         official_test: the official test split, if there is one.
         in_order: the non-empty splits of an ordered source by name. Examples do not overlap
             between splits.
+        groups: `(n,)` group of each example to split; `None` for independent ones.
         largest: largest value of the format; `None` if only the data can tell.
         measured: `(rows, features)` of the training split to fit the scaling to, if examples
             overlap; `None` for the training examples.
@@ -163,6 +164,7 @@ class Source:
     examples: Split | None = None
     official_test: Split | None = None
     in_order: Mapping[str, Split] = field(default_factory=dict)
+    groups: Array | None = None
     largest: float | None = None
     measured: Array | None = None
     preprocessing: Preprocessing | None = None

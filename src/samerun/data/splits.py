@@ -35,9 +35,9 @@ class Sizes:
         return Sizes(min(self.train, limit), min(self.validation, limit), min(self.test, limit))
 
 
-def _share(num_examples: int, fraction: float) -> int:
+def share(num: int, fraction: float) -> int:
     """Returns the nearest integer, but at least 1 for a fraction above 0."""
-    return max(1, math.floor(num_examples * fraction + 0.5)) if fraction else 0
+    return max(1, math.floor(num * fraction + 0.5)) if fraction else 0
 
 
 def split_sizes(cfg: Dataset, num_examples: int, num_official_test: int | None = None) -> Sizes:
@@ -54,11 +54,11 @@ def split_sizes(cfg: Dataset, num_examples: int, num_official_test: int | None =
     """
     num_test = num_official_test
     if num_test is None:
-        num_test = _share(num_examples, getattr(cfg, "test_fraction", 0.0))
+        num_test = share(num_examples, getattr(cfg, "test_fraction", 0.0))
         num_examples -= num_test
     fold = fold_of(cfg)
     if fold is None:
-        num_validation = _share(num_examples, cfg.validation_fraction)
+        num_validation = share(num_examples, cfg.validation_fraction)
     else:
         num_validation = _fold_size(cfg, fold, num_examples)
     if num_examples - num_validation < 1:
@@ -179,7 +179,7 @@ def _divide_by_fold(
     return [indices[part] for part in chosen]
 
 
-def _limit_randomly(indices: Array, limit: int | None, seed: int) -> Array:
+def limit_randomly(indices: Array, limit: int | None, seed: int) -> Array:
     """Chooses examples at random, because a file sorted by class would start with one class.
 
     Uses RandomState, whose stream NumPy guarantees never to change (NEP 19).
@@ -222,7 +222,7 @@ def _contiguous_fold(cfg: Dataset, fold: Fold, num_steps: int, gap: int) -> dict
     """
     from sklearn.model_selection import TimeSeriesSplit
 
-    num_test = _share(num_steps, getattr(cfg, "test_fraction", 0.0))
+    num_test = share(num_steps, getattr(cfg, "test_fraction", 0.0))
     before = num_steps - num_test - (gap if num_test else 0)
     try:
         parts = [*TimeSeriesSplit(fold.folds, gap=gap).split(np.empty((max(before, 0), 0)))]
@@ -329,4 +329,4 @@ def split_indices(
             check_can_stratify(labels[rest], sizes.validation, "validation")
         train, validation = _divide(rest, labels, sizes.validation, seed)
     splits = {"train": train, "validation": validation, "test": test}
-    return {name: _limit_randomly(indices, cfg.limit, seed) for name, indices in splits.items()}
+    return {name: limit_randomly(indices, cfg.limit, seed) for name, indices in splits.items()}

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,15 +18,15 @@ from samerun.config.datasets import Dataset
 from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
+from samerun.data.groups import check_classes_of_groups, sizes_of, split_groups
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
-from samerun.data.splits import check_classes, split_sizes
+from samerun.data.splits import Sizes, check_classes, split_sizes
 from samerun.errors import UserError, listed, nearest
+from samerun.raw_model.tables import MISSING
 
 _log = logging.getLogger(__name__)
 
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
-MISSING = {"", "na", "n/a", "nan", "null"}
-"""Cells, lowercase and stripped, that stand for a missing value."""
 
 
 _FORMATTED = re.compile(r"[^\w\s]?\s?[-+]?\d[\d.,' \u00a0]*(?:[^\W\d]{1,3}|[^\w\s])?")
@@ -168,7 +169,7 @@ def _is_identifier(name: str, values: Sequence[float | None]) -> bool:
 
 def _names(cfg: TableCsv, table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the numeric and of the categorical columns."""
-    others = [name for name in table.columns if name != cfg.target]
+    others = [name for name in table.columns if name not in (cfg.target, cfg.group)]
     table.column(cfg.target, "dataset.target")
     _check_names("dataset.numeric", cfg.numeric, others)
     _check_names("dataset.categorical", cfg.categorical, others)
@@ -239,7 +240,60 @@ def _target(cfg: TableCsv, table: Table) -> tuple[Array, tuple[str, ...]]:
     return np.array([codes[cell] for cell in cells]), names
 
 
-def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split, list[str]]:
+def _groups(cfg: TableCsv, table: Table) -> Array | None:
+    """Returns the group of each row, `(n,)`; `None` without a group column."""
+    if cfg.group is None:
+        return None
+    if cfg.group == cfg.target:
+        raise UserError(
+            f"dataset.group: received '{cfg.group}', which is the target, expected another column, "
+            "such as the patient that a row is about."
+        )
+    cells = [cell.strip() for cell in table.column(cfg.group, "dataset.group")]
+    for cell, line in zip(cells, table.lines, strict=True):
+        if _is_missing(cell):
+            raise UserError(
+                f"{table.path}: line {line} has no value in the group column {cfg.group}: fill it "
+                "in or remove the line."
+            )
+    return np.unique(cells, return_inverse=True)[1]
+
+
+def _sizes(cfg: TableCsv, labels: Array | None, groups: Array | None, num_rows: int) -> Sizes:
+    """Returns the sizes of the splits.
+
+    Args:
+        cfg: has the fractions or the fold.
+        labels: `(n,)` class of each row; `None` for numbers.
+        groups: `(n,)` group of each row; `None` without groups.
+        num_rows: number of rows.
+
+    Raises:
+        UserError: the rows cannot be divided like this.
+    """
+    if groups is None:
+        sizes = split_sizes(cfg, num_rows)
+        if labels is not None:
+            check_classes(cfg, labels, sizes, has_official_test=False)
+        return sizes
+    splits = split_groups(cfg, groups)
+    if labels is not None:
+        check_classes_of_groups(cfg, labels, splits["train"])
+    return sizes_of(splits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What a file holds; `suspicions` is what looks wrong about columns that are not named."""
+
+    outline: Outline
+    columns: Columns
+    examples: Split
+    groups: Array | None
+    suspicions: Sequence[str]
+
+
+def _read(cfg: TableCsv) -> _Read:
     table = read_csv(cfg.path, cfg.separator)
     numeric, categorical = _names(cfg, table)
     if not numeric and not categorical:
@@ -248,10 +302,8 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split, list[str]]:
     rows = _rows(table, columns)
     _check_values(cfg, table, columns, rows)
     y, names = _target(cfg, table)
-    sizes = split_sizes(cfg, len(rows))
-    if names:
-        labels = np.array(names)[y]
-        check_classes(cfg, labels, sizes, has_official_test=False)
+    groups = _groups(cfg, table)
+    sizes = _sizes(cfg, np.array(names)[y] if names else None, groups, len(rows))
     task = Task.binary if len(names) == 2 else Task.multiclass if names else Task.regression
     outline = Outline(
         task=task,
@@ -260,10 +312,17 @@ def _read(cfg: TableCsv) -> tuple[Outline, Columns, Split, list[str]]:
         num_outputs=len(names) if len(names) > 2 else 1,
         class_names=names,
         num_examples=len(rows),
+        sizes=sizes,
         feature_names=columns.input_names,
     )
     is_chosen = cfg.numeric or cfg.categorical
-    return outline, columns, Split(rows, y), [] if is_chosen else _suspicions(table, columns)
+    return _Read(
+        outline=outline,
+        columns=columns,
+        examples=Split(rows, y),
+        groups=groups,
+        suspicions=[] if is_chosen else _suspicions(table, columns),
+    )
 
 
 def outline_table_csv(cfg: TableCsv) -> Outline:
@@ -272,7 +331,7 @@ def outline_table_csv(cfg: TableCsv) -> Outline:
     Raises:
         UserError: the file or a column is missing, or a cell is not as expected.
     """
-    return _read(cfg)[0]
+    return _read(cfg).outline
 
 
 def load_table_csv(cfg: TableCsv) -> Source:
@@ -281,13 +340,14 @@ def load_table_csv(cfg: TableCsv) -> Source:
     Raises:
         UserError: see `outline_table_csv`.
     """
-    outline, columns, examples, suspicions = _read(cfg)
-    for text in suspicions:
+    read = _read(cfg)
+    for text in read.suspicions:
         _log.warning("%s: %s", cfg.path, text)
     return Source(
-        outline=outline,
-        examples=examples,
-        measure=partial(measure, cfg.normalization, columns),
+        outline=read.outline,
+        examples=read.examples,
+        groups=read.groups,
+        measure=partial(measure, cfg.normalization, read.columns),
     )
 
 

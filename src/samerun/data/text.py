@@ -15,8 +15,9 @@ from samerun.data.docstrings import docstrings, packages
 from samerun.data.preprocessing import Tokenization
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import check_classes, split_sizes
-from samerun.data.vocabulary import check_has_words, learn, tokenize
+from samerun.data.vocabulary import check_has_words, learn
 from samerun.errors import UserError
+from samerun.raw_model.texts import tokenize
 
 OwnWords = PythonDocstrings | TextFolder | TextCsv
 """The kinds whose vocabulary is built from the training texts."""

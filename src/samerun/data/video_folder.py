@@ -18,7 +18,7 @@ import numpy as np
 
 from samerun.config import Layout
 from samerun.config.datasets import Dataset
-from samerun.config.datasets.images import Sampling, VideoFolder
+from samerun.config.datasets.images import VideoFolder
 from samerun.data.class_folders import (
     Files,
     Kind,
@@ -31,9 +31,10 @@ from samerun.data.class_folders import (
     root_of,
     source_of,
 )
-from samerun.data.image_files import MOST_PIXELS
 from samerun.data.source import Array, Outline, Source, SourceKind, Stream
 from samerun.errors import UserError, listed
+from samerun.raw_model.image_files import MOST_PIXELS
+from samerun.raw_model.images import frame_indices, small_frame
 
 FORMATS = {
     ".mp4": "mp4",
@@ -101,22 +102,6 @@ def load_video_folder(cfg: VideoFolder) -> Source:
     return source_of(cfg, outline, files, stream)
 
 
-def frame_indices(sampling: Sampling, num_present: int, num_wanted: int) -> list[int]:
-    """Returns which frames of a clip are used, in ascending order.
-
-    Args:
-        sampling: how they are chosen. A clip that is too short repeats frames: all of them evenly
-            with `even`, the last one otherwise.
-        num_present: frames of the clip, at least 1.
-        num_wanted: frames to return.
-    """
-    places = np.arange(num_wanted)
-    if sampling is Sampling.even:  # the middle of each of `num_wanted` equal parts
-        return [int(place) for place in (2 * places + 1) * num_present // (2 * num_wanted)]
-    first = max(0, num_present - num_wanted) // 2 if sampling is Sampling.middle else 0
-    return [int(place) for place in np.minimum(first + places, num_present - 1)]
-
-
 def read_clip(cfg: VideoFolder, path: Path) -> Array:
     """Reads a clip.
 
@@ -137,20 +122,11 @@ def read_clip(cfg: VideoFolder, path: Path) -> Array:
     images = _images(frames, wanted) if frames else _frames_of_video(path, wanted)
     found: dict[int, Array] = {}
     for index, image in images:
-        small = image.convert("L" if cfg.channels == 1 else "RGB")
-        if small.size != (cfg.width, cfg.height):
-            small = small.resize((cfg.width, cfg.height), _bilinear())
-        found[index] = np.asarray(small, np.uint8).reshape(cfg.height, cfg.width, cfg.channels)
+        found[index] = small_frame(image, (cfg.height, cfg.width, cfg.channels))
     if not found:
         raise error_at(path, "has no frame that can be decoded: replace or remove it.")
     # A file may promise more frames than it has: the last one is repeated for those.
     return np.stack([found.get(index, found[max(found)]) for index in wanted])
-
-
-def _bilinear() -> Any:
-    from PIL.Image import Resampling
-
-    return Resampling.BILINEAR
 
 
 def _frame_files(folder: Path) -> list[Path]:

@@ -1,8 +1,7 @@
 """Vocabularies: tokens and their ids, built from training text only, and storable."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -12,23 +11,10 @@ import numpy as np
 from samerun.config.datasets.base import Level
 from samerun.data.splits import Array
 from samerun.errors import UserError
+from samerun.raw_model.texts import tokenize
 
 SPECIAL = ("[padding]", "[unknown]")
 """Meaning of the first ids of a vocabulary."""
-
-_WORD = re.compile(r"\w+|[^\w\s]")
-
-
-def tokenize(text: str, level: Level, lowercase: bool) -> list[str]:
-    """Returns the tokens of a text: words and punctuation marks, or characters.
-
-    Args:
-        text: any text; whitespace is not a token at the level of words.
-        level: what a token is.
-        lowercase: convert to lowercase.
-    """
-    text = text.lower() if lowercase else text
-    return _WORD.findall(text) if level is Level.word else list(text)
 
 
 @final
@@ -133,20 +119,3 @@ def check_has_words(vocabulary: Vocabulary, kind: str) -> None:
             f"{vocabulary.level}, expected at least 2 different ones: provide other texts or "
             "a larger dataset.vocabulary_size."
         )
-
-
-def padded(sequences: Sequence[Array], length: int, *, pad_left: bool, cut_left: bool) -> Array:
-    """Returns sequences of ids as one int32 array `(n, length)`, padded with 0 or truncated.
-
-    Args:
-        sequences: integers, each `(any length,)`.
-        length: positions of each row.
-        pad_left: pad before the text instead of after it.
-        cut_left: truncate at the start instead of at the end.
-    """
-    rows = np.zeros((len(sequences), length), np.int32)
-    for row, sequence in zip(rows, sequences, strict=True):
-        kept = sequence[-length:] if cut_left else sequence[:length]
-        if len(kept):
-            row[length - len(kept) if pad_left else 0 :][: len(kept)] = kept
-    return rows

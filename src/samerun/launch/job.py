@@ -15,6 +15,7 @@ from samerun.config.composition import compose_with_hydra, without_hydra
 from samerun.config.instances import kind_of
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_overrides
+from samerun.config.project import split_config_dirs, with_config_dirs
 from samerun.config.secrets import hide_secrets, safe_yaml
 from samerun.errors import UserError, raises_mistakes_shortly
 from samerun.launch.instances import train_instances
@@ -60,7 +61,7 @@ def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRu
     """Trains one run, exactly as `samerun train OVERRIDES` does; with `seeds` or `folds`, several.
 
     Args:
-        overrides: such as `["model=mlp", "training.epochs=5"]`.
+        overrides: such as `["model=mlp", "training.epochs=5"]`; `"--config-dir", "FOLDER"` too.
 
     Returns:
         The result; with `seeds=5` or `folds=5`, that of all their runs. Or the run in the store,
@@ -70,8 +71,9 @@ def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRu
         UserError: an override is not understood, or the data does not fit.
     """
     _check_one_run(overrides)
-    given = check_overrides(overrides)
-    job = compose([one.text for one in given])
+    rest, folders = split_config_dirs(overrides)
+    with with_config_dirs(folders):
+        job = compose([one.text for one in check_overrides(rest)])
     return launcher_of(job.composition.config)(job.composition, make_folder(job))
 
 
@@ -91,8 +93,9 @@ def _check_one_run(overrides: Sequence[str]) -> None:
             f"samerun.train: received the string '{redact_override(overrides)}', expected a list: "
             f"['{redact_override(overrides)}']."
         )
-    flags = [text for text in overrides if text in ("-m", "--multirun")]
-    given = parse_overrides([text for text in overrides if text not in flags])
+    rest = split_config_dirs(overrides)[0]
+    flags = [text for text in rest if text in ("-m", "--multirun")]
+    given = parse_overrides([text for text in rest if text not in flags])
     searched = next((one for one in given if one.top == "sweep"), None)
     several = next((one for one in given if one.is_sweep), None)
     if searched is not None:

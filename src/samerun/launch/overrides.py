@@ -10,12 +10,11 @@ from samerun.errors import UserError
 from samerun.redaction import redact
 
 
-def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) -> list[Override]:
+def check_overrides(overrides: Sequence[str]) -> list[Override]:
     """Checks each override by itself, and that none replaces another one that takes several values.
 
     Args:
         overrides: such as `model=mlp`.
-        config_dir: a folder of the user's own with config files.
 
     Returns:
         The overrides, parsed.
@@ -35,7 +34,7 @@ def check_overrides(overrides: Sequence[str], *, config_dir: str | None = None) 
         if before and (key == "sweep" or before.is_sweep or override.is_sweep):
             raise UserError(f"{key}: received '{before}' and '{override}', expected one of them.")
         known[key] = override
-    _check_sweep(parsed, config_dir)
+    _check_sweep(parsed)
     return parsed
 
 
@@ -65,7 +64,7 @@ def hide_passwords(overrides: Sequence[Override]) -> list[str]:
     return safe
 
 
-def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:
+def _check_sweep(overrides: Sequence[Override]) -> None:
     """Checks that settings of a sweep come with a sweep, which an experiment may bring."""
     chosen = [one.written for one in overrides if one.key == "sweep"]
     if [written for written in chosen if written.strip().lower() in ("null", "")]:
@@ -75,5 +74,5 @@ def _check_sweep(overrides: Sequence[Override], config_dir: str | None) -> None:
         return
     experiments = [one.written.split(",")[0] for one in overrides if one.key == "experiment"]
     selected = [f"experiment={name}" for name in experiments]
-    if all(selects_sweep(override, config_dir) is False for override in selected):
+    if all(selects_sweep(override) is False for override in selected):
         raise sweep_missing(settings[0].key, str(settings[0]).partition("=")[2])

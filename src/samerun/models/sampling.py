@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from samerun.errors import UserError
-
-_NEVER = (0, 1)  # padding and the unknown token are never sampled
+from samerun.raw_model import sampling
 
 
 def sample(
@@ -34,26 +32,14 @@ def sample(
         UserError: the prompt is empty, or a number is out of range.
     """
     _check(ids, num_tokens, temperature, top_k)
-    random = np.random.default_rng(seed)
-    positions = _num_positions(model) or len(ids)
-    text = [int(token) for token in ids]
-    for _ in range(num_tokens):
-        read = text[-positions:]
-        window = np.asarray([read + [0] * (positions - len(read))], np.int32)
-        answers = np.asarray(model.predict_on_batch(window))
-        logits = answers[0, len(read) - 1].astype(np.float64)
-        logits[list(_NEVER)] = -np.inf
-        if 0 < top_k < len(logits):
-            logits[np.argsort(-logits, kind="stable")[top_k:]] = -np.inf
-        weights = np.exp((logits - logits.max()) / temperature)
-        text.append(int(random.choice(len(weights), p=weights / weights.sum())))
-    return text[len(ids) :]
-
-
-def _num_positions(model: keras.Model) -> int | None:
-    """Returns the number of positions of a model, `None` if a subclassed one does not state it."""
-    shape: tuple[int | None, ...] = getattr(model, "input_shape", (None, None))
-    return shape[1]
+    return sampling.sample(
+        model,
+        ids,
+        num_tokens=num_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+    )
 
 
 def _check(ids: Sequence[int], num_tokens: int, temperature: float, top_k: int) -> None:

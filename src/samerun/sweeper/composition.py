@@ -2,9 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.initialize import initialize_config_dir
@@ -14,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun.config.hydra_internals import Callbacks
 from samerun.config.messages import translate
+from samerun.config.project import split_config_dirs, with_config_dirs
 from samerun.config.schema import register
 from samerun.errors import UserError
 from samerun.folders import package_folder
@@ -36,17 +35,18 @@ def compose_sweep(
     Raises:
         UserError: an argument is wrong, or none chooses a sweep.
     """
-    given, config_dir = _parse_flags(arguments)
-    overrides = hide_passwords(check_overrides(given, config_dir=config_dir))
-    register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_folder("conf")), version_base="1.3", job_name="samerun"):
+    rest, folders = split_config_dirs(arguments)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(with_config_dirs(folders))
+        overrides = hide_passwords(check_overrides(_without_flags(rest)))
+        register()
+        GlobalHydra.instance().clear()
+        stack.enter_context(
+            initialize_config_dir(
+                str(package_folder("conf")), version_base="1.3", job_name="samerun"
+            )
+        )
         loader = GlobalHydra.instance().config_loader()
-        if config_dir is not None:
-            path = loader.get_search_path()
-            schema = SearchPathQuery(provider="schema")
-            path.prepend("command-line", f"file://{Path(config_dir).absolute()}", schema)
-            loader = type(loader)(config_search_path=path)
         try:
             master = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -62,18 +62,10 @@ def compose_sweep(
         yield context, master, [str(override) for override in composed]
 
 
-def _parse_flags(arguments: Sequence[str]) -> tuple[list[str], str | None]:
-    """Returns the overrides, and the folder of the user's own config files if there is one."""
-    overrides: list[str] = []
-    config_dir: str | None = None
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        name, equals, value = argument.partition("=")
-        if name in ("--config-dir", "-cd") and (equals or rest):
-            config_dir = value if equals else rest.pop(0)
-        elif argument.startswith("-") and argument not in ("-m", "--multirun"):
+def _without_flags(arguments: Sequence[str]) -> list[str]:
+    """Returns the overrides; `-m` says what `samerun.sweep` does anyway."""
+    given = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    for argument in given:
+        if argument.startswith("-"):
             raise UserError(f"samerun.sweep: received {argument}, expected KEY=VALUE.")
-        elif not argument.startswith("-"):
-            overrides.append(argument)
-    return overrides, config_dir
+    return given

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from samerun import config, data, search, tracking, user_code
+from samerun import config, search, tracking, user_code
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError
 from samerun.search.objectives import check_sweep
@@ -27,6 +27,8 @@ def check_branches(
     for entry in sweep.enqueue:
         if not isinstance(entry, str):  # the ID of a run, which is read later
             enqueued_point(sweep, space, entry)
+    from samerun import data  # importing NumPy takes longer than the checks before this one
+
     found: dict[Any, tuple[str, config.Config]] = {}
     for values in _points(configs, space):
         cfg = configs.composition(values).config

@@ -13,6 +13,7 @@ from samerun.tracking.delivery.courier import Courier
 from samerun.tracking.delivery.lines import storable
 from samerun.tracking.delivery.sender import ARTIFACTS, Sender
 from samerun.tracking.delivery.spool import Point, Spool, now
+from samerun.tracking.raw_flavor import RawInput
 from samerun.tracking.run import Run, Status
 
 LONG_PARAMETERS = "config/long_parameters.json"
@@ -218,13 +219,13 @@ class MlflowRun(Run):
         )
         self.set_tags({tag.DATA + split: digest})
 
-    def log_model(self, model: Any, example: Any) -> None:
+    def log_model(self, model: Any, example: Any, raw: RawInput | None = None) -> None:
         """Stores a Keras model in MLflow's format; `runs:/ID/model` loads it."""
         from samerun.tracking import model as models
 
         try:
             kept = self._keep(
-                models.NAME, lambda target: models.save(model, example, target, self.id)
+                models.NAME, lambda target: models.save(model, example, target, self.id, raw)
             )
         except Exception as error:  # a model that MLflow cannot store must not end the run
             _log.warning("The model could not be stored: %s: %s", type(error).__name__, error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun.errors import FileGone
+from samerun.tracking.raw_flavor import RawInput, add_raw_input, example_frame
 
 NAME = "model"
 _NUM_EXAMPLES = 5  # the example is for reading; a batch of images as JSON would be megabytes
@@ -16,26 +17,27 @@ _NUM_EXAMPLES = 5  # the example is for reading; a batch of images as JSON would
 _log = logging.getLogger(__name__)
 
 
-def save(model: Any, example: Any, folder: Path, run_id: str) -> None:
+def save(model: Any, example: Any, folder: Path, run_id: str, raw: RawInput | None = None) -> None:
     """Saves a model with its signature, an example and what it needs, in a second or less.
 
-    The flavour is `mlflow.keras`, whose file is plain `.keras`; `mlflow.tensorflow` would also
-    pickle every class that was ever registered with Keras, samerun's included. Requirements are
-    given: inferring them takes MLflow 9 to 14 s.
+    `mlflow.keras` loads the Keras model, a plain `.keras` file; `mlflow.tensorflow` would also
+    pickle every class that was ever registered with Keras, samerun's included. `mlflow.pyfunc`
+    loads the model of raw input. Requirements are given: inferring them takes MLflow 9 to 14 s.
 
     Args:
         model: a Keras model that is not compiled.
         example: a few inputs, `(examples, ...)`.
         folder: where to; replaced if it exists.
         run_id: the run that trained it.
+        raw: how raw input becomes such inputs; `None` if both flavors take inputs of the model.
     """
     with warnings.catch_warnings():
         # About type hints in MLflow's own classes, when their modules are first imported.
         warnings.filterwarnings("ignore", ".*type hint.* is inferred as AnyType")
-        _save(model, example, folder, run_id)
+        _save(model, example, folder, run_id, raw)
 
 
-def _save(model: Any, example: Any, folder: Path, run_id: str) -> None:
+def _save(model: Any, example: Any, folder: Path, run_id: str, raw: RawInput | None) -> None:
     import mlflow.keras
     import numpy as np
     from mlflow.models import Model, infer_signature
@@ -44,19 +46,25 @@ def _save(model: Any, example: Any, folder: Path, run_id: str) -> None:
     prediction = np.asarray(model(few, training=False))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    described = Model(run_id=run_id, artifact_path=NAME)
     mlflow.keras.save_model(
         model,
         str(folder),
-        mlflow_model=Model(run_id=run_id, artifact_path=NAME),
+        mlflow_model=described,
         signature=infer_signature(few, prediction),
-        input_example=few,
-        pip_requirements=requirements(),
+        input_example=few if raw is None else example_frame(raw),
+        pip_requirements=requirements(raw),
     )
+    if raw is not None:
+        add_raw_input(described, raw, folder)
 
 
-def requirements() -> list[str]:
+def requirements(raw: RawInput | None) -> list[str]:
     """Returns what a stored model needs to load, in the versions that trained it."""
-    names = ("mlflow", "tensorflow", "keras", "numpy")
+    names = ["mlflow", "tensorflow", "keras", "numpy"]
+    if raw is not None:
+        names += ["pandas"]
+        names += ["pillow"] if raw.description["input"].get("resize") == "frames" else []
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 

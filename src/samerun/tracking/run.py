@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, final
 
+from samerun.tracking.raw_flavor import RawInput
+
 
 class Status(StrEnum):
     """How a run ended, by the names of MLflow."""
@@ -87,13 +89,14 @@ class Run(abc.ABC):
         """
 
     @abc.abstractmethod
-    def log_model(self, model: Any, example: Any) -> None:
+    def log_model(self, model: Any, example: Any, raw: RawInput | None = None) -> None:
         """Stores a Keras model in MLflow's format, with a signature and an input example.
 
         Args:
             model: a Keras model that is not compiled: what it is made of must load where samerun
                 is not installed.
             example: a few inputs, `(examples, ...)`.
+            raw: how raw input becomes such inputs; `None` if that is not known.
         """
 
     @abc.abstractmethod
@@ -156,7 +159,7 @@ class NullRun(Run):
     ) -> None:
         """Does nothing."""
 
-    def log_model(self, model: Any, example: Any) -> None:
+    def log_model(self, model: Any, example: Any, raw: RawInput | None = None) -> None:
         """Does nothing."""
 
     def describe(self, markdown: str) -> None:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from samerun.config.datasets.base import Cells, Dataset, HeldOut, RandomSplit, Scaled, ScaledTarget
-from samerun.config.fields import a_path, config
+from samerun.config.fields import a_path, added, config
 
 
 class Missing(StrEnum):
@@ -50,6 +50,8 @@ class TableCsv(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget, Cells):
         categorical: categorical columns to use; empty: every other column. If one of the two lists
             is given, only the listed columns are used.
         missing: what to do with missing values.
+        group: column whose rows of one value stay in one split or fold, such as the patient; it is
+            not an input. `null`: rows are independent.
     """
 
     kind: str = "table_csv"
@@ -59,6 +61,7 @@ class TableCsv(Dataset, RandomSplit, HeldOut, Scaled, ScaledTarget, Cells):
     numeric: list[str]
     categorical: list[str]
     missing: Missing
+    group: str | None = added(None)
 
 
 KINDS: tuple[type[Dataset], ...] = (Diabetes, TableCsv)

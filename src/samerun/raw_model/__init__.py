@@ -1,0 +1,11 @@
+"""The model of raw input that every run stores: it depends on no other module of samerun.
+
+A stored model brings these files along, so that it loads where samerun is not installed. They need
+NumPy, pandas, Keras with TensorFlow, and Pillow for clips of another size.
+"""
+
+from .description import answers_of, columns_of
+from .encoded import Array, Encoded, RefusedInput
+from .images import as_png
+from .model import DEFAULTS, DESCRIPTION, FORMAT, KERAS_FILE, Answered, RawModel, load
+from .served import _load_pyfunc

@@ -1,0 +1,109 @@
+"""Texts: the tokens of a vocabulary, padded or truncated."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .encoded import Array, Encoded, accepted, check_columns, shown
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def tokenize(text: str, level: str, lowercase: bool) -> list[str]:
+    """Returns the tokens of a text: words and punctuation marks, or characters.
+
+    Args:
+        text: any text.
+        level: what a token is: `word` or `character`.
+        lowercase: convert to lowercase.
+    """
+    text = text.lower() if lowercase else text
+    return _WORD.findall(text) if level == "word" else list(text)
+
+
+def padded(sequences: Sequence[Array], length: int, *, pad_left: bool, cut_left: bool) -> Array:
+    """Returns sequences of ids as one int32 array `(n, length)`, padded with 0 or truncated.
+
+    Args:
+        sequences: integers, each `(any length,)`.
+        length: positions of each row.
+        pad_left: pad before the text instead of after it.
+        cut_left: truncate at the start instead of at the end.
+    """
+    rows = np.zeros((len(sequences), length), np.int32)
+    for row, sequence in zip(rows, sequences, strict=True):
+        kept = sequence[-length:] if cut_left else sequence[:length]
+        if len(kept):
+            row[length - len(kept) if pad_left else 0 :][: len(kept)] = kept
+    return rows
+
+
+class Words:
+    """A stored vocabulary, which maps texts to ids and back.
+
+    Args:
+        stored: its description.
+    """
+
+    def __init__(self, stored: Mapping[str, Any]) -> None:
+        self._stored = stored
+        self.tokens: Sequence[str] = stored["tokens"]
+        special = stored["num_special"]
+        self._ids = {token: at for at, token in enumerate(self.tokens[special:], start=special)}
+
+    def ids(self, text: str) -> Array:
+        """Returns the int32 ids of a text, neither padded nor truncated."""
+        stored, unknown = self._stored, self._stored["unknown"]
+        tokens = tokenize(text, stored["level"], stored["lowercase"])
+        start = [] if stored["start"] is None else [stored["start"]]
+        return np.array([*start, *(self._ids.get(token, unknown) for token in tokens)], np.int32)
+
+    def text(self, ids: Any) -> str:
+        """Returns ids as readable text, without padding; words are separated by spaces."""
+        between = " " if self._stored["level"] == "word" else ""
+        tokens, unknown = self.tokens, self._stored["unknown"]
+        known = [int(one) for one in ids if one != 0]
+        return between.join(tokens[one if 0 <= one < len(tokens) else unknown] for one in known)
+
+
+def encode(form: Mapping[str, Any], frame: Any) -> Encoded:
+    """Converts texts to ids as training does; an empty text is refused, as there.
+
+    Args:
+        form: the input's description.
+        frame: a data frame with the column of the texts.
+    """
+    ids, refused = ids_of(form, frame)
+    x = padded(
+        ids,
+        form["length"],
+        pad_left=form["padding"] == "pre",
+        cut_left=form["truncating"] == "pre",
+    )
+    return Encoded(x=x, rows=accepted(len(frame), refused), refused=refused)
+
+
+def ids_of(form: Mapping[str, Any], frame: Any) -> tuple[list[Array], dict[int, str]]:
+    """Returns the ids of each accepted text, and why the others are refused.
+
+    Args:
+        form: the input's description.
+        frame: a data frame with the column of the texts.
+    """
+    column = form["column"]
+    check_columns(frame.columns, [column])
+    words = Words(form["vocabulary"])
+    ids: list[Array] = []
+    refused: dict[int, str] = {}
+    for row, text in enumerate(frame[column]):
+        if not isinstance(text, str):
+            is_missing = text is None or text != text
+            found = "no value" if is_missing else f"{shown(text)}, which is no text"
+            refused[row] = f"column {column} holds {found}, expected a text"
+        elif not text.strip():
+            refused[row] = f"column {column} holds an empty text, expected one with words"
+        else:
+            ids.append(words.ids(text))
+    return ids, refused

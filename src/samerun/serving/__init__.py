@@ -1,0 +1,1 @@
+"""Uses a stored model: predictions on new data, a scoring server."""

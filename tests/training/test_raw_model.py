@@ -1,0 +1,125 @@
+"""The model of raw input: on raw examples it answers what the run's evaluation has."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from samerun import config, data, evaluation, models
+from samerun.config.models import MODELS
+from samerun.raw_model import RawModel, RefusedInput
+from support.kinds import EXAMPLES, fitting, small_model
+from support.official_files import WRITERS, prepare
+
+DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"}
+OWN = [name for name, example in EXAMPLES.items() if example.kind not in DOWNLOADED]
+CUSTOM = "custom"
+
+
+def network(spec):
+    """A small network with random weights for this data; compiled, as in a run."""
+    import keras
+
+    kind = next(k for k in MODELS if k.kind in fitting(spec) - {CUSTOM})
+    cfg = config.compose(small_model(kind)).config
+    keras.utils.set_random_seed(3)
+    model = models.build(cfg.model, spec)
+    model.compile("adam", "mse")
+    return model
+
+
+def raw_model_of(cfg, dataset):
+    model = network(dataset.spec)
+    return RawModel(data.raw_input(cfg, dataset), models.inference(model)), model
+
+
+def frame_of(raw, dataset, split="test", indices=None):
+    num = getattr(dataset.spec, f"num_{split}")
+    chosen = range(num) if indices is None else indices
+    columns = data.raw_columns(raw.description, dataset, split, chosen)
+    form = raw.description["input"]
+    if form["kind"] == "image":
+        return pd.DataFrame({form["column"]: pd.Series(columns[form["column"]], dtype=object)})
+    return pd.DataFrame(columns)
+
+
+def evaluated(model, dataset):
+    """The predictions that a run of this model stores."""
+    report = evaluation.evaluate(
+        model,
+        dataset.test,
+        dataset.spec,
+        config.compose([]).config.evaluation,
+        to_units=dataset.to_units,
+    )
+    return report.probabilities if dataset.spec.is_classification else report.predicted
+
+
+def answered(raw, frame, spec):
+    made = raw.predict(frame)
+    if spec.is_classification:
+        names = [f"probability_{name}" for name in spec.class_names]
+        assert [*made.columns] == ["label", "probability", *names]
+        best = made[names].to_numpy().argmax(axis=1)
+        assert made["label"].tolist() == [spec.class_names[at] for at in best]
+        return made[names].to_numpy()
+    targets = raw.description["output"]["targets"]
+    return made[targets].to_numpy().reshape(-1, spec.num_outputs)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_raw_test_examples_give_the_predictions_of_the_evaluation(name, here, loaded):
+    from support.kinds import dataset_of
+
+    dataset = loaded(name)
+    raw, model = raw_model_of(dataset_of(name), dataset)
+    frame = frame_of(raw, dataset)
+    if raw.generates:
+        check_language_model(raw, model, dataset, frame)
+        return
+    np.testing.assert_array_equal(answered(raw, frame, dataset.spec), evaluated(model, dataset))
+
+
+def check_language_model(raw, model, dataset, frame):
+    """The most probable next token is the one of the logits; unknown words have no text."""
+    x = np.concatenate([batch[0] for batch in dataset.test])
+    known = [row for row in range(len(x)) if not (x[row] == 1).any()]
+    assert known
+    made = raw.predict(frame.iloc[known], {"length": 3, "seed": 5})
+    words = dataset.vocabulary
+    for row, at in enumerate(known):
+        logits = np.asarray(model.predict_on_batch(x[at : at + 1]))[0, -1]
+        logits[:2] = -np.inf
+        assert made["next"].iloc[row] == words.decode([logits.argmax()])
+        ids = models.sample(model, x[at].tolist(), num_tokens=3, temperature=1.0, top_k=0, seed=5)
+        assert made["generated"].iloc[row] == words.decode(ids)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_published_dataset_too(kind, tmp_path, monkeypatch):
+    prepare(kind, tmp_path, monkeypatch)
+    cfg = config.compose([f"dataset={kind}", "dataset.limit=8", "dataset.batch_size=3"]).config
+    dataset = data.build(cfg.dataset, seed=0)
+    raw, model = raw_model_of(cfg.dataset, dataset)
+    frame = frame_of(raw, dataset)
+    if "text" in frame:  # the special tokens are no words: the start is added to every text
+        clean = frame["text"].str.replace("[start] ", "").str.replace("[unknown]", "\u2603")
+        frame = frame.assign(text=clean)
+    np.testing.assert_array_equal(answered(raw, frame, dataset.spec), evaluated(model, dataset))
+
+
+def test_a_wrong_scale_is_refused_and_another_size_is_resized(here, loaded):
+    from support.kinds import dataset_of
+
+    raw, _ = raw_model_of(dataset_of("image_folder"), loaded("image_folder"))
+    picture = np.full((20, 30, 3), 200, np.uint8)
+    assert len(raw.predict([picture, picture[:9, :7]])) == 2
+    for wrong, part in [
+        (picture / 255, "holds float64, expected integers from 0 to 255"),
+        (picture.astype(np.int32) * 2, "holds numbers from 400 to 400"),
+        (picture[..., 0], r"has the shape \(20, 30\), expected any height and width with 3"),
+        (b"GIF89a", "neither a JPEG nor a PNG"),
+        ("cat.png", "holds something else, expected a PNG or JPEG file or an array"),
+        (None, "holds something else"),
+    ]:
+        with pytest.raises(RefusedInput, match=part):
+            raw.predict([wrong])
