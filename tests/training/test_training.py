@@ -66,6 +66,7 @@ def test_every_setting_that_can_change_the_result_is_a_parameter_under_its_overr
     leaves, params = config.flatten(cfg), run.data.params
     assert params.items() <= leaves.items()
     assert params["model.filters"] == "[4]"
+    assert not [key for key in params if key.partition(".")[0] in NO_PARAMETERS]
     hidden = leaves.keys() - params.keys()
     others = {key for key in hidden if key.partition(".")[0] not in NO_PARAMETERS}
     assert others == {"training.steps_per_execution"}
