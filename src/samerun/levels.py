@@ -64,6 +64,7 @@ MODULES = {
     "launch": Module(10, computes=False),
     "report": Module(10, computes=False),
     "serving": Module(10, computes=False),
+    "python_api": Module(11, computes=False),
     "sweeper": Module(11, computes=False),
     "cli": Module(12, computes=False),
     "__init__": Module(13, computes=False),

@@ -47,9 +47,12 @@ OWNERS = {
         "determinism",
         "data",  # the loaders of keras.datasets
         "sweeper",  # a worker's fresh state between two trials
+        "python_api",  # loads the model of a recorded run
         "raw_model",
         "serving",
     },
+    "onnxruntime": {"serving"},
+    "openvino": {"serving"},
     "matplotlib": {"plots", "report"},
     "tensorboard": {"tensorboard"},
     "sklearn": {"data", "evaluation"},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from samerun.replay.reproduce import Reproduction, ReproductionPlan
+    from samerun.replay.reproduce import ReproductionPlan
     from samerun.replay.verdict import Agreement
     from samerun.tracking import StoredRun
 
@@ -25,6 +25,7 @@ def reproduce_command(arguments: list[str]) -> int:
     chosen = _parser().parse_intermixed_args(arguments)
     changes = _without_store(chosen.changes)
     from samerun import tracking
+    from samerun.python_api import reproduce_children, reproduce_one, show_plan
     from samerun.replay import reproduce
 
     (run,) = tracking.find_runs([chosen.id])
@@ -40,59 +41,39 @@ def reproduce_command(arguments: list[str]) -> int:
 
     out = make_console()
     if tag.INSTANCES in run.tags:
-        return _reproduce_instances(run, prepare, chosen, out)
+        if chosen.check or chosen.dry_run:
+            return _check_children(run, prepare, out, prints=chosen.check)
+        return _exit_code(reproduce_children(run, prepare, out, rtol=chosen.rtol), chosen)
     plan = prepare(run)
-    _show_plan(plan, out)
+    show_plan(plan, out)
     if chosen.check:
         return _print_check(plan, out)
     reproduce.check(plan)
     if chosen.dry_run:
         return 0
     reproduce.check_data(plan)
-    return _train(plan, chosen, out)
+    return _exit_code(reproduce_one(plan, out, rtol=chosen.rtol), chosen)
 
 
-def _reproduce_instances(
+def _check_children(
     run: "StoredRun",
     prepare: "Callable[[StoredRun], ReproductionPlan]",
-    chosen: argparse.Namespace,
     out: "Console",
+    *,
+    prints: bool,
 ) -> int:
-    """Does the same for a parent run with `seeds` or `folds`: for each of its children."""
-    from samerun.launch.reproduction import prepare_instances, reproduce_instances
-    from samerun.process import graceful_stop
+    """Compares the circumstances of a parent run with `seeds` or `folds`, and stops."""
+    from samerun.launch.reproduction import prepare_instances
+    from samerun.python_api import show_plan
     from samerun.replay import reproduce
-    from samerun.report import reproduction
 
     plan = prepare_instances(run, prepare)
-    _show_plan(plan.parent, out)
-    if chosen.check:
+    show_plan(plan.parent, out)
+    if prints:
         return max(_print_check(child, out) for child in plan.children)
     for child in plan.children:
         reproduce.check(child)
-        if not chosen.dry_run:
-            reproduce.check_data(child)
-    if chosen.dry_run:
-        return 0
-
-    def show(found: "Reproduction") -> None:
-        reproduction.write(found)
-        reproduction.show(found, out)
-
-    with graceful_stop():
-        _load_training(plan.parent)
-        agreement = reproduce_instances(plan, out, rtol=chosen.rtol, show=show)
-    out.print(f"\n{agreement}: the {len(plan.children)} runs as a whole", markup=False)
-    return _exit_code(agreement, chosen)
-
-
-def _load_training(plan: "ReproductionPlan") -> None:
-    """Imports TensorFlow, unless the recorded code or packages train in a process of their own."""
-    from samerun.process import quiet
-
-    if not (plan.recorded_code or plan.recorded_packages):
-        with quiet():
-            from samerun import logbook, training  # noqa: F401
+    return 0
 
 
 def _exit_code(agreement: "Agreement", chosen: argparse.Namespace) -> int:
@@ -101,29 +82,6 @@ def _exit_code(agreement: "Agreement", chosen: argparse.Namespace) -> int:
     is_same = agreement is Agreement.exact
     is_close = agreement is Agreement.close and not chosen.exact
     return 0 if is_same or is_close else FAILED
-
-
-def _train(plan: "ReproductionPlan", chosen: argparse.Namespace, out: "Console") -> int:
-    from samerun.process import graceful_stop
-    from samerun.replay import reproduce
-    from samerun.report import reproduction
-
-    with graceful_stop():
-        _load_training(plan)
-        found = reproduce.reproduce(plan, out, rtol=chosen.rtol)
-    reproduction.write(found)
-    reproduction.show(found, out)
-    return _exit_code(found.verdict.agreement, chosen)
-
-
-def _show_plan(plan: "ReproductionPlan", out: "Console") -> None:
-    from rich.markup import escape
-
-    from samerun.replay import comparison, recorded
-
-    run = plan.recorded.run
-    out.print(f"[bold]{escape(recorded.clean(run.name))}[/]  {run.id}")
-    comparison.show(plan.rows, out)
 
 
 def _print_check(plan: "ReproductionPlan", out: "Console") -> int:

@@ -9,10 +9,7 @@ from samerun.errors import UserError
 
 def resume_command(arguments: list[str]) -> int:
     """Resumes a run, or starts a new one from its checkpoint."""
-    from samerun import tags as tag
-    from samerun import tracking
-    from samerun.launch import resume_instances, resume_run
-    from samerun.replay import resume
+    from samerun import python_api
 
     chosen = _parser().parse_intermixed_args(arguments)
     ids = [one for one in chosen.arguments if "=" not in one]
@@ -21,31 +18,9 @@ def resume_command(arguments: list[str]) -> int:
         received = " ".join(ids) or "none"
         raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
 
-    from samerun.config.overrides import parse_overrides
-
-    given = parse_overrides(changes)
-    uri = next((str(one.value) for one in given if one.key == "tracking.uri"), None)
-    (run,) = tracking.find_runs(ids, uri=uri)
-    own = tracking.folder_of(run, uri=uri)
-    if run.status == "RUNNING" and own is not None:
-        # Its process may have been killed before the checkpoints were in the store.
-        tracking.deliver(own, uri=uri)
-        (run,) = tracking.find_runs([run.id], uri=uri)
-    plan = resume.plan_resume(
-        run,
-        changes,
-        fork=chosen.fork,
-        trusted=chosen.trust,
-        take_over=chosen.take_over,
-        uri=uri,
+    python_api.resume(
+        ids[0], changes, fork=chosen.fork, trust=chosen.trust, take_over=chosen.take_over
     )
-    if plan.nothing_left is not None:
-        print(f"{plan.nothing_left}. There is nothing left to train.")
-        return 0
-    if tag.INSTANCES in run.tags:
-        resume_instances(plan, changes=changes, trusted=chosen.trust)
-    else:
-        resume_run(plan)
     return 0
 
 

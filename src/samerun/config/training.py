@@ -211,7 +211,8 @@ class Tracking:
     Args:
         uri: MLflow tracking URI; `null`: `MLFLOW_TRACKING_URI` from the environment, or
             `sqlite:///mlflow.db` in the working directory, which is MLflow's default.
-        experiment: MLflow experiment; created if it does not exist.
+        experiment: MLflow experiment; created if it does not exist. The default is
+            `MLFLOW_EXPERIMENT_NAME` from the environment, else `samerun`.
         run_name: name of the run; `null`: made of what differs from the defaults.
         tags: additional tags.
         log_every_steps: log the training loss every n steps; `null`: per epoch only.

@@ -19,6 +19,7 @@ from samerun.tracking.rows import reading
 from samerun.tracking.stored_run import StoredRun, as_logged
 
 _RUN, _EXPERIMENT = re.compile("[0-9a-f]{32}"), re.compile("[0-9]+")
+_MODEL = re.compile("m-[0-9a-f]{32}")
 
 
 def artifact_folder(run: StoredRun, uri: str) -> Path | None:
@@ -28,12 +29,26 @@ def artifact_folder(run: StoredRun, uri: str) -> Path | None:
         run: the run.
         uri: the complete address of its store.
     """
-    if not uri.startswith("sqlite"):
-        return None
-    if not _RUN.fullmatch(run.id) or not _EXPERIMENT.fullmatch(run.experiment_id):
+    return _inside_mlruns(run, f"{run.id}/artifacts", uri) if _RUN.fullmatch(run.id) else None
+
+
+def model_folder(run: StoredRun, model_id: str, uri: str) -> Path | None:
+    """Returns the folder of a logged model; `None` where MLflow has to be asked.
+
+    Args:
+        run: the run that logged it.
+        model_id: its ID in the store.
+        uri: the complete address of the store.
+    """
+    known = _MODEL.fullmatch(model_id)
+    return _inside_mlruns(run, f"models/{model_id}/artifacts", uri) if known else None
+
+
+def _inside_mlruns(run: StoredRun, path: str, uri: str) -> Path | None:
+    if not uri.startswith("sqlite") or not _EXPERIMENT.fullmatch(run.experiment_id):
         return None
     for place in (database_file(uri).parent, Path.cwd()):
-        folder = place / "mlruns" / run.experiment_id / run.id / "artifacts"
+        folder = place / "mlruns" / run.experiment_id / path
         if folder.is_dir() and folder.resolve() == place.resolve() / folder.relative_to(place):
             return folder
     return None
