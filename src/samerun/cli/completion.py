@@ -20,11 +20,12 @@ Candidate = tuple[str, str]
 SHELLS = ("bash", "zsh", "fish")
 TAKE_RUNS = (
     *("show", "resume", "reproduce", "compare", "diff", "table", "ui", "tensorboard"),
+    *("predict", "generate", "evaluate", "serve"),
     *("export", "promote"),
 )
 """The commands whose arguments are runs."""
-_TAKE_SETTINGS = ("resume", "reproduce")
-_TAKE_ONE = ("show", "ui")
+_TAKE_SETTINGS = ("resume", "reproduce", "evaluate")
+_TAKE_ONE = ("show", "ui", "predict", "generate", "serve")  # some take files after it
 _SUBCOMMANDS = {"completion": SHELLS, "server": ("add-user", "set-password")}
 _MOST = 100
 # What may be typed without quotes; another name, of a store that may be anybody's, is not offered.
