@@ -20,7 +20,7 @@ Candidate = tuple[str, str]
 SHELLS = ("bash", "zsh", "fish")
 TAKE_RUNS = (
     *("show", "resume", "reproduce", "compare", "diff", "tensorboard"),
-    *("export", "promote"),
+    *("export", "promote", "bundle", "verify"),
 )
 """The commands whose arguments are runs."""
 _TAKE_SETTINGS = ("resume", "reproduce")
