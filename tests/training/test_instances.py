@@ -160,10 +160,7 @@ def test_folds_train_one_run_each_on_the_same_test_split(project):
     result = samerun.train([*QUICK, "dataset=diabetes", "dataset.limit=null", "folds=3"])
     assert result.labels == ("fold 1/3", "fold 2/3", "fold 3/3")
     children = children_of(result.run_id, 3)
-    digests = [
-        {s: run.tags[tag.DATA + s] for s in ("train", "validation", "test")}
-        for run in children.values()
-    ]
+    digests = [tag.data_digests(run.tags) for run in children.values()]
     assert len({one["test"] for one in digests}) == 1
     assert len({one["validation"] for one in digests}) == 3
     names = {"mean_absolute_error"}

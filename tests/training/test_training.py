@@ -73,7 +73,7 @@ def test_each_epoch_is_logged_once(finished):
     assert expected | {"learning_rate"} == set(result.history)
     for name, logged in result.history.items():
         assert values(client, result.run_id, name) == list(enumerate(logged, start=1))
-    for name in ("speed/epoch_seconds", "system/process_memory_megabytes"):
+    for name in ("system/epoch_seconds", "system/process_memory_megabytes"):
         assert [step for step, _ in values(client, result.run_id, name)] == [1, 2]
 
 
@@ -110,7 +110,9 @@ def test_tags_describe_the_run(finished):
     assert tags["course"] == "dl1"
     assert tags["samerun.weights"] == result.weights_digest
     assert tags["samerun.command"].startswith("samerun train dataset.limit=200")
-    assert len(tags["samerun.data.train"]) == 64
+    digests = dict(part.split("=") for part in tags["samerun.digests"].split())
+    assert [*digests] == ["train", "validation", "test"]
+    assert {len(digest) for digest in digests.values()} == {64}
     assert run.info.status == "FINISHED"
     assert result.sentence in tags["mlflow.note.content"]
 

@@ -140,9 +140,9 @@ def test_the_same_options_are_merged_once(remembered, monkeypatch):
     for epochs in range(1, 5):
         made = compose(["model=mlp", f"training.epochs={epochs}"])
         assert made.config.training.epochs == epochs
-    assert len(merged) == 2  # the first is not kept
+    assert len(merged) == 1
     assert compose(["model=cnn"]).config.model.kind == "cnn"
-    assert len(merged) == 3
+    assert len(merged) == 2
 
 
 def test_a_change_to_a_composed_config_is_not_in_the_next_one(remembered):

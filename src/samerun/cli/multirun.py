@@ -163,5 +163,6 @@ class Multirun:
 
         lines = [] if best is None else [("reproduce", f"{program()} reproduce {best.run_id[:8]}")]
         lines.append(("multirun", f"{run.name}  {run.id}"))
+        lines.append(("show", f"{program()} show {run.id[:8]}"))
         lines.append(("open", run.url or f"{program()} ui {run.id[:8]}"))
         console.show_lines(lines, self._out)

@@ -58,7 +58,7 @@ class _Composed:
         defaults: the defaults list.
         tree: the same as a tree.
         overrides: what Hydra knows about the choices.
-        config: what the list is merged to; `None` until it is needed a second time.
+        config: what the list is merged to; `None` where it is not remembered.
     """
 
     stamps: dict[str, Stamp]
@@ -66,7 +66,6 @@ class _Composed:
     tree: Any
     overrides: dict[str, Any]
     config: DictConfig | None = None
-    is_used: bool = False
 
 
 _lock = threading.Lock()  # copying a node of OmegaConf changes it for a moment
@@ -226,12 +225,11 @@ def _compose(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> DictConf
         return merged
     if entry.config is None:
         config: DictConfig = _merge_defaults(self, defaults, repo)
-        # The first composition keeps no copy: most processes compose once. Of the resolvers whose
-        # values a config keeps, `now` alone may have another value in the next one.
-        if entry.is_used and OmegaConf.get_cache(config).keys() <= {"now"}:
+        # Of the resolvers whose values a config keeps, `now` alone may have another value in the
+        # next one.
+        if OmegaConf.get_cache(config).keys() <= {"now"}:
             entry.config = copy.deepcopy(config)
             OmegaConf.clear_cache(entry.config)
-        entry.is_used = True
         return config
     with _lock:
         return copy.deepcopy(entry.config)

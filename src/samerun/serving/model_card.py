@@ -59,13 +59,17 @@ def _facts(found: RecordedRun, stored: Predictions) -> Iterator[tuple[str, str]]
     run, cfg, origin = found.run, found.cfg, found.provenance
     size = run.tags.get(tag.NUM_PARAMETERS, "")
     weights = f", {int(size):,} weights" if size.isdecimal() and len(size) < 20 else ""
-    yield "model", f"`{cfg.model.kind}`{weights}, SHA-256 `{_digest(run, tag.WEIGHTS)}`"
+    yield (
+        "model",
+        f"`{cfg.model.kind}`{weights}, SHA-256 `{_digest(run.tags.get(tag.WEIGHTS, 'not recorded'))}`",
+    )
     yield "task", markdown(clean(run.tags.get(tag.TASK, "not recorded"), 40))
     yield "data", markdown(clean(str(getattr(cfg.dataset, "path", "") or cfg.dataset.kind), 100))
+    digests = tag.data_digests(run.tags)
     for split in ("train", "validation", "test"):
-        if run.tags.get(tag.DATA + split):
+        if split in digests:
             count = f"{stored.num_examples:,} examples, " if split == stored.split else ""
-            yield f"{split} split", f"{count}SHA-256 `{_digest(run, tag.DATA + split)}`"
+            yield f"{split} split", f"{count}SHA-256 `{_digest(digests[split])}`"
     if run.end_time is not None:
         ended = datetime.datetime.fromtimestamp(run.end_time / 1000, datetime.UTC)
         yield "trained", f"{ended:%Y-%m-%d %H:%M} UTC"
@@ -75,8 +79,8 @@ def _facts(found: RecordedRun, stored: Predictions) -> Iterator[tuple[str, str]]
     yield "code", f"commit `{markdown(commit)}`{dirty}" if commit else "no git checkout"
 
 
-def _digest(run: StoredRun, name: str) -> str:
-    return markdown(clean(run.tags.get(name, "not recorded")[:16]))
+def _digest(text: str) -> str:
+    return markdown(clean(text[:16]))
 
 
 def _limits(found: RecordedRun, stored: Predictions) -> Iterator[str]:

@@ -189,7 +189,8 @@ def print_best(
     if why:
         rows = [("ended", why), *rows]
     address = run.url or f"{program()} ui {run.id[:8]}"
-    table.close([*rows, ("sweep", f"{run.name}  {run.id}"), ("open", address)])
+    rows = [*rows, ("sweep", f"{run.name}  {run.id}"), ("show", f"{program()} show {run.id[:8]}")]
+    table.close([*rows, ("open", address)])
 
 
 def print_resume_hint(plan: SweepPlan) -> None:
