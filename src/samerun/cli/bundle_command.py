@@ -31,8 +31,8 @@ def bundle_command(arguments: list[str]) -> int:
     rows = [("bundle", f"{made.file} ({made.num_files} files, {size(made.num_bytes)})")]
     if made.data:
         rows.append(("data", names(made.data)))
-    elif made.outside:
-        rows.append(("data", f"only its digests: --data adds {names(made.outside)}"))
+    elif made.missing:
+        rows.append(("data", f"only its digests: --data adds {names(made.missing)}"))
     if made.left_out:
         rows.append(("left out", names(made.left_out)))
     rows.append(("elsewhere", f"samerun unbundle {made.file.name}"))

@@ -36,7 +36,7 @@ class Bundled:
         num_bytes: its size.
         data: paths of the data in it.
         left_out: the run's artifacts that are not in it.
-        outside: paths of the config's data that are not in it, since they lead out of this folder.
+        missing: where the config reads its data, if that is not in it.
     """
 
     file: Path
@@ -44,7 +44,7 @@ class Bundled:
     num_bytes: int
     data: tuple[str, ...]
     left_out: tuple[str, ...]
-    outside: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 def bundle(run: StoredRun, file: Path, *, has_data: bool = False) -> Bundled:
@@ -78,14 +78,13 @@ def bundle(run: StoredRun, file: Path, *, has_data: bool = False) -> Bundled:
             bundle_file.write(
                 target, manifest, contents, lambda members: crate.metadata(manifest, members)
             )
-    inside = {PurePosixPath(path).parts[0] for path in data}
     return Bundled(
         file=file,
         num_files=len(contents) + 2,
         num_bytes=file.stat().st_size,
         data=tuple(data),
         left_out=tuple(left_out),
-        outside=() if inside else tuple(paths(found.cfg.dataset).values()),
+        missing=() if data else tuple(paths(found.cfg.dataset).values()),
     )
 
 
@@ -128,11 +127,11 @@ def _artifacts(run: StoredRun, place: Path) -> tuple[dict[str, Path], list[str]]
         kept[path] = place / str(number)
         tracking.download_artifact(run, path, kept[path], most_bytes=checkpoints.MOST_BYTES)
     own = tracking.folder_of(run)
-    for name in checkpoints.UPLOADED if own else ():
-        assert own is not None
-        file = own / _CHECKPOINTS / name
-        if file.is_file() and not file.is_symlink():
-            kept.setdefault(f"{_CHECKPOINTS}/{name}", file)
+    last = own / _CHECKPOINTS / checkpoints.LAST if own else None
+    if last is not None and last.is_file() and not last.is_symlink():
+        for name in checkpoints.UPLOADED:  # as if it had been uploaded: it is found there
+            kept.pop(f"{_CHECKPOINTS}/{name}", None)
+        kept[f"{_CHECKPOINTS}/{checkpoints.UPLOADED[0]}"] = last
     return kept, left_out
 
 

@@ -182,7 +182,7 @@ def opened(file: Path) -> Iterator[Bundle]:
             with zipfile.ZipFile(content) as archive:
                 yield _checked(archive, file.stat().st_size)
     except OSError as error:
-        raise UserError(f"{one_line(str(file))} cannot be read: {first_line(error)}.") from error
+        raise UserError(f"{one_line(str(file))}: {first_line(error)}.") from error
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -304,7 +304,8 @@ def _manifest(archive: zipfile.ZipFile, found: Mapping[str, zipfile.ZipInfo]) ->
 
 def _members(files: dict[str, Any]) -> Iterator[tuple[str, Member]]:
     for path, facts in files.items():
-        size, digest = (facts or {}).get("size"), (facts or {}).get("sha256")
+        told = facts if isinstance(facts, dict) else {}
+        size, digest = told.get("size"), told.get("sha256")
         if type(size) is not int or size < 0 or not _SHA256.fullmatch(str(digest)):
             raise damaged(f"its {MANIFEST} does not say what {path} is")
         yield path, Member(size=size, sha256=str(digest))

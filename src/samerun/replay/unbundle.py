@@ -29,6 +29,7 @@ from samerun.tracking import ImportedRun
 _ID = re.compile("[0-9a-f]{32}")
 _STATUS = ("FINISHED", "FAILED", "KILLED")
 _MOST_VALUES, _LONGEST = 5_000, 10_000
+_MOST_METRICS_BYTES = 300_000_000
 _LATEST_TIME = 32_503_680_000_000  # the year 3000
 _MLFLOW = ("mlflow.note.content", "mlflow.source.git.")
 _KEPT = {
@@ -36,7 +37,7 @@ _KEPT = {
     *(tag.DIRTY, tag.OVERRIDES, tag.FINGERPRINT, tag.FINGERPRINT_CONFIG, tag.FINGERPRINT_CODE),
     *(tag.NUM_PARAMETERS, tag.JIT_COMPILE, tag.STEPS_PER_EXECUTION, tag.BATCH_SIZE, tag.RETRIES),
     *(tag.RESULT, tag.WEIGHTS, tag.REASON, tag.RESUMED, tag.RESUME_DIFFERS, tag.FORKED_FROM),
-    *(tag.FORKED_AT, tag.INSTANCE),
+    *(tag.FORKED_AT, tag.INSTANCE, tag.DIGESTS),
 }
 """The tags of samerun's that are kept: those that say what the run is, not where or what for."""
 
@@ -78,6 +79,8 @@ def unbundle(file: Path) -> Unbundled:
     ):
         facts = _facts(bundle.manifest)
         _check_not_here(facts["id"])
+        if METRICS not in bundle.members or bundle.members[METRICS].size > _MOST_METRICS_BYTES:
+            raise damaged(f"{METRICS} is missing or too large")
         folder = Path(place)
         for path in bundle.members:
             target = folder / path
