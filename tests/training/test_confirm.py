@@ -182,6 +182,9 @@ def test_without_confirmation_the_same_command_takes_no_earlier_one_for_its_resu
     assert parent()[tag.RESULT].startswith("confirmed: ")
     assert confirmed.sweep(*FIXED, space=GRID, n=4) == 0
     assert parent()[tag.RESULT] == ""
+    (stored,) = tracking.find_runs([parent()["id"]])
+    ends = ("", "_low", "_high")
+    assert all(math.isnan(stored.metrics[f"sweep/confirmed{end}"]) for end in ends)
     best = by_dropout()[0.1].number
     (run,) = [
         one for one in children() if one["samerun.trial"] == str(best) and (tag.CONFIRMS not in one)
@@ -191,11 +194,13 @@ def test_without_confirmation_the_same_command_takes_no_earlier_one_for_its_resu
 
 def test_other_seeds_are_another_study(confirmed):
     confirmed.tasks.clear()
-    confirmed.answer = answer(MEANS)
+    confirmed.answer = answer({**MEANS, 0.2: 0.35})
     four = ("sweep.confirm.top=2", "sweep.confirm.seeds=4")
     assert confirmed.sweep(*FIXED, *four, space=GRID, n=4) == 0
     assert len(confirmed.tasks) == 2
     assert states("s-confirm-1000-1003") == ["COMPLETE"] * 2
+    (stored,) = tracking.find_runs([parent()["id"]])
+    assert stored.metrics["sweep/confirmed"] == pytest.approx(0.35)
     assert states(NAME) == ["COMPLETE"] * 2
 
 

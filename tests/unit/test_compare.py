@@ -9,7 +9,7 @@ from samerun import cli, data, tracking
 from samerun.cli.compare_command import is_filter
 from samerun.report.compare import curves
 from samerun.report.compare.curves import Overlay
-from support import compared
+from support import compared, screens
 from support.compared import add, classified, probabilities
 from support.project import composed
 
@@ -58,6 +58,16 @@ def test_the_one_setting_that_differs_is_named_first(store, capsys):
     line = next(line for line in page.splitlines() if "differ" in line)
     assert "optimizer.learning_rate: 0.001 in A, 0.01 in B" in line
     assert page.index(line) < page.index("Config")
+
+
+def test_a_comparison_of_predictions_is_as_on_its_screen(
+    store, project, capsys, monkeypatch, request
+):
+    monkeypatch.setenv("COLUMNS", screens.WIDTH)
+    ids, _ = two(store, num_wrong=3)
+    text = shown(capsys, *ids)
+    update = request.config.option.update_screens
+    screens.check("compare_predictions", text, project, update=update)
 
 
 def test_where_a_run_is_stored_is_no_setting_that_differs(store, capsys):

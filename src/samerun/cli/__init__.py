@@ -12,12 +12,16 @@ from samerun import __version__
 from samerun.cli.bundle_command import bundle_command, unbundle_command
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
+from samerun.cli.evaluate_command import evaluate_command
 from samerun.cli.export_command import export_command
 from samerun.cli.gc_command import gc_command
+from samerun.cli.generate_command import generate_command
+from samerun.cli.predict_command import predict_command
 from samerun.cli.promote_command import promote_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
+from samerun.cli.serve_command import serve_command
 from samerun.cli.server_command import server_command
 from samerun.cli.show_command import show_command
 from samerun.cli.sync_command import print_undelivered, sync_command
@@ -95,6 +99,26 @@ COMMANDS = {
         load=lambda: table_command,
         opens_store=True,
     ),
+    "predict": Command(
+        help="predict on new data: rows, texts, images",
+        load=lambda: predict_command,
+        opens_store=True,
+    ),
+    "generate": Command(
+        help="continue a text with a language model",
+        load=lambda: generate_command,
+        opens_store=True,
+    ),
+    "evaluate": Command(
+        help="evaluate a trained model on new labelled data",
+        load=lambda: evaluate_command,
+        opens_store=True,
+    ),
+    "serve": Command(
+        help="serve a trained model with MLflow's scoring server",
+        load=lambda: serve_command,
+        opens_store=True,
+    ),
     "export": Command(
         help="write the model of a run for another program: ONNX, TFLite, …",
         load=lambda: export_command,
@@ -138,7 +162,7 @@ GROUPS = {
     "train": ("train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
     "repeat": ("reproduce", "bundle", "unbundle", "verify"),
-    "use": ("export", "promote"),
+    "use": ("predict", "generate", "evaluate", "serve", "export", "promote"),
     "store": ("sync", "server", "gc"),
     "shell": ("completion",),
 }

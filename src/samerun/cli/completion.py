@@ -20,10 +20,12 @@ Candidate = tuple[str, str]
 SHELLS = ("bash", "zsh", "fish")
 TAKE_RUNS = (
     *("show", "resume", "reproduce", "compare", "diff", "tensorboard"),
+    *("predict", "generate", "evaluate", "serve"),
     *("export", "promote", "bundle", "verify"),
 )
 """The commands whose arguments are runs."""
-_TAKE_SETTINGS = ("resume", "reproduce")
+_TAKE_SETTINGS = ("resume", "reproduce", "evaluate")
+_TAKE_FILES = ("predict", "generate", "serve")  # after one run
 _SUBCOMMANDS = {"completion": SHELLS, "server": ("add-user", "set-password")}
 _MOST = 100
 # What may be typed without quotes; another name, of a store that may be anybody's, is not offered.
@@ -63,6 +65,8 @@ def _arguments(command: str, given: Sequence[str], current: str, line: str) -> l
         return [] if others else [(name, "") for name in _SUBCOMMANDS[command]]
     if command in _TAKE_SETTINGS and others:
         return _settings(line, current)
+    if command in _TAKE_FILES and others:
+        return []
     return list(runs(current)) if command in TAKE_RUNS else []
 
 

@@ -35,7 +35,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import project
 
-__all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "install", "store_schema"]
+__all__ = [
+    "BASIC_LAUNCHER",
+    "MULTIRUN",
+    "Callbacks",
+    "get_args_parser",
+    "install",
+    "store_schema",
+]
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""`_target_` of the launcher that Hydra takes if none is chosen."""
 
 _MOST_COMPOSED = 32
 """Number of remembered compositions, of 0.2 MB each."""

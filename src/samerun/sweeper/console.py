@@ -15,7 +15,7 @@ from samerun.report.progress import Progress, console
 from samerun.sweeper.plan import SweepPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import optuna
 
@@ -147,7 +147,6 @@ def tag_best(
     try:
         best = [trial.user_attrs.get(tag.TRIAL_RUN) for trial in study_report.best_trials(study)]
         is_outdated = study.user_attrs.get(tag.STUDY_CONFIRMED_BY) is not None
-        ended = [one for one in study.get_trials(deepcopy=False) if one.state.is_finished()]
     except Exception as error:  # the storage is unavailable: report what ended the sweep
         _log.warning("The best trial was not tagged: %s", redact(repr(error)))
         return
@@ -156,14 +155,22 @@ def tag_best(
         first = confirmation.ranked[0]
         tags = {tag.BEST: first.run_id, tag.RESULT: f"confirmed: {confirmation.sentence()}"}
         means = {"": first.mean, "_low": first.low, "_high": first.high}
-        metrics = {f"sweep/confirmed{end}": value for end, value in means.items()}
-        run.log_metrics(metrics, step=len(ended))
+        _log_confirmed(run, {f"sweep/confirmed{end}": value for end, value in means.items()})
     elif is_outdated:  # more trials may have followed
         tags[tag.RESULT] = ""
-        ends = ("", "_low", "_high")
-        run.log_metrics({f"sweep/confirmed{end}": math.nan for end in ends}, step=len(ended))
+        _log_confirmed(run, {f"sweep/confirmed{end}": math.nan for end in ("", "_low", "_high")})
     if tags:
         run.set_tags(tags)
+
+
+def _log_confirmed(run: tracking.Run, metrics: "Mapping[str, float]") -> None:
+    """Logs the values after the earlier ones, unless they are the last ones: a step is a count."""
+    points = [point for point in tracking.read_points(run.folder) if point.key in metrics]
+    last = max((point.step for point in points), default=0)
+    if {point.key: str(point.value) for point in points if point.step == last} != {
+        key: str(value) for key, value in metrics.items()
+    }:
+        run.log_metrics(metrics, step=last + 1)
 
 
 def print_best(
