@@ -181,7 +181,7 @@ def _imported(facts: dict[str, Any], folder: Path) -> ImportedRun:
         for key, text in facts["tags"].items()
         if key in _KEPT
         or key.startswith((*_MLFLOW, tag.DATA))
-        or not key.startswith(("samerun.", "mlflow."))
+        or key.partition(".")[0] not in ("samerun", "mlflow")
     }
     lines = (folder / METRICS).read_text(encoding="utf-8").count("\n")
     points = tracking.read_points(folder)
