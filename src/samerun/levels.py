@@ -22,6 +22,7 @@ class Module:
 
 MODULES = {
     "amounts": Module(0, computes=False),
+    "command_line": Module(0, computes=False),
     "levels": Module(0, computes=False),
     "tags": Module(0, computes=False),
     "escaping": Module(0, computes=False),
@@ -30,9 +31,9 @@ MODULES = {
     "git": Module(0, computes=False),
     "privacy": Module(0, computes=False),
     "raw_model": Module(0, computes=True),
-    "result": Module(0, computes=False),
     "tensorboard": Module(0, computes=False),
     "redaction": Module(1, computes=False),
+    "result": Module(1, computes=False),
     "errors": Module(2, computes=False),
     "uncommitted": Module(2, computes=False),
     "archives": Module(3, computes=True),

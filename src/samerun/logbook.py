@@ -60,7 +60,8 @@ def describe_data(run: Run, cfg: Config, dataset: Data) -> None:
             source=getattr(cfg.dataset, "path", cfg.dataset.kind),
         )
     whole = identity.of_run(cfg, dataset.fingerprint)
-    run.set_tags({tag.TASK: spec.task.value, tag.FINGERPRINT: whole})
+    tags = {tag.TASK: spec.task.value, tag.FINGERPRINT: whole}
+    run.set_tags(tags | tag.digests_tag(dataset.fingerprint))
     run.log_text(json.dumps(dataset.preprocessing.as_dict(), indent=2), "data/preprocessing.json")
 
 

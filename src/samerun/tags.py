@@ -57,8 +57,10 @@ FINGERPRINT_CONFIG = "samerun.fingerprint.config"
 """SHA-256 of the meaning of the config alone."""
 FINGERPRINT_CODE = "samerun.fingerprint.code"
 """SHA-256 of the code alone."""
+DIGESTS = "samerun.digests"
+"""SHA-256 of the full content of each split that is not empty, as in `train=… validation=…`."""
 DATA = "samerun.data."
-"""Prefix of the tags `train`, `validation` and `test`: SHA-256 of each split's full content."""
+"""Prefix of the tags `train`, `validation` and `test` of earlier versions: the same, one each."""
 NUM_PARAMETERS = "samerun.num_parameters"
 """Number of weights of the model."""
 JIT_COMPILE = "samerun.jit_compile"
@@ -93,6 +95,8 @@ FORKED_FROM = "samerun.forked_from"
 """ID of the run that it forks."""
 FORKED_AT = "samerun.forked_at"
 """Position of the checkpoint it forked at, such as `epoch 3`; absent if it started from scratch."""
+BUNDLED_FROM = "samerun.bundled_from"
+"""ID that the run has in the store it was bundled from; it was not recorded by this machine."""
 REPRODUCES = "samerun.reproduces"
 """ID of the run that it reproduces."""
 INSTANCES = "samerun.instances"
@@ -165,6 +169,29 @@ TRIAL_INSTANCES = "samerun.by_instance"
 """The first objective of each of its seeds or folds, by label such as `seed 3`."""
 TRIAL_MEMORY = "samerun.memory_bytes"
 """Peak memory of its worker."""
+
+
+def digests_tag(digests: Mapping[str, str]) -> dict[str, str]:
+    """Returns the tag of a run's data.
+
+    Args:
+        digests: SHA-256 in hex by the name of the split.
+    """
+    return {DIGESTS: " ".join(f"{split}={digest}" for split, digest in digests.items())}
+
+
+def data_digests(stored: Mapping[str, str]) -> dict[str, str]:
+    """Returns the digest of each split that a run recorded, in one tag or, earlier, in several.
+
+    Args:
+        stored: all tags of the run.
+    """
+    earlier = {
+        name.removeprefix(DATA): value for name, value in stored.items() if name.startswith(DATA)
+    }
+    parts = (part.partition("=") for part in stored.get(DIGESTS, "").split())
+    found = earlier | {split: digest for split, _, digest in parts}
+    return {split: digest for split, digest in found.items() if digest}
 
 
 def newer_schema(stored: Mapping[str, Any]) -> str | None:

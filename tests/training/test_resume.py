@@ -20,6 +20,7 @@ from samerun.launch import train
 from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
+from samerun.tags import data_digests, digests_tag
 from samerun.tracking import local
 from samerun.tracking.mlflow_run import MlflowRun
 from support import warm
@@ -271,7 +272,8 @@ def test_data_that_changed_is_named(stored):
     run = stored()
     plan = resume.plan_resume(run)
     resume.check_data(plan)
-    tags = {**run.tags, "samerun.data.validation": "0" * 64}
+    digests = {**data_digests(run.tags), "validation": "0" * 64}
+    tags = {**run.tags, **digests_tag(digests)}
     other = dataclasses.replace(plan, run=dataclasses.replace(run, tags=tags))
     with pytest.raises(UserError, match=r"data changed .*\(validation\)"):
         resume.check_data(other)

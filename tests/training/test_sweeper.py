@@ -760,13 +760,13 @@ def test_a_model_with_too_many_parameters_trains_no_epoch(project):
         [
             *("sweep=grid", "model=mlp", "model.units=[4],[64]", "dataset.limit=100"),
             *("training.epochs=1", "tracking=lean", "sweep.study=s", "sweep.executor=inline"),
-            'sweep.constraints=["num_parameters<=1000","speed/epoch_seconds<=1000"]',
+            'sweep.constraints=["num_parameters<=1000","system/epoch_seconds<=1000"]',
         ]
     )
     small, large = sorted(study().trials, key=lambda trial: trial.params["model.units"] == "[64]")
     assert (small.state.name, small.user_attrs["samerun.epochs"]) == ("COMPLETE", 1)
     assert (large.state.name, large.user_attrs["samerun.epochs"]) == ("PRUNED", 0)
-    assert set(small.constraints) == {"num_parameters<=1000", "speed/epoch_seconds<=1000"}
+    assert set(small.constraints) == {"num_parameters<=1000", "system/epoch_seconds<=1000"}
     assert "num_parameters is 4,810, not <=1000" in large.user_attrs["samerun.reason"]
     (run,) = tracking.find_runs([result.run_ids[large.number]])
     assert (run.status, run.tags["samerun.state"]) == ("KILLED", "infeasible")

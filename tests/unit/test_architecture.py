@@ -52,6 +52,8 @@ OWNERS = {
         "raw_model",
         "serving",
     },
+    "onnxruntime": {"serving"},
+    "openvino": {"serving"},
     "matplotlib": {"plots", "report"},
     "tensorboard": {"tensorboard"},
     "sklearn": {"data", "evaluation"},

@@ -37,7 +37,7 @@ def test_a_constraint_is_a_name_a_sign_and_a_number():
         (["<=3"], "received '<=3'"),
         (["num_parameters<=5", "num_parameters<=6"], "two limits num_parameters<="),
         (["num_parameter<=5"], "Did you mean 'num_parameters'?"),
-        (["speed/epoch_second<=5"], "Did you mean 'speed/epoch_seconds'?"),
+        (["system/epoch_second<=5"], "Did you mean 'system/epoch_seconds'?"),
     ],
 )
 def test_a_wrong_constraint_is_refused_in_one_sentence(given, sentence):
@@ -51,7 +51,7 @@ def test_a_wrong_constraint_is_refused_in_one_sentence(given, sentence):
 
 
 def test_a_model_with_too_many_parameters_is_refused_before_it_is_trained(tmp_path):
-    limits_ = parsed("num_parameters<=1000", "speed/epoch_seconds<=2")
+    limits_ = parsed("num_parameters<=1000", "system/epoch_seconds<=2")
     constraints.check_model(limits_, 1000)
     with pytest.raises(Infeasible, match=r"num_parameters is 4,810, not <=1000") as caught:
         constraints.check_model(limits_, 4810)

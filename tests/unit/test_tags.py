@@ -63,3 +63,17 @@ def test_a_newer_store_gives_one_sentence(schema):
     assert sentence is not None
     assert "samerun 9.1" in sentence
     assert f"schema {schema}" in sentence
+
+
+def test_the_digests_of_the_data_are_read_from_one_tag_and_from_those_of_earlier_versions():
+    digests = {"train": "a" * 64, "test": "b" * 64}
+    (stored,) = tags.digests_tag(digests).items()
+    assert stored[0] == "samerun.digests"
+    assert tags.data_digests(dict([stored])) == digests
+    earlier = {f"samerun.data.{split}": digest for split, digest in digests.items()}
+    assert tags.data_digests(earlier | {"samerun.dataset": "digits"}) == digests
+    assert tags.data_digests({**earlier, "samerun.digests": f"test={'c' * 64}"}) == {
+        **digests,
+        "test": "c" * 64,
+    }
+    assert tags.data_digests({"samerun.digests": "train test= =", "samerun.data.train": ""}) == {}

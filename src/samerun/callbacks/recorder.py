@@ -72,9 +72,9 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             "system/process_cpu_percent": self._process.cpu_percent(),
         }
         if self.is_whole_epoch:  # of an epoch that was resumed, the time is unknown
-            system["speed/epoch_seconds"] = seconds
+            system["system/epoch_seconds"] = seconds
             self._epoch_seconds.append(seconds)
-            system["speed/examples_per_second"] = self.num_examples / seconds
+            system["system/examples_per_second"] = self.num_examples / seconds
         self.run.log_metrics(values | system, step=epoch + 1)
 
     def median_epoch_seconds(self) -> float | None:

@@ -15,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from samerun.config import quick_yaml
 from samerun.config.check import check_names
+from samerun.config.direct import build_config
 from samerun.config.fields import check_ranges
 from samerun.config.instances import as_first
 from samerun.config.messages import translate
@@ -77,7 +79,7 @@ class Composition:
 
 
 def _as_yaml(content: str | Mapping[str, Any]) -> str:
-    return content if isinstance(content, str) else OmegaConf.to_yaml(OmegaConf.create({**content}))
+    return content if isinstance(content, str) else quick_yaml.dump(content)
 
 
 def composition_of(
@@ -173,20 +175,29 @@ def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
     overrides = tuple(overrides)
     register()
     try:
-        typed = OmegaConf.unsafe_merge(copy.deepcopy(schema_of(Config)), _typed_groups(job))
-        cfg = OmegaConf.to_object(typed)
+        plain = OmegaConf.to_container(job, resolve=True, throw_on_missing=False, enum_to_str=True)
+        assert isinstance(plain, dict)
+        cfg = build_config(plain) or _convert(plain)
     except OmegaConfBaseException as error:
         raise translate(error, overrides) from error
-    assert isinstance(cfg, Config)
-    check_ranges(cfg)
-    check_names(cfg)
-    cfg = as_first(cfg)
+    cfg = checked(cfg)
     return Composition(
         config=cfg,
         composed=safe_mapping(job),
         resolved=redact_mapping(as_dict(cfg)),
         overrides=tuple(redact_override(one) for one in overrides),
     )
+
+
+def checked(cfg: Config) -> Config:
+    """Checks every value of a config on its own; returns the config of its first run.
+
+    Raises:
+        UserError: a value is out of range or not one that is possible.
+    """
+    check_ranges(cfg)
+    check_names(cfg)
+    return as_first(cfg)
 
 
 def parse_sweep(node: DictConfig) -> Sweep:
@@ -230,13 +241,17 @@ def stored_sweep(text: str) -> Sweep:
     return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))
 
 
-def _typed_groups(job: DictConfig) -> DictConfig:
-    plain = escape_interpolations(
-        OmegaConf.to_container(job, resolve=True, throw_on_missing=False, enum_to_str=True)
-    )
-    assert isinstance(plain, dict)
+def _convert(plain: dict[Any, Any]) -> Config:
+    """Returns the config with these values, each converted to the type of its field."""
+    typed = OmegaConf.unsafe_merge(copy.deepcopy(schema_of(Config)), _typed_groups(plain))
+    cfg = OmegaConf.to_object(typed)
+    assert isinstance(cfg, Config)
+    return cfg
+
+
+def _typed_groups(plain: dict[Any, Any]) -> DictConfig:
     typed: dict[str, Any] = {}
-    for name, value in plain.items():
+    for name, value in escape_interpolations(plain).items():
         key = str(name)
         kinds = {kind.kind: kind for kind in GROUPS.get(key, ())}
         if kinds and isinstance(value, dict):

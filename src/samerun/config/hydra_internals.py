@@ -35,7 +35,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import project
 
-__all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "drop_schema", "install", "store_schema"]
+__all__ = [
+    "BASIC_LAUNCHER",
+    "MULTIRUN",
+    "Callbacks",
+    "drop_schema",
+    "get_args_parser",
+    "install",
+    "store_schema",
+]
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""`_target_` of the launcher that Hydra takes if none is chosen."""
 
 _MOST_COMPOSED = 32
 """Number of remembered compositions, of 0.2 MB each."""
@@ -58,7 +69,7 @@ class _Composed:
         defaults: the defaults list.
         tree: the same as a tree.
         overrides: what Hydra knows about the choices.
-        config: what the list is merged to; `None` until it is needed a second time.
+        config: what the list is merged to; `None` where it is not remembered.
     """
 
     stamps: dict[str, Stamp]
@@ -66,7 +77,6 @@ class _Composed:
     tree: Any
     overrides: dict[str, Any]
     config: DictConfig | None = None
-    is_used: bool = False
 
 
 _lock = threading.Lock()  # copying a node of OmegaConf changes it for a moment
@@ -234,12 +244,11 @@ def _compose(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> DictConf
         return merged
     if entry.config is None:
         config: DictConfig = _merge_defaults(self, defaults, repo)
-        # The first composition keeps no copy: most processes compose once. Of the resolvers whose
-        # values a config keeps, `now` alone may have another value in the next one.
-        if entry.is_used and OmegaConf.get_cache(config).keys() <= {"now"}:
+        # Of the resolvers whose values a config keeps, `now` alone may have another value in the
+        # next one.
+        if OmegaConf.get_cache(config).keys() <= {"now"}:
             entry.config = copy.deepcopy(config)
             OmegaConf.clear_cache(entry.config)
-        entry.is_used = True
         return config
     with _lock:
         return copy.deepcopy(entry.config)

@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 
+from samerun.config import quick_yaml
 from samerun.config.root import Config, as_dict
 from samerun.errors import UserError
 from samerun.files import write_atomic
@@ -18,7 +19,7 @@ def safe_yaml(node: DictConfig | str) -> str:
         node: any mapping that Hydra composed or wrote, or its YAML.
     """
     mapping = OmegaConf.create(node) if isinstance(node, str) else node
-    return OmegaConf.to_yaml(OmegaConf.create(safe_mapping(mapping)))
+    return quick_yaml.dump(safe_mapping(mapping))
 
 
 def safe_mapping(node: Container) -> dict[str, Any]:
@@ -58,8 +59,9 @@ def hide_secrets(file: Path) -> None:
         file: such as `.hydra/config.yaml`.
     """
     text = file.read_text(encoding="utf-8")
-    node = OmegaConf.create(text)
-    plain = OmegaConf.to_container(node, resolve=False)
+    plain: Any = quick_yaml.load(text)
+    if plain is None:
+        plain = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     safe = redact_value("", plain)
     if safe != plain:
         write_atomic(file, OmegaConf.to_yaml(OmegaConf.create(safe)))

@@ -8,7 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config.composition import Composition, compose, escape_interpolations, parse
+from samerun.config import quick_yaml
+from samerun.config.composition import (
+    Composition,
+    checked,
+    compose,
+    escape_interpolations,
+    parse,
+)
+from samerun.config.direct import build_config
 from samerun.config.messages import translate
 from samerun.config.older import add_missing_keys
 from samerun.config.overrides import Override, parse_overrides
@@ -16,6 +24,7 @@ from samerun.config.root import Config, as_dict, flatten
 from samerun.config.schema import GROUPS, options
 from samerun.config.suggestions import as_hint, correct
 from samerun.errors import UserError
+from samerun.redaction import redact_mapping
 
 _WHOLES = ("experiment", "sweep", "debug")
 
@@ -77,7 +86,7 @@ def differing_keys(first: Config, second: Config) -> list[str]:
 
 def to_yaml(cfg: Config) -> str:
     """Returns a config as YAML that `parse` reads back to an equal config."""
-    return OmegaConf.to_yaml(OmegaConf.create(as_dict(cfg)))
+    return quick_yaml.dump(as_dict(cfg))
 
 
 def from_yaml(text: str) -> Config:
@@ -86,6 +95,11 @@ def from_yaml(text: str) -> Config:
     Raises:
         UserError: it is not a valid config.
     """
+    plain = quick_yaml.load(text)
+    cfg = None if plain is None else build_config(plain)
+    if cfg is not None:
+        redact_mapping(as_dict(cfg))  # so that its secrets are known
+        return checked(cfg)
     try:
         node = stored_node(text)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
@@ -102,6 +116,7 @@ def stored_node(text: str) -> Any:
     All its values are final. Otherwise, a `${oc.env:NAME}` in a config from elsewhere would publish
     an environment variable of this machine.
     """
-    return OmegaConf.create(
-        escape_interpolations(OmegaConf.to_container(OmegaConf.create(text), resolve=False))
-    )
+    plain: Any = quick_yaml.load(text) if "${" not in text else None
+    if plain is None:
+        plain = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    return OmegaConf.create(escape_interpolations(plain))

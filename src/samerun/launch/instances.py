@@ -190,7 +190,7 @@ def describe_data(cfg: config.Config) -> dict[str, str]:
     with quiet():
         digests = data.digests(cfg.dataset)
     whole = identity.of_run(cfg, digests)
-    return {tag.FINGERPRINT: whole, **{tag.DATA + name: text for name, text in digests.items()}}
+    return {tag.FINGERPRINT: whole, **tag.digests_tag(digests)}
 
 
 def _recorded_overrides(plan: "ResumePlan") -> tuple[str, ...]:

@@ -99,9 +99,7 @@ def check_data(run: StoredRun, stored: Config, here: Mapping[str, str] | None = 
 
 def recorded_digests(run: StoredRun) -> dict[str, str]:
     """Returns the digest of each split as the store has it."""
-    prefix = tag.DATA
-    tags = run.tags.items()
-    return {key.removeprefix(prefix): value for key, value in tags if key.startswith(prefix)}
+    return tag.data_digests(run.tags)
 
 
 def check_digests(run_id: str, recorded: Mapping[str, str], here: Mapping[str, str]) -> None:

@@ -65,7 +65,7 @@ class Predictions:
     @property
     def digest(self) -> str:
         """SHA-256 of the split's content; empty where it is not recorded."""
-        return self.run.tags.get(tag.DATA + self.split, "")
+        return tag.data_digests(self.run.tags).get(self.split, "")
 
 
 def read(run: StoredRun, *, uri: str | None = None) -> Predictions:
@@ -165,7 +165,7 @@ def _tokens(run: StoredRun, log_loss: Any, num_tokens: Any) -> Predictions:
 
 def _split(run: StoredRun) -> str:
     """Training evaluates the test split where there is one, and only then it has a digest."""
-    return "test" if run.tags.get(f"{tag.DATA}test") else "validation"
+    return "test" if "test" in tag.data_digests(run.tags) else "validation"
 
 
 def _check(run: StoredRun, name: str, values: Any, kinds: str, num_axes: int) -> None:

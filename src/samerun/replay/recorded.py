@@ -166,7 +166,7 @@ def recorded_provenance(run: StoredRun, *, uri: str | None = None) -> Provenance
     code, machine = _dict(plain.get("code")) or {}, _dict(plain.get("machine")) or {}
     commit = _str(code.get("commit")) or ("" if "commit" in code else None)
     diff = "provenance/uncommitted.diff"
-    data = {split: run.tags.get(tag.DATA + split, "") for split in _SPLITS}
+    digests = tag.data_digests(run.tags)
     cores = machine.get("num_cores")
     return Provenance(
         commit=commit,
@@ -182,7 +182,7 @@ def recorded_provenance(run: StoredRun, *, uri: str | None = None) -> Provenance
         instructions=_words(machine.get("instructions")),
         gpus=_words(machine.get("gpus")),
         num_cores=cores if isinstance(cores, int) else None,
-        data={split: digest for split, digest in data.items() if digest} or None,
+        data={split: digests[split] for split in _SPLITS if split in digests} or None,
     )
 
 

@@ -20,6 +20,7 @@ _MOST_CHILDREN = 5
 _MOST_ARTIFACTS = 8
 _PACKAGES = ("tensorflow", "keras", "numpy")
 _ENDS = ("_low", "_high")
+_SPLITS = ("train", "validation", "test")
 _SWEEP = {"sampler": tag.SAMPLER, "pruner": tag.PRUNER, "objective": tag.OBJECTIVES}
 
 
@@ -67,7 +68,8 @@ def _facts(found: Summary) -> Iterator[tuple[str, list[str]]]:
     yield "test", _finals(found.finals)
     yield "config", [f"{key}={value}" for key, value in found.config.items()]
     yield "changed", [run.tags.get(tag.OVERRIDES, "")]
-    data = [f"{s} {run.tags[tag.DATA + s][:12]}" for s in _splits(run.tags)]
+    digests = tag.data_digests(run.tags)
+    data = [f"{split} {digests[split][:12]}" for split in _SPLITS if split in digests]
     yield "sweep", _sweep(run.tags)
     yield "data", _listed([run.tags.get(tag.DATASET, ""), *data])
     yield "code", _code(run.tags)
@@ -90,10 +92,6 @@ def _listed(parts: Sequence[str]) -> list[str]:
     """Returns the parts that are not empty, each but the last with a comma."""
     given = [part for part in parts if part]
     return [f"{part}," for part in given[:-1]] + given[-1:]
-
-
-def _splits(tags: Mapping[str, str]) -> list[str]:
-    return [split for split in ("train", "validation", "test") if tags.get(tag.DATA + split)]
 
 
 def _code(tags: Mapping[str, str]) -> list[str]:

@@ -20,8 +20,8 @@ from samerun.search.objectives import NUM_PARAMETERS, objective_names
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-EPOCH_SECONDS = "speed/epoch_seconds"
-"""The median duration of an epoch."""
+EPOCH_SECONDS = ("system/epoch_seconds", "speed/epoch_seconds")
+"""The names of the median duration of an epoch: the present one, and the one of earlier studies."""
 
 SUPPORTED = (Sampler.tpe, Sampler.gp, Sampler.nsga2, Sampler.nsga3)
 """The samplers that take constraints into account."""
@@ -93,11 +93,11 @@ def check_constraints(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     Raises:
         UserError: one is malformed, or the value is not logged.
     """
-    known = (*objective_names(cfg, spec), EPOCH_SECONDS)
+    known = (*objective_names(cfg, spec), *EPOCH_SECONDS)
     for one in parse_constraints(sweep):
         if one.name not in known:
             raise UserError(
-                f"sweep.constraints: received '{one}', expected one of {listed(known)}."
+                f"sweep.constraints: received '{one}', expected one of {listed(known[:-1])}."
                 f"{nearest(one.name.replace('val_', 'validation/'), known)}"
             )
 

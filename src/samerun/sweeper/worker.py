@@ -139,7 +139,7 @@ def _limited_values(
     """Returns the values that constraints limit, without one that could not be measured."""
     values = {}
     for name in {one.name for one in constraints}:
-        if name != EPOCH_SECONDS:
+        if name not in EPOCH_SECONDS:
             way = default_direction(name)
             values[name] = _mean(value_of(one, name, way, from_best=from_best) for one in results)
             continue

@@ -19,6 +19,7 @@ from samerun.tracking.rows import reading
 from samerun.tracking.stored_run import StoredRun, as_logged
 
 _RUN, _EXPERIMENT = re.compile("[0-9a-f]{32}"), re.compile("[0-9]+")
+_MODEL = re.compile("m-[0-9a-f]{32}")
 
 
 def artifact_folder(run: StoredRun, uri: str) -> Path | None:
@@ -28,12 +29,26 @@ def artifact_folder(run: StoredRun, uri: str) -> Path | None:
         run: the run.
         uri: the complete address of its store.
     """
-    if not uri.startswith("sqlite"):
-        return None
-    if not _RUN.fullmatch(run.id) or not _EXPERIMENT.fullmatch(run.experiment_id):
+    return _inside_mlruns(run, f"{run.id}/artifacts", uri) if _RUN.fullmatch(run.id) else None
+
+
+def model_folder(run: StoredRun, model_id: str, uri: str) -> Path | None:
+    """Returns the folder of a logged model; `None` where MLflow has to be asked.
+
+    Args:
+        run: the run that logged it.
+        model_id: its ID in the store.
+        uri: the complete address of the store.
+    """
+    known = _MODEL.fullmatch(model_id)
+    return _inside_mlruns(run, f"models/{model_id}/artifacts", uri) if known else None
+
+
+def _inside_mlruns(run: StoredRun, path: str, uri: str) -> Path | None:
+    if not uri.startswith("sqlite") or not _EXPERIMENT.fullmatch(run.experiment_id):
         return None
     for place in (database_file(uri).parent, Path.cwd()):
-        folder = place / "mlruns" / run.experiment_id / run.id / "artifacts"
+        folder = place / "mlruns" / run.experiment_id / path
         if folder.is_dir() and folder.resolve() == place.resolve() / folder.relative_to(place):
             return folder
     return None
@@ -50,7 +65,10 @@ def sizes(root: Path, folder: str = "") -> dict[str, int | None]:
         The sizes in the order of the paths.
     """
     found: dict[str, int | None] = {}
-    for here, _, names in os.walk(root / folder):
+    top = root / folder
+    if top.resolve() != root.resolve() / folder:  # it is a link, or below one
+        return found
+    for here, _, names in os.walk(top):
         for name in names:
             path = Path(here, name)
             facts = path.lstat()
@@ -90,8 +108,9 @@ def points(run: StoredRun, uri: str, keys: Collection[str] | None) -> list[Point
         from metrics where run_uuid = ? order by step, timestamp, key"""
     with contextlib.suppress(sqlite3.Error), reading(database_file(uri)) as database:
         return [
-            Point(str(key), as_logged(value), int(step), int(timestamp))
+            Point(str(key), as_logged(value), step, timestamp)
             for key, value, step, timestamp in database.execute(query, (run.id,))
-            if keys is None or key in keys
+            if (keys is None or key in keys)
+            and (isinstance(step, int) and isinstance(timestamp, int))  # as MLflow writes them
         ]
     return None

@@ -217,7 +217,6 @@ class MlflowRun(Run):
             schema=dict(schema),
             source=redact(source),
         )
-        self.set_tags({tag.DATA + split: digest})
 
     def log_model(self, model: Any, example: Any, raw: RawInput | None = None) -> None:
         """Stores a Keras model in MLflow's format; `runs:/ID/model` loads it."""

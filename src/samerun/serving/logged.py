@@ -1,0 +1,94 @@
+"""The Keras model that a run logged, loaded as untrusted data.
+
+Keras's safe mode runs no stored code: it looks for classes in Keras and among those that were
+registered, so a class of the user's own is found once its module was imported, which `--trust` has
+to allow.
+"""
+
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from samerun import tracking, user_code
+from samerun.config import Config
+from samerun.errors import UserError, first_line
+from samerun.replay.recorded import clean
+from samerun.replay.trust import check_trusted
+from samerun.tracking import LoggedModel, StoredRun
+
+_ENDING = ".keras"
+_MOST_FILES = 1_000
+_LEAST_BYTES, _TIMES = 200_000_000, 20
+"""A model may unpack to 200 MB, or to 20 times its file: weights hardly shrink when compressed."""
+
+
+def keras_file(run: StoredRun, model: LoggedModel) -> str:
+    """Returns the path of the Keras file among the files of a logged model.
+
+    Raises:
+        UserError: it has none, or several.
+    """
+    found = [path for path in model.files if path.endswith(_ENDING)]
+    if len(found) != 1:
+        raise UserError(
+            f"Run {run.id[:8]}: its logged model has {len(found)} {_ENDING} files, expected one: "
+            "it was not logged by samerun."
+        )
+    return found[0]
+
+
+def load(run: StoredRun, cfg: Config, model: LoggedModel, trusted: Sequence[str]) -> Any:
+    """Returns the Keras model that a run logged, not compiled.
+
+    Args:
+        run: the stored run.
+        cfg: its recorded config, for the user's own code.
+        model: its model.
+        trusted: modules that the config may import.
+
+    Raises:
+        UserError: it cannot be loaded, or needs code that is not trusted.
+    """
+    check_trusted(cfg, trusted)
+    with user_code.working_folder_first():
+        for key, target in user_code.targets(cfg).items():
+            user_code.import_function(key, target)
+    with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
+        file = Path(folder, "model.keras")
+        tracking.download_model_file(run, model, keras_file(run, model), file)
+        return load_file(run, file)
+
+
+def load_file(run: StoredRun, file: Path) -> Any:
+    """Returns the Keras model in a file that a run logged, not compiled.
+
+    Args:
+        run: the stored run.
+        file: a copy of its Keras file.
+
+    Raises:
+        UserError: it is too large, or cannot be loaded in safe mode.
+    """
+    import keras
+
+    try:
+        _check_size(file)
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(
+            f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
+            f"({clean(first_line(error))}): register classes of your own with "
+            "@keras.saving.register_keras_serializable() in the module that the config names, and "
+            "give --trust MODULE."
+        ) from error
+
+
+def _check_size(file: Path) -> None:
+    """Checks what a file would unpack to, which Keras does not."""
+    most = max(_LEAST_BYTES, _TIMES * file.stat().st_size)
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    if len(members) > _MOST_FILES or sum(member.file_size for member in members) > most:
+        raise ValueError(f"it would unpack to more than {most} bytes")
