@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from samerun import __version__
+from samerun.cli.bundle_command import bundle_command, unbundle_command
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
 from samerun.cli.evaluate_command import evaluate_command
@@ -28,6 +29,7 @@ from samerun.cli.table_command import table_command
 from samerun.cli.tensorboard_command import tensorboard_command
 from samerun.cli.ui_command import ui_command
 from samerun.cli.ui_commands import completion_command, experiments_command
+from samerun.cli.verify_command import verify_command
 from samerun.errors import READER_LEFT, UserError, exit_code, listed, message
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private
@@ -71,6 +73,18 @@ COMMANDS = {
         help="train a recorded run again and compare the results",
         load=lambda: reproduce_command,
         opens_store=True,
+    ),
+    "bundle": Command(
+        help="write a run into one file, for another machine",
+        load=lambda: bundle_command,
+        opens_store=True,
+    ),
+    "unbundle": Command(
+        help="read such a file into the store of this folder", load=lambda: unbundle_command
+    ),
+    "verify": Command(
+        help="reproduce the runs that pyproject.toml lists, with one table of verdicts",
+        load=lambda: verify_command,
     ),
     "compare": Command(
         help="show runs side by side, and whether the best is really better",
@@ -147,7 +161,7 @@ COMMANDS = {
 GROUPS = {
     "train": ("train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
-    "repeat": ("reproduce",),
+    "repeat": ("reproduce", "bundle", "unbundle", "verify"),
     "use": ("predict", "generate", "evaluate", "serve", "export", "promote"),
     "store": ("sync", "server", "gc"),
     "shell": ("completion",),

@@ -255,6 +255,21 @@ def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> 
     return sorted(points, key=lambda point: (point.step, point.timestamp, point.key))
 
 
+def metric_points(
+    run: StoredRun, *, keys: Collection[str] | None = None, uri: str | None = None
+) -> list[Point]:
+    """Returns the metric points of a run.
+
+    Args:
+        run: the run.
+        keys: of these metrics only; `None`: of all.
+        uri: the store, by default that of this folder.
+    """
+    full = existing(uri)
+    points = local.points(run, full, keys)
+    return points_of(store.connect(full), run.id, keys) if points is None else points
+
+
 def metric_histories(
     run: StoredRun, *, keys: Collection[str] | None = None, uri: str | None = None
 ) -> dict[str, dict[int, float]]:
@@ -265,12 +280,8 @@ def metric_histories(
         keys: of these metrics only; `None`: of all.
         uri: the store, by default that of this folder.
     """
-    full = existing(uri)
-    points = local.points(run, full, keys)
-    if points is None:
-        points = points_of(store.connect(full), run.id, keys)
     histories: dict[str, dict[int, float]] = {}
-    for point in points:
+    for point in metric_points(run, keys=keys, uri=uri):
         histories.setdefault(point.key, {})[point.step] = point.value
     return histories
 
