@@ -44,7 +44,7 @@ NOT_TYPED = {
 """Commands of README that the walk leaves out, as they stand there."""
 LISTS = ("samerun experiments", "samerun train --help")
 """Commands that print commands as examples: `make gallery-check` trains all experiments."""
-ON_FEW_RUNS = ("samerun table \"params.dataset = 'digits'\" --by model --latex",)
+ON_FEW_RUNS = ("samerun table --by model --metric test/accuracy --latex",)
 """Commands that are typed before the others: they refuse runs that differ in more than a model."""
 OF_A_TABLE = ("predict", "serve")
 """Commands whose `ID` is the run on `houses.csv`, of which `new.csv` has further rows."""
