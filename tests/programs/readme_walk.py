@@ -38,10 +38,11 @@ NOT_TYPED = {
     "make test": "runs this program",
     "make bench": "takes hours",
     "samerun export ID --format onnx": "needs samerun[export]: tests/training/test_export.py",
+    "samerun unbundle run.zip": "is for another store: tests/system/test_bundle_exact.py",
     "samerun reproduce ID --env": "installs packages: tests/system/test_environment.py",
     "samerun train -m sweep=optuna … sweep.n_trials=100 sweep.workers=1": "is shortened there",
 }
-"""Commands of README that the walk leaves out, as they stand there."""
+"""Commands of README that the walk leaves out, as they stand there, also where they are printed."""
 LISTS = ("samerun experiments", "samerun train --help")
 """Commands that print commands as examples: `make gallery-check` trains all experiments."""
 ON_FEW_RUNS = ("samerun table --by model --metric test/accuracy --latex",)
@@ -320,7 +321,7 @@ class Walk:
             origin = kind_of(current) if current.origin == "README" else current.origin
             if current.text not in LISTS:
                 found = [self.filled_in(one) for one in dict.fromkeys(printed_commands(output))]
-                waiting += [Typed(command, origin) for command in found]
+                waiting += [Typed(one, origin) for one in found if one not in NOT_TYPED]
 
     def filled_in(self, command):
         """Returns a command with IDs and a name in place of `ID` and `NAME`."""
