@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samerun import raw_model, user_code
+from samerun import raw_model, tracking, user_code
 from samerun.config import Config
 from samerun.config.models.custom import CustomModel
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError
+from samerun.process import quiet
 from samerun.raw_model import DESCRIPTION, KERAS_FILE, RawModel, RefusedInput
 from samerun.replay import recorded
 from samerun.replay.trust import check_trusted
+from samerun.serving import logged
 from samerun.serving.earlier import describe_earlier
-from samerun.tracking import StoredRun, download_model
+from samerun.tracking import StoredRun
 
 _MOST_BYTES = 200_000_000
 
@@ -52,15 +54,18 @@ def fetch_model(
         UserError: as `open_model`.
     """
     recorded.check_trained(run)
-    name = KERAS_FILE.as_posix()
-    found = download_model(run, [DESCRIPTION, name], folder, uri=uri)
-    if name not in found:
-        raise UserError(f"Run {run.id}: its model has no {name}: it was not written by samerun.")
+    model, file = tracking.find_model(run, uri=uri), folder / KERAS_FILE
+    file.parent.mkdir(parents=True)
+    tracking.download_model_file(run, model, logged.keras_file(run, model), file, uri=uri)
     if trusted:
         _import_own(recorded.read(run, uri=uri).cfg, trusted)
-    network = _load_network(run, folder / name)
-    if DESCRIPTION in found:
-        description = _description(run, folder / DESCRIPTION)
+    with quiet():
+        import keras  # noqa: F401
+    network = logged.load_file(run, file)
+    if DESCRIPTION in model.files:
+        path = folder / DESCRIPTION
+        tracking.download_model_file(run, model, DESCRIPTION, path, uri=uri)
+        description = _description(run, path)
     else:
         description = describe_earlier(run, network, uri=uri)
     try:
@@ -76,24 +81,6 @@ def _import_own(cfg: Config, trusted: Sequence[str]) -> None:
         check_trusted(cfg, trusted)
         with user_code.working_folder_first():
             user_code.import_function("model.target", cfg.model.target)
-
-
-def _load_network(run: StoredRun, file: Path) -> Any:
-    """Loads the Keras file in safe mode: only Keras's own classes, no pickles, no lambdas."""
-    from samerun.process import quiet
-
-    try:
-        with quiet():
-            import keras
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-        return keras.saving.load_model(str(file), compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(
-            f"Run {run.id}: its model cannot be loaded safely ({first_line(error)}): if it is made "
-            "of classes of your own, give --trust MODULE."
-        ) from error
 
 
 def _description(run: StoredRun, file: Path) -> Mapping[str, Any]:
