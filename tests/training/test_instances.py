@@ -20,6 +20,7 @@ from samerun.errors import UserError
 from samerun.replay.recorded import read
 from samerun.replay.results import read_result
 from support.project import composed
+from support.recorded import write_artifact
 
 QUICK = ["training.epochs=2", "tracking=lean", "model=mlp", "model.units=[4]", "dataset.limit=60"]
 
@@ -90,14 +91,13 @@ def elsewhere(seeds, monkeypatch):
     """The stored configs name another server; afterwards, it must not have been asked."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
-    client = tracking.connect(tracking.resolve_uri(None))
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         for run in (stored(seeds), *children_of(seeds, 3).values()):
             cfg = read(run).cfg
             there = dataclasses.replace(cfg.tracking, uri=uri)
             text = config.to_yaml(dataclasses.replace(cfg, tracking=there))
-            client.log_text(run.id, text, "config/resolved.yaml")
+            write_artifact(run.id, "config/resolved.yaml", text)
             assert read(run).cfg.tracking.uri == uri
         yield
         server.setblocking(False)

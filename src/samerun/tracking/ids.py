@@ -31,8 +31,8 @@ _EXPECTED = (
 def choose(name: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
     """Returns the run that a text names.
 
-    `latest`, `best:` and `STUDY/7` win over a run whose name is the same text; a warning names that
-    run's ID.
+    A complete ID wins over everything else. `latest`, `best:` and `STUDY/7` win over a run whose
+    name is the same text; a warning names that run's ID.
 
     Args:
         name: an ID, its beginning, or a run's name; the ID that a run had before the store created
@@ -47,6 +47,11 @@ def choose(name: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
     Raises:
         UserError: it names no run, or several; its notes list them.
     """
+    if is_complete(name):
+        complete = sorted(runs, key=lambda run: run.id != name)  # it wins over a `samerun.uid`
+        for run in complete:
+            if name in (run.id, run.tags.get(tag.UID)):
+                return run
     matching = [run for run in runs if is_named(run, name)]
     special = _special(name, runs, store)
     if special is not None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samerun.errors import UserError, first_line
+from samerun.escaping import one_line
 from samerun.redaction import redact_value
 from samerun.tracking import local, store
 from samerun.tracking.delivery.spool import Point
@@ -235,8 +236,9 @@ def _climbs(run: StoredRun, path: str) -> UserError:
 def _unreadable(run: StoredRun, path: str, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
-    why = first_line(error)
-    return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {why}.")
+    which = f"Run {one_line(run.id)} ({one_line(run.name)})"
+    why = one_line(first_line(error))
+    return UserError(f"{which}: its artifact '{one_line(path)}' cannot be read: {why}.")
 
 
 def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> list[Point]:
