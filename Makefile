@@ -44,7 +44,7 @@ gallery: $(READY) ## write experiments/README.md and the options in README.md
 gallery-check: $(READY) ## train every experiment to its score, and every model on every data set, before a release
 	$(BIN)/pytest tests/training -m gallery -n 2 --dist worksteal
 
-bench: $(READY) ## run the benchmarks, about an hour, and write benchmarks/RESULTS.md
+bench: $(READY) ## run the benchmarks, which takes hours, and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run_all.py
 
 ui: $(READY) ## open the MLflow UI on the runs

@@ -1,34 +1,50 @@
-"""Walks through README in a fresh folder, on a screen of 60 columns: every command works, pasted.
+"""Walks through README in a fresh clone, in a terminal of 60 columns: every command works, pasted.
 
     python tests/programs/readme_walk.py [--only TEXT]
 
-Commands are those of README's blocks, and those that the screens print after `reproduce`, `open`,
-`sync` and `command`. Each is given to `bash -c` as it is, with these exceptions: training commands
-of README get a suffix that makes them short; `ID` becomes `latest`; a server is ended when it has
-printed its address. What needs accounts or other people's data is left out by name, with a reason.
+The commands are those of README's blocks and of its text, and those that the screens of these
+commands print, each once for every kind of run that it is printed for. `bash` receives each of them
+as it stands there, with these exceptions: README's training commands get a suffix that makes them
+short, its IDs become those of two runs of the walk, and a server gets a free port and Ctrl-C when
+it has answered. What is not typed is named in NOT_TYPED, with the reason.
 """
 
 import argparse
+import fcntl
 import os
+import pty
 import re
-import shlex
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
+import termios
 import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
+from samerun import cli
+
 ROOT = Path(__file__).parents[2]
+COLUMNS = 60
 SHORT = " training.epochs=1 dataset.limit=100"
-LABELS = ("reproduce", "open", "sync", "command", "show")
-SERVERS = ("samerun ui", "samerun tensorboard", "samerun server")
-LEFT_OUT = {
-    "make": "makes an environment: .ci/run does it",
-    "eval": "is of an interactive shell",
-    "video_folder": "needs films",
-    "samerun server": "asks for the password of an account",
+SHORT_SWEEP = " sweep.n_trials=2 sweep.workers=1"
+NOT_TYPED = {
+    "make test": "runs this program",
+    "make bench": "takes hours",
+    "samerun reproduce ID --env": "installs packages: tests/system/test_environment.py",
+    "samerun train -m sweep=optuna … sweep.n_trials=100 sweep.workers=1": "is shortened there",
 }
+"""Commands of README that the walk leaves out, as they stand there."""
+MISTAKES = ("samerun train model.dropot=0.3", "samerun train model=cn")
+"""Commands of README that end with exit code 2, and print what README shows."""
+ALREADY_SHORT = ("debug=", "--schedule-plot", "--help", *MISTAKES)
+SERVERS = {"ui", "tensorboard", "server"}
 CODE = """
 import keras
 
@@ -45,23 +61,68 @@ def loss(y_true, y_pred):
 class Mine(keras.callbacks.Callback):
     pass
 """
+_NAMES = "|".join(cli.COMMANDS)
+_CALL = rf"(?:python -m |[^\s`]*/)?samerun\s(?:{_NAMES})\b"
+_CONTROL = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78]")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command that the walk types.
+
+    Args:
+        text: as it is pasted.
+        origin: `README`, or what kind of command printed it.
+        shown: what README shows below it.
+    """
+
+    text: str
+    origin: str = "README"
+    shown: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What is typed once: the command without IDs, by what printed it if that trained."""
+        text = re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8,32}\b", "ID", self.text)
+        return text, self.origin if "reproduce" in text or "resume" in text else ""
 
 
 def readme_commands(text):
-    """Returns the commands of README's blocks, without comments."""
-    found = []
-    for block in re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            command = line.removeprefix("$ ").split("  #")[0].rstrip()
-            if command.startswith(("samerun ", "make ", "eval ")):
-                found.append(command)
-    return found
+    """Yields the commands of README's blocks and of its text, as they stand there.
+
+    Args:
+        text: README.
+    """
+    for block in re.findall(r"(?ms)^```\n(.*?)^```", text):
+        lines = block.splitlines()
+        for number, line in enumerate(lines):
+            command = re.split(r"  +#", line.removeprefix("$ "))[0].rstrip()
+            if re.match(r"(samerun|make|eval) ", command):
+                is_screen = line.startswith("$ ") and "..." not in lines
+                yield Typed(command, shown="\n".join(lines[number + 1 :]) if is_screen else "")
+    for command in re.findall(r"`((?:samerun|make) [^`]+)`", text):
+        yield Typed(" ".join(command.split()))
 
 
 def printed_commands(output):
-    """Returns what a screen says to type: the rest of a line that starts with a known label."""
-    found = re.findall(rf"^(?:{'|'.join(LABELS)}) +(\S*samerun .*)$", output, flags=re.MULTILINE)
-    return [command.strip() for command in found]
+    """Yields what a screen says to type: alone in its line, after a label, or in backticks.
+
+    Args:
+        output: the text of the screen, in which a broken command has a line feed.
+    """
+    for line in output.splitlines():
+        found = re.search(rf"(?:^(?:[a-z]+ +)?|: )({_CALL}.*?)(?:  .*)?$", line)
+        if found:
+            yield found[1].rstrip()
+    yield from re.findall(rf"`({_CALL}[^`]*)`", output)
+
+
+def short(command):
+    """Returns a training command of README with settings that make it take seconds."""
+    if not command.startswith("samerun train ") or any(part in command for part in ALREADY_SHORT):
+        return command
+    command += " training.epochs=1" if "dataset.path" in command else SHORT
+    return command + (SHORT_SWEEP if "sweep=" in command else "")
 
 
 def make_files(folder):
@@ -77,56 +138,95 @@ def make_files(folder):
     amounts = 100 + 20 * np.sin(np.arange(1200) / 7) + random.normal(size=1200)
     sales = [f"{day},{amount:.2f}" for day, amount in zip(days, amounts, strict=True)]
     (folder / "sales.csv").write_text("\n".join(["date,amount", *sales]) + "\n")
-    texts = [f"{word} film number {n},{label}" for n in range(60) for word, label in WORDS]
+    words = (("good", "positive"), ("bad", "negative"))
+    texts = [f"{word} film number {n},{label}" for n in range(60) for word, label in words]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *texts]) + "\n")
     (folder / "my_code.py").write_text(CODE)
-    for name in ("cats", "dogs"):
-        (folder / "photos" / name).mkdir(parents=True)
-        for number in range(30):
+    for kind, number in ((kind, number) for kind in ("cats", "dogs") for number in range(30)):
+        clip = folder / "clips" / kind / str(number)
+        pictures = [folder / "photos" / kind / f"{number}.png"]
+        pictures += [clip / f"{frame}.png" for frame in range(4) if number < 12]
+        for file in pictures:
+            file.parent.mkdir(parents=True, exist_ok=True)
             pixels = random.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "photos" / name / f"{number}.png")
+            Image.fromarray(pixels).save(file)
 
 
-WORDS = (("good", "positive"), ("bad", "negative"))
+def clone(folder):
+    """Clones the repository, with the environment of this process as that of the clone."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    environment = folder / ".venv"
+    environment.mkdir()
+    (environment / "bin").symlink_to(Path(sys.prefix, "bin"))
+    (environment / ".ready").touch()
+    make_files(folder)
 
 
-def run(command, folder, environment, *, is_server):
-    """Runs a command as pasted; returns its exit code and what it printed."""
-    process = subprocess.Popen(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    if not is_server:
-        return _finished(process)
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("http"):
-            os.killpg(process.pid, signal.SIGINT)
-            break
-    rest, _ = process.communicate(timeout=120)
-    return process.returncode, "".join(lines) + rest
+def path(*, is_activated):
+    """Returns the folders of programs, with those of this environment or without samerun."""
+    others = [one for one in os.get_exec_path() if not Path(one, "samerun").exists()]
+    return os.pathsep.join([str(Path(sys.prefix, "bin"))] * is_activated + others)
 
 
-def _finished(process):
-    output, _ = process.communicate(timeout=1800)
-    return process.returncode, output
+class Terminal:
+    """Runs commands in a terminal of their own.
+
+    Args:
+        folder: where they run.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "COV_"))}
+        self.environment = {
+            **inherited,
+            "BROWSER": "true",
+            "PYTHONPATH": str(folder / "src"),
+            "TERM": "xterm-256color",
+        }
+        self.environment.pop("COLUMNS", None)
+
+    def run(self, command, *, seconds=900, when=None):
+        """Runs a command; returns its exit code and its screen without colors.
+
+        Args:
+            command: given to `bash`.
+            seconds: after which it is killed.
+            when: called with what was printed; Ctrl-C is typed when it returns true.
+        """
+        pid, terminal = pty.fork()
+        if pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
+            os.chdir(self.folder)
+            is_activated = not command.startswith("make ")
+            environment = {**self.environment, "PATH": path(is_activated=is_activated)}
+            os.execvpe("bash", ["bash", "-c", command], environment)
+        written, end = b"", time.monotonic() + seconds
+        try:
+            while True:
+                if time.monotonic() > end:
+                    os.killpg(pid, signal.SIGKILL)
+                    when = None
+                if select.select([terminal], [], [], 0.2)[0]:
+                    try:
+                        new = os.read(terminal, 65536)
+                    except OSError:  # on Linux, what a terminal ends with
+                        new = b""
+                    if not new:
+                        break
+                    written += new
+                if when is not None and when(screen(written)):
+                    when = None
+                    os.write(terminal, b"\x03")
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen(written)
+        finally:
+            os.close(terminal)
 
 
-def shortened(command):
-    """Returns a command of README so that it takes seconds, and its placeholders filled in."""
-    command = re.sub(r"\bID\b", "latest", command)
-    if command.startswith("samerun train") and "--schedule-plot" not in command:
-        if "my_code:loss" in command or "debug=" in command:
-            return command + " training.epochs=1"
-        command += SHORT if "dataset.path" not in command else " training.epochs=1"
-        command += " sweep.n_trials=2 sweep.workers=1" if "sweep=" in command else ""
-    return command
+def screen(written):
+    """Returns the text of a screen, in which a line ends where the program ended it."""
+    text = _CONTROL.sub("", written.decode(errors="replace")).replace("\r\n", "\n")
+    return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))
 
 
 def free_port():
@@ -136,56 +236,129 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def walk(folder, only=""):
-    """Runs everything; returns the commands that failed, with their output."""
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "COV_"))},
-        "COLUMNS": "60",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    make_files(folder)
-    waiting = [(shortened(one), True) for one in readme_commands((ROOT / "README.md").read_text())]
-    first = "samerun train model=mlp" + SHORT
-    waiting = [(first, True), *(pair for pair in waiting if only in pair[0])]
-    failed, done = [], set()
-    while waiting:
-        command, is_readmes = waiting.pop(0)
-        reason = next((why for name, why in LEFT_OUT.items() if name in command), "")
-        kind = re.sub(r"\b[0-9a-f]{8}\b", "ID", command)
-        if reason or kind in done:
-            continue
-        done.add(kind)
-        is_server = any(name in command.replace(program(command), "samerun") for name in SERVERS)
-        pasted = f"{command} --port {free_port()}" if is_server else command
-        started = time.monotonic()
-        code, output = run(pasted, folder, environment, is_server=is_server)
-        is_mistake = "model.dropot" in command
-        is_fine = code == (2 if is_mistake else 0) and "Traceback" not in output
+def answers(address):
+    """Returns whether a server answers, be it with the wish for a password."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as page:
+            return page.status == 200
+    except urllib.error.HTTPError as error:
+        return error.code == 401
+    except OSError:
+        return False
+
+
+class Walk:
+    """What was typed so far.
+
+    Args:
+        folder: the clone.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.terminal = folder, Terminal(folder)
+        self.failed, self.ids = [], []
+        self.done = {Typed(".venv/bin/samerun train").kind}  # which `make train` shows and runs
+
+    def prepare(self):
+        """Trains the runs that README's IDs stand for, and interrupts one with Ctrl-C."""
+        for seed in (0, 1):
+            output = self.type(Typed(f"samerun train model=mlp seed={seed}{SHORT}", "a run"))
+            self.ids += re.findall(r"reproduce ([0-9a-f]{8})\n", output)[:1]
+        assert len(self.ids) == 2, "the first runs do not print how to reproduce them"
+        number = len([*self.folder.glob("outputs/**/checkpoints")])
+        command = "samerun train model=mlp dataset.limit=100 training.epochs=2000"
+        _, output = self.terminal.run(
+            command + " training.early_stopping.patience_epochs=2000",
+            when=lambda _: len([*self.folder.glob("outputs/**/checkpoints/*.npz")]) > number + 1,
+        )
+        (resume,) = [one for one in printed_commands(output) if "resume" in one]
+        self.type(Typed(f"{resume} --fork training.epochs=3 schedule=constant", "an interrupt"))
+
+    def type(self, typed):
+        """Types a command, once; returns its screen."""
+        if typed.kind in self.done:
+            return ""
+        self.done.add(typed.kind)
+        command, started = typed.text, time.monotonic()
+        name = re.match(rf"(?:python -m |\S*/)?samerun ({_NAMES})\b", command)
+        when = None
+        if name and name[1] in SERVERS and "add-user" not in command and "--help" not in command:
+            port = free_port()
+            command += f" --port {port}"
+            when = lambda text: answers((re.findall(r"http://\S+", text) or ["http:"])[-1])  # noqa: E731
+        code, output = self.terminal.run(command, when=when)
+        is_fine = code == (2 if typed.text in MISTAKES else 0) and "Traceback" not in output
+        is_fine &= typed.shown in output.replace(f"{Path.cwd()}/", "")
         verdict = "works" if is_fine else f"FAILED with {code}"
-        print(f"{verdict:8} {time.monotonic() - started:6.1f} s  {command}", flush=True)
+        seconds = time.monotonic() - started
+        print(f"{verdict:8} {seconds:6.1f} s  {command}  ({typed.origin})", flush=True)
         if not is_fine:
-            failed.append(f"$ {pasted}\n{output}")
-        if is_readmes:
-            waiting = [*((one, False) for one in printed_commands(output)), *waiting]
-    return failed
+            self.failed.append(command)
+            print(output, flush=True)
+        return output
+
+    def follow(self, typed):
+        """Types a command of README, then those that it prints, and those that these print."""
+        waiting = [typed]
+        while waiting:
+            current = waiting.pop(0)
+            output = self.type(current)
+            origin = kind_of(current) if current.origin == "README" else current.origin
+            found = [self.filled_in(one) for one in dict.fromkeys(printed_commands(output))]
+            waiting += [Typed(command, origin) for command in found]
+
+    def filled_in(self, command):
+        """Returns a command with IDs and a name in place of `ID` and `NAME`."""
+        for run_id in self.ids:
+            command = re.sub(r"\bID\b", run_id, command, count=1)
+        return re.sub(r"\bNAME\b", "alice", command)
 
 
-def program(command):
-    """Returns the first word of a command, by which the screens call samerun."""
-    return shlex.split(command)[0]
+def kind_of(typed):
+    """Returns what a command of README trains, as far as what it prints depends on it."""
+    for part, kind in {
+        "sweep=": "a sweep",
+        " -m ": "a multirun",
+        "seeds=": "seeds",
+        "my_code": "own code",
+        "dataset.path": "own data",
+        "samerun train": "a run",
+    }.items():
+        if part in typed.text:
+            return kind
+    return "no training"
+
+
+def walk(folder, only=""):
+    """Types everything in a clone; returns the commands that failed.
+
+    Args:
+        folder: where to clone to.
+        only: README's commands that contain this text.
+    """
+    clone(folder)
+    readme = [*readme_commands((folder / "README.md").read_text())]
+    stale = {*NOT_TYPED, *MISTAKES} - {typed.text for typed in readme}
+    assert not stale, f"not in README: {stale}"
+    started = Walk(folder)
+    started.prepare()
+    for typed in readme:
+        if typed.text in NOT_TYPED:
+            print(f"not typed           {typed.text}  ({NOT_TYPED[typed.text]})")
+        elif only in typed.text:
+            text = short(typed.text.replace("a2be2f59", "ID"))
+            started.follow(Typed(started.filled_in(text), shown=typed.shown))
+    print(f"{len(started.done)} commands, {len(started.failed)} failed")
+    return started.failed
 
 
 def main():
-    """Walks in a fresh folder."""
-    import tempfile
-
+    """Walks in a temporary folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="README's commands that contain this text")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="samerun-walk-") as folder:
-        failed = walk(Path(folder), chosen.only)
-    print("\n".join(failed))
-    return 1 if failed else 0
+        return 1 if walk(Path(folder, "samerun"), chosen.only) else 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ _MEASURED = (
     (r"\b\d+ values\b", "N values"),
     (r"\b\d+ of \d+ metrics", "N of N metrics"),
     (r"(?m)^(test/|train/|validation/|best_epoch)\S*  .*\n", ""),
+    (r"difference [^,]*, p [^,]*, [a-z ]+ \(", "difference … ("),
+    (r"[▁▂▃▄▅▆▇█·]+", "▁…"),
+    (r"(?ms)^(Predictions)\n.*", r"\1\n…\n"),  # which examples two runs get right
 )
 _PARTS = ("config", "code", "data", "threads", "environment", "machine")
 _STATES = ("same", "differs", "unknown")

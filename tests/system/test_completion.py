@@ -59,6 +59,9 @@ def test_runs_are_offered_the_newest_first(version_0_1_0, offered, command):
 
 LINES = {
     "samerun show 63": ["635218d3"],
+    "samerun ui 63": ["635218d3"],
+    "samerun ui 63 7": [],
+    "samerun table finished 7a": ["7a4d6540"],
     "samerun show fini": ["finished"],
     "samerun show dropout=0.1": ["dropout=0.1889"],
     "samerun show best:validation/a": ["best:validation/accuracy"],
@@ -98,11 +101,19 @@ def test_names_that_a_shell_would_interpret_are_not_offered(version_0_1_0, offer
             database.execute("update runs set name = ? where run_uuid = ?", (name, run_id))
         database.execute("update latest_metrics set key = 'a;b' where key = 'train/loss'")
     database.close()
-    for line in ("samerun show ", "samerun show a", "samerun show best:", "samerun show $"):
-        for found in offered(line):
-            assert re.fullmatch(r"[\w./:=~-]+", found), found
-        for found in offered(line, "fish"):
-            assert "\x1b" not in found
+    assert len(ids) >= len(hostile)
+    for line, expected in {
+        "samerun show ": {"latest", "best:", "7a4d6540", "91ce6eb5"},
+        "samerun show a": set(),
+        "samerun show best:": {"best:validation/loss"},
+        "samerun show $": set(),
+    }.items():
+        found = offered(line)
+        assert expected <= set(found), line
+        assert [word for word in found if not re.fullmatch(r"[\w./:=~-]+", word)] == []
+        described = offered(line, "fish")
+        assert len(described) == len(found)
+        assert not any("\x1b" in one for one in described)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", None])

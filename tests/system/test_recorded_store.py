@@ -19,15 +19,6 @@ NAMES = {"finished", "other_seed", "failed", "interrupted", "uncommitted", "smal
 
 
 @pytest.fixture
-def recorded(tmp_path, monkeypatch):
-    """The recorded project, in another folder than it was recorded in."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    unpack_version_0_1_0(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def checkout(tmp_path):
     """The recorded project inside a clone of this repository, whose history has its commits."""
     subprocess.run(["git", "clone", "-q", "--no-checkout", TESTS.parent, tmp_path], check=True)
@@ -36,7 +27,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_the_runs_of_version_0_1_0_are_found_by_name_and_by_the_beginning_of_an_id(recorded):
+def test_the_runs_of_version_0_1_0_are_found_by_name_and_by_the_beginning_of_an_id(version_0_1_0):
     runs = {run.name: run for run in tracking.find_runs()}
     assert set(runs) >= NAMES
     assert sum("samerun.trial" in run.tags for run in runs.values()) == 3
@@ -45,14 +36,14 @@ def test_the_runs_of_version_0_1_0_are_found_by_name_and_by_the_beginning_of_an_
     assert again == runs["finished"]
 
 
-def test_two_runs_of_version_0_1_0_are_compared(recorded, capsys):
+def test_two_runs_of_version_0_1_0_are_compared(version_0_1_0, capsys):
     assert cli.main(["diff", "finished", "other_seed", "--json"]) == 0
     rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)["config"]}
     assert (rows["seed"]["first"], rows["seed"]["second"]) == ("0", "2")
     assert rows["tracking.tags.course"]["second"] == "dl1"
 
 
-def test_runs_of_version_0_1_0_are_compared_except_for_their_predictions(recorded, capsys):
+def test_runs_of_version_0_1_0_are_compared_except_for_their_predictions(version_0_1_0, capsys):
     assert cli.main(["compare", "finished", "other_seed", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["only_setting"] == "seed"
@@ -61,11 +52,11 @@ def test_runs_of_version_0_1_0_are_compared_except_for_their_predictions(recorde
     assert "earlier version" in note
     assert "`samerun reproduce" in note
     assert cli.main(["compare", "finished", "failed", "interrupted", "--html", "page.html"]) == 0
-    assert (recorded / "page.html").exists()
+    assert (version_0_1_0 / "page.html").exists()
 
 
-def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(recorded, samerun):
-    done = samerun("reproduce", "finished", "--check", cwd=recorded)
+def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(version_0_1_0, samerun):
+    done = samerun("reproduce", "finished", "--check", cwd=version_0_1_0)
     assert done.returncode in (0, 1), done.stderr
     for split in ("train split", "validation split", "test split"):
         (line,) = [line for line in done.stdout.splitlines() if split in line]
@@ -73,9 +64,9 @@ def test_the_data_of_a_run_of_version_0_1_0_still_has_the_same_digests(recorded,
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_of_version_0_1_0_is_forked(recorded, samerun):
+def test_an_interrupted_run_of_version_0_1_0_is_forked(version_0_1_0, samerun):
     arguments = ["resume", "interrupted", "--fork", "training.epochs=8", "tracking.run_name=forked"]
-    done = samerun(*arguments, cwd=recorded)
+    done = samerun(*arguments, cwd=version_0_1_0)
     assert done.returncode == 0, done.stderr
     (run,) = tracking.find_runs(["forked"])
     assert run.status == "FINISHED"

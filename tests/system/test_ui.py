@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -83,9 +84,14 @@ def printed_address(folder, *arguments):
     """Starts `samerun ui` and returns the process and the address that it prints."""
     command = [sys.executable, "-m", "samerun", "ui", *arguments, "--port", str(free_port())]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("http://"):
-            return process, line.strip()
+    too_late = threading.Timer(120, process.kill)
+    too_late.start()
+    try:
+        for line in process.stdout:
+            if line.startswith("http://"):
+                return process, line.strip()
+    finally:
+        too_late.cancel()
     raise AssertionError(f"samerun ui ended with {process.wait()}")
 
 

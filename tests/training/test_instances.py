@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import re
+import socket
 import statistics
 
 import optuna
@@ -15,7 +17,6 @@ from samerun import tags as tag
 from samerun.data.catalog import load
 from samerun.data.dataset import split_source
 from samerun.errors import UserError
-from samerun.replay.recorded import read
 from samerun.replay.results import read_result
 from support.project import composed
 
@@ -37,8 +38,7 @@ def stored(run_id):
 
 def children_of(parent, number):
     """The children of a parent run by their labels."""
-    cfg = read(stored(parent)).cfg
-    found = tracking.find_by_tags(cfg, {"mlflow.parentRunId": parent})
+    found = tracking.find_by_tags(composed(), {"mlflow.parentRunId": parent})
     assert len(found) == number
     return {run.tags[tag.INSTANCE]: run for run in found}
 
@@ -84,12 +84,44 @@ def test_the_same_parent_run_is_skipped(seeds, monkeypatch, capsys):
     assert "nothing left to train" in capsys.readouterr().out
 
 
-def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(seeds, capsys):
+@pytest.fixture
+def elsewhere(seeds, monkeypatch):
+    """The stored configs name another server; afterwards, it must not have been asked."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    client = tracking.connect(tracking.resolve_uri(None))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"  uri: http://127.0.0.1:{server.getsockname()[1]}"
+        for run in (stored(seeds), *children_of(seeds, 3).values()):
+            text = tracking.read_artifact(run, "config/resolved.yaml").decode()
+            there = re.sub(r"(?m)^  uri: .*$", uri, text)
+            assert there != text
+            client.log_text(run.id, there, "config/resolved.yaml")
+        yield
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_parent_run_whose_children_have_finished_is_completed_in_the_store_it_is_in(
+    seeds, elsewhere, monkeypatch
+):
+    before = stored(seeds).metrics
+    tracking.connect(tracking.resolve_uri(None)).set_terminated(seeds, "KILLED")
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert cli.main(["resume", seeds]) == 0
+    assert stored(seeds).status == "FINISHED"
+    assert stored(seeds).metrics == before
+    children_of(seeds, 3)
+
+
+def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(
+    seeds, elsewhere, capsys
+):
     assert cli.main(["reproduce", seeds, "--exact"]) == 0
     shown = capsys.readouterr().out
     assert shown.count("EXACT: bit-for-bit identical") == 3
-    cfg = read(stored(seeds)).cfg
-    (again,) = tracking.find_by_tags(cfg, {tag.REPRODUCES: seeds})
+    (again,) = tracking.find_by_tags(composed(), {tag.REPRODUCES: seeds})
     assert again.tags[tag.VERDICT] == "EXACT"
     before, after = children_of(seeds, 3), children_of(again.id, 3)
     for label, child in after.items():

@@ -98,3 +98,29 @@ def test_a_model_that_cannot_be_stored_does_not_end_the_run(tmp_path, monkeypatc
     assert client.get_run(run.id).info.status == "FINISHED"
     assert [message for message in caplog.messages if "could not be stored" in message]
     shutil.rmtree(tmp_path / "mlruns", ignore_errors=True)
+
+
+def test_a_model_has_the_last_metrics_of_its_run_and_the_run_gets_no_point_twice(
+    model, tmp_path, monkeypatch
+):
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    uri = tracking.resolve_uri("sqlite:///mlflow.db")
+    cfg = config.compose(["tracking.uri=sqlite:///mlflow.db"]).config
+    example = np.zeros((2, 8, 8, 1), dtype="float32")
+    with tracking.open_run(cfg, Path("1")) as run:
+        for step, value in enumerate([0.5, 0.25, float("nan")], start=1):
+            points = {"train/loss": value, "validation/loss": value / 2}
+            run.log_metrics(points | {"system/epoch_seconds": 1.0}, step=step)
+        run.log_metrics({"test/accuracy": 0.75}, step=3)
+        run.log_model(model, example)
+        assert run.flush()
+        run.log_model(model, example)  # as after an outage
+    client = tracking.connect(uri)
+    (entry,) = client.get_run(run.id).outputs.model_outputs
+    found = {one.key: one for one in client.get_logged_model(entry.model_id).metrics}
+    assert found.keys() == {"train/loss", "validation/loss", "test/accuracy"}
+    assert (found["test/accuracy"].value, found["test/accuracy"].step) == (0.75, 3)
+    for name, number in (("train/loss", 3), ("test/accuracy", 1), ("system/epoch_seconds", 3)):
+        assert len(client.get_metric_history(run.id, name)) == number

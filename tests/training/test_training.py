@@ -21,6 +21,8 @@ from support.project import values
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
 PLAIN = ("tracking=lean",)
+NO_PARAMETERS = {"tracking", "checkpoint", "evaluation"}
+"""Groups that cannot change what is trained."""
 
 
 @contextlib.contextmanager
@@ -57,14 +59,19 @@ def plain(prepared_database, tmp_path_factory):
     return train
 
 
-def test_every_config_leaf_is_a_parameter_under_its_overrides_name(finished):
+def test_every_setting_that_can_change_the_result_is_a_parameter_under_its_overrides_name(finished):
     result, client, run = finished
     resolved = client.download_artifacts(result.run_id, "config/resolved.yaml")
     cfg = config.from_yaml(Path(resolved).read_text())
-    assert run.data.params == config.parameters(cfg)
-    hidden = {key.partition(".")[0] for key in config.flatten(cfg).keys() - run.data.params.keys()}
-    assert hidden == {"tracking", "checkpoint", "evaluation", "training"}, "and steps_per_execution"
-    assert run.data.params["model.filters"] == "[4]"
+    leaves, params = config.flatten(cfg), run.data.params
+    assert params.items() <= leaves.items()
+    assert params["model.filters"] == "[4]"
+    assert not [key for key in params if key.partition(".")[0] in NO_PARAMETERS]
+    hidden = leaves.keys() - params.keys()
+    others = {key for key in hidden if key.partition(".")[0] not in NO_PARAMETERS}
+    assert others == {"training.steps_per_execution"}
+    again = config.compose([f"{key}={value}" for key, value in params.items()]).config
+    assert config.fingerprint(again) == run.data.tags["samerun.fingerprint.config"]
 
 
 def test_each_epoch_is_logged_once(finished):
@@ -196,7 +203,13 @@ def test_tensorboard_files_hold_scalars_histograms_hparams_and_pictures(finished
     train, root = EventAccumulator(str(folder / "train")), EventAccumulator(str(folder))
     train.Reload()
     root.Reload()
-    assert "epoch_loss" in train.Tags()["tensors"]
+    validation = EventAccumulator(str(folder / "validation"))
+    validation.Reload()
+    for files in (train, validation):  # MLflow's train/loss and validation/loss, and its epochs
+        epochs = [event.step for event in files.Tensors("loss")]
+        assert epochs == list(range(1, len(result.history["train/loss"]) + 1))
+    assert {"loss", "accuracy", "learning_rate"} <= set(train.Tags()["tensors"])
+    assert not any(tag.startswith("epoch_") for tag in train.Tags()["tensors"])
     assert any("histogram" in tag for tag in train.Tags()["tensors"])
     assert "keras" in train.PluginTagToContent("graph_keras_model")
     assert "evaluation/mistakes" in root.Tags()["images"]

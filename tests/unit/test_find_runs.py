@@ -1,13 +1,12 @@
 """Which run a text names, from a database file and from a server; MLflow's filter language."""
 
+import dataclasses
 import math
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 
-from samerun import tracking
+from samerun import cli, tracking
 from samerun.errors import UserError
 from samerun.tracking import ids, rows
 
@@ -103,20 +102,15 @@ def test_an_ambiguous_text_lists_its_candidates(runs):
     assert all(line[-1] == "ago" for line in candidates)
 
 
-def test_the_candidates_are_shown_by_the_command_without_control_characters(
-    runs, client, capsys, project
-):
+def test_the_candidates_are_shown_by_the_command_without_control_characters(runs, client, capsys):
     for _ in range(12):
-        tracking.experiment_id(client, "one")
-        client.create_run("1", run_name="twin")
-        client.create_run("1", run_name="tw\x1b]0;in")
-    subject = [sys.executable, "-m", "samerun", "diff", "twin", "fast"]
-    done = subprocess.run(subject, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    lines = done.stderr.splitlines()
-    assert lines[0].startswith("samerun: 'twin' names 12 runs")
-    assert len(lines) == 12
-    assert lines[-1].strip() == "… and 2 more"
+        client.create_run("1", run_name="tw\x1b]0;in\n")
+    assert cli.main(["diff", "tw\x1b]0;in\n", "fast"]) == 2
+    lines = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert lines[0].startswith("samerun: 'tw�]0;in�' names 12 runs")
+    candidates, rest = lines[1:11], lines[11:]
+    assert all(line.split()[1] == "tw�]0;in�" for line in candidates)
+    assert [line.strip() for line in rest] == ["… and 2 more"]
 
 
 @pytest.mark.parametrize("name", ["latest", "latest~1", "best:validation/loss", "night/7"])
@@ -126,6 +120,16 @@ def test_a_run_of_that_name_does_not_replace_what_the_text_means(runs, client, c
     (found,) = tracking.find_runs([name])
     assert found.id == before
     assert made[:8] in caplog.text
+
+
+def test_a_complete_id_wins_over_a_run_of_that_name(runs, client):
+    run_id = "abcd".ljust(32, "0")
+    client.create_run("1", run_name=run_id)
+    client.create_run("1", tags={"samerun.uid": run_id})
+    assert tracking.find_runs([run_id])[0].id == run_id
+    uid = "feed" * 8
+    client.create_run("1", run_name=uid)
+    assert tracking.find_runs([uid])[0].id == "0000".ljust(32, "0")
 
 
 def test_one_seed_of_several_is_not_the_best_run(runs, client):
@@ -141,16 +145,20 @@ def test_a_run_may_have_the_name_of_a_trial_of_no_study(runs, client):
     assert tracking.find_runs(["day/7"])[0].id == made
 
 
+def comparable(run):
+    """Every field of a run, with metrics as text: NaN is not equal to itself."""
+    metrics = {key: float(value).hex() for key, value in run.metrics.items()}
+    return dataclasses.asdict(dataclasses.replace(run, metrics=metrics))
+
+
 def test_what_is_read_from_the_file_is_what_mlflow_reads(runs, client):
     run_id = "5ee0".ljust(32, "0")
     client.log_param(run_id, "model", "cnn")
     client.log_metric(run_id, "train/loss", math.inf)
     client.log_metric(run_id, "train/loss", -math.inf, step=2)
-    from_file = {run.id: repr(run) for run in tracking.find_runs()}
-    from_mlflow = {run.id: repr(run) for run in tracking.search_runs("")}
-    assert {key: sorted(value) for key, value in from_file.items()} == {
-        key: sorted(value) for key, value in from_mlflow.items()
-    }
+    from_file = {run.id: comparable(run) for run in tracking.find_runs()}
+    assert len(from_file) == 5
+    assert from_file == {run.id: comparable(run) for run in tracking.search_runs("")}
     (run,) = tracking.find_runs([run_id])
     assert run.params == {"model": "cnn"}
     assert run.metrics["train/loss"] == -math.inf
@@ -165,7 +173,8 @@ def through_mlflow(runs, monkeypatch):
     def fail(*_, **__):
         raise sqlite3.OperationalError("no such table: runs")
 
-    monkeypatch.setattr(rows, "read_runs", fail)
+    for name in ("read_runs", "run_ids"):
+        monkeypatch.setattr(rows, name, fail)
 
 
 def test_another_store_knows_the_same_texts(through_mlflow):
@@ -177,6 +186,35 @@ def test_another_store_knows_the_same_texts(through_mlflow):
 @pytest.mark.parametrize("name", WRONG)
 def test_another_store_answers_the_same_to_a_text_that_names_none(through_mlflow, name):
     test_a_text_that_names_none_is_one_sentence(None, name)
+
+
+def test_the_latest_runs_of_another_store_are_not_looked_for_among_all(through_mlflow, monkeypatch):
+    asked, pages = [], tracking.Catalog.pages
+
+    def page(self, filter="", most=None):
+        asked.append(most)
+        return pages(self, filter, most)
+
+    monkeypatch.setattr(tracking.Catalog, "pages", page)
+    assert len(tracking.find_runs()) == 5
+    assert asked == [10]
+
+
+def test_runs_by_id_need_no_search_in_another_store(through_mlflow, monkeypatch):
+    monkeypatch.setattr(tracking.Catalog, "pages", None)
+    wanted = ["abcd".ljust(32, "0"), "dead".ljust(32, "0"), "f" * 32]
+    found = tracking.Catalog(tracking.existing()).complete(wanted)
+    assert [run.name for run in found] == ["fast"]
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_the_runs_below_a_run_are_found_in_every_store(request, is_file):
+    request.getfixturevalue("runs" if is_file else "through_mlflow")
+    catalog = tracking.Catalog(tracking.existing())
+    (parent,) = catalog.complete(["5eed".ljust(32, "0")])
+    (child,) = catalog.children(parent)
+    assert (child.id[:4], child.metrics["validation/loss"]) == ("5ee0", 0.1)
+    assert catalog.children(child) == []
 
 
 def test_a_filter_searches_all_experiments_the_newest_first(runs):

@@ -6,6 +6,7 @@ That anything is remembered between two compositions must never be seen.
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+from hydra.utils import get_class
 
 import samerun
 from samerun.config import hydra_internals
@@ -51,16 +54,63 @@ def remembered():
     return hydra_internals._composed
 
 
+def is_private(dotted):
+    return any(part.startswith("_") and not part.endswith("__") for part in dotted.split("."))
+
+
+def private_names(text):
+    """Yields the private names of Hydra that a module imports, reads, sets or spells out."""
+    tree, of_hydra = ast.parse(text), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module, names = node.module or "", node.names
+            found = [(f"{module}.{one.name}", one.asname or one.name) for one in names]
+        elif isinstance(node, ast.Import):
+            found = [(one.name, one.asname or one.name.partition(".")[0]) for one in node.names]
+        else:
+            continue
+        for dotted, name in found:
+            if dotted.partition(".")[0] == "hydra":
+                of_hydra.add(name)
+                yield from [dotted] if is_private(dotted) else []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"hydra\._\w+", node.value)
+        if isinstance(node, ast.Attribute):
+            dotted = ast.unparse(node)
+            if re.split(r"\W", dotted, maxsplit=1)[0] in of_hydra and is_private(node.attr):
+                yield dotted
+
+
+USES = (
+    "from hydra._internal import utils",
+    "from hydra import _internal",
+    "from hydra.core.plugins import _private",
+    "import hydra._internal.utils as u",
+    "import hydra\nhydra._internal",
+    "import hydra as h\nh.core._x = 1",
+    "from hydra.core.plugins import Plugins\nPlugins.instance()._initialize",
+    "importlib.import_module('hydra._internal.utils')",
+)
+
+
 def test_no_other_file_uses_private_names_of_hydra():
-    for path in sorted(SOURCE.rglob("*.py")):
+    for use in USES:
+        assert [*private_names(use)], use
+    files = [
+        path
+        for folder in (SOURCE, SOURCE.parent / "hydra_plugins")
+        for path in folder.rglob("*.py")
+    ]
+    assert len(files) > 100
+    for path in sorted(files):
         if path.name != "hydra_internals.py":
-            for node in ast.walk(ast.parse(path.read_text())):
-                module = node.module if isinstance(node, ast.ImportFrom) else None
-                assert not (module or "").startswith("hydra._internal"), path
+            assert [*private_names(path.read_text())] == [], path
 
 
 def test_the_names_are_those_of_the_pinned_version():
     assert hydra.__version__.startswith("1.3.")
+    assert issubclass(get_class(hydra_internals.BASIC_LAUNCHER), Launcher)
     expected = {
         hydra_internals._load_file: "self config_path",
         hydra_internals._list_defaults: "repo config_name overrides prepend_hydra skip_missing",

@@ -1,5 +1,6 @@
 """`samerun runs`: what the list says, at each width, on stores of others and of version 0.1.0."""
 
+import contextlib
 import csv
 import io
 import json
@@ -133,6 +134,27 @@ def test_the_group_of_seeds_has_the_score_that_it_logged(make):
     (row,) = listed().rows
     assert (row.score.value, row.num_children) == (0.75, 2)
     assert row.notes == ("2 seeds",)
+
+
+def test_a_group_is_sorted_by_its_own_value_else_by_its_best_run(make):
+    seeds = make("seeds", metrics=scored(0.75), instances="seeds", num_instances="2")
+    make("lucky seed", metrics=scored(0.99), parent=seeds)
+    make("single", metrics=scored(0.8))
+    sweep = make("night", study="night", objectives="validation/accuracy")
+    for number, (objective, test) in enumerate([(0.7, 0.98), (0.9, 0.7)]):
+        metrics = {"validation/accuracy": objective, **scored(test)}
+        tags = {"study": "night", "trial": number}
+        make(f"trial {number}", metrics=metrics, parent=sweep, **tags)
+    rows = listed(sort="test/accuracy").rows
+    assert [row.run.name for row in rows] == ["single", "seeds", "night"]
+    assert [row.score.value for row in rows] == [0.8, 0.75, 0.7]
+
+
+def test_trials_are_sorted_by_the_status_that_is_shown(night):
+    rows = listed(filter="tags.`samerun.study` = 'night'", sort="status").rows
+    shown = [run_rows.status_of(row.run) for row in rows]
+    assert shown == sorted(shown)
+    assert shown[-1] == "pruned"
 
 
 def test_relations_and_what_is_missing_are_marked(night):
@@ -308,13 +330,15 @@ def test_a_terminal_gets_its_width(night, width):
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "samerun", "runs"]
-    done = subprocess.run(
-        command, stdout=child, stderr=subprocess.PIPE, env=environment, check=True
-    )
+    process = subprocess.Popen(command, stdout=child, stderr=subprocess.PIPE, env=environment)
     os.close(child)
-    text = os.read(parent, 100_000).decode()
+    written = b""
+    with contextlib.suppress(OSError):  # Linux's end of a terminal that nothing writes to any more
+        while new := os.read(parent, 100_000):
+            written += new
     os.close(parent)
-    assert done.stderr == b""
+    assert (process.communicate(timeout=60)[1], process.returncode) == (b"", 0)
+    text = written.decode()
     assert "\x1b[1m" in text
     lines = screens.normalize(text, "/nowhere").splitlines()
     assert max(map(cell_len, lines)) <= width

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -9,14 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from samerun import __version__
+from samerun.cli.bundle_command import bundle_command, unbundle_command
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
+from samerun.cli.evaluate_command import evaluate_command
 from samerun.cli.export_command import export_command
 from samerun.cli.gc_command import gc_command
+from samerun.cli.generate_command import generate_command
+from samerun.cli.init_command import init_command
+from samerun.cli.predict_command import predict_command
 from samerun.cli.promote_command import promote_command
 from samerun.cli.reproduce_command import reproduce_command
 from samerun.cli.resume_command import resume_command
 from samerun.cli.runs_command import runs_command
+from samerun.cli.serve_command import serve_command
 from samerun.cli.server_command import server_command
 from samerun.cli.show_command import show_command
 from samerun.cli.sync_command import print_undelivered, sync_command
@@ -24,6 +31,8 @@ from samerun.cli.table_command import table_command
 from samerun.cli.tensorboard_command import tensorboard_command
 from samerun.cli.ui_command import ui_command
 from samerun.cli.ui_commands import completion_command, experiments_command
+from samerun.cli.verify_command import verify_command
+from samerun.command_line import line
 from samerun.errors import READER_LEFT, UserError, exit_code, listed, message
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private
@@ -68,6 +77,18 @@ COMMANDS = {
         load=lambda: reproduce_command,
         opens_store=True,
     ),
+    "bundle": Command(
+        help="write a run into one file, for another machine",
+        load=lambda: bundle_command,
+        opens_store=True,
+    ),
+    "unbundle": Command(
+        help="read such a file into the store of this folder", load=lambda: unbundle_command
+    ),
+    "verify": Command(
+        help="reproduce the runs that pyproject.toml lists, with one table of verdicts",
+        load=lambda: verify_command,
+    ),
     "compare": Command(
         help="show runs side by side, and whether the best is really better",
         load=lambda: compare_command,
@@ -79,6 +100,26 @@ COMMANDS = {
     "table": Command(
         help="show a paper's table: means over seeds, intervals, tests",
         load=lambda: table_command,
+        opens_store=True,
+    ),
+    "predict": Command(
+        help="predict on new data: rows, texts, images",
+        load=lambda: predict_command,
+        opens_store=True,
+    ),
+    "generate": Command(
+        help="continue a text with a language model",
+        load=lambda: generate_command,
+        opens_store=True,
+    ),
+    "evaluate": Command(
+        help="evaluate a trained model on new labelled data",
+        load=lambda: evaluate_command,
+        opens_store=True,
+    ),
+    "serve": Command(
+        help="serve a trained model with MLflow's scoring server",
+        load=lambda: serve_command,
         opens_store=True,
     ),
     "export": Command(
@@ -109,6 +150,9 @@ COMMANDS = {
         help="delete checkpoints of finished runs that were reproduced exactly",
         load=lambda: gc_command,
     ),
+    "init": Command(
+        help="write a project of your own: model, dataset, tests", load=lambda: init_command
+    ),
     "experiments": Command(
         help="list your own experiments and those included with samerun",
         load=lambda: experiments_command,
@@ -121,10 +165,10 @@ COMMANDS = {
 
 
 GROUPS = {
-    "train": ("train", "resume", "experiments"),
+    "train": ("init", "train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
-    "repeat": ("reproduce",),
-    "use": ("export", "promote"),
+    "repeat": ("reproduce", "bundle", "unbundle", "verify"),
+    "use": ("predict", "generate", "evaluate", "serve", "export", "promote"),
     "store": ("sync", "server", "gc"),
     "shell": ("completion",),
 }
@@ -149,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.parse_args(given)  # prints and exits, unless nothing was given
             parser.print_help()
             return 0
+        if arguments is None and name in GROUPS["look"]:
+            gc.disable()  # it takes a tenth of the time of a process that ends soon
         if command.opens_store and not {"-h", "--help"} & set(rest):
             print_undelivered()
         code = command.load()(rest)
@@ -173,10 +219,9 @@ def _no_command(name: str, rest: Sequence[str]) -> UserError:
     from samerun.config.suggestions import as_hint, command_of  # with Hydra, as for `train`
 
     known = list(COMMANDS)
-    line = " ".join(["samerun", command_of(name, known), *rest]) if command_of(name, known) else ""
-    return UserError(
-        f"{name}: there is no such command, expected one of {listed(known)}.{as_hint(line)}"
-    )
+    meant = command_of(name, known)
+    hint = as_hint(line(*meant.split(), *rest)) if meant else ""
+    return UserError(f"{name}: there is no such command, expected one of {listed(known)}.{hint}")
 
 
 def _reader_has_left() -> bool:

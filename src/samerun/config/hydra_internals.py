@@ -35,7 +35,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import project
 
-__all__ = ["MULTIRUN", "Callbacks", "get_args_parser", "install", "store_schema"]
+__all__ = [
+    "BASIC_LAUNCHER",
+    "MULTIRUN",
+    "Callbacks",
+    "drop_schema",
+    "get_args_parser",
+    "install",
+    "store_schema",
+]
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""`_target_` of the launcher that Hydra takes if none is chosen."""
 
 _MOST_COMPOSED = 32
 """Number of remembered compositions, of 0.2 MB each."""
@@ -122,6 +133,14 @@ def store_schema(group: str, name: str, make: Callable[[], DictConfig]) -> None:
     for part in group.split("/"):
         entries = entries.setdefault(part, {})
     entries[f"{name}.yaml"] = _Schema(group, name, make)
+
+
+def drop_schema(group: str, name: str) -> None:
+    """Takes back what `store_schema` registered."""
+    entries = ConfigStore.instance().repo
+    for part in group.split("/"):
+        entries = entries.get(part, {})
+    entries.pop(f"{name}.yaml", None)
 
 
 def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigRepository:

@@ -10,6 +10,7 @@ from samerun.config.datasets import Dataset
 from samerun.config.datasets.images import VideoFolder
 from samerun.config.datasets.series import Series, SeriesCsv
 from samerun.config.datasets.tables import Diabetes, TableCsv
+from samerun.config.datasets.text import TextCsv
 from samerun.data.dataset import Data
 from samerun.data.encoding import TableEncoding
 from samerun.data.source import Array
@@ -124,6 +125,7 @@ def _text(cfg: Dataset, spec: DataSpec, made: Mapping[str, Any]) -> dict[str, An
         )
     parts = ("vocabulary", "length", "padding", "truncating")
     column = PROMPT if spec.task is Task.language_model else TEXT
+    column = cfg.text_column if isinstance(cfg, TextCsv) else column
     return {"kind": "text", "column": column, **{name: made[name] for name in parts}}
 
 

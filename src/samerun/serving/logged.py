@@ -51,8 +51,6 @@ def load(run: StoredRun, cfg: Config, model: LoggedModel, trusted: Sequence[str]
     Raises:
         UserError: it cannot be loaded, or needs code that is not trusted.
     """
-    import keras
-
     check_trusted(cfg, trusted)
     with user_code.working_folder_first():
         for key, target in user_code.targets(cfg).items():
@@ -60,15 +58,31 @@ def load(run: StoredRun, cfg: Config, model: LoggedModel, trusted: Sequence[str]
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
         file = Path(folder, "model.keras")
         tracking.download_model_file(run, model, keras_file(run, model), file)
-        try:
-            _check_size(file)
-            return keras.saving.load_model(file, compile=False, safe_mode=True)
-        except Exception as error:
-            raise UserError(
-                f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
-                f"({clean(first_line(error))}): register classes of your own with "
-                "@keras.saving.register_keras_serializable() in the module that the config names."
-            ) from error
+        return load_file(run, file)
+
+
+def load_file(run: StoredRun, file: Path) -> Any:
+    """Returns the Keras model in a file that a run logged, not compiled.
+
+    Args:
+        run: the stored run.
+        file: a copy of its Keras file.
+
+    Raises:
+        UserError: it is too large, or cannot be loaded in safe mode.
+    """
+    import keras
+
+    try:
+        _check_size(file)
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(
+            f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
+            f"({clean(first_line(error))}): register classes of your own with "
+            "@keras.saving.register_keras_serializable() in the module that the config names, and "
+            "give --trust MODULE."
+        ) from error
 
 
 def _check_size(file: Path) -> None:

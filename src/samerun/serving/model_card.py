@@ -59,10 +59,8 @@ def _facts(found: RecordedRun, stored: Predictions) -> Iterator[tuple[str, str]]
     run, cfg, origin = found.run, found.cfg, found.provenance
     size = run.tags.get(tag.NUM_PARAMETERS, "")
     weights = f", {int(size):,} weights" if size.isdecimal() and len(size) < 20 else ""
-    yield (
-        "model",
-        f"`{cfg.model.kind}`{weights}, SHA-256 `{_digest(run.tags.get(tag.WEIGHTS, 'not recorded'))}`",
-    )
+    digest = _digest(run.tags.get(tag.WEIGHTS, "not recorded"))
+    yield "model", f"`{cfg.model.kind}`{weights}, SHA-256 `{digest}`"
     yield "task", markdown(clean(run.tags.get(tag.TASK, "not recorded"), 40))
     yield "data", markdown(clean(str(getattr(cfg.dataset, "path", "") or cfg.dataset.kind), 100))
     digests = tag.data_digests(run.tags)

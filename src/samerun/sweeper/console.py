@@ -2,11 +2,11 @@
 
 import logging
 import math
-import shlex
 from typing import TYPE_CHECKING
 
 from samerun import search, tracking
 from samerun import tags as tag
+from samerun.command_line import line, program
 from samerun.errors import listed
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
@@ -15,7 +15,7 @@ from samerun.report.progress import Progress, console
 from samerun.sweeper.plan import SweepPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import optuna
 
@@ -94,12 +94,10 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
 
 def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns the command that trains a trial outside the sweep."""
-    from samerun.process import program
-
     overrides = [
         redact_override(override) for override in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])
     ]
-    return f"{program()} {shlex.join(['train', *overrides])}"
+    return line("train", *overrides)
 
 
 def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
@@ -147,7 +145,6 @@ def tag_best(
     try:
         best = [trial.user_attrs.get(tag.TRIAL_RUN) for trial in study_report.best_trials(study)]
         is_outdated = study.user_attrs.get(tag.STUDY_CONFIRMED_BY) is not None
-        ended = [one for one in study.get_trials(deepcopy=False) if one.state.is_finished()]
     except Exception as error:  # the storage is unavailable: report what ended the sweep
         _log.warning("The best trial was not tagged: %s", redact(repr(error)))
         return
@@ -156,14 +153,22 @@ def tag_best(
         first = confirmation.ranked[0]
         tags = {tag.BEST: first.run_id, tag.RESULT: f"confirmed: {confirmation.sentence()}"}
         means = {"": first.mean, "_low": first.low, "_high": first.high}
-        metrics = {f"sweep/confirmed{end}": value for end, value in means.items()}
-        run.log_metrics(metrics, step=len(ended))
+        _log_confirmed(run, {f"sweep/confirmed{end}": value for end, value in means.items()})
     elif is_outdated:  # more trials may have followed
         tags[tag.RESULT] = ""
-        ends = ("", "_low", "_high")
-        run.log_metrics({f"sweep/confirmed{end}": math.nan for end in ends}, step=len(ended))
+        _log_confirmed(run, {f"sweep/confirmed{end}": math.nan for end in ("", "_low", "_high")})
     if tags:
         run.set_tags(tags)
+
+
+def _log_confirmed(run: tracking.Run, metrics: "Mapping[str, float]") -> None:
+    """Logs the values after the earlier ones, unless they are the last ones: a step is a count."""
+    points = [point for point in tracking.read_points(run.folder) if point.key in metrics]
+    last = max((point.step for point in points), default=0)
+    if {point.key: str(point.value) for point in points if point.step == last} != {
+        key: str(value) for key, value in metrics.items()
+    }:
+        run.log_metrics(metrics, step=last + 1)
 
 
 def print_best(
@@ -176,8 +181,6 @@ def print_best(
     confirmation: Confirmation | None = None,
 ) -> None:
     """Prints the best trial, its command, how to reproduce it, and where to open the sweep."""
-    from samerun.process import program
-
     rows = study_report.last_lines(
         study,
         objectives=plan.objectives.names,
@@ -188,8 +191,8 @@ def print_best(
     )
     if why:
         rows = [("ended", why), *rows]
-    address = run.url or f"{program()} ui {run.id[:8]}"
-    rows = [*rows, ("sweep", f"{run.name}  {run.id}"), ("show", f"{program()} show {run.id[:8]}")]
+    address = run.url or line("ui", run.id[:8])
+    rows = [*rows, ("sweep", f"{run.name}  {run.id}"), ("show", line("show", run.id[:8]))]
     table.close([*rows, ("open", address)])
 
 

@@ -5,7 +5,8 @@ MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 
 from samerun.tracking.catalog import Catalog
 from samerun.tracking.delivery.faults import is_unavailable
-from samerun.tracking.delivery.spool import Point, read_points
+from samerun.tracking.delivery.spool import Point, points_text, read_points
+from samerun.tracking.imported import ImportedRun, import_run
 from samerun.tracking.logged_model import LoggedModel, download_model_file, find_model
 from samerun.tracking.lookup import (
     existing,
@@ -18,7 +19,7 @@ from samerun.tracking.lookup import (
 from samerun.tracking.mlflow_run import MlflowRun
 from samerun.tracking.naming import fresh_folder, run_name
 from samerun.tracking.opening import open_run
-from samerun.tracking.raw_flavor import RawInput
+from samerun.tracking.raw_flavor import RawInput, write_served
 from samerun.tracking.recovery.dead_runs import close_dead_runs, deliver
 from samerun.tracking.recovery.folders import is_created, run_in
 from samerun.tracking.recovery.ownership import folder_of
@@ -37,6 +38,7 @@ from samerun.tracking.stored import (
     download_artifact,
     list_artifacts,
     metric_histories,
+    metric_points,
     read_artifact,
     tag_run,
 )

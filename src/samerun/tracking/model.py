@@ -14,6 +14,9 @@ from samerun.tracking.raw_flavor import RawInput, add_raw_input, example_frame
 NAME = "model"
 _NUM_EXAMPLES = 5  # the example is for reading; a batch of images as JSON would be megabytes
 
+_MOST_POINTS = 1000  # MLflow's limit for one request
+_NOT_OF_A_MODEL = ("system/", "speed/")
+
 _log = logging.getLogger(__name__)
 
 
@@ -111,6 +114,23 @@ def upload(
         client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])  # fails the second time
     client.log_model_artifacts(model_id, str(folder))
     client.finalize_logged_model(model_id, "READY")
+    _link_metrics(client, run_id, model_id)
+
+
+def _link_metrics(client: Any, run_id: str, model_id: str) -> None:
+    """Gives the model the last value of each metric of its run, by which MLflow lists models.
+
+    The points are those that the run has, with their times, so that it gets none a second time.
+    """
+    from mlflow.entities import Metric
+
+    points = [
+        Metric(one.key, one.value, one.timestamp, one.step, model_id=model_id, run_id=run_id)
+        for one in client.get_run(run_id).data._metric_objs  # `metrics` has no times
+        if not one.key.startswith(_NOT_OF_A_MODEL)
+    ]
+    for start in range(0, len(points), _MOST_POINTS):
+        client.log_batch(run_id, metrics=points[start : start + _MOST_POINTS])
 
 
 def _find_or_create(client: Any, run_id: str, experiment_id: str) -> str:

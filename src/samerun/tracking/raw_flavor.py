@@ -108,3 +108,23 @@ def _schemas(description: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     defaults = raw_model.DEFAULTS.items()
     params = [ParamSpec(name, kinds[type(value)], value) for name, value in defaults]
     return inputs, outputs, ParamSchema(params)
+
+
+def write_served(description: Mapping[str, Any], keras_file: Path, folder: Path) -> None:
+    """Writes an MLflow model of raw input with this version's code, to be served from here.
+
+    Args:
+        description: of raw input.
+        keras_file: the Keras model.
+        folder: where to; it does not exist.
+    """
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    from samerun.raw_model import KERAS_FILE
+
+    (folder / KERAS_FILE).parent.mkdir(parents=True)
+    shutil.copyfile(keras_file, folder / KERAS_FILE)
+    model = Model(artifact_path="model")
+    pyfunc.add_to_model(model, "", conda_env="conda.yaml", python_env="python_env.yaml")
+    add_raw_input(model, RawInput(description, {}), folder)

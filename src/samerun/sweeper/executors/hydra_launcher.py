@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from samerun import config
 from samerun.config.checkpoint import Trial
+from samerun.config.hydra_internals import BASIC_LAUNCHER
 from samerun.errors import WorkerLost
 from samerun.search.objectives import Objectives
 from samerun.search.outcome import OUTCOME_FILE, TrialOutcome, read_outcome
@@ -27,14 +28,13 @@ from samerun.sweeper.trial_configs import TrialTask
 from samerun.sweeper.worker import outcome_of_result, run_and_record, run_trial
 
 TASK_FILE = "task.json"
-_BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 _log = logging.getLogger(__name__)
 
 
 def is_chosen(master: DictConfig) -> bool:
     """Whether a launcher other than Hydra's basic one is chosen."""
-    return str(master.hydra.launcher.get("_target_")) != _BASIC
+    return str(master.hydra.launcher.get("_target_")) != BASIC_LAUNCHER
 
 
 @final

@@ -1,0 +1,116 @@
+"""`samerun predict`: what a stored model answers to a file or a folder."""
+
+import argparse
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from samerun.cli.id_argument import ID_HELP
+from samerun.cli.trust_argument import add_trust
+from samerun.errors import FAILED, UserError
+from samerun.escaping import for_screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from samerun.serving.predict import Output
+
+
+def predict_command(arguments: list[str]) -> int:
+    """Predicts; the exit code is 1 if a row was refused."""
+    chosen = _parser().parse_args(arguments)
+    _check(chosen.source, chosen.output)
+    from samerun import tracking
+
+    (run,) = tracking.find_runs([chosen.id])
+    from samerun.serving.predict import predict
+    from samerun.serving.stored_model import open_model
+
+    model = open_model(run, trusted=chosen.trust)
+    with _opened(chosen.output) as out:
+        tally = predict(
+            model,
+            chosen.source,
+            out,
+            as_json=chosen.json or str(chosen.output).endswith((".json", ".jsonl")),
+            complain=lambda text: print(for_screen(f"refused: {text}"), file=sys.stderr),
+        )
+    if not tally.answered:
+        raise UserError(f"{chosen.source}: every row was refused.")
+    return FAILED if tally.refused else 0
+
+
+def _check(source: str, output: str | None) -> None:
+    path = Path(source).expanduser()
+    if source != "-" and not path.exists():
+        raise UserError(
+            f"received '{source}', expected a file, a folder, or - for the standard input: there "
+            f"is none at {path.absolute()}."
+        )
+    if output is None:
+        return
+    target = Path(output).expanduser()
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise UserError(f"-o: received '{output}', expected a file in an existing folder.")
+    if source != "-" and target.exists() and target.samefile(path):
+        raise UserError(f"-o: received '{output}', which is the input, expected another file.")
+
+
+@contextmanager
+def _opened(output: str | None) -> "Iterator[Output]":
+    """The file to write to; one that is not complete never has its name."""
+    if output is None:
+        yield _Screen(sys.stdout) if sys.stdout.isatty() else sys.stdout
+        return
+    target = Path(output).expanduser()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f"-o: {output} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class _Screen:
+    """A terminal, which obeys no control character of a label.
+
+    Args:
+        out: the standard output.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Writes a text without control characters."""
+        return self._out.write(for_screen(text))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="samerun predict",
+        description="Predicts with the model of a run: rows of a CSV file under the names of the "
+        "training file's columns, texts, images. Every answer has the line or the file that it is "
+        "for; rows that are refused are named, and the exit code is then 1.",
+    )
+    parser.add_argument("id", metavar="ID", help=ID_HELP)
+    parser.add_argument(
+        "source",
+        metavar="FILE|FOLDER|-",
+        help="a CSV file, a .txt file, an image or a .npy file; a folder of texts or images; - "
+        "reads a CSV file from the standard input",
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE",
+        help="write to a file: CSV, or JSON lines if it ends in .jsonl (default: to the screen)",
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON lines")
+    add_trust(parser)
+    return parser

@@ -1,0 +1,47 @@
+"""`samerun serve`: MLflow's scoring server for the model of a run."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from samerun.cli.id_argument import ID_HELP
+from samerun.cli.web_server import check_port, serve, wait_for
+from samerun.escaping import for_screen
+
+
+def serve_command(arguments: list[str]) -> int:
+    """Serves a model until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="samerun serve",
+        description="Serves the model of a run on raw input with MLflow's scoring server: POST "
+        "/invocations, GET /health. Nothing of the store is executed. There is no password: keep "
+        "it on this machine or behind a proxy.",
+    )
+    parser.add_argument("id", metavar="ID", help=ID_HELP)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", default=5001, type=int, help="port to listen on (%(default)s)")
+    chosen = parser.parse_args(arguments)
+    check_port(chosen.host, chosen.port, f"serve {chosen.id}")
+    from samerun import tracking
+
+    (run,) = tracking.find_runs([chosen.id])
+    from samerun.serving import server as scoring
+
+    with tempfile.TemporaryDirectory(prefix="samerun-serve-") as name:
+        model = scoring.prepare(run, Path(name))
+        command, environment = scoring.command(model.folder, chosen.host, chosen.port)
+        example = for_screen(json.dumps(model.example))
+        try:
+            with serve(command, environment, is_quiet=True) as server:
+                address = f"http://{chosen.host}:{chosen.port}"
+                wait_for(server, f"{address}/health", "MLflow's scoring server")
+                print(
+                    f"The model is at\n{address}/invocations\nCtrl-C ends it. Such as:\n"
+                    f"curl {address}/invocations -H 'Content-Type: application/json' -d "
+                    f"'{example}'",
+                    flush=True,
+                )
+                return server.wait()
+        except KeyboardInterrupt:  # Ctrl-C ends it
+            return 0

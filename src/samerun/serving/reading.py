@@ -1,0 +1,252 @@
+"""Reads raw input from files in chunks: rows of a CSV file, lines of text, images of a folder."""
+
+import csv
+import itertools
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from samerun.errors import UserError, listed
+from samerun.escaping import one_line
+from samerun.raw_model.image_files import MOST_BYTES
+from samerun.raw_model.tables import MISSING
+
+ROWS = 8192
+"""Rows at a time; a multiple of every usual batch size, so that batches are those of one pass."""
+_IMAGES = 64
+_ENDINGS = (".jpg", ".jpeg", ".png")
+_TEXTS = (".txt",)
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some raw input.
+
+    Args:
+        frame: the columns of the model.
+        names: for each row its line or the name of its file.
+    """
+
+    frame: Any
+    names: Sequence[str | int]
+
+
+def chunks(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
+    """Yields raw input from a file, a folder or the standard input (`-`).
+
+    Args:
+        form: the input's description.
+        source: where to read.
+
+    Raises:
+        UserError: there is nothing, or it is not what the model takes.
+    """
+    path = Path(source).expanduser()
+    if source != STDIN and not path.exists():
+        raise UserError(f"received '{source}', expected a file or a folder: there is none there.")
+    if form["kind"] == "image":
+        yield from _images(form, source, path)
+    elif source != STDIN and (path.is_dir() or path.suffix.lower() in _TEXTS):
+        yield from _texts(form, path)
+    else:
+        yield from _csv(form, source)
+
+
+def key_of(form: Mapping[str, Any], source: str) -> str:
+    """Returns the name of the first column of the output: `line` or `file`."""
+    path = Path(source).expanduser()
+    is_files = form["kind"] == "image" or path.is_dir() or path.suffix.lower() in _TEXTS
+    return "file" if is_files and source != STDIN else "line"
+
+
+def files_in(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """Returns the files below a folder by name; links and hidden files are left out."""
+    found = []
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(here, name)
+            for name in sorted(names)
+            if name.lower().endswith(tuple(endings)) and not name.startswith(".")
+        ]
+    return [file for file in found if file.is_file() and not file.is_symlink()]
+
+
+def _images(form: Mapping[str, Any], source: str, path: Path) -> Iterator[Chunk]:
+    import pandas as pd
+
+    if source == STDIN:
+        raise UserError("received '-', expected an image file or a folder of images.")
+    if path.suffix.lower() == ".npy":
+        yield from _arrays(form, path)
+        return
+    if not form["encoded"]:
+        raise UserError(
+            f"received '{source}', expected a .npy file of {form['column']}s, an array of "
+            f"(n, {', '.join(map(str, form['shape']))}): the model takes no image files."
+        )
+    files = files_in(path, _ENDINGS) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{source}: holds no {listed(_ENDINGS)} file, expected some.")
+    root = path if path.is_dir() else path.parent
+    for start in range(0, len(files), _IMAGES):
+        some = files[start : start + _IMAGES]
+        cells = pd.Series([_content(file) for file in some], dtype=object)
+        names = [file.relative_to(root).as_posix() for file in some]
+        yield Chunk(pd.DataFrame({form["column"]: cells}), names)
+
+
+def _arrays(form: Mapping[str, Any], path: Path) -> Iterator[Chunk]:
+    import pandas as pd
+
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is no .npy file of plain numbers.") from error
+    for start in range(0, len(values), _IMAGES):
+        cells = [np.asarray(one) for one in values[start : start + _IMAGES]]
+        frame = pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)})
+        yield Chunk(frame, [f"{path.name}[{start + place}]" for place in range(len(cells))])
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            return b""  # refused as an empty file, with its name
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def _texts(form: Mapping[str, Any], path: Path) -> Iterator[Chunk]:
+    import pandas as pd
+
+    if form["kind"] != "text":
+        raise UserError(f"received '{path}', expected a CSV file with the columns of the data.")
+    files = files_in(path, _TEXTS) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path}: holds no .txt file, expected some.")
+    root = path if path.is_dir() else path.parent
+    for start in range(0, len(files), _IMAGES):
+        some = files[start : start + _IMAGES]
+        try:
+            cells = [file.read_text("utf-8-sig") for file in some]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: a text cannot be read as UTF-8: {error}.") from error
+        names = [file.relative_to(root).as_posix() for file in some]
+        yield Chunk(pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)}), names)
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[TextIO]:
+    if source == STDIN:
+        yield sys.stdin
+        return
+    try:
+        with Path(source).expanduser().open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: is not UTF-8: save it as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}.") from error
+
+
+def _csv(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
+    """Rows of a CSV file; a series is one chunk, since its windows overlap."""
+    needed = needed_columns(form)
+    with _opened(source) as file:
+        reader = csv.reader(file, strict=True)
+        header = [cell.strip() for cell in next(_rows(reader, source), [])]
+        missing = [name for name in needed if name not in header]
+        if missing:
+            raise UserError(
+                f"{source}: its first line names {listed(header) or 'nothing'} and lacks "
+                f"{listed(missing)}, expected {listed(needed)}."
+            )
+        optional = [name for name in _optional_columns(form) if name in header]
+        places = {name: header.index(name) for name in [*needed, *optional]}
+        rows, num = _rows(reader, source), 0
+        size = None if form["kind"] == "series" else ROWS
+        while some := list(itertools.islice(_numbered(reader, rows, len(header), source), size)):
+            num += len(some)
+            yield _chunk(form, some, places)
+        if not num:
+            raise UserError(f"{source}: has no rows below its first line, expected some.")
+
+
+def needed_columns(form: Mapping[str, Any]) -> list[str]:
+    """Returns the columns that the model needs."""
+    if form["kind"] == "table":
+        return [*form["numeric"], *form["categorical"]]
+    return [*form["columns"]] if form["kind"] == "series" else [form["column"]]
+
+
+def _optional_columns(form: Mapping[str, Any]) -> list[str]:
+    if form["kind"] != "series":
+        return []
+    return [*([form["date"]] if form["date"] else []), "window"]
+
+
+def _rows(reader: Any, source: str) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{source}: line {reader.line_num} is not valid CSV: {error}.") from error
+
+
+def _numbered(
+    reader: Any, rows: Iterator[list[str]], width: int, source: str
+) -> Iterator[tuple[int, list[str]]]:
+    for row in rows:
+        if not row:
+            continue
+        if len(row) != width:
+            raise UserError(
+                f"{source}: line {reader.line_num} has {len(row)} cells, expected {width} as in "
+                "the first line."
+            )
+        yield reader.line_num, row
+
+
+def _chunk(
+    form: Mapping[str, Any], some: list[tuple[int, list[str]]], places: Mapping[str, int]
+) -> Chunk:
+    import pandas as pd
+
+    lines = [line for line, _ in some]
+    cells = list(zip(*(row for _, row in some), strict=True))
+    numeric = form.get("numeric") or form.get("columns") or ()
+    columns = {
+        name: numbers(cells[place]) if name in numeric else pd.Series(cells[place], dtype=object)
+        for name, place in places.items()
+    }
+    return Chunk(pd.DataFrame(columns), lines)
+
+
+def numbers(cells: Sequence[str]) -> Any:
+    """Returns cells as numbers by the rules of training; what is none stays text, to be refused."""
+    import pandas as pd
+
+    if not any("_" in cell for cell in cells):  # float() would accept 1_000
+        try:
+            return pd.Series(np.array([float(cell) for cell in cells]))
+        except ValueError:
+            pass
+    return pd.Series([_number(cell) for cell in cells], dtype=object)
+
+
+def _number(cell: str) -> float | str:
+    if cell.strip().lower() in MISSING:
+        return math.nan
+    try:
+        return cell if "_" in cell else float(cell)
+    except ValueError:
+        return one_line(cell, 100)

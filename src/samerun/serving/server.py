@@ -1,0 +1,78 @@
+"""MLflow's own scoring server for the model of a run."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samerun.raw_model import KERAS_FILE
+from samerun.serving.stored_model import fetch_model
+from samerun.tracking import StoredRun, write_served
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that is ready to be served.
+
+    Args:
+        folder: of the MLflow model.
+        example: body of a request, as plain values.
+    """
+
+    folder: Path
+    example: Mapping[str, Any]
+
+
+def prepare(run: StoredRun, folder: Path, *, uri: str | None = None) -> Served:
+    """Writes the model of a run, with samerun's own code, where a server can load it.
+
+    Args:
+        run: the stored run.
+        folder: an empty folder.
+        uri: the store, by default that of this folder.
+
+    Returns:
+        The model on this disk, and a request that it answers.
+
+    Raises:
+        UserError: the run has no model that can be used.
+    """
+    stored, served = folder / "stored", folder / "model"
+    stored.mkdir()
+    model = fetch_model(run, stored, uri=uri)
+    write_served(model.description, stored / KERAS_FILE, served)
+    return Served(served, _example(model.description))
+
+
+def command(model: Path, host: str, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Returns the command of `mlflow models serve` for a model, and its environment.
+
+    Args:
+        model: folder of the MLflow model.
+        host: address to listen on.
+        port: port to listen on.
+    """
+    line = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model)]
+    line += ["--env-manager", "local", "--host", host, "--port", str(port), "--workers", "1"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return line, {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PATH": path}
+
+
+def _example(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A request with one row: numbers of average size, the first categories, a text."""
+    form = description["input"]
+    if form["kind"] == "table":
+        middle = np.broadcast_to(form["scaling"]["offset"], (len(form["numeric"]),)).tolist()
+        row = {name: round(value, 3) for name, value in zip(form["numeric"], middle, strict=True)}
+        texts = zip(form["categorical"], form["categories"], strict=True)
+        return {"dataframe_records": [{**row, **{name: next(iter(v), "") for name, v in texts}}]}
+    if form["kind"] == "series":
+        steps = {"columns": form["columns"], "data": [[0.0] * len(form["columns"])]}
+        steps["data"] *= form["window"]
+        return {"dataframe_split": steps}
+    content = "BASE64 OF A PNG OR JPEG FILE" if form["kind"] == "image" else "the text"
+    return {"dataframe_records": [{form["column"]: content}]}
