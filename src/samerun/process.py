@@ -1,14 +1,12 @@
-"""This process: its signals, what libraries print on import, and how it was called."""
+"""This process: its signals, and what libraries print on import."""
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from samerun.errors import Terminated
@@ -80,11 +78,3 @@ def quiet() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def program() -> str:
-    """Returns what to type for `samerun`: its path where the environment is not activated."""
-    if shutil.which("samerun"):
-        return "samerun"
-    here = Path(sys.orig_argv[1] if len(sys.orig_argv) > 1 else "")
-    return os.path.relpath(here) if here.name == "samerun" else "python -m samerun"

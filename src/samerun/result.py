@@ -1,14 +1,16 @@
-"""What a run, or several runs of one config, came to."""
+"""The results of a run, and of several runs of one config."""
 
 import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from samerun.command_line import line
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
-    """What a run came to.
+    """The result of a run.
 
     Args:
         run_id: its ID in the tracking store.
@@ -20,7 +22,7 @@ class Result:
         best_epoch: number, from 1, of the epoch whose weights were kept.
         weights_digest: SHA-256 of the final weights.
         sentence: the headline in words.
-        objective: the best value of `training.early_stopping.monitor`; what a sweep goes by.
+        objective: the best value of `training.early_stopping.monitor`, by which a sweep chooses.
         epoch_seconds: median duration of an epoch; `None` if no whole epoch was measured.
         num_parameters: number of weights of the model; `None` if they were not counted.
         model: the trained `keras.Model`, not compiled; `None` for one of several runs of a config,
@@ -50,7 +52,7 @@ class Result:
             ("run", f"{self.run_name} ({self.run_id})"),
             ("best epoch", f"{self.best_epoch} of {self._num_epochs}"),
             ("folder", str(self.folder)),
-            ("reproduce", f"samerun reproduce {self.run_id[:8]}"),
+            ("reproduce", line("reproduce", self.run_id[:8])),
             *((name, f"{value:.6g}") for name, value in self.metrics.items()),
         ]
         cells = "".join(
@@ -65,9 +67,9 @@ class Result:
         return max((len(values) for values in self.history.values()), default=0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class InstancesResult:
-    """What the runs of one config came to, one for each seed or fold (`seeds=5`, `folds=5`).
+    """The results of the runs of one config, one for each seed or fold (`seeds=5`, `folds=5`).
 
     Args:
         run_id: ID of the parent run in the tracking store.
@@ -81,7 +83,7 @@ class InstancesResult:
         high: its upper end.
         history: the mean of each logged name after each epoch that all children trained.
         sentence: the headline in words.
-        objective: mean of the children's objectives; what a sweep goes by.
+        objective: mean of the children's objectives, by which a sweep chooses.
     """
 
     run_id: str
@@ -96,3 +98,8 @@ class InstancesResult:
     history: dict[str, list[float]]
     sentence: str
     objective: float
+
+    def __repr__(self) -> str:
+        """Returns the headline and the run, without the children and histories."""
+        num = len(self.children)
+        return f"<Results of {num} runs, {self.run_id[:8]}, {self.run_name}: {self.sentence}>"

@@ -1,8 +1,10 @@
 """Whether a difference between runs is more than chance: tests, intervals, a ranking.
 
-The formulas are those of SciPy and statsmodels, which are imported when they are needed: 1 s.
+SciPy computes them. It is imported when it is needed: `scipy.special` takes 0.3 s, all that
+`scipy.stats` has 1 s.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,11 +129,11 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Comparison:
     """Compares two classifiers by the examples that only one of them gets right.
 
     The test is the exact one for every number of such examples; the interval is its inversion:
-    the exact interval of the first one's share of them (Clopper and Pearson, 1934), as a
-    difference of accuracies.
+    the exact interval of the first one's share of them, as a difference of accuracies.
 
-    Source: McNemar, Note on the sampling error of the difference between correlated proportions
-    or percentages (1947).
+    Sources: McNemar, Note on the sampling error of the difference between correlated proportions
+    or percentages (1947); Clopper and Pearson, The Use of Confidence or Fiducial Limits Illustrated
+    in the Case of the Binomial (1934).
 
     Args:
         first: (examples,) whether the first one is right.
@@ -140,25 +142,24 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Comparison:
     Returns:
         The difference of their accuracies.
     """
-    from statsmodels.stats import contingency_tables, proportion
+    from scipy import special
 
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     _check_pairs(first, second)
-    table = [
-        [int((first & second).sum()), only_first := int((first & ~second).sum())],
-        [only_second := int((~first & second).sum()), int((~first & ~second).sum())],
-    ]
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     discordant = only_first + only_second
     low = high = 0.5
     if discordant:
-        low, high = proportion.proportion_confint(only_first, discordant, ALPHA, method="beta")
+        low = special.betaincinv(only_first, only_second + 1, ALPHA / 2) if only_first else 0.0
+        high = special.betaincinv(only_first + 1, only_second, 1 - ALPHA / 2) if only_second else 1
     of_all = discordant / len(first)
+    one_sided = float(special.bdtr(min(only_first, only_second), discordant, 0.5))
     return Comparison(
         test=MCNEMAR,
         difference=(only_first - only_second) / len(first),
         low=(2 * float(low) - 1) * of_all,
         high=(2 * float(high) - 1) * of_all,
-        p_value=min(1.0, float(contingency_tables.mcnemar(table, exact=True).pvalue)),
+        p_value=min(1.0, 2 * one_sided),
         num_pairs=len(first),
     )
 
@@ -362,10 +363,13 @@ def wilson_interval(num_hits: int, total: int) -> tuple[float, float]:
         num_hits: examples that count.
         total: all examples, at least 1.
     """
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy import special
 
-    low, high = proportion_confint(num_hits, total, ALPHA, method="wilson")
-    return float(low), float(high)
+    share, z = num_hits / total, float(special.ndtri(1 - ALPHA / 2))
+    scale = 1 + z**2 / total
+    center = (share + z**2 / (2 * total)) / scale
+    reach = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)) / scale
+    return max(0.0, center - reach), min(1.0, center + reach)
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

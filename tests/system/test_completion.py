@@ -59,6 +59,9 @@ def test_runs_are_offered_the_newest_first(version_0_1_0, offered, command):
 
 LINES = {
     "samerun show 63": ["635218d3"],
+    "samerun ui 63": ["635218d3"],
+    "samerun ui 63 7": [],
+    "samerun table finished 7a": ["7a4d6540"],
     "samerun show fini": ["finished"],
     "samerun show dropout=0.1": ["dropout=0.1889"],
     "samerun show best:validation/a": ["best:validation/accuracy"],

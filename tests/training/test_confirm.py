@@ -192,6 +192,41 @@ def test_without_confirmation_the_same_command_takes_no_earlier_one_for_its_resu
     assert parent()[tag.BEST] == run["id"]
 
 
+def test_what_was_interrupted_and_is_not_among_the_best_any_more_is_not_trained(worker, project):
+    worker.answer = answer(MEANS, noisy)
+
+    def interrupt_at(number):
+        def interrupt(task):
+            if len(worker.tasks) == number:
+                raise KeyboardInterrupt
+
+        worker.tasks.clear()
+        worker.before_submit = interrupt
+
+    def confirm(top):
+        options = (f"sweep.confirm.top={top}", "sweep.confirm.seeds=3")
+        return worker.sweep(*FIXED, *options, space=GRID, n=4)
+
+    def trained():
+        return [task.node.model.dropout for task in worker.tasks]
+
+    interrupt_at(4)
+    with pytest.raises(KeyboardInterrupt):
+        confirm(3)
+    assert states(NAME) == ["RUNNING", "WAITING", "WAITING"]
+    interrupt_at(1)
+    with pytest.raises(KeyboardInterrupt):
+        confirm(2)
+    assert states(NAME) == ["COMPLETE", "RUNNING", "PRUNED"]
+    interrupt_at(None)
+    assert confirm(1) == 0
+    assert trained() == []
+    assert states(NAME) == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert confirm(3) == 0
+    assert trained() == [0.2, 0.3]
+    assert parent()[tag.RESULT].startswith(f"confirmed: trial {by_dropout()[0.2].number}, ")
+
+
 def test_other_seeds_are_another_study(confirmed):
     confirmed.tasks.clear()
     confirmed.answer = answer({**MEANS, 0.2: 0.35})

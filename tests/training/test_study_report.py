@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from samerun import config, tracking
+from samerun.command_line import line
 from samerun.config.pruners import Pruner
 from samerun.config.sweep import Sweep
 from samerun.plots.style import save
@@ -185,7 +186,7 @@ def test_the_page_names_the_best_trial_and_how_to_have_it_again(direction):
     best = study.best_trial
     text = described(study, command=lambda trial: f"samerun train seed={trial.number}")
     assert f"in trial {best.number}; " in text.splitlines()[0]
-    assert f"samerun train seed={best.number}\nsamerun reproduce {best.number:032x}" in text
+    assert f"samerun train seed={best.number}\n{line('reproduce', f'{best.number:032x}')}" in text
     shown = [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     complete = study.get_trials(states=[TrialState.COMPLETE])
     ranked = sorted(complete, key=lambda t: t.value, reverse=direction == "maximize")

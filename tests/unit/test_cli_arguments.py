@@ -108,3 +108,13 @@ def test_a_reader_that_leaves_early_is_no_error(project, overrides):
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_run_is_resumed_by_its_name_with_an_equals_sign(version_0_1_0, capsys):
+    for arguments in (["dropout=0.1889"], ["dropout=0.1889", "training.epochs=9"]):
+        assert main(["resume", *arguments]) == 2
+        assert "is trial 2 of the sweep 'small'" in capsys.readouterr().err
+    assert main(["resume", "training.epochs=9"]) == 2
+    assert "'training.epochs=9' names no run" in capsys.readouterr().err
+    assert main(["resume", "finished", "small", "training.epochs=9"]) == 2
+    assert "received finished small, expected the ID of one run" in capsys.readouterr().err

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from samerun import cli, data, tracking
-from samerun.cli.compare_command import is_filter
+from samerun.command_line import line
 from samerun.report.compare import curves
 from samerun.report.compare.curves import Overlay
+from samerun.tracking.filters import is_filter
 from support import compared, screens
 from support.compared import add, classified, probabilities
 from support.project import composed
@@ -210,6 +211,37 @@ def test_a_run_with_seeds_stands_for_the_runs_below_it(store, capsys):
     assert len(filtered["runs"]) == 6
 
 
+def test_too_many_runs_below_those_that_are_named_are_counted_in_the_message(store, capsys):
+    client = tracking.connect(tracking.resolve_uri(None))
+    parents = [store({}, name=f"p{number}", instances="seeds") for number in range(3)]
+    for parent in parents:
+        for seed in range(5):
+            child = store({}, name=f"seed {seed}", instance=f"seed {seed}")
+            client.set_tag(child, "mlflow.parentRunId", parent)
+    assert cli.main(["compare", *parents]) == 2
+    message = capsys.readouterr().err
+    assert "received 3 arguments that stand for 15 runs" in message
+    assert " table " in message
+
+
+def test_a_seed_that_the_store_spoils_is_that_of_the_config(store, capsys):
+    ids = []
+    for rate, scores in (("0.001", (0.7, 0.71)), ("0.01", (0.9, 0.91))):
+        for seed, score in enumerate(scores):
+            metrics = {f"test/accuracy{end}": [score] for end in ("", "_low", "_high")}
+            overrides = (f"optimizer.learning_rate={rate}", f"seed={seed}")
+            ids.append(add(store, f"{rate} {seed}", *overrides, scores=metrics))
+    tracking.connect(tracking.resolve_uri(None)).log_param(ids[0], "seed", "x\x1b[2J")
+    assert "over seeds" in compare(capsys, *ids)["verdict"]["tests"][0]["test"]
+
+
+def test_a_name_in_a_note_is_harmless_in_a_terminal(store, capsys):
+    ids = [add(store, "a\x1b[2J"), add(store, "b", "seed=1")]
+    page = shown(capsys, *ids)
+    assert "Predictions are not compared" in page
+    assert "\x1b[2J" not in page
+
+
 @pytest.mark.parametrize("kind", ["numbers", "tokens"])
 def test_without_classes_the_examples_with_the_largest_gap_come_first(store, capsys, kind):
     random = np.random.default_rng(0)
@@ -257,6 +289,11 @@ def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_marked():
         ("metrics.`test/accuracy` > 0.9", True),
         ("status = 'FINISHED' and params.seed = '1'", True),
         ("tags.course LIKE 'dl%'", True),
+        ("status='FINISHED'", True),
+        ("run_name ILIKE 'a%'", True),
+        ("params.model IS NULL", True),
+        ("run.3", False),
+        ("attribution", False),
         ("dropout=0.3 cosine · cnn digits", False),
         ("learning_rate=0.01", False),
         ("latest~2", False),
@@ -345,4 +382,5 @@ def test_diff_takes_two_runs_and_names_the_command_for_more(store, capsys, ids):
     assert cli.main(["diff", *ids]) == 2
     err = capsys.readouterr().err
     assert f"received {len(ids)} runs, expected 2" in err
-    assert f"`samerun compare {' '.join(ids) if len(ids) > 2 else 'ID ID'}`" in err
+    given = ids if len(ids) > 2 else ["ID", "ID"]
+    assert f"`{line('compare', *given)}`" in err

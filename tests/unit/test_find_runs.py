@@ -122,6 +122,16 @@ def test_a_run_of_that_name_does_not_replace_what_the_text_means(runs, client, c
     assert made[:8] in caplog.text
 
 
+def test_a_complete_id_wins_over_a_run_of_that_name(runs, client):
+    run_id = "abcd".ljust(32, "0")
+    client.create_run("1", run_name=run_id)
+    client.create_run("1", tags={"samerun.uid": run_id})
+    assert tracking.find_runs([run_id])[0].id == run_id
+    uid = "feed" * 8
+    client.create_run("1", run_name=uid)
+    assert tracking.find_runs([uid])[0].id == "0000".ljust(32, "0")
+
+
 def test_one_seed_of_several_is_not_the_best_run(runs, client):
     for value, tags in ((0.95, {}), (0.99, {"samerun.instance": "seed 3"})):
         made = client.create_run("1", run_name=f"at {value}", tags=tags).info.run_id
@@ -163,7 +173,8 @@ def through_mlflow(runs, monkeypatch):
     def fail(*_, **__):
         raise sqlite3.OperationalError("no such table: runs")
 
-    monkeypatch.setattr(rows, "read_runs", fail)
+    for name in ("read_runs", "run_ids"):
+        monkeypatch.setattr(rows, name, fail)
 
 
 def test_another_store_knows_the_same_texts(through_mlflow):
@@ -175,6 +186,35 @@ def test_another_store_knows_the_same_texts(through_mlflow):
 @pytest.mark.parametrize("name", WRONG)
 def test_another_store_answers_the_same_to_a_text_that_names_none(through_mlflow, name):
     test_a_text_that_names_none_is_one_sentence(None, name)
+
+
+def test_the_latest_runs_of_another_store_are_not_looked_for_among_all(through_mlflow, monkeypatch):
+    asked, pages = [], tracking.Catalog.pages
+
+    def page(self, filter="", most=None):
+        asked.append(most)
+        return pages(self, filter, most)
+
+    monkeypatch.setattr(tracking.Catalog, "pages", page)
+    assert len(tracking.find_runs()) == 5
+    assert asked == [10]
+
+
+def test_runs_by_id_need_no_search_in_another_store(through_mlflow, monkeypatch):
+    monkeypatch.setattr(tracking.Catalog, "pages", None)
+    wanted = ["abcd".ljust(32, "0"), "dead".ljust(32, "0"), "f" * 32]
+    found = tracking.Catalog(tracking.existing()).complete(wanted)
+    assert [run.name for run in found] == ["fast"]
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_the_runs_below_a_run_are_found_in_every_store(request, is_file):
+    request.getfixturevalue("runs" if is_file else "through_mlflow")
+    catalog = tracking.Catalog(tracking.existing())
+    (parent,) = catalog.complete(["5eed".ljust(32, "0")])
+    (child,) = catalog.children(parent)
+    assert (child.id[:4], child.metrics["validation/loss"]) == ("5ee0", 0.1)
+    assert catalog.children(child) == []
 
 
 def test_a_filter_searches_all_experiments_the_newest_first(runs):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import samerun
-from samerun.result import Result
+from samerun.command_line import line
+from samerun.result import InstancesResult, Result
 
 RESULT = Result(
     run_id="0123456789abcdef" * 2,
@@ -56,7 +57,25 @@ def test_a_result_is_shown_short_and_in_a_notebook_escaped():
     assert RESULT.sentence in shown
     assert len(shown) < 200
     page = RESULT._repr_html_()
-    for name in ("0.98333", "17 of 300", "samerun reproduce 01234567", "&lt;script&gt;"):
+    for name in ("0.98333", "17 of 300", line("reproduce", "01234567"), "&lt;script&gt;"):
         assert name in page
     for tag in ("<b>dropout", "<i>", "<script", "<u>"):
         assert tag not in page
+
+
+def test_the_result_of_several_runs_is_shown_short():
+    given = dict.fromkeys(("metrics", "std", "low", "high"), {"test/accuracy": 0.9})
+    result = InstancesResult(
+        run_id="ab" * 16,
+        run_name="five seeds",
+        folder=Path("outputs"),
+        labels=("seed 0", "seed 1"),
+        children=(RESULT, RESULT),
+        history={"train/loss": [0.5] * 1000},
+        sentence="accuracy 0.9 (95 % 0.85 to 0.95)",
+        objective=0.9,
+        **given,
+    )
+    assert repr(result) == (
+        "<Results of 2 runs, abababab, five seeds: accuracy 0.9 (95 % 0.85 to 0.95)>"
+    )

@@ -14,6 +14,7 @@ import pytest
 
 from samerun.cli import main
 from samerun.cli.arguments import split_flags
+from samerun.command_line import program
 from samerun.config.composition import compose_with_hydra, parse_sweep
 from samerun.launch.job import check
 from samerun.launch.overrides import check_overrides
@@ -167,7 +168,15 @@ def test_a_key_in_such_a_group_is_a_key():
 )
 def test_a_command_of_another_tool_names_the_line_to_type(capsys, typed, line):
     assert main(typed.split()) == 2
-    assert suggested(capsys.readouterr().err) == line
+    assert suggested(capsys.readouterr().err) == line.replace("samerun", program(), 1)
+
+
+def test_the_line_to_type_has_quotes_where_a_shell_needs_them(capsys):
+    assert main(["vs", "a b", "$x"]) == 2
+    assert "compare 'a b' '$x'" in capsys.readouterr().err
+    assert main(["diff", "a b"]) == 2
+    assert main(["diff", "a b", "c", "d"]) == 2
+    assert "compare 'a b' c d" in capsys.readouterr().err
 
 
 COMMANDS = [

@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 import samerun
-from samerun.search.optuna_internals import Grid, contains, reopen_trial
+from samerun.search.optuna_internals import Grid, contains, end_waiting, reopen_trial
 
 SOURCE = Path(samerun.__file__).parent
 FILE = SOURCE / "search" / "optuna_internals.py"
@@ -46,6 +46,16 @@ def test_the_names_mean_what_they_meant_in_the_pinned_version():
     assert sorted(grid._all_grids) == [(1, 3), (2, 3)]
     assert grid._param_names == ["a", "b"]
     assert grid._same_search_space(grid._search_space)
+
+
+def test_a_trial_that_waits_can_be_ended():
+    study = optuna.create_study()
+    study.enqueue_trial({"a": 0.5})
+    study.enqueue_trial({"a": 0.7})
+    end_waiting(study, study.get_trials()[0], "not needed")
+    assert study.trials[0].state.name == "PRUNED"
+    assert study.trials[0].user_attrs == {"samerun.reason": "not needed"}
+    assert study.ask().suggest_float("a", 0, 1) == 0.7
 
 
 def test_a_reopened_trial_has_its_values_and_takes_further_ones():

@@ -136,6 +136,27 @@ def test_the_group_of_seeds_has_the_score_that_it_logged(make):
     assert row.notes == ("2 seeds",)
 
 
+def test_a_group_is_sorted_by_its_own_value_else_by_its_best_run(make):
+    seeds = make("seeds", metrics=scored(0.75), instances="seeds", num_instances="2")
+    make("lucky seed", metrics=scored(0.99), parent=seeds)
+    make("single", metrics=scored(0.8))
+    sweep = make("night", study="night", objectives="validation/accuracy")
+    for number, (objective, test) in enumerate([(0.7, 0.98), (0.9, 0.7)]):
+        metrics = {"validation/accuracy": objective, **scored(test)}
+        tags = {"study": "night", "trial": number}
+        make(f"trial {number}", metrics=metrics, parent=sweep, **tags)
+    rows = listed(sort="test/accuracy").rows
+    assert [row.run.name for row in rows] == ["single", "seeds", "night"]
+    assert [row.score.value for row in rows] == [0.8, 0.75, 0.7]
+
+
+def test_trials_are_sorted_by_the_status_that_is_shown(night):
+    rows = listed(filter="tags.`samerun.study` = 'night'", sort="status").rows
+    shown = [run_rows.status_of(row.run) for row in rows]
+    assert shown == sorted(shown)
+    assert shown[-1] == "pruned"
+
+
 def test_relations_and_what_is_missing_are_marked(night):
     rows = by_name(listed())
     original = rows["single"]

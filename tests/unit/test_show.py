@@ -2,11 +2,13 @@
 
 import json
 import math
+import sqlite3
 
 import pytest
 from rich.cells import cell_len
 
-from samerun import cli
+from samerun import cli, tracking
+from samerun.command_line import line, program
 from samerun.report import run_screen
 from samerun.report.run_summary import summarize
 from samerun.report.sparkline import sparkline
@@ -15,14 +17,20 @@ from support import screens
 
 
 def summary(name):
-    return summarize(Catalog(existing()), name)
+    catalog = Catalog(existing())
+    return summarize(catalog, catalog.choose(name))
+
+
+def commands(name):
+    return [text for text, _ in summary(name).commands]
 
 
 def shown(name, width=None):
-    return "\n".join(line.plain for line in run_screen.lines(summary(name), width=width))
+    return "\n".join(text.plain for text in run_screen.lines(summary(name), width=width))
 
 
-def test_runs_of_version_0_1_0_are_as_on_their_screen(version_0_1_0, request):
+def test_runs_of_version_0_1_0_are_as_on_their_screen(version_0_1_0, request, monkeypatch):
+    monkeypatch.setattr("samerun.command_line.program", lambda: "samerun")
     text = ""
     for name, width in (("finished", None), ("interrupted", 60), ("small", 80), ("small/1", 60)):
         text += f"# {name}, {width or 'a pipe'}\n{shown(name, width)}\n\n"
@@ -50,7 +58,7 @@ def test_a_sweep_shows_its_trials_the_best_first_and_its_commands(version_0_1_0)
     assert len(losses) == 3
     assert losses == sorted(losses)
     best = found.children.rows[0]
-    assert found.commands[0] == (f"samerun show {best.short}", "its best run")
+    assert found.commands[0] == (line("show", best.short), "its best run")
     assert "trial 1 of" in " ".join(summary("small/1").relations)
 
 
@@ -66,9 +74,9 @@ def test_json_has_the_histories(version_0_1_0, capsys):
 @pytest.mark.parametrize("width", [40, 60, 80, 140])
 def test_only_commands_are_wider_than_the_terminal(version_0_1_0, width):
     lines = shown("finished", width).splitlines()
-    wide = [line for line in lines if cell_len(line) > max(width, 60)]
-    assert all(line.startswith(("command", "samerun", "  then http")) for line in wide)
-    (command,) = [line for line in lines if line.startswith("command")]
+    wide = [text for text in lines if cell_len(text) > max(width, 60)]
+    assert all(text.startswith(("command", program(), "  then http")) for text in wide)
+    (command,) = [text for text in lines if text.startswith("command")]
     assert command.endswith("tracking.run_name=finished"), "it can be pasted"
 
 
@@ -126,8 +134,78 @@ def test_the_commands_fit_how_a_run_ended(store, client):
     done = store({})
     failed = store({})
     client.set_terminated(failed, "FAILED")
-    assert summary(done).commands[0][0] == f"samerun reproduce {done[:8]}"
-    assert summary(failed).commands[0][0] == f"samerun resume {failed[:8]}"
+    assert commands(done)[0] == line("reproduce", done[:8])
+    assert commands(failed)[0] == line("resume", failed[:8])
+
+
+def test_what_the_pruner_stopped_is_not_offered_to_be_resumed(store, client):
+    sweep = store({}, study="s")
+    trial = store({}, study="s", trial="0", state="pruned", instances="seeds")
+    seed = store({}, instance="seed 0")
+    for run_id, parent in ((trial, sweep), (seed, trial)):
+        client.set_tag(run_id, "mlflow.parentRunId", parent)
+        client.set_terminated(run_id, "KILLED")
+    for run_id in (trial, seed):
+        assert not [text for text in commands(run_id) if " resume " in text]
+
+
+def test_a_finished_run_of_the_same_data_that_stands_alone_is_the_one_to_compare_with(
+    store, client
+):
+    alone = store({}, dataset="digits")
+    failed = store({}, dataset="digits")
+    client.set_terminated(failed, "FAILED")
+    store({}, dataset="imdb")
+    sweep = store({}, dataset="digits", study="s")
+    child = store({}, dataset="digits", study="s", trial="0")
+    client.set_tag(child, "mlflow.parentRunId", sweep)
+    run_id = store({}, dataset="digits")
+    assert line("compare", run_id[:8], alone[:8]) in commands(run_id)
+    assert not [text for text in commands(alone) if failed[:8] in text or child[:8] in text]
+
+
+def test_an_id_that_is_no_id_is_in_no_line_to_type(store):
+    run_id = store({})
+    with sqlite3.connect("mlflow.db") as database:
+        database.execute("pragma foreign_keys = off")
+        for table in ("runs", "tags", "latest_metrics", "metrics"):
+            change = f"update {table} set run_uuid = '; touch ran' where run_uuid = ?"
+            database.execute(change, (run_id,))
+    database.close()
+    assert commands("; touch") == []
+    good = store({})
+    assert not [text for text in commands(good) if "touch" in text]
+
+
+def test_the_run_is_looked_for_once(store, monkeypatch, capsys):
+    store({})
+    asked, choose = [], Catalog.choose
+    monkeypatch.setattr(Catalog, "choose", lambda *of: asked.append(of) or choose(*of))
+    assert cli.main(["show", "latest"]) == 0
+    assert len(asked) == 1
+
+
+def test_a_folder_of_artifacts_that_is_a_link_is_not_followed(store, project):
+    run_id = store({"a.txt": "x"})
+    outside = project / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("s")
+    (folder,) = project.glob(f"mlruns/*/{run_id}/artifacts")
+    (folder / "tensorboard").symlink_to(outside)
+    (run,) = tracking.find_runs([run_id])
+    assert tracking.list_artifacts(run, "tensorboard") == []
+
+
+def test_points_of_another_type_than_mlflow_writes_are_left_out(store, client):
+    run_id = store({})
+    client.log_metric(run_id, "loss", 0.5, step=1)
+    with sqlite3.connect("mlflow.db") as database:
+        values = "'loss', 0.1, 0, 'x', 0, ?"
+        columns = "key, value, timestamp, step, is_nan, run_uuid"
+        database.execute(f"insert into metrics ({columns}) values ({values})", (run_id,))
+    database.close()
+    (run,) = tracking.find_runs([run_id])
+    assert tracking.metric_histories(run, keys=["loss"]) == {"loss": {1: 0.5}}
 
 
 def test_relations_are_named_from_both_sides(store):
@@ -143,7 +221,7 @@ def test_relations_are_named_from_both_sides(store):
 
 
 @pytest.mark.parametrize(
-    ("values", "line"),
+    ("values", "expected"),
     [
         ([0, 1], "▁█"),
         ([1, 1], "▅▅"),
@@ -152,10 +230,11 @@ def test_relations_are_named_from_both_sides(store):
         ([], ""),
         ([-1.7e308, 1.7e308], "▁█"),
         (range(100), "▁▁▁▂▂▃▃▃▄▄▅▅▆▆▆▇▇███"),
+        ([0] * 39 + [1], "▁" * 19 + "█"),
     ],
 )
-def test_a_sparkline_is_as_high_as_its_values(values, line):
-    assert sparkline(values) == line
+def test_a_sparkline_is_as_high_as_its_values(values, expected):
+    assert sparkline(values) == expected
 
 
 def test_a_wrong_id_is_one_sentence(project, capsys):

@@ -275,6 +275,24 @@ def test_a_file_without_bound_numbers_is_refused(models, project, capsys):
 HOSTILE = r"<b>&_%|$\input{x} --> % samerun: a, b = " + "0" * 32
 
 
+def test_a_key_that_the_first_run_lacks_counts_too(record, capsys):
+    record("cnn", 0, 0.9)
+    record("cnn", 1, 0.9, **{"model.dropout": "0.1"})
+    record("cnn", 2, 0.9, **{"model.dropout": "0.5"})
+    message = table(capsys, *BY, code=2)
+    assert "differ in model.dropout" in message
+
+
+def test_the_runs_of_a_paper_are_read_at_once(models, project, capsys, monkeypatch):
+    table(capsys, *BY, "-o", "paper.md")
+    made = []
+    monkeypatch.setattr(
+        "samerun.report.table_check.Catalog", lambda uri: made.append(uri) or tracking.Catalog(uri)
+    )
+    assert "all follow" in table(capsys, "--check", "paper.md")
+    assert len(made) == 1
+
+
 def test_a_name_from_the_store_stays_text_in_every_format(record, project, capsys):
     for seed in (0, 1):
         record(HOSTILE, seed, 0.9 + seed / 100)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,8 @@ from samerun.cli.trust_argument import add_trust
 from samerun.errors import UserError
 
 if TYPE_CHECKING:
-    from samerun.tracking import StoredRun
+    from samerun.tracking import Catalog, StoredRun
 
-_FILTER = re.compile(
-    r"(?is)\s*(params?|parameters?|metrics?|tags?|attr\w*|run|datasets?)\s*\."
-    r"|.*\S\s+(=|!=|<|<=|>|>=|i?like|in|is)\s+\S"
-)
 _MOST_SEARCHED = 60  # sweeps among them are left out
 _ON_SCREEN, _ON_PAGE = 20, 40
 """Examples whose texts or pictures are shown."""
@@ -62,8 +59,9 @@ def find(names: Sequence[str]) -> "list[StoredRun]":
     Raises:
         UserError: there are too few or too many, or one is given twice.
     """
-    from samerun import tracking
     from samerun.report.compare import reading
+    from samerun.tracking import Catalog, existing, find_runs
+    from samerun.tracking.filters import is_filter
 
     if is_filter(names[0]):
         if len(names) > 1:
@@ -71,37 +69,30 @@ def find(names: Sequence[str]) -> "list[StoredRun]":
                 f"received a filter and {len(names) - 1} more arguments, expected one filter or "
                 "IDs: put the filter in quotes, with `and` between its conditions."
             )
-        found = tracking.search_runs(names[0], max_results=_MOST_SEARCHED)
+        found = Catalog(existing()).search(names[0], _MOST_SEARCHED)
         # The runs of seeds=5 that the filter fits are found themselves.
         runs = [run for run in found if not (run.is_group or tag.INSTANCES in run.tags)]
         reading.check_number(len(runs))
         return runs
     reading.check_number(max(2, len(names)))  # one may stand for several
-    runs = tracking.find_runs(names)
+    runs = find_runs(names)
     for place, run in enumerate(runs):
         if run.id in {other.id for other in runs[:place]}:
             raise UserError(
                 f"{names[place]}: received run {run.id[:8]} twice, expected different runs."
             )
-    runs = list({one.id: one for run in runs for one in _instances(run)}.values())
-    reading.check_number(len(runs))
+    catalog = Catalog(existing())
+    runs = list({one.id: one for run in runs for one in _instances(catalog, run)}.values())
+    reading.check_number(len(runs), len(names))
     return runs
 
 
-def _instances(run: "StoredRun") -> "list[StoredRun]":
+def _instances(catalog: "Catalog", run: "StoredRun") -> "list[StoredRun]":
     """Returns the runs that `seeds=` or `folds=` trained below a run; another run itself."""
     if tag.INSTANCES not in run.tags:
         return [run]
-    from samerun import tracking
-
-    found = tracking.search_runs(f"tags.`mlflow.parentRunId` = '{run.id}'")
-    children = [child for child in found if tag.INSTANCE in child.tags]
+    children = [child for child in catalog.children(run) if tag.INSTANCE in child.tags]
     return sorted(children, key=lambda child: (child.start_time or 0, child.id))
-
-
-def is_filter(text: str) -> bool:
-    """Whether an argument is a filter of MLflow's language, and not the ID or name of a run."""
-    return bool(_FILTER.match(text))
 
 
 def _check(chosen: argparse.Namespace) -> None:
@@ -117,12 +108,13 @@ def _check(chosen: argparse.Namespace) -> None:
     file: Path = chosen.html
     if file.is_dir():
         raise UserError(
-            f"--html: {file} is a folder, expected a file: --html {file / 'compare.html'}"
+            f"--html: {file} is a folder, expected a file: "
+            f"{shlex.join(['--html', str(file / 'compare.html')])}"
         )
     if not file.parent.is_dir():
         raise UserError(
             f"--html: the folder {file.parent} does not exist: create it with "
-            f"`mkdir -p {file.parent}`."
+            f"`{shlex.join(['mkdir', '-p', str(file.parent)])}`."
         )
     if re.fullmatch(r"[0-9a-f]{32}", file.name):
         raise UserError(

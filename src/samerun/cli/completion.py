@@ -19,13 +19,13 @@ Candidate = tuple[str, str]
 
 SHELLS = ("bash", "zsh", "fish")
 TAKE_RUNS = (
-    *("show", "resume", "reproduce", "compare", "diff", "tensorboard"),
+    *("show", "resume", "reproduce", "compare", "diff", "table", "ui", "tensorboard"),
     *("predict", "generate", "evaluate", "serve"),
-    *("export", "promote"),
+    *("export", "promote", "bundle", "verify"),
 )
 """The commands whose arguments are runs."""
 _TAKE_SETTINGS = ("resume", "reproduce", "evaluate")
-_TAKE_FILES = ("predict", "generate", "serve")  # after one run
+_TAKE_ONE = ("show", "ui", "predict", "generate", "serve")  # some take files after it
 _SUBCOMMANDS = {"completion": SHELLS, "server": ("add-user", "set-password")}
 _MOST = 100
 # What may be typed without quotes; another name, of a store that may be anybody's, is not offered.
@@ -65,9 +65,9 @@ def _arguments(command: str, given: Sequence[str], current: str, line: str) -> l
         return [] if others else [(name, "") for name in _SUBCOMMANDS[command]]
     if command in _TAKE_SETTINGS and others:
         return _settings(line, current)
-    if command in _TAKE_FILES and others:
+    if command not in TAKE_RUNS or (command in _TAKE_ONE and others):
         return []
-    return list(runs(current)) if command in TAKE_RUNS else []
+    return list(runs(current))
 
 
 def runs(current: str) -> Iterator[Candidate]:
@@ -109,7 +109,9 @@ def _runs_of(catalog: "Catalog", current: str) -> Iterator[Candidate]:
         return f"{one_line(what, 60)}, {run.status.lower()[:12]} {age(run.start_time)} ago"
 
     for run in fitting:
-        yield (short[run.id] if len(current) <= len(short[run.id]) else run.id), said(run, run.name)
+        if run.id.startswith(current):
+            is_short = len(current) <= len(short[run.id])
+            yield (short[run.id] if is_short else run.id), said(run, run.name)
     for run in fitting:
         is_own = sum(other.name == run.name for other in fitting) == 1
         if is_own and _is_plain(run.name):
@@ -156,6 +158,7 @@ def _settings(line: str, current: str) -> list[Candidate]:
     """Returns groups, options and keys, as Hydra completes them."""
     from samerun.cli.train_command import hand_to_hydra
     from samerun.config.project import split_config_dirs, with_config_dirs
+    from samerun.config.schema import without_own_code
 
     rest, folders = split_config_dirs([*line.split()[2:], ""])
     words = [word for word in rest if "=" in word or word == current]
@@ -163,7 +166,11 @@ def _settings(line: str, current: str) -> list[Candidate]:
     before = dict(os.environ)
     os.environ |= {"COMP_LINE": asked, "COMP_POINT": str(len(asked))}
     try:
-        with contextlib.redirect_stdout(io.StringIO()) as printed, with_config_dirs(folders):
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as printed,
+            with_config_dirs(folders),
+            without_own_code(),
+        ):
             hand_to_hydra(["-sc", "query=bash"])
     finally:
         os.environ.clear()

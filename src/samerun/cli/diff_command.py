@@ -4,6 +4,7 @@ import argparse
 import json
 
 from samerun.cli.id_argument import ID_HELP
+from samerun.command_line import line
 from samerun.errors import UserError
 
 
@@ -12,8 +13,8 @@ def diff_command(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     if len(chosen.runs) != 2:
         given = chosen.runs if len(chosen.runs) > 2 else ["ID", "ID"]
-        line = " ".join(["samerun compare", *given])
-        raise UserError(f"received {len(chosen.runs)} runs, expected 2; for several: `{line}`.")
+        several = line("compare", *given)
+        raise UserError(f"received {len(chosen.runs)} runs, expected 2; for several: `{several}`.")
     from samerun import tracking
     from samerun.console import make_console
     from samerun.report import differences

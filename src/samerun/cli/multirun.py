@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, final
 
 from samerun import config, tracking
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.config.check import should_rise
 from samerun.config.overrides import Override
 from samerun.errors import StoreUnavailable, UserError
 from samerun.launch import Job, table
-from samerun.process import graceful_stop, program
+from samerun.process import graceful_stop
 
 if TYPE_CHECKING:
     from samerun.result import Result
@@ -31,11 +32,10 @@ def check_several(jobs: Sequence[Job]) -> None:
     """
     sweeper = jobs[0].node.hydra.sweeper
     if len(jobs) == 1 and "basic_sweeper" in str(sweeper.get("_target_")) and not sweeper.params:
-        overrides = " ".join(jobs[0].composition.overrides)
         raise UserError(
             "-m: received one value for each key, expected several for at least one: "
-            f"{program()} train -m {overrides} seed=0,1,2".replace("  ", " ")
-            + "; for a single run, leave -m out."
+            f"{line('train', '-m', *jobs[0].composition.overrides, 'seed=0,1,2')}"
+            "; for a single run, leave -m out."
         )
 
 
@@ -161,8 +161,8 @@ class Multirun:
     def _show_end(self, run: tracking.Run, best: "Result | None") -> None:
         from samerun import console
 
-        lines = [] if best is None else [("reproduce", f"{program()} reproduce {best.run_id[:8]}")]
+        lines = [] if best is None else [("reproduce", line("reproduce", best.run_id[:8]))]
         lines.append(("multirun", f"{run.name}  {run.id}"))
-        lines.append(("show", f"{program()} show {run.id[:8]}"))
-        lines.append(("open", run.url or f"{program()} ui {run.id[:8]}"))
+        lines.append(("show", line("show", run.id[:8])))
+        lines.append(("open", run.url or line("ui", run.id[:8])))
         console.show_lines(lines, self._out)

@@ -1,6 +1,7 @@
 """`samerun resume`: continues an interrupted run."""
 
 import argparse
+from collections.abc import Sequence
 
 from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
@@ -12,16 +13,28 @@ def resume_command(arguments: list[str]) -> int:
     from samerun import python_api
 
     chosen = _parser().parse_intermixed_args(arguments)
-    ids = [one for one in chosen.arguments if "=" not in one]
-    changes = [one for one in chosen.arguments if "=" in one]
-    if len(ids) != 1:
-        received = " ".join(ids) or "none"
-        raise UserError(f"samerun resume: received {received}, expected the ID of one run.")
+    name, changes = _split(chosen.arguments)
 
     python_api.resume(
-        ids[0], changes, fork=chosen.fork, trust=chosen.trust, take_over=chosen.take_over
+        name, changes, fork=chosen.fork, trust=chosen.trust, take_over=chosen.take_over
     )
     return 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the text that names the run, and the overrides.
+
+    A run's name that contains `=`, as in `seed=0 · mlp digits k7f2`, is the first argument.
+
+    Raises:
+        UserError: several arguments can be the name.
+    """
+    names = [one for one in arguments if "=" not in one] or [arguments[0]]
+    if len(names) > 1:
+        raise UserError(f"samerun resume: received {' '.join(names)}, expected the ID of one run.")
+    changes = list(arguments)
+    changes.remove(names[0])
+    return names[0], changes
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,7 +24,7 @@ def show_command(arguments: list[str]) -> int:
     from samerun.report import run_screen
     from samerun.report.run_summary import summarize
 
-    found = summarize(catalog, run.id)
+    found = summarize(catalog, run)
     if chosen.json:
         print(json.dumps(run_screen.as_dict(found), indent=2))
         return 0

@@ -1,23 +1,18 @@
 """`samerun table`: a paper's table of means, intervals and tests; and the check of its numbers."""
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun.cli.id_argument import ID_HELP
 from samerun.errors import FAILED, UserError
+from samerun.escaping import for_screen
 
 if TYPE_CHECKING:
     from samerun.tracking import StoredRun
 
 _FORMATS = ("latex", "markdown", "csv", "json")
-_FILTER = re.compile(
-    r"\s*(metrics?|params?|parameters?|tags?|attributes?|attr|datasets?|run|status|run_name|"
-    r"run_id|start_time|end_time|user_id|artifact_uri)\b.*(=|<|>|\b(like|ilike|in|is)\b)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def table_command(arguments: list[str]) -> int:
@@ -31,7 +26,7 @@ def table_command(arguments: list[str]) -> int:
     if chosen.check:
         number, differences = table_check.check(chosen.check)
         for line in table_check.sentences(chosen.check, number, differences):
-            out.print(line, markup=False)
+            out.print(for_screen(line), markup=False)
         return FAILED if differences else 0
     built = table.build(_find(chosen.runs), chosen.by, chosen.metric)
     style = next((name for name in _FORMATS if getattr(chosen, name)), "")
@@ -44,7 +39,7 @@ def table_command(arguments: list[str]) -> int:
         return 0
     _write(chosen.output, text)
     for metric, verdict in zip(built.metrics, built.verdicts, strict=True):
-        out.print(f"{metric}: {verdict.sentence}", markup=False)
+        out.print(for_screen(f"{metric}: {verdict.sentence}"), markup=False)
     out.print(f"written to {chosen.output}", markup=False)
     return 0
 
@@ -78,16 +73,18 @@ def _check_options(chosen: argparse.Namespace) -> None:
 
 def _find(given: Sequence[str]) -> "list[StoredRun]":
     """The runs that IDs or a filter name; of a sweep or a multirun, its runs."""
-    from samerun import tracking
-    from samerun.report.table import children
+    from samerun.report.table import trained
+    from samerun.tracking import Catalog, existing, find_runs
+    from samerun.tracking.filters import is_filter
 
+    catalog = Catalog(existing())
     if not given:
-        return tracking.search_runs("")
-    if len(given) == 1 and _FILTER.match(given[0]):
-        return tracking.search_runs(given[0])
+        return catalog.search("")
+    if len(given) == 1 and is_filter(given[0]):
+        return catalog.search(given[0])
     found: dict[str, StoredRun] = {}
-    for run in tracking.find_runs(given):
-        found |= {child.id: child for child in children(run)}
+    for run in find_runs(given):
+        found |= {one.id: one for one in trained(catalog, run)}
     return list(found.values())
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import webbrowser
 from typing import TYPE_CHECKING
 
 from samerun.cli.web_server import check_port, serve, wait_for
@@ -26,13 +25,13 @@ def ui_command(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     from samerun import tracking
 
-    check_port(chosen.host, chosen.port, "ui")
     uri = tracking.existing()
     run = tracking.find_runs([chosen.id])[0] if chosen.id else None
     opens = not chosen.no_browser and sys.stdout.isatty()
     if uri.startswith("http"):
         _show(tracking.server_address(uri), run, opens=opens)
         return 0
+    check_port(chosen.host, chosen.port, "ui")
     command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
     local = "127.0.0.1" if chosen.host in ("0.0.0.0", "::") else chosen.host
     base = f"http://{f'[{local}]' if ':' in local else local}:{chosen.port}"
@@ -58,4 +57,6 @@ def _show(base: str, run: "StoredRun | None", *, opens: bool) -> None:
         address = pages.plain_address(base, (run.experiment_id, run.id) if run else None)
     print(f"The MLflow UI is at\n{address}", flush=True)
     if opens:
+        import webbrowser
+
         webbrowser.open(address)

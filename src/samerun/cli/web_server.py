@@ -6,11 +6,10 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 
+from samerun.command_line import line
 from samerun.errors import UserError
-from samerun.process import program
 
 _PORTS = range(1, 65536)
 _POLL_SECONDS = 0.2
@@ -31,7 +30,7 @@ def check_port(host: str, port: int, command: str) -> None:
     if port not in _PORTS:
         raise UserError(
             f"--port: received {port}, expected a number from 1 to 65535: "
-            f"{program()} {command} --port {_free_port(host)}"
+            + line(command, "--port", str(_free_port(host)))
         )
     try:
         _bind(host, port)
@@ -43,7 +42,7 @@ def check_port(host: str, port: int, command: str) -> None:
         raise UserError(
             f"--port: received {port}, on which this command cannot listen "
             f"({os.strerror(error.errno) if error.errno else error}), expected a free one: "
-            f"{program()} {command} --port {_free_port(host, port)}"
+            + line(command, "--port", str(_free_port(host, port)))
         ) from error
 
 
@@ -98,6 +97,9 @@ def wait_for(server: "subprocess.Popen[bytes]", address: str, name: str) -> None
     Raises:
         UserError: it ended, or does not answer.
     """
+    from samerun.tracking.pages import opener
+
+    page = opener(address)
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:
@@ -105,7 +107,7 @@ def wait_for(server: "subprocess.Popen[bytes]", address: str, name: str) -> None
                 f"{name} ended with code {server.returncode} before it answered at {address}."
             )
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=2).close()
+            page.open(address, timeout=2).close()
             return
         time.sleep(_POLL_SECONDS)
     raise UserError(f"{name} does not answer at {address} after {_PATIENCE_SECONDS:.0f} s.")

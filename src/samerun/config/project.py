@@ -24,7 +24,8 @@ FOLDERS = ("conf", "experiments")
 """The folders that are found by themselves."""
 
 _FILE = "pyproject.toml"
-_KEYS = ("config_folders", "package")
+_KEYS = ("config_folders", "package", "verify")
+_VERDICTS = ("EXACT", "CLOSE")
 _MOST_BYTES = 1_000_000
 _FLAGS = ("--config-dir", "-cd")
 _GROUP = re.compile(r"\w[\w-]*(/\w[\w-]*)*")
@@ -40,10 +41,13 @@ class Settings:
         config_folders: folders with config files, relative to the working folder; those that come
             first are searched first. `None`: the default, which need not exist.
         package: the Python package with the project's own components; empty if it has none.
+        verify: the runs and bundles that `samerun verify` reproduces, each with the verdict that
+            is enough.
     """
 
     config_folders: tuple[str, ...] | None = None
     package: str = ""
+    verify: tuple[tuple[str, str], ...] = ()
 
 
 def settings() -> Settings:
@@ -78,7 +82,29 @@ def _read(file: Path, _mtime_ns: int, size: int) -> Settings:
                 f"{_FILE}: tool.samerun.{key}: there is no such setting, expected one of "
                 f"{listed(_KEYS)}.{nearest(str(key), _KEYS)}"
             )
-    return Settings(config_folders=_folders_of(table), package=_package_of(table))
+    return Settings(
+        config_folders=_folders_of(table),
+        package=_package_of(table),
+        verify=_verify_of(table),
+    )
+
+
+def _verify_of(table: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    named = table.get("verify", [])
+    listed_ = [{"run": one} if isinstance(one, str) else one for one in _as_list(named)]
+    for one in listed_:
+        is_table = isinstance(one, dict) and {"run"} <= one.keys() <= {"run", "verdict"}
+        is_run = is_table and isinstance(one["run"], str) and one["run"]
+        if not is_run or one.get("verdict", _VERDICTS[0]) not in _VERDICTS:
+            raise UserError(
+                f"{_FILE}: tool.samerun.verify: expected a list of runs and bundles, such as "
+                '["first.zip", {run = "1a2b3c4d", verdict = "CLOSE"}].'
+            )
+    return tuple((one["run"], one.get("verdict", _VERDICTS[0])) for one in listed_)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _folders_of(table: dict[str, Any]) -> tuple[str, ...] | None:
@@ -102,6 +128,17 @@ def _package_of(table: dict[str, Any]) -> str:
             "package, such as my_project."
         )
     return str(package)
+
+
+def source_folder() -> Path:
+    """Returns where the project's package is: `src/` of the working folder, or the folder itself.
+
+    Raises:
+        UserError: the working folder's `pyproject.toml` is not valid.
+    """
+    here, package = Path.cwd(), settings().package
+    below = here / "src"
+    return below if package and below.joinpath(*package.split(".")).is_dir() else here
 
 
 def config_folders() -> tuple[Path, ...]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from samerun import config
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.config.training import IfExists
 from samerun.errors import Terminated, UserError, first_line
-from samerun.process import graceful_stop, program, quiet
+from samerun.process import graceful_stop, quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -167,10 +168,10 @@ def _next(run_id: str, url: str | None, undelivered: str = "") -> list[tuple[str
     rows = []
     if undelivered:
         rows.append(("missing", f"the store does not have {undelivered}; deliver it first:"))
-        rows.append(("sync", f"{program()} sync {run_id}"))
-    rows.append(("reproduce", f"{program()} reproduce {run_id[:8]}"))
-    rows.append(("show", f"{program()} show {run_id[:8]}"))
-    rows.append(("open", url or f"{program()} ui {run_id[:8]}"))
+        rows.append(("sync", line("sync", run_id)))
+    rows.append(("reproduce", line("reproduce", run_id[:8])))
+    rows.append(("show", line("show", run_id[:8])))
+    rows.append(("open", url or line("ui", run_id[:8])))
     return rows
 
 
@@ -191,6 +192,6 @@ def print_resume_hint(folder: Path, *, always: bool = False) -> Iterator[None]:
         has_checkpoint = always or (folder / "checkpoints" / "last.npz").exists()
         if run_id is not None and has_checkpoint:
             if not is_created(folder):
-                error.add_note(f"Deliver first with: {program()} sync {run_id}")
-            error.add_note(f"Resume with: {program()} resume {run_id}")
+                error.add_note(f"Deliver first with: {line('sync', run_id)}")
+            error.add_note(f"Resume with: {line('resume', run_id)}")
         raise

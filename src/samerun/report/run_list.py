@@ -10,7 +10,7 @@ from samerun.errors import UserError, nearest
 from samerun.escaping import one_line
 from samerun.report import run_rows
 from samerun.report.run_rows import ListedRun
-from samerun.tracking import Catalog, StoredRun, search_runs
+from samerun.tracking import Catalog, StoredRun
 from samerun.tracking.ids import short_ids
 from samerun.tracking.stored_run import parents
 
@@ -61,7 +61,7 @@ def list_runs(
     above = parents({run.id: run for run in everything})
     if filter:
         enough = None if most is None or sort != AGE else most + 1
-        wanted = {run.id for run in search_runs(filter, uri=catalog.uri, max_results=enough)}
+        wanted = set(catalog.search_ids(filter, enough))
         top = [run for run in everything if run.id in wanted]
     else:
         top = [run for run in everything if run.id not in above]
@@ -86,9 +86,7 @@ def children_of(catalog: Catalog, run: StoredRun) -> RunList:
         catalog: the store.
         run: the group's own run. Its runs are sorted by its objective, else by what they stop at.
     """
-    above = parents({one.id: one for one in catalog.runs})
-    ids = [one.id for one in catalog.runs if above.get(one.id) == run.id]
-    found = catalog.complete(ids)
+    found = catalog.children(run)
     monitors = [one.params.get("training.early_stopping.monitor", "") for one in found[:1]]
     objective = run.tags.get(tag.OBJECTIVES, "").partition(",")[0] or "".join(monitors)
     found = _sorted(found, objective, {}) if objective else found
@@ -104,8 +102,9 @@ def _sortable(catalog: Catalog, sort: str) -> list[StoredRun]:
     if sort in _ATTRIBUTES:
         return catalog.runs
     metrics, params = catalog.names()
-    if sort in metrics:
-        return catalog.with_metric(sort)
+    if sort in metrics:  # the objectives choose the best run of a group
+        objectives = {run.tags.get(tag.OBJECTIVES, "").partition(",")[0] for run in catalog.runs}
+        return catalog.with_metric(sort, *sorted(objectives - {""}))
     if sort in params:
         return catalog.with_parameter(sort)
     raise UserError(
@@ -117,7 +116,10 @@ def _sortable(catalog: Catalog, sort: str) -> list[StoredRun]:
 def _sorted(
     runs: Sequence[StoredRun], sort: str, below: dict[str, list[StoredRun]]
 ) -> list[StoredRun]:
-    """Sorts runs, the newest first among equals; one without a value is last."""
+    """Sorts runs, the newest first among equals; one without a value is last.
+
+    A group is sorted by its own value of a metric, or by that of its best run.
+    """
     if sort == AGE:
         return list(runs)
     if sort == "name":
@@ -128,8 +130,10 @@ def _sorted(
         sign = -1 if should_rise(sort) else 1
 
         def rank(run: StoredRun) -> float:
-            values = [one.metrics.get(sort, math.nan) for one in (run, *below.get(run.id, ()))]
-            return min((sign * value for value in values if value == value), default=math.inf)
+            value = run.metrics.get(sort, math.nan)
+            best = run_rows.best_child(run, below.get(run.id, ())) if math.isnan(value) else None
+            value = value if best is None else best.metrics.get(sort, math.nan)
+            return math.inf if math.isnan(value) else sign * value
 
         return sorted(runs, key=rank)
     return sorted(runs, key=lambda run: _parameter_rank(run.params.get(sort)))

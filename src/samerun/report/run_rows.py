@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from samerun import tags as tag
 from samerun.config.check import should_rise
+from samerun.config.root import has_meaning
 from samerun.escaping import one_line
 from samerun.tracking import StoredRun
 
 HEADLINES = ("accuracy", "mean_absolute_error", "perplexity")
 """The main metrics of `samerun.evaluation`, one of each kind of task."""
 _FALLBACKS = ("validation/accuracy", "validation/loss", "train/loss")
-WITHOUT_EFFECT = ("tracking.", "trial.", "sweep.", "checkpoint.", "evaluation.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +151,7 @@ def differing(runs: Sequence[StoredRun]) -> list[str]:
     for run in runs:
         for key, value in () if run.is_group else run.params.items():
             values.setdefault(key, []).append(value)
-    found = [
-        key
-        for key, given in values.items()
-        if len(set(given)) > 1 and not key.startswith(WITHOUT_EFFECT)
-    ]
+    found = [key for key, given in values.items() if len(set(given)) > 1 and has_meaning(key)]
     return sorted(found, key=lambda key: ("." in key, -len(values[key]), key))
 
 

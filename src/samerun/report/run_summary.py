@@ -8,16 +8,18 @@ from typing import Any
 
 from samerun import tags as tag
 from samerun import tracking
+from samerun.command_line import line
 from samerun.config import compose, flatten
 from samerun.config.check import should_rise
+from samerun.config.root import has_meaning
 from samerun.config.schema import options
 from samerun.errors import UserError
 from samerun.report import run_rows
 from samerun.report.run_list import RunList, children_of
 from samerun.tracking import Catalog, StoredRun, local, store
-from samerun.tracking.ids import short_ids
+from samerun.tracking.ids import is_complete, short_ids
 from samerun.tracking.stored import artifact_sizes
-from samerun.tracking.stored_run import parents
+from samerun.tracking.stored_run import FINISHED, parents
 
 _GROUPS = ("model", "dataset", "optimizer", "schedule")
 _NOT_TRAINING = ("speed/", "system/", "sweep/")
@@ -81,17 +83,13 @@ class Summary:
     commands: tuple[tuple[str, str], ...]
 
 
-def summarize(catalog: Catalog, name: str) -> Summary:
+def summarize(catalog: Catalog, run: StoredRun) -> Summary:
     """Returns what is known about a run.
 
     Args:
         catalog: the store.
-        name: names the run: see `samerun.tracking.ids`.
-
-    Raises:
-        UserError: it names no run, or several.
+        run: the run, with all of its values.
     """
-    run = catalog.choose(name)
     short = short_ids([one.id for one in catalog.runs])
     children = children_of(catalog, run)
     histories = catalog.histories(run.id)
@@ -152,11 +150,7 @@ def not_default(params: Mapping[str, str]) -> dict[str, str]:
             defaults = flatten(composed.config)
         except UserError:
             pass  # a stored value that is none today
-    others = {
-        key: value
-        for key, value in params.items()
-        if key not in chosen and not key.startswith(run_rows.WITHOUT_EFFECT)
-    }
+    others = {key: value for key, value in params.items() if key not in chosen and has_meaning(key)}
     return chosen | {key: v for key, v in sorted(others.items()) if defaults.get(key) != v}
 
 
@@ -178,18 +172,42 @@ def _relations(run: StoredRun, catalog: Catalog, short: Mapping[str, str]) -> It
 def _commands(
     run: StoredRun, children: RunList, catalog: Catalog, short: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
+    if not is_complete(run.id):  # such as `;x`: a line with it could run anything
+        return
     own = short.get(run.id, run.id)
+    above = parents({one.id: one for one in catalog.runs})
     if run.is_group:
         best = run_rows.best_child(run, [row.run for row in children.rows])
-        if best is not None:
-            yield f"samerun show {short[best.id]}", "its best run"
-            yield f"samerun reproduce {short[best.id]}", "train the best again and compare"
-    elif run.status == "FINISHED":
-        yield f"samerun reproduce {own}", "train it again and compare"
-    elif run.status in ("KILLED", "FAILED") and tag.TRIAL not in run.tags:  # a sweep resumes trials
-        yield f"samerun resume {own}", "continue from its last checkpoint"
-    other = next((one for one in catalog.runs if one.id != run.id and not one.is_group), None)
-    if other is not None and not run.is_group:
-        yield f"samerun compare {own} {short[other.id]}", "whether one is better, what differs"
+        if best is not None and is_complete(best.id):
+            yield line("show", short[best.id]), "its best run"
+            yield line("reproduce", short[best.id]), "train the best again and compare"
+    elif run.status == FINISHED:
+        yield line("reproduce", own), "train it again and compare"
+    elif run.status in ("KILLED", "FAILED") and not _is_of_trial(run, catalog, above):
+        yield line("resume", own), "continue from its last checkpoint"
+    other = None if run.is_group else _partner(run, catalog, above)
+    if other is not None:
+        yield line("compare", own, short[other.id]), "whether one is better, what differs"
     address = store.run_url(catalog.uri, run.experiment_id, run.id)
-    yield address or f"samerun ui {own}", "its page in the MLflow UI"
+    yield address or line("ui", own), "its page in the MLflow UI"
+
+
+def _is_of_trial(run: StoredRun, catalog: Catalog, above: Mapping[str, str]) -> bool:
+    """Whether it is a trial of a sweep or a seed of one, which the sweep resumes or has pruned."""
+    known = {one.id: one for one in catalog.runs}
+    here: StoredRun | None = run
+    while here is not None:
+        if tag.TRIAL in here.tags:
+            return True
+        here = known.get(above.get(here.id, ""))
+    return False
+
+
+def _partner(run: StoredRun, catalog: Catalog, above: Mapping[str, str]) -> StoredRun | None:
+    """Returns the newest other run that a comparison makes sense with."""
+    for one in catalog.runs:
+        is_alone = one.id not in above and not one.is_group
+        is_same_data = one.tags.get(tag.DATASET) == run.tags.get(tag.DATASET)
+        if one.id != run.id and is_alone and is_same_data and one.status == FINISHED:
+            return one if is_complete(one.id) else None
+    return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.escaping import code_span, fence, markdown
 from samerun.report.confirmation import Confirmation
 from samerun.report.study_trials import (
@@ -28,6 +29,7 @@ from samerun.report.study_trials import (
 )
 from samerun.search.confirmation import obstacle_of
 from samerun.tracking import Run
+from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
     import optuna
@@ -231,13 +233,13 @@ def last_lines(
 
 
 def _optimism(study: "optuna.Study", objectives: Sequence[str]) -> str:
-    """Returns what the best value is worth, since it was chosen by; empty if it is no metric."""
+    """Returns why the best value tends to be optimistic; empty if no validation metric chose it."""
     number = len(trials_of(study, "COMPLETE"))
     if not objectives[0].startswith("validation/") or number < 2:
         return ""
     return (
-        f"{objectives[0]} chose among {number} trials and their epochs, so the best value is "
-        "optimistic; the test metric took no part: report it, and do not choose by it"
+        f"{objectives[0]} chose among {number} trials and their epochs, so the best value tends to "
+        "be optimistic; the test metric did not: report it, and do not choose by it"
         f"{_how_to_confirm(study, number)}"
     )
 
@@ -285,8 +287,8 @@ def _confirmed(study: "optuna.Study", confirmation: Confirmation) -> str:
 def _commands(trial: "FrozenTrial", title: str, run_id: str, command: Command | None) -> list[str]:
     """Returns the commands that train a trial again."""
     lines = [command(trial)] if command else []
-    if run_id:
-        lines.append(f"samerun reproduce {run_id}")
+    if is_complete(run_id):
+        lines.append(line("reproduce", run_id))
     if not lines:
         return []
     marks = fence("\n".join(lines))

@@ -8,6 +8,7 @@ import html
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from samerun.command_line import line
 from samerun.report.study_axis import is_wide
 from samerun.report.study_figures import TITLES, signed, without_warnings
 from samerun.report.study_trials import (
@@ -19,6 +20,7 @@ from samerun.report.study_trials import (
     format_params,
     trials_of,
 )
+from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
     import optuna
@@ -103,7 +105,7 @@ def _best(
     lines = []
     for trial in best:
         run_id = children.get(trial.number, ("", ""))[0]
-        repeats = [f"samerun reproduce {run_id}"] if run_id else []
+        repeats = [line("reproduce", run_id)] if is_complete(run_id) else []
         repeats += [command(trial)] if command else []
         cells = [str(trial.number), *map(format_number, trial.values), format_params(trial.params)]
         row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)

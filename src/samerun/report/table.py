@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samerun import tags as tag
-from samerun import tracking
+from samerun.config.root import has_meaning
 from samerun.errors import UserError, listed, nearest
 from samerun.replay.recorded import clean
 from samerun.report.table_cells import Cell, Verdict, cell, judge, rank
-from samerun.tracking import StoredRun
-from samerun.tracking.stored_run import FINISHED, PARENT
-
-_NO_RESULT = ("seed", "tracking.", "checkpoint.", "evaluation.", "training.steps_per_execution")
-"""Settings that may differ between the runs of one row."""
+from samerun.tracking import Catalog, StoredRun
+from samerun.tracking.stored_run import FINISHED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +147,9 @@ def _without_repeats(
     repeats = 0
     differing = {
         key
-        for key in runs[0].params
-        if not key.startswith(_NO_RESULT)
-        and len({run.params[key] for run in runs if key in run.params}) > 1
+        for key in {key for run in runs for key in run.params}
+        if key != "seed" and has_meaning(key)
+        if len({run.params[key] for run in runs if key in run.params}) > 1
     }
     if differing:
         keys = sorted(differing)
@@ -180,17 +177,18 @@ def _without_repeats(
     return found, notes
 
 
-def children(run: StoredRun, levels: int = 2) -> list[StoredRun]:
+def trained(catalog: Catalog, run: StoredRun, levels: int = 2) -> list[StoredRun]:
     """Returns the runs of a sweep, a multirun or `seeds=5`; of another run itself.
 
     Args:
+        catalog: the store.
         run: the run.
         levels: how deep to look: a trial of a sweep has runs of its own if it has several seeds.
     """
     if not _is_group(run):
         return [run]
-    below = tracking.search_runs(f"tags.`{PARENT}` = '{run.id}'")
-    return [one for child in below if levels for one in children(child, levels - 1)]
+    below = catalog.children(run) if levels else []
+    return [one for child in below for one in trained(catalog, child, levels - 1)]
 
 
 def _is_group(run: StoredRun) -> bool:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samerun import tracking
 from samerun.errors import UserError
 from samerun.escaping import one_line
 from samerun.report.table_cells import Cell, cell, judge, rounded
 from samerun.report.table_pages import HEADING
-from samerun.tracking import StoredRun
+from samerun.tracking import Catalog, StoredRun, existing
+from samerun.tracking.stored_run import FINISHED
 
 _MOST_BYTES = 20_000_000
 _COMMENT = re.compile(
@@ -118,21 +118,10 @@ def _bound(content: str) -> Iterator[Bound]:
 
 def _runs(ids: set[str]) -> tuple[dict[str, StoredRun], dict[str, str]]:
     """The runs, and of each ID without a finished one why there is none."""
-    runs, missing = {}, {}
-    tracking.find_runs()  # whether there is a store at all
-    for one in sorted(ids):
-        try:
-            (run,) = tracking.find_runs([one])
-        except UserError:
-            missing[one] = "is not in the store"
-            continue
-        if run.id != one:
-            missing[one] = "is not in the store"
-        elif run.status != "FINISHED":
-            missing[one] = f"is {run.status}"
-        else:
-            runs[one] = run
-    return runs, missing
+    found = {run.id: run for run in Catalog(existing()).complete(sorted(ids))}
+    missing = dict.fromkeys(ids - found.keys(), "is not in the store")
+    missing |= {one: f"is {run.status}" for one, run in found.items() if run.status != FINISHED}
+    return {one: run for one, run in found.items() if one not in missing}, missing
 
 
 def _difference(text: str, one: Cell) -> str:

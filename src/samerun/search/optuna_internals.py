@@ -1,8 +1,8 @@
 """The only file that uses private names of Optuna; a test checks them against its version.
 
-There is no public way to reopen a trial of another process, and Optuna's exhaustive samplers stop
-a study when nothing is left, which is allowed inside `optimize` only. This module imports Optuna,
-so it is itself imported only where it is needed.
+There is no public way to reopen a trial of another process or to end one that waits, and Optuna's
+exhaustive samplers stop a study when nothing is left, which is allowed inside `optimize` only. This
+module imports Optuna, so it is itself imported only where it is needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,26 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from samerun import tags as tag
+
 _UNKNOWN = object()  # equal to no value
 
 
 def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
     """Returns a running trial, to suggest its values again and to write to it."""
     return Trial(study, frozen._trial_id)
+
+
+def end_waiting(study: Study, frozen: FrozenTrial, reason: str) -> None:
+    """Ends an enqueued trial that has not started, as pruned.
+
+    Args:
+        study: the study.
+        frozen: the trial.
+        reason: its user attribute `samerun.reason`.
+    """
+    study._storage.set_trial_user_attr(frozen._trial_id, tag.REASON, reason)
+    study._storage.set_trial_state_values(frozen._trial_id, TrialState.PRUNED)
 
 
 def contains(distribution: BaseDistribution, before: BaseDistribution, value: Any) -> bool:

@@ -15,6 +15,7 @@ from samerun.config.sweep import Budget
 from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.study_trials import best_trials
 from samerun.search import confirmation
+from samerun.search.outcome import EndState, TrialOutcome
 from samerun.sweeper import console, stores
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.ledger import Ledger
@@ -24,6 +25,8 @@ from samerun.sweeper.plan import SweepPlan
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
+
+_LEFT_OUT = "no longer one of the best trials of the search"
 
 
 def plan_confirmation(plan: SweepPlan) -> SweepPlan | None:
@@ -106,21 +109,42 @@ def confirm_best(
         study.set_user_attr(tag.STUDY_CONFIRMED_BY, plan.name)
         again.set_user_attr(tag.STUDY_RUN, run.id)
         stores.store_settings(plan, again)
+        ledger = Ledger(plan, again, run)
+        _leave_out(again, ledger, chosen)
         _enqueue(again, chosen)
         plan = replace(plan, n_trials=len(again.get_trials(deepcopy=False)))
         executor.begin_study(plan.name)
         console.print_confirmation(plan, again, chosen)
         progress = console.progress(plan, again, executor.num_workers())
         try:
-            Loop(plan, again, Ledger(plan, again, run), executor, progress, lease).run()
+            Loop(plan, again, ledger, executor, progress, lease).run()
         finally:
             progress.close()
     return read_confirmation(objective, study, chosen, again)
 
 
+def _leave_out(again: "optuna.Study", ledger: Ledger, chosen: "list[FrozenTrial]") -> None:
+    """Ends what an interrupted confirmation has left over, where other trials are the best now."""
+    from samerun.search.optuna_internals import end_waiting
+
+    wanted = {trial.number for trial in chosen}
+    for trial in again.get_trials(deepcopy=False):
+        if trial.state.is_finished() or trial.user_attrs.get(tag.CONFIRMS) in wanted:
+            continue
+        if trial.state.name == "WAITING":
+            end_waiting(again, trial, _LEFT_OUT)
+        else:
+            outcome = TrialOutcome(state=EndState.pruned, reason=_LEFT_OUT)
+            ledger.record(ledger.reopen(trial), outcome)
+
+
 def _enqueue(again: "optuna.Study", chosen: "list[FrozenTrial]") -> None:
     """Adds the trials that the study does not have yet; a part of them may be there."""
-    known = {one.user_attrs.get(tag.CONFIRMS) for one in again.get_trials(deepcopy=False)}
+    known = {
+        one.user_attrs.get(tag.CONFIRMS)
+        for one in again.get_trials(deepcopy=False)
+        if one.user_attrs.get(tag.REASON) != _LEFT_OUT
+    }
     for trial in chosen:
         if trial.number not in known:
             again.enqueue_trial(trial.params, user_attrs={tag.CONFIRMS: trial.number})

@@ -2,11 +2,11 @@
 
 import logging
 import math
-import shlex
 from typing import TYPE_CHECKING
 
 from samerun import search, tracking
 from samerun import tags as tag
+from samerun.command_line import line, program
 from samerun.errors import listed
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
@@ -94,12 +94,10 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
 
 def command(trial: "optuna.trial.FrozenTrial") -> str:
     """Returns the command that trains a trial outside the sweep."""
-    from samerun.process import program
-
     overrides = [
         redact_override(override) for override in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])
     ]
-    return f"{program()} {shlex.join(['train', *overrides])}"
+    return line("train", *overrides)
 
 
 def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
@@ -183,8 +181,6 @@ def print_best(
     confirmation: Confirmation | None = None,
 ) -> None:
     """Prints the best trial, its command, how to reproduce it, and where to open the sweep."""
-    from samerun.process import program
-
     rows = study_report.last_lines(
         study,
         objectives=plan.objectives.names,
@@ -195,8 +191,8 @@ def print_best(
     )
     if why:
         rows = [("ended", why), *rows]
-    address = run.url or f"{program()} ui {run.id[:8]}"
-    rows = [*rows, ("sweep", f"{run.name}  {run.id}"), ("show", f"{program()} show {run.id[:8]}")]
+    address = run.url or line("ui", run.id[:8])
+    rows = [*rows, ("sweep", f"{run.name}  {run.id}"), ("show", line("show", run.id[:8]))]
     table.close([*rows, ("open", address)])
 
 

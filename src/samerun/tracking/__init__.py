@@ -5,7 +5,8 @@ MLflow is imported when a run is opened, not here: that takes 1.2 to 2 s.
 
 from samerun.tracking.catalog import Catalog
 from samerun.tracking.delivery.faults import is_unavailable
-from samerun.tracking.delivery.spool import Point, read_points
+from samerun.tracking.delivery.spool import Point, points_text, read_points
+from samerun.tracking.imported import ImportedRun, import_run
 from samerun.tracking.logged_model import LoggedModel, download_model_file, find_model
 from samerun.tracking.lookup import (
     existing,
@@ -37,6 +38,7 @@ from samerun.tracking.stored import (
     download_artifact,
     list_artifacts,
     metric_histories,
+    metric_points,
     read_artifact,
     tag_run,
 )

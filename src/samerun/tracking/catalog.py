@@ -7,16 +7,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from samerun import tags as tag
+from samerun.errors import UserError, first_line
+from samerun.escaping import one_line
 from samerun.redaction import redact
 from samerun.tracking import ids, rows, store
 from samerun.tracking.database import database_file
-from samerun.tracking.stored_run import StoredRun, as_logged, as_stored
+from samerun.tracking.filters import as_condition
+from samerun.tracking.stored_run import PARENT, StoredRun, as_logged, as_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TAGS = (*ids.READ_TAGS, tag.BEST, tag.REPRODUCES, tag.VERDICT, tag.FORKED_FROM)
-"""The tags of every run that a catalog reads: those that relate runs to each other."""
+TAGS = (
+    *(*ids.READ_TAGS, tag.BEST, tag.OBJECTIVES, tag.INSTANCES),
+    *(tag.REPRODUCES, tag.VERDICT, tag.FORKED_FROM, tag.STATE, tag.DATASET),
+)
+"""The tags of every run that a catalog reads: those by which runs are related and sorted."""
 _PAGE = 1000
 _Result = TypeVar("_Result")
 
@@ -55,20 +61,32 @@ class Catalog:
             UserError: it names no run, or several.
         """
         if self._file is None and ids.is_complete(name):
-            with contextlib.suppress(Exception):  # the usual case needs no search over all runs
-                found = self._client.get_run(name)
-                if found.info.lifecycle_stage == "active":
-                    return as_stored(found)
+            found = self._by_id(name)
+            if found is not None:
+                return found
         metric = ids.best_metric(name)
         runs = self.runs if metric is None else self.with_metric(metric)
         return self.complete([ids.choose(name, runs, self.address).id])[0]
 
-    def with_metric(self, metric: str) -> list[StoredRun]:
-        """Returns all runs with the last value of a metric, or with all if no run has it."""
+    def _by_id(self, run_id: str) -> StoredRun | None:
+        """Returns the active run of an ID as MLflow has it."""
+        with contextlib.suppress(Exception):
+            found = self._client.get_run(run_id)
+            if found.info.lifecycle_stage == "active":
+                return as_stored(found)
+        return None
+
+    def with_metric(self, metric: str, *more: str) -> list[StoredRun]:
+        """Returns all runs with the last value of a metric, or with all if no run has it.
+
+        Args:
+            metric: its name.
+            more: names of other metrics that are read too.
+        """
 
         def read(it: sqlite3.Connection) -> list[StoredRun]:
-            found = rows.read_runs(it, params=(), metrics=(metric,), tags=TAGS)
-            if any(run.metrics for run in found):
+            found = rows.read_runs(it, params=(), metrics=(metric, *more), tags=TAGS)
+            if any(metric in run.metrics for run in found):
                 return found
             return rows.read_runs(it, params=(), tags=TAGS)
 
@@ -89,6 +107,40 @@ class Catalog:
             return sorted(metrics), sorted(params)
         return found
 
+    def children(self, run: StoredRun) -> list[StoredRun]:
+        """Returns the runs directly below a run, completely, the newest first."""
+        if not ids.is_complete(run.id):
+            return []
+        found = self.search(f"tags.`{PARENT}` = '{run.id}'")
+        return [one for one in found if one.id != run.id]
+
+    def search(self, filter: str, most: int | None = None) -> list[StoredRun]:
+        """Returns the runs that a filter fits, completely, the newest first.
+
+        Args:
+            filter: in MLflow's filter language.
+            most: most runs that are returned; `None`: all.
+
+        Raises:
+            UserError: MLflow does not understand the filter.
+        """
+        found = self._fitting(filter, most)
+        if found is not None:
+            return self.complete(found)
+        return [as_stored(run) for run in self.pages(filter, most)]
+
+    def search_ids(self, filter: str, most: int | None = None) -> list[str]:
+        """Returns the IDs of the runs that `search` returns, which is faster."""
+        found = self._fitting(filter, most)
+        return [one.id for one in self.search(filter, most)] if found is None else found
+
+    def _fitting(self, filter: str, most: int | None) -> list[str] | None:
+        """Returns the IDs of the runs that a filter fits; `None` if MLflow has to be asked."""
+        condition = as_condition(filter)
+        if condition is None:
+            return None
+        return self._read(lambda it: rows.run_ids(it, condition, most))
+
     def complete(self, wanted: Sequence[str]) -> list[StoredRun]:
         """Returns runs with all of their parameters, metrics and tags.
 
@@ -96,8 +148,10 @@ class Catalog:
             wanted: their IDs. One that the store does not have is left out.
         """
         found = self._read(lambda it: rows.read_runs(it, ids=set(wanted)))
-        if found is None:
+        if found is None and "runs" in self.__dict__:
             found = self.runs
+        if found is None:  # the usual case needs no search over all runs
+            found = [run for run in map(self._by_id, dict.fromkeys(wanted)) if run is not None]
         known = {run.id: run for run in found}
         return [known[one] for one in wanted if one in known]
 
@@ -126,18 +180,28 @@ class Catalog:
         Args:
             filter: in MLflow's filter language.
             most: most runs that are returned; `None`: all.
+
+        Raises:
+            UserError: MLflow does not understand the filter.
         """
+        from mlflow.exceptions import MlflowException
+
         experiments = [e.experiment_id for e in self._client.search_experiments()]
         found: list[Any] = []
         token = None
         while most is None or len(found) < most:
-            page = self._client.search_runs(
-                experiments,
-                filter,
-                max_results=_PAGE if most is None else min(_PAGE, most - len(found)),
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
+            try:
+                page = self._client.search_runs(
+                    experiments,
+                    filter,
+                    max_results=_PAGE if most is None else min(_PAGE, most - len(found)),
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+            except MlflowException as error:
+                if not filter or error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                raise _not_understood(filter, error) from error
             found += page
             token = page.token
             if not token:
@@ -158,3 +222,11 @@ class Catalog:
         except sqlite3.Error:
             self._file = None  # locked, or of another version: MLflow says which
             return None
+
+
+def _not_understood(filter: str, error: Exception) -> UserError:
+    reason = one_line(first_line(error).partition(". ")[0].rstrip("."))
+    return UserError(
+        f"filter: MLflow does not understand '{one_line(filter)}' ({reason}): expected one such as "
+        '\'metrics."test/accuracy" > 0.9 and params.model = "cnn"\'.'
+    )

@@ -11,7 +11,7 @@ from samerun.errors import UserError, listed, nearest
 from samerun.escaping import one_line
 from samerun.tracking.stored_run import FINISHED, PARENT, StoredRun, parents
 
-READ_TAGS = (tag.UID, tag.STUDY, tag.TRIAL, tag.MULTIRUN, tag.INSTANCE, PARENT)
+READ_TAGS = (tag.UID, tag.BUNDLED_FROM, tag.STUDY, tag.TRIAL, tag.MULTIRUN, tag.INSTANCE, PARENT)
 """The tags that `choose` looks at."""
 SHORT = 8
 """Characters of a run's ID that are shown, where they are unique."""
@@ -31,21 +31,27 @@ _EXPECTED = (
 def choose(name: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
     """Returns the run that a text names.
 
-    `latest`, `best:` and `STUDY/7` win over a run whose name is the same text; a warning names that
-    run's ID.
+    A complete ID wins over everything else. `latest`, `best:` and `STUDY/7` win over a run whose
+    name is the same text; a warning names that run's ID.
 
     Args:
         name: an ID, its beginning, or a run's name; the ID that a run had before the store created
-            it (its tag `samerun.uid`) is one too. Or `latest`, the newest run that belongs to no
-            sweep or other group; `latest~2`, the second one before it; `best:METRIC`, the finished
-            run whose last value is the best, by the direction of the metric's name (runs of several
-            seeds or folds count with their mean); `STUDY/7`, trial 7 of a study.
+            it (its tag `samerun.uid`) or in the store that it was bundled from is one too. Or
+            `latest`, the newest run that belongs to no sweep or other group; `latest~2`, the second
+            one before it; `best:METRIC`, the finished run whose last value is the best, by the
+            direction of the metric's name (runs of several seeds or folds count with their mean);
+            `STUDY/7`, trial 7 of a study.
         runs: all runs of the store, the newest first.
         store: its address, without a password.
 
     Raises:
         UserError: it names no run, or several; its notes list them.
     """
+    if is_complete(name):
+        complete = sorted(runs, key=lambda run: run.id != name)  # it wins over a `samerun.uid`
+        for run in complete:
+            if name in (run.id, run.tags.get(tag.UID)):
+                return run
     matching = [run for run in runs if is_named(run, name)]
     special = _special(name, runs, store)
     if special is not None:
@@ -64,7 +70,7 @@ def choose(name: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
 
 def is_named(run: StoredRun, name: str) -> bool:
     """Whether a run has this name, or an ID that begins so."""
-    ids = (run.id, run.tags.get(tag.UID, ""))
+    ids = (run.id, run.tags.get(tag.UID, ""), run.tags.get(tag.BUNDLED_FROM, ""))
     return bool(name) and (run.name == name or any(one.startswith(name) for one in ids))
 
 

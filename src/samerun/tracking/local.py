@@ -65,7 +65,10 @@ def sizes(root: Path, folder: str = "") -> dict[str, int | None]:
         The sizes in the order of the paths.
     """
     found: dict[str, int | None] = {}
-    for here, _, names in os.walk(root / folder):
+    top = root / folder
+    if top.resolve() != root.resolve() / folder:  # it is a link, or below one
+        return found
+    for here, _, names in os.walk(top):
         for name in names:
             path = Path(here, name)
             facts = path.lstat()
@@ -105,8 +108,9 @@ def points(run: StoredRun, uri: str, keys: Collection[str] | None) -> list[Point
         from metrics where run_uuid = ? order by step, timestamp, key"""
     with contextlib.suppress(sqlite3.Error), reading(database_file(uri)) as database:
         return [
-            Point(str(key), as_logged(value), int(step), int(timestamp))
+            Point(str(key), as_logged(value), step, timestamp)
             for key, value, step, timestamp in database.execute(query, (run.id,))
-            if keys is None or key in keys
+            if (keys is None or key in keys)
+            and (isinstance(step, int) and isinstance(timestamp, int))  # as MLflow writes them
         ]
     return None

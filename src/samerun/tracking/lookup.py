@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
-from samerun.errors import UserError, first_line
-from samerun.escaping import one_line
+from samerun.errors import UserError
 from samerun.redaction import redact
 from samerun.tracking import store
 from samerun.tracking.catalog import Catalog
@@ -36,10 +35,7 @@ def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
         UserError: the store is empty, or a name fits no run, or more than one.
     """
     catalog = Catalog(existing(uri))
-    if names:
-        found = [catalog.choose(name) for name in names]
-    else:
-        found = catalog.complete([run.id for run in catalog.runs[:_LATEST]])
+    found = [catalog.choose(name) for name in names] if names else catalog.search("", _LATEST)
     for run in found if names else ():
         newer = tag.newer_schema(run.tags)
         if newer:
@@ -61,19 +57,7 @@ def search_runs(
     Raises:
         UserError: there is no store, or MLflow does not understand the filter.
     """
-    from mlflow.exceptions import MlflowException
-
-    catalog = Catalog(existing(uri))
-    try:
-        return [as_stored(run) for run in catalog.pages(filter, max_results)]
-    except MlflowException as error:
-        if error.error_code != "INVALID_PARAMETER_VALUE":
-            raise
-        reason = one_line(first_line(error).partition(". ")[0].rstrip("."))
-        raise UserError(
-            f"filter: MLflow does not understand '{one_line(filter)}' ({reason}): expected one "
-            'such as \'metrics."test/accuracy" > 0.9 and params.model = "cnn"\'.'
-        ) from error
+    return Catalog(existing(uri)).search(filter, max_results)
 
 
 def find_by_tags(cfg: "Config", tags: Mapping[str, str]) -> list[StoredRun]:

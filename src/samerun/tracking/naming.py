@@ -13,7 +13,6 @@ _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which ar
 _NUM_DIFFERENCES = 6
 _WHAT = ("model", "dataset")
 _NAMED_BY_OPTION = (*_WHAT, "optimizer", "schedule", "experiment")  # others as `debug=fast`
-_WITHOUT_EFFECT = ("tracking", "checkpoint", "evaluation", "hydra", "sweep", "trial")
 _LAST = ("training.epochs", "dataset.limit")
 _KEPT = frozenset("._-:+")
 
@@ -72,9 +71,11 @@ def _path(key: str) -> str:
 
 def _setting(override: str) -> tuple[str, str] | None:
     """Returns key and value of an override that can change a result."""
+    from samerun.config.root import has_meaning
+
     key, equals, value = override.lstrip("+~").partition("=")
     group = _path(key)
-    if not equals or group.partition(".")[0] in _WITHOUT_EFFECT:
+    if not equals or not has_meaning(group) or group.partition(".")[0] in ("hydra", "sweep"):
         return None
     plain = value.strip("[](){}'\" ").replace(", ", ",").replace(",", "x")
     if group.rpartition(".")[2] == "path":

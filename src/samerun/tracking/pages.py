@@ -13,15 +13,16 @@ import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from samerun import tags as tag
+from samerun.config.root import has_meaning
 
 _SHARED = "mlflow.sharedViewState."
 _NUM_RUNS = 200
 _NUM_PARAMETERS = 4
 _NUM_SWEPT = 6
-_WITHOUT_EFFECT = ("tracking.", "checkpoint.", "evaluation.", "training.int", "sweep.")
+_THREADS = "training.int"  # of this machine
 _GROUPS = ("model", "dataset", "optimizer", "schedule")
 _NAME = "attributes.`Run Name`"
 _LAYOUT = {"columnOrder": ["0", _NAME], "columnWidths": {"0": 50, _NAME: 250}}
@@ -62,6 +63,18 @@ def find_address(base: str, run_id: str | None = None) -> str:
     return _list_address(base, experiment, f"{_LIST}.{run_id}", state, compareRunsMode="CHART")
 
 
+def opener(address: str) -> urllib.request.OpenerDirector:
+    """Returns what opens an address: without a proxy if it is one of this machine.
+
+    Args:
+        address: the address of a server.
+    """
+    name = urlsplit(address).hostname or ""
+    is_here = name == "localhost" or name == "::1" or name.startswith("127.")
+    proxies = [urllib.request.ProxyHandler({})] if is_here else []
+    return urllib.request.build_opener(*proxies)
+
+
 def plain_address(base: str, run: tuple[str, str] | None = None) -> str:
     """Returns the address of a run, given by its experiment and its ID, or of all experiments."""
     if run is None:
@@ -88,7 +101,7 @@ def _call(base: str, path: str, body: Mapping[str, Any] | None) -> Any:
     request = urllib.request.Request(
         f"{base}/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+    with opener(base).open(request, timeout=_TIMEOUT) as answer:
         return json.loads(answer.read())
 
 
@@ -192,7 +205,7 @@ def _differing(runs: Sequence[Run]) -> list[str]:
     values: dict[str, Counter[str]] = {}
     for run in runs:
         for name, value in _data(run, "params").items():
-            if not name.startswith(_WITHOUT_EFFECT):
+            if has_meaning(name) and not name.startswith(_THREADS):
                 values.setdefault(name, Counter())[str(value)] += 1
     varied = {name: found for name, found in values.items() if len(found) > 1}
     order = sorted(varied, key=lambda name: (name not in _GROUPS, -len(varied[name]), name))

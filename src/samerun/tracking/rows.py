@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from samerun.tracking.filters import Condition
 from samerun.tracking.stored_run import StoredRun, as_logged
 
 _ACTIVE = "runs.lifecycle_stage = 'active' and experiments.lifecycle_stage = 'active'"
@@ -80,6 +81,28 @@ def read_runs(
         if run_id in runs:
             runs[run_id].metrics[str(key)] = as_logged(value)
     return list(runs.values())
+
+
+def run_ids(
+    database: sqlite3.Connection, condition: Condition, most: int | None = None
+) -> list[str]:
+    """Returns the IDs of the active runs that a condition fits, the newest first.
+
+    Args:
+        database: opened by `reading`.
+        condition: of the runs.
+        most: most IDs that are returned; `None`: all.
+
+    Raises:
+        sqlite3.Error: the database cannot be read now, or has other tables.
+    """
+    database.execute("pragma case_sensitive_like = true")  # as MLflow does
+    query = f"""
+        select run_uuid from runs join experiments using (experiment_id)
+        where {_ACTIVE} and {condition.sql}
+        order by start_time desc, run_uuid limit ?"""
+    limit = -1 if most is None else most
+    return [str(one) for (one,) in database.execute(query, (*condition.values, limit))]
 
 
 def have_runs(database: sqlite3.Connection) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samerun.errors import UserError, first_line
+from samerun.escaping import one_line
 from samerun.redaction import redact_value
 from samerun.tracking import local, store
 from samerun.tracking.delivery.spool import Point
@@ -235,8 +236,9 @@ def _climbs(run: StoredRun, path: str) -> UserError:
 def _unreadable(run: StoredRun, path: str, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
-    why = first_line(error)
-    return UserError(f"Run {run.id} ({run.name}): its artifact '{path}' cannot be read: {why}.")
+    which = f"Run {one_line(run.id)} ({one_line(run.name)})"
+    why = one_line(first_line(error))
+    return UserError(f"{which}: its artifact '{one_line(path)}' cannot be read: {why}.")
 
 
 def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> list[Point]:
@@ -255,6 +257,21 @@ def points_of(client: Any, run_id: str, keys: Collection[str] | None = None) -> 
     return sorted(points, key=lambda point: (point.step, point.timestamp, point.key))
 
 
+def metric_points(
+    run: StoredRun, *, keys: Collection[str] | None = None, uri: str | None = None
+) -> list[Point]:
+    """Returns the metric points of a run.
+
+    Args:
+        run: the run.
+        keys: of these metrics only; `None`: of all.
+        uri: the store, by default that of this folder.
+    """
+    full = existing(uri)
+    points = local.points(run, full, keys)
+    return points_of(store.connect(full), run.id, keys) if points is None else points
+
+
 def metric_histories(
     run: StoredRun, *, keys: Collection[str] | None = None, uri: str | None = None
 ) -> dict[str, dict[int, float]]:
@@ -265,12 +282,8 @@ def metric_histories(
         keys: of these metrics only; `None`: of all.
         uri: the store, by default that of this folder.
     """
-    full = existing(uri)
-    points = local.points(run, full, keys)
-    if points is None:
-        points = points_of(store.connect(full), run.id, keys)
     histories: dict[str, dict[int, float]] = {}
-    for point in points:
+    for point in metric_points(run, keys=keys, uri=uri):
         histories.setdefault(point.key, {})[point.step] = point.value
     return histories
 

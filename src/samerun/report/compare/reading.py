@@ -4,6 +4,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from samerun.command_line import line
 from samerun.errors import UserError
 from samerun.replay.recorded import clean
 from samerun.report import differences
@@ -109,8 +110,12 @@ def read(
     )
 
 
-def check_number(number: int) -> None:
+def check_number(number: int, num_given: int | None = None) -> None:
     """Checks that this number of runs can be compared.
+
+    Args:
+        number: of runs.
+        num_given: of arguments that name them, where one may stand for several runs.
 
     Raises:
         UserError: there are too few or too many.
@@ -118,7 +123,14 @@ def check_number(number: int) -> None:
     if number < 2:
         raise UserError(
             f"received {number} run{'' if number == 1 else 's'}, expected at least 2 to compare: "
-            "samerun compare ID ID."
+            f"{line('compare', 'ID', 'ID')}"
+        )
+    if number > MOST_RUNS and num_given is not None and num_given < number:
+        raise UserError(
+            f"received {num_given} arguments that stand for {number} runs (seeds or folds), "
+            f"expected at most {MOST_RUNS} runs, since more cannot be read side by side: name "
+            "fewer, or compare the means with "
+            f"`{line('table', '…', '--by', 'KEY', '--metric', 'test/accuracy')}`."
         )
     if number > MOST_RUNS:
         raise UserError(

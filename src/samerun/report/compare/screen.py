@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from samerun.escaping import for_screen
 from samerun.replay.recorded import clean
 from samerun.report import differences
 from samerun.report.compare import curves, metrics
@@ -27,8 +28,8 @@ def show(made: Compared, out: Console) -> None:
     """
     _show_runs(made, out)
     for line in made.verdict.sentences():
-        out.print(escape(line))
-    out.print(f"\n{escape(setting_sentence(made))}")
+        out.print(escape(for_screen(line)))
+    out.print(f"\n{escape(for_screen(setting_sentence(made)))}")
     differences.show_parts(made.found, made.labels, out)
     _show_metrics(made, out)
     _show_curves(made, out)
@@ -95,7 +96,7 @@ def _show_predictions(made: Compared, out: Console) -> None:
     found = made.predictions
     out.print("\n[bold]Predictions[/]")
     for note in found.notes:
-        out.print(escape(note))
+        out.print(escape(for_screen(note)))
     if not found.stored:
         return
     out.print(escape(count_sentence(made)))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from samerun import statistics
 from samerun.config.check import should_rise
+from samerun.config.root import has_meaning
 from samerun.errors import UserError
 from samerun.replay.comparison import RowState
 from samerun.replay.reproduce import effective
 from samerun.report.compare.metrics import best_first
 from samerun.report.differences import Differences
 from samerun.statistics import Comparison, Ranking
-from samerun.tracking import StoredRun
 
 Test = Callable[[int, int], Comparison]
 """Compares two runs by their positions."""
@@ -90,7 +90,7 @@ def judge(found: Differences, labels: Sequence[str], metric: str, test: Test | N
         )
         return Verdict(metric=metric, candidates=(), ranking=None, reason=reason)
     if repeats:
-        return _over_seeds(found.runs, labels, metric, repeats)
+        return _over_seeds(found, labels, metric, repeats)
     order = best_first(found.runs, metric)
     candidates = tuple(Candidate(label=labels[place], runs=(place,)) for place in order)
     if test is None:
@@ -127,19 +127,17 @@ def _label(letters: Sequence[str]) -> str:
 
 
 def _config_without_seed(leaves: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    ignored = ("tracking.", "checkpoint.", "evaluation.")
-    kept = (item for item in leaves.items() if not item[0].startswith(ignored))
-    return tuple(sorted(item for item in kept if item[0] != "seed"))
+    return tuple(sorted(one for one in leaves.items() if one[0] != "seed" and has_meaning(one[0])))
 
 
 def _over_seeds(
-    runs: Sequence[StoredRun],
+    found: Differences,
     labels: Sequence[str],
     metric: str,
     repeats: Sequence[Sequence[int]],
 ) -> Verdict:
     def values(group: Sequence[int]) -> list[tuple[int, float]]:
-        return [(int(runs[at].params.get("seed", at)), runs[at].metrics[metric]) for at in group]
+        return [(found.recorded[at].cfg.seed, found.runs[at].metrics[metric]) for at in group]
 
     sign = -1 if should_rise(metric) else 1
     order = sorted(

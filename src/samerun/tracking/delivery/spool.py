@@ -68,10 +68,14 @@ def read_points(folder: Path) -> list[Point]:
 
 def write_known(folder: Path, points: Sequence[Point]) -> None:
     """Starts a run's folder with the points that are already in the store."""
-    lines = [json.dumps(_line(point), ensure_ascii=False) + "\n" for point in points]
-    text = "".join(lines)
+    text = points_text(points)
     write_atomic(folder / METRICS_FILE, text)
     write_atomic(folder / POSITION_FILE, json.dumps({METRICS_FILE: len(text.encode())}))
+
+
+def points_text(points: Sequence[Point]) -> str:
+    """Returns points as the lines of `metrics.jsonl`."""
+    return "".join(json.dumps(_line(point), ensure_ascii=False) + "\n" for point in points)
 
 
 def _line(point: Point) -> Line:

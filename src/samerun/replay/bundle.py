@@ -1,0 +1,193 @@
+"""Writes a recorded run into one file, which another machine can reproduce it from."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from samerun import __version__, checkpoints, tracking, user_code
+from samerun import tags as tag
+from samerun.config import Config
+from samerun.config.paths import paths
+from samerun.errors import UserError
+from samerun.files import replacing
+from samerun.replay import bundle_file, crate, recorded
+from samerun.replay.bundle_file import KINDS, METRICS
+from samerun.replay.recorded import RecordedRun
+from samerun.tracking import StoredRun
+
+_CHECKPOINTS = "checkpoints"
+_LEFT_OUT = ("tensorboard/",)  # the same curves as in metrics.jsonl, in another format
+_NOT_SENT = {
+    *(tag.FOLDER, tag.HOST, tag.BOOT, tag.PID_NAMESPACE, tag.PID, tag.PROCESS_STARTED),
+    *(tag.HEARTBEAT, tag.UNDELIVERED, tag.UID, tag.BUNDLED_FROM),
+}
+"""Tags that say where the run is, which is another place for each of its copies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled:
+    """A bundle that was written.
+
+    Args:
+        file: the file.
+        num_files: how many it holds.
+        num_bytes: its size.
+        data: paths of the data in it.
+        left_out: the run's artifacts that are not in it.
+        missing: where the config reads its data, if that is not in it.
+    """
+
+    file: Path
+    num_files: int
+    num_bytes: int
+    data: tuple[str, ...]
+    left_out: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def bundle(run: StoredRun, file: Path, *, has_data: bool = False) -> Bundled:
+    """Writes a run into a bundle.
+
+    Args:
+        run: the stored run.
+        file: the file to write.
+        has_data: put the data into it too; only its digests otherwise.
+
+    Raises:
+        UserError: the run is a sweep or has seeds, did not end, or has artifacts missing; the file
+            exists, or the data is not below the working folder.
+    """
+    _check(run, file)
+    found = recorded.read(run)
+    data = dict(_data(found.cfg)) if has_data else {}
+    code = user_code.files_of(list(user_code.targets(found.cfg).values()))
+    with tempfile.TemporaryDirectory(prefix="samerun-") as place:
+        artifacts, left_out = _artifacts(run, Path(place))
+        contents: dict[str, bytes | Path] = {
+            METRICS: tracking.points_text(tracking.metric_points(run)).encode(),
+            **{f"artifacts/{path}": one for path, one in artifacts.items()},
+            **{f"code/{path}": one for path, one in code.items()},
+            **{f"data/{path}": one for path, one in data.items()},
+        }
+        for path in contents:
+            _check_name(path)
+        manifest = _manifest(found)
+        with replacing(file.absolute()) as temporary, temporary.open("w+b") as target:
+            bundle_file.write(
+                target, manifest, contents, lambda members: crate.metadata(manifest, members)
+            )
+    return Bundled(
+        file=file,
+        num_files=len(contents) + 2,
+        num_bytes=file.stat().st_size,
+        data=tuple(data),
+        left_out=tuple(left_out),
+        missing=() if data else tuple(paths(found.cfg.dataset).values()),
+    )
+
+
+def _check(run: StoredRun, file: Path) -> None:
+    recorded.check_trained(run)
+    if tag.INSTANCES in run.tags:
+        raise UserError(
+            f"Run {run.id[:8]} consists of several runs (seeds or folds): bundle one of them, "
+            f"which `samerun show {run.id[:8]}` lists."
+        )
+    if run.status not in ("FINISHED", "FAILED", "KILLED"):
+        raise UserError(f"Run {run.id[:8]} is {run.status}: wait until it ends.")
+    if file.exists() or file.is_symlink():
+        raise UserError(f"{file} exists: choose another name, or remove it.")
+    if not file.absolute().parent.is_dir():
+        raise UserError(
+            f"{file}: the folder {file.parent} does not exist: create it with "
+            f"`mkdir -p {file.parent}`."
+        )
+
+
+def _check_name(path: str) -> None:
+    """A name that no bundle may hold is refused here, not on the other machine."""
+    try:
+        bundle_file.check_path(path)
+    except UserError as error:
+        raise UserError(
+            f"'{path}' cannot be in a bundle, whose names are the same on every system: rename it."
+        ) from error
+
+
+def _artifacts(run: StoredRun, place: Path) -> tuple[dict[str, Path], list[str]]:
+    """Downloads the artifacts; returns them by path, and those that are left out."""
+    kept, left_out = {}, []
+    for number, path in enumerate(tracking.list_artifacts(run)):
+        is_kind = PurePosixPath(path).suffix.lower() in KINDS and not path.endswith(".py")
+        if path.startswith(_LEFT_OUT) or not is_kind:
+            left_out.append(path)
+            continue
+        kept[path] = place / str(number)
+        tracking.download_artifact(run, path, kept[path], most_bytes=checkpoints.MOST_BYTES)
+    own = tracking.folder_of(run)
+    last = own / _CHECKPOINTS / checkpoints.LAST if own else None
+    if last is not None and last.is_file() and not last.is_symlink():
+        for name in checkpoints.UPLOADED:  # as if it had been uploaded: it is found there
+            kept.pop(f"{_CHECKPOINTS}/{name}", None)
+        kept[f"{_CHECKPOINTS}/{checkpoints.UPLOADED[0]}"] = last
+    return kept, left_out
+
+
+def _data(cfg: Config) -> Iterator[tuple[str, Path]]:
+    """Yields the files of the data, by their path in the working folder."""
+    here = Path.cwd().resolve()
+    for key, value in paths(cfg.dataset).items():
+        given = Path(value)
+        if given.is_absolute() or not here.joinpath(given).resolve().is_relative_to(here):
+            raise UserError(
+                f"--data: dataset.{key} is {value}, outside of the working folder, where another "
+                "machine would not look for it: leave --data out and send the data by itself."
+            )
+        if not given.exists():
+            raise UserError(f"--data: dataset.{key} is {value}, which does not exist here.")
+        files = [given] if given.is_file() else sorted(given.rglob("*"))
+        for file in files:
+            if file.is_symlink():
+                raise UserError(f"--data: {file} is a link, expected a file.")
+            if file.is_file():
+                yield file.as_posix(), file
+
+
+def _manifest(found: RecordedRun) -> dict[str, Any]:
+    run = found.run
+    experiment = tracking.Catalog(tracking.existing()).experiment_name(run.experiment_id)
+    return {
+        "samerun": __version__,
+        "run": {
+            "id": run.tags.get(tag.BUNDLED_FROM) or run.id,
+            "name": run.name,
+            "experiment": experiment,
+            "status": run.status,
+            "start_time": run.start_time,
+            "end_time": run.end_time,
+            "params": run.params,
+            "tags": _tags(run.tags),
+        },
+        "data": dict(found.provenance.data or {}),
+        "verdicts": _verdicts(run),
+    }
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    kept = ("mlflow.note.content", "mlflow.source.git.")
+    return {
+        key: value
+        for key, value in tags.items()
+        if key not in _NOT_SENT and (not key.startswith("mlflow.") or key.startswith(kept))
+    }
+
+
+def _verdicts(run: StoredRun) -> list[dict[str, str]]:
+    """Returns the reproductions of a run, in the store that it comes from."""
+    return [
+        {"run": other.id, "verdict": other.tags.get(tag.VERDICT, "")}
+        for other in tracking.Catalog(tracking.existing()).runs
+        if other.tags.get(tag.REPRODUCES) == run.id and other.tags.get(tag.VERDICT)
+    ]

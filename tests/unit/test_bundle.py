@@ -1,0 +1,317 @@
+"""`samerun bundle` and `samerun unbundle`: one file, whole or refused."""
+
+import hashlib
+import io
+import json
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samerun import cli, tracking
+from samerun.replay import bundle_file
+from support.compared import add, archive, classified, probabilities
+
+
+@pytest.fixture
+def bundle(store, project, prepared_database, tmp_path, monkeypatch):
+    """A bundle, in a folder of another machine."""
+    truth, predicted, confidence = classified()
+    arrays = {"probabilities": probabilities(predicted, confidence), "truth": truth}
+    Path("mine.npz").write_bytes(archive(x_train=np.arange(3), y_train=np.arange(3)))
+    run_id = add(
+        store,
+        "travels",
+        "dataset=npz",
+        "dataset.path=mine.npz",
+        predictions=arrays,
+        notes_dot_txt="hello",
+    )
+    (run,) = tracking.find_runs([run_id])
+    tracking.tag_run(run, {"samerun.host": "elsewhere", "samerun.verdict": "EXACT", "mine": "1"})
+    assert cli.main(["bundle", run_id, "run.zip", "--data"]) == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(prepared_database, other / "mlflow.db")
+    shutil.copy("run.zip", other)
+    monkeypatch.chdir(other)
+    return run_id
+
+
+def rebuilt(change, *, file="run.zip", is_listed=True):
+    """Writes a bundle again after a change of its members: a list of names and contents.
+
+    Args:
+        change: takes and returns a list of (`ZipInfo`, content).
+        file: the bundle.
+        is_listed: the manifest lists what the bundle then holds.
+    """
+    with zipfile.ZipFile(file) as before:
+        members = [(info, before.read(info)) for info in before.infolist()]
+    members = change(members)
+    manifest = json.loads({i.filename: c for i, c in members}[bundle_file.MANIFEST])
+    if is_listed:
+        manifest["files"] = {
+            info.orig_filename: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()}
+            for info, c in members
+            if info.filename != bundle_file.MANIFEST
+        }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as after:
+        for info, content in members:
+            is_manifest = info.filename == bundle_file.MANIFEST
+            text = json.dumps(manifest).encode() if is_manifest else content
+            after.writestr(info, text, compress_type=info.compress_type)
+        after.comment = b"0" * 64
+    signed(out.getvalue(), file)
+
+
+def signed(content, file="run.zip"):
+    body = content[:-64]
+    Path(file).write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+
+
+def adding(name, content=b"x", *, mode=0o100644, compress=zipfile.ZIP_STORED):
+    def change(members):
+        info = zipfile.ZipInfo(name)
+        info.filename = info.orig_filename = name
+        info.external_attr, info.compress_type = mode << 16, compress
+        return [*members, (info, content)]
+
+    return change
+
+
+def replacing(name, content):
+    return lambda members: [(i, content if i.filename == name else c) for i, c in members]
+
+
+def told(**facts):
+    """Changes what the manifest says about the run."""
+
+    def change(members):
+        (text,) = (c for i, c in members if i.filename == bundle_file.MANIFEST)
+        manifest = json.loads(text)
+        manifest["run"] |= facts
+        return replacing(bundle_file.MANIFEST, json.dumps(manifest).encode())(members)
+
+    return change
+
+
+def leaving_out(name):
+    return lambda members: [(i, c) for i, c in members if i.filename != name]
+
+
+def pickled():
+    file = io.BytesIO()
+    np.savez(file, truth=np.array([{"a": 1}], dtype=object))
+    return file.getvalue()
+
+
+CONFIG = "artifacts/config/resolved.yaml"
+CHANGES = {
+    "a climbing path": (adding("artifacts/../../evil.txt"), "is not allowed"),
+    "an absolute path": (adding("/tmp/evil.txt"), "is not allowed"),
+    "a path of Windows": (adding("artifacts\\evil.txt"), "is not allowed"),
+    "a drive of Windows": (adding("C:/evil.txt"), "is not allowed"),
+    "a hidden file": (adding("data/.git/hooks.txt"), "is not allowed"),
+    "a control character": (adding("artifacts/a\x1b[31m.txt"), "is not allowed"),
+    "a link": (
+        adding("artifacts/link.txt", b"/etc/passwd", mode=stat.S_IFLNK | 0o777),
+        "is a link",
+    ),
+    "a device": (
+        adding("artifacts/null.txt", b"", mode=stat.S_IFCHR | 0o666),
+        "is a link or no file",
+    ),
+    "a pickle by its name": (adding("artifacts/model.pkl"), "is no file that a bundle holds"),
+    "a pickle under another name": (adding("artifacts/notes2.txt", b"\x80\x04N."), "is a pickle"),
+    "a pickle in an array": (
+        replacing("artifacts/evaluation/predictions.npz", pickled()),
+        "pickled objects",
+    ),
+    "code among the data": (adding("data/mine.py", b"import os"), "is code outside of code/"),
+    "a file outside of the known folders": (
+        adding("conf/config.yaml"),
+        "is no file that a bundle holds",
+    ),
+    "a name twice": (adding(CONFIG), "twice"),
+    "a name in another spelling": (
+        adding(CONFIG.upper().replace("ARTIFACTS", "artifacts")),
+        "twice, or in two spellings",
+    ),
+    "a file that is a folder too": (
+        adding("artifacts/notes.txt/more.txt"),
+        "is a file and a folder",
+    ),
+    "data that the config does not read": (adding("data/other.csv"), "its config does not read"),
+    "a config that reads the environment": (
+        replacing(CONFIG, b"seed: ${oc.env:HOME}"),
+        "interpolation",
+    ),
+    "no config": (leaving_out(CONFIG), "is missing or too large"),
+    "a metric that is none": (replacing("metrics.jsonl", b'{"key": 1}\n'), "is no metric"),
+    "an ID that is none": (told(id="../x"), "ID or status"),
+    "a name of several lines": (told(name="a\nb"), "name is no text"),
+    "a status that is none": (told(status="RUNNING"), "ID or status"),
+    "a time that is none": (told(start_time=1e300), "is no time"),
+    "a sweep": (told(tags={"samerun.study": "s"}), "no single training"),
+    "tags that are no texts": (told(tags={"a": {"b": 1}}), "tags are no texts"),
+}
+
+
+def nothing_is_left(before):
+    assert tracking.search_runs("") == []
+    assert sorted(path for path in Path().rglob("*") if path.is_file()) == before
+    assert not Path("/tmp/evil.txt").exists()
+    assert not Path("../evil.txt").exists()
+
+
+def files():
+    tracking.connect(tracking.resolve_uri(None))  # makes what a store has besides its database
+    return sorted(path for path in Path().rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("case", CHANGES)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_bundle_that_was_made_up_is_refused_and_nothing_is_left(bundle, case, capsys):
+    change, reason = CHANGES[case]
+    rebuilt(change)
+    before = files()
+    capsys.readouterr()
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("samerun: ")
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+    assert reason in error
+    nothing_is_left(before)
+
+
+def test_a_bundle_that_was_only_written_again_is_accepted(bundle):
+    """So the others are refused for their change, not for being written by this test."""
+    rebuilt(lambda members: members)
+    assert cli.main(["unbundle", "run.zip"]) == 0
+
+
+def test_a_flipped_byte_anywhere_is_refused(bundle, capsys):
+    content = Path("run.zip").read_bytes()
+    before = files()
+    for place in np.linspace(0, len(content) - 1, 40).astype(int):
+        changed = bytearray(content)
+        changed[place] ^= 0x20
+        Path("run.zip").write_bytes(changed)
+        assert cli.main(["unbundle", "run.zip"]) == 2
+    nothing_is_left(before)
+    assert "a byte of it was changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [0, 10, 64, 65, 1000])
+def test_a_part_of_a_bundle_is_refused(bundle, size, capsys):
+    content = Path("run.zip").read_bytes()[:size]
+    Path("run.zip").write_bytes(content)
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    signed(content + b"0" * 64)
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(bundle, monkeypatch, capsys):
+    monkeypatch.setattr(bundle_file, "_LEAST_UNPACKED", 1_000_000)
+    rebuilt(adding("artifacts/bomb.txt", bytes(20_000_000), compress=zipfile.ZIP_DEFLATED))
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "more than a hundred times its size" in capsys.readouterr().err
+
+
+def test_a_member_that_is_larger_than_it_says_is_not_read_to_its_end(bundle, capsys):
+    content = bytearray(Path("run.zip").read_bytes())
+    place = content.index(b"artifacts/notes.txt")
+    size = (5).to_bytes(4, "little")
+    while (at := content.find(size, place)) != -1:
+        content[at : at + 4] = (3).to_bytes(4, "little")
+    signed(bytes(content))
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_a_content_that_is_not_the_listed_one_is_refused(bundle, capsys):
+    rebuilt(replacing("artifacts/notes.txt", b"HELLO"), is_listed=False)
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "notes.txt is not the file that was bundled" in capsys.readouterr().err
+
+
+def test_the_run_is_as_it_was_and_is_not_trusted(bundle, capsys):
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    (run,) = tracking.find_runs([bundle])  # by the ID that it had
+    assert run.tags["samerun.bundled_from"] == bundle
+    assert run.name == "travels"
+    assert run.status == "FINISHED"
+    assert run.tags["samerun.data.test"] == "d" * 64
+    assert run.tags["mine"] == "1"
+    assert "samerun.host" not in run.tags
+    assert "samerun.verdict" not in run.tags, "a verdict of another machine proves nothing here"
+    assert tracking.folder_of(run) is None
+    assert tracking.metric_histories(run)["validation/loss"] == {1: 1.0, 2: 0.5, 3: 0.25}
+    assert tracking.read_artifact(run, "notes.txt") == b"hello"
+    assert Path("mine.npz").read_bytes() == Path("../mine.npz").read_bytes()
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "is in the store already" in capsys.readouterr().err
+
+
+def test_a_file_of_the_users_own_is_not_replaced(bundle, capsys):
+    Path("mine.npz").write_bytes(b"mine")
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "mine.npz exists" in capsys.readouterr().err
+    assert Path("mine.npz").read_bytes() == b"mine"
+    assert tracking.search_runs("") == []
+
+
+def test_data_is_not_written_through_a_link(bundle, capsys, tmp_path):
+    Path("mine.npz").symlink_to(tmp_path / "elsewhere.npz")
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert "below a link" in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere.npz").exists()
+
+
+def test_other_programs_can_read_what_it_holds(bundle):
+    with zipfile.ZipFile("run.zip") as content:
+        crate = json.loads(content.read("ro-crate-metadata.json"))
+        names = set(content.namelist())
+        sizes = {info.filename: info.file_size for info in content.infolist()}
+    assert crate["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+    entities = {one["@id"]: one for one in crate["@graph"]}
+    descriptor = entities["ro-crate-metadata.json"]
+    assert descriptor["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    root = entities[descriptor["about"]["@id"]]
+    assert {"name", "description", "datePublished", "license", "hasPart"} <= root.keys()
+    parts = {one["@id"] for one in root["hasPart"]}
+    assert parts == names - {"ro-crate-metadata.json", "bundle.json"}
+    for part in parts:
+        assert entities[part]["@type"] == "File"
+        assert entities[part]["contentSize"] == str(sizes[part])
+    assert entities["#run"]["identifier"] == bundle
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: Path("out.zip").touch(), "out.zip exists"),
+        (lambda: shutil.rmtree("mlruns") or Path("mine.npz").unlink(), "resolved.yaml"),
+    ],
+)
+def test_what_cannot_be_bundled_is_one_sentence(store, project, capsys, make, reason):
+    Path("mine.npz").touch()
+    run_id = add(store, "one", "dataset=npz", "dataset.path=mine.npz")
+    make()
+    assert cli.main(["bundle", run_id, "out.zip"]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_data_outside_of_the_folder_is_not_bundled(store, project, capsys):
+    run_id = add(store, "one", "dataset=npz", "dataset.path=/etc/mine.npz")
+    assert cli.main(["bundle", run_id, "out.zip", "--data"]) == 2
+    assert "outside of the working folder" in capsys.readouterr().err
+    assert not list(Path().glob("out.zip*"))
