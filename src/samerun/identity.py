@@ -5,7 +5,7 @@ from pathlib import Path
 
 from samerun import provenance
 from samerun.config import Config, fingerprint
-from samerun.user_code import files_of, imports_of, targets
+from samerun.user_code import components_of, files_of, imports_of, targets
 
 PACKAGE = "samerun/"
 """The start of the paths of the package's own files."""
@@ -26,7 +26,7 @@ def code_files(cfg: Config) -> dict[str, str]:
 
 def own_files(cfg: Config) -> dict[str, Path]:
     """Returns the files of the user's own code that the config leads to, by path."""
-    return files_of([*targets(cfg).values()])
+    return files_of([*targets(cfg).values(), *components_of(cfg)])
 
 
 def own_packages(cfg: Config) -> list[str]:

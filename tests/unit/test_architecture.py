@@ -47,6 +47,7 @@ OWNERS = {
         "determinism",
         "data",  # the loaders of keras.datasets
         "sweeper",  # a worker's fresh state between two trials
+        "testing",  # builds and stores the models that it checks
         "python_api",  # loads the model of a recorded run
         "raw_model",
         "serving",
@@ -56,7 +57,7 @@ OWNERS = {
     "matplotlib": {"plots", "report"},
     "tensorboard": {"tensorboard"},
     "sklearn": {"data", "evaluation"},
-    "subprocess": {"git", "replay", "cli", "serving"},
+    "subprocess": {"git", "replay", "cli", "serving", "testing"},
 }
 
 

@@ -17,6 +17,7 @@ from samerun.cli.evaluate_command import evaluate_command
 from samerun.cli.export_command import export_command
 from samerun.cli.gc_command import gc_command
 from samerun.cli.generate_command import generate_command
+from samerun.cli.init_command import init_command
 from samerun.cli.predict_command import predict_command
 from samerun.cli.promote_command import promote_command
 from samerun.cli.reproduce_command import reproduce_command
@@ -149,6 +150,9 @@ COMMANDS = {
         help="delete checkpoints of finished runs that were reproduced exactly",
         load=lambda: gc_command,
     ),
+    "init": Command(
+        help="write a project of your own: model, dataset, tests", load=lambda: init_command
+    ),
     "experiments": Command(
         help="list your own experiments and those included with samerun",
         load=lambda: experiments_command,
@@ -161,7 +165,7 @@ COMMANDS = {
 
 
 GROUPS = {
-    "train": ("train", "resume", "experiments"),
+    "train": ("init", "train", "resume", "experiments"),
     "look": ("runs", "show", "compare", "diff", "table", "ui", "tensorboard"),
     "repeat": ("reproduce", "bundle", "unbundle", "verify"),
     "use": ("predict", "generate", "evaluate", "serve", "export", "promote"),

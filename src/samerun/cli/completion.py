@@ -158,6 +158,7 @@ def _settings(line: str, current: str) -> list[Candidate]:
     """Returns groups, options and keys, as Hydra completes them."""
     from samerun.cli.train_command import hand_to_hydra
     from samerun.config.project import split_config_dirs, with_config_dirs
+    from samerun.config.schema import without_own_code
 
     rest, folders = split_config_dirs([*line.split()[2:], ""])
     words = [word for word in rest if "=" in word or word == current]
@@ -165,7 +166,11 @@ def _settings(line: str, current: str) -> list[Candidate]:
     before = dict(os.environ)
     os.environ |= {"COMP_LINE": asked, "COMP_POINT": str(len(asked))}
     try:
-        with contextlib.redirect_stdout(io.StringIO()) as printed, with_config_dirs(folders):
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as printed,
+            with_config_dirs(folders),
+            without_own_code(),
+        ):
             hand_to_hydra(["-sc", "query=bash"])
     finally:
         os.environ.clear()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.datasets.base import Pictures
-from samerun.config.models import MODELS
 from samerun.config.root import Config
+from samerun.config.schema import GROUPS
 from samerun.config.spec import DataSpec, Layout, Task
 from samerun.config.suggestions import as_hint, correct, metric_name
 from samerun.config.training import LOSSES, METRICS, Loss, Metric, is_own, name_of
@@ -135,7 +135,7 @@ def _check_against_data(cfg: Config, spec: DataSpec) -> None:
         # An image of some datasets can be read as a sequence of rows.
         is_sequence = hasattr(cfg.dataset, "view") and Layout.sequence in cfg.model.layouts
         rows = "dataset.view=rows" if is_sequence and spec.layout is Layout.image else ""
-        able = listed(kind.kind for kind in MODELS if kind.refusal(spec) is None)
+        able = listed(kind.kind for kind in GROUPS["model"] if kind.refusal(spec) is None)
         raise UserError(
             f"model={cfg.model.kind} cannot take dataset={cfg.dataset.kind}: {refusal}. "
             f"Models that can: {able}.{as_hint(rows)}"

@@ -24,7 +24,7 @@ from samerun.config.messages import translate
 from samerun.config.older import upgrade_sweep
 from samerun.config.overrides import as_group
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, register, schema_of
+from samerun.config.schema import GROUPS, load_own, register, schema_of
 from samerun.config.secrets import safe_mapping
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed
@@ -173,6 +173,7 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
 
 def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
     overrides = tuple(overrides)
+    register()
     try:
         plain = OmegaConf.to_container(job, resolve=True, throw_on_missing=False, enum_to_str=True)
         assert isinstance(plain, dict)
@@ -255,6 +256,9 @@ def _typed_groups(plain: dict[Any, Any]) -> DictConfig:
         kinds = {kind.kind: kind for kind in GROUPS.get(key, ())}
         if kinds and isinstance(value, dict):
             kind = str(value.get("kind"))
+            if kind not in kinds:
+                load_own()
+                kinds = {kind.kind: kind for kind in GROUPS[key]}
             if kind not in kinds:
                 raise UserError(f"{key}.kind: received '{kind}', expected one of {listed(kinds)}.")
             schema = copy.deepcopy(schema_of(kinds[kind]))

@@ -39,6 +39,7 @@ __all__ = [
     "BASIC_LAUNCHER",
     "MULTIRUN",
     "Callbacks",
+    "drop_schema",
     "get_args_parser",
     "install",
     "store_schema",
@@ -132,6 +133,14 @@ def store_schema(group: str, name: str, make: Callable[[], DictConfig]) -> None:
     for part in group.split("/"):
         entries = entries.setdefault(part, {})
     entries[f"{name}.yaml"] = _Schema(group, name, make)
+
+
+def drop_schema(group: str, name: str) -> None:
+    """Takes back what `store_schema` registered."""
+    entries = ConfigStore.instance().repo
+    for part in group.split("/"):
+        entries = entries.get(part, {})
+    entries.pop(f"{name}.yaml", None)
 
 
 def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigRepository:

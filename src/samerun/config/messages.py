@@ -49,6 +49,11 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
         if outer in _WHOLE_CONFIGS and inner and options(inner):
             file = re.match(r"In '(.+?)'", str(error))
             return _not_in_defaults(file[1] if file else outer, inner, name)
+        if outer == "schema":
+            return UserError(
+                f"{inner}={name}: there is no config class of this kind, expected its package in "
+                'pyproject.toml: [tool.samerun] with package = "my_project".'
+            )
         known = list(error.options or options(group))
         if known:
             hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)

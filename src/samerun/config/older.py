@@ -4,10 +4,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from samerun.config.datasets import DATASETS
 from samerun.config.datasets.base import Augmentation
 from samerun.config.fields import added_fields
-from samerun.config.models import MODELS
+from samerun.config.schema import GROUPS
 from samerun.errors import UserError
 
 ADDED: dict[str, Any] = {
@@ -31,10 +30,10 @@ and to augmentation are declared there (`fields.added`)."""
 def _added(node: DictConfig) -> dict[str, Any]:
     """Returns `ADDED` with the keys that were added to the config's model and dataset."""
     parts: dict[str, Any] = {"dataset.augmentation": Augmentation}
-    for group, kinds in (("model", MODELS), ("dataset", DATASETS)):
+    for group in ("model", "dataset"):
         part = _part(node, group)
         name = None if part is None else part.get("kind")
-        parts[group] = next((kind for kind in kinds if kind.kind == name), None)
+        parts[group] = next((kind for kind in GROUPS[group] if kind.kind == name), None)
     return ADDED | {
         f"{part}.{key}": value
         for part, owner in parts.items()

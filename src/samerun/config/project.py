@@ -130,6 +130,17 @@ def _package_of(table: dict[str, Any]) -> str:
     return str(package)
 
 
+def source_folder() -> Path:
+    """Returns where the project's package is: `src/` of the working folder, or the folder itself.
+
+    Raises:
+        UserError: the working folder's `pyproject.toml` is not valid.
+    """
+    here, package = Path.cwd(), settings().package
+    below = here / "src"
+    return below if package and below.joinpath(*package.split(".")).is_dir() else here
+
+
 def config_folders() -> tuple[Path, ...]:
     """Returns the user's own folders with config files, the one that is searched first first.
 

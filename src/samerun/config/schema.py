@@ -2,13 +2,17 @@
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import make_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from samerun.config import hydra_internals, project, yaml_limits
+from samerun.config import hydra_internals, own, project, yaml_limits
 from samerun.config.checkpoint import Checkpoint
 from samerun.config.datasets import DATASETS
 from samerun.config.datasets.base import Augmentation
@@ -18,6 +22,7 @@ from samerun.config.root import Config
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
 from samerun.config.training import Evaluation, Tracking, Training
+from samerun.errors import UserError
 from samerun.folders import package_folder
 
 GROUPS: dict[str, tuple[type[Any], ...]] = {
@@ -26,7 +31,8 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-"""The groups with several config classes, distinguished by `kind`."""
+"""The groups with several config classes, distinguished by `kind`; the user's own come last."""
+_BUILTIN = dict(GROUPS)
 
 
 def available_cores() -> int:
@@ -34,9 +40,77 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.cache  # creating the classes took a fifth of the time of each composition
 def register() -> None:
     """Registers the schemas and the resolvers with Hydra; may be called again."""
+    _register_builtin()
+    place = (Path.cwd(), project.settings().package)
+    if place != _own_place[0]:
+        _own_place[0] = place
+        forget_own()
+    if place[1]:
+        for group in GROUPS:
+            for name in project.own_options(group):
+                if (group, name) not in _own_schemas:
+                    _own_schemas.add((group, name))
+                    make = functools.partial(_own_schema, group, name)
+                    hydra_internals.store_schema(f"schema/{group}", name, make)
+
+
+_own_place: list[tuple[Path, str] | None] = [None]
+_own_schemas: set[tuple[str, str]] = set()
+_imports_code: ContextVar[bool] = ContextVar("imports_code", default=True)
+
+
+def forget_own() -> None:
+    """Forgets the user's own components, as in a working folder without any."""
+    for group, name in _own_schemas:
+        hydra_internals.drop_schema(f"schema/{group}", name)
+    _own_schemas.clear()
+    GROUPS.update(_BUILTIN)
+    leaves.cache_clear()
+
+
+def load_own() -> None:
+    """Adds the components of the user's own package to their groups.
+
+    Raises:
+        UserError: the package cannot be imported.
+    """
+    builtin = {group: {kind.kind for kind in kinds} for group, kinds in _BUILTIN.items()}
+    for group, kinds in own.load(builtin).items():
+        GROUPS[group] = (*_BUILTIN[group], *kinds)
+    leaves.cache_clear()
+
+
+def _own_schema(group: str, name: str) -> DictConfig:
+    """Returns the schema that an own option is checked by; its package is imported for it."""
+    if not _imports_code.get():
+        return schema_of(own.placeholder(group, name))
+    load_own()
+    for kind in GROUPS[group]:
+        if kind.kind == name:
+            return schema_of(kind)
+    package = project.settings().package
+    raise UserError(
+        f"schema/{group}/{name}: {package}.components has no such component, expected a class "
+        f'with kind: str = "{name}".'
+    )
+
+
+@contextmanager
+def without_own_code() -> Iterator[None]:
+    """Composes without importing the user's own package; its components are not checked then."""
+    forget_own()
+    token = _imports_code.set(False)
+    try:
+        yield
+    finally:
+        _imports_code.reset(token)
+        forget_own()
+
+
+@functools.cache  # creating the classes took a fifth of the time of each composition
+def _register_builtin() -> None:
     yaml_limits.install()
     hydra_internals.install()
     store = ConfigStore.instance()

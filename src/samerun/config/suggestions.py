@@ -243,7 +243,8 @@ def _line(target: str, written: str | None, chosen: Mapping[str, str]) -> str:
         before = "-m " if target == "sweep" else "-m sweep=optuna "
     if written is None:
         return f"{before}{target}"
-    value = _value(target, written, next(iter(kinds.values()), None))
+    first = next(iter(kinds.values()), None)
+    value = _value(target, written, kinds.get(chosen.get(group, ""), first))
     if value is None:
         return f"{before}{target}"
     if "=" in value and target in synonyms.VALUES and value in synonyms.VALUES[target].values():

@@ -33,18 +33,22 @@ SOURCES: dict[type[Dataset], SourceKind] = {
 """How to describe and to load each kind of dataset."""
 
 
+def _kind(cfg: Dataset) -> SourceKind:
+    return SOURCES.get(type(cfg), custom.OWN)
+
+
 def describe(cfg: Dataset) -> DataSpec:
     """Returns the `DataSpec` of a dataset, without loading or downloading it.
 
     Raises:
         UserError: the files are missing or not as expected.
     """
-    return SOURCES[type(cfg)].outline(cfg).spec(cfg)
+    return _kind(cfg).outline(cfg).spec(cfg)
 
 
 def may_download(cfg: Dataset) -> bool:
     """Whether loading the dataset imports Keras, which downloads it if it is not cached."""
-    return SOURCES[type(cfg)].download is not None
+    return _kind(cfg).download is not None
 
 
 def check_download(cfg: Dataset) -> None:
@@ -53,7 +57,7 @@ def check_download(cfg: Dataset) -> None:
     Raises:
         UserError: it is not in Keras's cache and its host does not answer.
     """
-    download = SOURCES[type(cfg)].download
+    download = _kind(cfg).download
     if download is not None:
         download().check()
 
@@ -64,4 +68,4 @@ def load(cfg: Dataset) -> Source:
     Raises:
         UserError: the data is missing or not as expected.
     """
-    return SOURCES[type(cfg)].load(cfg)
+    return _kind(cfg).load(cfg)

@@ -39,4 +39,4 @@ def build(cfg: Model, spec: DataSpec) -> keras.Model:
         spec: description of the data. Inputs are `(batch, *spec.input_shape)`; see `head` for the
             outputs.
     """
-    return BUILDERS[type(cfg)](cfg, spec)
+    return BUILDERS.get(type(cfg), custom.custom)(cfg, spec)

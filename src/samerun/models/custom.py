@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from samerun import user_code
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.models import Model
 from samerun.config.models.custom import CustomModel
@@ -18,19 +19,24 @@ _WIDTH = 10.0  # standard deviation of the probes: a linear output is in [0, 1] 
 _ROUNDING = 1e-2  # bfloat16 keeps 8 bits: a sum of probabilities is off by 4e-3
 
 
-def custom(cfg: CustomModel, spec: DataSpec) -> keras.Model:
+def custom(cfg: Any, spec: DataSpec) -> keras.Model:
     """Returns the model that the user's function builds for this `DataSpec`.
 
     A model that is not built yet, subclassed models included, is built by the call that checks it.
+
+    Args:
+        cfg: a `CustomModel`, or a component of the user's own.
+        spec: description of the data.
 
     Raises:
         UserError: the function does not exist, raises or returns something else; or the model does
             not accept the data, or the shape, dtype or values of its output do not fit the task
             (see `_check_numbers` for what cannot be detected).
     """
-    where = f"model.target: {cfg.target}"
+    key = user_code.where("model", cfg)
+    where = f"{key}: {cfg.target}"
     with working_folder_first():
-        build = import_function("model.target", cfg.target)
+        build = import_function(key, cfg.target)
         try:
             model = build(spec, **cfg.params)
         except (Exception, SystemExit) as error:

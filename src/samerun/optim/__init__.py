@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun import config
+from samerun import config, user_code
 from samerun.config.optimizers import (
     Adagrad,
     Adam,
@@ -74,8 +74,19 @@ def build(
     rate = schedule(schedule_cfg, optimizer.learning_rate, steps_per_epoch, epochs)
     if can_be_lowered:
         rate = Scaled(rate, name=RETRY_FACTOR)
+    if type(optimizer) not in OPTIMIZERS:
+        return _own(optimizer, rate)
     made = OPTIMIZERS[type(optimizer)]
     return made(learning_rate=rate, name=optimizer.kind, **_arguments(optimizer))
+
+
+def _own(cfg: Any, rate: Rate) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of a component of the user's own."""
+    shared = {name: value for name, value in _arguments(cfg).items() if name not in cfg.params}
+    key = user_code.where("optimizer", cfg)
+    return custom.optimizer(
+        target=cfg.target, params=cfg.params, learning_rate=rate, key=key, name=cfg.kind, **shared
+    )
 
 
 def _rate_of(optimizer: keras.optimizers.Optimizer) -> Rate:

@@ -5,13 +5,18 @@ from typing import Any
 
 import keras
 
-from samerun.config.schedules import CustomSchedule
+from samerun import user_code
 from samerun.errors import UserError
 from samerun.user_code import describe_cause, import_function, working_folder_first
 
 
 def optimizer(
-    *, target: str, params: dict[str, Any], learning_rate: Any, **shared: Any
+    *,
+    target: str,
+    params: dict[str, Any],
+    learning_rate: Any,
+    key: str = "optimizer.target",
+    **shared: Any,
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer that the user's function makes.
 
@@ -19,22 +24,23 @@ def optimizer(
         target: `package.module:function`.
         params: its keyword arguments.
         learning_rate: a float or a Keras schedule, which the optimizer has to use.
+        key: what names the function, for messages.
         shared: the options of all optimizers; those that are set are passed, and checked.
 
     Raises:
         UserError: the function does not exist, raises, returns something else, or ignores the
             learning rate or an option.
     """
-    where = f"optimizer.target: {target}"
+    where = f"{key}: {target}"
     given = {
-        key: value
-        for key, value in shared.items()
-        if key != "name" and value is not None and value is not False
+        name: value
+        for name, value in shared.items()
+        if name != "name" and value is not None and value is not False
     }
     if not shared["use_ema"]:
         del given["ema_momentum"]
     with working_folder_first():
-        function = import_function("optimizer.target", target)
+        function = import_function(key, target)
         try:
             made = function(learning_rate, **given, **params)
         except (Exception, SystemExit) as error:
@@ -52,7 +58,7 @@ def optimizer(
             f"{where}: ignores its argument learning_rate, expected an optimizer that uses it as "
             "it is: schedule and optimizer.learning_rate would have no effect."
         )
-    ignored = [key for key, value in given.items() if getattr(made, key, None) != value]
+    ignored = [name for name, value in given.items() if getattr(made, name, None) != value]
     if ignored:
         raise UserError(
             f"{where}: ignores optimizer.{ignored[0]}={given[ignored[0]]}: accept **options and "
@@ -61,21 +67,22 @@ def optimizer(
     return made
 
 
-def factors(cfg: CustomSchedule, positions: list[float], epochs: float) -> list[float]:
+def factors(cfg: Any, positions: list[float], epochs: float) -> list[float]:
     """Returns the values of the user's function.
 
     Args:
-        cfg: names the function.
+        cfg: a `CustomSchedule`, or a component of the user's own.
         positions: epochs since the end of the warm-up, one for each step.
         epochs: where training ends, counted from there too.
 
     Raises:
         UserError: it does not exist, raises, or returns something that is no finite number from 0.
     """
-    where = f"schedule.target: {cfg.target}"
+    key = user_code.where("schedule", cfg)
+    where = f"{key}: {cfg.target}"
     values = []
     with working_folder_first():
-        function = import_function("schedule.target", cfg.target)
+        function = import_function(key, cfg.target)
         for epoch in positions:
             try:
                 returned = function(epoch, epochs, **cfg.params)

@@ -284,7 +284,7 @@ def _reduce_on_plateau(cfg: ReduceOnPlateau, rate: float, span: Span) -> Rate:
     return rate  # constant; `schedule` wraps `Scaled` around the warm-up as well
 
 
-def _custom(cfg: CustomSchedule, rate: float, span: Span) -> Rate:
+def _custom(cfg: Any, rate: float, span: Span) -> Rate:
     """The steps after a warm-up that is no whole number of steps lie between whole numbers."""
     offset = math.ceil(span.warmup) - span.warmup
     positions = [0.0] if offset else []
@@ -322,7 +322,7 @@ def schedule(cfg: Schedule, rate: float, steps_per_epoch: int, epochs: int) -> R
     span = Span(
         steps_per_epoch=steps_per_epoch, warmup=warmup, shape=epochs * steps_per_epoch - warmup
     )
-    shaped = SHAPES[type(cfg)](cfg, rate, span)
+    shaped = SHAPES.get(type(cfg), _custom)(cfg, rate, span)
     if warmup:
         shaped = WarmUp(shaped, warmup)
     return Scaled(shaped) if isinstance(cfg, ReduceOnPlateau) else shaped

@@ -13,13 +13,14 @@ from pathlib import Path
 from samerun import data, tracking
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.config.datasets.images import CustomDataset
 from samerun.config.overrides import parse_overrides
+from samerun.config.own import is_component
 from samerun.config.paths import paths
 from samerun.errors import UserError, listed
 from samerun.replay.recorded import clean
 from samerun.replay.trust import DATA
 from samerun.tracking import StoredRun
+from samerun.user_code import is_function
 
 
 def check_paths(
@@ -76,8 +77,8 @@ def must_match(
     if _is_trusted(run, trusted, uri):
         return False
     keys = [f"dataset.{key}" for key in paths(cfg.dataset)]
-    if isinstance(cfg.dataset, CustomDataset):
-        keys = ["dataset.target"]
+    if is_function(cfg.dataset):
+        keys = ["dataset" if is_component(cfg.dataset) else "dataset.target"]
     return bool(keys) and not any(_is_named(key, overrides) for key in keys)
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from samerun import checkpoints, config, data, retention, tracking, user_code
 from samerun import tags as tag
 from samerun.config import Config
-from samerun.config.datasets.images import CustomDataset
 from samerun.config.older import drop_new_keys
 from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
@@ -106,7 +105,7 @@ def prepare(
     check_secrets_given(cfg)
     foreign.check_paths(run, cfg, overrides, trusted)
     must_match = foreign.must_match(run, cfg, overrides, trusted)
-    is_own = isinstance(cfg.dataset, CustomDataset)
+    is_own = user_code.is_function(cfg.dataset)
     if not recorded_code:
         user_code.check_functions(cfg)
     present = recorded.present_provenance(cfg, None)

@@ -23,7 +23,7 @@ from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.root import has_meaning
-from samerun.config.schedules import Cosine, CustomSchedule, OneCycle, Polynomial
+from samerun.config.schedules import Cosine, OneCycle, Polynomial
 from samerun.config.secrets import check_secrets_given
 from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import UserError, listed
@@ -31,7 +31,7 @@ from samerun.replay import foreign, recorded
 from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted
 from samerun.retention import CHECKPOINTS
-from samerun.user_code import check_functions
+from samerun.user_code import check_functions, is_function
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -218,8 +218,10 @@ def _check_changes(
 def _may_grow(stored: Config, cfg: Config) -> bool:
     """Whether more epochs leave the learning rate of earlier epochs unchanged."""
     schedule = stored.schedule
-    is_open = isinstance(schedule, OneCycle | CustomSchedule) or (
-        isinstance(schedule, Cosine | Polynomial) and schedule.decay_epochs is None
+    is_open = (
+        isinstance(schedule, OneCycle)
+        or is_function(schedule)
+        or (isinstance(schedule, Cosine | Polynomial) and schedule.decay_epochs is None)
     )
     return cfg.training.epochs > stored.training.epochs and not is_open
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from samerun.config.own import working_folder_first
 from samerun.config.root import Config
 from samerun.errors import UserError, listed, nearest
-from samerun.user_code.importing import working_folder_first
 from samerun.user_code.targets import own_functions, split, typed
 
 _MOST_NAMES = 8  # of a message

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from samerun.config.project import source_folder
+
 _MOST_FILES = 500  # more files are not an experiment's own code, but a library
 
 
@@ -62,7 +64,9 @@ def _modules(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path, Pa
 def _locate(name: str, folder: Path) -> tuple[Path, Path] | None:
     """Finds a module's root folder and source file as Python would, without importing packages."""
     top, *rest = name.split(".")
-    spec = importlib.machinery.PathFinder.find_spec(top, [str(folder), *sys.path])
+    spec = importlib.machinery.PathFinder.find_spec(
+        top, [str(folder), str(source_folder()), *sys.path]
+    )
     if spec is None or top in sys.stdlib_module_names:
         return None
     if spec.submodule_search_locations:

@@ -6,35 +6,12 @@ names it. A config from elsewhere has to be trusted like a script.
 
 import importlib
 import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from samerun.config.own import describe_cause
 from samerun.errors import UserError
 from samerun.user_code.targets import split
-
-
-@contextmanager
-def working_folder_first() -> Iterator[None]:
-    """Makes Python search the working directory first for modules, as it does for a script."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # the module may be newer than the cached content of its folder
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-def describe_cause(error: BaseException) -> str:
-    """Returns what was raised, and where, in one line."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    message = " ".join(str(error).split()).rstrip(".")
-    where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-    return f"{type(error).__name__}{': ' if message else ''}{message} ({where})"
 
 
 def import_function(key: str, target: str) -> Callable[..., Any]:

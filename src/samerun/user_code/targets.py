@@ -8,12 +8,29 @@ from typing import Any
 from samerun.config.datasets.images import CustomDataset
 from samerun.config.models.custom import CustomModel
 from samerun.config.optimizers import CustomOptimizer
+from samerun.config.own import is_component
 from samerun.config.root import Config
 from samerun.config.schedules import CustomSchedule
 from samerun.config.training import is_own, name_of
 from samerun.errors import UserError
 
 _CUSTOM = (CustomModel, CustomDataset, CustomOptimizer, CustomSchedule)
+
+
+def is_function(part: object) -> bool:
+    """Whether a part of a config is built by a function of the user's own."""
+    return isinstance(part, _CUSTOM) or is_component(part)
+
+
+def where(group: str, part: Any) -> str:
+    """Returns what names the user's function of a part: `model.target`, or `model=mine`."""
+    return f"{group}={part.kind}" if is_component(part) else f"{group}.target"
+
+
+def components_of(cfg: Config) -> list[str]:
+    """Returns the modules that declare the components of the user's own that a config chooses."""
+    parts = (cfg.dataset, cfg.model, cfg.optimizer, cfg.schedule)
+    return list(dict.fromkeys(type(part).__module__ for part in parts if is_component(part)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +52,7 @@ class OwnFunction:
 
 def own_functions(cfg: Config) -> list[OwnFunction]:
     """Returns the user's own functions, in the order in which a run needs them."""
-    groups = {
+    groups: dict[str, Any] = {
         "dataset": cfg.dataset,
         "model": cfg.model,
         "optimizer": cfg.optimizer,
@@ -43,13 +60,13 @@ def own_functions(cfg: Config) -> list[OwnFunction]:
     }
     found = [
         OwnFunction(
-            key=f"{group}.target",
+            key=where(group, part),
             target=part.target,
-            params_key=f"{group}.params",
+            params_key=group if is_component(part) else f"{group}.params",
             params=part.params,
         )
         for group, part in groups.items()
-        if isinstance(part, _CUSTOM)
+        if is_function(part)
     ]
     training = cfg.training
     named = {"training.loss": training.loss} if is_own(training.loss) else {}

@@ -1,0 +1,33 @@
+"""What a package of one's own imports to declare components; see docs/how-to/own-project.md.
+
+It imports neither TensorFlow nor Keras, and neither should the module with the declarations: the
+functions that build are imported when they are needed.
+"""
+
+from samerun.config.fields import a_path, above, added, at_least, between, fraction, proper_fraction
+from samerun.config.models.base import Activation, Initializer, Model, Regularized
+from samerun.config.optimizers import Optimizer
+from samerun.config.own import ArrayDataset, component
+from samerun.config.schedules import Schedule
+from samerun.config.spec import DataSpec, Layout, Task
+
+__all__ = [
+    "Activation",
+    "ArrayDataset",
+    "DataSpec",
+    "Initializer",
+    "Layout",
+    "Model",
+    "Optimizer",
+    "Regularized",
+    "Schedule",
+    "Task",
+    "a_path",
+    "above",
+    "added",
+    "at_least",
+    "between",
+    "component",
+    "fraction",
+    "proper_fraction",
+]

@@ -1,0 +1,200 @@
+"""Components of the user's own package: config classes with a function each, typed like samerun's.
+
+`[tool.samerun] package = "mine"` in the working folder's `pyproject.toml` names the package; its
+module `mine.components` holds the classes. It is imported when a config chooses one of them, never
+because a stored run says so, and never for Tab completion.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import yaml
+
+from samerun.config import project
+from samerun.config.datasets.base import (
+    Dataset,
+    HeldOut,
+    Pictures,
+    RandomSplit,
+    Scaled,
+)
+from samerun.config.fields import config
+from samerun.config.models.base import Model, Regularized
+from samerun.config.optimizers import Optimizer
+from samerun.config.schedules import Schedule
+from samerun.errors import UserError, listed
+
+T = TypeVar("T")
+
+_MODULE = "components"
+
+
+@config
+class ArrayDataset(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
+    """What a dataset of one's own has: arrays that a function returns, split by samerun."""
+
+
+BASES: dict[str, type[Any]] = {
+    "model": Model,
+    "dataset": ArrayDataset,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+}
+"""The base class of each group's own components."""
+
+
+def component(target: str) -> Callable[[type[T]], type[T]]:
+    """Makes a class the config of a component, built by a function.
+
+    The function takes what that of `model=custom` and its like take (`spec`, `learning_rate`,
+    `epoch` and `epochs`, or nothing for a dataset), and the class's own fields by name.
+
+    Args:
+        target: `package.module:function`; the module is imported when the component is built.
+    """
+
+    def declare(cls: type[T]) -> type[T]:
+        made: Any = config(cls)
+        group = group_of(made)
+        if group is None:
+            raise TypeError(f"{cls.__name__} has none of these base classes: {_names()}")
+        shared = {field.name for field in dataclasses.fields(BASES[group])}
+        names = [field.name for field in dataclasses.fields(made) if field.name not in shared]
+        made.target = target
+        made.params = property(lambda self: {name: getattr(self, name) for name in names})
+        found: type[T] = made
+        return found
+
+    return declare
+
+
+def is_component(part: object) -> bool:
+    """Whether a part of a config is one of the user's own components."""
+    return isinstance(getattr(type(part), "target", None), str)
+
+
+def group_of(kind: type[Any]) -> str | None:
+    """Returns the group of a component's class; `None` if it belongs to none."""
+    return next((group for group, base in BASES.items() if issubclass(kind, base)), None)
+
+
+def placeholder(group: str, name: str) -> type[Any]:
+    """Returns a class with the keys that an option's file has, without importing the package.
+
+    Args:
+        group: of the option.
+        name: of the option.
+    """
+    files = [folder / group / f"{name}.yaml" for folder in project.config_folders()]
+    node: Any = yaml.safe_load(next(file for file in files if file.is_file()).read_text("utf-8"))
+    bases = (BASES[group], *((Regularized,) if group == "model" else ()))
+    known = {field.name for base in bases for field in dataclasses.fields(base)}
+    keys = [key for key in node if str(key).isidentifier() and key not in {*known, "defaults"}]
+    fields = [(str(key), Any, dataclasses.field(default=None)) for key in keys]
+    return dataclasses.make_dataclass("Own", fields, bases=bases, kw_only=True)
+
+
+def _names() -> str:
+    return listed(base.__name__ for base in BASES.values())
+
+
+_loaded: dict[tuple[Path, str], dict[str, tuple[type[Any], ...]]] = {}
+
+
+def load(builtin: dict[str, set[str]]) -> dict[str, tuple[type[Any], ...]]:
+    """Imports the components of the working folder's package, once in a process.
+
+    Args:
+        builtin: the kinds of each group that come with samerun.
+
+    Returns:
+        The classes of each group; empty without a package.
+
+    Raises:
+        UserError: the package cannot be imported, or what it holds is not as expected.
+    """
+    package = project.settings().package
+    if not package:
+        return {}
+    key = (Path.cwd(), package)
+    if key not in _loaded:
+        _loaded[key] = _classes(_import(f"{package}.{_MODULE}"), builtin)
+    return _loaded[key]
+
+
+def _import(name: str) -> ModuleType:
+    _make_importable(project.source_folder())
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and name.startswith(str(error.name)):
+            raise UserError(
+                f"pyproject.toml: tool.samerun.package: there is no module {name} in "
+                f"{project.source_folder()} or in the installed packages: write "
+                f"{name.replace('.', '/')}.py there."
+            ) from error
+        raise UserError(f"{name}: importing it raised {describe_cause(error)}.") from error
+
+
+_on_path: list[str] = []
+
+
+def _make_importable(folder: Path) -> None:
+    """Puts the project's source folder first on the path, where workers find it too."""
+    for before in _on_path:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(before)
+    _on_path[:] = [str(folder)]
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+
+
+def _classes(module: ModuleType, builtin: dict[str, set[str]]) -> dict[str, tuple[type[Any], ...]]:
+    found: dict[str, tuple[type[Any], ...]] = {}
+    for name, kind in vars(module).items():
+        if not isinstance(kind, type) or not isinstance(kind.__dict__.get("target"), str):
+            continue
+        group = str(group_of(kind))
+        where = f"{module.__name__}: {name}"
+        chosen = getattr(kind, "kind", None)
+        if not isinstance(chosen, str) or not chosen.isidentifier():
+            raise UserError(f'{where}: expected a name of its own, such as kind: str = "mine".')
+        if chosen in builtin[group] | {other.kind for other in found.get(group, ())}:
+            raise UserError(f"{where}: there is another {group}={chosen}: give it another kind.")
+        found[group] = (*found.get(group, ()), kind)
+    return found
+
+
+@contextlib.contextmanager
+def working_folder_first() -> Iterator[None]:
+    """Makes Python search the working folder first for modules, as it does for a script.
+
+    With a package of one's own, its source folder comes next.
+    """
+    folders = list(dict.fromkeys([os.getcwd(), str(project.source_folder())]))
+    sys.path[:0] = folders
+    importlib.invalidate_caches()  # the module may be newer than the cached content of its folder
+    try:
+        yield
+    finally:
+        for folder in folders:
+            if folder in sys.path:
+                sys.path.remove(folder)
+        if _on_path and _on_path[0] not in sys.path:
+            sys.path.insert(0, _on_path[0])
+
+
+def describe_cause(error: BaseException) -> str:
+    """Returns what was raised, and where, in one line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    message = " ".join(str(error).split()).rstrip(".")
+    where = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
+    return f"{type(error).__name__}{': ' if message else ''}{message} ({where})"
