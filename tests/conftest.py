@@ -1,5 +1,6 @@
 """Fixtures of all tests: a project folder with a prepared database, and the command."""
 
+import gc
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from filelock import FileLock
 
 from samerun import tracking
 from support import warm
@@ -48,6 +50,12 @@ def pytest_make_collect_report(collector):
         return (yield)
 
 
+def pytest_collection_finish():
+    """Keeps what the imports made out of the garbage collector's sight, as it lives on."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     with refused(item.path):
@@ -79,13 +87,25 @@ def process_as_it_was(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def prepared_database(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder for what is made once per session, whatever the number of test processes."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def prepared_database(shared_folder):
     """MLflow's tables, made once: the migrations take 2 s and more."""
-    file = tmp_path_factory.mktemp("prepared") / "mlflow.db"
-    tracking.connect(f"sqlite:///{file}")
-    with sqlite3.connect(file) as database:  # `connect` filled in where this folder's files go
-        database.execute("delete from experiments")
-    database.close()
+    file = shared_folder / "prepared" / "mlflow.db"
+    with FileLock(shared_folder / "prepared.lock"):
+        if not file.exists():
+            file.parent.mkdir()
+            fresh = file.with_suffix(".new")
+            tracking.connect(f"sqlite:///{fresh}")
+            with sqlite3.connect(fresh) as database:  # `connect` filled in where its files go
+                database.execute("delete from experiments")
+            database.close()
+            fresh.rename(file)
     return file
 
 
@@ -99,10 +119,9 @@ def project(prepared_database, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def recorded_runs(prepared_database, tmp_path_factory):
+def recorded_runs(prepared_database, shared_folder):
     """Runs that are trained once, whatever the number of test processes."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "recorded"
+    folder = shared_folder / "recorded"
     folder.mkdir(exist_ok=True)
     return RecordedRuns(folder, prepared_database)
 

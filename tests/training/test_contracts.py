@@ -100,11 +100,13 @@ def built(kind, spec, *, seed=0, run_eagerly=False, **settings):
     cfg = changed(kind, **settings)
     model = models.build(cfg.model, spec)
     model.compile(
-        keras.optimizers.Adam(),
+        keras.optimizers.SGD(0.1),
         losses.loss(cfg, spec),
         metrics=losses.metrics(cfg, spec),
         run_eagerly=run_eagerly,
+        jit_compile=False,  # as in a run by default
     )
+    model.optimizer.build(model.trainable_variables)  # or `fit` traces the step twice
     return model
 
 

@@ -97,6 +97,16 @@ def test_event_files_of_a_run_of_another_machine_are_copied_from_the_store(store
     assert shown == {f"theirs-{foreign[:8]}": {"train/events.out.tfevents.1": "points"}}
 
 
+def test_the_address_of_the_requested_tab_is_printed_alone_on_its_line(recorded, shown, capsys):
+    run_id, _ = recorded("mine")
+    for arguments, tab in (([], "scalars"), (["--tab", "hparams"], "hparams")):
+        assert cli.main(["tensorboard", run_id, "--port", "6010", *arguments]) == 0
+        assert f"http://localhost:6010/#{tab}" in capsys.readouterr().out.splitlines()
+    with pytest.raises(SystemExit):
+        cli.main(["tensorboard", run_id, "--tab", "curves"])
+    assert "hparams" in capsys.readouterr().err
+
+
 def test_a_run_without_event_files_is_named(recorded, shown, capsys):
     run_id, _ = recorded("bare", has_events=False)
     assert cli.main(["tensorboard", run_id]) == 2

@@ -203,7 +203,13 @@ def test_tensorboard_files_hold_scalars_histograms_hparams_and_pictures(finished
     train, root = EventAccumulator(str(folder / "train")), EventAccumulator(str(folder))
     train.Reload()
     root.Reload()
-    assert "epoch_loss" in train.Tags()["tensors"]
+    validation = EventAccumulator(str(folder / "validation"))
+    validation.Reload()
+    for files in (train, validation):  # MLflow's train/loss and validation/loss, and its epochs
+        epochs = [event.step for event in files.Tensors("loss")]
+        assert epochs == list(range(1, len(result.history["train/loss"]) + 1))
+    assert {"loss", "accuracy", "learning_rate"} <= set(train.Tags()["tensors"])
+    assert not any(tag.startswith("epoch_") for tag in train.Tags()["tensors"])
     assert any("histogram" in tag for tag in train.Tags()["tensors"])
     assert "keras" in train.PluginTagToContent("graph_keras_model")
     assert "evaluation/mistakes" in root.Tags()["images"]

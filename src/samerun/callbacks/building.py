@@ -9,6 +9,7 @@ import keras
 from samerun.callbacks.checkpointing import Checkpoints, StopRequest
 from samerun.callbacks.custom import build_own, has_state
 from samerun.callbacks.epoch_key import EpochKey
+from samerun.callbacks.event_files import EventFiles
 from samerun.callbacks.naming import keras_name
 from samerun.callbacks.nan_guard import NanGuard
 from samerun.callbacks.plateau import Plateau
@@ -94,7 +95,7 @@ def _early_stopping(cfg: Config) -> keras.callbacks.EarlyStopping:
 
 def _tensorboard(cfg: Config, run: Run) -> keras.callbacks.TensorBoard:
     profile = tuple(cfg.tracking.profile_steps)
-    return keras.callbacks.TensorBoard(
+    return EventFiles(
         log_dir=str(run.folder / "tensorboard"),
         histogram_freq=1,
         write_graph=True,

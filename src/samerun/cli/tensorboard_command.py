@@ -1,16 +1,18 @@
 """`samerun tensorboard`: the event files of runs, of this machine or of the store."""
 
 import argparse
+import itertools
 import os
 import re
 import sys
 import tempfile
+import webbrowser
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from samerun.cli.id_argument import ID_HELP
 from samerun.cli.web_server import check_port, serve, wait_for
-from samerun.errors import UserError
+from samerun.errors import UserError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _FOLDER = "tensorboard"
 _MOST_BYTES = 200_000_000  # of one event file
+_MOST_FILES = 100  # of a run that is only in the store
+_TABS = ("scalars", "images", "histograms", "distributions", "graphs", "hparams", "timeseries")
 
 
 def tensorboard_command(arguments: list[str]) -> int:
@@ -30,6 +34,14 @@ def tensorboard_command(arguments: list[str]) -> int:
         "ids", nargs="*", metavar="ID", help=f"{ID_HELP} (default: the latest runs)"
     )
     parser.add_argument("--port", default=6006, type=int, help="port to listen on (%(default)s)")
+    parser.add_argument(
+        "--tab",
+        default=_TABS[0],
+        choices=_TABS,
+        metavar="TAB",
+        help=f"page to open: {listed(_TABS)} (%(default)s)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
     chosen = parser.parse_args(arguments)
     from samerun import tracking
 
@@ -48,7 +60,10 @@ def tensorboard_command(arguments: list[str]) -> int:
             with serve(command, environment, is_quiet=True) as server:
                 address = f"http://localhost:{chosen.port}"
                 wait_for(server, address, "TensorBoard")
-                print(f"TensorBoard is at\n{address}\nCtrl-C ends it.", flush=True)
+                page = f"{address}/#{chosen.tab}"
+                print(f"TensorBoard is at\n{page}\nCtrl-C ends it.", flush=True)
+                if not chosen.no_browser and sys.stdout.isatty():
+                    webbrowser.open(page)
                 return server.wait()
         except KeyboardInterrupt:  # Ctrl-C ends it
             return 0
@@ -81,10 +96,10 @@ def _download(run: "StoredRun", target: Path) -> int:
     from samerun import tracking
 
     number = 0
-    for path in tracking.list_artifacts(run, _FOLDER):
+    there = tracking.list_artifacts(run, _FOLDER)
+    events = (path for path in there if ".tfevents." in PurePosixPath(path).name)
+    for path in itertools.islice(events, _MOST_FILES):
         inside = PurePosixPath(path).relative_to(_FOLDER)
-        if ".tfevents." not in inside.name:
-            continue
         file = target / inside
         file.parent.mkdir(parents=True, exist_ok=True)
         tracking.download_artifact(run, path, file, most_bytes=_MOST_BYTES)
