@@ -17,6 +17,7 @@ versions   samerun 0.1.0, Python 3.11.7
 open       .venv/bin/samerun ui 01234567
 samerun compare 01234567 ID  whether one is better
 Resume with: python -m samerun resume 01234567
+648721dc: samerun resume 648721dc needs them
 Deliver with `samerun
 sync 01234567`; `training.epochs=3` is no command.
 """

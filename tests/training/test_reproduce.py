@@ -14,9 +14,10 @@ import samerun as package
 from samerun import cli, levels, tracking
 from samerun.replay import comparison, verdict
 from samerun.replay.comparison import Row, RowState
-from samerun.replay.recorded import Provenance
+from samerun.replay.recorded import Provenance, read
 from samerun.replay.verdict import Agreement, RunOutcome
 from support.project import MODEL, git
+from support.recorded import write_artifact
 
 PLAIN = [
     "training.epochs=2",
@@ -125,10 +126,10 @@ def test_a_change_that_is_asked_for_is_named(run, capsys):
 
 
 def test_a_trial_of_a_sweep_is_reproduced_outside_of_it(run):
-    client = tracking.connect(tracking.resolve_uri(None))
     stored = tracking.read_artifact(run, "config/resolved.yaml").decode()
     trial = "trial:\n  study: s\n  storage: sqlite:///gone.db\n  number: 3\n  run: '1'\n"
-    client.log_text(run.id, stored.replace("trial: null\n", trial), "config/resolved.yaml")
+    write_artifact(run.id, "config/resolved.yaml", stored.replace("trial: null\n", trial))
+    assert read(run).cfg.trial.number == 3
     code, again = reproduce(run)
     assert code == 0
     assert again.tags["samerun.verdict"] == "EXACT"

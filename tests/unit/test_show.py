@@ -230,6 +230,7 @@ def test_relations_are_named_from_both_sides(store):
         ([], ""),
         ([-1.7e308, 1.7e308], "▁█"),
         (range(100), "▁▁▁▂▂▃▃▃▄▄▅▅▆▆▆▇▇███"),
+        ([0] * 39 + [1], "▁" * 19 + "█"),
     ],
 )
 def test_a_sparkline_is_as_high_as_its_values(values, expected):
