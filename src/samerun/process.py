@@ -1,4 +1,4 @@
-"""This process: its signals, and what libraries print on import."""
+"""This process: its signals, its output, and whether it is a worker that ends with its parent."""
 
 import contextlib
 import os
@@ -6,11 +6,16 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from samerun.errors import Terminated
 
+OUTPUT_FILE = "output.log"
+"""In the folder of a run that a worker trains: what would be on the screen."""
+
+_WORKER = "SAMERUN_WORKER"
 _SIGNALS: dict[int, type[BaseException]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: Terminated,
@@ -78,3 +83,81 @@ def quiet() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def redirect_output(path: Path) -> Iterator[None]:
+    """Redirects the output of the block to a file, so that the screen is the parent's.
+
+    In a worker process the file descriptors too, for the output of TensorFlow's C++.
+
+    Args:
+        path: the file; what it has is kept.
+    """
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        kept = [os.dup(1), os.dup(2)] if is_worker() else []
+        if kept:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield
+        finally:
+            for number, descriptor in enumerate(kept, start=1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+
+
+def is_worker() -> bool:
+    """Whether this process is a worker."""
+    return os.environ.get(_WORKER) == str(os.getpid())  # not a child of a worker
+
+
+@contextlib.contextmanager
+def stop_on_sigterm() -> Iterator[None]:
+    """Handles SIGTERM in a worker as its parent's request to write a checkpoint and stop."""
+    if not is_worker() or threading.current_thread() is not threading.main_thread():
+        yield  # the sweep's own process keeps its handlers; Dask runs functions in threads
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def start_worker(environment: Sequence[tuple[str, str]], *, is_busy: bool = False) -> None:
+    """Prepares a worker process before TensorFlow is imported in it.
+
+    Args:
+        environment: variables to set, such as the graphics card of this worker.
+        is_busy: SIGTERM stops the worker from now on, and not only in `stop_on_sigterm`.
+    """
+    import multiprocessing
+
+    os.environ.update(environment)
+    os.environ[_WORKER] = str(os.getpid())
+    # Ctrl-C reaches the entire process group; the parent decides, and sends SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Between trials there is nothing to stop.
+    signal.signal(signal.SIGTERM, _stop if is_busy else signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    """Ends this process with its parent; otherwise workers would stay forever."""
+    parent.join()
+    os._exit(143)
+
+
+def graphics_cards() -> list[str]:
+    """Returns the graphics cards this process may use, found without importing TensorFlow."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [card for card in chosen.split(",") if card.strip() not in ("", "-1")]
+    found = Path("/proc/driver/nvidia/gpus")
+    return [str(index) for index in range(len(list(found.iterdir())))] if found.is_dir() else []

@@ -372,7 +372,8 @@ if __name__ == "__main__":
     del sys.path[0]  # this folder
     order, files = serve(*sys.argv[1:])
     become(order, files)
-    if "-m" in order["args"][2:]:  # a sweep
+    words = order["args"][2:]
+    if "-m" in words or any(word.startswith("workers=") for word in words):  # it starts workers
         worker = start_workers_warm()
         if worker is not None:
             order, files = worker

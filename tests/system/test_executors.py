@@ -16,10 +16,11 @@ from omegaconf import OmegaConf
 from samerun.config.sweep import Dask
 from samerun.errors import UserError
 from samerun.folders import package_folder
+from samerun.process import graphics_cards
 from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
 from samerun.sweeper.executors.dask import DaskExecutor
 from samerun.sweeper.executors.inline import InlineExecutor
-from samerun.sweeper.executors.local import LocalExecutor, graphics_cards
+from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.worker import run_trial
 from support.project import PROGRAMS, until
 

@@ -1,16 +1,22 @@
 """Runs with seeds or folds that are killed and started again end exactly as others."""
 
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import optuna
+import psutil
 import pytest
 
 from samerun import tags as tag
 from samerun import tracking
+from samerun.errors import TERMINATED
 from samerun.replay.results import read_result
 from support.project import PROGRAMS
+from support.warm import Warm, is_worker
+from support.warm import run as run_warm
 
 QUICK = [
     "training.epochs=2",
@@ -28,6 +34,13 @@ SWEEP = [*QUICK, "sweep=grid", "optimizer.learning_rate=0.001,0.01", "sweep.exec
 def samerun(*arguments):
     done = subprocess.run([sys.executable, "-m", "samerun", *arguments], check=False)
     assert done.returncode == 0
+
+
+def samerun_warm(*arguments):
+    """Does what `samerun ARGUMENTS` does and returns what it printed."""
+    done = run_warm([sys.executable, "-m", "samerun", *arguments])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def killed(number, *arguments):
@@ -67,6 +80,43 @@ def test_a_parent_run_that_is_killed_is_resumed_exactly(project, tmp_path, monke
     samerun("train", *QUICK, what)
     assert found == weights()
     assert len(found) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, TERMINATED)], ids=["kill", "term"]
+)
+def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
+    project, tmp_path, monkeypatch, number, code
+):
+    train = ["train", *QUICK, "training.epochs=50", "seeds=3"]
+    command = [sys.executable, "-m", "samerun", *train, "workers=2"]
+    with Warm(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while len([*project.glob("outputs/*/*/*/checkpoints/last.npz")]) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        workers = [one for one in psutil.Process(process.pid).children() if is_worker(one)]
+        process.send_signal(number)
+        assert process.wait() == code
+    assert len(workers) == 2
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    runs = tracking.search_runs(f"tags.`{tag.INSTANCE}` LIKE '%'")
+    assert sorted(run.tags[tag.INSTANCE] for run in runs) == ["seed 0", "seed 1"]
+    # Those that SIGTERM reached have ended in order; after SIGKILL nothing could be recorded.
+    assert {run.status for run in runs} == {"KILLED" if number == signal.SIGTERM else "RUNNING"}
+    (parent,) = {run.tags["mlflow.parentRunId"] for run in runs}
+    printed = samerun_warm("resume", parent, "workers=3")
+    assert [line for line in printed.splitlines() if line.startswith(("1/3", "2/3", "3/3"))]
+    assert "epoch " not in printed  # it is in the file of each worker
+    for child in range(2):
+        (file,) = project.glob(f"outputs/*/*/{child}/output.log")
+        assert "resuming after epoch" in file.read_text()
+    found = weights()
+    (tmp_path / "whole").mkdir()
+    monkeypatch.chdir(tmp_path / "whole")
+    samerun_warm(*train)
+    assert found == weights()
+    assert len(found) == len(set(found.values())) == 3
 
 
 @pytest.mark.slow

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
 from samerun import config, data
+from samerun.config.instances import instances_of
 from samerun.data.catalog import load
 from samerun.data.dataset import split_source
 from samerun.data.groups import split_groups
 from samerun.data.splits import contiguous, split_indices, window_starts
 from samerun.errors import UserError
+from samerun.launch import child_of
 from support.project import composed
 
 SETTINGS = settings(max_examples=60, deadline=None)
@@ -195,13 +197,24 @@ def test_a_config_without_a_fold_keeps_its_fingerprint_and_an_older_one_is_read(
     older = "".join(
         line
         for line in text.splitlines(True)
-        if not line.startswith(("  fold:", "folds:", "seeds:"))
+        if not line.startswith(("  fold:", "folds:", "seeds:", "workers:"))
     )
-    assert len(text.splitlines()) == len(older.splitlines()) + 3
+    assert len(text.splitlines()) == len(older.splitlines()) + 4
     assert config.from_yaml(older) == cfg
     assert config.fingerprint(config.from_yaml(older)) == config.fingerprint(cfg)
     for change in ("dataset.fold=1/5", "folds=5", "seeds=2"):
         assert config.fingerprint(config.compose([change]).config) != config.fingerprint(cfg)
+
+
+def test_workers_change_neither_the_fingerprint_nor_a_child():
+    one, four = (config.compose(["seeds=5", f"workers={number}"]) for number in (1, 4))
+    assert config.fingerprint(one.config) == config.fingerprint(four.config)
+    assert config.parameters(one.config) == config.parameters(four.config)
+    instance = instances_of(four.config)[2]
+    child = child_of(four, instance)
+    assert child.config == instance.of(one.config) == config.compose(["seed=2"]).config
+    assert child.overrides == ("seed=2",)
+    assert config.from_yaml(child.resolved) == child.config
 
 
 @pytest.mark.parametrize(
@@ -222,6 +235,8 @@ def test_a_config_without_a_fold_keeps_its_fingerprint_and_an_older_one_is_read(
         (["seeds=1"], ["seeds", "received 1", "at least 2"]),
         (["seeds=0"], ["seeds", "received 0", "at least 2"]),
         (["seeds=2", "folds=5"], ["seeds=2", "folds=5", "-m seed=0,1 folds=5"]),
+        (["workers=2"], ["workers=2", "one run", "seeds=5", "sweep.workers=2"]),
+        (["workers=0", "seeds=2"], ["workers", "received 0", "from 1"]),
         (["folds=5", "dataset.fold=2/5"], ["folds=5", "dataset.fold=2/5", "leave one"]),
     ],
 )

@@ -90,7 +90,8 @@ def composition_of(
     Args:
         composition: of the other one.
         cfg: the config.
-        overrides: their values as text, by key; these replace the other one's overrides.
+        overrides: their values as text, by key; these replace the other one's overrides, and `null`
+            leaves one out.
     """
     node = OmegaConf.create(composition.composed)
     plain = OmegaConf.create(as_dict(cfg))

@@ -37,7 +37,7 @@ class Instance:
         Args:
             cfg: the config of all instances.
         """
-        single = dataclasses.replace(cfg, seeds=None, folds=None, trial=None)
+        single = dataclasses.replace(cfg, seeds=None, folds=None, workers=1, trial=None)
         key, _, value = self.override.partition("=")
         if key == "seed":
             return dataclasses.replace(single, seed=int(value))
@@ -72,8 +72,15 @@ def as_first(cfg: Config) -> Config:
         cfg: a config as it was composed.
 
     Raises:
-        UserError: it asks for seeds and folds at once, or for all folds and for one.
+        UserError: it asks for seeds and folds at once, for all folds and for one, or for several
+            workers for one run.
     """
+    if cfg.workers > 1 and kind_of(cfg) is None:
+        raise UserError(
+            f"workers: received workers={cfg.workers} for one run, expected it with seeds or "
+            "folds, whose runs it trains side by side: add seeds=5, or leave it out (trials of a "
+            f"sweep: sweep.workers={cfg.workers})."
+        )
     if cfg.seeds is not None and cfg.folds is not None:
         raise UserError(
             f"seeds, folds: received seeds={cfg.seeds} and folds={cfg.folds}, expected one of "

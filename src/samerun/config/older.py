@@ -20,6 +20,7 @@ ADDED: dict[str, Any] = {
     "tracking.patience_seconds": 30.0,
     "seeds": None,
     "folds": None,
+    "workers": 1,
 }
 """Keys that version 0.1.0 did not have, with the values that keep its behavior.
 

@@ -37,6 +37,8 @@ class Config:
             run; `null`: one run.
         folds: number of folds, with one run for each of `dataset.fold=1/folds` to `folds/folds`,
             below one parent run; `null`: one run.
+        workers: how many runs of `seeds` or `folds` are trained side by side, each in a process of
+            its own; 1: one after the other.
     """
 
     model: Model
@@ -51,6 +53,7 @@ class Config:
     seed: int = at_least(0)
     seeds: int | None = added(None, Range(low=2, high=1000))
     folds: int | None = added(None, Range(low=2, high=1000))
+    workers: int = added(1, Range(low=1, high=64))
 
 
 def as_dict(node: Any) -> Any:
@@ -83,11 +86,12 @@ def flatten(cfg: Config) -> dict[str, str]:
     """Returns every leaf of the config under the name that overrides it on the command line.
 
     A group's `kind` has the key of the group: `model=cnn`, `model.filters=[32,64]`. The trial of a
-    sweep is not a setting and left out, as are `seeds` and `folds` of a single run; secrets are
-    `***`.
+    sweep is not a setting and left out, as are `seeds`, `folds` and `workers` of a single run;
+    secrets are `***`.
     """
     plain = redact_mapping(as_dict(cfg))
-    for key in ("trial", *(key for key in ("seeds", "folds") if plain[key] is None)):
+    single = {"seeds": None, "folds": None, "workers": 1}
+    for key in ("trial", *(key for key, value in single.items() if plain[key] == value)):
         del plain[key]
     leaves = dict(_leaves(plain, ""))
     return {key.removesuffix(".kind"): value for key, value in leaves.items()}
@@ -98,6 +102,7 @@ _WITHOUT_MEANING = (
     "checkpoint",
     "trial",
     "evaluation",
+    "workers",
     "training.steps_per_execution",
 )
 """Parts and keys of a config that do not affect training."""
@@ -151,9 +156,10 @@ def _meaning(node: dict[str, Any], left_out: set[str], prefix: str = "") -> dict
 def fingerprint(cfg: Config) -> str:
     """Returns the SHA-256 of all settings that affect training, in hex.
 
-    Excluded is what does not affect training: `tracking`, `checkpoint`, `trial` and `evaluation`,
-    `training.steps_per_execution`, which only affects speed, and policies of `training` that are
-    off; and keys that earlier versions did not have, where their value means what those did.
+    Excluded is what does not affect training: `tracking`, `checkpoint`, `trial`, `evaluation` and
+    `workers`; `training.steps_per_execution`, which only affects speed, and policies of `training`
+    that are off; and keys that earlier versions did not have, where their value means what those
+    did.
     """
     plain = without_secrets(as_dict(cfg))  # a digest of a short secret could be reversed
     meaning = _meaning(plain, idle_keys(cfg) | keys_as_before(cfg))

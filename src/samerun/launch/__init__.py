@@ -1,8 +1,8 @@
 """One run, from its overrides to the result on the screen; also what `samerun.train` is."""
 
+from samerun.launch.child import child_of
 from samerun.launch.instances import (
     Children,
-    child_of,
     describe_data,
     instance_tags,
     resume_instances,

@@ -3,6 +3,7 @@
 Each child is an ordinary run, with a config of its own that anyone can type. The parent has the
 config of all of them; its folder has theirs, by number. So `kill -9` may interrupt it anywhere:
 a child that has finished is kept, one that has begun is resumed, and the others are trained.
+They are trained one after the other in this process, or side by side in workers.
 """
 
 import dataclasses
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from samerun import config, tracking
 from samerun import tags as tag
-from samerun.config.composition import composition_of
 from samerun.config.instances import Instance, instances_of, kind_of
+from samerun.config.overrides import parse_overrides
 from samerun.errors import UserError
+from samerun.launch import workers
+from samerun.launch.child import Child, check_is_child, child_of, train_child
 from samerun.launch.run import command_of, find_existing, print_resume_hint, show_end
 from samerun.launch.summary import record
 from samerun.process import graceful_stop, quiet
@@ -78,11 +81,14 @@ def train_instances(
 
     Raises:
         StoreUnavailable: the children cannot be created under it.
+        UserError: workers cannot start from here.
     """
     from samerun import provenance
     from samerun.origin import describe_origin
 
     cfg = composition.config
+    if cfg.workers > 1:
+        workers.check_may_start()
     done, unfinished = find_existing(cfg)
     if unfinished is not None:
         return resume_instances(unfinished, trusted=[*targets(cfg).values(), DATA])
@@ -106,7 +112,9 @@ def train_instances(
     )
     with graceful_stop(), print_resume_hint(folder, always=True), opened as run:
         with quiet():
-            from samerun import console, training  # noqa: F401  (loads TensorFlow)
+            from samerun import console
+
+            _load_tensorflow(cfg)
         out = console.make_console()
         if parent is None:
             console.show_config(cfg, out)
@@ -152,7 +160,9 @@ def resume_instances(
     with graceful_stop(), print_resume_hint(plan.folder, always=True), reopened as run:
         with quiet():
             resume.check_data(plan)
-            from samerun import console, training  # noqa: F401  (loads TensorFlow)
+            from samerun import console
+
+            _load_tensorflow(cfg)
         out = console.make_console()
         run.log_text(plan.composition.resolved, "config/resolved.yaml")
         children = Children(
@@ -166,6 +176,12 @@ def resume_instances(
         result = train_children(children)
     show_end(run, result, out)
     return result
+
+
+def _load_tensorflow(cfg: config.Config) -> None:
+    """Imports TensorFlow before the first child, unless workers do."""
+    if cfg.workers == 1:
+        from samerun import training  # noqa: F401
 
 
 def instance_tags(cfg: config.Config) -> dict[str, str]:
@@ -209,68 +225,45 @@ def train_children(children: Children) -> InstancesResult:
     out, instances = children.out, instances_of(children.composition.config)
     first, last = instances[0].label, instances[-1].label
     out.print(f"{len(instances)} runs of this config, from {first} to {last}")
-    results = []
-    for instance in instances:
-        out.print(f"\n[bold]{instance.number + 1}/{len(instances)}[/]  {instance.label}")
-        result = _train_child(children, instance)
+    each = [_child(children, instance) for instance in instances]
+    cfg = children.composition.config
+    train = _train_one_by_one if cfg.workers == 1 else _train_side_by_side
+    return record(children.run, cfg, train(children, each), out)
+
+
+def _child(children: Children, instance: Instance) -> Child:
+    parent = children.run
+    return Child(
+        instance=instance,
+        composition=child_of(children.composition, instance),
+        parent_id=parent.id,
+        parent_name=parent.name,
+        folder=parent.folder / str(instance.number),
+        changes=tuple(
+            one for one in children.changes if parse_overrides([one])[0].key != "workers"
+        ),
+        trusted=tuple(children.trusted),
+        take_over=children.take_over,
+    )
+
+
+def _train_one_by_one(children: Children, each: Sequence[Child]) -> list[Result]:
+    """Trains children in this process."""
+    out, results = children.out, []
+    for child in each:
+        instance = child.instance
+        out.print(f"\n[bold]{instance.number + 1}/{len(each)}[/]  {instance.label}")
+        trial = children.trial_of(instance) if children.trial_of else None
+        result = train_child(child, out, trial=trial)
         if children.finished is not None:
             children.finished(instance, result)
         results.append(dataclasses.replace(result, model=None))
-    return record(children.run, children.composition.config, results, out)
+    return results
 
 
-def _train_child(children: Children, instance: Instance) -> Result:
-    """Trains one child, resumes it, or returns the result of one that has finished."""
-    from samerun import retention, search, training
-
-    stored = _find_child(children, instance)
-    composition = child_of(children.composition, instance)
-    trial = children.trial_of(instance) if children.trial_of else search.NO_TRIAL
-    if stored is not None:
-        return _resume_child(children, composition.config, stored, trial)
-    parent, folder = children.run, children.run.folder / str(instance.number)
-    opened = tracking.open_run(
-        composition.config,
-        folder,
-        name=f"{instance.label.replace(' ', '=')} · {parent.name}",
-        tags={"mlflow.parentRunId": parent.id, tag.INSTANCE: instance.label},
-        describe=lambda run: _describe_child(run, composition),
-    )
-    with opened as run:
-        result = training.start(composition, run, children.out, trial=trial, shows_config=False)
-    retention.after_success(composition.config, folder)
-    return result
-
-
-def _describe_child(run: "Run", composition: config.Composition) -> None:
-    from samerun import provenance
-    from samerun.origin import describe_origin
-
-    describe_origin(run, composition, provenance.collect(command_of(composition)))
-
-
-def child_of(composition: config.Composition, instance: Instance) -> config.Composition:
-    """Returns the composition of a child: that of an ordinary run.
-
-    Args:
-        composition: of all instances.
-        instance: which one.
-    """
-    key, _, value = instance.override.partition("=")
-    changes = {"seeds": "null", "folds": "null", "trial": "null", key: value}
-    return composition_of(composition, instance.of(composition.config), changes)
-
-
-def _find_child(children: Children, instance: Instance) -> "StoredRun | None":
-    """Returns the run of a child that has begun: the one in its folder, else in the store."""
-    cfg, parent = children.composition.config, children.run
-    folder = parent.folder / str(instance.number)
-    run_id = tracking.run_in(folder)
-    if run_id is not None:
-        tracking.deliver(folder, uri=cfg.tracking.uri)
-        return tracking.find_runs([tracking.run_in(folder) or run_id], uri=cfg.tracking.uri)[0]
-    known = {"mlflow.parentRunId": parent.id, tag.INSTANCE: instance.label}
-    return next(iter(tracking.find_by_tags(cfg, known)), None)
+def _train_side_by_side(children: Children, each: Sequence[Child]) -> list[Result]:
+    """Trains children in workers; a sweep, whose trials they could not report to, has none."""
+    return workers.train_side_by_side(each, children.composition.config.workers, children.out)
 
 
 def stored_children(parent: "StoredRun", cfg: config.Config) -> "list[StoredRun]":
@@ -295,42 +288,6 @@ def stored_children(parent: "StoredRun", cfg: config.Config) -> "list[StoredRun]
                 f"Run {parent.id} ({clean(parent.name)}) has not finished: {instance.label} is "
                 f"missing: train what is left with `samerun resume {parent.id}`."
             )
-        _check_is_child(parent.id, done.id, read(done).cfg, instance.of(cfg))
+        check_is_child(parent.id, done.id, read(done).cfg, instance.of(cfg))
         found.append(done)
     return found
-
-
-def _check_is_child(parent: str, child: str, found: config.Config, expected: config.Config) -> None:
-    if config.fingerprint(found) != config.fingerprint(expected):
-        raise UserError(
-            f"Run {child} is below run {parent} but has another config than its seeds or folds "
-            "ask for, so samerun did not put it there: delete it, then resume."
-        )
-
-
-def _resume_child(
-    children: Children, cfg: config.Config, stored: "StoredRun", trial: "CurrentTrial"
-) -> Result:
-    """Trains the rest of a child, if there is any.
-
-    Raises:
-        UserError: it is not the child that this parent run asks for.
-    """
-    from samerun.replay import resume
-    from samerun.replay.results import read_result
-
-    uri = cfg.tracking.uri
-    plan = resume.plan_resume(
-        stored,
-        children.changes,
-        trusted=children.trusted,
-        take_over=children.take_over,
-        uri=uri,
-    )
-    _check_is_child(children.run.id, stored.id, plan.composition.config, cfg)
-    if plan.nothing_left is not None:
-        children.out.print("has finished", style="dim")
-        return read_result(stored, uri=uri)
-    resume.check_data(plan)
-    children.out.print(f"resuming {plan.source}", style="dim", markup=False)
-    return resume.resume(plan, children.out, trial=trial)

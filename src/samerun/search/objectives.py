@@ -141,6 +141,11 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     Raises:
         UserError: a setting does not fit.
     """
+    if cfg.workers > 1:
+        raise UserError(
+            f"workers: received workers={cfg.workers} in a sweep, whose trials run side by side "
+            f"and not the runs of a trial: use sweep.workers={cfg.workers}."
+        )
     objectives = objectives_of(sweep, cfg)
     known = objective_names(cfg, spec)
     for name in objectives:

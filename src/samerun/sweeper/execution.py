@@ -11,6 +11,7 @@ from samerun import search, tracking
 from samerun import tags as tag
 from samerun.config.sweep import ExecutorKind
 from samerun.errors import Terminated, UserError
+from samerun.process import graphics_cards
 from samerun.redaction import redact
 from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.progress import console as screen
@@ -18,7 +19,7 @@ from samerun.sweeper import confirm, console, preflight
 from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.inline import InlineExecutor
-from samerun.sweeper.executors.local import LocalExecutor, graphics_cards
+from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.history import log_history
 from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop

@@ -21,10 +21,10 @@ from samerun.config.composition import parse_sweep
 from samerun.config.schema import available_cores
 from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
+from samerun.process import graphics_cards
 from samerun.redaction import redact
 from samerun.search.objectives import Objectives, direction_notes
 from samerun.sweeper import preflight
-from samerun.sweeper.executors.local import graphics_cards
 from samerun.sweeper.trial_configs import (
     TrialConfigs,
     TrialTask,

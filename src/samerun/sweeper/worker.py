@@ -6,18 +6,17 @@ import gc
 import io
 import math
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from samerun import config
 from samerun.config.schema import register
+from samerun.process import OUTPUT_FILE, is_worker, quiet, redirect_output, stop_on_sigterm
 from samerun.search.constraints import EPOCH_SECONDS, reason, violations
 from samerun.search.objectives import default_direction, value_of
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, outcome_of, write_outcome
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from samerun.search.constraints import Constraint
     from samerun.search.objectives import Objectives
     from samerun.sweeper.trial_configs import TrialTask
-
-OUTPUT_FILE = "output.log"
 
 
 def run_trial(task: "TrialTask") -> TrialOutcome:
@@ -49,7 +46,7 @@ def run_and_record(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutc
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OUTCOME_FILE).unlink(missing_ok=True)  # of an earlier attempt
-    with _redirect_output(folder / OUTPUT_FILE), _stop_on_sigterm():
+    with redirect_output(folder / OUTPUT_FILE), stop_on_sigterm():
         try:
             outcome = train()
         except BaseException as error:
@@ -156,8 +153,6 @@ def kind_of_process(training: Any) -> tuple[int, int, bool]:
 
 def warm_up() -> int:
     """Imports TensorFlow, which takes 4 to 8 s, before a trial is timed; returns the process ID."""
-    from samerun.process import quiet
-
     with quiet():
         import mlflow  # noqa: F401
 
@@ -180,81 +175,6 @@ def _memory() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-@contextlib.contextmanager
-def _redirect_output(path: Path) -> Iterator[None]:
-    """Redirects a trial's output from the sweep's screen to a file in its folder.
-
-    In a worker process the file descriptors too, for the output of TensorFlow's C++.
-    """
-    with path.open("a", encoding="utf-8", buffering=1) as file:
-        kept = [os.dup(1), os.dup(2)] if is_worker() else []
-        if kept:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        try:
-            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-                yield
-        finally:
-            for number, descriptor in enumerate(kept, start=1):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-
-
-_WORKER = "SAMERUN_WORKER"
-
-
-def is_worker() -> bool:
-    """Whether this process is a worker."""
-    return os.environ.get(_WORKER) == str(os.getpid())  # not a child of a worker
-
-
-@contextlib.contextmanager
-def _stop_on_sigterm() -> Iterator[None]:
-    """Handles SIGTERM as the sweep's request to write a checkpoint and stop."""
-    if not is_worker() or threading.current_thread() is not threading.main_thread():
-        yield  # the sweep's own process keeps its handlers; Dask runs functions in threads
-        return
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _stop(number: int, frame: Any) -> None:
-    from samerun.errors import Terminated
-    from samerun.process import request_stop
-
-    if not request_stop(Terminated):
-        raise Terminated
-
-
-def start_worker(environment: Sequence[tuple[str, str]]) -> None:
-    """Prepares a worker process before TensorFlow is imported in it.
-
-    Args:
-        environment: variables to set, such as the graphics card of this worker.
-    """
-    import multiprocessing
-
-    os.environ.update(environment)
-    os.environ[_WORKER] = str(os.getpid())
-    # Ctrl-C reaches the entire process group; the parent decides, and sends SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # between trials there is nothing to stop
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Any) -> None:
-    """Ends this process with its parent; otherwise workers would stay forever."""
-    parent.join()
-    os._exit(143)
 
 
 def _silent(function: Any) -> Any:

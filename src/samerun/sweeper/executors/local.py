@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 from samerun import config
+from samerun.process import start_worker
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.trial_configs import TrialTask
-from samerun.sweeper.worker import kind_of_process, run_trial, start_worker, warm_up
+from samerun.sweeper.worker import kind_of_process, run_trial, warm_up
 
 
 @dataclass
@@ -168,12 +168,3 @@ def _signal(slot: _Slot, number: int) -> None:
             # The pool's thread may have noticed its end in the meantime.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
-
-
-def graphics_cards() -> list[str]:
-    """Returns the graphics cards this process may use, found without importing TensorFlow."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [card for card in chosen.split(",") if card.strip() not in ("", "-1")]
-    found = Path("/proc/driver/nvidia/gpus")
-    return [str(index) for index in range(len(list(found.iterdir())))] if found.is_dir() else []
