@@ -236,7 +236,7 @@ def test_workers_change_neither_the_fingerprint_nor_a_child():
         (["seeds=0"], ["seeds", "received 0", "at least 2"]),
         (["seeds=2", "folds=5"], ["seeds=2", "folds=5", "-m seed=0,1 folds=5"]),
         (["workers=2"], ["workers=2", "one run", "seeds=5", "sweep.workers=2"]),
-        (["workers=0", "seeds=2"], ["workers", "received 0", "from 1"]),
+        (["workers=0", "seeds=2"], ["workers", "received 0", "at least 1"]),
         (["folds=5", "dataset.fold=2/5"], ["folds=5", "dataset.fold=2/5", "leave one"]),
     ],
 )

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
+from samerun.command_line import line
 from samerun.errors import Diverged, Terminated, UserError, classify, first_line, is_out_of_memory
 from samerun.launch.child import Child, train_child
 from samerun.process import OUTPUT_FILE, graphics_cards, quiet, redirect_output, start_worker
@@ -63,6 +64,8 @@ def train_side_by_side(each: Sequence[Child], num_workers: int, out: "Console") 
     Raises:
         UserError: what a child raised, or its process died.
     """
+    from samerun.replay.recorded import clean
+
     at_once = min(num_workers, len(each))
     out.print(f"{at_once} at a time; each writes to {OUTPUT_FILE} in its folder")
     cards: list[str | None] = [*graphics_cards()] or [None]
@@ -82,7 +85,7 @@ def train_side_by_side(each: Sequence[Child], num_workers: int, out: "Console") 
                 results[worker.child.instance.number] = result
                 done = f"[bold]{len(results)}/{len(each)}[/]  {worker.child.instance.label}  "
                 out.print(done, end="")
-                out.print(result.sentence, markup=False)
+                out.print(clean(result.sentence, 400), markup=False)  # may be of the store
     except BaseException:
         _stop([worker.process for worker in running.values()])
         raise
@@ -115,7 +118,7 @@ def _receive(connection: Connection, worker: _Worker) -> Result:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}, perhaps for lack of memory"
         raise UserError(
             f"{label}: its process died ({how}): train what is left with fewer workers, "
-            f"`samerun resume {worker.child.parent_id} workers=1`."
+            f"`{line('resume', worker.child.parent_id, 'workers=1')}`."
         ) from None
     worker.process.join()
     if isinstance(answer, Result):
