@@ -22,6 +22,7 @@ COMMANDS = {
     "determinism": [],
     "false_winners": [],
     "mistakes": ["--limit", "1"],
+    "predict": [],
     "pruning": [],
     "skewed_sweep": ["--repeats", "2"],
     "soak": ["--minutes", "30"],
