@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from samerun import tracking
+from samerun.config import hydra_internals
 from support import warm
 from support.recorded import RecordedRuns, unpack_version_0_1_0
 from support.refusal import refused
@@ -39,6 +40,9 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = f"skipped: {report.longrepr[2]}"
     return report
 
+
+hydra_internals._MOST_COMPOSED = 300
+"""A process of tests composes more choices than one of a user's: merging one anew takes 0.1 s."""
 
 _others = set()
 """Names of modules that no test wrote."""

@@ -28,6 +28,9 @@ def test_the_wheel_carries_every_config_file(wheel):
     for name in ("conf", "experiments"):
         for path in (ROOT / name).rglob("*.yaml"):
             assert f"samerun/{path.relative_to(ROOT).as_posix()}" in inside
+    template = ROOT / "src" / "samerun" / "template"
+    for path in template.rglob("*.in"):
+        assert f"samerun/template/{path.relative_to(template).as_posix()}" in inside
     assert "samerun/py.typed" in inside
 
 

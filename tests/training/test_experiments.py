@@ -226,11 +226,13 @@ def test_reviews_of_the_official_format_keep_keras_numbers_of_words(project, mon
         "tokens"
     ]
     assert (len(tokens), tokens[4], tokens[-1]) == (10_000, "word1", f"word{official_files.LAST}")
-    # What the model was given: padding, start, and every word 3 above its rank, or else unknown.
+    # The model takes the texts themselves; a word that is not among the most frequent is unknown.
     given = json.loads((folder / "model" / "input_example.json").read_text())
-    reviews = [[0, 0, 0, 1, 4, opinion, 9_999, 2] for opinion in (5, 6)]
-    assert len(given) == 2
-    assert all(row in reviews for row in given)
+    reviews = [
+        [f"word1 {opinion} word{official_files.LAST} \ufffd"] for opinion in ("word2", "word3")
+    ]
+    assert len(given["data"]) == 2
+    assert all(row in reviews for row in given["data"])
 
 
 def test_without_a_network_the_message_names_the_file_and_its_place(project, samerun):

@@ -66,8 +66,8 @@ def test_every_format_predicts_what_the_run_predicted(name, table, capsys):
 
 def test_the_json_beside_it_leads_from_raw_rows_to_the_stored_predictions(table):
     """Nothing of samerun's but the two files is used."""
-    import onnxruntime
-
+    pytest.importorskip("tf2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
     assert cli.main(["export", table, "--format", "onnx", "-o", "made"]) == 0
     told = json.loads(Path("made/preprocessing.json").read_text())
     given, made = told["input"], told["output"]

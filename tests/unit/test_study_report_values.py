@@ -7,6 +7,7 @@ import pytest
 from optuna.distributions import IntDistribution
 
 from samerun import tags as tag
+from samerun.report import study_pages
 from samerun.report.study import last_lines, to_markdown
 from samerun.search import StudyStart
 
@@ -35,6 +36,15 @@ def test_the_best_value_is_called_optimistic_and_the_test_metric_stands_beside_i
     assert "| trial | validation/loss | test/log\\_loss | with |" in page
     rows = [row.split(" | ")[1:3] for row in page.splitlines() if row.startswith(("| 0", "| 1"))]
     assert sorted(rows) == [["0.3", "0.4"], ["0.5", "0.6"]]
+
+
+def test_a_run_of_a_study_whose_id_is_no_id_is_in_no_line_to_type():
+    study, children = study_of(0.5, 0.3, tested=False), {1: ("; touch ran", "x")}
+    page = to_markdown(study, definitions={}, objectives=["loss"], children=children)
+    assert "reproduce" not in page
+    assert "reproduce" not in dict(last_lines(study, objectives=["loss"], children=children))
+    parts = study_pages.page(study, ["loss"], [], [], {}, children=children)
+    assert "touch ran" not in parts
 
 
 def test_a_study_recorded_without_test_metrics_is_shown_without_them():

@@ -7,6 +7,7 @@ import numpy as np
 
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import Level
 from samerun.config.datasets.images import VideoFolder
 from samerun.config.datasets.series import Series, SeriesCsv
 from samerun.config.datasets.tables import Diabetes, TableCsv
@@ -14,12 +15,15 @@ from samerun.config.datasets.text import TextCsv
 from samerun.data.dataset import Data
 from samerun.data.encoding import TableEncoding
 from samerun.data.source import Array
+from samerun.data.vocabulary import Vocabulary
 from samerun.errors import UserError
 from samerun.raw_model import FORMAT
 from samerun.raw_model.series import frequency
 
 IMAGE, CLIP, TEXT, PROMPT = "image", "clip", "text", "prompt"
 """The column of raw input that has one."""
+UNKNOWN = "\ufffd"
+"""A word that no vocabulary has, for an unknown word of data that comes as ids."""
 
 
 def raw_input(cfg: Dataset, dataset: Data) -> dict[str, Any]:
@@ -181,8 +185,7 @@ def raw_columns(
     form = description["input"]
     examples = dataset.examples(split, indices)
     if form["kind"] == "text":
-        texts = [dataset.text_of(split, index) or "" for index in indices]
-        return {form["column"]: texts}
+        return {form["column"]: [_as_text(one, dataset.vocabulary) for one in examples]}
     if form["kind"] == "image":
         return {form["column"]: [one.reshape(form["shape"]) for one in examples]}
     if form["kind"] == "series":
@@ -198,3 +201,14 @@ def raw_columns(
             values, codes = form["categories"][place], examples[:, num_numeric + place]
             columns[name] = [None if np.isnan(code) else values[int(code)] for code in codes]
     return columns
+
+
+def _as_text(example: Any, words: Vocabulary | None) -> str:
+    """A text; of ids one whose ids they are again: the start is added to every text anyway."""
+    if isinstance(example, str) or words is None:
+        return str(example)
+    between = " " if words.level is Level.word else ""
+    ids = [int(number) for number in example]
+    kept = [number for number in ids if number >= words.num_special or number == words.unknown]
+    tokens = ["" if number == words.unknown else words.tokens[number] for number in kept]
+    return between.join(token if token not in ("", "[unused]") else UNKNOWN for token in tokens)

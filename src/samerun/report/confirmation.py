@@ -12,6 +12,7 @@ from samerun.report.study_trials import (
     state_of,
     test_of,
 )
+from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +108,8 @@ class Confirmation:
         chosen_by = f"trial {best.number} had {format_number(best.chosen_by)} in the search"
         rows.append(("note", f"{chosen_by}, {_NOTE}"))
         rows.append(("with", format_params(best.trial.params)))
-        rows.append(("reproduce", f"{program} reproduce {best.run_id[:8]}"))
+        if is_complete(best.run_id):
+            rows.append(("reproduce", f"{program} reproduce {best.run_id[:8]}"))
         if command is not None:
             rows.append(("command", command(best.trial)))
         return rows

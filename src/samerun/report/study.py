@@ -223,8 +223,9 @@ def last_lines(
         if note:
             rows.append(("note", note))
         rows.append(("with", format_params(trial.params)))
-        if trial.number in children:
-            rows.append(("reproduce", f"{program} reproduce {children[trial.number][0][:8]}"))
+        run_id = children.get(trial.number, ("", ""))[0]
+        if is_complete(run_id):
+            rows.append(("reproduce", f"{program} reproduce {run_id[:8]}"))
         if command is not None:
             rows.append(("command", command(trial)))
     if not best and trials_of(study):

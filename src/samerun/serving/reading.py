@@ -18,7 +18,7 @@ from samerun.escaping import one_line
 from samerun.raw_model.image_files import MOST_BYTES
 from samerun.raw_model.tables import MISSING
 
-ROWS = 8192
+ROWS = 32_768
 """Rows at a time; a multiple of every usual batch size, so that batches are those of one pass."""
 _IMAGES = 64
 _ENDINGS = (".jpg", ".jpeg", ".png")

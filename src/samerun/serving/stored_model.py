@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun import raw_model, tracking, user_code
+from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError
@@ -54,6 +55,11 @@ def fetch_model(
         UserError: as `open_model`.
     """
     recorded.check_trained(run)
+    if tag.INSTANCES in run.tags:
+        raise UserError(
+            f"'{recorded.clean(run.name)}' is the run of several seeds or folds, "
+            f"expected one of them: `samerun show {run.id[:8]}` lists them."
+        )
     model, file = tracking.find_model(run, uri=uri), folder / KERAS_FILE
     file.parent.mkdir(parents=True)
     tracking.download_model_file(run, model, logged.keras_file(run, model), file, uri=uri)

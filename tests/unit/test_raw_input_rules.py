@@ -1,0 +1,186 @@
+"""What a model of raw input takes and refuses, without TensorFlow: tables, texts, series, dates."""
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from samerun.raw_model import RefusedInput, answers_of, check, columns_of, series, tables, texts
+from samerun.serving.reading import numbers
+
+ONE = {"offset": 0.0, "scale": 1.0}
+TABLE = {
+    "kind": "table",
+    "numeric": ["size"],
+    "categorical": ["town"],
+    "categories": [["1", "2"]],
+    "is_known": [[True, False]],
+    "fills": [7.0, 0.0],
+    "missing": "impute",
+    "scaling": {"offset": [0.0], "scale": [2.0]},
+}
+SERIES = {
+    "kind": "series",
+    "columns": ["sales"],
+    "date": "day",
+    "frequency": {"weekdays": 1},
+    "window": 2,
+    "horizon": 3,
+    "scaling": ONE,
+}
+
+
+def description(form, task="regression", **output):
+    return {
+        "format": 1,
+        "task": task,
+        "batch_size": 4,
+        "input": form,
+        "output": {"class_names": [], "targets": ["y"], "target_scaling": None, **output},
+    }
+
+
+def table(sizes, towns, **changes):
+    return tables.encode(TABLE | changes, pd.DataFrame({"size": sizes, "town": towns, "more": 1}))
+
+
+def test_a_row_is_encoded_as_in_training_and_an_unknown_category_as_unknown():
+    made = table([4, None, 2.0, 2], ["1", "2", "3", None])
+    # size / 2 or the median, then known, not in the training rows, unknown
+    expected = [[2, 1, 0, 0], [3.5, 0, 0, 1], [1, 0, 0, 1], [1, 1, 0, 0]]
+    np.testing.assert_array_equal(made.x, expected)
+    assert made.refused == {}
+    np.testing.assert_array_equal(table([2, 2], [1, 2]).x, [[1, 1, 0, 0], [1, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "towns", "reason"),
+    [
+        (["4"], ["1"], "column size holds '4', expected a finite number"),
+        ([True], ["1"], "column size holds 'True', expected a finite number"),
+        ([np.inf], ["1"], "column size holds 'inf', expected a finite number"),
+        ([[1]], ["1"], "column size holds '[1]', expected a finite number"),
+        ([1.0], [1.5], "column town holds '1.5', expected text"),
+        ([1.0], [b"1"], "column town holds 'b'1'', expected text"),
+    ],
+)
+def test_another_type_is_refused_and_the_other_rows_are_not(sizes, towns, reason):
+    made = table(pd.Series([*sizes, 1.0], dtype=object), pd.Series([*towns, "1"], dtype=object))
+    assert made.refused == {0: reason}
+    assert made.rows.tolist() == [1]
+
+
+def test_a_missing_value_is_refused_where_training_had_none_and_a_missing_column_always():
+    made = table([None, 1.0, 1.0], ["1", None, "1"], missing="refuse")
+    assert sorted(made.refused) == [0, 1]
+    with pytest.raises(RefusedInput, match="has the columns sizes and lacks size and town"):
+        tables.encode(TABLE, pd.DataFrame({"sizes": [1]}))
+
+
+def test_cells_of_a_file_are_numbers_by_the_rules_of_training():
+    assert numbers(["1", "-2.5e1", "nan"]).tolist()[:2] == [1, -25]
+    found = numbers(["1", "NA", "", "1_000", "12 m"]).tolist()
+    assert found[0] == 1
+    assert np.isnan(found[1:3]).all()
+    assert found[3:] == ["1_000", "12 m"]
+
+
+def test_a_text_has_the_start_the_unknown_and_the_sides_of_training():
+    vocabulary = {
+        "tokens": ["[padding]", "[start]", "[unknown]", "[unused]", "good", "film"],
+        "level": "word",
+        "lowercase": True,
+        "unknown": 2,
+        "start": 1,
+        "num_special": 4,
+    }
+    form = {"column": "text", "vocabulary": vocabulary, "length": 4}
+    form |= {"padding": "pre", "truncating": "post"}
+    made = texts.encode(form, pd.DataFrame({"text": ["Good FILM", "a good good film", " ", None]}))
+    assert made.x.tolist() == [[0, 1, 4, 5], [1, 2, 4, 4]]
+    assert made.refused == {
+        2: "column text holds an empty text, expected one with words",
+        3: "column text holds no value, expected a text",
+    }
+
+
+def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():
+    days = ["2024-05-01", "2024-05-02", "2024-05-03"]
+    made = series.encode(SERIES, pd.DataFrame({"day": days, "sales": [1, 2, 3]}))
+    assert made.x.tolist() == [[[2], [3]]]
+    assert made.columns["day"].tolist() == [["2024-05-06", "2024-05-07", "2024-05-08"]]
+    frame = pd.DataFrame({"sales": [1.0, 2, 3, 4, 5], "window": ["a", "a", "b", "c", "c"]})
+    made = series.encode(SERIES, frame)
+    assert made.x[..., 0].tolist() == [[1, 2], [4, 5]]
+    assert made.columns["window"].tolist() == ["a", "c"]
+    assert made.refused == {2: "window 'b' has 1 rows, expected 2 time steps or more"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "part"),
+    [
+        ({"sales": [1.0, np.nan]}, "lacks a finite number in column sales"),
+        ({"sales": ["1", "2"]}, "holds '1' in column sales, expected numbers"),
+        ({"sales": [1, 2], "day": ["2024-05-02", "2024-05-01"]}, "after a later one"),
+        ({"sales": [1, 2], "day": ["2.5.2024", "3.5.2024"]}, "expected an ISO date"),
+    ],
+)
+def test_steps_that_are_none_are_refused(frame, part):
+    made = series.encode(SERIES, pd.DataFrame(frame))
+    assert part in made.refused[0]
+
+
+@pytest.mark.parametrize(
+    ("dates", "rule", "next_date"),
+    [
+        (["2024-01-01", "2024-01-02", "2024-01-03"], {"seconds": 86400}, "2024-01-04"),
+        (["2024-01-01T00", "2024-01-01T06"], {"seconds": 21600}, "2024-01-01T12"),
+        (["2024-01-31", "2024-02-29", "2024-03-31"], {"months": 1}, "2024-04-30"),
+        (["2023-10-15", "2024-01-15", "2024-04-15"], {"months": 3}, "2024-07-15"),
+        (["2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09"], {"weekdays": 1}, "2024-01-10"),
+        (["2024-01-01", "2024-01-03", "2024-01-09"], None, None),
+        (["2024-01-01"], None, None),
+    ],
+)
+def test_dates_follow_the_rule_of_the_training_dates_or_none(dates, rule, next_date):
+    assert series.frequency(np.array(dates, "datetime64[us]")) == rule
+    if rule:
+        form = SERIES | {"frequency": rule, "horizon": 1}
+        last = datetime.fromisoformat(dates[-1])
+        assert series.following(form, last) == [datetime.fromisoformat(next_date)]
+
+
+def test_the_signature_names_the_columns_and_the_answers():
+    made = description(TABLE)
+    check(made)
+    assert columns_of(made) == [("size", "any", True), ("town", "any", True)]
+    assert answers_of(made) == [("y", "double")]
+    made = description(SERIES, task="forecast")
+    check(made)
+    assert [name for name, *_ in columns_of(made)] == ["day", "sales", "window"]
+    assert [name for name, _ in answers_of(made)] == ["step", "day", "y"]
+    classes = description(TABLE, task="binary", class_names=["no", "yes"], targets=[])
+    assert [name for name, _ in answers_of(classes)] == [
+        "label",
+        "probability",
+        "probability_no",
+        "probability_yes",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "other"},
+        {"batch_size": 0},
+        {"batch_size": "4"},
+        {"input": {**TABLE, "numeric": "size"}},
+        {"input": {"kind": "pickle"}},
+        {"output": {"class_names": [1], "targets": [], "target_scaling": None}},
+        {"output": None},
+    ],
+)
+def test_a_description_with_other_fields_is_refused(change):
+    with pytest.raises(RefusedInput, match="was not written by samerun"):
+        check(description(TABLE) | change)
