@@ -13,7 +13,7 @@ import pytest
 
 from samerun import cli, tracking
 from samerun.replay import bundle_file
-from support.compared import add, archive, classified, probabilities
+from support.compared import add, archive, classified, probabilities, resolved
 
 
 @pytest.fixture
@@ -88,16 +88,34 @@ def replacing(name, content):
     return lambda members: [(i, content if i.filename == name else c) for i, c in members]
 
 
-def told(**facts):
-    """Changes what the manifest says about the run."""
+def reading(place, *names):
+    """Makes the config read its data from another place, and adds data there."""
 
+    def change(members):
+        config = resolved("dataset=text_folder", f"dataset.path={place}").encode()
+        members = replacing(CONFIG, config)(leaving_out("data/mine.npz")(members))
+        for name in names:
+            members = adding(f"data/{name}", b"defaults: [custom]\ntarget: subprocess:run\n")(
+                members
+            )
+        return members
+
+    return change
+
+
+def stating(change_of_manifest):
     def change(members):
         (text,) = (c for i, c in members if i.filename == bundle_file.MANIFEST)
         manifest = json.loads(text)
-        manifest["run"] |= facts
+        change_of_manifest(manifest)
         return replacing(bundle_file.MANIFEST, json.dumps(manifest).encode())(members)
 
     return change
+
+
+def described(**facts):
+    """Changes what the manifest says about the run."""
+    return stating(lambda manifest: manifest["run"].update(facts))
 
 
 def leaving_out(name):
@@ -147,18 +165,45 @@ CHANGES = {
         "is a file and a folder",
     ),
     "data that the config does not read": (adding("data/other.csv"), "its config does not read"),
+    "a config file as data": (
+        reading("conf", "conf/dataset/digits.yaml"),
+        "is no file that a dataset reads",
+    ),
+    "a log as data": (reading("texts", "texts/a/one.log"), "is no file that a dataset reads"),
+    "data among the config files": (reading("conf", "conf/a/one.txt"), "is written into conf"),
+    "data among the experiments": (
+        reading("experiments", "experiments/a/one.txt"),
+        "is written into experiments",
+    ),
+    "data among the config files in another spelling": (
+        reading("CONF", "CONF/a/one.txt"),
+        "is written into conf",
+    ),
+    "data among the stored runs": (reading("mlruns", "mlruns/1/a.txt"), "is written into mlruns"),
+    "a config that reads the whole working folder": (
+        reading(".", "anywhere.txt"),
+        "its config does not read",
+    ),
+    "a file where the code is put": (
+        adding("artifacts/code/notes.txt"),
+        "in a folder that unbundle itself writes",
+    ),
+    "verdicts where those of the other machine are put": (
+        adding("artifacts/bundle/verdicts.json"),
+        "in a folder that unbundle itself writes",
+    ),
     "a config that reads the environment": (
         replacing(CONFIG, b"seed: ${oc.env:HOME}"),
         "interpolation",
     ),
     "no config": (leaving_out(CONFIG), "is missing or too large"),
     "a metric that is none": (replacing("metrics.jsonl", b'{"key": 1}\n'), "is no metric"),
-    "an ID that is none": (told(id="../x"), "ID or status"),
-    "a name of several lines": (told(name="a\nb"), "name is no text"),
-    "a status that is none": (told(status="RUNNING"), "ID or status"),
-    "a time that is none": (told(start_time=1e300), "is no time"),
-    "a sweep": (told(tags={"samerun.study": "s"}), "no single training"),
-    "tags that are no texts": (told(tags={"a": {"b": 1}}), "tags are no texts"),
+    "an ID that is none": (described(id="../x"), "ID or status"),
+    "a name of several lines": (described(name="a\nb"), "name is no text"),
+    "a status that is none": (described(status="RUNNING"), "ID or status"),
+    "a time that is none": (described(start_time=1e300), "is no time"),
+    "a sweep": (described(tags={"samerun.study": "s"}), "no single training"),
+    "tags that are no texts": (described(tags={"a": {"b": 1}}), "tags are no texts"),
 }
 
 
@@ -267,6 +312,37 @@ def test_a_file_of_the_users_own_is_not_replaced(bundle, capsys):
     assert "mine.npz exists" in capsys.readouterr().err
     assert Path("mine.npz").read_bytes() == b"mine"
     assert tracking.search_runs("") == []
+
+
+@pytest.mark.parametrize(
+    ("place", "settings"),
+    [("settings", 'config_folders = ["settings"]'), ("src/mine", 'package = "mine"')],
+)
+def test_data_is_not_written_among_the_files_of_the_project(bundle, capsys, place, settings):
+    Path(place).mkdir(parents=True)
+    Path("pyproject.toml").write_text(f"[tool.samerun]\n{settings}\n")
+    rebuilt(reading(place, f"{place}/a/one.txt"))
+    before = files()
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    assert f"no data of a bundle is written into {place}" in capsys.readouterr().err
+    nothing_is_left(before)
+
+
+def test_data_in_a_folder_of_its_own_is_written_there(bundle):
+    rebuilt(reading("texts", "texts/a/one.txt"))
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    assert Path("texts/a/one.txt").exists()
+
+
+def test_a_run_that_came_from_a_bundle_can_be_bundled_again(bundle):
+    verdicts = [{"run": bundle, "verdict": "EXACT"}]
+    rebuilt(stating(lambda manifest: manifest.update(verdicts=verdicts)))
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    (run,) = tracking.find_runs([bundle])
+    assert "bundle/verdicts.json" in tracking.list_artifacts(run)
+    assert cli.main(["bundle", bundle, "again.zip"]) == 0
+    with zipfile.ZipFile("again.zip") as again:
+        assert "artifacts/bundle/verdicts.json" not in again.namelist()
 
 
 def test_data_is_not_written_through_a_link(bundle, capsys, tmp_path):

@@ -18,7 +18,8 @@ from samerun.replay.recorded import RecordedRun
 from samerun.tracking import StoredRun
 
 _CHECKPOINTS = "checkpoints"
-_LEFT_OUT = ("tensorboard/",)  # the same curves as in metrics.jsonl, in another format
+_LEFT_OUT = ("tensorboard/", "code/", "bundle/")
+"""The same curves as in metrics.jsonl; and what `unbundle` adds, if the run came from a bundle."""
 _NOT_SENT = {
     *(tag.FOLDER, tag.HOST, tag.BOOT, tag.PID_NAMESPACE, tag.PID, tag.PROCESS_STARTED),
     *(tag.HEARTBEAT, tag.UNDELIVERED, tag.UID, tag.BUNDLED_FROM),

@@ -29,6 +29,7 @@ from typing import IO, Any
 from samerun import archives
 from samerun.errors import UserError, first_line
 from samerun.escaping import one_line
+from samerun.replay import data_files
 
 MANIFEST, CRATE, METRICS = "bundle.json", "ro-crate-metadata.json", "metrics.jsonl"
 SCHEMA = 1
@@ -44,9 +45,10 @@ KINDS = {
     **dict.fromkeys((".jpg", ".jpeg"), "image/jpeg"),
     ".gif": "image/gif",
     ".bmp": "image/bmp",
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "video/mp4"),
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"), "video/mp4"),
 }
 """Which files may be in a bundle, by their ending, and their media type."""
+_OURS = ("artifacts/code/", "artifacts/bundle/")
 _DIGEST_BYTES = 64
 _MOST_MEMBERS = 200_000
 _MOST_MANIFEST_BYTES = 50_000_000
@@ -267,6 +269,10 @@ def check_path(path: str) -> None:
         raise damaged(f"{path!r} is no file that a bundle holds")
     if (parts.suffix.lower() == ".py") != (names[0] == "code"):
         raise damaged(f"{path!r} is code outside of code/, or none inside")
+    if names[0] == "data" and not data_files.is_data(path):
+        raise damaged(f"{path!r} is no file that a dataset reads")
+    if path.lower().startswith(_OURS):
+        raise damaged(f"{path!r} is in a folder that unbundle itself writes")
 
 
 def _check_folders(found: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from samerun import tags as tag
 from samerun.config.paths import paths
 from samerun.errors import UserError
 from samerun.files import replacing
-from samerun.replay import bundle_file, recorded
+from samerun.replay import bundle_file, data_files, recorded
 from samerun.replay.bundle_file import METRICS, Bundle, damaged
 from samerun.tracking import ImportedRun
 
@@ -223,9 +223,11 @@ def _data_in_place(bundle: Bundle, folder: Path, cfg: config.Config) -> Iterator
 
 def _is_missing(path: str, cfg: config.Config, bundle: Bundle) -> bool:
     """Whether a file of the data is not here yet."""
-    named = [PurePosixPath(value) for value in paths(cfg.dataset).values()]
+    named = {PurePosixPath(value) for value in paths(cfg.dataset).values()}
+    named.discard(PurePosixPath())  # the working folder itself, which every file is below
     if not any(PurePosixPath(path).is_relative_to(one) for one in named):
         raise damaged(f"its config does not read data/{path}")
+    data_files.check_place(path)
     target, here = Path(path), Path.cwd().resolve()
     if target.is_symlink() or here.joinpath(target).resolve() != here / target:
         raise UserError(f"{path} is or is below a link, where no data is written: remove it.")
