@@ -12,6 +12,7 @@ import pytest
 
 from samerun import cli, evaluation
 from samerun.config import compose
+from samerun.serving import logged, stored_model
 from support.own_files import write_own_files
 from support.stored_models import model_folder, store_model
 
@@ -39,7 +40,13 @@ def predictions(model, dataset):
     return dataset.to_units(outputs.astype(np.float64))
 
 
-def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(files, capsys):
+def not_loaded(*given, **options):
+    raise AssertionError("a mistake of the user's was found only after the model was loaded")
+
+
+def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(
+    files, capsys, monkeypatch
+):
     run_id, dataset, model = store_model(*TABLE, "dataset.target=price", "dataset.limit=8")
     lines = ["town,rooms,size,note", "Bonn,2,0.5,x", "Bonn,two,0.5,x", "Rome,1,0.25,", "Bonn,,1,"]
     (files / "new.csv").write_text("\n".join([*lines, "Celle,3,-1e0,", ""]))
@@ -82,6 +89,7 @@ def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(f
     code, _, err = run(capsys, "predict", run_id, "semicolon.csv")
     assert (code, err) == (0, "")
 
+    monkeypatch.setattr(logged, "load_file", not_loaded)
     (files / "other.csv").write_text("size,Town\n1,Bonn\n")
     code, out, err = run(capsys, "predict", run_id, "other.csv")
     assert (code, out) == (2, "")
@@ -151,7 +159,7 @@ def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):
     assert "the series has 1 rows, expected 3 time steps or more" in err
 
 
-def test_a_language_model_generates_the_same_text_from_the_same_seed(files, capsys):
+def test_a_language_model_generates_the_same_text_from_the_same_seed(files, capsys, monkeypatch):
     run_id, _, _ = store_model(
         "dataset=python_docs", "dataset.context_length=6", "dataset.limit=8", "model=language_model"
     )
@@ -161,9 +169,10 @@ def test_a_language_model_generates_the_same_text_from_the_same_seed(files, caps
     assert len(first.split()) == 5
     assert run(capsys, *line, "--seed", "1")[1] == first
     assert run(capsys, *line, "--seed", "2")[1] != first
+    table, _, _ = store_model(*TABLE, "dataset.target=price")
+    monkeypatch.setattr(logged, "load_file", not_loaded)
     code, _, err = run(capsys, *line, "--temperature", "0")
     assert (code, "expected a number above 0" in err) == (2, True)
-    table, _, _ = store_model(*TABLE, "dataset.target=price")
     code, _, err = run(capsys, "generate", table, "--prompt", "a")
     assert (code, "trained no language model" in err) == (2, True)
 
@@ -212,6 +221,13 @@ def test_nothing_of_a_store_is_executed(files, capsys):
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert code == 2
     assert "its model cannot be loaded without running code that it holds" in err
+    assert "give --trust MODULE" in err
+    code, _, err = run(capsys, "serve", run_id, "--port", "0")
+    assert (code, "classes of your own are not served" in err) == (2, True)
+    (folder / "data" / "model.keras").write_bytes(b"PK no zip")
+    code, _, err = run(capsys, "predict", run_id, "table.csv")
+    assert (code, "is not a .keras file, or is damaged" in err) == (2, True)
+    assert "--trust" not in err
     assert not (files / "executed").exists()
 
 
@@ -225,6 +241,13 @@ def test_a_description_of_another_kind_is_refused_in_a_sentence(files, capsys, t
     assert code == 2
     assert err.startswith(f"samerun: Run {run_id}: ")
     assert err.count("\n") == 1
+
+
+def test_a_description_that_is_too_large_is_not_copied(files, capsys, monkeypatch):
+    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
+    monkeypatch.setattr(stored_model, "_MOST_BYTES", 10)
+    code, _, err = run(capsys, "predict", run_id, "table.csv")
+    assert (code, "raw_input.json' of its model has" in err) == (2, True)
 
 
 def test_a_run_of_an_earlier_version_is_described_from_what_it_recorded(files, capsys):

@@ -118,8 +118,8 @@ def test_a_wrong_scale_is_refused_and_another_size_is_resized(here, loaded):
         (picture.astype(np.int32) * 2, "holds numbers from 400 to 400"),
         (picture[..., 0], r"has the shape \(20, 30\), expected any height and width with 3"),
         (b"GIF89a", "neither a JPEG nor a PNG"),
-        ("cat.png", "holds something else, expected a PNG or JPEG file or an array"),
-        (None, "holds something else"),
+        ("cat.png", "holds a value of the type str, expected a PNG or JPEG file or an array"),
+        (None, "holds no value"),
     ]:
         with pytest.raises(RefusedInput, match=part):
             raw.predict([wrong])

@@ -1,5 +1,7 @@
 """What a model of raw input takes and refuses, without TensorFlow: tables, texts, series, dates."""
 
+import io
+import json
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -10,14 +12,17 @@ import pytest
 from samerun.raw_model import (
     RawModel,
     RefusedInput,
+    answers,
     answers_of,
     check,
     check_network,
     columns_of,
+    images,
     series,
     tables,
     texts,
 )
+from samerun.serving.predict import predict
 from samerun.serving.reading import numbers
 
 ONE = {"offset": 0.0, "scale": 1.0}
@@ -159,7 +164,7 @@ def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():
     days = ["2024-05-01", "2024-05-02", "2024-05-03"]
     made = series.encode(SERIES, pd.DataFrame({"day": days, "sales": [1, 2, 3]}))
     assert made.x.tolist() == [[[2], [3]]]
-    assert made.columns["day"].tolist() == [["2024-05-06", "2024-05-07", "2024-05-08"]]
+    assert made.columns["dates"].tolist() == [["2024-05-06", "2024-05-07", "2024-05-08"]]
     frame = pd.DataFrame({"sales": [1.0, 2, 3, 4, 5], "window": ["a", "a", "b", "c", "c"]})
     made = series.encode(SERIES, frame)
     assert made.x[..., 0].tolist() == [[1, 2], [4, 5]]
@@ -228,6 +233,45 @@ def test_the_signature_names_the_columns_and_the_answers():
         "probability_no",
         "probability_yes",
     ]
+
+
+def test_a_target_named_like_another_column_of_the_answers_replaces_none():
+    names = {"date": "step", "columns": ["step"]}
+    made = description(SERIES | names, task="forecast", targets=["step"])
+    assert [name for name, _ in answers_of(made)] == ["step", "next_step", "next_next_step"]
+    encoded = series.encode(made["input"] | {"date": None}, pd.DataFrame({"step": [1.0, 2.0]}))
+    found = answers.table(made, np.array([[7.0, 8.0, 9.0]]), encoded)
+    assert found["step"].tolist() == [1, 2, 3]
+    assert found["next_next_step"].tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("size", [(3, 3, 1), (2, 2, 1)])
+def test_an_image_of_numbers_above_255_is_taken_only_in_its_size(size):
+    form = IMAGE | {"largest": None}
+    cells = pd.Series([np.full(size, 300)], dtype=object)
+    made = images.encode(form, pd.DataFrame({"image": cells}))
+    if size == (2, 2, 1):
+        assert made.x.tolist() == np.full((1, 2, 2, 1), 300).tolist()
+    else:
+        assert "numbers from 300 to 300, expected numbers from 0 to 255" in made.refused[0]
+
+
+class Answering:
+    """A network with the same answer to everything."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def predict_on_batch(self, x):
+        return np.full((len(x), 1), self.value)
+
+
+def test_json_has_no_nan_and_a_target_named_line_does_not_hide_the_line(tmp_path):
+    (tmp_path / "new.csv").write_text("size,town\n1,2\n")
+    made = RawModel(description(TABLE, targets=["line"]), Answering(np.nan))
+    out = io.StringIO()
+    predict(made, str(tmp_path / "new.csv"), out, as_json=True, complain=print)
+    assert json.loads(out.getvalue()) == {"input_line": 2, "line": None}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .answers import PROBABILITY
+from .answers import PROBABILITY, forecast_names
 from .series import STEP, WINDOW
 
 
@@ -41,7 +41,8 @@ def answers_of(description: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     if task in ("binary", "multiclass"):
         names = [f"{PROBABILITY}_{name}" for name in output["class_names"]]
         return [("label", "string"), *((name, "double") for name in (PROBABILITY, *names))]
-    values = [(name, "double") for name in output["targets"]]
-    has_dates = task == "forecast" and form["date"] and form["frequency"]
-    dates = [(form["date"], "string")] if has_dates else []
-    return [(STEP, "long"), *dates, *values] if task == "forecast" else values
+    if task == "regression":
+        return [(name, "double") for name in output["targets"]]
+    date, target = forecast_names(form, output["targets"][0])
+    dates = [(date, "string")] if date and form["frequency"] else []
+    return [(STEP, "long"), *dates, (target, "double")]

@@ -10,6 +10,8 @@ from .encoded import Array, Encoded, RefusedInput, check_columns, scaled, shown
 
 WINDOW, STEP = "window", "step"
 """Column that groups the rows of several windows; column that numbers the answers of each."""
+DATES = "dates"
+"""Where `encode` leaves the dates of the answers."""
 
 
 def encode(form: Mapping[str, Any], frame: Any) -> Encoded:
@@ -123,7 +125,7 @@ def _columns(form: Mapping[str, Any], names: Any, days: Any) -> dict[str, Array]
     if names and names[0] is not None:
         made[WINDOW] = np.array(names, object)
     if days and all(one is not None for one in days):
-        made[form["date"]] = np.array(days, object)
+        made[DATES] = np.array(days, object)
     return made
 
 

@@ -83,8 +83,6 @@ def files_in(folder: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def _images(form: Mapping[str, Any], source: str, path: Path) -> Iterator[Chunk]:
-    import pandas as pd
-
     if source == STDIN:
         raise UserError("received '-', expected an image file or a folder of images.")
     if path.suffix.lower() == ".npy":
@@ -98,7 +96,22 @@ def _images(form: Mapping[str, Any], source: str, path: Path) -> Iterator[Chunk]
     files = files_in(path, _ENDINGS) if path.is_dir() else [path]
     if not files:
         raise UserError(f"{source}: holds no {listed(_ENDINGS)} file, expected some.")
-    root = path if path.is_dir() else path.parent
+    yield from image_chunks(form, path if path.is_dir() else path.parent, files)
+
+
+def image_chunks(form: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[Chunk]:
+    """Yields image files.
+
+    Args:
+        form: the input's description.
+        root: the folder that their names begin at.
+        files: the files, below it.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    import pandas as pd
+
     for start in range(0, len(files), _IMAGES):
         some = files[start : start + _IMAGES]
         cells = pd.Series([_content(file) for file in some], dtype=object)
@@ -144,22 +157,41 @@ def _content(path: Path) -> bytes:
 
 
 def _texts(form: Mapping[str, Any], path: Path) -> Iterator[Chunk]:
-    import pandas as pd
-
     if form["kind"] != "text":
         raise UserError(f"received '{path}', expected a CSV file with the columns of the data.")
     files = files_in(path, _TEXTS) if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path}: holds no .txt file, expected some.")
-    root = path if path.is_dir() else path.parent
+    yield from text_chunks(form, path if path.is_dir() else path.parent, files)
+
+
+def text_chunks(form: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[Chunk]:
+    """Yields text files.
+
+    Args:
+        form: the input's description.
+        root: the folder that their names begin at.
+        files: the files, below it.
+
+    Raises:
+        UserError: one cannot be read as UTF-8.
+    """
+    import pandas as pd
+
     for start in range(0, len(files), _IMAGES):
         some = files[start : start + _IMAGES]
-        try:
-            cells = [file.read_text("utf-8-sig") for file in some]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: a text cannot be read as UTF-8: {error}.") from error
+        cells = pd.Series([_text(file) for file in some], dtype=object)
         names = [file.relative_to(root).as_posix() for file in some]
-        yield Chunk(pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)}), names)
+        yield Chunk(pd.DataFrame({form["column"]: cells}), names)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not UTF-8: save it as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}.") from error
 
 
 @contextmanager

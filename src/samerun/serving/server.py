@@ -46,9 +46,9 @@ def prepare(run: StoredRun, folder: Path, *, uri: str | None = None) -> Served:
     """
     stored, served = folder / "stored", folder / "model"
     stored.mkdir()
-    model = fetch_model(run, stored, uri=uri)
-    write_served(model.description, stored / KERAS_FILE, served)
-    return Served(served, _example(model.description))
+    description = fetch_model(run, stored, uri=uri)
+    write_served(description, stored / KERAS_FILE, served)
+    return Served(served, _example(description))
 
 
 def command(model: Path, host: str, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
