@@ -6,7 +6,7 @@ import pytest
 
 from samerun import config, data, evaluation, models
 from samerun.config.models import MODELS
-from samerun.raw_model import RawModel, RefusedInput
+from samerun.raw_model import RawModel, RefusedInput, check, check_network
 from support.kinds import EXAMPLES, fitting, small_model
 from support.official_files import WRITERS, prepare
 
@@ -29,7 +29,10 @@ def network(spec):
 
 def raw_model_of(cfg, dataset):
     model = network(dataset.spec)
-    return RawModel(data.raw_input(cfg, dataset), models.inference(model)), model
+    description = data.raw_input(cfg, dataset)
+    check(description)
+    check_network(description, model)
+    return RawModel(description, models.inference(model)), model
 
 
 def frame_of(raw, dataset, split="test", indices=None):

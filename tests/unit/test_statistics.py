@@ -171,17 +171,6 @@ def test_wilson_stays_within_0_and_1_and_is_that_of_a_known_example():
     assert statistics.wilson_interval(0, 100)[0] >= 0
 
 
-def test_a_test_of_classifiers_loads_only_the_special_functions_of_scipy():
-    code = (
-        "import sys, numpy; from samerun import statistics; "
-        "statistics.mcnemar(numpy.array([1, 0, 1], bool), numpy.array([1, 1, 0], bool)); "
-        "statistics.wilson_interval(3, 10); "
-        "print(sorted({'scipy.stats', 'statsmodels', 'pandas'} & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 def test_the_interval_of_a_mean_is_students():
     values = [0.91, 0.92, 0.94]
     half = 4.302653 * np.std(values, ddof=1) / math.sqrt(3)

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 from samerun.config.root import Config
-from samerun.config.schema import GROUPS
+from samerun.config.schema import GROUPS, follow_folder
 
 _Make = Callable[[Any], Any]
 
@@ -25,6 +25,7 @@ def build_config(plain: Mapping[Any, Any]) -> Config | None:
     Args:
         plain: all keys of the config with plain values, without interpolations.
     """
+    follow_folder()
     try:
         cfg: Config = _object(Config, plain)
     except TypeError:

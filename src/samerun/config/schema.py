@@ -43,17 +43,22 @@ def available_cores() -> int:
 def register() -> None:
     """Registers the schemas and the resolvers with Hydra; may be called again."""
     _register_builtin()
-    place = (Path.cwd(), project.settings().package)
-    if place != _own_place[0]:
-        _own_place[0] = place
-        forget_own()
-    if place[1]:
+    if follow_folder():
         for group in GROUPS:
             for name in project.own_options(group):
                 if (group, name) not in _own_schemas:
                     _own_schemas.add((group, name))
                     make = functools.partial(_own_schema, group, name)
                     hydra_internals.store_schema(f"schema/{group}", name, make)
+
+
+def follow_folder() -> bool:
+    """Forgets components of another working folder; returns whether this one names a package."""
+    place = (Path.cwd(), project.settings().package)
+    if place != _own_place[0]:
+        _own_place[0] = place
+        forget_own()
+    return bool(place[1])
 
 
 _own_place: list[tuple[Path, str] | None] = [None]

@@ -240,7 +240,9 @@ def numbers(cells: Sequence[str]) -> Any:
             return pd.Series(np.array([float(cell) for cell in cells]))
         except ValueError:
             pass
-    return pd.Series([_number(cell) for cell in cells], dtype=object)
+    made = [_number(cell) for cell in cells]
+    has_text = any(isinstance(cell, str) for cell in made)
+    return pd.Series(made, dtype=object if has_text else np.float64)
 
 
 def _number(cell: str) -> float | str:

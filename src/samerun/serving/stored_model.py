@@ -76,6 +76,7 @@ def fetch_model(
         description = describe_earlier(run, network, uri=uri)
     try:
         raw_model.check(description)
+        raw_model.check_network(description, network)
         return RawModel(description, network)
     except RefusedInput as error:
         raise UserError(f"Run {run.id}: {error}") from error
