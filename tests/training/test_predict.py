@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,24 @@ def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(f
     assert (code, out) == (1, "")
     made = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
     assert [row["price"] for row in made] == found
+    (files / "link.csv").symlink_to("linked.csv")
+    (files / "linked.csv").write_text("before")
+    assert run(capsys, "predict", run_id, "new.csv", "-o", "link.csv")[0] == 1
+    assert (files / "link.csv").is_symlink()
+    assert (files / "linked.csv").read_text().startswith("line,price")
+    assert run(capsys, "predict", run_id, "new.csv", "-o", "/dev/null")[0] == 1
+    assert not Path("/dev/null").is_file()
+    code, _, err = run(capsys, "predict", run_id, "new.csv", "-o", "/dev/full")
+    assert (code, "-o: /dev/full cannot be written" in err) == (2, True)
+    (files / "wrong.csv").write_text(f"{lines[0]}\nBonn,two,1,\n")
+    code, _, err = run(capsys, "predict", run_id, "wrong.csv", "-o", "linked.csv")
+    assert (code, "every row was refused" in err) == (2, True)
+    assert (files / "linked.csv").read_text().startswith("line,price")
+
+    (files / "semicolon.csv").write_text("\n".join(lines[:2]).replace(",", ";"))
+    code, _, err = run(capsys, "predict", run_id, "semicolon.csv")
+    assert (code, err) == (0, "")
+
     (files / "other.csv").write_text("size,Town\n1,Bonn\n")
     code, out, err = run(capsys, "predict", run_id, "other.csv")
     assert (code, out) == (2, "")
@@ -107,7 +126,7 @@ def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):
     first = date(2024, 1, 1)
     rows = [f"{first + timedelta(days=day)},{10 * day}" for day in range(60)]
     (files / "dated.csv").write_text("\n".join(["day,sales", *rows, ""]))
-    run_id, _, _ = store_model(
+    run_id, dataset, model = store_model(
         "dataset=series_csv",
         "dataset.path=dated.csv",
         "dataset.target=sales",
@@ -123,7 +142,9 @@ def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):
         ("61", "1", "2024-03-01"),
         ("61", "2", "2024-03-02"),
     ]
-    assert all(abs(float(row["sales"])) < 1000 for row in made)
+    x = dataset.preprocessing(np.array([[[570.0], [580.0], [590.0]]]))
+    expected = dataset.to_units(model.predict(x, verbose=0).astype(float))
+    np.testing.assert_allclose([float(row["sales"]) for row in made], expected[0], rtol=1e-6)
     (files / "short.csv").write_text("sales\n1\n")
     code, _, err = run(capsys, "predict", run_id, "short.csv")
     assert code == 2
