@@ -327,6 +327,8 @@ def test_a_network_of_other_shapes_is_refused(made, shapes):
     check(made)
     given, answered = shapes
     check_network(made, SimpleNamespace(input_shape=given, output_shape=answered))
+    with pytest.raises(RefusedInput, match="not one input but several"):
+        check_network(made, SimpleNamespace(input_shape=[given, given], output_shape=answered))
     for wrong in [(None, 7, 7, 7, 7), (None, 9)]:
         with pytest.raises(RefusedInput, match="not of the same model"):
             check_network(made, SimpleNamespace(input_shape=wrong, output_shape=answered))

@@ -55,8 +55,10 @@ def check_network(description: Form, network: Any) -> None:
     expected = (_input_shape(description["input"]), _output_shape(description))
     for name, shape in zip(("input", "output"), expected, strict=True):
         found = getattr(network, f"{name}_shape", None)
-        if not isinstance(found, tuple) or not all(isinstance(n, int | None) for n in found):
+        if found is None:
             continue
+        if not isinstance(found, tuple) or not all(isinstance(n, int | None) for n in found):
+            raise RefusedInput(f"Its Keras model has not one {name} but several, expected one.")
         if name == "output" and None not in found[1:] and None not in shape:
             fits = math.prod(found[1:]) == math.prod(shape)  # type: ignore[arg-type]
         else:

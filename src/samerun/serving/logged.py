@@ -129,3 +129,22 @@ def _check_size(run: StoredRun, file: Path) -> None:
             f"Run {run.id[:8]}: its model would unpack to more than {most} bytes or {_MOST_FILES} "
             "files, so it is not loaded."
         )
+
+
+def check_shapes(run: StoredRun, network: Any) -> None:
+    """Checks that a Keras model states the shapes of its one input and its one output.
+
+    Args:
+        run: the stored run.
+        network: its Keras model.
+
+    Raises:
+        UserError: it does not, as a subclass of `keras.Model` does not.
+    """
+    sides = (getattr(network, "inputs", None), getattr(network, "outputs", None))
+    if any(side is None or len(side) != 1 for side in sides):
+        raise UserError(
+            f"Run {run.id[:8]}: its model does not state the shapes of one input and one output, "
+            "expected a keras.Sequential or a keras.Model(inputs, outputs): build it as one and "
+            "train it again."
+        )
