@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samerun import cli, evaluation
+from samerun import cli, evaluation, tracking
 from samerun.config import compose
-from samerun.serving import logged, stored_model
+from samerun.errors import UserError
+from samerun.serving import logged, server, stored_model
 from support.own_files import write_own_files
 from support.stored_models import model_folder, store_model
 
@@ -209,6 +210,7 @@ def test_nothing_of_a_store_is_executed(files, capsys):
 
     run_id, _, _ = store_model(*TABLE, "dataset.target=price")
     folder = model_folder(run_id)
+    (files / "served").mkdir()
     for file in folder.rglob("*.py"):
         file.write_text(EVIL)
     code, out, _ = run(capsys, "predict", run_id, "table.csv")
@@ -222,8 +224,8 @@ def test_nothing_of_a_store_is_executed(files, capsys):
     assert code == 2
     assert "its model cannot be loaded without running code that it holds" in err
     assert "give --trust MODULE" in err
-    code, _, err = run(capsys, "serve", run_id, "--port", "0")
-    assert (code, "classes of your own are not served" in err) == (2, True)
+    with pytest.raises(UserError, match="classes of your own are not served"):
+        server.prepare(tracking.find_runs([run_id])[0], files / "served")
     (folder / "data" / "model.keras").write_bytes(b"PK no zip")
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert (code, "is not a .keras file, or is damaged" in err) == (2, True)
