@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import shutil
+import sys
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,8 +89,11 @@ def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(
     assert (files / "linked.csv").read_text().startswith("line,price")
 
     (files / "semicolon.csv").write_text("\n".join(lines[:2]).replace(",", ";"))
-    code, _, err = run(capsys, "predict", run_id, "semicolon.csv")
+    code, out, err = run(capsys, "predict", run_id, "semicolon.csv")
     assert (code, err) == (0, "")
+    standard_input = io.BytesIO((files / "semicolon.csv").read_bytes())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=standard_input))
+    assert run(capsys, "predict", run_id, "-") == (0, out, "")
 
     monkeypatch.setattr(logged, "load_file", not_loaded)
     (files / "other.csv").write_text("size,Town\n1,Bonn\n")
@@ -129,6 +134,10 @@ def test_texts_and_images_get_their_labels(files, capsys):
     code, out, err = run(capsys, "predict", images, "new.csv")
     assert code == 2
     assert "every row was refused" in err
+    np.save(files / "new.npy", np.stack([np.full((8, 8, 3), level, np.uint8) for level in (9, 99)]))
+    code, out, err = run(capsys, "predict", images, "new.npy")
+    assert (code, err) == (0, "")
+    assert [row["file"] for row in rows_of(out)] == ["new.npy[0]", "new.npy[1]"]
 
 
 def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):

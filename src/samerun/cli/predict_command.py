@@ -147,5 +147,5 @@ def _parser() -> argparse.ArgumentParser:
         help="write to a file: CSV, or JSON lines if it ends in .jsonl (default: to the screen)",
     )
     parser.add_argument("--json", action="store_true", help="write JSON lines")
-    add_trust(parser)
+    add_trust(parser, reads_data=False)
     return parser
