@@ -28,6 +28,8 @@ COMMANDS = {
     "store_of_2000": [],
     "streaming": [],
 }
+BY_HAND = ("predict",)
+"""Benchmarks that need a run and a file of one's own."""
 
 
 def machine() -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from samerun import tags as tag
-from samerun.errors import UserError, first_line, raises_mistakes_shortly
+from samerun.errors import UserError, raises_mistakes_shortly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from samerun.result import InstancesResult, Result
     from samerun.tracking import StoredRun
 
-_MODEL = "data/model.keras"
 _MOST_BYTES = 4_000_000_000
 
 
@@ -187,6 +186,7 @@ class LoadedRun:
             UserError: there is no such artifact.
         """
         from samerun.errors import nearest
+        from samerun.files import replacing
         from samerun.tracking import download_artifact
 
         if path not in self.artifacts:
@@ -197,7 +197,8 @@ class LoadedRun:
         target = Path(self._folder, "artifacts", path)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            download_artifact(self._run, path, target, most_bytes=_MOST_BYTES)
+            with replacing(target, durable=False) as temporary:
+                download_artifact(self._run, path, temporary, most_bytes=_MOST_BYTES)
         return target
 
     @functools.cached_property
@@ -210,20 +211,15 @@ class LoadedRun:
         Raises:
             UserError: the store has no model of the run, or Keras cannot load it.
         """
+        from samerun import tracking
         from samerun.process import quiet
-        from samerun.tracking.stored import download_model_file
+        from samerun.serving import logged
 
-        target = Path(self._folder, "model.keras")
-        download_model_file(self._run, _MODEL, target)
+        found, target = tracking.find_model(self._run), Path(self._folder, "model.keras")
+        tracking.download_model_file(self._run, found, logged.keras_file(self._run, found), target)
         with quiet():
-            import keras
-        try:
-            return keras.saving.load_model(target, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises several kinds for what it does not know
-            raise UserError(
-                f"Run {self.id}: Keras cannot load its model ({first_line(error).rstrip('.')}): "
-                "import the module with its own layers first."
-            ) from error
+            import keras  # noqa: F401
+        return logged.load_file(self._run, target)
 
 
 @raises_mistakes_shortly
@@ -368,7 +364,7 @@ def reproduce_children(
     *,
     rtol: float,
 ) -> "Agreement":
-    """Does the same for each child of a parent run with `seeds` or `folds`.
+    """Trains each child of a parent run with `seeds` or `folds` again; writes and prints verdicts.
 
     Returns:
         The verdict of the child that differs most.

@@ -167,7 +167,8 @@ def clone(folder):
     make_files(folder)
     environment = folder / ".venv"
     environment.mkdir()
-    (environment / "bin").symlink_to(Path(sys.prefix, "bin"))
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (environment / name).symlink_to(Path(sys.prefix, name))
     (environment / ".ready").touch()  # after pyproject.toml
 
 

@@ -14,6 +14,7 @@ import samerun as package
 from samerun import cli, config, tracking
 from samerun.errors import UserError
 from samerun.serving import export, formats, logged
+from samerun.serving.earlier import describe_earlier
 
 LEAN = ("training.epochs=1", "tracking=lean", "tracking.log_model=true")
 
@@ -120,6 +121,32 @@ def test_an_export_that_differs_leaves_nothing_behind(table, capsys):
     assert cli.main(["export", table, "--format", "keras", "--tolerance", "0.5"]) == 0
 
 
+def test_an_export_that_predicts_nan_is_one_sentence(table, capsys, monkeypatch):
+    def load(name, file):
+        return formats.Exported(lambda x: np.full((len(x), 1), np.nan, np.float32))
+
+    monkeypatch.setattr(formats, "load", load)
+    assert cli.main(["export", table, "--format", "keras"]) == 2
+    error = capsys.readouterr().err
+    assert "The exported model predicts NaN" in error
+    assert "--tolerance" not in error
+    assert not list(Path("exports").iterdir())
+
+
+def test_a_model_that_states_no_shapes_is_one_sentence(table):
+    @keras.saving.register_keras_serializable("test_export")
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    run, _ = _stored(table)
+    model = Own()
+    model(np.ones((1, 2)))
+    for check in (logged.check_shapes, describe_earlier):
+        with pytest.raises(UserError, match="does not state the shapes of one input"):
+            check(run, model)
+
+
 def test_other_data_is_refused(table, capsys):
     write_table(seed=1)
     assert cli.main(["export", table, "--format", "keras"]) == 2
@@ -144,11 +171,16 @@ def test_an_earlier_export_is_replaced_and_nothing_else(table, capsys):
         (("--format", "keras", "-o", "table.csv"), "no folder"),
         (("--format", "keras", "--tolerance", "0"), "above 0"),
         (("--format", "keras", "-o", "mlruns"), "no earlier export"),
+        (("--format", "keras", "-o", "objects"), "export.json, which no earlier export wrote"),
+        (("--format", "keras", "-o", "lists"), "export.json, which no earlier export wrote"),
     ],
 )
 def test_a_mistake_is_one_sentence(given, reason, table, capsys):
     if "onnx" in given:
         pytest.importorskip("tf2onnx")
+    for name, content in {"objects": "{}", "lists": "[]"}.items():
+        Path(name).mkdir()
+        Path(name, "export.json").write_text(content)  # of another program
     assert cli.main(["export", table, *given]) == 2
     assert reason in capsys.readouterr().err
 

@@ -4,13 +4,18 @@ import csv
 import io
 import json
 import shutil
+import sys
 from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from samerun import cli, evaluation
+from samerun import cli, evaluation, tracking
 from samerun.config import compose
+from samerun.errors import UserError
+from samerun.serving import logged, server, stored_model
 from support.own_files import write_own_files
 from support.stored_models import model_folder, store_model
 
@@ -38,7 +43,13 @@ def predictions(model, dataset):
     return dataset.to_units(outputs.astype(np.float64))
 
 
-def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(files, capsys):
+def not_loaded(*given, **options):
+    raise AssertionError("a mistake of the user's was found only after the model was loaded")
+
+
+def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(
+    files, capsys, monkeypatch
+):
     run_id, dataset, model = store_model(*TABLE, "dataset.target=price", "dataset.limit=8")
     lines = ["town,rooms,size,note", "Bonn,2,0.5,x", "Bonn,two,0.5,x", "Rome,1,0.25,", "Bonn,,1,"]
     (files / "new.csv").write_text("\n".join([*lines, "Celle,3,-1e0,", ""]))
@@ -63,6 +74,28 @@ def test_rows_are_predicted_in_the_unit_of_the_target_and_wrong_ones_are_named(f
     assert (code, out) == (1, "")
     made = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
     assert [row["price"] for row in made] == found
+    (files / "link.csv").symlink_to("linked.csv")
+    (files / "linked.csv").write_text("before")
+    assert run(capsys, "predict", run_id, "new.csv", "-o", "link.csv")[0] == 1
+    assert (files / "link.csv").is_symlink()
+    assert (files / "linked.csv").read_text().startswith("line,price")
+    assert run(capsys, "predict", run_id, "new.csv", "-o", "/dev/null")[0] == 1
+    assert not Path("/dev/null").is_file()
+    code, _, err = run(capsys, "predict", run_id, "new.csv", "-o", "/dev/full")
+    assert (code, "-o: /dev/full cannot be written" in err) == (2, True)
+    (files / "wrong.csv").write_text(f"{lines[0]}\nBonn,two,1,\n")
+    code, _, err = run(capsys, "predict", run_id, "wrong.csv", "-o", "linked.csv")
+    assert (code, "every row was refused" in err) == (2, True)
+    assert (files / "linked.csv").read_text().startswith("line,price")
+
+    (files / "semicolon.csv").write_text("\n".join(lines[:2]).replace(",", ";"))
+    code, out, err = run(capsys, "predict", run_id, "semicolon.csv")
+    assert (code, err) == (0, "")
+    standard_input = io.BytesIO((files / "semicolon.csv").read_bytes())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=standard_input))
+    assert run(capsys, "predict", run_id, "-") == (0, out, "")
+
+    monkeypatch.setattr(logged, "load_file", not_loaded)
     (files / "other.csv").write_text("size,Town\n1,Bonn\n")
     code, out, err = run(capsys, "predict", run_id, "other.csv")
     assert (code, out) == (2, "")
@@ -101,13 +134,17 @@ def test_texts_and_images_get_their_labels(files, capsys):
     code, out, err = run(capsys, "predict", images, "new.csv")
     assert code == 2
     assert "every row was refused" in err
+    np.save(files / "new.npy", np.stack([np.full((8, 8, 3), level, np.uint8) for level in (9, 99)]))
+    code, out, err = run(capsys, "predict", images, "new.npy")
+    assert (code, err) == (0, "")
+    assert [row["file"] for row in rows_of(out)] == ["new.npy[0]", "new.npy[1]"]
 
 
 def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):
     first = date(2024, 1, 1)
     rows = [f"{first + timedelta(days=day)},{10 * day}" for day in range(60)]
     (files / "dated.csv").write_text("\n".join(["day,sales", *rows, ""]))
-    run_id, _, _ = store_model(
+    run_id, dataset, model = store_model(
         "dataset=series_csv",
         "dataset.path=dated.csv",
         "dataset.target=sales",
@@ -123,14 +160,16 @@ def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):
         ("61", "1", "2024-03-01"),
         ("61", "2", "2024-03-02"),
     ]
-    assert all(abs(float(row["sales"])) < 1000 for row in made)
+    x = dataset.preprocessing(np.array([[[570.0], [580.0], [590.0]]]))
+    expected = dataset.to_units(model.predict(x, verbose=0).astype(float))
+    np.testing.assert_allclose([float(row["sales"]) for row in made], expected[0], rtol=1e-6)
     (files / "short.csv").write_text("sales\n1\n")
     code, _, err = run(capsys, "predict", run_id, "short.csv")
     assert code == 2
     assert "the series has 1 rows, expected 3 time steps or more" in err
 
 
-def test_a_language_model_generates_the_same_text_from_the_same_seed(files, capsys):
+def test_a_language_model_generates_the_same_text_from_the_same_seed(files, capsys, monkeypatch):
     run_id, _, _ = store_model(
         "dataset=python_docs", "dataset.context_length=6", "dataset.limit=8", "model=language_model"
     )
@@ -140,9 +179,10 @@ def test_a_language_model_generates_the_same_text_from_the_same_seed(files, caps
     assert len(first.split()) == 5
     assert run(capsys, *line, "--seed", "1")[1] == first
     assert run(capsys, *line, "--seed", "2")[1] != first
+    table, _, _ = store_model(*TABLE, "dataset.target=price")
+    monkeypatch.setattr(logged, "load_file", not_loaded)
     code, _, err = run(capsys, *line, "--temperature", "0")
     assert (code, "expected a number above 0" in err) == (2, True)
-    table, _, _ = store_model(*TABLE, "dataset.target=price")
     code, _, err = run(capsys, "generate", table, "--prompt", "a")
     assert (code, "trained no language model" in err) == (2, True)
 
@@ -179,6 +219,7 @@ def test_nothing_of_a_store_is_executed(files, capsys):
 
     run_id, _, _ = store_model(*TABLE, "dataset.target=price")
     folder = model_folder(run_id)
+    (files / "served").mkdir()
     for file in folder.rglob("*.py"):
         file.write_text(EVIL)
     code, out, _ = run(capsys, "predict", run_id, "table.csv")
@@ -191,6 +232,13 @@ def test_nothing_of_a_store_is_executed(files, capsys):
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert code == 2
     assert "its model cannot be loaded without running code that it holds" in err
+    assert "give --trust MODULE" in err
+    with pytest.raises(UserError, match="classes of your own are not served"):
+        server.prepare(tracking.find_runs([run_id])[0], files / "served")
+    (folder / "data" / "model.keras").write_bytes(b"PK no zip")
+    code, _, err = run(capsys, "predict", run_id, "table.csv")
+    assert (code, "is not a .keras file, or is damaged" in err) == (2, True)
+    assert "--trust" not in err
     assert not (files / "executed").exists()
 
 
@@ -204,6 +252,13 @@ def test_a_description_of_another_kind_is_refused_in_a_sentence(files, capsys, t
     assert code == 2
     assert err.startswith(f"samerun: Run {run_id}: ")
     assert err.count("\n") == 1
+
+
+def test_a_description_that_is_too_large_is_not_copied(files, capsys, monkeypatch):
+    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
+    monkeypatch.setattr(stored_model, "_MOST_BYTES", 10)
+    code, _, err = run(capsys, "predict", run_id, "table.csv")
+    assert (code, "raw_input.json' of its model has" in err) == (2, True)
 
 
 def test_a_run_of_an_earlier_version_is_described_from_what_it_recorded(files, capsys):

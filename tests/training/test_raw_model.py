@@ -6,7 +6,7 @@ import pytest
 
 from samerun import config, data, evaluation, models
 from samerun.config.models import MODELS
-from samerun.raw_model import RawModel, RefusedInput
+from samerun.raw_model import RawModel, RefusedInput, check, check_network
 from support.kinds import EXAMPLES, fitting, small_model
 from support.official_files import WRITERS, prepare
 
@@ -29,7 +29,10 @@ def network(spec):
 
 def raw_model_of(cfg, dataset):
     model = network(dataset.spec)
-    return RawModel(data.raw_input(cfg, dataset), models.inference(model)), model
+    description = data.raw_input(cfg, dataset)
+    check(description)
+    check_network(description, model)
+    return RawModel(description, models.inference(model)), model
 
 
 def frame_of(raw, dataset, split="test", indices=None):
@@ -115,8 +118,8 @@ def test_a_wrong_scale_is_refused_and_another_size_is_resized(here, loaded):
         (picture.astype(np.int32) * 2, "holds numbers from 400 to 400"),
         (picture[..., 0], r"has the shape \(20, 30\), expected any height and width with 3"),
         (b"GIF89a", "neither a JPEG nor a PNG"),
-        ("cat.png", "holds something else, expected a PNG or JPEG file or an array"),
-        (None, "holds something else"),
+        ("cat.png", "holds a value of the type str, expected a PNG or JPEG file or an array"),
+        (None, "holds no value"),
     ]:
         with pytest.raises(RefusedInput, match=part):
             raw.predict([wrong])

@@ -1,5 +1,6 @@
 """`samerun bundle` and `samerun unbundle`: one file, whole or refused."""
 
+import errno
 import hashlib
 import io
 import json
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from samerun import cli, tracking
-from samerun.replay import bundle_file
+from samerun.replay import bundle_file, unbundle
 from support.compared import add, archive, classified, probabilities, resolved
 
 
@@ -343,6 +344,73 @@ def test_a_run_that_came_from_a_bundle_can_be_bundled_again(bundle):
     assert cli.main(["bundle", bundle, "again.zip"]) == 0
     with zipfile.ZipFile("again.zip") as again:
         assert "artifacts/bundle/verdicts.json" not in again.namelist()
+
+
+@pytest.fixture
+def texts(store, project):
+    """A run of a folder of texts, with what a person has beside them."""
+    for name in ("a/one.txt", "b/two.txt", "README", ".DS_Store", "a/.hidden", "b/Thumbs.db"):
+        Path("texts", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("texts", name).write_text("text")
+    return add(store, "one", "dataset=text_folder", "dataset.path=texts")
+
+
+def test_files_beside_the_data_that_training_leaves_out_are_left_out(texts):
+    assert cli.main(["bundle", texts, "out.zip", "--data"]) == 0
+    with zipfile.ZipFile("out.zip") as content:
+        data = {name for name in content.namelist() if name.startswith("data/")}
+    assert data == {"data/texts/a/one.txt", "data/texts/b/two.txt"}
+
+
+def test_data_of_another_ending_is_a_sentence_with_the_ones_that_are_allowed(
+    store, project, capsys
+):
+    Path("iris.data").write_text("a,y\n1,2\n")
+    run_id = add(store, "one", "dataset=npz", "dataset.path=iris.data")
+    assert cli.main(["bundle", run_id, "out.zip", "--data"]) == 2
+    error = capsys.readouterr().err
+    assert "iris.data ends in '.data'" in error
+    assert ".csv, .tsv, .txt" in error
+
+
+def test_verify_does_not_take_a_run_of_the_same_id_for_that_of_a_bundle(bundle, capsys):
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    (run,) = tracking.find_runs([bundle])
+    unbundle.check_is(run, Path("run.zip"))
+    weights = {"samerun.weights": "f" * 64}
+    rebuilt(stating(lambda manifest: manifest["run"]["tags"].update(weights)), file="run.zip")
+    Path("weights.zip").write_bytes(Path("run.zip").read_bytes())
+    config = resolved("dataset=npz", "dataset.path=mine.npz", "model.units=[3]").encode()
+    rebuilt(replacing(CONFIG, config))
+    capsys.readouterr()
+    assert cli.main(["verify", "weights.zip", "run.zip"]) == 1
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.startswith("FAIL  weights.zip  refused  weights.zip has the ID of run ")
+    assert "but differs in samerun.weights, so" in first
+    assert second.startswith("FAIL  run.zip      refused")
+    assert "but differs in config, samerun.weights, so" in second
+
+
+def test_an_error_that_is_not_of_the_bundle_is_not_called_its_damage(bundle, monkeypatch):
+    def fail(run):
+        raise KeyError("a mistake of samerun's")
+
+    monkeypatch.setattr(tracking, "import_run", fail)
+    with pytest.raises(KeyError, match="a mistake of samerun's"):
+        unbundle.unbundle(Path("run.zip"))
+    assert not Path("mine.npz").exists()
+
+
+def test_a_full_disk_is_not_called_an_error_of_the_bundle(bundle, monkeypatch, capsys):
+    def fail(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unbundle.shutil, "copyfile", fail)
+    assert cli.main(["unbundle", "run.zip"]) == 2
+    error = capsys.readouterr().err
+    assert "mine.npz cannot be written" in error
+    assert "No space left" in error
+    assert "run.zip" not in error
 
 
 def test_data_is_not_written_through_a_link(bundle, capsys, tmp_path):

@@ -110,6 +110,8 @@ def test_other_folders_may_be_named(folder):
         ('[tool.samerun]\npackage = "my-project"', "expected the name of a Python package"),
         ("[tool]\nsamerun = 3", "expected a table"),
         ("[tool.samerun", "pyproject.toml: invalid TOML"),
+        ("tool = 1", "pyproject.toml: tool: expected a table, such as [tool.samerun]"),
+        ("#" * 1_000_001, "pyproject.toml: received a file of 1000001 bytes"),
     ],
 )
 def test_a_mistake_in_pyproject_is_one_sentence(folder, capsys, text, message):

@@ -145,3 +145,17 @@ def test_the_card_has_the_lineage_and_no_markup_of_a_stored_name(make, capsys):
     assert f"forked from run {'f' * 32} at epoch &lt;b>3" in card
     assert f"reproduced by run {again}: EXACT" in card
     assert card.splitlines()[0] in capsys.readouterr().out
+
+
+def test_a_version_of_other_files_under_the_id_of_the_run_is_not_promoted(make, tmp_path):
+    run_id = make("first", 0.9)
+    other = log_model(make("other", 0.9, has_model=False), tmp_path / "files")
+    client = tracking.connect(tracking.resolve_uri(None))
+    client.create_registered_model("shop")
+    client.create_model_version("shop", f"models:/{other}", run_id=run_id, model_id=other)
+    for _ in range(2):
+        assert promote(run_id, "--as", "champion", "--model", "shop") == 0
+        version = holder("shop")
+        assert str(version.version) == "2"
+        model = tracking.find_model(tracking.find_runs([run_id])[0])
+        assert version.source == f"models:/{model.id}"

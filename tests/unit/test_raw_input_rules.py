@@ -1,12 +1,28 @@
 """What a model of raw input takes and refuses, without TensorFlow: tables, texts, series, dates."""
 
+import io
+import json
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from samerun.raw_model import RefusedInput, answers_of, check, columns_of, series, tables, texts
+from samerun.raw_model import (
+    RawModel,
+    RefusedInput,
+    answers,
+    answers_of,
+    check,
+    check_network,
+    columns_of,
+    images,
+    series,
+    tables,
+    texts,
+)
+from samerun.serving.predict import predict
 from samerun.serving.reading import numbers
 
 ONE = {"offset": 0.0, "scale": 1.0}
@@ -27,6 +43,34 @@ SERIES = {
     "frequency": {"weekdays": 1},
     "window": 2,
     "horizon": 3,
+    "scaling": ONE,
+}
+
+TEXT = {
+    "kind": "text",
+    "column": "text",
+    "vocabulary": {
+        "tokens": ["[padding]", "[unknown]", "a", "b", "c"],
+        "level": "word",
+        "lowercase": True,
+        "unknown": 1,
+        "start": None,
+        "num_special": 2,
+    },
+    "length": 4,
+    "padding": "pre",
+    "truncating": "post",
+}
+IMAGE = {
+    "kind": "image",
+    "column": "image",
+    "shape": [2, 2, 1],
+    "model_shape": [2, 2, 1],
+    "dtype": "integer",
+    "largest": 255.0,
+    "encoded": True,
+    "resize": "bilinear",
+    "sampling": None,
     "scaling": ONE,
 }
 
@@ -52,6 +96,10 @@ def test_a_row_is_encoded_as_in_training_and_an_unknown_category_as_unknown():
     np.testing.assert_array_equal(made.x, expected)
     assert made.refused == {}
     np.testing.assert_array_equal(table([2, 2], [1, 2]).x, [[1, 1, 0, 0], [1, 0, 0, 1]])
+    made = table([2, 2], [2.0, None])  # as pandas reads a column of 2 and an empty cell
+    np.testing.assert_array_equal(made.x, [[1, 0, 0, 1], [1, 1, 0, 0]])
+    made = table([2, 2], [True, False], categories=[["False", "True"]])
+    np.testing.assert_array_equal(made.x, [[1, 0, 0, 1], [1, 1, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -61,6 +109,12 @@ def test_a_row_is_encoded_as_in_training_and_an_unknown_category_as_unknown():
         ([True], ["1"], "column size holds 'True', expected a finite number"),
         ([np.inf], ["1"], "column size holds 'inf', expected a finite number"),
         ([[1]], ["1"], "column size holds '[1]', expected a finite number"),
+        (
+            [10**400],
+            ["1"],
+            "column size holds '1000000000000000000000000000000000000000…', expected "
+            "a finite number",
+        ),
         ([1.0], [1.5], "column town holds '1.5', expected text"),
         ([1.0], [b"1"], "column town holds 'b'1'', expected text"),
     ],
@@ -84,6 +138,7 @@ def test_cells_of_a_file_are_numbers_by_the_rules_of_training():
     assert found[0] == 1
     assert np.isnan(found[1:3]).all()
     assert found[3:] == ["1_000", "12 m"]
+    assert numbers(["1", "", "2"]).dtype == np.float64
 
 
 def test_a_text_has_the_start_the_unknown_and_the_sides_of_training():
@@ -109,7 +164,7 @@ def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():
     days = ["2024-05-01", "2024-05-02", "2024-05-03"]
     made = series.encode(SERIES, pd.DataFrame({"day": days, "sales": [1, 2, 3]}))
     assert made.x.tolist() == [[[2], [3]]]
-    assert made.columns["day"].tolist() == [["2024-05-06", "2024-05-07", "2024-05-08"]]
+    assert made.columns["dates"].tolist() == [["2024-05-06", "2024-05-07", "2024-05-08"]]
     frame = pd.DataFrame({"sales": [1.0, 2, 3, 4, 5], "window": ["a", "a", "b", "c", "c"]})
     made = series.encode(SERIES, frame)
     assert made.x[..., 0].tolist() == [[1, 2], [4, 5]]
@@ -122,6 +177,9 @@ def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():
     [
         ({"sales": [1.0, np.nan]}, "lacks a finite number in column sales"),
         ({"sales": ["1", "2"]}, "holds '1' in column sales, expected numbers"),
+        ({"sales": [1, True]}, "holds 'True' in column sales, expected numbers"),
+        ({"sales": [1, 10**400]}, "lacks a finite number in column sales"),
+        ({"sales": [1, 2], "day": ["9999-12-30", "9999-12-31"]}, "ends on 9999-12-31, expected"),
         ({"sales": [1, 2], "day": ["2024-05-02", "2024-05-01"]}, "after a later one"),
         ({"sales": [1, 2], "day": ["2.5.2024", "3.5.2024"]}, "expected an ISO date"),
     ],
@@ -129,6 +187,14 @@ def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():
 def test_steps_that_are_none_are_refused(frame, part):
     made = series.encode(SERIES, pd.DataFrame(frame))
     assert part in made.refused[0]
+
+
+def test_a_wrong_cell_refuses_only_the_windows_that_hold_it():
+    frame = pd.DataFrame({"sales": numbers(["x", "1", "2", "3", ""]), "window": list("aaabb")})
+    made = series.encode(SERIES, frame)
+    assert made.x[..., 0].tolist() == [[1, 2]]
+    assert list(made.refused) == [3]
+    assert "window 'b' lacks a finite number" in made.refused[3]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +235,45 @@ def test_the_signature_names_the_columns_and_the_answers():
     ]
 
 
+def test_a_target_named_like_another_column_of_the_answers_replaces_none():
+    names = {"date": "step", "columns": ["step"]}
+    made = description(SERIES | names, task="forecast", targets=["step"])
+    assert [name for name, _ in answers_of(made)] == ["step", "next_step", "next_next_step"]
+    encoded = series.encode(made["input"] | {"date": None}, pd.DataFrame({"step": [1.0, 2.0]}))
+    found = answers.table(made, np.array([[7.0, 8.0, 9.0]]), encoded)
+    assert found["step"].tolist() == [1, 2, 3]
+    assert found["next_next_step"].tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize("size", [(3, 3, 1), (2, 2, 1)])
+def test_an_image_of_numbers_above_255_is_taken_only_in_its_size(size):
+    form = IMAGE | {"largest": None}
+    cells = pd.Series([np.full(size, 300)], dtype=object)
+    made = images.encode(form, pd.DataFrame({"image": cells}))
+    if size == (2, 2, 1):
+        assert made.x.tolist() == np.full((1, 2, 2, 1), 300).tolist()
+    else:
+        assert "numbers from 300 to 300, expected numbers from 0 to 255" in made.refused[0]
+
+
+class Answering:
+    """A network with the same answer to everything."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def predict_on_batch(self, x):
+        return np.full((len(x), 1), self.value)
+
+
+def test_json_has_no_nan_and_a_target_named_line_does_not_hide_the_line(tmp_path):
+    (tmp_path / "new.csv").write_text("size,town\n1,2\n")
+    made = RawModel(description(TABLE, targets=["line"]), Answering(np.nan))
+    out = io.StringIO()
+    predict(made, str(tmp_path / "new.csv"), out, as_json=True, complain=print)
+    assert json.loads(out.getvalue()) == {"input_line": 2, "line": None}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -179,8 +284,63 @@ def test_the_signature_names_the_columns_and_the_answers():
         {"input": {"kind": "pickle"}},
         {"output": {"class_names": [1], "targets": [], "target_scaling": None}},
         {"output": None},
+        {"input": {**TABLE, "scaling": {}}},
+        {"input": {**TABLE, "scaling": {"offset": "x", "scale": 1.0}}},
+        {"input": {**TABLE, "scaling": {"offset": [0.0, 1.0], "scale": 1.0}}},
+        {"input": {**TABLE, "numeric": [1]}},
+        {"input": {**TABLE, "is_known": [[True]]}},
+        {"input": {**TABLE, "categories": []}},
+        {"input": {**TABLE, "fills": [1.0, 3.0]}},
+        {"input": {**TABLE, "kind": []}},
+        {"input": {**TEXT, "vocabulary": {}}},
+        {"input": {**TEXT, "length": 10**9}},
+        {"input": {**IMAGE, "shape": [10**9, 10**9, 1], "model_shape": [10**9, 10**9, 1]}},
+        {"input": {**IMAGE, "model_shape": [3]}},
+        {"input": {**IMAGE, "largest": float("nan")}},
+        {"input": {**SERIES, "window": 10**9}},
+        {"input": {**SERIES, "horizon": True}},
+        {"input": {**SERIES, "frequency": {}}},
+        {"input": {**SERIES, "frequency": {"weekdays": 10**9}}},
+        {"output": {"class_names": [], "targets": [], "target_scaling": None}},
+        {"output": {"class_names": [], "targets": ["y"], "target_scaling": {"offset": "x"}}},
+        {"task": "binary"},
     ],
 )
 def test_a_description_with_other_fields_is_refused(change):
     with pytest.raises(RefusedInput, match="was not written by samerun"):
         check(description(TABLE) | change)
+
+
+@pytest.mark.parametrize(
+    ("made", "shapes"),
+    [
+        (description(TABLE), ((None, 4), (None, 1))),
+        (description(SERIES, task="forecast"), ((None, 2, 1), (None, 3))),
+        (
+            description(IMAGE, task="binary", class_names=["a", "b"], targets=[]),
+            ((None, 2, 2, 1), (None, 1)),
+        ),
+        (description(TEXT, task="language_model", targets=[]), ((None, None), (None, None, 5))),
+    ],
+)
+def test_a_network_of_other_shapes_is_refused(made, shapes):
+    check(made)
+    given, answered = shapes
+    check_network(made, SimpleNamespace(input_shape=given, output_shape=answered))
+    with pytest.raises(RefusedInput, match="not one input but several"):
+        check_network(made, SimpleNamespace(input_shape=[given, given], output_shape=answered))
+    for wrong in [(None, 7, 7, 7, 7), (None, 9)]:
+        with pytest.raises(RefusedInput, match="not of the same model"):
+            check_network(made, SimpleNamespace(input_shape=wrong, output_shape=answered))
+        with pytest.raises(RefusedInput, match="not of the same model"):
+            check_network(made, SimpleNamespace(input_shape=given, output_shape=wrong))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"temperature": "hot"}, {"temperature": True}, {"length": True}, {"seed": 1.5}, {"heat": 1}],
+)
+def test_a_setting_of_another_type_is_refused(params):
+    made = description(TEXT, task="language_model", targets=[])
+    with pytest.raises(RefusedInput, match="eceived"):
+        RawModel(made, None).answer(pd.DataFrame({"text": ["a"]}), params)

@@ -5,7 +5,8 @@ import math
 import pytest
 
 import samerun
-from samerun import cli
+from samerun import cli, tracking
+from support.promoted import log_model
 
 
 def test_runs_are_a_frame_with_parameters_and_metrics(version_0_1_0):
@@ -50,6 +51,29 @@ def test_a_run_is_loaded_with_config_history_predictions_and_figures(version_0_1
         assert run.artifact(path).stat().st_size > 0
     with pytest.raises(samerun.UserError, match="expected one of its"):
         run.artifact("../mlflow.db")
+
+
+def test_an_artifact_that_could_not_be_read_completely_is_read_again(store, monkeypatch):
+    run = samerun.load_run(store({"notes.txt": "whole"}))
+    with monkeypatch.context() as changed:
+
+        def fail(run, path, target, **options):
+            target.write_text("wh")
+            raise samerun.UserError("the connection was lost")
+
+        changed.setattr(tracking, "download_artifact", fail)
+        with pytest.raises(samerun.UserError, match="connection was lost"):
+            run.artifact("notes.txt")
+    assert run.artifact("notes.txt").read_text() == "whole"
+
+
+def test_a_model_that_is_not_complete_is_not_loaded(store, tmp_path):
+    run_id = store({})
+    with pytest.raises(samerun.UserError, match="has logged no model"):
+        _ = samerun.load_run(run_id).model
+    log_model(run_id, tmp_path / "model", status="FAILED")
+    with pytest.raises(samerun.UserError, match="does not have all of its model"):
+        _ = samerun.load_run(run_id).model
 
 
 def test_a_name_that_fits_no_run_is_one_sentence(version_0_1_0):

@@ -18,7 +18,7 @@ def evaluate_command(arguments: list[str]) -> int:
     parser.add_argument(
         "changes", nargs="+", metavar="KEY=VALUE", help="the new data, such as dataset.path=new.csv"
     )
-    add_trust(parser)
+    add_trust(parser, reads_data=False)
     chosen = parser.parse_intermixed_args(arguments)
     for change in chosen.changes:
         if not change.startswith(("dataset.", "evaluation.")) or "=" not in change:

@@ -52,5 +52,5 @@ def _parser() -> argparse.ArgumentParser:
         help="choose from the K most likely tokens; 0: from all (%(default)s)",
     )
     add("--seed", type=int, default=0, metavar="N", help="seed of the draws (%(default)s)")
-    add_trust(parser)
+    add_trust(parser, reads_data=False)
     return parser

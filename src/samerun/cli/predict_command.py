@@ -1,9 +1,8 @@
 """`samerun predict`: what a stored model answers to a file or a folder."""
 
 import argparse
-import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,6 +10,7 @@ from samerun.cli.id_argument import ID_HELP
 from samerun.cli.trust_argument import add_trust
 from samerun.errors import FAILED, UserError
 from samerun.escaping import for_screen
+from samerun.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,8 @@ def predict_command(arguments: list[str]) -> int:
             as_json=chosen.json or str(chosen.output).endswith((".json", ".jsonl")),
             complain=lambda text: print(for_screen(f"refused: {text}"), file=sys.stderr),
         )
-    if not tally.answered:
-        raise UserError(f"{chosen.source}: every row was refused.")
+        if not tally.answered:  # here, so that no file is replaced by an empty one
+            raise UserError(f"{chosen.source}: every row was refused.")
     return FAILED if tally.refused else 0
 
 
@@ -51,8 +51,8 @@ def _check(source: str, output: str | None) -> None:
         )
     if output is None:
         return
-    target = Path(output).expanduser()
-    if target.is_dir() or not target.absolute().parent.is_dir():
+    target = Path(output).expanduser().resolve()
+    if target.is_dir() or not target.parent.is_dir():
         raise UserError(f"-o: received '{output}', expected a file in an existing folder.")
     if source != "-" and target.exists() and target.samefile(path):
         raise UserError(f"-o: received '{output}', which is the input, expected another file.")
@@ -60,20 +60,55 @@ def _check(source: str, output: str | None) -> None:
 
 @contextmanager
 def _opened(output: str | None) -> "Iterator[Output]":
-    """The file to write to; one that is not complete never has its name."""
+    """The file to write to, which gets its name when it is complete; a device is written to."""
     if output is None:
         yield _Screen(sys.stdout) if sys.stdout.isatty() else sys.stdout
         return
-    target = Path(output).expanduser()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    target = Path(output).expanduser().resolve()  # a link stays: the file that it names is written
+    is_device = target.exists() and not target.is_file()
+    of_the_block: list[OSError] = []
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        part.replace(target)
+        with (
+            nullcontext(target) if is_device else replacing(target) as place,
+            place.open("w", encoding="utf-8", newline="") as file,
+        ):
+            try:
+                yield _File(file, output)
+            except OSError as error:
+                of_the_block.append(error)
+                raise
     except OSError as error:
-        raise UserError(f"-o: {output} cannot be written: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)
+        if error in of_the_block:
+            raise
+        raise _unwritable(output, error) from error
+
+
+def _unwritable(output: str, error: OSError) -> UserError:
+    return UserError(f"-o: {output} cannot be written: {error.strerror}.")
+
+
+class _File:
+    """A file whose errors name the flag.
+
+    Args:
+        file: where to write.
+        output: what `-o` received.
+    """
+
+    def __init__(self, file: TextIO, output: str) -> None:
+        self._file = file
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Writes a text.
+
+        Raises:
+            UserError: the disk is full, or something else is wrong with the file.
+        """
+        try:
+            return self._file.write(text)
+        except OSError as error:
+            raise _unwritable(self._output, error) from error
 
 
 class _Screen:
@@ -112,5 +147,5 @@ def _parser() -> argparse.ArgumentParser:
         help="write to a file: CSV, or JSON lines if it ends in .jsonl (default: to the screen)",
     )
     parser.add_argument("--json", action="store_true", help="write JSON lines")
-    add_trust(parser)
+    add_trust(parser, reads_data=False)
     return parser

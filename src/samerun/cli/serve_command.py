@@ -2,12 +2,17 @@
 
 import argparse
 import json
+import shlex
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from samerun.cli.id_argument import ID_HELP
 from samerun.cli.web_server import check_port, serve, wait_for
 from samerun.escaping import for_screen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def serve_command(arguments: list[str]) -> int:
@@ -31,17 +36,26 @@ def serve_command(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="samerun-serve-") as name:
         model = scoring.prepare(run, Path(name))
         command, environment = scoring.command(model.folder, chosen.host, chosen.port)
-        example = for_screen(json.dumps(model.example))
         try:
             with serve(command, environment, is_quiet=True) as server:
                 address = f"http://{chosen.host}:{chosen.port}"
                 wait_for(server, f"{address}/health", "MLflow's scoring server")
                 print(
-                    f"The model is at\n{address}/invocations\nCtrl-C ends it. Such as:\n"
-                    f"curl {address}/invocations -H 'Content-Type: application/json' -d "
-                    f"'{example}'",
+                    f"The model is at\n{address}/invocations\nCtrl-C ends it. Example request:\n"
+                    f"{curl_line(address, model.example)}",
                     flush=True,
                 )
                 return server.wait()
         except KeyboardInterrupt:  # Ctrl-C ends it
             return 0
+
+
+def curl_line(address: str, example: "Mapping[str, Any]") -> str:
+    """Returns the line to type for a request; names of the store in it are only text to a shell.
+
+    Args:
+        address: of the server.
+        example: body of the request.
+    """
+    body = shlex.quote(for_screen(json.dumps(example)))
+    return f"curl {address}/invocations -H 'Content-Type: application/json' -d {body}"

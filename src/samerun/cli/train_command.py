@@ -83,30 +83,26 @@ def train_command(arguments: list[str]) -> int:
         return hand_to_hydra(["--hydra-help"])  # it would reject any other argument
     rest, folders = split_config_dirs(arguments)
     with with_config_dirs(folders):
-        return _train(rest)
-
-
-def _train(arguments: list[str]) -> int:
-    arguments, plot = take_flag(expand(arguments), "--schedule-plot")
-    check_settings(arguments)
-    flags, texts = split_flags(arguments)
-    overrides = check_overrides(texts)
-    texts = hide_passwords(overrides)
-    if plot is not None:
-        return _plot_schedule(flags, texts, Path(plot))
-    check_flags(flags)
-    arguments = [*texts, *flags]  # argparse refuses overrides on both sides of a flag
-    if any(one.key == "sweep" for one in overrides):
-        return _sweep(flags, overrides, arguments)
-    if _needs_hydra(flags, overrides):
-        return hand_to_hydra(arguments)
-    if is_multirun(flags):
-        return _multirun(texts, arguments)
-    job = launch.compose(texts)
-    if launch.needs_hydra(job):
-        return hand_to_hydra(arguments)
-    launch.launcher_of(job.composition.config)(job.composition, launch.make_folder(job))
-    return 0
+        arguments, plot = take_flag(expand(rest), "--schedule-plot")
+        check_settings(arguments)
+        flags, texts = split_flags(arguments)
+        overrides = check_overrides(texts)
+        texts = hide_passwords(overrides)
+        if plot is not None:
+            return _plot_schedule(flags, texts, Path(plot))
+        check_flags(flags)
+        arguments = [*texts, *flags]  # argparse refuses overrides on both sides of a flag
+        if any(one.key == "sweep" for one in overrides):
+            return _sweep(flags, overrides, arguments)
+        if _needs_hydra(flags, overrides):
+            return hand_to_hydra(arguments)
+        if is_multirun(flags):
+            return _multirun(texts, arguments)
+        job = launch.compose(texts)
+        if launch.needs_hydra(job):
+            return hand_to_hydra(arguments)
+        launch.launcher_of(job.composition.config)(job.composition, launch.make_folder(job))
+        return 0
 
 
 def _multirun(texts: Sequence[str], arguments: Sequence[str]) -> int:

@@ -82,11 +82,14 @@ def _run_of(name: str) -> "StoredRun":
         return tracking.find_runs([name])[0]
     from samerun.replay import unbundle
 
-    original = unbundle.original_id(Path(name))
+    file = Path(name)
+    original = unbundle.original_id(file)
     try:
-        return tracking.find_runs([original])[0]
+        (run,) = tracking.find_runs([original])
     except UserError:
-        return tracking.find_runs([unbundle.unbundle(Path(name)).run_id])[0]
+        return tracking.find_runs([unbundle.unbundle(file).run_id])[0]
+    unbundle.check_is(run, file)
+    return run
 
 
 def _reproduced(run: "StoredRun", trusted: list[str], out: "Console") -> tuple[str, str]:

@@ -54,7 +54,7 @@ def settings() -> Settings:
     """Returns the table `[tool.samerun]` of the working folder's `pyproject.toml`.
 
     Raises:
-        UserError: the file is not valid TOML, or a setting is not valid.
+        UserError: the file is too large or not valid TOML, or a setting is not valid.
     """
     file = Path.cwd() / _FILE
     try:
@@ -67,13 +67,19 @@ def settings() -> Settings:
 @functools.lru_cache(maxsize=8)
 def _read(file: Path, _mtime_ns: int, size: int) -> Settings:
     if size > _MOST_BYTES:
-        return Settings()
+        raise UserError(
+            f"{_FILE}: received a file of {size} bytes, expected at most {_MOST_BYTES}: make it "
+            "smaller."
+        )
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("samerun", {})
+        tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
     except OSError:
         return Settings()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{_FILE}: invalid TOML ({first_line(error).rstrip('.')}).") from error
+    if not isinstance(tools, dict):
+        raise UserError(f"{_FILE}: tool: expected a table, such as [tool.samerun].")
+    table = tools.get("samerun", {})
     if not isinstance(table, dict):
         raise UserError(f"{_FILE}: tool.samerun: expected a table: [tool.samerun].")
     for key in table:

@@ -69,6 +69,11 @@ def root_of(cfg: ImageFolder | VideoFolder) -> Path:
     return path.resolve()
 
 
+def is_of_the_desktop(name: str) -> bool:
+    """Whether a file is hidden or one that a file manager writes, which no dataset reads."""
+    return name.startswith(".") or name.lower() in _OF_THE_DESKTOP
+
+
 def entries_of(folder: str | Path, root: Path) -> Iterator[os.DirEntry[str]]:
     """Visible entries of a folder, by name; refuses links that lead outside."""
     try:
@@ -77,7 +82,7 @@ def entries_of(folder: str | Path, root: Path) -> Iterator[os.DirEntry[str]]:
     except OSError as error:
         raise error_at(folder, f"cannot be read: {error.strerror}.") from error
     for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _OF_THE_DESKTOP:
+        if is_of_the_desktop(entry.name):
             continue
         if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
             raise error_at(

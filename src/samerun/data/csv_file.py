@@ -15,7 +15,8 @@ MOST_BYTES = 2_000_000_000
 """Maximum size of a text file; its cells take many times as much memory."""
 MOST_COLUMNS = 20_000
 """Maximum number of columns of a CSV file."""
-_SEPARATORS = [one for one in Separator if one is not Separator.auto]
+SEPARATORS = [one for one in Separator if one is not Separator.auto]
+"""What may separate the cells, the comma first."""
 _NAMED_COLUMNS = 30  # in an error message
 
 
@@ -113,7 +114,7 @@ def read_csv(name: str, separator: Separator = Separator.comma) -> Table:
     lines: list[int] = []
     try:
         columns = [cell.strip() for cell in next(reader, [])]
-        _check_columns(path, columns)
+        check_columns(path, columns)
         for row in reader:
             if not row:
                 continue
@@ -134,18 +135,27 @@ def read_csv(name: str, separator: Separator = Separator.comma) -> Table:
 def _separator(text: str) -> Separator:
     """Returns the separator with which the first line has the most cells; the comma by default."""
     first = text.partition("\n")[0]
-    return max(_SEPARATORS, key=lambda one: len(next(csv.reader([first], delimiter=str(one)), [])))
+    return max(SEPARATORS, key=lambda one: len(next(csv.reader([first], delimiter=str(one)), [])))
 
 
 def _hint(columns: list[str]) -> str:
     """Returns a suggestion where the only column name holds another separator."""
-    others = [one for one in _SEPARATORS if len(columns) == 1 and one in columns[0]]
+    others = [one for one in SEPARATORS if len(columns) == 1 and one in columns[0]]
     if not others:
         return ""
     return f" Its cells look separated by a {others[0].name}.{as_hint('dataset.separator=auto')}"
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
+def check_columns(path: Path | str, columns: list[str]) -> None:
+    """Checks the names in the first line of a CSV file.
+
+    Args:
+        path: of the file, for the message.
+        columns: the names.
+
+    Raises:
+        UserError: there are too many, or two are equal.
+    """
     if len(columns) > MOST_COLUMNS:
         raise UserError(
             f"{path}: has {len(columns)} columns, expected at most {MOST_COLUMNS}: remove some, "

@@ -44,7 +44,19 @@ def outline_image_folder(cfg: ImageFolder) -> Outline:
     Raises:
         UserError: the folder is missing, has fewer than two classes, or a file is not an image.
     """
-    return _outline(cfg, parts_of(root_of(cfg), _KIND))
+    return _outline(cfg, image_files(cfg))
+
+
+def image_files(cfg: ImageFolder) -> tuple[Files, Files | None]:
+    """Returns the images of a folder, and those of its own test split if it has one.
+
+    Args:
+        cfg: the dataset.
+
+    Raises:
+        UserError: see `outline_image_folder`.
+    """
+    return parts_of(root_of(cfg), _KIND)
 
 
 def load_image_folder(cfg: ImageFolder) -> Source:

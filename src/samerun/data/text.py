@@ -80,6 +80,21 @@ def _files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:
     Raises:
         UserError: the folder is missing, has fewer than two classes, or a class has no files.
     """
+    files, labels, names = text_files(cfg)
+    where = f"dataset.path: {Path(cfg.path).expanduser()}: has only the class"
+    _check_classes(cfg, labels, names, where)
+    return files, labels, names
+
+
+def text_files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:
+    """Returns the files of a folder, sorted by name, their classes, and the class names.
+
+    Args:
+        cfg: the dataset.
+
+    Raises:
+        UserError: the folder is missing or has no subfolder, or a class has no files.
+    """
     root = Path(cfg.path).expanduser()
     if not root.is_dir():
         raise UserError(
@@ -102,9 +117,7 @@ def _files(cfg: TextFolder) -> tuple[list[Path], list[int], list[str]]:
             )
         files += found
         labels += [label] * len(found)
-    names = [folder.name for folder in folders]
-    _check_classes(cfg, labels, names, f"dataset.path: {root}: has only the class")
-    return files, labels, names
+    return files, labels, [folder.name for folder in folders]
 
 
 def outline_text_folder(cfg: TextFolder) -> Outline:

@@ -4,7 +4,8 @@ A stored model brings these files along, so that it loads where samerun is not i
 NumPy, pandas, Keras with TensorFlow, and Pillow for clips of another size.
 """
 
-from .description import answers_of, check, columns_of
+from .checks import check, check_network
+from .description import answers_of, columns_of
 from .encoded import Array, Encoded, RefusedInput
 from .images import as_png
 from .model import DEFAULTS, DESCRIPTION, FORMAT, KERAS_FILE, Answered, RawModel, load

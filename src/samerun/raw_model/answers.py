@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .encoded import Array, Encoded
-from .series import STEP, WINDOW
+from .series import DATES, STEP, WINDOW
 
 PROBABILITY = "probability"
 
@@ -27,7 +27,7 @@ def table(description: Mapping[str, Any], outputs: Array, encoded: Encoded) -> d
         return classes(output["class_names"], probabilities(outputs))
     values = in_units(output, outputs)
     if task == "forecast":
-        return _forecast(output["targets"][0], values, encoded.columns)
+        return _forecast(output["targets"][0], values, encoded.columns, description["input"])
     return {name: values[:, place] for place, name in enumerate(output["targets"])}
 
 
@@ -60,10 +60,32 @@ def in_units(output: Mapping[str, Any], outputs: Array) -> Array:
     return made
 
 
-def _forecast(target: str, values: Array, columns: Mapping[str, Array]) -> dict[str, Array]:
+def forecast_names(form: Mapping[str, Any], target: str) -> tuple[str | None, str]:
+    """Returns the columns of an answer that hold the date and the target.
+
+    They have their names in the data; one that the answer has already gets `next_` before it.
+
+    Args:
+        form: the input's description.
+        target: its name in the data.
+    """
+    taken, names = {STEP, WINDOW}, []
+    for name in (form["date"], target):
+        while name in taken:
+            name = f"next_{name}"
+        taken.add(name)
+        names.append(name)
+    return names[0], names[1]
+
+
+def _forecast(
+    target: str, values: Array, columns: Mapping[str, Array], form: Mapping[str, Any]
+) -> dict[str, Array]:
     num, horizon = values.shape
+    date, target = forecast_names(form, target)
     made = {STEP: np.tile(np.arange(1, horizon + 1), num)}
     if WINDOW in columns:
         made = {WINDOW: np.repeat(columns[WINDOW], horizon)} | made
-    dates = {name: texts.reshape(-1) for name, texts in columns.items() if name != WINDOW}
-    return made | dates | {target: values.reshape(-1)}
+    if date is not None and DATES in columns:
+        made[date] = columns[DATES].reshape(-1)
+    return made | {target: values.reshape(-1)}

@@ -111,11 +111,8 @@ def _example(form: Mapping[str, Any], cell: Any) -> Array:
         array = np.asarray(None)
     if array.dtype.kind not in "biuf":
         expected = "a PNG or JPEG file or an array" if form["encoded"] else "an array of numbers"
-        raise RefusedInput(
-            f"holds neither, expected {expected} of {_shape_text(form)}".replace(
-                "neither", "something else"
-            )
-        )
+        found = "no value" if cell is None else f"a value of the type {type(cell).__name__}"
+        raise RefusedInput(f"holds {found}, expected {expected} of {_shape_text(form)}")
     _check_scale(form, array)
     if array.ndim == len(shape) - 1 and shape[-1] == 1:
         array = array[..., None]
@@ -125,6 +122,11 @@ def _example(form: Mapping[str, Any], cell: Any) -> Array:
     fits = array.ndim == len(shape) and array.shape[-1] == shape[-1] and 0 not in array.shape
     if resized is None or not fits:
         raise RefusedInput(f"has the shape {array.shape}, expected {_shape_text(form)}")
+    if array.min() < 0 or array.max() > 255:  # they would wrap around in 8 bits
+        raise RefusedInput(
+            f"has the shape {array.shape} and numbers from {array.min()} to {array.max()}, "
+            "expected numbers from 0 to 255 where an image has to be resized"
+        )
     return resized(form, array)
 
 

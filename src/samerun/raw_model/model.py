@@ -185,13 +185,18 @@ def _settings(params: Mapping[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {**DEFAULTS, **given}
     if unknown := sorted(set(params) - set(DEFAULTS)):
         raise RefusedInput(f"Received {listed(unknown)}, expected some of {listed(DEFAULTS)}.")
-    for name, least in (("length", 0), ("top_k", 0), ("seed", 0)):
-        if not isinstance(chosen[name], int) or not least <= chosen[name] < 1 << 31:
-            raise RefusedInput(f"{name}: received {chosen[name]!r}, expected an integer from 0.")
-    if not 0 < chosen["temperature"] < float("inf"):
+    for name in ("length", "top_k", "seed"):
+        value = chosen[name]
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise RefusedInput(f"{name}: received {value!r}, expected an integer from 0.")
+        if not 0 <= value < 1 << 31:
+            raise RefusedInput(f"{name}: received {value!r}, expected an integer from 0.")
+    heat = chosen["temperature"]
+    is_number = isinstance(heat, int | float | np.number) and not isinstance(heat, bool)
+    if not (is_number and 0 < heat < float("inf")):
         raise RefusedInput(
-            f"temperature: received {chosen['temperature']!r}, expected a number above 0: top_k=1 "
-            "always takes the most likely token."
+            f"temperature: received {heat!r}, expected a number above 0: top_k=1 always takes the "
+            "most likely token."
         )
     if chosen["length"] > 10_000:
         raise RefusedInput(f"length: received {chosen['length']}, expected at most 10000 tokens.")

@@ -10,6 +10,8 @@ from .encoded import Array, Encoded, RefusedInput, check_columns, scaled, shown
 
 WINDOW, STEP = "window", "step"
 """Column that groups the rows of several windows; column that numbers the answers of each."""
+DATES = "dates"
+"""Where `encode` leaves the dates of the answers."""
 
 
 def encode(form: Mapping[str, Any], frame: Any) -> Encoded:
@@ -23,26 +25,26 @@ def encode(form: Mapping[str, Any], frame: Any) -> Encoded:
     check_columns(frame.columns, form["columns"])
     length, refused = form["window"], {}
     names, groups = _groups(frame)
-    windows, last, kept = [], [], []
+    windows, days, kept = [], [], []
     for name, rows in zip(names, groups, strict=True):
         try:
             if len(rows) < length:
                 raise RefusedInput(f"has {len(rows)} rows, expected {length} time steps or more")
             part = frame.iloc[rows]
-            dates = _dates(part[form["date"]]) if form["date"] in frame.columns else None
-            windows.append(_values(part.iloc[-length:], form["columns"]))
+            values = _values(part.iloc[-length:], form["columns"])
+            days.append(_next_dates(form, part))
         except RefusedInput as error:
             what = "the series" if name is None else f"window {shown(name)}"
             refused[int(rows[0]) if len(rows) else 0] = f"{what} {error}"
             continue
+        windows.append(values)
         kept.append((int(rows[-1]), name))
-        last.append(None if dates is None else dates[-1])
     x = np.stack(windows) if windows else np.zeros((0, length, len(form["columns"])))
     return Encoded(
         x=scaled(x, form["scaling"]),
         rows=np.array([row for row, _ in kept], np.int64),
         refused=refused,
-        columns=_columns(form, [name for _, name in kept], last),
+        columns=_columns(form, [name for _, name in kept], days),
     )
 
 
@@ -60,14 +62,25 @@ def _values(part: Any, columns: Any) -> Array:
     made = np.empty((len(part), len(columns)))
     for place, name in enumerate(columns):
         column = part[name]
-        if column.dtype.kind not in "iuf":
-            wrong = [cell for cell in column if isinstance(cell, bool | str) or cell is None]
-            found = shown(wrong[0]) if wrong else str(column.dtype)
-            raise RefusedInput(f"holds {found} in column {name}, expected numbers")
-        made[:, place] = column.to_numpy(np.float64, na_value=np.nan)
+        if column.dtype.kind in "iuf":
+            made[:, place] = column.to_numpy(np.float64, na_value=np.nan)
+        else:
+            made[:, place] = [_number(cell, name) for cell in column]
         if not (np.abs(made[:, place]) <= np.finfo(np.float32).max).all():
             raise RefusedInput(f"lacks a finite number in column {name}, expected one in each row")
     return made
+
+
+def _number(cell: Any, name: str) -> float:
+    """A cell of a column that also has others than numbers, outside of this window perhaps."""
+    if cell is None or type(cell).__name__ == "NAType":
+        return np.nan
+    if isinstance(cell, bool | np.bool_) or not isinstance(cell, int | float | np.number):
+        raise RefusedInput(f"holds {shown(cell)} in column {name}, expected numbers")
+    try:
+        return float(cell)
+    except OverflowError:  # an integer of JSON has any length
+        return np.inf
 
 
 def _dates(column: Any) -> list[datetime]:
@@ -91,14 +104,28 @@ def _moment(cell: Any) -> datetime:
         ) from error
 
 
-def _columns(form: Mapping[str, Any], names: Any, last: Any) -> dict[str, Array]:
+def _next_dates(form: Mapping[str, Any], part: Any) -> list[str] | None:
+    """Dates of the steps that follow a window; `None` if it has none, or no rule."""
+    if form["date"] not in part.columns:
+        return None
+    moments = _dates(part[form["date"]])
+    if not form["frequency"]:
+        return None
+    try:
+        return [_text(moment) for moment in following(form, moments[-1])]
+    except (OverflowError, ValueError) as error:
+        raise RefusedInput(
+            f"ends on {_text(moments[-1])}, expected a date that {form['horizon']} more can follow"
+        ) from error
+
+
+def _columns(form: Mapping[str, Any], names: Any, days: Any) -> dict[str, Array]:
     """Columns of the answer: the window where there are several, and the dates of its steps."""
     made: dict[str, Array] = {}
     if names and names[0] is not None:
         made[WINDOW] = np.array(names, object)
-    if form["date"] and form["frequency"] and last and all(one is not None for one in last):
-        dates = [[_text(one) for one in following(form, moment)] for moment in last]
-        made[form["date"]] = np.array(dates, object)
+    if days and all(one is not None for one in days):
+        made[DATES] = np.array(days, object)
     return made
 
 

@@ -58,7 +58,10 @@ def _number(cell: Any) -> float | None:
         return np.nan
     if isinstance(cell, bool | np.bool_) or not isinstance(cell, int | float | np.number):
         return None
-    value = float(cell)
+    try:
+        value = float(cell)
+    except OverflowError:  # an integer of JSON has any length
+        return None
     return None if np.isinf(value) else value
 
 
@@ -83,8 +86,10 @@ def _codes(column: Any, name: str, values: Any, refused: dict[int, str]) -> Arra
 def _code(cell: Any, places: Mapping[str, float]) -> float | None:
     if cell is None or cell != cell or type(cell).__name__ == "NAType":
         return np.nan
-    if isinstance(cell, int | np.integer) and not isinstance(cell, bool):
-        cell = str(cell)  # a file's column of whole numbers, read by pandas
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        cell = int(cell)  # pandas reads whole numbers so where one is missing
+    if isinstance(cell, int | np.integer | np.bool_):
+        cell = str(cell)  # a file's column of whole numbers or of True and False, read by pandas
     if not isinstance(cell, str):
         return None
     text = cell.strip()

@@ -9,10 +9,13 @@ from typing import Any
 from samerun import __version__, checkpoints, tracking, user_code
 from samerun import tags as tag
 from samerun.config import Config
+from samerun.config.datasets.images import ImageFolder, VideoFolder
+from samerun.config.datasets.text import TextFolder
 from samerun.config.paths import paths
-from samerun.errors import UserError
+from samerun.data.class_folders import PARTS, is_of_the_desktop
+from samerun.errors import UserError, listed
 from samerun.files import replacing
-from samerun.replay import bundle_file, crate, recorded
+from samerun.replay import bundle_file, crate, data_files, recorded
 from samerun.replay.bundle_file import KINDS, METRICS
 from samerun.replay.recorded import RecordedRun
 from samerun.tracking import StoredRun
@@ -150,10 +153,33 @@ def _data(cfg: Config) -> Iterator[tuple[str, Path]]:
             raise UserError(f"--data: dataset.{key} is {value}, which does not exist here.")
         files = [given] if given.is_file() else sorted(given.rglob("*"))
         for file in files:
+            if any(is_of_the_desktop(name) for name in file.relative_to(given).parts):
+                continue
             if file.is_symlink():
                 raise UserError(f"--data: {file} is a link, expected a file.")
-            if file.is_file():
+            if file.is_file() and not _is_unread(file, given, cfg):
                 yield file.as_posix(), file
+
+
+def _is_unread(file: Path, root: Path, cfg: Config) -> bool:
+    """Whether training leaves a file out: one beside the folders of the classes, such as a README.
+
+    Raises:
+        UserError: training may read it, and no bundle may hold or write it.
+    """
+    path = file.as_posix()
+    if data_files.is_data(path):
+        data_files.check_place(path)
+        return False
+    beside = {root, *(root / part for part in PARTS)}
+    if isinstance(cfg.dataset, ImageFolder | VideoFolder | TextFolder) and file.parent in beside:
+        return True
+    what = f"ends in '{file.suffix}'" if file.suffix else "has no ending"
+    raise UserError(
+        f"--data: {path} {what}, and the data of a bundle ends in "
+        f"{listed(data_files.ENDINGS)}: rename or move it, or leave --data out and send the data "
+        "by itself."
+    )
 
 
 def _manifest(found: RecordedRun) -> dict[str, Any]:

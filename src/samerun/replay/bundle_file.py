@@ -21,7 +21,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -75,14 +75,20 @@ class Bundle:
     """A bundle that is open for reading and whose names, sizes and digest of the file were checked.
 
     Args:
+        file: the bundle.
         archive: the zip.
         manifest: the content of `bundle.json`.
         members: the files, by path, without the manifest.
     """
 
     def __init__(
-        self, archive: zipfile.ZipFile, manifest: dict[str, Any], members: Mapping[str, Member]
+        self,
+        file: Path,
+        archive: zipfile.ZipFile,
+        manifest: dict[str, Any],
+        members: Mapping[str, Member],
     ) -> None:
+        self._file = file
         self._archive = archive
         self.manifest = manifest
         self.members = members
@@ -91,16 +97,20 @@ class Bundle:
         """Writes a member to a file and compares its size and digest.
 
         Raises:
-            UserError: it is not what the manifest says.
+            UserError: it is not what the manifest says, or the file cannot be written.
         """
         member, digest, size = self.members[path], hashlib.sha256(), 0
-        with self._archive.open(path) as source, target.open("xb") as file:
-            while part := source.read(min(_COPIED_BYTES, member.size - size + 1)):
-                size += len(part)
-                if size > member.size:
-                    raise damaged(f"{path} is larger than it says")
-                digest.update(part)
-                file.write(part)
+        try:
+            with target.open("xb") as file:
+                for part in self._parts(path, member.size):
+                    size += len(part)
+                    digest.update(part)
+                    file.write(part)
+        except OSError as error:
+            raise UserError(
+                f"{path} of the bundle cannot be written to {target.parent}: {first_line(error)}; "
+                "nothing was kept."
+            ) from error
         if size != member.size or digest.hexdigest() != member.sha256:
             raise damaged(f"{path} is not the file that was bundled")
         _check_content(path, target)
@@ -110,11 +120,26 @@ class Bundle:
         member = self.members.get(path)
         if member is None or member.size > most_bytes:
             raise damaged(f"{path} is missing or too large")
-        with self._archive.open(path) as source:
-            content = source.read(member.size + 1)
+        content = b"".join(self._parts(path, most_bytes))
         if len(content) != member.size or hashlib.sha256(content).hexdigest() != member.sha256:
             raise damaged(f"{path} is not the file that was bundled")
         return content.decode("utf-8", "replace")
+
+    def _parts(self, path: str, most_bytes: int) -> Iterator[bytes]:
+        """Yields the content of a member, which is refused if it is larger."""
+        size, part = 0, b""
+        with _reading(self._file):
+            source = self._archive.open(path)
+        with source:
+            while True:
+                with _reading(self._file):
+                    part = source.read(min(_COPIED_BYTES, most_bytes - size + 1))
+                if not part:
+                    return
+                size += len(part)
+                if size > most_bytes:
+                    raise damaged(f"{path} is larger than it says")
+                yield part
 
 
 def damaged(reason: str) -> UserError:
@@ -176,13 +201,22 @@ def opened(file: Path) -> Iterator[Bundle]:
     Raises:
         UserError: it is no bundle, a byte was changed, or it holds what a bundle may not hold.
     """
-    try:
-        if not file.is_file():
-            raise UserError(f"{one_line(str(file))}: there is no such file, expected a bundle.")
-        with file.open("rb") as content:
+    with ExitStack() as stack:
+        with _reading(file):
+            if not file.is_file():
+                raise UserError(f"{one_line(str(file))}: there is no such file, expected a bundle.")
+            content = stack.enter_context(file.open("rb"))
             _check_digest(content)
-            with zipfile.ZipFile(content) as archive:
-                yield _checked(archive, file.stat().st_size)
+            archive = stack.enter_context(zipfile.ZipFile(content))
+            bundle = _checked(archive, file)
+        yield bundle
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Converts the errors of reading a bundle into one sentence; the block does nothing else."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{one_line(str(file))}: {first_line(error)}.") from error
     except (
@@ -220,7 +254,7 @@ def _digest(file: IO[bytes], size: int) -> str:
     return digest.hexdigest()
 
 
-def _checked(archive: zipfile.ZipFile, file_size: int) -> Bundle:
+def _checked(archive: zipfile.ZipFile, file: Path) -> Bundle:
     found: dict[str, zipfile.ZipInfo] = {}
     lower: set[str] = set()
     infos = archive.infolist()
@@ -236,7 +270,7 @@ def _checked(archive: zipfile.ZipFile, file_size: int) -> Bundle:
             raise damaged(f"{info.filename} uses another compression")
         lower.add(info.filename.lower())
         found[info.filename] = info
-    if sum(info.file_size for info in infos) > max(_LEAST_UNPACKED, _TIMES * file_size):
+    if sum(info.file_size for info in infos) > max(_LEAST_UNPACKED, _TIMES * file.stat().st_size):
         raise damaged("it would unpack to more than a hundred times its size")
     _check_folders(found)
     manifest = _manifest(archive, found)
@@ -247,7 +281,7 @@ def _checked(archive: zipfile.ZipFile, file_size: int) -> Bundle:
     for path, member in members.items():
         if found[path].file_size != member.size:
             raise damaged(f"{path} is not as large as it says")
-    return Bundle(archive, manifest, members)
+    return Bundle(file, archive, manifest, members)
 
 
 def check_path(path: str) -> None:
@@ -310,8 +344,8 @@ def _manifest(archive: zipfile.ZipFile, found: Mapping[str, zipfile.ZipInfo]) ->
 
 def _members(files: dict[str, Any]) -> Iterator[tuple[str, Member]]:
     for path, facts in files.items():
-        told = facts if isinstance(facts, dict) else {}
-        size, digest = told.get("size"), told.get("sha256")
+        stated = facts if isinstance(facts, dict) else {}
+        size, digest = stated.get("size"), stated.get("sha256")
         if type(size) is not int or size < 0 or not _SHA256.fullmatch(str(digest)):
             raise damaged(f"its {MANIFEST} does not say what {path} is")
         yield path, Member(size=size, sha256=str(digest))

@@ -19,7 +19,7 @@ def metadata(manifest: Mapping[str, Any], members: Mapping[str, Member]) -> dict
     """Returns the content of `ro-crate-metadata.json`.
 
     Args:
-        manifest: the run, as `samerun.json` has it.
+        manifest: the run, as `bundle.json` has it.
         members: the files, without the metadata itself and the manifest.
     """
     run = manifest["run"]

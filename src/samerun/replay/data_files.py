@@ -41,7 +41,7 @@ def check_place(path: str) -> None:
             name = folder.relative_to(here) if folder.is_relative_to(here) else folder
             raise UserError(
                 f"{path}: no data of a bundle is written into {name}, a folder of config files, "
-                "code or runs: ask for a bundle whose data is in a folder of its own, such as data."
+                "code or runs: the data has to be in a folder of its own, such as data."
             )
 
 

@@ -20,16 +20,18 @@ from typing import Any
 from samerun import config, tracking
 from samerun import tags as tag
 from samerun.config.paths import paths
-from samerun.errors import UserError
+from samerun.errors import UserError, first_line, listed
 from samerun.files import replacing
 from samerun.replay import bundle_file, data_files, recorded
 from samerun.replay.bundle_file import METRICS, Bundle, damaged
-from samerun.tracking import ImportedRun
+from samerun.tracking import ImportedRun, StoredRun
 
 _ID = re.compile("[0-9a-f]{32}")
 _STATUS = ("FINISHED", "FAILED", "KILLED")
 _MOST_VALUES, _LONGEST = 5_000, 10_000
 _MOST_METRICS_BYTES = 300_000_000
+_CONFIG, _MOST_CONFIG_BYTES = f"artifacts/{recorded.CONFIG}", 200_000
+_SAME = {tag.WEIGHTS, tag.DIGESTS, tag.FINGERPRINT, tag.FINGERPRINT_CONFIG, tag.FINGERPRINT_CODE}
 _LATEST_TIME = 32_503_680_000_000  # the year 3000
 _MLFLOW = ("mlflow.note.content", "mlflow.source.git.")
 _KEPT = {
@@ -114,6 +116,31 @@ def original_id(file: Path) -> str:
         return str(_facts(bundle.manifest)["id"])
 
 
+def check_is(run: StoredRun, file: Path) -> None:
+    """Checks that a stored run is the one of a bundle, not only one of the same ID.
+
+    Args:
+        run: the stored run.
+        file: the bundle.
+
+    Raises:
+        UserError: its config, weights, fingerprint or data are not those of the bundle.
+    """
+    with bundle_file.opened(file) as bundle:
+        tags, text = _facts(bundle.manifest)["tags"], bundle.text(_CONFIG, _MOST_CONFIG_BYTES)
+    stored = tracking.read_artifact(run, recorded.CONFIG, most_bytes=_MOST_CONFIG_BYTES)
+    keys = {key for key in {*tags, *run.tags} if key in _SAME or key.startswith(tag.DATA)}
+    differing = sorted(key for key in keys if tags.get(key) != run.tags.get(key))
+    if stored.decode("utf-8", "replace") != text:
+        differing.insert(0, "config")
+    if differing:
+        raise UserError(
+            f"{file} has the ID of run {run.id[:8]} of this store, but differs "
+            f"in {recorded.clean(listed(differing))}, so nothing was reproduced: unbundle it in "
+            f"another folder, or verify {run.id[:8]} itself."
+        )
+
+
 def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
     """Returns what a manifest says about the run, if it is what samerun writes."""
     facts = manifest.get("run")
@@ -161,7 +188,7 @@ def _check_not_here(run_id: str) -> None:
 
 def _config(bundle: Bundle) -> config.Config:
     """Returns the config of the run, so that a bundle that cannot be reproduced is refused now."""
-    text = bundle.text(f"artifacts/{recorded.CONFIG}", 200_000)
+    text = bundle.text(_CONFIG, _MOST_CONFIG_BYTES)
     recorded.check_values_only(text)
     return config.from_yaml(text)
 
@@ -252,8 +279,11 @@ def _write(source: Path, target: Path, written: list[Path]) -> None:
         if not above.exists():
             above.mkdir()
             written.append(above)
-    with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
+    try:
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {first_line(error)}.") from error
     written.append(target)
 
 

@@ -17,6 +17,7 @@ from samerun.config.datasets.tables import Diabetes, TableCsv
 from samerun.data import describe_raw
 from samerun.errors import UserError
 from samerun.replay import recorded
+from samerun.serving import logged
 from samerun.tracking import StoredRun
 
 PREPROCESSING = "data/preprocessing.json"
@@ -36,6 +37,7 @@ def describe_earlier(run: StoredRun, network: Any, *, uri: str | None = None) ->
     Raises:
         UserError: something that is needed was not recorded.
     """
+    logged.check_shapes(run, network)
     cfg = recorded.read(run, uri=uri).cfg
     try:
         text = tracking.read_artifact(run, PREPROCESSING, uri=uri, most_bytes=50_000_000)

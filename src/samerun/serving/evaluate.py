@@ -1,11 +1,13 @@
 """Evaluates a stored model on new labelled data, with the report of a run."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from samerun import evaluation
 from samerun.config import Config, DataSpec, Layout, Task
@@ -13,21 +15,40 @@ from samerun.config.datasets.images import ImageFolder
 from samerun.config.datasets.series import SeriesCsv
 from samerun.config.datasets.tables import TableCsv
 from samerun.config.datasets.text import TextCsv, TextFolder
-from samerun.data.csv_file import read_csv
+from samerun.data.class_folders import root_of
+from samerun.data.csv_file import Table, read_csv
+from samerun.data.folder import image_files
+from samerun.data.text import text_files
 from samerun.errors import UserError, listed, nearest
+from samerun.escaping import one_line
 from samerun.evaluation import Report
 from samerun.raw_model import RawModel, RefusedInput
-from samerun.serving.reading import Chunk, chunks, files_in, needed_columns, numbers
+from samerun.raw_model.encoded import scaled
+from samerun.serving.reading import Chunk, image_chunks, needed_columns, numbers, text_chunks
 
-KINDS = (TableCsv, TextCsv, TextFolder, ImageFolder, SeriesCsv)
+KINDS: Mapping[type, str] = {
+    TableCsv: "table",
+    TextCsv: "text",
+    TextFolder: "text",
+    ImageFolder: "image",
+    SeriesCsv: "series",
+}
+"""The datasets that have new data of their own, and the kind of input of their models."""
 
 
 @dataclass(frozen=True)
 class _Labelled:
-    """Raw input with the truth: classes as names, or numbers `(n, outputs)`."""
+    """Raw input with the truth: classes as names, or numbers `(n, outputs)`.
 
-    chunks: Sequence[Chunk]
+    Args:
+        chunks: the raw input.
+        truth: what is true of each.
+        windows: instead of chunks, windows of a series as the Keras model takes them.
+    """
+
+    chunks: Iterable[Chunk]
     truth: Sequence[str] | Any
+    windows: Any = None
 
 
 class _Known:
@@ -50,17 +71,19 @@ def evaluate(model: RawModel, cfg: Config) -> Report:
     Raises:
         UserError: the data is not what the model takes, or has an unknown class.
     """
-    if not isinstance(cfg.dataset, KINDS):
-        kinds = listed([kind.kind for kind in KINDS])
+    if type(cfg.dataset) not in KINDS:
+        kinds = listed([str(vars(kind)["kind"]) for kind in KINDS])
         raise UserError(
             f"dataset={cfg.dataset.kind} has no file of new data to evaluate, expected one of "
             f"{kinds}: `samerun reproduce` evaluates the run's own test split."
         )
     task, output = Task(model.description["task"]), model.description["output"]
-    found = _labelled(model, cfg)
-    outputs = np.concatenate([_outputs(model, chunk) for chunk in found.chunks])
-    names = tuple(output["class_names"])
+    found, names = _labelled(model, cfg), tuple(output["class_names"])
     labels = _codes(found.truth, names) if names else np.asarray(found.truth, np.float64)
+    if found.windows is None:
+        outputs = np.concatenate([_outputs(model, chunk) for chunk in found.chunks])
+    else:
+        outputs = model.outputs(found.windows)
     if not names:
         outputs = _in_units(output, outputs)
     spec = DataSpec(
@@ -106,19 +129,33 @@ def _codes(truth: Sequence[str], names: tuple[str, ...]) -> Any:
 
 def _labelled(model: RawModel, cfg: Config) -> _Labelled:
     form, dataset = model.description["input"], cfg.dataset
-    if isinstance(dataset, ImageFolder | TextFolder):
-        endings = (".jpg", ".jpeg", ".png") if isinstance(dataset, ImageFolder) else (".txt",)
-        root = Path(dataset.path).expanduser()
-        if not root.is_dir() or not files_in(root, endings):
-            raise UserError(
-                f"dataset.path: received '{dataset.path}', expected a folder with one subfolder "
-                "per class."
-            )
-        found = list(chunks(form, dataset.path))
-        names = [str(name) for chunk in found for name in chunk.names]
-        return _Labelled(found, [name.split("/")[-2] if "/" in name else "" for name in names])
+    if form["kind"] != KINDS[type(dataset)]:
+        raise UserError(
+            f"dataset={dataset.kind}: the model takes another kind of input, {form['kind']}: its "
+            "description is not of this run."
+        )
+    if isinstance(dataset, ImageFolder):
+        return _of_images(form, dataset)
+    if isinstance(dataset, TextFolder):
+        files, labels, names = text_files(dataset)
+        read = text_chunks(form, Path(dataset.path).expanduser(), files)
+        return _Labelled(read, [names[label] for label in labels])
     assert isinstance(dataset, TableCsv | TextCsv | SeriesCsv)
     return _of_csv(model, dataset)
+
+
+def _of_images(form: Mapping[str, Any], dataset: ImageFolder) -> _Labelled:
+    """The images of a folder, found by the rules of training."""
+    root = root_of(dataset)
+    files, test = image_files(dataset)
+    if test is not None:
+        raise UserError(
+            f"dataset.path: received '{dataset.path}' with the subfolders train and test, expected "
+            f"one subfolder per class: give dataset.path={Path(dataset.path, 'test')}."
+        )
+    paths = [root / os.fsdecode(name) for name in files.names]
+    truth = [files.classes[label] for label in files.labels]
+    return _Labelled(image_chunks(form, root, paths), truth)
 
 
 def _of_csv(model: RawModel, dataset: TableCsv | TextCsv | SeriesCsv) -> _Labelled:
@@ -131,24 +168,44 @@ def _of_csv(model: RawModel, dataset: TableCsv | TextCsv | SeriesCsv) -> _Labell
     else:
         target, key = dataset.target, "dataset.target"
     cells = table.column(target, key)
-    numeric = form.get("numeric") or form.get("columns") or ()
-    columns = {}
+    if isinstance(dataset, SeriesCsv):
+        columns = [_finite(table, name, "dataset.path") for name in form["columns"]]
+        return _windows(form, np.stack(columns, axis=1), _finite(table, target, key))
+    numeric, made = form.get("numeric") or (), {}
     for name in needed_columns(form):
         values = table.column(name, "dataset.path")
-        columns[name] = numbers(values) if name in numeric else pd.Series(values, dtype=object)
-    frame, lines = pd.DataFrame(columns), [f"line {line}" for line in table.lines]
+        made[name] = numbers(values) if name in numeric else pd.Series(values, dtype=object)
+    chunk = Chunk(pd.DataFrame(made), [f"line {line}" for line in table.lines])
     if model.description["output"]["class_names"]:
-        return _Labelled([Chunk(frame, lines)], [cell.strip() for cell in cells])
+        return _Labelled([chunk], [cell.strip() for cell in cells])
+    return _Labelled([chunk], _finite(table, target, key).reshape(-1, 1))
+
+
+def _finite(table: Table, name: str, key: str) -> Any:
+    """A column of finite numbers, float64 `(n,)`."""
+    cells = table.column(name, key)
     values = numbers(cells)
-    if values.dtype.kind != "f" or not np.isfinite(values).all():
-        raise UserError(f"{table.path}: column {target} holds something else than finite numbers.")
-    if isinstance(dataset, SeriesCsv):
-        return _windows(form, frame, values.to_numpy())
-    return _Labelled([Chunk(frame, lines)], values.to_numpy().reshape(-1, 1))
+    if values.dtype.kind == "f" and np.isfinite(values).all():
+        return values.to_numpy()
+    wrong = next(
+        row
+        for row, value in enumerate(values)
+        if not (isinstance(value, float) and np.isfinite(value))
+    )
+    raise UserError(
+        f"{table.path}: line {table.lines[wrong]}: column {name} holds "
+        f"'{one_line(cells[wrong], 40)}', which is not a finite number."
+    )
 
 
-def _windows(form: Mapping[str, Any], frame: Any, values: Any) -> _Labelled:
-    """Every window of the file, with what follows it."""
+def _windows(form: Mapping[str, Any], steps: Any, values: Any) -> _Labelled:
+    """Every window of a file, with what follows it.
+
+    Args:
+        form: the input's description.
+        steps: the columns of the model, `(n, columns)`.
+        values: of the target, `(n,)`.
+    """
     window, horizon = form["window"], form["horizon"]
     num = len(values) - window - horizon + 1
     if num < 1:
@@ -156,8 +213,6 @@ def _windows(form: Mapping[str, Any], frame: Any, values: Any) -> _Labelled:
             f"dataset.path: has {len(values)} time steps, expected at least {window + horizon}: a "
             "window and what follows it."
         )
-    places = np.arange(num)[:, None] + np.arange(window)
-    steps = frame.iloc[places.reshape(-1)].reset_index(drop=True)
-    steps["window"] = np.repeat(np.arange(num), window)
-    truth = values[np.arange(num)[:, None] + window + np.arange(horizon)]
-    return _Labelled([Chunk(steps, [f"line {row + 2}" for row in places.reshape(-1)])], truth)
+    found = np.moveaxis(sliding_window_view(steps, window, axis=0), -1, 1)[:num]
+    truth = sliding_window_view(values[window:], horizon)
+    return _Labelled((), truth, windows=scaled(found, form["scaling"]))

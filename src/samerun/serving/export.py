@@ -156,11 +156,13 @@ def export(plan: ExportPlan) -> Export:
     dataset = data.build(cfg.dataset, cfg.seed)
     _check_data(plan, dataset)
     model = logged.load(run, cfg, plan.model, plan.trusted)
+    logged.check_shapes(run, model)
     one = FORMATS[plan.format]
     with export_folder.replacing(plan.folder) as folder:
         formats.write(model, plan.format, folder / one.file, quantize=plan.quantize)
         report = _evaluated(formats.load(plan.format, folder / one.file), plan, dataset)
         difference = _difference(plan.stored, report)
+        _check_finite(plan, difference)
         if not plan.quantize:
             _check_difference(plan, difference)
         content, num_bytes = _preprocessing(plan, dataset, model), export_folder.size_of(folder)
@@ -228,6 +230,16 @@ def _difference(stored: Predictions, report: Report) -> float:
             f"{then.shape}: it is not kept."
         )
     return float(np.abs(now - then).max()) / scale
+
+
+def _check_finite(plan: ExportPlan, difference: float) -> None:
+    """Checks that there is a difference: a number that is not finite has none to any other."""
+    if not math.isfinite(difference):
+        raise UserError(
+            f"--format {plan.format}: the exported model predicts numbers that are not finite "
+            f"where run {plan.recorded.run.id[:8]} predicted finite ones, so it is not kept: give "
+            "another --format."
+        )
 
 
 def _check_difference(plan: ExportPlan, difference: float) -> None:

@@ -48,10 +48,11 @@ def check_target(folder: Path, name: str) -> None:
 
 def _written(folder: Path) -> set[str]:
     """Returns the names in a folder that an earlier export wrote there."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         found = json.loads((folder / MANIFEST).read_text())
-        return {MANIFEST, *map(str, found["files"])}
-    return set()
+        if isinstance(found, dict) and isinstance(files := found.get("files"), list):
+            return {MANIFEST, *map(str, files)}
+    return set()  # another program's file may have the same name
 
 
 @contextlib.contextmanager

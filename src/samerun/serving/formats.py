@@ -57,8 +57,18 @@ class Exported:
         return np.concatenate([self.predict_on_batch(batch[0]) for batch in dataset])
 
     def predict_on_batch(self, features: Any) -> NDArray[Any]:
-        """Returns the outputs for a batch of features."""
-        return np.asarray(self._run(np.asarray(features)))
+        """Returns the outputs for a batch of features.
+
+        Raises:
+            UserError: one is NaN. No run records that, so it is a fault of the format.
+        """
+        made = np.asarray(self._run(np.asarray(features)))
+        if np.isnan(made).any():
+            raise UserError(
+                "The exported model predicts NaN where the run predicted numbers, so it is not "
+                "kept: give another --format."
+            )
+        return made
 
 
 def check_installed(name: str) -> None:
@@ -97,7 +107,7 @@ def write(model: Any, name: str, target: Path, *, quantize: bool) -> None:
         except Exception as error:  # each converter raises its own
             reason = _reason(error)
     raise UserError(
-        f"--format {name}: Keras cannot export this model so ({reason}): give --format "
+        f"--format {name}: Keras cannot export this model in this format ({reason}): give --format "
         f"{'keras' if name == 'saved_model' else 'saved_model'}, which can hold every model."
     )
 

@@ -13,12 +13,15 @@ from typing import Any
 
 from samerun import tracking, user_code
 from samerun.config import Config
+from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError, first_line
 from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted
 from samerun.tracking import LoggedModel, StoredRun
 
 _ENDING = ".keras"
+_NEEDS_CODE = ("Could not locate", "safe_mode", "register_keras_serializable", "unsafe")
+"""What Keras writes where a file needs classes that it does not have, or holds a Lambda."""
 _MOST_FILES = 1_000
 _LEAST_BYTES, _TIMES = 200_000_000, 20
 """A model may unpack to 200 MB, or to 20 times its file: weights hardly shrink when compressed."""
@@ -51,44 +54,97 @@ def load(run: StoredRun, cfg: Config, model: LoggedModel, trusted: Sequence[str]
     Raises:
         UserError: it cannot be loaded, or needs code that is not trusted.
     """
-    check_trusted(cfg, trusted)
-    with user_code.working_folder_first():
-        for key, target in user_code.targets(cfg).items():
-            user_code.import_function(key, target)
+    import_own(cfg, trusted)
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
         file = Path(folder, "model.keras")
         tracking.download_model_file(run, model, keras_file(run, model), file)
         return load_file(run, file)
 
 
-def load_file(run: StoredRun, file: Path) -> Any:
+def import_own(cfg: Config, trusted: Sequence[str]) -> None:
+    """Imports the module of the user's own model, whose classes its file may need.
+
+    Args:
+        cfg: the recorded config.
+        trusted: modules that the config may import.
+
+    Raises:
+        UserError: the module is not trusted.
+    """
+    if isinstance(cfg.model, CustomModel):
+        check_trusted(cfg, trusted)
+        with user_code.working_folder_first():
+            user_code.import_function("model.target", cfg.model.target)
+
+
+def load_file(run: StoredRun, file: Path, *, can_trust: bool = True) -> Any:
     """Returns the Keras model in a file that a run logged, not compiled.
 
     Args:
         run: the stored run.
         file: a copy of its Keras file.
+        can_trust: whether the command has `--trust`.
 
     Raises:
-        UserError: it is too large, or cannot be loaded in safe mode.
+        UserError: it is damaged or too large, or cannot be loaded in safe mode.
     """
     import keras
 
+    _check_size(run, file)
     try:
-        _check_size(file)
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
-        raise UserError(
-            f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
-            f"({clean(first_line(error))}): register classes of your own with "
-            "@keras.saving.register_keras_serializable() in the module that the config names, and "
-            "give --trust MODULE."
-        ) from error
+        raise UserError(_refusal(run, error, can_trust)) from error
 
 
-def _check_size(file: Path) -> None:
+def _refusal(run: StoredRun, error: Exception, can_trust: bool) -> str:
+    reason = clean(first_line(error))
+    if not any(part in str(error) for part in _NEEDS_CODE):
+        return f"Run {run.id[:8]}: its model cannot be loaded: {reason}"
+    advice = (
+        "register classes of your own with @keras.saving.register_keras_serializable() in the "
+        "module that the config names, and give --trust MODULE."
+        if can_trust
+        else "classes of your own are not served: `samerun predict` takes --trust MODULE."
+    )
+    return (
+        f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
+        f"({reason}): {advice}"
+    )
+
+
+def _check_size(run: StoredRun, file: Path) -> None:
     """Checks what a file would unpack to, which Keras does not."""
     most = max(_LEAST_BYTES, _TIMES * file.stat().st_size)
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(
+            f"Run {run.id[:8]}: its model is not a .keras file, or is damaged: "
+            f"{clean(first_line(error))}"
+        ) from error
     if len(members) > _MOST_FILES or sum(member.file_size for member in members) > most:
-        raise ValueError(f"it would unpack to more than {most} bytes")
+        raise UserError(
+            f"Run {run.id[:8]}: its model would unpack to more than {most} bytes or {_MOST_FILES} "
+            "files, so it is not loaded."
+        )
+
+
+def check_shapes(run: StoredRun, network: Any) -> None:
+    """Checks that a Keras model states the shapes of its one input and its one output.
+
+    Args:
+        run: the stored run.
+        network: its Keras model.
+
+    Raises:
+        UserError: it does not, as a subclass of `keras.Model` does not.
+    """
+    sides = (getattr(network, "inputs", None), getattr(network, "outputs", None))
+    if any(side is None or len(side) != 1 for side in sides):
+        raise UserError(
+            f"Run {run.id[:8]}: its model does not state the shapes of one input and one output, "
+            "expected a keras.Sequential or a keras.Model(inputs, outputs): build it as one and "
+            "train it again."
+        )

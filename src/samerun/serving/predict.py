@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -83,6 +84,8 @@ def predict(
 def _with_names(key: str, chunk: Chunk, made: Answered) -> dict[str, list[Any]]:
     names = [chunk.names[row] for row in made.rows.tolist()]
     cells = {name: values.tolist() for name, values in made.columns.items()}
+    while key in cells:  # a target or a date of the model's has the name `line`
+        key = f"input_{key}"
     return {key: [_plain(name) for name in names], **cells}
 
 
@@ -114,11 +117,16 @@ def _cells(column: list[Any]) -> list[Any]:
 def _json_writer(out: Output) -> Callable[[Mapping[str, list[Any]]], None]:
     def write(columns: Mapping[str, list[Any]]) -> None:
         for row in _records(columns):
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
     return write
 
 
 def _records(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for cells in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, cells, strict=True))
+        yield dict(zip(columns, map(_json_cell, cells), strict=True))
+
+
+def _json_cell(cell: Any) -> Any:
+    """A cell for JSON, which has no number that is NaN or infinite."""
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell

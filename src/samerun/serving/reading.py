@@ -1,6 +1,7 @@
 """Reads raw input from files in chunks: rows of a CSV file, lines of text, images of a folder."""
 
 import csv
+import io
 import itertools
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from samerun.data.csv_file import SEPARATORS, check_columns
 from samerun.errors import UserError, listed
 from samerun.escaping import one_line
 from samerun.raw_model.image_files import MOST_BYTES
@@ -81,8 +83,6 @@ def files_in(folder: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def _images(form: Mapping[str, Any], source: str, path: Path) -> Iterator[Chunk]:
-    import pandas as pd
-
     if source == STDIN:
         raise UserError("received '-', expected an image file or a folder of images.")
     if path.suffix.lower() == ".npy":
@@ -96,7 +96,22 @@ def _images(form: Mapping[str, Any], source: str, path: Path) -> Iterator[Chunk]
     files = files_in(path, _ENDINGS) if path.is_dir() else [path]
     if not files:
         raise UserError(f"{source}: holds no {listed(_ENDINGS)} file, expected some.")
-    root = path if path.is_dir() else path.parent
+    yield from image_chunks(form, path if path.is_dir() else path.parent, files)
+
+
+def image_chunks(form: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[Chunk]:
+    """Yields image files.
+
+    Args:
+        form: the input's description.
+        root: the folder that their names begin at.
+        files: the files, below it.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    import pandas as pd
+
     for start in range(0, len(files), _IMAGES):
         some = files[start : start + _IMAGES]
         cells = pd.Series([_content(file) for file in some], dtype=object)
@@ -107,14 +122,29 @@ def _images(form: Mapping[str, Any], source: str, path: Path) -> Iterator[Chunk]
 def _arrays(form: Mapping[str, Any], path: Path) -> Iterator[Chunk]:
     import pandas as pd
 
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: is no .npy file of plain numbers.") from error
+    values = _loaded(path)
+    if values.ndim < 1:
+        raise UserError(
+            f"{path}: holds one number, expected an array of (n, "
+            f"{', '.join(map(str, form['shape']))})."
+        )
     for start in range(0, len(values), _IMAGES):
         cells = [np.asarray(one) for one in values[start : start + _IMAGES]]
         frame = pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)})
         yield Chunk(frame, [f"{path.name}[{start + place}]" for place in range(len(cells))])
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:  # NumPy would open an .npz file, and leave it open
+            if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+                raise ValueError("the signature is missing")
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if values.dtype.kind not in "biuf":
+            raise ValueError("it holds other values than numbers")
+    except Exception as error:  # a damaged file raises errors of many types
+        raise UserError(f"{path}: is no .npy file of plain numbers.") from error
+    return values
 
 
 def _content(path: Path) -> bytes:
@@ -127,30 +157,53 @@ def _content(path: Path) -> bytes:
 
 
 def _texts(form: Mapping[str, Any], path: Path) -> Iterator[Chunk]:
-    import pandas as pd
-
     if form["kind"] != "text":
         raise UserError(f"received '{path}', expected a CSV file with the columns of the data.")
     files = files_in(path, _TEXTS) if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path}: holds no .txt file, expected some.")
-    root = path if path.is_dir() else path.parent
+    yield from text_chunks(form, path if path.is_dir() else path.parent, files)
+
+
+def text_chunks(form: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[Chunk]:
+    """Yields text files.
+
+    Args:
+        form: the input's description.
+        root: the folder that their names begin at.
+        files: the files, below it.
+
+    Raises:
+        UserError: one cannot be read as UTF-8.
+    """
+    import pandas as pd
+
     for start in range(0, len(files), _IMAGES):
         some = files[start : start + _IMAGES]
-        try:
-            cells = [file.read_text("utf-8-sig") for file in some]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: a text cannot be read as UTF-8: {error}.") from error
+        cells = pd.Series([_text(file) for file in some], dtype=object)
         names = [file.relative_to(root).as_posix() for file in some]
-        yield Chunk(pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)}), names)
+        yield Chunk(pd.DataFrame({form["column"]: cells}), names)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not UTF-8: save it as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}.") from error
 
 
 @contextmanager
 def _opened(source: str) -> Iterator[TextIO]:
-    if source == STDIN:
-        yield sys.stdin
-        return
     try:
+        if source == STDIN:
+            file = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+            try:
+                yield file
+            finally:
+                file.detach()  # or the standard input would be closed
+            return
         with Path(source).expanduser().open(encoding="utf-8-sig", newline="") as file:
             yield file
     except UnicodeDecodeError as error:
@@ -163,8 +216,14 @@ def _csv(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
     """Rows of a CSV file; a series is one chunk, since its windows overlap."""
     needed = needed_columns(form)
     with _opened(source) as file:
-        reader = csv.reader(file, strict=True)
+        first = file.readline()
+        reader = csv.reader(
+            itertools.chain([first] if first else [], file),
+            delimiter=_separator(first, needed),
+            strict=True,
+        )
         header = [cell.strip() for cell in next(_rows(reader, source), [])]
+        check_columns(source, header)
         missing = [name for name in needed if name not in header]
         if missing:
             raise UserError(
@@ -180,6 +239,19 @@ def _csv(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
             yield _chunk(form, some, places)
         if not num:
             raise UserError(f"{source}: has no rows below its first line, expected some.")
+
+
+def _separator(first: str, needed: Sequence[str]) -> str:
+    """Returns the separator with which the first line has most of the columns, then most cells."""
+
+    def columns(separator: str) -> tuple[int, int]:
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([first], delimiter=separator), [])]
+        except csv.Error:  # a cell of more letters than csv reads, which is refused later
+            return 0, 0
+        return len({*needed} & {*cells}), len(cells)
+
+    return max(map(str, SEPARATORS), key=columns)
 
 
 def needed_columns(form: Mapping[str, Any]) -> list[str]:
@@ -240,7 +312,9 @@ def numbers(cells: Sequence[str]) -> Any:
             return pd.Series(np.array([float(cell) for cell in cells]))
         except ValueError:
             pass
-    return pd.Series([_number(cell) for cell in cells], dtype=object)
+    made = [_number(cell) for cell in cells]
+    has_text = any(isinstance(cell, str) for cell in made)
+    return pd.Series(made, dtype=object if has_text else np.float64)
 
 
 def _number(cell: str) -> float | str:

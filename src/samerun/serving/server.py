@@ -1,5 +1,6 @@
 """MLflow's own scoring server for the model of a run."""
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ import numpy as np
 from samerun.raw_model import KERAS_FILE
 from samerun.serving.stored_model import fetch_model
 from samerun.tracking import StoredRun, write_served
+
+_MOST_SHOWN = 4096  # numbers in the line that is printed
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ def prepare(run: StoredRun, folder: Path, *, uri: str | None = None) -> Served:
     """
     stored, served = folder / "stored", folder / "model"
     stored.mkdir()
-    model = fetch_model(run, stored, uri=uri)
-    write_served(model.description, stored / KERAS_FILE, served)
-    return Served(served, _example(model.description))
+    description = fetch_model(run, stored, uri=uri)
+    write_served(description, stored / KERAS_FILE, served)
+    return Served(served, _example(description))
 
 
 def command(model: Path, host: str, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -74,5 +77,15 @@ def _example(description: Mapping[str, Any]) -> dict[str, Any]:
         steps = {"columns": form["columns"], "data": [[0.0] * len(form["columns"])]}
         steps["data"] *= form["window"]
         return {"dataframe_split": steps}
-    content = "BASE64 OF A PNG OR JPEG FILE" if form["kind"] == "image" else "the text"
+    content: Any = "the text"
+    if form["kind"] == "image":
+        content = "BASE64 OF A PNG OR JPEG FILE" if form["encoded"] else _array(form)
     return {"dataframe_records": [{form["column"]: content}]}
+
+
+def _array(form: Mapping[str, Any]) -> Any:
+    """Zeros of the model's shape and type; their number stands for them where they are many."""
+    shape, is_float = tuple(form["shape"]), form["dtype"] == "float"
+    if math.prod(shape) > _MOST_SHOWN:
+        return f"NESTED LISTS OF {shape} {'FLOATING-POINT NUMBERS' if is_float else 'INTEGERS'}"
+    return np.zeros(shape, float if is_float else int).tolist()

@@ -2,22 +2,19 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samerun import raw_model, tracking, user_code
+from samerun import raw_model, tracking
 from samerun import tags as tag
-from samerun.config import Config
-from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError
 from samerun.process import quiet
 from samerun.raw_model import DESCRIPTION, KERAS_FILE, RawModel, RefusedInput
 from samerun.replay import recorded
-from samerun.replay.trust import check_trusted
 from samerun.serving import logged
 from samerun.serving.earlier import describe_earlier
-from samerun.tracking import StoredRun
+from samerun.tracking import LoggedModel, StoredRun
 
 _MOST_BYTES = 200_000_000
 
@@ -26,7 +23,8 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
     """Returns the model of a run, which takes raw input.
 
     The description and the Keras file are read with samerun's own code, never with what the store
-    has in the model's `code/`.
+    has in the model's `code/`. The Keras file is loaded, and TensorFlow imported, when the model
+    predicts for the first time: input that is refused needs neither.
 
     Args:
         run: the stored run.
@@ -36,44 +34,89 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
     Raises:
         UserError: the run has no model, or one that cannot be used.
     """
-    with tempfile.TemporaryDirectory(prefix="samerun-") as name:
-        return fetch_model(run, Path(name), trusted=trusted, uri=uri)
+    model = _find(run, uri)
+
+    def load() -> Any:
+        with tempfile.TemporaryDirectory(prefix="samerun-") as name:
+            file = Path(name, KERAS_FILE.name)
+            _download(run, model, file, uri)
+            if trusted:
+                logged.import_own(recorded.read(run, uri=uri).cfg, trusted)
+            return _loaded(run, file)
+
+    description = _description(run, model, uri)
+    if description is None:
+        network = load()
+        described = describe_earlier(run, network, uri=uri)
+        return _made(run, described, _fitting(run, described, network))
+    return _made(run, description, _Later(lambda: _fitting(run, description, load())))
 
 
-def fetch_model(
-    run: StoredRun, folder: Path, *, trusted: Sequence[str] = (), uri: str | None = None
-) -> RawModel:
-    """Does the same, and leaves the Keras file in a folder, as `KERAS_FILE`.
+def fetch_model(run: StoredRun, folder: Path, *, uri: str | None = None) -> Mapping[str, Any]:
+    """Writes the Keras file of a run's model into a folder, and returns the model's description.
+
+    The model is loaded once, to find out here that it can be.
 
     Args:
         run: the stored run.
-        folder: where to.
-        trusted: names of modules of the user's own that may be imported.
+        folder: where to write the file, as `KERAS_FILE`.
         uri: the store, by default that of this folder.
 
     Raises:
-        UserError: as `open_model`.
+        UserError: as `open_model`; classes of the user's own are not served.
     """
+    model, file = _find(run, uri), folder / KERAS_FILE
+    description = _description(run, model, uri)
+    if description is not None:
+        _made(run, description, None)
+    file.parent.mkdir(parents=True)
+    _download(run, model, file, uri)
+    network = _loaded(run, file, can_trust=False)
+    if description is None:
+        description = describe_earlier(run, network, uri=uri)
+    return _made(run, description, _fitting(run, description, network)).description
+
+
+class _Later:
+    """A Keras model that is loaded when it is first used.
+
+    Args:
+        load: returns the Keras model.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+        self._model: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._model is None:
+            self._model = self._load()
+        return getattr(self._model, name)
+
+
+def _find(run: StoredRun, uri: str | None) -> LoggedModel:
     recorded.check_trained(run)
     if tag.INSTANCES in run.tags:
         raise UserError(
             f"'{recorded.clean(run.name)}' is the run of several seeds or folds, "
             f"expected one of them: `samerun show {run.id[:8]}` lists them."
         )
-    model, file = tracking.find_model(run, uri=uri), folder / KERAS_FILE
-    file.parent.mkdir(parents=True)
+    model = tracking.find_model(run, uri=uri)
+    logged.keras_file(run, model)
+    return model
+
+
+def _download(run: StoredRun, model: LoggedModel, file: Path, uri: str | None) -> None:
     tracking.download_model_file(run, model, logged.keras_file(run, model), file, uri=uri)
-    if trusted:
-        _import_own(recorded.read(run, uri=uri).cfg, trusted)
+
+
+def _loaded(run: StoredRun, file: Path, *, can_trust: bool = True) -> Any:
     with quiet():
         import keras  # noqa: F401
-    network = logged.load_file(run, file)
-    if DESCRIPTION in model.files:
-        path = folder / DESCRIPTION
-        tracking.download_model_file(run, model, DESCRIPTION, path, uri=uri)
-        description = _description(run, path)
-    else:
-        description = describe_earlier(run, network, uri=uri)
+    return logged.load_file(run, file, can_trust=can_trust)
+
+
+def _made(run: StoredRun, description: Mapping[str, Any], network: Any) -> RawModel:
     try:
         raw_model.check(description)
         return RawModel(description, network)
@@ -81,19 +124,24 @@ def fetch_model(
         raise UserError(f"Run {run.id}: {error}") from error
 
 
-def _import_own(cfg: Config, trusted: Sequence[str]) -> None:
-    """Imports the module of the user's own model, whose classes its file may need."""
-    if isinstance(cfg.model, CustomModel):
-        check_trusted(cfg, trusted)
-        with user_code.working_folder_first():
-            user_code.import_function("model.target", cfg.model.target)
-
-
-def _description(run: StoredRun, file: Path) -> Mapping[str, Any]:
-    if file.stat().st_size > _MOST_BYTES:
-        raise UserError(f"Run {run.id}: its {DESCRIPTION} has {file.stat().st_size} bytes.")
+def _fitting(run: StoredRun, description: Mapping[str, Any], network: Any) -> Any:
     try:
-        values = json.loads(file.read_text("utf-8"))
+        raw_model.check_network(description, network)
+    except RefusedInput as error:
+        raise UserError(f"Run {run.id}: {error}") from error
+    return network
+
+
+def _description(run: StoredRun, model: LoggedModel, uri: str | None) -> Mapping[str, Any] | None:
+    """The stored description; `None` if the run was recorded before there was one."""
+    if DESCRIPTION not in model.files:
+        return None
+    with tempfile.TemporaryDirectory(prefix="samerun-") as name:
+        file = Path(name, DESCRIPTION)
+        tracking.download_model_file(run, model, DESCRIPTION, file, uri=uri, most_bytes=_MOST_BYTES)
+        content = file.read_bytes()
+    try:
+        values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UserError(f"Run {run.id}: its {DESCRIPTION} is not JSON: it is not used.") from error
     if not isinstance(values, dict):

@@ -3,9 +3,9 @@
 Nothing is loaded here: a file is copied, its size is bounded, and no link is followed.
 """
 
-import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,16 @@ class LoggedModel:
 
     Args:
         id: its ID in the store.
-        files: the paths of its files.
+        sizes: of its files in bytes, by path; `None` where the store knows none.
     """
 
     id: str
-    files: tuple[str, ...]
+    sizes: Mapping[str, int | None]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of its files, sorted."""
+        return tuple(sorted(self.sizes))
 
 
 def find_model(run: StoredRun, *, uri: str | None = None) -> LoggedModel:
@@ -63,11 +68,17 @@ def find_model(run: StoredRun, *, uri: str | None = None) -> LoggedModel:
             f"Run {run.id[:8]}: the store does not have all of its model yet: deliver it with "
             f"`samerun sync {run.id[:8]}`."
         )
-    return LoggedModel(id=model_id, files=tuple(sorted(sizes)))
+    return LoggedModel(id=model_id, sizes=sizes)
 
 
 def download_model_file(
-    run: StoredRun, model: LoggedModel, path: str, target: Path, *, uri: str | None = None
+    run: StoredRun,
+    model: LoggedModel,
+    path: str,
+    target: Path,
+    *,
+    uri: str | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> None:
     """Copies a file of a logged model.
 
@@ -77,26 +88,40 @@ def download_model_file(
         path: one of the model's files.
         target: the file to write; its folder exists.
         uri: the store, by default that of this folder.
+        most_bytes: its maximum size; a larger one is not downloaded where the store knows its size.
 
     Raises:
-        UserError: there is no such file, or it cannot be read.
+        UserError: there is no such file, it is too large, or it cannot be read.
     """
     full = existing(uri)
     try:
-        if path not in model.files:
+        if path not in model.sizes:
             raise FileNotFoundError(f"{path} is no file of the model")
+        _check_size(run, path, model.sizes[path], most_bytes)
         root = local.model_folder(run, model.id, full)
         if root is not None:
-            shutil.copyfile(local.file_of(root, path), target)
+            file = local.file_of(root, path)
+            _check_size(run, path, file.stat().st_size, most_bytes)
+            shutil.copyfile(file, target)
             return
         with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
-            shutil.move(_download(model, path, Path(folder), full), target)
+            got = _download(model, path, Path(folder), full)
+            _check_size(run, path, got.stat().st_size, most_bytes)
+            shutil.move(got, target)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"Run {run.id}: '{path}' of its model cannot be read: {first_line(error)}."
         ) from error
-    if os.path.getsize(target) > MOST_BYTES:
-        raise UserError(f"Run {run.id}: '{path}' of its model is larger than {MOST_BYTES} bytes.")
+
+
+def _check_size(run: StoredRun, path: str, size: int | None, most: int) -> None:
+    if size is not None and size > most:
+        raise UserError(
+            f"Run {run.id}: '{path}' of its model has {size} bytes, expected at most {most}: it "
+            "was not written by samerun and is ignored."
+        )
 
 
 def _download(model: LoggedModel, path: str, folder: Path, uri: str) -> Path:

@@ -73,7 +73,8 @@ def register(
     text = description[:LONGEST_DESCRIPTION]
     with _refused(name):
         _create_model(client, name)
-        found = client.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
+        of_run = client.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
+        found = [one for one in of_run if _is_of(one, model)]
         if found:
             made = max(found, key=lambda one: int(one.version))
             client.update_model_version(name, made.version, description=text)
@@ -97,6 +98,11 @@ def set_alias(version: Version, alias: str, *, uri: str | None = None) -> None:
     client = store.connect(existing(uri))
     with _refused(version.name, alias):
         client.set_registered_model_alias(version.name, alias, version.number)
+
+
+def _is_of(version: Any, model: LoggedModel) -> bool:
+    """Whether a version has this model: anyone can register other files under a run's ID."""
+    return bool(version.model_id == model.id or version.source == f"models:/{model.id}")
 
 
 def _version(found: Any) -> Version:

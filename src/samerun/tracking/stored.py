@@ -151,44 +151,6 @@ def download_artifact(
             raise _unreadable(run, inside, error) from error
 
 
-def download_model_file(run: StoredRun, path: str, target: Path, *, uri: str | None = None) -> None:
-    """Copies a file of the model that a run has stored.
-
-    Args:
-        run: the run.
-        path: such as `data/model.keras`.
-        target: the file; its folder exists.
-        uri: the store, by default that of this folder.
-
-    Raises:
-        UserError: the run has stored no model, or it cannot be read.
-    """
-    import mlflow.artifacts
-
-    full = existing(uri)
-    client = store.connect(full)
-    condition = f"source_run_id = '{run.id}' AND name = 'model'"
-    found = client.search_logged_models([run.experiment_id], filter_string=condition)
-    if not found:
-        raise UserError(
-            f"Run {run.id}: the store has no model of it: train one with tracking.log_model=true, "
-            "the default."
-        )
-    model_id = sorted(str(entry.model_id) for entry in found)[0]
-    with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
-        try:
-            model_sizes(client, run, model_id)  # refuses names that lead out of the model
-            root = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{model_id}", dst_path=folder, tracking_uri=full
-            )
-            got = Path(root, _inside(run, path))
-            if not got.is_file() or got.is_symlink():
-                raise FileNotFoundError(f"{path} is no file")
-            shutil.copyfile(got, target)
-        except Exception as error:
-            raise _unreadable(run, path, error) from error
-
-
 def _copy(run: StoredRun, root: Path, path: str, target: Path, most_bytes: int | None) -> None:
     """Copies an artifact that is a file of this machine."""
     try:
