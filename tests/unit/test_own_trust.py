@@ -1,6 +1,7 @@
 """A recorded run imports nothing of the working folder's package without `--trust`."""
 
 import sys
+import zipfile
 
 import pytest
 import yaml
@@ -81,6 +82,8 @@ def test_a_package_that_is_named_is_imported(store, package, capsys):
     store({"config/resolved.yaml": THEIRS}, name="theirs")
     assert cli.main(["bundle", "theirs", "run.zip", "--trust", "theirs"]) == 0
     assert package.exists()
+    with zipfile.ZipFile("run.zip") as content:
+        assert {"code/theirs/components.py", "code/theirs/models.py"} <= {*content.namelist()}
     assert not trusts_components(["data", "other", "theirs.components.more"])
     assert trusts_components(["theirs"])
     wrong = stored(model={"kind": "net", "depth": 0})

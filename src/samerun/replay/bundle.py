@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from samerun import __version__, checkpoints, tracking, user_code
+from samerun import __version__, checkpoints, identity, tracking, user_code
 from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.datasets.images import ImageFolder, VideoFolder
@@ -74,7 +74,7 @@ def bundle(
     if user_code.components_of(found.cfg):
         check_trusted(found.cfg, trusted)
     data = dict(_data(found.cfg)) if has_data else {}
-    code = user_code.files_of(list(user_code.targets(found.cfg).values()))
+    code = identity.own_files(found.cfg)
     with tempfile.TemporaryDirectory(prefix="samerun-") as place:
         artifacts, left_out = _artifacts(run, Path(place))
         contents: dict[str, bytes | Path] = {
