@@ -184,14 +184,15 @@ def data_digests(stored: Mapping[str, str]) -> dict[str, str]:
     """Returns the digest of each split that a run recorded, in one tag or, earlier, in several.
 
     Args:
-        stored: all tags of the run.
+        stored: all tags of the run; where it has the one tag, that is all of its data.
     """
-    earlier = {
-        name.removeprefix(DATA): value for name, value in stored.items() if name.startswith(DATA)
-    }
-    parts = (part.partition("=") for part in stored.get(DIGESTS, "").split())
-    found = earlier | {split: digest for split, _, digest in parts}
-    return {split: digest for split, digest in found.items() if digest}
+    if DIGESTS in stored:
+        parts = (part.partition("=") for part in stored[DIGESTS].split())
+        found = {split: digest for split, _, digest in parts}
+    else:
+        earlier = (name for name in stored if name.startswith(DATA))
+        found = {name.removeprefix(DATA): stored[name] for name in earlier}
+    return {split: digest for split, digest in found.items() if split and digest}
 
 
 def newer_schema(stored: Mapping[str, Any]) -> str | None:

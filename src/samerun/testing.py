@@ -27,7 +27,7 @@ _STRONG = 0.5
 _DIGESTS = """
 import json, sys
 from samerun import config, data
-cfg = config.from_yaml(open(sys.argv[1], encoding="utf-8").read())
+cfg = config.from_yaml(open(sys.argv[1], encoding="utf-8").read(), own_code=True)
 print(json.dumps(data.digests(cfg.dataset)))
 """
 
@@ -39,7 +39,7 @@ def check_config(cfg: Config) -> None:
         cfg: the config of a run.
     """
     try:
-        again = config.from_yaml(config.to_yaml(cfg))
+        again = config.from_yaml(config.to_yaml(cfg), own_code=True)
     except Exception as error:
         raise AssertionError(
             f"The config does not serialize ({first_line(error).rstrip('.')}): expected fields "

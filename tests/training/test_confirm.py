@@ -3,6 +3,7 @@
 The workers answer at once; the last test trains.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -18,7 +19,8 @@ from samerun import tags as tag
 from samerun.replay.recorded import read
 from samerun.replay.results import read_result
 from samerun.report import study as study_report
-from samerun.search.outcome import EndState
+from samerun.search.optuna_internals import reopen_trial
+from samerun.search.outcome import EndState, TrialOutcome, write_outcome
 from samerun.sweeper import console
 from support.sweeps import Killed, children, runs, states, study
 
@@ -225,6 +227,86 @@ def test_what_was_interrupted_and_is_not_among_the_best_any_more_is_not_trained(
     assert confirm(3) == 0
     assert trained() == [0.2, 0.3]
     assert parent()[tag.RESULT].startswith(f"confirmed: trial {by_dropout()[0.2].number}, ")
+
+
+@pytest.fixture
+def confirm(worker, project):
+    """Runs a search of three dropouts in a range, with its confirmation; returns what it trains."""
+    worker.answer = answer({0.1: 0.5, 0.2: 0.3, 0.5: 0.6}, noisy)
+
+    def run(top, highest=0.6):
+        worker.tasks.clear()
+        points = "sweep.enqueue=[{model.dropout:0.1},{model.dropout:0.2},{model.dropout:0.5}]"
+        fixed = ("sweep.sampler=random", "sweep.pruner=none", "sweep.confirm.seeds=3")
+        given = (points,) if highest > 0.5 else ("sweep.extend=true",)
+        space = (f"model.dropout=interval(0,{highest})",)
+        assert worker.sweep(*fixed, *given, f"sweep.confirm.top={top}", space=space) == 0
+        return [task.node.model.dropout for task in worker.tasks]
+
+    return run
+
+
+@contextlib.contextmanager
+def killed_in(monkeypatch, target, name, call):
+    """Kills the process at one call of a function."""
+    real, calls = getattr(target, name), []
+
+    def killed(*arguments, **options):
+        calls.append(1)
+        if len(calls) == call:
+            raise Killed
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target, name, killed)
+        with pytest.raises(Killed):
+            yield
+
+
+@pytest.mark.parametrize("gap", ["before it ends", "before its run is created"])
+def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm, monkeypatch, gap):
+    where = (optuna.Study, "tell") if gap == "before it ends" else (tracking, "create_child")
+    with killed_in(monkeypatch, *where, call=6):
+        confirm(3)
+    assert states(NAME) == ["COMPLETE", "COMPLETE", "RUNNING"]
+    assert confirm(3, highest=0.3) == []
+    assert states(NAME) == ["COMPLETE", "COMPLETE", "PRUNED"]
+    ends = [run["status"] for run in children() if run.get(tag.CONFIRMS) == "2"]
+    assert ends == (["KILLED"] if gap == "before it ends" else [])
+
+
+def test_an_interrupted_trial_that_had_ended_keeps_its_result_where_others_are_best(
+    confirm, monkeypatch
+):
+    with killed_in(monkeypatch, optuna.Study, "tell", call=6):
+        confirm(3)
+    values = {"validation/loss": 0.6}
+    ended = TrialOutcome(state=EndState.complete, values=values)
+    folder = Path("multirun/s/confirm-1000-1002/2")
+    folder.mkdir(exist_ok=True)
+    write_outcome(folder, ended)
+    assert confirm(2) == []
+    assert states(NAME) == ["COMPLETE"] * 3
+    assert study(NAME).trials[2].value == 0.6
+
+
+def test_a_trial_that_was_almost_left_out_is_confirmed_once(confirm, monkeypatch):
+    with killed_in(monkeypatch, optuna.Study, "tell", call=4):
+        confirm(3)
+    assert states(NAME) == ["RUNNING", "WAITING", "WAITING"]
+
+    def killed(study, frozen, reason):
+        reopen_trial(study, frozen).set_user_attr(tag.REASON, reason)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("samerun.sweeper.ledger.end_without_run", killed)
+        with pytest.raises(Killed):
+            confirm(1)
+    assert confirm(3) == [0.1, 0.2, 0.5]
+    assert states(NAME) == ["COMPLETE"] * 3
+    assert not any(trial.user_attrs.get(tag.REASON) for trial in study(NAME).trials)
+    assert confirm(3) == []
 
 
 def test_other_seeds_are_another_study(confirmed):

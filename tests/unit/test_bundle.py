@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samerun import cli, tracking
+from samerun import cli, tags, tracking
+from samerun.errors import UserError
 from samerun.replay import bundle_file, unbundle
 from support.compared import add, archive, classified, probabilities, resolved
 
@@ -389,6 +390,32 @@ def test_verify_does_not_take_a_run_of_the_same_id_for_that_of_a_bundle(bundle, 
     assert "but differs in samerun.weights, so" in first
     assert second.startswith("FAIL  run.zip      refused")
     assert "but differs in config, samerun.weights, so" in second
+
+
+def digests_as(names_them, digest):
+    """Changes how a manifest names the digest of the training split."""
+
+    def change(manifest):
+        tags = manifest["run"]["tags"]
+        for key in [key for key in tags if key.startswith(("samerun.digests", "samerun.data."))]:
+            del tags[key]
+        tags |= names_them({"train": digest})
+
+    return stating(change)
+
+
+def test_verify_compares_the_data_and_not_the_tags_that_name_it(bundle):
+    def earlier(digests):
+        return {f"samerun.data.{split}": digest for split, digest in digests.items()}
+
+    rebuilt(digests_as(tags.digests_tag, "a" * 64))
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    (run,) = tracking.find_runs([bundle])
+    rebuilt(digests_as(earlier, "a" * 64))
+    unbundle.check_is(run, Path("run.zip"))
+    rebuilt(digests_as(earlier, "b" * 64))
+    with pytest.raises(UserError, match="differs in samerun.digests, so"):
+        unbundle.check_is(run, Path("run.zip"))
 
 
 def test_an_error_that_is_not_of_the_bundle_is_not_called_its_damage(bundle, monkeypatch):

@@ -292,6 +292,8 @@ def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_marked():
         ("status='FINISHED'", True),
         ("run_name ILIKE 'a%'", True),
         ("params.model IS NULL", True),
+        ("loss = 1", None),
+        ("first in line", None),
         ("run.3", False),
         ("attribution", False),
         ("dropout=0.3 cosine · cnn digits", False),
@@ -315,12 +317,22 @@ def test_a_filter_names_the_runs(store, capsys):
     assert {run["id"] for run in found["runs"]} == set(ids[1:])
 
 
+@pytest.mark.parametrize("name", ["first in line", "my run in May", "a = b"])
+def test_a_run_is_compared_by_a_name_that_reads_like_a_filter(store, capsys, name):
+    ids = [add(store, one, f"seed={seed}") for seed, one in enumerate((name, "other"))]
+    found = compare(capsys, name, "other")
+    assert {run["id"] for run in found["runs"]} == set(ids)
+    assert not tracking.is_filter(name)
+    assert tracking.is_filter("loss = 1")
+
+
 MISTAKES = {
     "one run": (["first"], "at least 2"),
     "a run twice": (["first", "first"], "twice"),
     "eleven runs": (["first"] * 11, "at most 10"),
     "a filter and more": (["params.seed = '1'", "first"], "in quotes"),
     "a filter that fits nothing": (["params.seed = '99'"], "received 0 runs"),
+    "no filter and no run": (["my loss = 1"], "MLflow does not understand"),
     "no filter": (["params.seed == '1'"], "filter"),
     "an unknown run": (["first", "nothing"], "names no run"),
     "a folder": (["first", "second", "--html", "."], "is a folder"),

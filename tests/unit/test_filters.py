@@ -48,6 +48,8 @@ parameters.seed = '1'
 param.seed IS NULL
 params.seed is not null
 params.seed is  null and params.model = 'mlp'
+params.seed is  not null
+params.`in` is null and params.inn != '1'
 tags.user = 'a;b -- c'
 tags.`user` != 'a;b -- c'
 tags.end = 'x'
@@ -116,6 +118,11 @@ foo.x = 1
 params.1 = 'x'
 params.model-x = 'x'
 params.model IS
+params.model is not  null
+params.in = 'x'
+params.a.From = 'x'
+metrics.values.a > 1
+tags.case is null
 tags.x = 'a' -- and tags.y = 'b'
 /* x */ tags.x = 'a'
 """.strip("\n").splitlines()
@@ -177,6 +184,12 @@ def test_a_filter_imports_no_mlflow(runs, project):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+@pytest.mark.parametrize("ask", ["search", "search_ids", "with_metric", "with_parameter"])
+def test_a_text_that_is_not_utf_8_is_one_sentence(runs, ask):
+    with pytest.raises(UserError, match="received 'params.a = .�.', expected text in UTF-8"):
+        getattr(Catalog(existing()), ask)("params.a = '\udcff'")
 
 
 def test_only_the_first_runs_that_fit_are_read(runs):

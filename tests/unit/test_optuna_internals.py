@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 import samerun
-from samerun.search.optuna_internals import Grid, contains, end_waiting, reopen_trial
+from samerun.search.optuna_internals import Grid, contains, end_without_run, reopen_trial
 
 SOURCE = Path(samerun.__file__).parent
 FILE = SOURCE / "search" / "optuna_internals.py"
@@ -52,10 +52,26 @@ def test_a_trial_that_waits_can_be_ended():
     study = optuna.create_study()
     study.enqueue_trial({"a": 0.5})
     study.enqueue_trial({"a": 0.7})
-    end_waiting(study, study.get_trials()[0], "not needed")
+    end_without_run(study, study.get_trials()[0], "not needed")
     assert study.trials[0].state.name == "PRUNED"
     assert study.trials[0].user_attrs == {"samerun.reason": "not needed"}
     assert study.ask().suggest_float("a", 0, 1) == 0.7
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_study_with_a_trial_that_was_ended_without_a_run_can_be_copied(is_running):
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="from")
+    study.enqueue_trial({"a": 0.5})
+    if is_running:
+        study.ask()
+    end_without_run(study, study.get_trials()[0], "not needed")
+    optuna.copy_study(
+        from_study_name="from", from_storage=storage, to_storage=storage, to_study_name="to"
+    )
+    (copied,) = optuna.load_study(study_name="to", storage=storage).trials
+    assert copied.state.name == "PRUNED"
+    assert copied.datetime_start is not None
 
 
 def test_a_reopened_trial_has_its_values_and_takes_further_ones():

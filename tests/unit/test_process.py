@@ -1,9 +1,12 @@
-"""What libraries print while they are imported."""
+"""A process: what libraries print while they are imported, and when garbage is collected."""
 
+import gc
 import os
+import sys
 
 import pytest
 
+from samerun import cli
 from samerun.errors import Terminated
 from samerun.process import quiet
 
@@ -33,3 +36,24 @@ def test_start_up_messages_are_shown_where_an_import_fails(capfd):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Terminated()], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_shows_no_start_up_messages(capfd, error):
     assert shown(capfd, error) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "is_on"), [("runs", False), ("compare", True), ("ui", True), ("tensorboard", True)]
+)
+def test_garbage_is_collected_by_each_command_that_may_need_memory(monkeypatch, name, is_on):
+    seen = []
+
+    def command(rest):
+        seen.append(gc.isenabled())
+        return 0
+
+    for guard in ("guard_output", "keep_private"):  # they change the whole process
+        monkeypatch.setattr(cli, guard, lambda: None)
+    monkeypatch.setitem(cli.COMMANDS, name, cli.Command(help="", load=lambda: command))
+    monkeypatch.setattr(sys, "argv", ["samerun", name])
+    try:
+        assert cli.main() == 0
+    finally:
+        gc.enable()
+    assert seen == [is_on]

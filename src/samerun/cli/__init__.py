@@ -173,6 +173,8 @@ GROUPS = {
     "shell": ("completion",),
 }
 """How the help groups the commands."""
+_SHORT = ("runs", "show", "diff", "table")
+"""Commands that load neither data nor a model and start no server, so little becomes garbage."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.parse_args(given)  # prints and exits, unless nothing was given
             parser.print_help()
             return 0
-        if arguments is None and name in GROUPS["look"]:
+        if arguments is None and name in _SHORT:
             gc.disable()  # it takes a tenth of the time of a process that ends soon
         if command.opens_store and not {"-h", "--help"} & set(rest):
             print_undelivered()

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from samerun.cli.id_argument import ID_HELP
+from samerun.cli.trust_argument import add_trust
 
 
 def bundle_command(arguments: list[str]) -> int:
@@ -19,6 +20,7 @@ def bundle_command(arguments: list[str]) -> int:
     parser.add_argument(
         "--data", action="store_true", help="put the data into it too, not only its digests"
     )
+    add_trust(parser, reads_data=False)
     chosen = parser.parse_args(arguments)
     from samerun import tracking
     from samerun.amounts import size
@@ -27,7 +29,7 @@ def bundle_command(arguments: list[str]) -> int:
     from samerun.replay.unbundle import names
 
     (run,) = tracking.find_runs([chosen.id])
-    made = bundle.bundle(run, chosen.file, has_data=chosen.data)
+    made = bundle.bundle(run, chosen.file, has_data=chosen.data, trusted=chosen.trust)
     rows = [("bundle", f"{made.file} ({made.num_files} files, {size(made.num_bytes)})")]
     if made.data:
         rows.append(("data", names(made.data)))

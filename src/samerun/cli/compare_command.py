@@ -60,8 +60,7 @@ def find(names: Sequence[str]) -> "list[StoredRun]":
         UserError: there are too few or too many, or one is given twice.
     """
     from samerun.report.compare import reading
-    from samerun.tracking import Catalog, existing, find_runs
-    from samerun.tracking.filters import is_filter
+    from samerun.tracking import Catalog, existing, find_runs, is_filter
 
     if is_filter(names[0]):
         if len(names) > 1:

@@ -74,8 +74,7 @@ def _check_options(chosen: argparse.Namespace) -> None:
 def _find(given: Sequence[str]) -> "list[StoredRun]":
     """The runs that IDs or a filter name; of a sweep or a multirun, its runs."""
     from samerun.report.table import trained
-    from samerun.tracking import Catalog, existing, find_runs
-    from samerun.tracking.filters import is_filter
+    from samerun.tracking import Catalog, existing, find_runs, is_filter
 
     catalog = Catalog(existing())
     if not given:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import quick_yaml
+from samerun.config import own, quick_yaml
 from samerun.config.check import check_names
 from samerun.config.direct import build_config
 from samerun.config.fields import check_ranges
@@ -24,7 +24,7 @@ from samerun.config.messages import translate
 from samerun.config.older import upgrade_sweep
 from samerun.config.overrides import as_group
 from samerun.config.root import Config, as_dict
-from samerun.config.schema import GROUPS, load_own, register, schema_of
+from samerun.config.schema import GROUPS, load_own, may_import_own, register, schema_of
 from samerun.config.secrets import safe_mapping
 from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed
@@ -260,9 +260,10 @@ def _typed_groups(plain: dict[Any, Any]) -> DictConfig:
             if kind not in kinds:
                 load_own()
                 kinds = {kind.kind: kind for kind in GROUPS[key]}
-            if kind not in kinds:
+            made = kinds.get(kind) or (None if may_import_own() else own.unread(key, value))
+            if made is None:
                 raise UserError(f"{key}.kind: received '{kind}', expected one of {listed(kinds)}.")
-            schema = copy.deepcopy(schema_of(kinds[kind]))
+            schema = copy.deepcopy(schema_of(made))
             value = OmegaConf.unsafe_merge(schema, _with_parent(key, value))
         typed[key] = value
     return OmegaConf.create(typed)

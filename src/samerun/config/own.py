@@ -7,11 +7,14 @@ because a stored run says so, and never for Tab completion.
 
 import contextlib
 import dataclasses
+import functools
 import importlib
+import keyword
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -35,6 +38,9 @@ from samerun.errors import UserError, listed
 T = TypeVar("T")
 
 _MODULE = "components"
+_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+RESERVED = ("target", "params")
+"""What a component has besides its fields."""
 
 
 @config
@@ -76,6 +82,12 @@ def component(target: str) -> Callable[[type[T]], type[T]]:
     return declare
 
 
+def declaring_module() -> str:
+    """Returns the module with the components of the working folder; empty without a package."""
+    package = project.settings().package
+    return f"{package}.{_MODULE}" if package else ""
+
+
 def is_component(part: object) -> bool:
     """Whether a part of a config is one of the user's own components."""
     return isinstance(getattr(type(part), "target", None), str)
@@ -102,6 +114,45 @@ def placeholder(group: str, name: str) -> type[Any]:
     return dataclasses.make_dataclass("Own", fields, bases=bases, kw_only=True)
 
 
+def unread(group: str, values: Mapping[Any, Any]) -> type[Any] | None:
+    """Returns a class for a recorded component of the user's own, without importing the package.
+
+    It is a component of the module that declares it, so that nothing builds it without trust.
+
+    Args:
+        group: of the component.
+        values: its recorded values; they are kept as they are.
+
+    Returns:
+        The class; `None` where the working folder names no package, or no component has such keys.
+    """
+    module = declaring_module()
+    kind, keys = values.get("kind"), (*values, values.get("kind"))
+    if not module or not all(isinstance(key, str) and _NAME.fullmatch(key) for key in keys):
+        return None
+    return _unread(module, group, str(kind), tuple(values))
+
+
+@functools.lru_cache(maxsize=64)
+def _unread(module: str, group: str, kind: str, keys: tuple[str, ...]) -> type[Any]:
+    base = BASES[group]
+    known = {field.name for field in dataclasses.fields(base)}
+    names = [key for key in keys if key not in known]
+    if any(hasattr(base, name) or name in RESERVED or keyword.iskeyword(name) for name in names):
+        raise UserError(f"{group}: received a key of {group}={kind} that no component has.")
+    # Which of the values are files is unknown, as for the arguments of a function.
+    fields: list[Any] = [
+        ("kind", str, dataclasses.field(default=kind)),
+        *((name, Any, dataclasses.field(default=None, metadata={"path": True})) for name in names),
+    ]
+    made: Any = dataclasses.make_dataclass("Unread", fields, bases=(base,), kw_only=True)
+    made.__module__ = module
+    made.target = f"{module}:{kind}"
+    made.params = property(lambda self: {name: getattr(self, name) for name in names})
+    found: type[Any] = made
+    return found
+
+
 def _names() -> str:
     return listed(base.__name__ for base in BASES.values())
 
@@ -121,12 +172,12 @@ def load(builtin: dict[str, set[str]]) -> dict[str, tuple[type[Any], ...]]:
     Raises:
         UserError: the package cannot be imported, or what it holds is not as expected.
     """
-    package = project.settings().package
-    if not package:
+    module = declaring_module()
+    if not module:
         return {}
-    key = (Path.cwd(), package)
+    key = (Path.cwd(), module)
     if key not in _loaded:
-        _loaded[key] = _classes(_import(f"{package}.{_MODULE}"), builtin)
+        _loaded[key] = _classes(_import(module), builtin)
     return _loaded[key]
 
 

@@ -76,11 +76,13 @@ def forget_own() -> None:
 
 
 def load_own() -> None:
-    """Adds the components of the user's own package to their groups.
+    """Adds the components of the user's own package to their groups, where it may be imported.
 
     Raises:
         UserError: the package cannot be imported.
     """
+    if not may_import_own():
+        return
     builtin = {group: {kind.kind for kind in kinds} for group, kinds in _BUILTIN.items()}
     for group, kinds in own.load(builtin).items():
         GROUPS[group] = (*_BUILTIN[group], *kinds)
@@ -89,7 +91,7 @@ def load_own() -> None:
 
 def _own_schema(group: str, name: str) -> DictConfig:
     """Returns the schema that an own option is checked by; its package is imported for it."""
-    if not _imports_code.get():
+    if not may_import_own():
         return schema_of(own.placeholder(group, name))
     load_own()
     for kind in GROUPS[group]:
@@ -102,15 +104,33 @@ def _own_schema(group: str, name: str) -> DictConfig:
     )
 
 
+def may_import_own() -> bool:
+    """Whether the user's own package may be imported now."""
+    return _imports_code.get()
+
+
 @contextmanager
-def without_own_code() -> Iterator[None]:
-    """Composes without importing the user's own package; its components are not checked then."""
-    forget_own()
-    token = _imports_code.set(False)
+def importing_own(allowed: bool) -> Iterator[None]:
+    """Lets the user's own package be imported in the block, or not.
+
+    Args:
+        allowed: `False` cannot be undone by a block inside.
+    """
+    token = _imports_code.set(allowed and may_import_own())
     try:
         yield
     finally:
         _imports_code.reset(token)
+
+
+@contextmanager
+def without_own_code() -> Iterator[None]:
+    """Composes without importing the user's own package; its components are not checked then."""
+    forget_own()
+    try:
+        with importing_own(False):
+            yield
+    finally:
         forget_own()
 
 

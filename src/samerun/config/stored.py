@@ -21,7 +21,7 @@ from samerun.config.messages import translate
 from samerun.config.older import add_missing_keys
 from samerun.config.overrides import Override, parse_overrides
 from samerun.config.root import Config, as_dict, flatten
-from samerun.config.schema import GROUPS, options
+from samerun.config.schema import GROUPS, importing_own, options
 from samerun.config.suggestions import as_hint, correct
 from samerun.errors import UserError
 from samerun.redaction import redact_mapping
@@ -29,12 +29,15 @@ from samerun.redaction import redact_mapping
 _WHOLES = ("experiment", "sweep", "debug")
 
 
-def apply_overrides(stored: str, overrides: Sequence[str] = ()) -> Composition:
+def apply_overrides(
+    stored: str, overrides: Sequence[str] = (), *, own_code: bool = False
+) -> Composition:
     """Applies overrides such as `training.epochs=20` or `schedule=constant` to a stored config.
 
     Args:
         stored: YAML that `to_yaml` wrote; today's defaults do not change it.
         overrides: in Hydra's grammar.
+        own_code: as for `from_yaml`.
 
     Raises:
         UserError: an override or the stored config is not valid.
@@ -48,7 +51,8 @@ def apply_overrides(stored: str, overrides: Sequence[str] = ()) -> Composition:
             _change(node, override)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise translate(error) from error
-    return parse(node, overrides)
+    with importing_own(own_code):
+        return parse(node, overrides)
 
 
 def _change(node: DictConfig, override: Override) -> None:
@@ -89,8 +93,13 @@ def to_yaml(cfg: Config) -> str:
     return quick_yaml.dump(as_dict(cfg))
 
 
-def from_yaml(text: str) -> Config:
+def from_yaml(text: str, *, own_code: bool = False) -> Config:
     """Reads a config that `to_yaml` wrote.
+
+    Args:
+        text: the config, which another person may have written.
+        own_code: whether the user's own package may be imported for a component of it. Otherwise,
+            the component is represented by its values, whose types are not checked.
 
     Raises:
         UserError: it is not a valid config.
@@ -107,7 +116,8 @@ def from_yaml(text: str) -> Config:
         raise UserError(f"The stored config is not valid: {reason}.") from error
     if not isinstance(node, DictConfig):
         raise UserError("The stored config is not a mapping.")
-    return parse(add_missing_keys(node)).config
+    with importing_own(own_code):
+        return parse(add_missing_keys(node)).config
 
 
 def stored_node(text: str) -> Any:

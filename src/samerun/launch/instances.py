@@ -24,7 +24,7 @@ from samerun.launch.summary import record
 from samerun.process import graceful_stop, quiet
 from samerun.replay.trust import DATA
 from samerun.result import InstancesResult, Result
-from samerun.user_code import targets
+from samerun.user_code import components_of, targets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +91,8 @@ def train_instances(
         workers.check_may_start()
     done, unfinished = find_existing(cfg)
     if unfinished is not None:
-        return resume_instances(unfinished, trusted=[*targets(cfg).values(), DATA])
+        named = [*targets(cfg).values(), *components_of(cfg)]
+        return resume_instances(unfinished, trusted=[*named, DATA])
     if done is not None:
         return done
     data_tags = describe_data(cfg)

@@ -1,7 +1,7 @@
 """Writes a recorded run into one file, which another machine can reproduce it from."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from samerun.files import replacing
 from samerun.replay import bundle_file, crate, data_files, recorded
 from samerun.replay.bundle_file import KINDS, METRICS
 from samerun.replay.recorded import RecordedRun
+from samerun.replay.trust import check_trusted
 from samerun.tracking import StoredRun
 
 _CHECKPOINTS = "checkpoints"
@@ -51,20 +52,27 @@ class Bundled:
     missing: tuple[str, ...]
 
 
-def bundle(run: StoredRun, file: Path, *, has_data: bool = False) -> Bundled:
+def bundle(
+    run: StoredRun, file: Path, *, has_data: bool = False, trusted: Sequence[str] = ()
+) -> Bundled:
     """Writes a run into a bundle.
 
     Args:
         run: the stored run.
         file: the file to write.
         has_data: put the data into it too; only its digests otherwise.
+        trusted: modules that its config may import: which files a component of the user's own
+            consists of and reads, the module that declares it says.
 
     Raises:
-        UserError: the run is a sweep or has seeds, did not end, or has artifacts missing; the file
-            exists, or the data is not below the working folder.
+        UserError: the run has such a component that is not trusted; it is a sweep or has seeds, did
+            not end, or has artifacts missing; the file exists, or the data is not below the working
+            folder.
     """
     _check(run, file)
-    found = recorded.read(run)
+    found = recorded.read(run, trusted=trusted)
+    if user_code.components_of(found.cfg):
+        check_trusted(found.cfg, trusted)
     data = dict(_data(found.cfg)) if has_data else {}
     code = user_code.files_of(list(user_code.targets(found.cfg).values()))
     with tempfile.TemporaryDirectory(prefix="samerun-") as place:

@@ -6,7 +6,7 @@ are read without pickles, and a config that would look into this machine's envir
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from samerun import tags as tag
 from samerun.config import Config
 from samerun.errors import ArchiveTooLarge, UserError
 from samerun.escaping import one_line
-from samerun.replay.trust import check_plain
+from samerun.replay.trust import check_plain, trusts_components
 from samerun.tracking import StoredRun
 
 CONFIG = "config/resolved.yaml"
@@ -93,11 +93,13 @@ class RecordedRun:
     provenance: Provenance
 
 
-def read(run: StoredRun, *, uri: str | None = None) -> RecordedRun:
+def read(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None = None) -> RecordedRun:
     """Reads what a run recorded about itself.
 
     Args:
         run: the stored run.
+        trusted: what the user trusts; a component of their package that is not trusted has values
+            without types.
         uri: the store, by default that of this folder.
 
     Raises:
@@ -111,7 +113,7 @@ def read(run: StoredRun, *, uri: str | None = None) -> RecordedRun:
         )
     resolved = _text(run, CONFIG, uri)
     check_values_only(resolved)
-    cfg = config.from_yaml(resolved)
+    cfg = config.from_yaml(resolved, own_code=trusts_components(trusted))
     return RecordedRun(
         run=run, resolved=resolved, cfg=cfg, provenance=recorded_provenance(run, uri=uri)
     )

@@ -20,7 +20,7 @@ from samerun.replay import comparison, foreign, recorded, rerun, verdict
 from samerun.replay.comparison import Row
 from samerun.replay.isolated import train_isolated
 from samerun.replay.recorded import RecordedRun
-from samerun.replay.trust import check_trusted
+from samerun.replay.trust import check_trusted, trusts_components
 from samerun.replay.verdict import RTOL, Verdict
 from samerun.tracking import StoredRun
 
@@ -98,9 +98,9 @@ def prepare(
     Raises:
         UserError: the run cannot be trained here, or what it holds is not to be trusted.
     """
-    found = recorded.read(run)
+    found = recorded.read(run, trusted=trusted)
     check_trusted(found.cfg, trusted)
-    cfg = _config_to_rerun(found, overrides)
+    cfg = _config_to_rerun(found, overrides, trusted)
     check_trusted(cfg, trusted)
     check_secrets_given(cfg)
     foreign.check_paths(run, cfg, overrides, trusted)
@@ -259,9 +259,12 @@ def _as_if(
     return present
 
 
-def _config_to_rerun(found: RecordedRun, overrides: Sequence[str]) -> Config:
+def _config_to_rerun(
+    found: RecordedRun, overrides: Sequence[str], trusted: Sequence[str]
+) -> Config:
     """Returns the recorded config, for the store it came from, and as no trial of a sweep."""
-    cfg = apply_overrides(found.resolved, overrides).config
+    own_code = trusts_components(trusted)
+    cfg = apply_overrides(found.resolved, overrides, own_code=own_code).config
     here = tracking.resolve_uri(None)
     uri = cfg.tracking.uri
     is_here = uri is not None and "***" not in uri and tracking.resolve_uri(uri) == here

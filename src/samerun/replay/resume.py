@@ -29,7 +29,7 @@ from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import UserError, listed
 from samerun.replay import foreign, recorded
 from samerun.replay.recorded import clean
-from samerun.replay.trust import check_trusted
+from samerun.replay.trust import check_trusted, trusts_components
 from samerun.retention import CHECKPOINTS
 from samerun.user_code import check_functions, is_function
 
@@ -95,12 +95,13 @@ def plan_resume(
             something of it is missing, or what it would read is not to be trusted.
     """
     _check_run(run, fork=fork, uri=uri, take_over=take_over)
-    found = recorded.read(run, uri=uri)
+    found = recorded.read(run, trusted=trusted, uri=uri)
     check_trusted(found.cfg, trusted)
     if fork:
         overrides = [*_effective_batch(run), *overrides]
-    stored, composition = found.cfg, apply_overrides(found.resolved, overrides)
-    cfg = composition.config
+    own_code = trusts_components(trusted)
+    composition = apply_overrides(found.resolved, overrides, own_code=own_code)
+    stored, cfg = found.cfg, composition.config
     check_trusted(cfg, trusted)
     if requested is None:
         foreign.check_paths(run, cfg, overrides, trusted, uri=uri)

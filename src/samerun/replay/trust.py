@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from samerun import user_code
 from samerun.config import Config
+from samerun.config.own import declaring_module
 from samerun.errors import UserError
 
 DATA = "data"
@@ -45,11 +46,24 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
     """
     for key, target in user_code.targets(cfg).items():
         module = target.partition(":")[0]
-        names = [name for name in trusted if name != DATA]
-        if target in names or any(f"{module}.".startswith(f"{name}.") for name in names):
+        if target in trusted or _is_trusted(module, trusted):
             continue
         top = module.partition(".")[0] or "MODULE"
         raise UserError(
             f"{key}: the stored run names {target!r}, which would be imported and run: give "
             f"--trust {target if top == DATA else top} if that code is yours or you have read it."
         )
+
+
+def trusts_components(trusted: Sequence[str]) -> bool:
+    """Whether the module of the working folder that declares components may be imported.
+
+    Args:
+        trusted: as for `check_trusted`.
+    """
+    module = declaring_module()
+    return bool(module) and _is_trusted(module, trusted)
+
+
+def _is_trusted(module: str, trusted: Sequence[str]) -> bool:
+    return any(f"{module}.".startswith(f"{name}.") for name in trusted if name != DATA)

@@ -31,7 +31,7 @@ _STATUS = ("FINISHED", "FAILED", "KILLED")
 _MOST_VALUES, _LONGEST = 5_000, 10_000
 _MOST_METRICS_BYTES = 300_000_000
 _CONFIG, _MOST_CONFIG_BYTES = f"artifacts/{recorded.CONFIG}", 200_000
-_SAME = {tag.WEIGHTS, tag.DIGESTS, tag.FINGERPRINT, tag.FINGERPRINT_CONFIG, tag.FINGERPRINT_CODE}
+_SAME = (tag.WEIGHTS, tag.FINGERPRINT, tag.FINGERPRINT_CONFIG, tag.FINGERPRINT_CODE)
 _LATEST_TIME = 32_503_680_000_000  # the year 3000
 _MLFLOW = ("mlflow.note.content", "mlflow.source.git.")
 _KEPT = {
@@ -129,8 +129,9 @@ def check_is(run: StoredRun, file: Path) -> None:
     with bundle_file.opened(file) as bundle:
         tags, text = _facts(bundle.manifest)["tags"], bundle.text(_CONFIG, _MOST_CONFIG_BYTES)
     stored = tracking.read_artifact(run, recorded.CONFIG, most_bytes=_MOST_CONFIG_BYTES)
-    keys = {key for key in {*tags, *run.tags} if key in _SAME or key.startswith(tag.DATA)}
-    differing = sorted(key for key in keys if tags.get(key) != run.tags.get(key))
+    differing = sorted(key for key in _SAME if tags.get(key) != run.tags.get(key))
+    if tag.data_digests(tags) != tag.data_digests(run.tags):  # one may have them in earlier tags
+        differing.insert(0, tag.DIGESTS)
     if stored.decode("utf-8", "replace") != text:
         differing.insert(0, "config")
     if differing:

@@ -84,16 +84,17 @@ class Differences:
         return {name: values for name, values in self.metrics.items() if not _are_equal(values)}
 
 
-def read(runs: Sequence[StoredRun]) -> Differences:
+def read(runs: Sequence[StoredRun], *, trusted: Sequence[str] = ()) -> Differences:
     """Compares stored runs.
 
     Args:
         runs: two or more; the others are compared with the first.
+        trusted: what of a recorded config may be imported, as for `--trust`.
 
     Raises:
         UserError: one of them was not recorded by samerun.
     """
-    found = tuple(recorded.read(run) for run in runs)
+    found = tuple(recorded.read(run, trusted=trusted) for run in runs)
     first, *others = found
     pairs = [_rows(first, other) for other in others]
     return Differences(

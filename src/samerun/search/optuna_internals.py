@@ -23,8 +23,11 @@ def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
     return Trial(study, frozen._trial_id)
 
 
-def end_waiting(study: Study, frozen: FrozenTrial, reason: str) -> None:
-    """Ends an enqueued trial that has not started, as pruned.
+def end_without_run(study: Study, frozen: FrozenTrial, reason: str) -> None:
+    """Ends a trial that waits, or was interrupted before its run was created, as pruned.
+
+    A finished trial takes no user attribute, so the reason comes first: only together with a
+    finished state does it mean anything.
 
     Args:
         study: the study.
@@ -32,6 +35,8 @@ def end_waiting(study: Study, frozen: FrozenTrial, reason: str) -> None:
         reason: its user attribute `samerun.reason`.
     """
     study._storage.set_trial_user_attr(frozen._trial_id, tag.REASON, reason)
+    if frozen.state == TrialState.WAITING:  # without a start, the study could not be copied
+        study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
     study._storage.set_trial_state_values(frozen._trial_id, TrialState.PRUNED)
 
 

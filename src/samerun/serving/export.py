@@ -125,7 +125,7 @@ def prepare(
     ending = "-quantized" if quantize else ""
     target = folder or Path("exports", f"{run.id[:8]}-{name}{ending}")
     export_folder.check_target(target, name)
-    found = recorded.read(run)
+    found = recorded.read(run, trusted=trusted)
     check_trusted(found.cfg, trusted)
     foreign.check_paths(run, found.cfg, (), trusted)
     stored = predictions.read(run)

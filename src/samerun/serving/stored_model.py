@@ -41,7 +41,7 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
             file = Path(name, KERAS_FILE.name)
             _download(run, model, file, uri)
             if trusted:
-                logged.import_own(recorded.read(run, uri=uri).cfg, trusted)
+                logged.import_own(recorded.read(run, trusted=trusted, uri=uri).cfg, trusted)
             return _loaded(run, file)
 
     description = _description(run, model, uri)

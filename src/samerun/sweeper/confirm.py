@@ -15,7 +15,6 @@ from samerun.config.sweep import Budget
 from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.study_trials import best_trials
 from samerun.search import confirmation
-from samerun.search.outcome import EndState, TrialOutcome
 from samerun.sweeper import console, stores
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.ledger import Ledger
@@ -125,17 +124,10 @@ def confirm_best(
 
 def _leave_out(again: "optuna.Study", ledger: Ledger, chosen: "list[FrozenTrial]") -> None:
     """Ends what an interrupted confirmation has left over, where other trials are the best now."""
-    from samerun.search.optuna_internals import end_waiting
-
     wanted = {trial.number for trial in chosen}
     for trial in again.get_trials(deepcopy=False):
-        if trial.state.is_finished() or trial.user_attrs.get(tag.CONFIRMS) in wanted:
-            continue
-        if trial.state.name == "WAITING":
-            end_waiting(again, trial, _LEFT_OUT)
-        else:
-            outcome = TrialOutcome(state=EndState.pruned, reason=_LEFT_OUT)
-            ledger.record(ledger.reopen(trial), outcome)
+        if not trial.state.is_finished() and trial.user_attrs.get(tag.CONFIRMS) not in wanted:
+            ledger.leave_out(trial, _LEFT_OUT)
 
 
 def _enqueue(again: "optuna.Study", chosen: "list[FrozenTrial]") -> None:
@@ -143,7 +135,7 @@ def _enqueue(again: "optuna.Study", chosen: "list[FrozenTrial]") -> None:
     known = {
         one.user_attrs.get(tag.CONFIRMS)
         for one in again.get_trials(deepcopy=False)
-        if one.user_attrs.get(tag.REASON) != _LEFT_OUT
+        if not (one.state.is_finished() and one.user_attrs.get(tag.REASON) == _LEFT_OUT)
     }
     for trial in chosen:
         if trial.number not in known:

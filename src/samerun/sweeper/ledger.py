@@ -22,8 +22,8 @@ from samerun import search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
-from samerun.search.optuna_internals import reopen_trial
-from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome
+from samerun.search.optuna_internals import end_without_run, reopen_trial
+from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, read_outcome
 from samerun.sweeper.history import log_history
 from samerun.sweeper.plan import SweepPlan
 
@@ -138,6 +138,29 @@ class Ledger:
         trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.overrides(values))
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
+    def leave_out(self, frozen: FrozenTrial, reason: str) -> None:
+        """Ends a trial that is not to be trained any more, unless its worker had ended it.
+
+        No values are suggested: the space may have lost those that it has.
+
+        Args:
+            frozen: the trial, which waits or was running when the sweep's process ended.
+            reason: why, in words.
+        """
+        run_id = frozen.user_attrs.get(tag.TRIAL_RUN)
+        if run_id is None:
+            end_without_run(self._study, frozen, reason)
+            return
+        self._seed_sampler(frozen.number)
+        trial, folder = reopen_trial(self._study, frozen), self._plan.folder / str(frozen.number)
+        name = str(frozen.user_attrs.get(tag.TRIAL_NAME, ""))
+        active = ActiveTrial(trial, dict(frozen.params), str(run_id), name, folder)
+        outcome = read_outcome(folder)
+        if outcome is None or outcome.state not in ENDED:
+            self.tag(active, TrialOutcome(state=EndState.stopped, reason=reason))  # ends its run
+            outcome = TrialOutcome(state=EndState.pruned, reason=reason)
+        self.record(active, outcome)
+
     def num_retries(self, active: ActiveTrial) -> int:
         """Returns how often a trial was retried after a fault of its own."""
         return int(active.trial.user_attrs.get(tag.TRIAL_RETRIES, 0))
@@ -160,6 +183,7 @@ class Ledger:
             Optuna's name of the state, and the values of the objectives.
         """
         self.tag(active, outcome)
+        before = active.trial.user_attrs
         for key, value in (
             (tag.STATE, outcome.state.value),
             (tag.REASON, outcome.reason),
@@ -170,7 +194,7 @@ class Ledger:
             (tag.TRIAL_TEST, dict(outcome.test)),
             (tag.TRIAL_INSTANCES, dict(outcome.by_instance)),
         ):
-            if value not in (None, "", {}):
+            if value not in (None, "", {}) or key in before:
                 active.trial.set_user_attr(key, value)
         self._set_constraints(active, outcome)
         state = _trial_state(outcome)

@@ -12,6 +12,7 @@ from samerun.tracking.lookup import (
     existing,
     find_by_tags,
     find_runs,
+    is_filter,
     search_runs,
     ui_command,
     url_of,

@@ -82,7 +82,12 @@ class Catalog:
         Args:
             metric: its name.
             more: names of other metrics that are read too.
+
+        Raises:
+            UserError: a name is no text that a store can hold.
         """
+        for one in (metric, *more):
+            _check_text("metric", one)
 
         def read(it: sqlite3.Connection) -> list[StoredRun]:
             found = rows.read_runs(it, params=(), metrics=(metric, *more), tags=TAGS)
@@ -94,7 +99,12 @@ class Catalog:
         return self.runs if found is None else found
 
     def with_parameter(self, key: str) -> list[StoredRun]:
-        """Returns all runs with the value of a parameter."""
+        """Returns all runs with the value of a parameter.
+
+        Raises:
+            UserError: its name is no text that a store can hold.
+        """
+        _check_text("parameter", key)
         found = self._read(lambda it: rows.read_runs(it, params=(key,), metrics=(), tags=TAGS))
         return self.runs if found is None else found
 
@@ -122,7 +132,7 @@ class Catalog:
             most: most runs that are returned; `None`: all.
 
         Raises:
-            UserError: MLflow does not understand the filter.
+            UserError: MLflow does not understand the filter, or it is not UTF-8.
         """
         found = self._fitting(filter, most)
         if found is not None:
@@ -136,6 +146,7 @@ class Catalog:
 
     def _fitting(self, filter: str, most: int | None) -> list[str] | None:
         """Returns the IDs of the runs that a filter fits; `None` if MLflow has to be asked."""
+        _check_text("filter", filter)
         condition = as_condition(filter)
         if condition is None:
             return None
@@ -222,6 +233,14 @@ class Catalog:
         except sqlite3.Error:
             self._file = None  # locked, or of another version: MLflow says which
             return None
+
+
+def _check_text(what: str, text: str) -> None:
+    """Refuses the bytes of a command line that are not UTF-8, which Python keeps as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{what}: received '{one_line(text)}', expected text in UTF-8.") from None
 
 
 def _not_understood(filter: str, error: Exception) -> UserError:

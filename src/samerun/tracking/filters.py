@@ -24,6 +24,8 @@ _TIMES = ("start_time", "end_time")
 _ATTRIBUTES = (*_TEXTS, *_TIMES, "run_name")
 _ORDERED = ("=", "!=", "<", "<=", ">", ">=")
 _EQUAL = ("=", "!=", "LIKE", "ILIKE")
+_RESERVED = frozenset({"as", "case", "from", "in", "using", "values"})
+"""Words that MLflow reads as SQL where a part of a key is one without quotes."""
 
 _AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 _CONDITION = re.compile(
@@ -31,7 +33,7 @@ _CONDITION = re.compile(
     (?:(?P<kind>[a-z]+)\.)?
     (?P<key>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|`[^`'"\\]+`|"[^`'"\\]+")
     (?:
-        \s+is(?P<is_no_null>\s+not)?\s+null
+        \s+is\s+(?P<is_no_null>not\ )?null
     |
         (?:\s*(?P<sign>!=|<=|>=|=|<|>)\s*|\s+(?P<word>i?like)\s+)
         (?:(?P<number>-?\d{1,15}(?:\.\d{1,15})?(?:[eE][+-]?\d{1,3})?)
@@ -46,11 +48,10 @@ _LOOKS_LIKE = re.compile(
     |
         (?:status|run_name|run_id|start_time|end_time|user_id|artifact_uri)\s*
         (?:!?=|<|>|\s(?:like|ilike|in|not)\s)
-    |
-        .*\S\s+(?:=|!=|<|<=|>|>=|i?like|in|is)\s+\S
     )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+_MAY_BE = re.compile(r".*\S\s+(?:=|!=|<|<=|>|>=|i?like|in|is)\s+\S", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +67,19 @@ class Condition:
     values: tuple[str | float, ...] = ()
 
 
-def is_filter(text: str) -> bool:
-    """Whether an argument is a filter of MLflow's language, and not the ID or name of a run."""
-    return bool(_LOOKS_LIKE.match(text))
+def is_filter(text: str) -> bool | None:
+    """Whether an argument is a filter of MLflow's language, and not the ID or name of a run.
+
+    Args:
+        text: the argument.
+
+    Returns:
+        `None` for a text such as `loss = 1` or `first in line`: a filter with a mistake in it,
+        unless a run has that name.
+    """
+    if _LOOKS_LIKE.match(text):
+        return True
+    return None if _MAY_BE.match(text) else False
 
 
 def as_condition(filter: str) -> Condition | None:
@@ -102,6 +113,8 @@ def as_condition(filter: str) -> Condition | None:
 def _condition(match: "re.Match[str]") -> Condition | None:
     kind, key = match["kind"], match["key"].strip('`"')
     is_quoted = key != match["key"]
+    if not is_quoted and not _RESERVED.isdisjoint(key.lower().split(".")):
+        return None
     table = "runs" if kind is None else _TABLES.get(kind)
     if table is None or (kind is None and is_quoted):
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samerun import tags as tag
 from samerun.errors import UserError
 from samerun.redaction import redact
-from samerun.tracking import store
+from samerun.tracking import filters, store
 from samerun.tracking.catalog import Catalog
 from samerun.tracking.database import database_file
 from samerun.tracking.stored_run import StoredRun, as_stored
@@ -58,6 +58,18 @@ def search_runs(
         UserError: there is no store, or MLflow does not understand the filter.
     """
     return Catalog(existing(uri)).search(filter, max_results)
+
+
+def is_filter(text: str) -> bool:
+    """Whether an argument is a filter, and not the ID or name of a run of this folder's store.
+
+    Raises:
+        UserError: there is no store, and only its runs could tell.
+    """
+    found = filters.is_filter(text)
+    if found is None:
+        return all(run.name != text for run in Catalog(existing()).runs)
+    return found
 
 
 def find_by_tags(cfg: "Config", tags: Mapping[str, str]) -> list[StoredRun]:

@@ -91,7 +91,7 @@ def read(
             is not the data of the runs.
     """
     check_number(len(runs))
-    found = differences.read(runs)
+    found = differences.read(runs, trusted=trusted)
     labels = tuple(string.ascii_uppercase[: len(runs)])
     headline = metrics.headline_of(runs)
     compared = predictions.compare(runs)
