@@ -1,17 +1,22 @@
 """Configs that are made without OmegaConf are those that it makes."""
 
 import copy
+import re
+from dataclasses import make_dataclass
+from enum import Enum
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from samerun.config import composition, quick_yaml
+from samerun.config import composition, direct, quick_yaml
 from samerun.config.direct import build_config
 from samerun.config.root import as_dict
 from samerun.config.schema import GROUPS, options
+from samerun.config.stored import apply_overrides, from_yaml, to_yaml
 from samerun.config.yaml_limits import install
+from samerun.errors import UserError
 from support.project import composed
 
 GIVEN = {
@@ -129,4 +134,53 @@ LEVELS += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 8)
 )
 def test_what_no_dumper_writes_is_left_to_omegaconf(text):
     install()
+    assert quick_yaml.load(text) is None
+
+
+class Level(Enum):
+    low = 1
+
+
+@pytest.mark.parametrize(
+    ("field_type", "value"),
+    [
+        (int | str, "3"),
+        (int | str | None, 3),
+        (dict[int, str], {1: "a"}),
+        (dict[Level, int], {"low": 1}),
+        (dict, {"a": 1}),
+        (list, [1]),
+        (list[int | str], [1]),
+    ],
+)
+def test_a_type_that_only_omegaconf_converts_is_left_to_it(field_type, value):
+    kind = make_dataclass("Kind", [("x", field_type)], kw_only=True)
+    with pytest.raises(TypeError):
+        direct._object(kind, {"x": value})
+
+
+def test_a_number_that_no_float_holds_is_one_sentence():
+    huge = "1" * 400
+    message = r"^optimizer.learning_rate: received an integer of hundreds of digits, expected"
+    with pytest.raises(UserError, match=message):
+        composed(f"optimizer.learning_rate={huge}")
+    stored = to_yaml(composed())
+    with pytest.raises(UserError, match=message):
+        apply_overrides(stored, [f"optimizer.learning_rate={huge}"])
+    with pytest.raises(UserError, match=message):
+        from_yaml(re.sub("learning_rate: .*", f"learning_rate: {huge}", stored))
+
+
+def test_a_key_that_is_no_text_is_refused_since_it_would_be_recorded_as_text():
+    given = ["model=custom", "model.target=mine:build"]
+    message = r"^model.params.t\[0\].a: received 1 as a key of a mapping, expected text"
+    with pytest.raises(UserError, match=message):
+        composed(*given, "+model.params.t=[{a: {1: 2}}]")
+    assert composed(*given, "+model.params.t={a: 2}").model.params == {"t": {"a": 2}}
+
+
+@pytest.mark.parametrize(
+    "text", ["a: !!str 1\n", "a: !\n", "a:\t1\n", "\ufeffa: 1\n", "~: 1\n", "a: [{~: 1}]\n"]
+)
+def test_what_the_two_yaml_parsers_read_differently_is_left_to_omegaconf(text):
     assert quick_yaml.load(text) is None

@@ -223,7 +223,7 @@ def _translate_errors(started: Sequence[bool], overrides: Sequence[str]) -> Iter
         if started or error.filename is None:
             raise
         raise no_folder(error) from error
-    except ValueError as error:  # what Hydra raises for a file whose defaults are no list
+    except (ValueError, OverflowError) as error:  # defaults that are no list; a huge number
         if not _is_from_hydra(error):
             raise
         raise translate(error, overrides) from error

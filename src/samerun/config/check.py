@@ -1,6 +1,8 @@
 """Checks of a config that involve several fields, or the dataset."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.datasets.base import Pictures
@@ -62,6 +64,32 @@ def check_names(cfg: Config) -> None:
                 f"+training.params.{functions[0] if functions else 'my_loss'}.weight=2."
                 f"{nearest(name, functions)}"
             )
+
+
+def check_keys(node: object, where: str = "") -> None:
+    """Checks that mappings inside values of any type have text as keys, as they are recorded.
+
+    Args:
+        node: a config, or a part of one.
+        where: its key.
+
+    Raises:
+        UserError: a key is a number, say.
+    """
+    inner: Iterable[tuple[Any, Any]] = ()
+    if dataclasses.is_dataclass(node):
+        inner = vars(node).items()
+    elif isinstance(node, dict):
+        inner = node.items()
+    elif isinstance(node, list):
+        inner = enumerate(node)
+    for key, value in inner:
+        if isinstance(node, dict) and not isinstance(key, str):
+            raise UserError(
+                f"{where}: received {key!r} as a key of a mapping, expected text, such as 'first'."
+            )
+        below = f"[{key}]" if isinstance(node, list) else f".{key}"
+        check_keys(value, f"{where}{below}".removeprefix("."))
 
 
 def _check_known(key: str, names: Sequence[str], known: Sequence[str]) -> None:

@@ -4,7 +4,8 @@ import copy
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, final
 
 from hydra import compose as hydra_compose
@@ -16,11 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config import own, quick_yaml
-from samerun.config.check import check_names
+from samerun.config.check import check_keys, check_names
 from samerun.config.direct import build_config
 from samerun.config.fields import check_ranges
 from samerun.config.instances import as_first
-from samerun.config.messages import translate
+from samerun.config.messages import too_large, translate
 from samerun.config.older import upgrade_sweep
 from samerun.config.overrides import as_group
 from samerun.config.root import Config, as_dict
@@ -135,7 +136,7 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
                 raise translate(error, overrides) from error
         job = _without(node, "hydra", "sweep")
         return _parse(job, node.hydra.overrides.task), node
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OverflowError) as error:
         raise translate(error, overrides) from error
 
 
@@ -152,7 +153,7 @@ def selects_sweep(override: str) -> bool | None:
             str(package_folder("conf")), version_base="1.3", job_name="samerun"
         ):
             node = hydra_compose("config", overrides=[override], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError):
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OverflowError):
         return None  # composing the complete command line reports why
     finally:
         GlobalHydra.instance().clear()
@@ -179,6 +180,8 @@ def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
         plain = OmegaConf.to_container(job, resolve=True, throw_on_missing=False, enum_to_str=True)
         assert isinstance(plain, dict)
         cfg = build_config(plain) or _convert(plain)
+    except OverflowError as error:
+        raise too_large(next(_huge(plain), "A value of the config")) from error
     except OmegaConfBaseException as error:
         raise translate(error, overrides) from error
     cfg = checked(cfg)
@@ -198,6 +201,7 @@ def checked(cfg: Config) -> Config:
     """
     check_ranges(cfg)
     check_names(cfg)
+    check_keys(cfg)
     return as_first(cfg)
 
 
@@ -220,7 +224,7 @@ def parse_sweep(node: DictConfig) -> Sweep:
             OmegaConf.structured({"sweep": Sweep}).sweep, _with_parent("sweep", plain)
         )
         sweep = OmegaConf.to_object(typed)
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, OverflowError) as error:
         raise translate(error) from error
     assert isinstance(sweep, Sweep)
     check_ranges(sweep, "sweep.")
@@ -267,6 +271,14 @@ def _typed_groups(plain: dict[Any, Any]) -> DictConfig:
             value = OmegaConf.unsafe_merge(schema, _with_parent(key, value))
         typed[key] = value
     return OmegaConf.create(typed)
+
+
+def _huge(node: Any, key: str = "") -> Iterator[str]:
+    """Yields the keys with integers that no float can hold."""
+    if isinstance(node, int) and abs(node) > sys.float_info.max:
+        yield key
+    for name, value in node.items() if isinstance(node, dict) else ():
+        yield from _huge(value, f"{key}.{name}".removeprefix("."))
 
 
 def _with_parent(group: str, value: dict[Any, Any]) -> DictConfig:

@@ -28,7 +28,7 @@ def build_config(plain: Mapping[Any, Any]) -> Config | None:
     follow_folder()
     try:
         cfg: Config = _object(Config, plain)
-    except TypeError:
+    except (TypeError, OverflowError):
         return None  # to be converted or refused, which OmegaConf does
     return cfg
 
@@ -63,10 +63,14 @@ def _maker(field_type: Any) -> _Make:
     arguments = typing.get_args(field_type)
     origin = typing.get_origin(field_type)
     if origin is types.UnionType:
-        (inner,) = (one for one in arguments if one is not types.NoneType)
-        return functools.partial(_optional, _maker(inner))
+        inner = [one for one in arguments if one is not types.NoneType]
+        if len(inner) != 1:
+            raise TypeError
+        return functools.partial(_optional, _maker(inner[0]))
     if origin is list:
         return functools.partial(_list, _maker(arguments[0]))
+    if field_type in (list, dict) or (origin is dict and arguments[0] is not str):
+        raise TypeError  # OmegaConf converts the items, or the keys
     if origin is dict:
         return functools.partial(_dict, _maker(arguments[1]))
     if field_type is Any:

@@ -38,6 +38,9 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
         return chooser
     if isinstance(error, OmegaConfBaseException):
         return _of_omegaconf(error, overrides)
+    if isinstance(error, OverflowError):  # OmegaConf adds the key to Python's own error
+        found = re.search(r"full_key: (\S+)", str(error))
+        return too_large(found[1] if found else "A value of the config")
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         file = re.match(r"In '(.+?)': ", str(error))  # an override has no file
         if file:
@@ -71,6 +74,18 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
     if first.startswith("Config group override must be a string"):
         return _no_option(overrides)
     return UserError(f"The overrides are not valid: {first.rstrip('.')}.")
+
+
+def too_large(key: str) -> UserError:
+    """Returns the error for an integer that cannot become a float.
+
+    Args:
+        key: that has it.
+    """
+    return UserError(
+        f"{key}: received an integer of hundreds of digits, expected a number that a float can "
+        "hold, such as 1.0e+30."
+    )
 
 
 def unknown_key(

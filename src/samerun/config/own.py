@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import importlib.machinery
 import keyword
 import os
 import re
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from samerun.config import project
+from samerun.config import project, yaml_limits
 from samerun.config.datasets.base import (
     Dataset,
     HeldOut,
@@ -72,6 +73,18 @@ def component(target: str) -> Callable[[type[T]], type[T]]:
         group = group_of(made)
         if group is None:
             raise TypeError(f"{cls.__name__} has none of these base classes: {_names()}")
+        own = {field.name for field in dataclasses.fields(made)}
+        taken = [name for name in RESERVED if name in own]
+        if taken:
+            raise TypeError(
+                f"{cls.__name__}: received a field called {taken[0]}, which samerun uses itself, "
+                "expected another name"
+            )
+        if not isinstance(getattr(made, "kind", ""), str):
+            raise TypeError(
+                f"{cls.__name__}: received {made.kind!r} as its kind, expected text, as in "
+                f'kind: str = "mine"'
+            )
         shared = {field.name for field in dataclasses.fields(BASES[group])}
         names = [field.name for field in dataclasses.fields(made) if field.name not in shared]
         made.target = target
@@ -106,10 +119,15 @@ def placeholder(group: str, name: str) -> type[Any]:
         name: of the option.
     """
     files = [folder / group / f"{name}.yaml" for folder in project.config_folders()]
-    node: Any = yaml.safe_load(next(file for file in files if file.is_file()).read_text("utf-8"))
+    file = next(file for file in files if file.is_file())
+    try:
+        node: Any = yaml.load(file.read_bytes(), Loader=yaml_limits.loader())
+    except (yaml.YAMLError, ValueError, RecursionError):
+        node = None  # composing the option says what is wrong
     bases = (BASES[group], *((Regularized,) if group == "model" else ()))
     known = {field.name for base in bases for field in dataclasses.fields(base)}
-    keys = [key for key in node if str(key).isidentifier() and key not in {*known, "defaults"}]
+    given = node if isinstance(node, dict) else {}
+    keys = [key for key in given if str(key).isidentifier() and key not in {*known, "defaults"}]
     fields = [(str(key), Any, dataclasses.field(default=None)) for key in keys]
     return dataclasses.make_dataclass("Own", fields, bases=bases, kw_only=True)
 
@@ -157,7 +175,7 @@ def _names() -> str:
     return listed(base.__name__ for base in BASES.values())
 
 
-_loaded: dict[tuple[Path, str], dict[str, tuple[type[Any], ...]]] = {}
+_loaded: dict[tuple[Path, str], tuple[ModuleType, dict[str, tuple[type[Any], ...]]]] = {}
 
 
 def load(builtin: dict[str, set[str]]) -> dict[str, tuple[type[Any], ...]]:
@@ -176,13 +194,33 @@ def load(builtin: dict[str, set[str]]) -> dict[str, tuple[type[Any], ...]]:
     if not module:
         return {}
     key = (Path.cwd(), module)
-    if key not in _loaded:
-        _loaded[key] = _classes(_import(module), builtin)
-    return _loaded[key]
+    _remove_added()
+    with _first([str(project.source_folder())]):
+        _forget_another(module)
+        if key not in _loaded or sys.modules.get(module) is not _loaded[key][0]:
+            made = _import(module)
+            _loaded[key] = made, _classes(made, builtin)
+    _keep_importable(project.source_folder())
+    return _loaded[key][1]
+
+
+def _forget_another(module: str) -> None:
+    """Forgets the package of this name that an earlier working folder of this process had."""
+    top = module.partition(".")[0]
+    loaded = {name: sys.modules[name] for name in sys.modules if f"{name}.".startswith(f"{top}.")}
+    files = [str(file) for one in loaded.values() if (file := getattr(one, "__file__", None))]
+    spec = importlib.machinery.PathFinder.find_spec(top)
+    here = [Path(place).resolve() for place in (spec and spec.submodule_search_locations) or ()]
+    if here and all(
+        any(Path(file).resolve().is_relative_to(one) for one in here) for file in files
+    ):
+        return
+    if here or any(Path(file).is_relative_to(one) for file in files for one in _folders):
+        for name in loaded:
+            del sys.modules[name]
 
 
 def _import(name: str) -> ModuleType:
-    _make_importable(project.source_folder())
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
@@ -195,16 +233,20 @@ def _import(name: str) -> ModuleType:
         raise UserError(f"{name}: importing it raised {describe_cause(error)}.") from error
 
 
-_on_path: list[str] = []
+_folders: set[Path] = set()
+_added: list[str] = []
 
 
-def _make_importable(folder: Path) -> None:
-    """Puts the project's source folder first on the path, where workers find it too."""
-    for before in _on_path:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(before)
-    _on_path[:] = [str(folder)]
-    sys.path.insert(0, str(folder))
+def _keep_importable(folder: Path) -> None:
+    """Puts the project's source folder on the path, where workers find it too.
+
+    It comes last: a file of the project called `statistics.py` must not replace Python's for the
+    libraries that are imported later.
+    """
+    _folders.add(folder)
+    if str(folder) not in sys.path:
+        _added.append(str(folder))
+        sys.path.append(str(folder))
     importlib.invalidate_caches()
 
 
@@ -230,7 +272,19 @@ def working_folder_first() -> Iterator[None]:
 
     With a package of one's own, its source folder comes next.
     """
-    folders = list(dict.fromkeys([os.getcwd(), str(project.source_folder())]))
+    with _first(list(dict.fromkeys([os.getcwd(), str(project.source_folder())]))):
+        yield
+
+
+def _remove_added() -> None:
+    for before in _added:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(before)
+    _added.clear()
+
+
+@contextlib.contextmanager
+def _first(folders: list[str]) -> Iterator[None]:
     sys.path[:0] = folders
     importlib.invalidate_caches()  # the module may be newer than the cached content of its folder
     try:
@@ -239,8 +293,6 @@ def working_folder_first() -> Iterator[None]:
         for folder in folders:
             if folder in sys.path:
                 sys.path.remove(folder)
-        if _on_path and _on_path[0] not in sys.path:
-            sys.path.insert(0, _on_path[0])
 
 
 def describe_cause(error: BaseException) -> str:

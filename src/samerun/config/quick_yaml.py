@@ -14,6 +14,9 @@ from omegaconf import _utils as omegaconf_yaml
 
 from samerun.config import yaml_limits
 
+_UNEQUAL = ("!", "\t", "\ufeff")
+"""Tags, tabs and byte order marks, which libyaml and PyYAML's own parser read differently."""
+
 
 def load(text: str) -> dict[Any, Any] | None:
     """Returns a mapping as OmegaConf reads it, `None` if it has to decide what the text is.
@@ -22,13 +25,19 @@ def load(text: str) -> dict[Any, Any] | None:
         text: YAML; interpolations in it stay text.
     """
     kind = _loader()
-    if kind is None:
+    if kind is None or any(mark in text for mark in _UNEQUAL):
         return None
     try:
         plain = yaml.load(text, Loader=kind)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return None  # OmegaConf says what is wrong, or reads it
-    return plain if isinstance(plain, dict) else None
+    return plain if isinstance(plain, dict) and not _has_null_key(plain) else None
+
+
+def _has_null_key(node: Any) -> bool:
+    if isinstance(node, dict):
+        return None in node or any(map(_has_null_key, node.values()))
+    return isinstance(node, list) and any(map(_has_null_key, node))
 
 
 def dump(plain: Mapping[str, Any]) -> str:

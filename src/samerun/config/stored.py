@@ -49,7 +49,7 @@ def apply_overrides(
         node = add_missing_keys(node)
         for override in parse_overrides(overrides):
             _change(node, override)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, OverflowError) as error:
         raise translate(error) from error
     with importing_own(own_code):
         return parse(node, overrides)

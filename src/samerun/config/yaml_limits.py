@@ -33,6 +33,11 @@ def install() -> None:
     omegaconf_yaml.get_yaml_loader = get_yaml_loader
 
 
+def loader() -> Any:
+    """Returns a loader of plain values, for PyYAML, with these limits."""
+    return type("PlainLoader", (_Limits, yaml.SafeLoader), {})
+
+
 class _Limits:
     """Mixin for a PyYAML loader: counts nodes before values are constructed."""
 

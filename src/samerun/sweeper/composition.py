@@ -49,7 +49,7 @@ def compose_sweep(
         loader = GlobalHydra.instance().config_loader()
         try:
             master = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+        except (HydraException, OmegaConfBaseException, ValueError, OverflowError) as error:
             raise translate(error) from error
         if "samerun" not in str(master.hydra.sweeper.get("_target_")):
             raise UserError(

@@ -73,7 +73,7 @@ def compose_branch(
     chosen = [f"{key}={master.hydra.runtime.choices[key]}" for key in _PLUGINS if key not in given]
     try:
         node = context.config_loader.load_sweep_config(master, [*overrides, *chosen])
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, OverflowError) as error:
         raise translate(error) from error
     assert isinstance(node, DictConfig)
     return node
