@@ -126,7 +126,9 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
             ["-m", "seed=1,2", "tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN], id="multirun"
         ),
         pytest.param(["--config-dir", "own", "experiment=mine"], id="file"),
-        pytest.param(["-m", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"),
+        pytest.param(
+            ["-m", "seed=1,2", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"
+        ),
     ],
 )
 def test_a_password_of_the_tracking_store_is_in_no_file_and_on_no_screen(

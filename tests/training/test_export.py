@@ -1,6 +1,7 @@
 """`samerun export`: a recorded model in other formats, compared with what the run predicted."""
 
 import json
+import logging
 import shutil
 import sys
 import zipfile
@@ -88,10 +89,12 @@ def test_the_json_beside_it_leads_from_raw_rows_to_the_stored_predictions(table)
 
 def test_what_openvino_lacks_is_one_sentence_and_nothing_is_left(rows, capsys):
     pytest.importorskip("openvino")
+    level = logging.root.level
     assert cli.main(["export", rows, "--format", "openvino"]) == 2
     (line,) = [one for one in capsys.readouterr().err.splitlines() if "samerun:" in one]
     assert "it has operations that OpenVINO does not have" in line
     assert not list(Path("exports").iterdir())
+    assert logging.root.level == level  # of the loggers of a program that calls export
 
 
 @pytest.mark.parametrize("name", ["onnx", "tflite"])

@@ -16,7 +16,7 @@ from samerun.replay import foreign, reproduce, rerun, resume
 from support.project import composed
 
 NO_PATHS = {
-    *("kind", "target", "features", "date_column", "numeric", "categorical"),
+    *("kind", "target", "features", "date_column", "numeric", "categorical", "group"),
     *("text_column", "label_column", "fold", "monitor", "steps_per_execution"),
     *("uri", "experiment", "run_name", "tags", "study", "storage", "run", "cluster"),
     *("memory", "walltime", "queue", "account", "extra", "setup", "params", "enqueue"),

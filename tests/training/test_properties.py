@@ -51,10 +51,13 @@ TEXT = st.one_of(
 WORD = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 NAMED = {
     "loss": st.sampled_from([*map(str, Loss), "mine:loss"]),
-    "metrics": st.lists(st.sampled_from([*map(str, Metric), "mine:metric"]), max_size=3),
+    "metrics": st.lists(
+        st.sampled_from([*map(str, Metric), "mine:metric"]), max_size=3, unique=True
+    ),
     "callbacks": st.lists(st.just("mine:Callback"), max_size=1),
     "fold": st.sampled_from([None, "1/2", "2/5", "9999/9999"]),
     "folds": st.one_of(st.none(), st.integers(2, 9999)),
+    "workers": st.just(1),  # more are only for several seeds or folds
 }
 """Fields whose values name something, or depend on each other."""
 NUMBERS = st.integers(-(10**9), 10**9).map(lambda n: n / 1000)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
 import samerun as package
 from samerun import config, data, tracking
@@ -189,9 +191,11 @@ def test_the_stored_model_predicts_as_the_trained_one(finished):
     result, _, _ = finished
     mlflow.set_tracking_uri(tracking.resolve_uri(None))
     stored = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
-    x = np.random.default_rng(0).random((3, 8, 8, 1), dtype=np.float32)
+    x = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1), dtype=np.uint8)
+    images = pd.DataFrame({"image": [tf.io.encode_png(image).numpy() for image in x]})
+    found = stored.predict(images)[[f"probability_{digit}" for digit in range(10)]]
     np.testing.assert_allclose(
-        stored.predict(x), result.model.predict(x, verbose=0), rtol=1e-6, atol=1e-7
+        found, result.model.predict(x.astype(np.float32) / 16, verbose=0), rtol=1e-6, atol=1e-7
     )
 
 

@@ -25,13 +25,14 @@ def ui_command(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     from samerun import tracking
 
+    if not tracking.resolve_uri(None).startswith("http"):  # there, no server is started
+        check_port(chosen.host, chosen.port, "ui")
     uri = tracking.existing()
     run = tracking.find_runs([chosen.id])[0] if chosen.id else None
     opens = not chosen.no_browser and sys.stdout.isatty()
     if uri.startswith("http"):
         _show(tracking.server_address(uri), run, opens=opens)
         return 0
-    check_port(chosen.host, chosen.port, "ui")
     command, environment = tracking.ui_command(host=chosen.host, port=chosen.port)
     local = "127.0.0.1" if chosen.host in ("0.0.0.0", "::") else chosen.host
     base = f"http://{f'[{local}]' if ':' in local else local}:{chosen.port}"

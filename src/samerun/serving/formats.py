@@ -3,12 +3,13 @@
 Keras writes them all. What else a format needs is imported here only, when it is asked for.
 """
 
+import contextlib
 import importlib.util
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -119,7 +120,8 @@ def _write(model: Any, name: str, target: Path, *, quantize: bool) -> None:
         _write_tflite(model, target, quantize=quantize)
     elif name == "openvino":
         _import_openvino()
-        model.export(str(target), "openvino", verbose=False, input_signature=_inputs(model))
+        with _level_of_root():
+            model.export(str(target), "openvino", verbose=False, input_signature=_inputs(model))
     else:
         export = "onnx" if name == "onnx" else "tf_saved_model"
         model.export(str(target), export, verbose=False, input_signature=_inputs(model))
@@ -142,6 +144,16 @@ def _write_tflite(model: Any, target: Path, *, quantize: bool) -> None:
         model.export(str(target), "litert", verbose=False, input_signature=signature, **options)
         if _FLEX not in target.read_bytes():
             return
+
+
+@contextlib.contextmanager
+def _level_of_root() -> Iterator[None]:
+    """Restores the level of the root logger, which OpenVINO's converter sets to ERROR."""
+    before = logging.root.level
+    try:
+        yield
+    finally:
+        logging.root.setLevel(before)
 
 
 def _import_openvino() -> Any:

@@ -13,6 +13,7 @@ _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0 and 1, which ar
 _NUM_DIFFERENCES = 6
 _WHAT = ("model", "dataset")
 _NAMED_BY_OPTION = (*_WHAT, "optimizer", "schedule", "experiment")  # others as `debug=fast`
+_ONLY_SPEED = "training.steps_per_execution"
 _LAST = ("training.epochs", "dataset.limit")
 _KEPT = frozenset("._-:+")
 
@@ -70,12 +71,13 @@ def _path(key: str) -> str:
 
 
 def _setting(override: str) -> tuple[str, str] | None:
-    """Returns key and value of an override that can change a result."""
+    """Returns key and value of an override that can change a result, or the speed."""
     from samerun.config.root import has_meaning
 
     key, equals, value = override.lstrip("+~").partition("=")
     group = _path(key)
-    if not equals or not has_meaning(group) or group.partition(".")[0] in ("hydra", "sweep"):
+    is_named = has_meaning(group) or group == _ONLY_SPEED
+    if not equals or not is_named or group.partition(".")[0] in ("hydra", "sweep"):
         return None
     plain = value.strip("[](){}'\" ").replace(", ", ",").replace(",", "x")
     if group.rpartition(".")[2] == "path":
