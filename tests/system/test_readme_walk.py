@@ -48,7 +48,7 @@ def test_the_commands_of_readme_are_found_in_blocks_and_in_the_text(readme_walk)
     assert found == [("samerun train model.x=1", "samerun: no"), ("samerun ui ID", "")]
 
 
-@pytest.mark.slow
+@pytest.mark.gallery  # a quarter of an hour: about a hundred commands, one after the other
 def test_every_command_of_readme_and_every_printed_one_works_as_pasted():
     if not (PROGRAM.parents[2] / ".git").exists():
         pytest.skip("needs a checkout of samerun itself")
