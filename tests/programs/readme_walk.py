@@ -33,7 +33,7 @@ from samerun import cli
 ROOT = Path(__file__).parents[2]
 COLUMNS = 60
 SHORT = " training.epochs=1 dataset.limit=100"
-SHORT_SWEEP = " sweep.n_trials=2 sweep.workers=1"
+SHORT_SWEEP = " training.epochs=4 dataset.limit=100 sweep.n_trials=2 sweep.workers=1"
 NOT_TYPED = {
     "make test": "runs this program",
     "make bench": "takes hours",
@@ -127,8 +127,9 @@ def short(command):
     """Returns a training command of README with settings that make it take seconds."""
     if not command.startswith("samerun train ") or any(part in command for part in ALREADY_SHORT):
         return command
-    command += " training.epochs=1" if "dataset.path" in command else SHORT
-    return command + (SHORT_SWEEP if "sweep=" in command else "")
+    if "sweep=" in command:
+        return command + SHORT_SWEEP  # a warm-up takes up to three epochs
+    return command + (" training.epochs=1" if "dataset.path" in command else SHORT)
 
 
 def make_files(folder):

@@ -50,8 +50,6 @@ def test_the_commands_of_readme_are_found_in_blocks_and_in_the_text(readme_walk)
 
 @pytest.mark.gallery  # a quarter of an hour: about a hundred commands, one after the other
 def test_every_command_of_readme_and_every_printed_one_works_as_pasted():
-    if not (PROGRAM.parents[2] / ".git").exists():
-        pytest.skip("needs a checkout of samerun itself")
     done = subprocess.run([sys.executable, PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (number,) = re.findall(r"^(\d+) commands, 0 failed$", done.stdout, flags=re.MULTILINE)

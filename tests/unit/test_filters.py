@@ -68,7 +68,7 @@ attributes.run_name LIKE '%100%'
 run_name = 'slow'
 status = 'FINISHED'
 start_time != 1000
-attributes.user_id = 'nobody'
+attributes.user_id = 'ada'
 attributes.artifact_uri LIKE '%artifacts'
 """.strip().splitlines()
     + [" params.model = 'cnn'  "]

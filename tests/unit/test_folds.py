@@ -150,7 +150,7 @@ def test_a_table_is_split_by_its_group_column_which_is_no_input(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "facts"),
     [
-        ({"group": "nobody"}, ["dataset.group", "nobody"]),
+        ({"group": "household"}, ["dataset.group", "household"]),
         ({"group": "y"}, ["dataset.group", "'y'", "the target", "another column"]),
         ({"fold": "1/9"}, ["9 folds", "at most 8", "column who", "use fewer"]),
         (
