@@ -57,13 +57,22 @@ def wait_for(server, port):
     raise AssertionError("the server does not answer")
 
 
-def served(command, port, ask, folder):
-    """Starts a server, asks it, and ends it."""
+def served(command, ask, folder):
+    """Starts a server on a port of its own, asks it, and ends it.
+
+    The workers of a server may outlive it for a moment and answer on its port.
+    """
+    port = free_port()
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     with (folder / "server.txt").open("wb") as log:
         server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            [*command, "--port", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         wait_for(server, port)
@@ -107,15 +116,14 @@ def test_both_servers_answer_the_same_and_survive_bad_requests(project):
     )
     assert stored.returncode == 0, stored.stderr
     table, texts = stored.stdout.split()[-2:]
-    port = free_port()
-    ours = [sys.executable, "-m", "samerun", "serve", texts, "--port", str(port)]
-    answer = served(ours, port, check_texts, project)
+    ours = [sys.executable, "-m", "samerun", "serve", texts]
+    answer = served(ours, check_texts, project)
     theirs = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"runs:/{texts}/model"]
-    theirs += ["--env-manager", "local", "--port", str(port)]
-    assert served(theirs, port, lambda at: post(at, TEXTS), project) == (200, answer)
+    theirs += ["--env-manager", "local"]
+    assert served(theirs, lambda at: post(at, TEXTS), project) == (200, answer)
 
-    ours = [sys.executable, "-m", "samerun", "serve", table, "--port", str(port)]
+    ours = [sys.executable, "-m", "samerun", "serve", table]
     row = {"size": 0.5, "rooms": 3, "price": 2}
-    status, answer = served(ours, port, lambda at: post(at, {"dataframe_records": [row]}), project)
+    status, answer = served(ours, lambda at: post(at, {"dataframe_records": [row]}), project)
     assert status == 200
     assert json.loads(answer)["predictions"][0]["label"] in ("Aachen", "Bonn", "Celle")

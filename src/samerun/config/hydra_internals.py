@@ -87,7 +87,8 @@ _composed: OrderedDict[Hashable, _Composed] = OrderedDict()
 _load_file = ConfigRepository.load_config
 _list_defaults = hydra_defaults._create_defaults_list
 _merge_defaults = ConfigLoaderImpl._compose_config_from_defaults_list
-_map_choices = hydra_defaults._create_interpolation_map
+# Hydra 1.4 has none: it resolves interpolations elsewhere, so no defaults list is remembered there.
+_map_choices: Any = getattr(hydra_defaults, "_create_interpolation_map", None)
 _find_mode = Hydra.get_mode
 MULTIRUN = "hydra.mode=MULTIRUN"
 """The override that Hydra adds for `-m`; with it, Hydra need not compose to know the mode."""
@@ -99,7 +100,8 @@ def install() -> None:
     ConfigRepository.load_config = _load_config
     ConfigRepository.__deepcopy__ = _copy_repository
     hydra_defaults._create_defaults_list = _create_defaults_list
-    hydra_defaults._create_interpolation_map = _create_interpolation_map
+    if _map_choices is not None:
+        hydra_defaults._create_interpolation_map = _create_interpolation_map
     ConfigLoaderImpl._compose_config_from_defaults_list = _compose
     Hydra.get_mode = _get_mode
 
@@ -150,12 +152,14 @@ def _copy_repository(self: ConfigRepository, memo: Mapping[int, Any]) -> ConfigR
     return copied
 
 
-def _get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
+def _get_mode(
+    self: Hydra, config_name: str | None, overrides: list[str], **parsed: Any
+) -> RunMode | None:
     """Returns whether one job is requested or several; Hydra composes everything to find out."""
     modes = [override for override in overrides if override.startswith("hydra.mode=")]
     if modes[-1:] == [MULTIRUN]:
         return RunMode.MULTIRUN
-    mode: RunMode | None = _find_mode(self, config_name, overrides)
+    mode: RunMode | None = _find_mode(self, config_name, overrides, **parsed)
     return mode
 
 
@@ -214,7 +218,7 @@ def _create_defaults_list(
         repo, config_name, overrides, prepend_hydra=prepend_hydra, skip_missing=skip_missing
     )
     stamps = _stamps(repo)
-    if stamps is not None and not getattr(overrides, "has_interpolation", False):
+    if stamps is not None and not getattr(overrides, "has_interpolation", _map_choices is None):
         state = {name: kept for name, kept in vars(overrides).items() if name != "config_overrides"}
         _composed[key] = _Composed(stamps, defaults, tree, state)
         if len(_composed) > _MOST_COMPOSED:
