@@ -246,6 +246,7 @@ def resume(
     fork: bool = False,
     trust: Sequence[str] = (),
     take_over: bool = False,
+    data: Any = None,
 ) -> "Result | InstancesResult | None":
     """Continues an interrupted run from its last checkpoint, as `samerun resume` does.
 
@@ -255,6 +256,7 @@ def resume(
         fork: start a new run from the checkpoint; then anything may change.
         trust: modules that the stored config may import, and `data`.
         take_over: the run is marked RUNNING on another machine that no longer exists.
+        data: the data that `train` was called with, if its file is missing here.
 
     Returns:
         The result; `None` if there is nothing left to train.
@@ -275,6 +277,7 @@ def resume(
         # Its process may have been killed before the checkpoints were in the store.
         tracking.deliver(own, uri=uri)
         (run,) = tracking.find_runs([run.id], uri=uri)
+    _put_back(run, data)
     plan = plan_resume(run, overrides, fork=fork, trusted=trust, take_over=take_over, uri=uri)
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
@@ -293,6 +296,7 @@ def reproduce(
     env: bool = False,
     trust: Sequence[str] = (),
     rtol: float = 1e-3,
+    data: Any = None,
 ) -> "Agreement":
     """Trains a recorded run again and compares both bit by bit, as `samerun reproduce` does.
 
@@ -303,6 +307,8 @@ def reproduce(
         env: train with the recorded packages, in a new virtual environment.
         trust: modules that the stored config may import, and `data`.
         rtol: largest difference that counts as CLOSE, relative to the larger value.
+        data: the data that `train` was called with, if its file is missing here; its digest must
+            be that of the run.
 
     Returns:
         The verdict: `EXACT`, `CLOSE` or `DIFFERENT`.
@@ -315,6 +321,7 @@ def reproduce(
     from samerun.replay import reproduce as replay
 
     (run,) = tracking.find_runs([run_id])
+    _put_back(run, data)
     out = make_console()
     prepare = functools.partial(
         replay.prepare,
@@ -330,6 +337,14 @@ def reproduce(
     replay.check(plan)
     replay.check_data(plan)
     return reproduce_one(plan, out, rtol=rtol)
+
+
+def _put_back(run: "StoredRun", data: Any) -> None:
+    """Saves the data of a run again, if it was passed in."""
+    if data is not None:
+        from samerun.data import passed
+
+        passed.put_back(data, run.params.get("dataset.path", ""), run.id)
 
 
 def show_plan(plan: "ReproductionPlan", out: "Console") -> None:
