@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.config import Composition, Config
+    from samerun.raw_model import RawModel
     from samerun.replay.reproduce import Reproduction, ReproductionPlan
     from samerun.replay.verdict import Agreement
     from samerun.result import InstancesResult, Result
@@ -220,6 +221,35 @@ class LoadedRun:
         with quiet():
             import keras  # noqa: F401
         return logged.load_file(self._run, target)
+
+    @functools.cached_property
+    def _raw_model(self) -> "RawModel":
+        from samerun.serving.stored_model import open_model
+
+        return open_model(self._run)
+
+    def predict(self, raw: Any, **params: Any) -> "pd.DataFrame":
+        """Returns the answers of its model to raw input, as `samerun predict` writes them.
+
+        Args:
+            raw: a data frame with the columns of the training data; arrays, texts or images where
+                these were the data.
+            params: of a language model: `length`, `temperature`, `top_k`, `seed`.
+
+        Returns:
+            `label`, `probability` and `probability_CLASS` for classes; a column per target for
+            values; `step`, the date and the target for a forecast; text for a language model.
+
+        Raises:
+            UserError: a row is not as the training data, or there is no model.
+        """
+        from samerun.raw_model import RefusedInput
+
+        try:
+            answers: pd.DataFrame = self._raw_model.predict(raw, params)
+        except RefusedInput as error:
+            raise UserError(f"load_run({self.id[:8]!r}).predict: {error}") from None
+        return answers
 
 
 @raises_mistakes_shortly
