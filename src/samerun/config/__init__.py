@@ -25,8 +25,8 @@ else:
     def __getattr__(name: str) -> Any:
         """Imports what composes when it is first used."""
         if name not in _PLACES:
-            raise AttributeError(f"module 'samerun.config' has no attribute '{name}'")
-        return getattr(importlib.import_module(_PLACES[name], "samerun.config"), name)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_PLACES[name], __name__), name)
 
 
 __all__ = [
