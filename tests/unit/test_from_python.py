@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import samerun
+from samerun import errors
 from samerun.command_line import line
 from samerun.result import InstancesResult, Result
 
@@ -49,6 +50,23 @@ def test_a_mistake_in_a_notebook_is_its_sentence_alone():
     assert error._render_traceback_() == [
         "samerun: model: received 'cn', expected one of cnn.�[31m"
     ]
+
+
+def test_an_interrupt_leaves_a_function_as_a_sentence_that_says_how_to_resume():
+    @errors.raises_mistakes_shortly
+    def interrupted():
+        error = KeyboardInterrupt()
+        error.add_note("Resume with: samerun resume 0123\x1b[31m")
+        raise error
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    assert caught.value.__cause__ is None
+    assert errors.classify(caught.value).cause is errors.Cause.interrupted
+    first, *hints = caught.value._render_traceback_()
+    assert first == "samerun: interrupted."
+    assert hints[0] == "Resume with: samerun resume 0123�[31m"
+    assert 'samerun.resume("latest")' in hints[1]
 
 
 def test_a_result_is_shown_short_and_in_a_notebook_escaped():

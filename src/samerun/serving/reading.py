@@ -22,6 +22,8 @@ from samerun.raw_model.tables import MISSING
 
 ROWS = 32_768
 """Rows at a time; a multiple of every usual batch size, so that batches are those of one pass."""
+_MOST_NUMBERS = 1_000_000
+"""Numbers of a chunk of a wide file; a prediction copies them four times."""
 _CELLS = 65_536
 """Cells of a CSV file that are text at a time: about 7 MB, until they are numbers of 8 bytes."""
 _IMAGES = 64
@@ -235,7 +237,7 @@ def _csv(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
         optional = [name for name in _optional_columns(form) if name in header]
         places = {name: header.index(name) for name in [*needed, *optional]}
         rows, num = _rows(reader, source), 0
-        size = None if form["kind"] == "series" else ROWS
+        size = None if form["kind"] == "series" else _num_rows(len(header))
         numbered = _numbered(reader, rows, len(header), source)
         while (
             chunk := _chunk(form, itertools.islice(numbered, size), len(header), places)
@@ -291,6 +293,11 @@ def _numbered(
                 "the first line."
             )
         yield reader.line_num, row
+
+
+def _num_rows(width: int) -> int:
+    """Returns the rows at a time of a file: a power of two, so that batches stay those of one pass."""
+    return min(ROWS, max(1024, 1 << ((_MOST_NUMBERS // width).bit_length() - 1)))
 
 
 def _chunk(
