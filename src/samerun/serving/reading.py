@@ -296,7 +296,7 @@ def _numbered(
 
 
 def _num_rows(width: int) -> int:
-    """Returns the rows at a time of a file: a power of two, so that batches stay those of one pass."""
+    """Returns how many rows of a file are read at a time: a power of two, as `ROWS` is."""
     return min(ROWS, max(1024, 1 << ((_MOST_NUMBERS // width).bit_length() - 1)))
 
 
