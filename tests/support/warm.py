@@ -260,8 +260,9 @@ def become(order, files):
         os.setsid()
     above = 1 + max(order["numbers"])
     files = [(own, fcntl.fcntl(own, fcntl.F_DUPFD, above)) for own in files]
-    for number, (own, copy) in zip(order["numbers"], files, strict=True):
+    for own, _ in files:  # all of them first: one may have the number that another is to get
         os.close(own)
+    for number, (_, copy) in zip(order["numbers"], files, strict=True):
         os.dup2(copy, number)
         os.close(copy)
     os.environ.clear()
