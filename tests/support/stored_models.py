@@ -44,9 +44,8 @@ def store_model(*overrides, network=None, tags=()):
     return run.id, dataset, model
 
 
-def model_folder(run_id):
+def model_folder(run_id, project=Path()):
     """The folder of a run's model in the store."""
-    (file,) = [
-        file for file in Path("mlruns").rglob("MLmodel") if f"run_id: {run_id}" in file.read_text()
-    ]
+    files = (project / "mlruns").rglob("MLmodel")
+    (file,) = [file for file in files if f"run_id: {run_id}" in file.read_text()]
     return file.parent
