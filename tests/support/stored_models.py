@@ -44,8 +44,8 @@ def store_model(*overrides, network=None, tags=()):
     return run.id, dataset, model
 
 
-def model_folder(run_id, project=Path()):
+def model_folder(run_id):
     """The folder of a run's model in the store."""
-    files = (project / "mlruns").rglob("MLmodel")
+    files = Path("mlruns").rglob("MLmodel")
     (file,) = [file for file in files if f"run_id: {run_id}" in file.read_text()]
     return file.parent

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,6 @@ import pytest
 from PIL import Image
 
 from support.environments import install, new_environment
-from support.stored_models import model_folder
 
 OWN_NET = """
 import keras
@@ -40,7 +40,7 @@ STORE = """
 import json
 from pathlib import Path
 from support.own_files import write_own_files
-from support.stored_models import store_model
+from support.stored_models import model_folder, store_model
 write_own_files(Path())
 table = ("dataset=table_csv", "dataset.path=table.csv", "dataset.target=town")
 texts = ("dataset=text_csv", "dataset.path=texts.csv", "dataset.max_length=6", "model=cnn1d")
@@ -51,13 +51,15 @@ kinds = {
     "images": ["dataset=image_folder", "dataset.path=pictures", *size, "model=cnn"],
     "own": [*table, "model=custom", "model.target=own_net:build"],
 }
-print(json.dumps({name: store_model(*given)[0] for name, given in kinds.items()}))
+runs = {name: store_model(*given)[0] for name, given in kinds.items()}
+folders = {name: str(model_folder(run_id).resolve()) for name, run_id in runs.items()}
+print(json.dumps({**runs, "folders": folders}))
 """
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory, prepared_database):
-    """A folder with runs that have stored a model: `folder`, and their IDs by kind."""
+    """A `folder` with runs that have stored models: IDs by kind, and `folders` of the models."""
     folder = tmp_path_factory.mktemp("stored")
     shutil.copy(prepared_database, folder / "mlflow.db")
     (folder / "own_net.py").write_text(OWN_NET)
@@ -207,17 +209,22 @@ def test_a_model_with_classes_of_ones_own_is_served_if_they_are_trusted(stored, 
 @pytest.mark.slow
 def test_mlflow_serves_with_nothing_but_the_requirements_of_the_model(stored, tmp_path):
     """In an environment without samerun: rows, texts and JPEG files in, labels out."""
-    folders = {
-        name: model_folder(getattr(stored, name), stored.folder)
-        for name in ("table", "texts", "images")
-    }
-    needed = {(folder / "requirements.txt").read_text() for folder in folders.values()}
-    assert len(needed) == 1
+    checks = {"table": check_table, "texts": check_texts, "images": check_images}
+    files = [Path(stored.folders[name], "requirements.txt") for name in checks]
+    assert len({file.read_text() for file in files}) == 1
     python = new_environment(tmp_path / "env")
-    install(python, "-r", str(folders["table"] / "requirements.txt"))
+    install(python, "-r", str(files[0]))
     (tmp_path / "work").mkdir()
     lacks = subprocess.run([python, "-c", "import samerun"], cwd=tmp_path, capture_output=True)
     assert b"No module named 'samerun'" in lacks.stderr
-    for name, check in (("table", check_table), ("texts", check_texts), ("images", check_images)):
-        command = ["mlflow", "models", "serve", "-m", str(folders[name]), "--env-manager", "local"]
+    for name, check in checks.items():
+        command = [
+            "mlflow",
+            "models",
+            "serve",
+            "-m",
+            stored.folders[name],
+            "--env-manager",
+            "local",
+        ]
         served(command, check, tmp_path / "work", str(python))
