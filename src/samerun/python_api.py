@@ -7,7 +7,7 @@ import functools
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -233,24 +233,27 @@ class LoadedRun:
 
         return open_model(self._run, trusted=self._trust)
 
-    def predict(self, raw: Any, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
-        """Answers raw input, as `mlflow.pyfunc.load_model("runs:/ID/model")` does.
+    def predict(self, raw: Any, **params: Any) -> "pd.DataFrame":
+        """Returns the answers of its model to raw input, as `samerun predict` writes them.
 
         Args:
-            raw: a data frame with the columns of the training data; for texts and images also a
-                list of them.
+            raw: a data frame with the columns of the training data; arrays, texts or images where
+                these were the data.
             params: of a language model: `length`, `temperature`, `top_k`, `seed`.
 
+        Returns:
+            `label`, `probability` and `probability_CLASS` for classes; a column per target for
+            values; `step`, the date and the target for a forecast; text for a language model.
+
         Raises:
-            UserError: the store has no model of the run, or a row is refused: the first one is
-                named.
+            UserError: a row is not as the training data, or there is no model.
         """
         from samerun.raw_model import RefusedInput
 
         try:
             answers: pd.DataFrame = self._raw_model.predict(raw, params)
         except RefusedInput as error:
-            raise UserError(str(error)) from error
+            raise UserError(f"load_run({self.id[:8]!r}).predict: {error}") from None
         return answers
 
 
@@ -279,6 +282,7 @@ def resume(
     fork: bool = False,
     trust: Sequence[str] = (),
     take_over: bool = False,
+    data: Any = None,
 ) -> "Result | InstancesResult | None":
     """Continues an interrupted run from its last checkpoint, as `samerun resume` does.
 
@@ -288,6 +292,7 @@ def resume(
         fork: start a new run from the checkpoint; then anything may change.
         trust: modules that the stored config may import, and `data`.
         take_over: the run is marked RUNNING on another machine that no longer exists.
+        data: the data that `train` was called with, if its file is missing here.
 
     Returns:
         The result; `None` if there is nothing left to train.
@@ -308,6 +313,7 @@ def resume(
         # Its process may have been killed before the checkpoints were in the store.
         tracking.deliver(own, uri=uri)
         (run,) = tracking.find_runs([run.id], uri=uri)
+    _put_back(run, data)
     plan = plan_resume(run, overrides, fork=fork, trusted=trust, take_over=take_over, uri=uri)
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
@@ -326,6 +332,7 @@ def reproduce(
     env: bool = False,
     trust: Sequence[str] = (),
     rtol: float = 1e-3,
+    data: Any = None,
 ) -> "Agreement":
     """Trains a recorded run again and compares both bit by bit, as `samerun reproduce` does.
 
@@ -336,6 +343,8 @@ def reproduce(
         env: train with the recorded packages, in a new virtual environment.
         trust: modules that the stored config may import, and `data`.
         rtol: largest difference that counts as CLOSE, relative to the larger value.
+        data: the data that `train` was called with, if its file is missing here; its digest must
+            be that of the run.
 
     Returns:
         The verdict: `EXACT`, `CLOSE` or `DIFFERENT`.
@@ -348,6 +357,7 @@ def reproduce(
     from samerun.replay import reproduce as replay
 
     (run,) = tracking.find_runs([run_id])
+    _put_back(run, data)
     out = make_console()
     prepare = functools.partial(
         replay.prepare,
@@ -363,6 +373,14 @@ def reproduce(
     replay.check(plan)
     replay.check_data(plan)
     return reproduce_one(plan, out, rtol=rtol)
+
+
+def _put_back(run: "StoredRun", data: Any) -> None:
+    """Saves the data of a run again, if it was passed in."""
+    if data is not None:
+        from samerun.data import passed
+
+        passed.put_back(data, run.params.get("dataset.path", ""), run.id)
 
 
 def show_plan(plan: "ReproductionPlan", out: "Console") -> None:

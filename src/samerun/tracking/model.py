@@ -1,6 +1,5 @@
 """A Keras model in MLflow's format: saved in the run's folder first, then uploaded."""
 
-import importlib.metadata
 import logging
 import shutil
 import warnings
@@ -76,10 +75,12 @@ def pinned(packages: Sequence[str], description: Mapping[str, Any]) -> list[str]
         packages: their names.
         description: of raw input; empty if there is none.
     """
+    from importlib.metadata import version  # not needed to list runs
+
     from samerun.raw_model import packages_of
 
     names = dict.fromkeys([*packages, *(packages_of(description) if description else ())])
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def upload(
