@@ -130,7 +130,7 @@ def _resume_child(
     check_is_child(child.parent_id, stored.id, plan.composition.config, cfg)
     if plan.nothing_left is not None:
         out.print("has finished", style="dim")
-        return read_result(stored, uri=uri)
+        return read_result(stored, cfg, uri=uri)
     resume.check_data(plan)
     out.print(f"resuming {plan.source}", style="dim", markup=False)
     return resume.resume(plan, out, trial=trial)

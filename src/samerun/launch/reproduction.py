@@ -102,7 +102,7 @@ def reproduce_instances(
             )
             show(found)
             agreements.append(found.verdict.agreement)
-            results.append(read_result(found.second))
+            results.append(read_result(found.second, child.cfg))
         record(run, cfg, results, out)
         whole = max(agreements, key=[*Agreement].index)
         run.set_tags({tag.VERDICT: whole.value})

@@ -5,10 +5,12 @@ import json
 from typing import Any
 
 from samerun import tracking
+from samerun.config import Config
 from samerun.errors import UserError
 from samerun.replay.recorded import clean
 from samerun.result import Result
 from samerun.tracking import StoredRun
+from samerun.user_code import trust_names
 
 RESULT = "result.json"
 HISTORY = "history.csv"
@@ -19,11 +21,12 @@ _MALFORMED = (
 )
 
 
-def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
+def read_result(run: StoredRun, cfg: Config, *, uri: str | None = None) -> Result:
     """Returns what a finished run came to, without its model.
 
     Args:
         run: the run in the store.
+        cfg: its config, whose code the user has trusted.
         uri: the store, by default that of this folder.
 
     Raises:
@@ -53,6 +56,7 @@ def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
             epoch_seconds=None if seconds is None else float(seconds),
             num_parameters=int(plain["num_parameters"]),
             model=None,
+            trust=trust_names(cfg),
         )
     except _MALFORMED as error:
         raise UserError(
