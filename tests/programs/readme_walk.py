@@ -209,6 +209,7 @@ class Terminal:
         if pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
             os.chdir(self.folder)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background
             is_activated = not command.startswith("make ")
             environment = {**self.environment, "PATH": path(is_activated=is_activated)}
             os.execvpe("bash", ["bash", "-c", command], environment)
