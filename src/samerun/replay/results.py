@@ -5,12 +5,10 @@ import json
 from typing import Any
 
 from samerun import tracking
-from samerun.config import Config
 from samerun.errors import UserError
 from samerun.replay.recorded import clean
 from samerun.result import Result
 from samerun.tracking import StoredRun
-from samerun.user_code import trust_names
 
 RESULT = "result.json"
 HISTORY = "history.csv"
@@ -21,12 +19,12 @@ _MALFORMED = (
 )
 
 
-def read_result(run: StoredRun, cfg: Config, *, uri: str | None = None) -> Result:
+def read_result(run: StoredRun, *, trust: tuple[str, ...] = (), uri: str | None = None) -> Result:
     """Returns what a finished run came to, without its model.
 
     Args:
         run: the run in the store.
-        cfg: its config, whose code the user has trusted.
+        trust: modules of the user's own that it needs, and that the user trusts.
         uri: the store, by default that of this folder.
 
     Raises:
@@ -56,7 +54,7 @@ def read_result(run: StoredRun, cfg: Config, *, uri: str | None = None) -> Resul
             epoch_seconds=None if seconds is None else float(seconds),
             num_parameters=int(plain["num_parameters"]),
             model=None,
-            trust=trust_names(cfg),
+            trust=trust,
         )
     except _MALFORMED as error:
         raise UserError(
