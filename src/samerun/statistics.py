@@ -119,7 +119,8 @@ class Ranking:
     def _how(self) -> str:
         tests = _listed(list(dict.fromkeys(one.test for one in self.comparisons)))
         level = f"{100 * self.alpha:g} %"
-        return f"{tests}, {level}" if self.has_winner else f"{tests}, Holm-corrected, {level}"
+        is_corrected = len(self.p_values) > 1 and not self.has_winner
+        return f"{tests}, Holm-corrected, {level}" if is_corrected else f"{tests}, {level}"
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Comparison:
@@ -336,8 +337,8 @@ def ranking(comparisons: Sequence[Comparison], *, alpha: float = ALPHA) -> Ranki
 
     That it is better than some of them does. The best was chosen by the same numbers that are
     tested, so each pair of candidates had the chance to be the extreme one: k candidates count as
-    k (k - 1) / 2 tests, not as k - 1. As in Holm's procedure, fewer pairs remain after each
-    rejected hypothesis.
+    k (k - 1) / 2 tests, not as k - 1; the winner is one test more. As in Holm's procedure, fewer
+    pairs remain after each rejected hypothesis.
 
     Sources: Gutmann and Maymin, Is the Selected Population the Best? (1987), and Hung and Fithian,
     Rank Verification for Exponential Families (2019), for the winner; Holm (1979) and Shaffer,
@@ -351,8 +352,8 @@ def ranking(comparisons: Sequence[Comparison], *, alpha: float = ALPHA) -> Ranki
     corrected, largest = [1.0] * len(comparisons), 0.0
     for step, at in enumerate(order):
         num_left = len(comparisons) - step + 1  # with the best
-        pairs = num_left * (num_left - 1) / 2
-        largest = max(largest, min(1.0, pairs * comparisons[at].p_value))
+        num_tests = num_left * (num_left - 1) / 2 + (num_left > 2)
+        largest = max(largest, min(1.0, num_tests * comparisons[at].p_value))
         corrected[at] = largest
     of_winner = max((min(1.0, one.p_value) for one in comparisons), default=1.0)  # NaN: 1
     p_values = tuple(min(one, of_winner) for one in corrected)
