@@ -174,7 +174,9 @@ def test_a_stored_config_is_read_back_and_needs_trust(mine):
     assert other.config.training.params["shrink_bias"].start == 0.5
 
 
-def test_a_recorded_one_is_read_without_its_package(mine, store, capsys):
+def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, capsys):
+    monkeypatch.chdir(mine)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mine.parent}/mlflow.db")
     text = config.to_yaml(compose(ALL).config)
     (mine / "src/mine/components.py").write_text("open('imported', 'w').close()\n")
     config.schema.forget_own()

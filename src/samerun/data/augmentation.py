@@ -1,7 +1,7 @@
 """Random changes of image batches: moved pixels, other values, masks, and mixed examples."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,24 @@ def _changed_by_own(cfg: Any, images: Any, seeds: Any) -> Any:
     )
 
 
+def traced(cfg: Augmentation, images: Any) -> Callable[[int, int], Any]:
+    """Returns a function of seed and epoch that returns the changed images, as an array.
+
+    It is traced anew, as in another process.
+
+    Args:
+        cfg: the augmentation.
+        images: `(n, height, width, channels)`: all examples of the split.
+    """
+    batch = tf.constant(images)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def change(key: Any) -> Any:
+        return augment(cfg, batch, draws(cfg, len(images), key))
+
+    return lambda seed, epoch: change(tf.constant([seed, epoch], tf.int64)).numpy()
+
+
 def check_own(cfg: Any, shape: Sequence[int]) -> None:
     """Calls an augmentation of the user's own on an image of a shape, and once more in a graph.
 
@@ -111,10 +129,10 @@ def check_own(cfg: Any, shape: Sequence[int]) -> None:
         return
     name = f"{where('dataset.augmentation', cfg)}: {cfg.target}"
     images = tf.constant(np.random.default_rng(0).uniform(size=(2, *shape)), tf.float32)
-    drawn = draws(cfg, len(images), tf.constant([0, 0], tf.int64))
+    seed = draws(cfg, len(images), tf.constant([0, 0], tf.int64))["own"][0]
     function = _own_function(cfg)
     try:
-        one = tf.convert_to_tensor(function(images[0], drawn["own"][0], **cfg.params))
+        one = tf.convert_to_tensor(function(images[0], seed, **cfg.params))
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{name}: raised {describe_cause(error)}, on an image of shape {tuple(shape)} and a "
@@ -126,7 +144,7 @@ def check_own(cfg: Any, shape: Sequence[int]) -> None:
             f"{tuple(shape)}, expected {images.dtype.name} of the same shape."
         )
     try:
-        found = tf.function(lambda: augment(cfg, images, drawn))().numpy()
+        found = traced(cfg, images)(0, 0)
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{name}: raised {type(error).__name__} in a graph, in which training calls it: use "
