@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.config import Composition, Config
+    from samerun.raw_model import RawModel
     from samerun.replay.reproduce import Reproduction, ReproductionPlan
     from samerun.replay.verdict import Agreement
     from samerun.result import InstancesResult, Result
@@ -202,7 +203,22 @@ class LoadedRun:
         return target
 
     @functools.cached_property
-    def model(self) -> Any:
+    def model(self) -> "RawModel":
+        """The trained model on raw input: `predict` answers as `samerun predict` does.
+
+        It takes a data frame with the columns of the training data, or a list of its texts, images
+        or prompts, and returns a data frame. Nothing of the store is executed; the Keras model in
+        it is loaded when it predicts for the first time.
+
+        Raises:
+            UserError: the store has no model of the run, or one that cannot be used.
+        """
+        from samerun.serving import open_model
+
+        return open_model(self._run)
+
+    @functools.cached_property
+    def keras_model(self) -> Any:
         """The trained `keras.Model`, not compiled, with the weights of the best epoch.
 
         Keras loads it in its safe mode, which runs no code from the file; layers of your own have
