@@ -203,22 +203,7 @@ class LoadedRun:
         return target
 
     @functools.cached_property
-    def model(self) -> "RawModel":
-        """The trained model on raw input: `predict` answers as `samerun predict` does.
-
-        It takes a data frame with the columns of the training data, or a list of its texts, images
-        or prompts, and returns a data frame. Nothing of the store is executed; the Keras model in
-        it is loaded when it predicts for the first time.
-
-        Raises:
-            UserError: the store has no model of the run, or one that cannot be used.
-        """
-        from samerun.serving import open_model
-
-        return open_model(self._run)
-
-    @functools.cached_property
-    def keras_model(self) -> Any:
+    def model(self) -> Any:
         """The trained `keras.Model`, not compiled, with the weights of the best epoch.
 
         Keras loads it in its safe mode, which runs no code from the file; layers of your own have
@@ -236,6 +221,35 @@ class LoadedRun:
         with quiet():
             import keras  # noqa: F401
         return logged.load_file(self._run, target)
+
+    @functools.cached_property
+    def _raw_model(self) -> "RawModel":
+        from samerun.serving.stored_model import open_model
+
+        return open_model(self._run)
+
+    def predict(self, raw: Any, **params: Any) -> "pd.DataFrame":
+        """Returns the answers of its model to raw input, as `samerun predict` writes them.
+
+        Args:
+            raw: a data frame with the columns of the training data; arrays, texts or images where
+                these were the data.
+            params: of a language model: `length`, `temperature`, `top_k`, `seed`.
+
+        Returns:
+            `label`, `probability` and `probability_CLASS` for classes; a column per target for
+            values; `step`, the date and the target for a forecast; text for a language model.
+
+        Raises:
+            UserError: a row is not as the training data, or there is no model.
+        """
+        from samerun.raw_model import RefusedInput
+
+        try:
+            answers: pd.DataFrame = self._raw_model.predict(raw, params)
+        except RefusedInput as error:
+            raise UserError(f"load_run({self.id[:8]!r}).predict: {error}") from None
+        return answers
 
 
 @raises_mistakes_shortly
@@ -262,6 +276,7 @@ def resume(
     fork: bool = False,
     trust: Sequence[str] = (),
     take_over: bool = False,
+    data: Any = None,
 ) -> "Result | InstancesResult | None":
     """Continues an interrupted run from its last checkpoint, as `samerun resume` does.
 
@@ -271,6 +286,7 @@ def resume(
         fork: start a new run from the checkpoint; then anything may change.
         trust: modules that the stored config may import, and `data`.
         take_over: the run is marked RUNNING on another machine that no longer exists.
+        data: the data that `train` was called with, if its file is missing here.
 
     Returns:
         The result; `None` if there is nothing left to train.
@@ -291,6 +307,7 @@ def resume(
         # Its process may have been killed before the checkpoints were in the store.
         tracking.deliver(own, uri=uri)
         (run,) = tracking.find_runs([run.id], uri=uri)
+    _put_back(run, data)
     plan = plan_resume(run, overrides, fork=fork, trusted=trust, take_over=take_over, uri=uri)
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
@@ -309,6 +326,7 @@ def reproduce(
     env: bool = False,
     trust: Sequence[str] = (),
     rtol: float = 1e-3,
+    data: Any = None,
 ) -> "Agreement":
     """Trains a recorded run again and compares both bit by bit, as `samerun reproduce` does.
 
@@ -319,6 +337,8 @@ def reproduce(
         env: train with the recorded packages, in a new virtual environment.
         trust: modules that the stored config may import, and `data`.
         rtol: largest difference that counts as CLOSE, relative to the larger value.
+        data: the data that `train` was called with, if its file is missing here; its digest must
+            be that of the run.
 
     Returns:
         The verdict: `EXACT`, `CLOSE` or `DIFFERENT`.
@@ -331,6 +351,7 @@ def reproduce(
     from samerun.replay import reproduce as replay
 
     (run,) = tracking.find_runs([run_id])
+    _put_back(run, data)
     out = make_console()
     prepare = functools.partial(
         replay.prepare,
@@ -346,6 +367,14 @@ def reproduce(
     replay.check(plan)
     replay.check_data(plan)
     return reproduce_one(plan, out, rtol=rtol)
+
+
+def _put_back(run: "StoredRun", data: Any) -> None:
+    """Saves the data of a run again, if it was passed in."""
+    if data is not None:
+        from samerun.data import passed
+
+        passed.put_back(data, run.params.get("dataset.path", ""), run.id)
 
 
 def show_plan(plan: "ReproductionPlan", out: "Console") -> None:

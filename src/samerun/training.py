@@ -33,6 +33,7 @@ from samerun.data.encoding import column_rows
 from samerun.data.pipeline import num_batches
 from samerun.determinism import make_deterministic, reset_and_seed
 from samerun.errors import Diverged, NotFinite
+from samerun.process import resume_garbage_collection
 from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
@@ -67,6 +68,7 @@ def start(
         UserError: see `train`.
         Diverged: see `train`.
     """
+    resume_garbage_collection()
     if shows_config:
         console.show_config(composition.config, out)
     if command is not None:

@@ -16,16 +16,15 @@ from samerun import cli, tags, tracking
 from samerun.errors import UserError
 from samerun.replay import bundle_file, unbundle
 from support.compared import add, archive, classified, probabilities, resolved
+from support.recorded import run_maker
 
 
-@pytest.fixture
-def bundle(store, project, prepared_database, tmp_path, monkeypatch):
-    """A bundle, in a folder of another machine."""
+def bundle_a_run():
     truth, predicted, confidence = classified()
     arrays = {"probabilities": probabilities(predicted, confidence), "truth": truth}
     Path("mine.npz").write_bytes(archive(x_train=np.arange(3), y_train=np.arange(3)))
     run_id = add(
-        store,
+        run_maker(),
         "travels",
         "dataset=npz",
         "dataset.path=mine.npz",
@@ -35,6 +34,13 @@ def bundle(store, project, prepared_database, tmp_path, monkeypatch):
     (run,) = tracking.find_runs([run_id])
     tracking.tag_run(run, {"samerun.host": "elsewhere", "samerun.verdict": "EXACT", "mine": "1"})
     assert cli.main(["bundle", run_id, "run.zip", "--data"]) == 0
+    return run_id
+
+
+@pytest.fixture
+def bundle(project, recorded_runs, prepared_database, tmp_path, monkeypatch):
+    """A bundle, in a folder of another machine."""
+    run_id = recorded_runs.copy("travels", bundle_a_run)
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(prepared_database, other / "mlflow.db")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 from samerun import config, tracking
 from samerun import tags as tag
 from samerun.command_line import line
-from samerun.config.check import should_rise
 from samerun.config.overrides import Override
+from samerun.config.training import should_rise
 from samerun.errors import StoreUnavailable, UserError
 from samerun.launch import Job, table
 from samerun.process import graceful_stop

@@ -36,18 +36,15 @@ def serve_command(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="samerun-serve-") as name:
         model = scoring.prepare(run, Path(name))
         command, environment = scoring.command(model.folder, chosen.host, chosen.port)
-        try:
-            with serve(command, environment, is_quiet=True) as server:
-                address = f"http://{chosen.host}:{chosen.port}"
-                wait_for(server, f"{address}/health", "MLflow's scoring server")
-                print(
-                    f"The model is at\n{address}/invocations\nCtrl-C ends it. Example request:\n"
-                    f"{curl_line(address, model.example)}",
-                    flush=True,
-                )
-                return server.wait()
-        except KeyboardInterrupt:  # Ctrl-C ends it
-            return 0
+        with serve(command, environment, is_quiet=True) as server:
+            address = f"http://{chosen.host}:{chosen.port}"
+            wait_for(server, f"{address}/health", "MLflow's scoring server")
+            print(
+                f"The model is at\n{address}/invocations\nCtrl-C ends it. Example request:\n"
+                f"{curl_line(address, model.example)}",
+                flush=True,
+            )
+            return server.wait()
 
 
 def curl_line(address: str, example: "Mapping[str, Any]") -> str:

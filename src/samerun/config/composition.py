@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config import own, quick_yaml
-from samerun.config.check import check_keys, check_names
+from samerun.config.checks import check_keys, check_names
 from samerun.config.direct import build_config
 from samerun.config.fields import check_ranges
 from samerun.config.instances import as_first

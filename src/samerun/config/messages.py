@@ -59,8 +59,7 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
             )
         known = list(error.options or options(group))
         if known:
-            hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
-            return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
+            return unknown_option(group, name, known)
     text = str(error).strip() or type(error).__name__
     first, *rest = [line.strip() for line in text.splitlines() if line.strip()]
     if first.startswith("Ambiguous value for argument '"):
@@ -74,6 +73,18 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
     if first.startswith("Config group override must be a string"):
         return _no_option(overrides)
     return UserError(f"The overrides are not valid: {first.rstrip('.')}.")
+
+
+def unknown_option(group: str, name: str, known: Sequence[str]) -> UserError:
+    """Returns the error for an option that does not exist, with the line to type.
+
+    Args:
+        group: such as `model`.
+        name: what was chosen.
+        known: the options that exist.
+    """
+    hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
+    return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
 
 
 def too_large(key: str) -> UserError:

@@ -88,6 +88,14 @@ def name_of(name: str) -> str:
     return name.rpartition(":")[2].rpartition(".")[2]
 
 
+def should_rise(metric: str) -> bool:
+    """Whether a metric of this name is maximized.
+
+    Losses, errors, perplexities and bits per token are minimized, all others are maximized.
+    """
+    return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
+
+
 class OnNan(StrEnum):
     """What to do when the loss or a metric is NaN or infinite."""
 

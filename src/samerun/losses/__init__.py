@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from samerun.config import Config, DataSpec, Task
-from samerun.config.check import loss_of, metrics_of, mixup_of
+from samerun.config.checks import loss_of, metrics_of, mixup_of
 from samerun.config.training import Loss, Metric, is_own
 from samerun.losses import custom
 from samerun.user_code import OwnFunction, own_functions

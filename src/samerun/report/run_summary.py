@@ -10,9 +10,9 @@ from samerun import tags as tag
 from samerun import tracking
 from samerun.command_line import line
 from samerun.config import compose, flatten
-from samerun.config.check import should_rise
 from samerun.config.root import has_meaning
 from samerun.config.schema import options
+from samerun.config.training import should_rise
 from samerun.errors import UserError
 from samerun.report import run_rows
 from samerun.report.run_list import RunList, children_of

@@ -1,6 +1,5 @@
 """A Keras model in MLflow's format: saved in the run's folder first, then uploaded."""
 
-import importlib.metadata
 import logging
 import shutil
 import warnings
@@ -64,11 +63,13 @@ def _save(model: Any, example: Any, folder: Path, run_id: str, raw: RawInput | N
 
 def requirements(raw: RawInput | None) -> list[str]:
     """Returns what a stored model needs to load, in the versions that trained it."""
+    from importlib.metadata import version  # not needed to list runs
+
     names = ["mlflow", "tensorflow", "keras", "numpy"]
     if raw is not None:
         names += ["pandas"]
         names += ["pillow"] if raw.description["input"].get("resize") == "frames" else []
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def upload(

@@ -31,14 +31,6 @@ def mixup_of(cfg: Config) -> float:
     return cfg.dataset.augmentation.mixup if isinstance(cfg.dataset, Pictures) else 0.0
 
 
-def should_rise(metric: str) -> bool:
-    """Whether a metric of this name is maximized.
-
-    Losses, errors, perplexities and bits per token are minimized, all others are maximized.
-    """
-    return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
-
-
 def epoch_metrics(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     """Returns the names under which every epoch is logged, such as `validation/accuracy`."""
     splits = ["train"] + (["validation"] if spec.num_validation else [])
