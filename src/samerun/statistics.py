@@ -1,6 +1,6 @@
 """Whether a difference between runs is more than chance: tests, intervals, a ranking.
 
-SciPy computes them. It is imported when it is needed, since that takes 1 s.
+SciPy computes them. It is imported when it is needed, since that takes up to 1 s.
 """
 
 from collections import Counter
@@ -140,17 +140,18 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Comparison:
     Returns:
         The difference of their accuracies.
     """
-    from scipy import stats
+    from scipy import special  # of the distributions only: `scipy.stats` takes 0.6 s more
 
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     _check_pairs(first, second)
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     discordant = only_first + only_second
-    low = high = 0.5
-    p_value = 1.0
-    if discordant:
-        exact = stats.binomtest(only_first, discordant)
-        p_value, (low, high) = exact.pvalue, exact.proportion_ci(1 - ALPHA, method="exact")
+    low, high = (0.0, 1.0) if discordant else (0.5, 0.5)
+    if only_first:
+        low = special.betaincinv(only_first, only_second + 1, ALPHA / 2)
+    if only_second:
+        high = special.betaincinv(only_first + 1, only_second, 1 - ALPHA / 2)
+    p_value = 2 * special.bdtr(min(only_first, only_second), discordant, 0.5)
     of_all = discordant / len(first)
     return Comparison(
         test=MCNEMAR,

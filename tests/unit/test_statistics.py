@@ -274,3 +274,29 @@ def test_a_gap_of_two_standard_deviations_is_found_with_ten_seeds(simulation):
 def test_the_simulation_notices_a_test_that_sees_differences_everywhere(simulation):
     study = simulation.Study("", [0.0, 0.0], simulation.seeds(5), lambda *_: compared(0.001))
     assert simulation.measure(study, 10) == (1, 1)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 20, 101, 1_000, 12_345])
+def test_mcnemar_is_scipys_exact_binomial_test_with_its_interval(total):
+    for only_first in sorted(
+        {0, 1, 2, total // 3, total // 2, total - 1, total} & {*range(total + 1)}
+    ):
+        found = statistics.mcnemar(*answers(7, only_first, total - only_first, 3))
+        exact = stats.binomtest(only_first, total)
+        interval = exact.proportion_ci(1 - statistics.ALPHA, method="exact")
+        share = total / (total + 10)
+        assert found.p_value == pytest.approx(exact.pvalue, rel=1e-9)
+        assert found.low == pytest.approx((2 * interval.low - 1) * share, rel=1e-9, abs=1e-12)
+        assert found.high == pytest.approx((2 * interval.high - 1) * share, rel=1e-9, abs=1e-12)
+
+
+def test_the_comparison_of_two_classifiers_leaves_scipys_distributions_unimported():
+    program = (
+        "import sys, numpy as np\nfrom samerun import statistics\n"
+        "statistics.mcnemar(np.arange(9) % 2 == 0, np.arange(9) % 3 == 0)\n"
+        "print('scipy.stats' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
