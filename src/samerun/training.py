@@ -28,6 +28,7 @@ from samerun.checkpoints import TrainingState
 from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
+from samerun.data import augmentation
 from samerun.data.encoding import column_rows
 from samerun.data.pipeline import num_batches
 from samerun.determinism import make_deterministic, reset_and_seed
@@ -220,6 +221,7 @@ def check_own_functions(cfg: Config, spec: DataSpec) -> None:
     compiled(cfg, spec, steps, 1)
     losses.check_own(cfg, spec)
     callbacks.build_own(cfg)
+    augmentation.check_own(getattr(cfg.dataset, "augmentation", None), spec.input_shape)
     reset_and_seed(cfg.seed)
 
 
