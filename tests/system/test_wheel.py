@@ -12,7 +12,7 @@ from support.environments import install, new_environment
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     arguments = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
@@ -33,7 +33,7 @@ def test_the_wheel_carries_every_config_file(wheel):
     assert "samerun/py.typed" in inside
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=100)
 def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp_path):
     python = new_environment(tmp_path / "env")
     install(python, str(wheel), "-c", str(constraints(tmp_path)))
