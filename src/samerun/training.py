@@ -37,7 +37,7 @@ from samerun.process import resume_garbage_collection
 from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
-from samerun.user_code import own_functions
+from samerun.user_code import own_functions, trust_names
 
 _STOP = callbacks.StopRequest()
 
@@ -147,6 +147,7 @@ def train(
         epoch_seconds=made.recorder.median_epoch_seconds(),
         num_parameters=int(model.count_params()),
         model=uncompiled(model, cfg, dataset.spec),
+        trust=trust_names(cfg),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - started)
     return result

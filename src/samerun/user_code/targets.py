@@ -14,6 +14,9 @@ from samerun.config.schedules import CustomSchedule
 from samerun.config.training import is_own, name_of
 from samerun.errors import UserError
 
+DATA = "data"
+"""What `--trust` takes for the paths and the data of a run that this machine did not record."""
+
 _CUSTOM = (CustomModel, CustomDataset, CustomOptimizer, CustomSchedule)
 
 
@@ -105,6 +108,21 @@ def own_functions(cfg: Config) -> list[OwnFunction]:
 def targets(cfg: Config) -> dict[str, str]:
     """Returns the names of the user's own functions, such as `my_code:build`, by config key."""
     return {function.key: function.target for function in own_functions(cfg)}
+
+
+def trust_names(cfg: Config) -> tuple[str, ...]:
+    """Returns what `--trust` has to name before a stored config imports the user's own code."""
+    modules = [*targets(cfg).values(), *components_of(cfg)]
+    return tuple(dict.fromkeys(map(trust_name, modules)))
+
+
+def trust_name(target: str) -> str:
+    """Returns what `--trust` has to name for a module, or for a function such as `my_code:build`.
+
+    That is the package at the top, but of one called `data`, which stands for the run's data there.
+    """
+    top = re.split("[.:]", target)[0]
+    return target if top == DATA else top
 
 
 def split(key: str, target: str) -> tuple[str, str]:
