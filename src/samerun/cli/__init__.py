@@ -173,7 +173,7 @@ GROUPS = {
     "shell": ("completion",),
 }
 """How the help groups the commands."""
-_SHORT = ("runs", "show", "diff", "table", "train")
+_SHORT = ("runs", "show", "compare", "diff", "table", "train")
 """Commands after which the process ends soon; `train` collects garbage once training begins."""
 
 

@@ -161,7 +161,9 @@ class Multirun:
     def _show_end(self, run: tracking.Run, best: "Result | None") -> None:
         from samerun import console
 
-        lines = [] if best is None else [("reproduce", line("reproduce", best.run_id[:8]))]
+        lines = []
+        if best is not None:
+            lines.append(("reproduce", line("reproduce", best.run_id[:8], trust=best.trust)))
         lines.append(("multirun", f"{run.name}  {run.id}"))
         lines.append(("show", line("show", run.id[:8])))
         lines.append(("open", run.url or line("ui", run.id[:8])))
