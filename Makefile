@@ -4,7 +4,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery gallery-check bench ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery notebooks gallery-check bench ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -40,6 +40,9 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md
 	$(BIN)/python tools/options.py > /dev/null
+
+notebooks: $(READY) ## run docs/notebooks/*.md and store what they show as .ipynb
+	$(BIN)/python tools/notebooks.py
 
 gallery-check: $(READY) ## before a release: every experiment to its score, every model on every data set, README's commands
 	$(BIN)/pytest tests -m gallery -n 2 --dist worksteal

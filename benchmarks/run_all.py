@@ -22,14 +22,13 @@ COMMANDS = {
     "determinism": [],
     "false_winners": [],
     "mistakes": ["--limit", "1"],
+    "predict": [],
     "pruning": [],
     "skewed_sweep": ["--repeats", "2"],
     "soak": ["--minutes", "30"],
     "store_of_2000": [],
     "streaming": [],
 }
-BY_HAND = ("predict",)
-"""Benchmarks that need a run and a file of one's own."""
 
 
 def machine() -> str:

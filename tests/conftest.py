@@ -16,7 +16,7 @@ from filelock import FileLock
 from samerun import tracking
 from samerun.config import hydra_internals
 from support import warm
-from support.recorded import RecordedRuns, unpack_version_0_1_0
+from support.recorded import RecordedRuns, connected, run_maker, unpack_version_0_1_0
 from support.refusal import refused
 from support.sweeps import instant_executor
 
@@ -52,6 +52,32 @@ _others = set()
 def pytest_make_collect_report(collector):
     with refused(collector.path):
         return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Has the longest tests begin first, so that all processes end at the same time.
+
+    Their mark `slow` gives their seconds; all others stay in random order. Each process of
+    pytest-xdist begins with an equal share of the list, so the longest are spread over the
+    beginnings of the shares.
+    """
+    longest = sorted(filter(_seconds, items), key=_seconds, reverse=True)
+    others = [item for item in items if not _seconds(item)]
+    num_shares = getattr(config, "workerinput", {}).get("workercount", 1)
+    left, items[:] = len(items), []
+    for share in range(num_shares):
+        num = left // (num_shares - share)  # as pytest-xdist divides
+        left -= num
+        first = longest[share::num_shares]
+        num = max(num - len(first), 0)
+        items += first + others[:num]
+        del others[:num]
+    items += others
+
+
+def _seconds(item):
+    return max((mark.kwargs.get("seconds", 0) for mark in item.iter_markers("slow")), default=0)
 
 
 def pytest_collection_finish():
@@ -124,18 +150,29 @@ def project(prepared_database, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def recorded_runs(prepared_database, shared_folder):
-    """Runs that are trained once, whatever the number of test processes."""
+    """Runs that are made once, whatever the number of test processes."""
     folder = shared_folder / "recorded"
     folder.mkdir(exist_ok=True)
     return RecordedRuns(folder, prepared_database)
 
 
+@pytest.fixture(scope="session")
+def unpacked_0_1_0(shared_folder):
+    """What version 0.1.0 recorded, unpacked once, to be copied."""
+    folder = shared_folder / "0.1.0"
+    with FileLock(shared_folder / "0.1.0.lock"):
+        if not folder.exists():
+            unpack_version_0_1_0(shared_folder / "0.1.0.new")
+            (shared_folder / "0.1.0.new").rename(folder)
+    return folder
+
+
 @pytest.fixture
-def version_0_1_0(tmp_path, monkeypatch):
+def version_0_1_0(unpacked_0_1_0, tmp_path, monkeypatch):
     """A folder with what version 0.1.0 recorded, a day after its last run."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    unpack_version_0_1_0(tmp_path)
+    shutil.copytree(unpacked_0_1_0, tmp_path, dirs_exist_ok=True)
     clock = SimpleNamespace(time=lambda: 1_795_536_537 + 86_400)
     monkeypatch.setattr("samerun.amounts.time", clock)
     return tmp_path
@@ -159,30 +196,13 @@ def worker(project, prepared_study_database, monkeypatch):
 @pytest.fixture
 def client(project):
     """MLflow's own client on the project's store."""
-    return tracking.connect(tracking.resolve_uri(None))
+    return connected()
 
 
 @pytest.fixture
 def store(project):
     """Makes runs that hold the given artifacts and tags; returns their ID."""
-    client = tracking.connect(tracking.resolve_uri(None))
-    experiment = tracking.experiment_id(client, "samerun")
-
-    def make(artifacts, name="foreign", **tags):
-        given = {"samerun.model": "mlp"} | {f"samerun.{key}": text for key, text in tags.items()}
-        run_id = client.create_run(experiment, run_name=name, tags=given).info.run_id
-        client.log_metric(run_id, "train/loss", 1.0, step=1)
-        for path, content in artifacts.items():
-            if isinstance(content, bytes):
-                file = project / path.rpartition("/")[2]
-                file.write_bytes(content)
-                client.log_artifact(run_id, str(file), path.rpartition("/")[0])
-            else:
-                client.log_text(run_id, content, path)
-        client.set_terminated(run_id)
-        return run_id
-
-    return make
+    return run_maker()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Ages, lengths of time and sizes, in the fewest characters."""
+"""Ages, lengths of time, sizes and measured numbers, in the fewest characters."""
 
 import time
 
@@ -32,3 +32,10 @@ def size(number: float) -> str:
     while number >= 1000 and place < len(_SIZES) - 1:
         number, place = number / 1000, place + 1
     return f"{number:.3g} {_SIZES[place]}"
+
+
+def short(value: float) -> str:
+    """Returns `0.123`, a large number as `19,431`, a small one with three digits."""
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"

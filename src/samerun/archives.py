@@ -26,6 +26,18 @@ from samerun.errors import ArchiveTooLarge, first_line
 
 Array = NDArray[Any]
 
+ERRORS_OF_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,  # it needs a password
+)
+"""What `zipfile` raises for a damaged archive, besides `ValueError` and `OSError`."""
+
 _MOST_HEADER_BYTES = 20_000  # NumPy itself refuses to evaluate more than 10,000
 _COPIED_BYTES = 1 << 20  # at a time
 
@@ -139,16 +151,7 @@ def _opened(file: Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (ValueError, OSError):
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        NotImplementedError,
-        RuntimeError,  # it needs a password
-    ) as error:
+    except ERRORS_OF_ZIP as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise ValueError(f"it is not a complete .npz file: {reason}") from error
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -15,10 +16,17 @@ def program() -> str:
     return os.path.relpath(here) if here.name == "samerun" else "python -m samerun"
 
 
-def line(*words: str) -> str:
+def line(*words: str, trust: Sequence[str] = ()) -> str:
     """Returns a line to type.
 
     Args:
         words: the command and its arguments, such as `show` and `1a2b3c4d`.
+        trust: what `--trust` has to name for the command to import the user's own code. A name that
+            no module can have is left out; the command then says what is missing.
     """
-    return f"{program()} {shlex.join(words)}"
+    flags = [word for name in trust if _is_name(name) for word in ("--trust", name)]
+    return f"{program()} {shlex.join([*words, *flags])}"
+
+
+def _is_name(text: str) -> bool:
+    return all(part.isidentifier() for part in text.replace(":", ".").split("."))

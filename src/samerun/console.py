@@ -45,7 +45,8 @@ def _short(node: Mapping[str, Any]) -> str:
         if key == "kind" or value in _OFF or (key.startswith("ema_") and not node["use_ema"]):
             continue
         if isinstance(value, dict):
-            inner = _short(value)
+            kind = "" if value.get("kind", key) == key else str(value["kind"])
+            inner = f"{kind} {_short(value)}".strip()
             parts += [f"{key}({inner})"] if inner else []
         else:
             parts.append(f"{key}={value}" if value is not True else key)

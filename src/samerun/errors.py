@@ -32,6 +32,25 @@ class UserError(Exception):
         return [f"samerun: {for_screen(redact(str(self)))}"]
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's interrupt, as it leaves a function of the public API.
+
+    Args:
+        error: what was raised inside. Its notes say how to resume.
+    """
+
+    def __init__(self, error: KeyboardInterrupt) -> None:
+        super().__init__(message(error))
+        self.__notes__ = list(getattr(error, "__notes__", []))
+
+    def _render_traceback_(self) -> list[str]:
+        """Returns what IPython and notebooks print for it."""
+        lines = [f"samerun: {self}", *self.__notes__]
+        if self.__notes__:
+            lines.append('In Python: samerun.resume("latest"), or with the ID above.')
+        return [for_screen(redact(text)) for text in lines]
+
+
 class StoreUnavailable(UserError):
     """A store cannot be reached at present; later it may.
 
@@ -46,7 +65,7 @@ class StoreUnavailable(UserError):
 
 
 def raises_mistakes_shortly(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Makes a function of the public API raise a `UserError` without what led to it.
+    """Makes a function of the public API raise a `UserError` or Ctrl-C without what led to it.
 
     Its own traceback and those of Hydra's exceptions before it are about 200 lines, of which none
     helps to correct the mistake.
@@ -58,6 +77,8 @@ def raises_mistakes_shortly(function: Callable[_P, _T]) -> Callable[_P, _T]:
             return function(*args, **kwargs)
         except UserError as error:
             raise error.with_traceback(None) from None
+        except KeyboardInterrupt as error:
+            raise Interrupted(error) from None
 
     return call
 

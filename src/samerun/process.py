@@ -1,10 +1,10 @@
-"""This process: its signals, its output, and whether it is a worker that ends with its parent."""
+"""This process: signals, output, garbage, and whether it is a worker."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +20,22 @@ _SIGNALS: dict[int, type[BaseException]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: Terminated,
 }
+
+
+_is_paused = [False]
+
+
+def pause_garbage_collection() -> None:
+    """Leaves garbage where it is, for a process that ends soon: a tenth of its time."""
+    gc.disable()
+    _is_paused[0] = True
+
+
+def resume_garbage_collection() -> None:
+    """Ends that pause, where there is one: training begins, and garbage would add up."""
+    if _is_paused[0]:
+        gc.enable()
+        _is_paused[0] = False
 
 
 def request_stop(error: type[BaseException]) -> bool:
@@ -71,6 +87,8 @@ def quiet() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
+    import tempfile  # with modules that a short command does without
+
     with tempfile.TemporaryFile() as buffer:
         os.dup2(buffer.fileno(), 2)
         try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.config import Composition, Config
+    from samerun.raw_model import RawModel
     from samerun.replay.reproduce import Reproduction, ReproductionPlan
     from samerun.replay.verdict import Agreement
     from samerun.result import InstancesResult, Result
@@ -95,8 +96,9 @@ class LoadedRun:
     Nothing that is read is run or unpickled. `load_run` returns one.
     """
 
-    def __init__(self, run: "StoredRun") -> None:
+    def __init__(self, run: "StoredRun", trust: Sequence[str] = ()) -> None:
         self._run = run
+        self._trust = trust
         self._folder = tempfile.mkdtemp(prefix="samerun-run-")
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -205,37 +207,71 @@ class LoadedRun:
     def model(self) -> Any:
         """The trained `keras.Model`, not compiled, with the weights of the best epoch.
 
-        Keras loads it in its safe mode, which runs no code from the file; layers of your own have
-        to be imported before.
+        Keras loads it in its safe mode, which runs no code from the file; layers of your own need
+        `load_run(ID, trust=["MODULE"])`.
 
         Raises:
             UserError: the store has no model of the run, or Keras cannot load it.
         """
         from samerun import tracking
         from samerun.process import quiet
+        from samerun.replay import recorded
         from samerun.serving import logged
 
+        if self._trust:
+            cfg = recorded.read(self._run, trusted=self._trust).cfg
+            logged.import_own(logged.own_functions(cfg, self._trust))
         found, target = tracking.find_model(self._run), Path(self._folder, "model.keras")
         tracking.download_model_file(self._run, found, logged.keras_file(self._run, found), target)
         with quiet():
             import keras  # noqa: F401
         return logged.load_file(self._run, target)
 
+    @functools.cached_property
+    def _raw_model(self) -> "RawModel":
+        from samerun.serving.stored_model import open_model
+
+        return open_model(self._run, trusted=self._trust)
+
+    def predict(self, raw: Any, **params: Any) -> "pd.DataFrame":
+        """Returns the answers of its model to raw input, as `samerun predict` writes them.
+
+        Args:
+            raw: a data frame with the columns of the training data; arrays, texts or images where
+                these were the data.
+            params: of a language model: `length`, `temperature`, `top_k`, `seed`.
+
+        Returns:
+            `label`, `probability` and `probability_CLASS` for classes; a column per target for
+            values; `step`, the date and the target for a forecast; text for a language model.
+
+        Raises:
+            UserError: a row is not as the training data, or there is no model.
+        """
+        from samerun.raw_model import RefusedInput
+
+        try:
+            answers: pd.DataFrame = self._raw_model.predict(raw, params)
+        except RefusedInput as error:
+            raise UserError(f"load_run({self.id[:8]!r}).predict: {error}") from None
+        return answers
+
 
 @raises_mistakes_shortly
-def load_run(run_id: str) -> LoadedRun:
+def load_run(run_id: str, *, trust: Sequence[str] = ()) -> LoadedRun:
     """Returns a recorded run: config, metrics, history, predictions, figures and the model.
 
     Args:
         run_id: an ID or its beginning, a run's name, `latest`, `latest~1`, `best:METRIC` or
             `STUDY/TRIAL`.
+        trust: modules with code of your own that its model may import.
 
     Raises:
         UserError: it names no run, or several.
     """
     from samerun import tracking
 
-    return LoadedRun(tracking.find_runs([run_id])[0])
+    return LoadedRun(tracking.find_runs([run_id])[0], trust)
 
 
 @raises_mistakes_shortly
@@ -246,6 +282,7 @@ def resume(
     fork: bool = False,
     trust: Sequence[str] = (),
     take_over: bool = False,
+    data: Any = None,
 ) -> "Result | InstancesResult | None":
     """Continues an interrupted run from its last checkpoint, as `samerun resume` does.
 
@@ -255,6 +292,7 @@ def resume(
         fork: start a new run from the checkpoint; then anything may change.
         trust: modules that the stored config may import, and `data`.
         take_over: the run is marked RUNNING on another machine that no longer exists.
+        data: the data that `train` was called with, if its file is missing here.
 
     Returns:
         The result; `None` if there is nothing left to train.
@@ -275,6 +313,7 @@ def resume(
         # Its process may have been killed before the checkpoints were in the store.
         tracking.deliver(own, uri=uri)
         (run,) = tracking.find_runs([run.id], uri=uri)
+    _put_back(run, data)
     plan = plan_resume(run, overrides, fork=fork, trusted=trust, take_over=take_over, uri=uri)
     if plan.nothing_left is not None:
         print(f"{plan.nothing_left}. There is nothing left to train.")
@@ -293,6 +332,7 @@ def reproduce(
     env: bool = False,
     trust: Sequence[str] = (),
     rtol: float = 1e-3,
+    data: Any = None,
 ) -> "Agreement":
     """Trains a recorded run again and compares both bit by bit, as `samerun reproduce` does.
 
@@ -303,6 +343,8 @@ def reproduce(
         env: train with the recorded packages, in a new virtual environment.
         trust: modules that the stored config may import, and `data`.
         rtol: largest difference that counts as CLOSE, relative to the larger value.
+        data: the data that `train` was called with, if its file is missing here; its digest must
+            be that of the run.
 
     Returns:
         The verdict: `EXACT`, `CLOSE` or `DIFFERENT`.
@@ -315,6 +357,7 @@ def reproduce(
     from samerun.replay import reproduce as replay
 
     (run,) = tracking.find_runs([run_id])
+    _put_back(run, data)
     out = make_console()
     prepare = functools.partial(
         replay.prepare,
@@ -330,6 +373,14 @@ def reproduce(
     replay.check(plan)
     replay.check_data(plan)
     return reproduce_one(plan, out, rtol=rtol)
+
+
+def _put_back(run: "StoredRun", data: Any) -> None:
+    """Saves the data of a run again, if it was passed in."""
+    if data is not None:
+        from samerun.data import passed
+
+        passed.put_back(data, run.params.get("dataset.path", ""), run.id)
 
 
 def show_plan(plan: "ReproductionPlan", out: "Console") -> None:

@@ -27,6 +27,7 @@ class Result:
         num_parameters: number of weights of the model; `None` if they were not counted.
         model: the trained `keras.Model`, not compiled; `None` for one of several runs of a config,
             whose models would fill the memory: the store has them.
+        trust: what `--trust` names when the run is reproduced: modules of the user's own.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class Result:
     epoch_seconds: float | None
     num_parameters: int | None = None
     model: Any
+    trust: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Returns the headline and the run, without histories and weights."""
@@ -52,7 +54,7 @@ class Result:
             ("run", f"{self.run_name} ({self.run_id})"),
             ("best epoch", f"{self.best_epoch} of {self._num_epochs}"),
             ("folder", str(self.folder)),
-            ("reproduce", line("reproduce", self.run_id[:8])),
+            ("reproduce", line("reproduce", self.run_id[:8], trust=self.trust)),
             *((name, f"{value:.6g}") for name, value in self.metrics.items()),
         ]
         cells = "".join(
@@ -84,6 +86,7 @@ class InstancesResult:
         history: the mean of each logged name after each epoch that all children trained.
         sentence: the headline in words.
         objective: mean of the children's objectives, by which a sweep chooses.
+        trust: what `--trust` names when they are reproduced: modules of the user's own.
     """
 
     run_id: str
@@ -98,6 +101,7 @@ class InstancesResult:
     history: dict[str, list[float]]
     sentence: str
     objective: float
+    trust: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Returns the headline and the run, without the children and histories."""

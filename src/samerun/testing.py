@@ -246,6 +246,78 @@ def check_loss(cfg: Config) -> None:
         )
 
 
+def check_metric(cfg: Config) -> None:
+    """Checks the metrics: finite, the same after a reset, and with no count below 0.
+
+    Args:
+        cfg: the config of a run; its dataset says which task the metrics are for.
+    """
+    with quiet():
+        import keras
+
+        from samerun import losses
+        from samerun.losses.custom import example_batch
+    with _as_contract("dataset"):
+        spec = data.describe(cfg.dataset)
+    with _as_contract("metric"):
+        losses.check_own(cfg, spec)
+        made = losses.metrics(cfg, spec)
+    batch = example_batch(spec)
+    for metric in made:
+        values = []
+        for _ in range(2):
+            metric.update_state(*batch)
+            values.append(float(keras.ops.convert_to_numpy(metric.result())))
+            counts = [one for one in metric.variables if "count" in one.name]
+            assert all((keras.ops.convert_to_numpy(one) >= 0).all() for one in counts), (
+                f"The metric {metric.name} has a count below 0 after a batch."
+            )
+            metric.reset_state()
+        assert values[0] == values[1], (
+            f"The metric {metric.name} is {values[0]:g}, and {values[1]:g} on the same batch after "
+            "a reset, expected the same: assign every variable its first value in reset_state()."
+        )
+
+
+def check_augmentation(cfg: Config) -> None:
+    """Checks an augmentation: a function of the image and its seed that keeps shape and type.
+
+    It receives nothing else, so labels stay what they are, and an example is changed in the same
+    way in a given epoch whatever the order and the batch size.
+
+    Args:
+        cfg: the config of a run; its dataset says of which shape the images are.
+    """
+    check_config(cfg)
+    with quiet():
+        import numpy as np
+
+        from samerun.data import augmentation
+    with _as_contract("dataset"):
+        spec = data.describe(cfg.dataset)
+    changes: Any = getattr(cfg.dataset, "augmentation", None)
+    has_images = changes is not None and spec.layout is Layout.image
+    assert has_images, f"dataset={cfg.dataset.kind} has no images for an augmentation to change."
+    with _as_contract("augmentation"):
+        augmentation.check_own(changes, spec.input_shape)
+    image = np.random.default_rng(0).uniform(size=spec.input_shape).astype(np.float32)
+    images = np.repeat(image[np.newaxis], _BATCH, axis=0)
+
+    def changed() -> Any:
+        change = augmentation.traced(changes, images)
+        return [change(cfg.seed, epoch) for epoch in (0, 1, 0)]
+
+    first, second = changed(), changed()
+    assert np.array_equal([*first, first[0]], [*second, second[2]]), (
+        "The augmentation changes an image differently with the same seed, expected a function of "
+        "(seed, epoch, example): draw from tf.random.stateless_uniform(shape, seed) and its like."
+    )
+    assert any((one != first[0][0]).any() for epoch in first for one in epoch), (
+        f"The augmentation makes the same image with {2 * _BATCH} seeds, expected another one for "
+        "each example and epoch: draw from tf.random.stateless_uniform(shape, seed) and its like."
+    )
+
+
 def check_callback(cfg: Config) -> None:
     """Checks the callbacks of `training.callbacks`: what they remember is part of a checkpoint.
 

@@ -28,14 +28,16 @@ from samerun.checkpoints import TrainingState
 from samerun.config import Composition, Config, DataSpec, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
+from samerun.data import augmentation
 from samerun.data.encoding import column_rows
 from samerun.data.pipeline import num_batches
 from samerun.determinism import make_deterministic, reset_and_seed
 from samerun.errors import Diverged, NotFinite
+from samerun.process import resume_garbage_collection
 from samerun.result import Result
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
-from samerun.user_code import own_functions
+from samerun.user_code import own_functions, trust_names
 
 _STOP = callbacks.StopRequest()
 
@@ -66,6 +68,7 @@ def start(
         UserError: see `train`.
         Diverged: see `train`.
     """
+    resume_garbage_collection()
     if shows_config:
         console.show_config(composition.config, out)
     if command is not None:
@@ -144,6 +147,7 @@ def train(
         epoch_seconds=made.recorder.median_epoch_seconds(),
         num_parameters=int(model.count_params()),
         model=uncompiled(model, cfg, dataset.spec),
+        trust=trust_names(cfg),
     )
     logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - started)
     return result
@@ -217,6 +221,7 @@ def check_own_functions(cfg: Config, spec: DataSpec) -> None:
     compiled(cfg, spec, steps, 1)
     losses.check_own(cfg, spec)
     callbacks.build_own(cfg)
+    augmentation.check_own(getattr(cfg.dataset, "augmentation", None), spec.input_shape)
     reset_and_seed(cfg.seed)
 
 

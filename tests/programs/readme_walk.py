@@ -209,6 +209,7 @@ class Terminal:
         if pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
             os.chdir(self.folder)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background
             is_activated = not command.startswith("make ")
             environment = {**self.environment, "PATH": path(is_activated=is_activated)}
             os.execvpe("bash", ["bash", "-c", command], environment)
@@ -276,14 +277,19 @@ class Walk:
             output = self.type(Typed(f"samerun train model=mlp seed={seed}{SHORT}", "a run"))
             self.ids += re.findall(r"reproduce ([0-9a-f]{8})\n", output)[:1]
         assert len(self.ids) == 2, "the first runs do not print how to reproduce them"
-        number = len([*self.folder.glob("outputs/**/checkpoints")])
+        before = self.last_checkpoints()
         command = "samerun train model=mlp dataset.limit=100 training.epochs=2000"
         _, output = self.terminal.run(
             command + " training.early_stopping.patience_epochs=2000",
-            when=lambda _: len([*self.folder.glob("outputs/**/checkpoints/*.npz")]) > number + 1,
+            when=lambda _: self.last_checkpoints() > before,
         )
-        (resume,) = [one for one in printed_commands(output) if "resume" in one]
+        resume = next((one for one in printed_commands(output) if "resume" in one), None)
+        assert resume, f"a run that Ctrl-C ended does not print how to resume it:\n{output}"
         self.type(Typed(f"{resume} --fork training.epochs=3 schedule=constant", "an interrupt"))
+
+    def last_checkpoints(self):
+        """Returns the last checkpoint of each run of the walk."""
+        return {*self.folder.glob("outputs/**/checkpoints/last.npz")}
 
     def type(self, typed):
         """Types a command, once; returns its screen."""
@@ -298,7 +304,8 @@ class Walk:
             command += f" --port {port}"
             when = lambda text: answers((re.findall(r"http://\S+", text) or ["http:"])[-1])  # noqa: E731
         code, output = self.terminal.run(command, when=when)
-        is_fine = code == (2 if typed.text in MISTAKES else 0)
+        expected = {2} if typed.text in MISTAKES else {0, 130} if when else {0}  # 130: Ctrl-C
+        is_fine = code in expected
         # From Ctrl-C on, a traceback is one of MLflow's server.
         is_fine &= "Traceback" not in output.partition("^C")[0]
         is_fine &= typed.shown in output.replace(f"{Path.cwd()}/", "")

@@ -1,4 +1,4 @@
-"""Runs that are trained once per session, and copies of them for tests that change their store."""
+"""Runs that are made once per session, and copies of them for tests that change their store."""
 
 import contextlib
 import fcntl
@@ -9,12 +9,14 @@ import sqlite3
 import tarfile
 from pathlib import Path
 
+from samerun import tracking
+
 PLACES = (("runs", "artifact_uri"), ("experiments", "artifact_location"), ("tags", "value"))
 """Columns of MLflow's database that hold absolute paths."""
 
 
 class RecordedRuns:
-    """Folders of runs that were trained, by name.
+    """Folders of runs that were trained, or only written to a store, by name.
 
     Args:
         folder: where they are, the same for all processes of a session.
@@ -29,7 +31,7 @@ class RecordedRuns:
 
         Args:
             name: its name.
-            make: trains the runs in the working folder, where no process has done so yet.
+            make: makes the runs in the working folder, where no process has done so yet.
 
         Returns:
             What `make` returned, a run ID for example.
@@ -73,6 +75,33 @@ def write_artifact(run_id, path, text):
     """Replaces an artifact of a copied run: MLflow's client remembers where it was trained."""
     (folder,) = Path.cwd().glob(f"mlruns/*/{run_id}/artifacts")
     (folder / path).write_text(text)
+
+
+def connected():
+    """Returns MLflow's own client on the store of the working folder."""
+    return tracking.connect(tracking.resolve_uri(None))
+
+
+def run_maker():
+    """Returns what makes runs of given artifacts and tags in the working folder's store."""
+    client, folder = connected(), Path.cwd()
+    experiment = tracking.experiment_id(client, "samerun")
+
+    def make(artifacts, name="foreign", **tags):
+        given = {"samerun.model": "mlp"} | {f"samerun.{key}": text for key, text in tags.items()}
+        run_id = client.create_run(experiment, run_name=name, tags=given).info.run_id
+        client.log_metric(run_id, "train/loss", 1.0, step=1)
+        for path, content in artifacts.items():
+            if isinstance(content, bytes):
+                file = folder / path.rpartition("/")[2]
+                file.write_bytes(content)
+                client.log_artifact(run_id, str(file), path.rpartition("/")[0])
+            else:
+                client.log_text(run_id, content, path)
+        client.set_terminated(run_id)
+        return run_id
+
+    return make
 
 
 def unpack_version_0_1_0(folder):

@@ -46,7 +46,6 @@ def store_model(*overrides, network=None, tags=()):
 
 def model_folder(run_id):
     """The folder of a run's model in the store."""
-    (file,) = [
-        file for file in Path("mlruns").rglob("MLmodel") if f"run_id: {run_id}" in file.read_text()
-    ]
+    files = Path("mlruns").rglob("MLmodel")
+    (file,) = [file for file in files if f"run_id: {run_id}" in file.read_text()]
     return file.parent

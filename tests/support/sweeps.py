@@ -1,5 +1,7 @@
 """Sweeps on an executor that answers at once, and what they leave in the stores."""
 
+import copy
+import functools
 import sqlite3
 import sys
 from concurrent.futures import Future
@@ -128,10 +130,16 @@ def children():
     return [run for run in runs() if "mlflow.parentRunId" in run]
 
 
-def sweep_settings(**changes):
-    """Returns the settings of `sweep=optuna` with some of them changed."""
+@functools.cache
+def _file_of_sweep():
     plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
     del plain["defaults"]
+    return plain
+
+
+def sweep_settings(**changes):
+    """Returns the settings of `sweep=optuna` with some of them changed."""
+    plain = copy.deepcopy(_file_of_sweep())
     for name, value in changes.items():
         OmegaConf.update(plain, name, value)
     return parse_sweep(OmegaConf.create({"sweep": plain}))

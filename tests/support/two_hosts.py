@@ -5,6 +5,7 @@ The first one, the head, has PostgreSQL, an MLflow server and a Dask scheduler.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from support import warm
+from support.project import PROGRAMS
+from support.warm import Warm
+
+TESTS = str(PROGRAMS.parent)
 NOBODY = 65534
 PASSWORD = "geheim"
 ADDRESSES = ("10.213.71.1", "10.213.71.2")
@@ -22,7 +29,16 @@ QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONUNBUFFERED": "1",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",  # instead of 30: a cut goes unnoticed as long
 }
+
+AGAIN = """
+import sys, time
+from support.warm import Warm
+while True:
+    Warm(sys.argv[1:]).wait()
+    time.sleep(1)
+"""
 
 
 def postgres_program(name: str) -> Path | None:
@@ -58,11 +74,16 @@ class Host:
         folder.mkdir()
 
     def start(self, *arguments: object, log: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Starts a program in the host's folder; it writes to the log file of that name."""
+        """Starts a program in the host's folder; it writes to the log file of that name.
+
+        One of Python's starts warm.
+        """
+        is_python = arguments[0] == sys.executable
         with (self.folder / log).open("ab") as file:
-            process = subprocess.Popen(
-                self.command(*arguments),
+            process = (Warm if is_python else subprocess.Popen)(
+                arguments if is_python else self.command(*arguments),
                 env=self.environment(environment),
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -73,13 +94,12 @@ class Host:
 
     def run(self, *arguments: object, timeout: float = 120, **environment: str) -> str:
         """Runs a program to its end and returns what it printed."""
-        done = subprocess.run(
-            self.command(*arguments),
-            env=self.environment(environment),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        options: dict[str, Any] = {"env": self.environment(environment), "timeout": timeout}
+        if arguments[0] == sys.executable:
+            done = warm.run(arguments, cwd=self.folder, **options)
+        else:
+            command = self.command(*arguments)
+            done = subprocess.run(command, capture_output=True, text=True, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -91,18 +111,19 @@ class Host:
         return [*enter, "sh", "-c", script, "sh", *map(str, arguments)]
 
     def environment(self, extra: dict[str, str]) -> dict[str, str]:
-        """Returns this process's environment without what would lead to another store."""
+        """Returns this process's environment without what would lead to another store.
+
+        A warm process learns from it which host is its own.
+        """
         kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI",)}
-        return {**kept, **QUIET, **extra}
+        hidden = [*map(str, self.hidden)]
+        own = {"namespace": self.namespace, "name": self.name, "hidden": hidden}
+        return {**kept, **QUIET, warm.HOST: json.dumps(own), **extra}
 
     def pids(self) -> list[int]:
         """Returns every process on this host."""
         answer = _ip("netns", "pids", self.namespace, check=False)
         return [int(word) for word in answer.split()]
-
-    def pids_of(self, text: str) -> list[int]:
-        """Returns the processes on this host whose command line contains the text."""
-        return [pid for pid in self.pids() if text in command_line(pid)]
 
     def stop(self) -> None:
         """Kills every process on this host, those that they started too."""
@@ -117,14 +138,6 @@ class Host:
                 return
             time.sleep(0.05)
         raise AssertionError(f"still alive on {self.name}: {self.pids()}")
-
-
-def command_line(pid: int) -> str:
-    """Returns the command line of a process, empty if it has gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
 
 
 def _ip(*arguments: str, check: bool = True) -> str:
@@ -195,9 +208,8 @@ class TwoHosts:
         worker = [sys.executable, "-m", "dask", "worker", self.scheduler, "--host", host.address]
         worker += ["--nthreads", "1", "--nworkers", "1", "--memory-limit", "0", "--no-dashboard"]
         worker += ["--local-directory", str(host.folder), *arguments]
-        again = 'while true; do "$@"; sleep 1; done'
-        environment = {**self.environment, **environment}
-        host.start("sh", "-c", again, "sh", *worker, log="worker.log", **environment)
+        environment = {**self.environment, "PYTHONPATH": TESTS, **environment}
+        host.start(sys.executable, "-c", AGAIN, *worker, log="worker.log", **environment)
 
     def query(self, text: str, database: str = "optuna") -> str:
         """Asks PostgreSQL."""
@@ -238,13 +250,12 @@ class TwoHosts:
     def _start_mlflow(self) -> None:
         store = self.environment["SAMERUN_STORAGE"].replace("/optuna", "/mlflow")
         allowed = f"{self.head.address}:{MLFLOW_PORT}"
-        arguments = ["server", "--host", self.head.address, "--port", str(MLFLOW_PORT)]
+        arguments = ["--host", self.head.address, "--port", str(MLFLOW_PORT)]
         arguments += ["--workers", "1", "--allowed-hosts", allowed]
         arguments += ["--artifacts-destination", str(self.head.folder / "artifacts")]
         self.head.start(
             sys.executable,
-            "-m",
-            "mlflow",
+            PROGRAMS / "mlflow_server.py",
             *arguments,
             log="mlflow.log",
             MLFLOW_BACKEND_STORE_URI=store,

@@ -15,6 +15,7 @@ import gc
 import json
 import multiprocessing.util
 import os
+import platform
 import random
 import runpy
 import select
@@ -38,13 +39,27 @@ TRAINS = (
 )
 SWEEPS = ("samerun.sweeper.execution", "samerun.report", "optuna.visualization", "sklearn.metrics")
 SERVES = ("mlflow.server.fastapi_app", "uvicorn")
+LIBRARIES = (  # what these import, for other source files of samerun
+    *("keras", "mlflow", "tensorflow", "optuna.visualization", "hydra.main", "rich.console"),
+    *(
+        "sklearn.datasets",
+        "sklearn.metrics",
+        "matplotlib.pyplot",
+        "matplotlib.backends.backend_svg",
+    ),
+)
 PREPARED = {
     "all": (*TRAINS, *SWEEPS, *SERVES),
+    "libraries": LIBRARIES,
     "little": ("samerun.cli", "samerun.config", "hydra.main"),
 }
 OWNER = "TESTS_OWNER"
+HOST = "TESTS_HOST"
+"""JSON of the place where a process is to run, see `enter`."""
 WORKER = "warm worker"
 CHILD_SUBREAPER, NAME = 36, 15  # of prctl
+NEW_NETWORK, NEW_NAMES, NEW_MOUNTS = 0x40000000, 0x04000000, 0x00020000  # of setns, unshare
+PRIVATE = 1 << 18 | 0x4000  # of mount: for all that is below
 
 
 class Warm(subprocess.Popen):
@@ -93,6 +108,12 @@ class Light(Warm):
     """A process that has imported the command line only, and no heavy library."""
 
     prepared = "little"
+
+
+class Libraries(Warm):
+    """A process that has imported the heavy libraries, and nothing of samerun."""
+
+    prepared = "libraries"
 
 
 def run(args, *, timeout=300, kind=Warm, **options):
@@ -239,13 +260,16 @@ def become(order, files):
         os.setsid()
     above = 1 + max(order["numbers"])
     files = [(own, fcntl.fcntl(own, fcntl.F_DUPFD, above)) for own in files]
-    for number, (own, copy) in zip(order["numbers"], files, strict=True):
+    for own, _ in files:  # all of them first: one may have the number that another is to get
         os.close(own)
+    for number, (_, copy) in zip(order["numbers"], files, strict=True):
         os.dup2(copy, number)
         os.close(copy)
-    os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
+    if HOST in os.environ:
+        enter(**json.loads(os.environ[HOST]))
+    os.chdir(order["cwd"])
     if order["umask"] >= 0:
         os.umask(order["umask"])
     is_unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
@@ -261,6 +285,32 @@ def become(order, files):
     import numpy as np
 
     np.random.seed()
+
+
+def enter(namespace, name, hidden):
+    """Moves this process to a host of `two_hosts`; workers that it starts are there from the start.
+
+    Args:
+        namespace: name of its network.
+        name: its own name.
+        hidden: folders of other hosts, which are empty here.
+    """
+    if socket.gethostname() == name:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(function, *arguments):
+        if getattr(libc, function)(*arguments):
+            raise OSError(ctypes.get_errno(), function)
+
+    with open(f"/run/netns/{namespace}") as network:
+        call("setns", network.fileno(), NEW_NETWORK)
+    call("unshare", NEW_NAMES | NEW_MOUNTS)
+    socket.sethostname(name)
+    platform._uname_cache = None
+    call("mount", b"none", b"/", None, PRIVATE, None)
+    for folder in hidden:
+        call("mount", b"none", folder.encode(), b"tmpfs", 0, None)
 
 
 def start_workers_warm():
@@ -373,7 +423,8 @@ if __name__ == "__main__":
     order, files = serve(*sys.argv[1:])
     become(order, files)
     words = order["args"][2:]
-    if "-m" in words or any(word.startswith("workers=") for word in words):  # it starts workers
+    starts_workers = {"-m", "worker"} & set(words)  # `train -m`, `dask worker`
+    if starts_workers or any(word.startswith("workers=") for word in words):
         worker = start_workers_warm()
         if worker is not None:
             order, files = worker

@@ -170,7 +170,7 @@ def uv():
 
 
 def test_uv_installs_wheels_and_obeys_no_settings_of_the_working_folder(
-    uv, wheels, tmp_path, caplog
+    uv, wheels, copies, tmp_path, caplog
 ):
     (tmp_path / "uv.toml").write_text("this is no TOML")
     assert made(tmp_path, "tiny-thing==1.2")[0] == "42"
@@ -189,7 +189,7 @@ def test_uv_builds_no_source_distribution(uv, wheels, copies, tmp_path, monkeypa
     assert not (tmp_path / "built").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=150)
 def test_a_run_is_exact_in_an_environment_of_its_recorded_packages(uv, project, samerun):
     trained = samerun("train", *TINY, "tracking.run_name=tiny", cwd=project)
     assert trained.returncode == 0, trained.stderr

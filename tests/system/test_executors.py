@@ -13,10 +13,16 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
+import samerun
+from samerun import tags as tag
+from samerun import tracking
 from samerun.config.sweep import Dask
 from samerun.errors import UserError
 from samerun.folders import package_folder
 from samerun.process import graphics_cards
+from samerun.replay.recorded import read
+from samerun.replay.results import read_result
+from samerun.sweeper import plan
 from samerun.sweeper.executors import dask, dask_cluster, dask_remote, local
 from samerun.sweeper.executors.dask import DaskExecutor
 from samerun.sweeper.executors.inline import InlineExecutor
@@ -286,6 +292,39 @@ def test_a_users_module_travels_and_another_sweeps_version_is_forgotten(schedule
         assert answer == text
         assert Path(folder).name == "study"
         assert Path(folder).parent.stat().st_mode & 0o77 == 0  # no other user's modules
+
+
+CONFIRMED = (
+    *("sweep=grid", "sweep.study=s", "sweep.confirm.top=2", "sweep.confirm.seeds=2"),
+    *("model=mlp", "model.units=[4]", "optimizer.learning_rate=0.001,0.03"),
+    *("dataset.limit=60", "training.epochs=1", "tracking=lean"),
+)
+
+
+@pytest.mark.slow
+def test_a_confirmation_trains_fresh_seeds_on_dask_in_folders_of_its_own(
+    scheduler, project, monkeypatch
+):
+    monkeypatch.setattr(plan, "_check_addresses", lambda *_: None)  # all are on this machine
+    result = samerun.sweep([*CONFIRMED, f"sweep.cluster={scheduler}"])
+    ranked = result.confirmation.ranked
+    assert sorted(one.number for one in ranked) == [0, 1]
+    assert result.best[0].number == ranked[0].number
+    folders = {}
+    for number, run_id in result.run_ids.items():
+        (searched,) = tracking.find_runs([run_id])
+        folders[searched.tags[tag.FOLDER]] = ("s", str(number))
+    for one in ranked:
+        (above,) = tracking.find_runs([one.run_id])
+        below = tracking.find_by_tags(read(above).cfg, {"mlflow.parentRunId": above.id})
+        found = {read(run).cfg.seed: read_result(run).objective for run in below}
+        assert found == dict(one.values)
+        assert {*found} == {1000, 1001}
+        number = str(one.trial.number)
+        folders[above.tags[tag.FOLDER]] = ("s-confirm-1000-1001", number)
+    assert len(folders) == 4
+    for folder, ends in folders.items():
+        assert Path(folder).parts[-2:] == ends
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -31,6 +33,9 @@ def test_its_experiment_trains_with_its_own_code_recorded(mine, samerun):
     refused = samerun("reproduce", "latest", "--check", cwd=mine)
     assert refused.returncode == 2
     assert "give --trust mine" in refused.stderr
+    (line,) = re.findall(r"samerun (reproduce .*)", done.stdout)
+    pasted = samerun(*shlex.split(line), "--check", cwd=mine)
+    assert pasted.returncode == 0, pasted.stderr
 
 
 def test_its_files_are_valid_and_its_code_keeps_the_style(mine):

@@ -1,5 +1,6 @@
 """Runs with seeds or folds that are killed and started again end exactly as others."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -32,11 +33,6 @@ SWEEP = [*QUICK, "sweep=grid", "optimizer.learning_rate=0.001,0.01", "sweep.exec
 
 
 def samerun(*arguments):
-    done = subprocess.run([sys.executable, "-m", "samerun", *arguments], check=False)
-    assert done.returncode == 0
-
-
-def samerun_warm(*arguments):
     """Does what `samerun ARGUMENTS` does and returns what it printed."""
     done = run_warm([sys.executable, "-m", "samerun", *arguments])
     assert done.returncode == 0, done.stdout + done.stderr
@@ -45,8 +41,8 @@ def samerun_warm(*arguments):
 
 def killed(number, *arguments):
     program = str(PROGRAMS / "instances_kill.py")
-    done = subprocess.run([sys.executable, program, str(number), *arguments], check=False)
-    assert done.returncode == -9
+    done = run_warm([sys.executable, program, str(number), *arguments])
+    assert done.returncode == -9, done.stdout + done.stderr
 
 
 def weights():
@@ -66,17 +62,24 @@ def values(name):
     return [trial.values for trial in study.trials]
 
 
+@pytest.fixture
+def whole(project, prepared_database):
+    """A folder like the project, for what is not killed."""
+    (project / "whole").mkdir()
+    shutil.copy(prepared_database, project / "whole" / "mlflow.db")
+    return project / "whole"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["seeds=3", "folds=3"])
-def test_a_parent_run_that_is_killed_is_resumed_exactly(project, tmp_path, monkeypatch, what):
+def test_a_parent_run_that_is_killed_is_resumed_exactly(project, whole, monkeypatch, what):
     killed(2, "train", *QUICK, what)
     with sqlite3.connect("mlflow.db") as database:
         query = "select run_uuid from tags where key = ?"
         ((parent,),) = database.execute(query, (tag.INSTANCES,)).fetchall()
     samerun("resume", parent)
     found = weights()
-    (tmp_path / "whole").mkdir()
-    monkeypatch.chdir(tmp_path / "whole")
+    monkeypatch.chdir(whole)
     samerun("train", *QUICK, what)
     assert found == weights()
     assert len(found) == 3
@@ -87,7 +90,7 @@ def test_a_parent_run_that_is_killed_is_resumed_exactly(project, tmp_path, monke
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, TERMINATED)], ids=["kill", "term"]
 )
 def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
-    project, tmp_path, monkeypatch, number, code
+    project, whole, monkeypatch, number, code
 ):
     train = ["train", *QUICK, "training.epochs=50", "seeds=3"]
     command = [sys.executable, "-m", "samerun", *train, "workers=2"]
@@ -105,24 +108,23 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
     # Those that SIGTERM reached have ended in order; after SIGKILL nothing could be recorded.
     assert {run.status for run in runs} == {"KILLED" if number == signal.SIGTERM else "RUNNING"}
     (parent,) = {run.tags["mlflow.parentRunId"] for run in runs}
-    printed = samerun_warm("resume", parent, "workers=3")
+    printed = samerun("resume", parent, "workers=3")
     assert [line for line in printed.splitlines() if line.startswith(("1/3", "2/3", "3/3"))]
     assert "epoch " not in printed  # it is in the file of each worker
     for child in range(2):
         (file,) = project.glob(f"outputs/*/*/{child}/output.log")
         assert "resuming after epoch" in file.read_text()
     found = weights()
-    (tmp_path / "whole").mkdir()
-    monkeypatch.chdir(tmp_path / "whole")
-    samerun_warm(*train)
+    monkeypatch.chdir(whole)
+    samerun(*train)
     assert found == weights()
     assert len(found) == len(set(found.values())) == 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "number"), [("seeds=3", 3), ("folds=5", 5)])
+@pytest.mark.parametrize(("what", "number"), [("seeds=2", 2), ("folds=3", 3)])
 def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
-    project, tmp_path, monkeypatch, what, number
+    project, whole, monkeypatch, what, number
 ):
     command = ["train", "-m", *SWEEP, what, "sweep.study=one"]
     killed(number + 2, *command)  # in the second run of the second trial
@@ -134,8 +136,7 @@ def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
         best = [read_result(run).objective for run in below]
         assert score == pytest.approx(sum(best) / number, rel=1e-12)
         assert trial.metrics["validation/loss"] == pytest.approx(score, rel=1e-12)
-    (tmp_path / "whole").mkdir()
-    monkeypatch.chdir(tmp_path / "whole")
+    monkeypatch.chdir(whole)
     samerun(*command)
     assert found == weights()
     assert len(found) == 2 * number
@@ -144,7 +145,7 @@ def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
 
 @pytest.mark.slow
 def test_a_confirmation_that_is_killed_inside_a_seed_is_continued_exactly(
-    project, tmp_path, monkeypatch
+    project, whole, monkeypatch
 ):
     confirm = ["sweep.confirm.top=2", "sweep.confirm.seeds=2"]
     command = ["train", "-m", *SWEEP, *confirm, "sweep.study=one"]
@@ -153,8 +154,7 @@ def test_a_confirmation_that_is_killed_inside_a_seed_is_continued_exactly(
     found, scores = weights(), values("one-confirm-1000-1001")
     (sweep,) = tracking.search_runs(f"tags.`{tag.N_TRIALS}` LIKE '%'")
     assert sweep.tags[tag.RESULT].startswith("confirmed: trial ")
-    (tmp_path / "whole").mkdir()
-    monkeypatch.chdir(tmp_path / "whole")
+    monkeypatch.chdir(whole)
     samerun(*command)
     assert found == weights()
     assert len(found) == 4

@@ -1,7 +1,10 @@
 """The scoring server on raw input: `samerun serve` and `mlflow models serve` answer the same."""
 
+import base64
+import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,22 +13,63 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from support.environments import install, new_environment
+
+OWN_NET = """
+import keras
+from samerun.models import head
+
+
+@keras.saving.register_keras_serializable("own_net")
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def build(spec):
+    return keras.Sequential([keras.Input(spec.input_shape), Twice(), head(spec)])
+"""
 STORE = """
-import sys
+import json
 from pathlib import Path
 from support.own_files import write_own_files
-from support.stored_models import store_model
+from support.stored_models import model_folder, store_model
 write_own_files(Path())
-own = ("dataset=table_csv", "dataset.path=table.csv", "dataset.target=town")
-table = store_model(*own, "model=mlp")
-texts = store_model(
-    "dataset=text_csv", "dataset.path=texts.csv", "dataset.max_length=6", "model=cnn1d"
-)
-print(table[0], texts[0])
+table = ("dataset=table_csv", "dataset.path=table.csv", "dataset.target=town")
+texts = ("dataset=text_csv", "dataset.path=texts.csv", "dataset.max_length=6", "model=cnn1d")
+size = ("dataset.height=8", "dataset.width=8")
+kinds = {
+    "table": [*table, "model=mlp"],
+    "texts": texts,
+    "images": ["dataset=image_folder", "dataset.path=pictures", *size, "model=cnn"],
+    "own": [*table, "model=custom", "model.target=own_net:build"],
+}
+runs = {name: store_model(*given)[0] for name, given in kinds.items()}
+folders = {name: str(model_folder(run_id).resolve()) for name, run_id in runs.items()}
+print(json.dumps({**runs, "folders": folders}))
 """
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, prepared_database):
+    """A `folder` with runs that have stored models: IDs by kind, and `folders` of the models."""
+    folder = tmp_path_factory.mktemp("stored")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    (folder / "own_net.py").write_text(OWN_NET)
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [sys.executable, "-c", STORE], env=environment, capture_output=True, text=True, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(folder=folder, **json.loads(done.stdout.splitlines()[-1]))
 
 
 def free_port():
@@ -57,17 +101,17 @@ def wait_for(server, port):
     raise AssertionError("the server does not answer")
 
 
-def served(command, ask, folder):
+def served(command, ask, folder, python=sys.executable):
     """Starts a server on a port of its own, asks it, and ends it.
 
     The workers of a server may outlive it for a moment and answer on its port.
     """
     port = free_port()
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    path = os.pathsep.join([os.path.dirname(python), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     with (folder / "server.txt").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "--port", str(port)],
+            [python, "-m", *command, "--port", str(port)],
             cwd=folder,
             env=environment,
             stdout=log,
@@ -108,22 +152,79 @@ def check_texts(port):
     return first
 
 
-@pytest.mark.slow
-def test_both_servers_answer_the_same_and_survive_bad_requests(project):
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
-    stored = subprocess.run(
-        [sys.executable, "-c", STORE], env=environment, capture_output=True, text=True, cwd=project
-    )
-    assert stored.returncode == 0, stored.stderr
-    table, texts = stored.stdout.split()[-2:]
-    ours = [sys.executable, "-m", "samerun", "serve", texts]
-    answer = served(ours, check_texts, project)
-    theirs = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"runs:/{texts}/model"]
-    theirs += ["--env-manager", "local"]
-    assert served(theirs, lambda at: post(at, TEXTS), project) == (200, answer)
+ROW = {"size": 0.5, "rooms": 3, "price": 2}
 
-    ours = [sys.executable, "-m", "samerun", "serve", table]
-    row = {"size": 0.5, "rooms": 3, "price": 2}
-    status, answer = served(ours, lambda at: post(at, {"dataframe_records": [row]}), project)
-    assert status == 200
-    assert json.loads(answer)["predictions"][0]["label"] in ("Aachen", "Bonn", "Celle")
+
+def jpeg(value):
+    """A request with a JPEG file of one colour, of another size than the model's images."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((20, 15, 3), value, np.uint8)).save(file, "JPEG")
+    return {"dataframe_records": [{"image": base64.b64encode(file.getvalue()).decode()}]}
+
+
+def check_images(port):
+    """A JPEG file, bad ones, then the first again; returns its answer."""
+    status, first = post(port, jpeg(200))
+    assert status == 200, first
+    assert json.loads(first)["predictions"][0]["label"] in ("cats", "dogs", "fish")
+    noise = base64.b64encode(b"no image" * 600_000).decode()
+    for cell in (noise, "not base64!", 7, None):
+        status, answer = post(port, {"dataframe_records": [{"image": cell}]})
+        assert 400 <= status < 500, (str(cell)[:20], status, answer[:300])
+    assert post(port, jpeg(200)) == (200, first)
+    return first
+
+
+def check_table(port):
+    """A row, bad ones, then the first again; returns its answer."""
+    status, first = post(port, {"dataframe_records": [ROW]})
+    assert status == 200, first
+    assert json.loads(first)["predictions"][0]["label"] in ("Aachen", "Bonn", "Celle")
+    for row in ({**ROW, "size": "wide"}, {"size": 0.5}, {**ROW, "rooms": None}):
+        status, answer = post(port, {"dataframe_records": [row]})
+        assert 400 <= status < 500, (row, status, answer[:300])
+    assert post(port, {"dataframe_records": [ROW]}) == (200, first)
+    return first
+
+
+@pytest.mark.slow
+def test_both_servers_answer_the_same_and_survive_bad_requests(stored):
+    ours = ["samerun", "serve", stored.texts]
+    answer = served(ours, check_texts, stored.folder)
+    theirs = ["mlflow", "models", "serve", "-m", f"runs:/{stored.texts}/model"]
+    theirs += ["--env-manager", "local"]
+    assert served(theirs, lambda at: post(at, TEXTS), stored.folder) == (200, answer)
+    served(["samerun", "serve", stored.table], check_table, stored.folder)
+    served(["samerun", "serve", stored.images], check_images, stored.folder)
+
+
+@pytest.mark.slow
+def test_a_model_with_classes_of_ones_own_is_served_if_they_are_trusted(stored, samerun):
+    refused = samerun("serve", stored.own, cwd=stored.folder)
+    assert refused.returncode == 2
+    assert "give --trust MODULE" in refused.stderr
+    served(["samerun", "serve", stored.own, "--trust", "own_net"], check_table, stored.folder)
+
+
+@pytest.mark.slow
+def test_mlflow_serves_with_nothing_but_the_requirements_of_the_model(stored, tmp_path):
+    """In an environment without samerun: rows, texts and JPEG files in, labels out."""
+    checks = {"table": check_table, "texts": check_texts, "images": check_images}
+    files = [Path(stored.folders[name], "requirements.txt") for name in checks]
+    assert len({file.read_text() for file in files}) == 1
+    python = new_environment(tmp_path / "env")
+    install(python, "-r", str(files[0]))
+    (tmp_path / "work").mkdir()
+    lacks = subprocess.run([python, "-c", "import samerun"], cwd=tmp_path, capture_output=True)
+    assert b"No module named 'samerun'" in lacks.stderr
+    for name, check in checks.items():
+        command = [
+            "mlflow",
+            "models",
+            "serve",
+            "-m",
+            stored.folders[name],
+            "--env-manager",
+            "local",
+        ]
+        served(command, check, tmp_path / "work", str(python))

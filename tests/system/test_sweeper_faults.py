@@ -204,7 +204,7 @@ def trial_files(project, name):
     return list((project / "multirun" / "s").glob(f"*/{name}"))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=55)
 def test_kills_at_many_moments_lose_and_double_nothing(project):
     # `python tests/programs/sweep_kill.py --parents 20 --workers 20` takes eight minutes.
     killed(project, parents=2, workers=2, trials=4)

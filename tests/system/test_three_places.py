@@ -2,11 +2,12 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from support import warm
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -348,14 +349,10 @@ def edit(root, files):
 
 
 def run_in(root, *arguments, timeout):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root / "src")},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    """Runs Python with the source files of the copy."""
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    command = [sys.executable, *arguments]
+    return warm.run(command, cwd=root, env=environment, timeout=timeout, kind=warm.Libraries)
 
 
 @pytest.mark.slow
@@ -369,6 +366,7 @@ def test_a_model_and_a_schedule_pass_the_contract_tests_after_three_edits_each(t
     done = run_in(
         root,
         *("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", "toy"),
+        *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # Hydra has been imported
         *(f"tests/{name}" for name in names),
         timeout=900,
     )

@@ -1,7 +1,9 @@
 """MLflow's own UI on the runs, in a real browser without a screen."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -116,6 +118,34 @@ def test_the_printed_page_shows_what_differs_and_the_metrics(compared, arguments
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+def test_ctrl_c_in_a_terminal_ends_the_server_and_prints_one_line(version_0_1_0):
+    port = free_port()
+    command = [sys.executable, "-m", "samerun", "ui", "--no-browser", "--port", str(port)]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(command[0], command)
+    too_late = threading.Timer(300, os.kill, (pid, signal.SIGKILL))
+    too_late.start()
+    printed = b""
+    try:
+        while b"Ctrl-C ends it." not in printed:
+            printed += os.read(terminal, 4096)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30).close()
+        os.write(terminal, b"\x03")
+        with contextlib.suppress(OSError):  # the terminal is closed by the last process in it
+            while chunk := os.read(terminal, 4096):
+                printed += chunk
+    finally:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        too_late.cancel()
+        os.close(terminal)
+    after = printed.decode().partition("Ctrl-C ends it.")[2].replace("^C", "").split("\r\n")
+    assert [line for line in after if line] == ["samerun: interrupted."]
+    assert code == 130
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
 def test_a_taken_port_is_refused_with_one_that_is_free(runs):

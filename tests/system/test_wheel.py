@@ -2,18 +2,17 @@
 
 import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from samerun.replay import environment
+from support.environments import install, new_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     arguments = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
@@ -34,10 +33,9 @@ def test_the_wheel_carries_every_config_file(wheel):
     assert "samerun/py.typed" in inside
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=100)
 def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp_path):
-    python = tmp_path / "env" / "bin" / "python"
-    venv.create(tmp_path / "env", with_pip=False)
+    python = new_environment(tmp_path / "env")
     install(python, str(wheel), "-c", str(constraints(tmp_path)))
     work = tmp_path / "work"
     work.mkdir()
@@ -46,17 +44,6 @@ def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp
     assert done.returncode == 0, done.stderr
     assert "score" in done.stdout
     assert (work / "mlflow.db").exists()
-
-
-def install(python, *arguments):
-    """As `make` does: by uv, which looks where pip looks, or else by pip, which takes minutes."""
-    pip = [sys.executable, "-m", "pip", "--python", str(python)]
-    uv, settings = environment.find_uv(), environment._pip_settings(Path(sys.executable))
-    if uv is not None and settings is not None:
-        command = [uv, "pip", "install", "--quiet", "--python", str(python), *arguments]
-        if not subprocess.run(command, env=environment._uv_environment(settings)).returncode:
-            return
-    subprocess.run([*pip, "install", "--quiet", "--no-compile", *arguments], check=True)
 
 
 def constraints(folder):

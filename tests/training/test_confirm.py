@@ -516,4 +516,4 @@ def test_each_confirmed_value_is_that_of_a_run_that_was_trained(project):
     (sweep,) = tracking.find_runs([result.run_id])
     text = tracking.read_artifact(sweep, "study.md").decode()
     assert text.startswith(f"**trial {first.number}, validation/loss ")
-    assert f"samerun reproduce {first.run_id}" in text
+    assert f"samerun reproduce {first.run_id[:8]}\n" in text

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from samerun import config, evaluation
-from samerun.config.check import should_rise
-from samerun.config.training import Evaluation
+from samerun.config.training import Evaluation, should_rise
 from samerun.errors import UserError
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.language import report_language_model, token_losses, unigram_losses

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -66,8 +68,20 @@ def test_every_format_predicts_what_the_run_predicted(name, table, capsys):
     assert not list(Path("exports").glob(".*"))
 
 
-def test_the_json_beside_it_leads_from_raw_rows_to_the_stored_predictions(table):
-    """Nothing of samerun's but the two files is used."""
+RAW = """
+import sys
+
+sys.modules.update(dict.fromkeys(["samerun", "tensorflow", "keras"]))  # none can be imported
+import pandas as pd
+
+{lines}
+model = load_export()
+print(model.predict(pd.DataFrame({rows}))["y"].tolist())
+"""
+
+
+def test_what_is_beside_it_leads_from_raw_rows_to_the_stored_predictions(table, capsys):
+    """By its numbers alone, and in Python by its code."""
     pytest.importorskip("tf2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     assert cli.main(["export", table, "--format", "onnx", "-o", "made"]) == 0
@@ -85,6 +99,12 @@ def test_the_json_beside_it_leads_from_raw_rows_to_the_stored_predictions(table)
     (y,) = session.run(None, {session.get_inputs()[0].name: x})
     y = y * made["scaling"]["scale"] + made["scaling"]["offset"]
     np.testing.assert_allclose(y, np.load(file)["predicted"], rtol=1e-4)
+    printed = capsys.readouterr().out
+    lines = re.search(r"^import sys;.*\nfrom .* import load_export$", printed, re.MULTILINE)[0]
+    code = RAW.format(lines=lines, rows=dict(zip("ab", raw.T.tolist(), strict=True)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), y[:, 0], rtol=1e-6)
 
 
 def test_what_openvino_lacks_is_one_sentence_and_nothing_is_left(rows, capsys):
@@ -155,6 +175,16 @@ def test_other_data_is_refused(table, capsys):
     assert cli.main(["export", table, "--format", "keras"]) == 2
     assert "is not the one that it was trained with" in capsys.readouterr().err
     assert not list(Path("exports").glob("*"))
+
+
+def test_data_that_was_moved_is_named(table, capsys):
+    Path("moved").mkdir()
+    Path("table.csv").rename("moved/table.csv")
+    given = ["export", table, "--format", "keras"]
+    assert cli.main(given) == 2
+    assert cli.main([*given, "dataset.path=moved/table.csv"]) == 0
+    assert cli.main([*given, "dataset.seed=1"]) == 2
+    assert "expected dataset.path=… with the data of the run" in capsys.readouterr().err
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else(table, capsys):

@@ -1,6 +1,7 @@
 """A trained run, used from Python: its model, its reproduction."""
 
 import numpy as np
+import pytest
 
 import samerun
 
@@ -16,6 +17,9 @@ def test_a_trained_run_is_loaded_resumed_and_reproduced_from_python(project):
         np.testing.assert_array_equal(loaded, trained)
     probabilities = run.predictions["probabilities"]
     assert probabilities.shape == (len(run.predictions["truth"]), 10)
+    assert run.predict([np.zeros((8, 8), int)])["label"].tolist()[0] in "0123456789"
+    with pytest.raises(samerun.UserError, match="expected integers from 0 to 16"):
+        run.predict([np.full((8, 8), 0.5)])
     assert samerun.resume(run.id) is None
     assert samerun.reproduce(run.id) == "EXACT"
     assert len(samerun.runs()) == 2

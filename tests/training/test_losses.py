@@ -7,8 +7,7 @@ import pytest
 
 from samerun import losses
 from samerun.config import Config, DataSpec, Layout, Task, compose
-from samerun.config.check import should_rise
-from samerun.config.training import LOSSES, METRICS, Loss, Metric
+from samerun.config.training import LOSSES, METRICS, Loss, Metric, should_rise
 
 TASKS = [Task.multiclass, Task.binary, Task.regression, Task.forecast]
 

@@ -233,7 +233,7 @@ def test_nothing_of_a_store_is_executed(files, capsys):
     assert code == 2
     assert "its model cannot be loaded without running code that it holds" in err
     assert "give --trust MODULE" in err
-    with pytest.raises(UserError, match="classes of your own are not served"):
+    with pytest.raises(UserError, match="without running code that it holds"):
         server.prepare(tracking.find_runs([run_id])[0], files / "served")
     (folder / "data" / "model.keras").write_bytes(b"PK no zip")
     code, _, err = run(capsys, "predict", run_id, "table.csv")

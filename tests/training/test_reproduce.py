@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from samerun.replay import comparison, verdict
 from samerun.replay.comparison import Row, RowState
 from samerun.replay.recorded import Provenance, read
 from samerun.replay.verdict import Agreement, RunOutcome
+from support import warm
 from support.project import MODEL, git
 from support.recorded import write_artifact
 
@@ -298,7 +298,7 @@ def test_other_threads_are_named(run, capsys):
     assert "the result may differ: threads: training.intra_op_threads" in screen
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_an_edited_line_of_samerun_and_the_recorded_code_of_it(prepared_database, tmp_path):
     here = Path(package.__file__).parents[2]
     if not (here / ".git").exists():
@@ -313,14 +313,8 @@ def test_an_edited_line_of_samerun_and_the_recorded_code_of_it(prepared_database
     environment = {**os.environ, "PYTHONPATH": str(clone / "src")}
 
     def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "samerun", *arguments],
-            cwd=clone,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        command = [sys.executable, "-m", "samerun", *arguments]
+        return warm.run(command, cwd=clone, env=environment, kind=warm.Libraries)
 
     builder.write_text(
         before.replace("dense_layers(cfg, cfg.units)", "dense_layers(cfg, [*cfg.units, 3])")

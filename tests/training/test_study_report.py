@@ -91,6 +91,11 @@ def children_of(study):
     return {trial.number: (f"{trial.number:032x}", f"run-{trial.number}") for trial in study.trials}
 
 
+def repeats(trial):
+    train = line("train", f"seed={trial.number}")
+    return [("reproduce", line("reproduce", f"{trial.number:08x}")), ("command", train)]
+
+
 def described(study, objectives=(METRIC,), **more):
     return study_report.to_markdown(
         study,
@@ -109,7 +114,7 @@ def drawn(study, objectives=(METRIC,)):
 def page_of(study, objectives=(METRIC,)):
     figures, missing = drawn(study, objectives)
     names = study_trials.parameters(study)
-    return study_pages.page(study, list(objectives), names, list(figures), missing, children={})
+    return study_pages.page(study, list(objectives), names, list(figures), missing)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +132,7 @@ def test_everything_arrives_in_the_store(project, night):
             definitions=SPACE,
             objectives=[METRIC],
             children=children_of(night),
-            command=lambda trial: f"samerun train seed={trial.number}",
+            commands=repeats,
         )
     assert notes == []
     (stored,) = tracking.find_runs(["night"])
@@ -136,7 +141,7 @@ def test_everything_arrives_in_the_store(project, night):
     assert tracking.read_artifact(stored, "trials.csv").count(b"\n") == 17
     assert b"Parameter importance" in tracking.read_artifact(stored, "plots.html")
     text = tracking.read_artifact(stored, "study.md").decode()
-    assert f"samerun train seed={night.best_trial.number}" in text
+    assert all(command in text for _, command in repeats(night.best_trial))
     assert stored.tags["mlflow.note.content"].strip() == text.strip()
 
 
@@ -152,7 +157,7 @@ from samerun.tracking import NullRun
 study = optuna.create_study()
 study.add_trial(optuna.trial.create_trial(value=1.0))
 figures, missing = study_figures.draw(study, ["loss"], [])
-study_pages.page(study, ["loss"], [], list(figures), missing, children={})
+study_pages.page(study, ["loss"], [], list(figures), missing)
 study_report._write_tensorboard(study, NullRun(), ["loss"])
 for name in ("tensorflow", "keras"):
     assert name not in sys.modules, name
@@ -184,9 +189,9 @@ def test_the_table_of_trials_holds_every_value_as_it_is(night):
 def test_the_page_names_the_best_trial_and_how_to_have_it_again(direction):
     study = one_objective(12, direction=direction)
     best = study.best_trial
-    text = described(study, command=lambda trial: f"samerun train seed={trial.number}")
+    text = described(study, commands=repeats)
     assert f"in trial {best.number}; " in text.splitlines()[0]
-    assert f"samerun train seed={best.number}\n{line('reproduce', f'{best.number:032x}')}" in text
+    assert "\n".join(command for _, command in repeats(best)) in text
     shown = [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     complete = study.get_trials(states=[TrialState.COMPLETE])
     ranked = sorted(complete, key=lambda t: t.value, reverse=direction == "maximize")
@@ -212,7 +217,7 @@ def test_a_study_of_two_objectives_shows_its_front(tmp_path):
         "Pareto front",
     ]
     assert "History: num_parameters" in page
-    rows = study_report.last_lines(study, objectives=objectives, children={})
+    rows = study_report.last_lines(study, objectives=objectives)
     assert dict(rows)["front"].count("trial") == len(study.best_trials)
 
 
@@ -242,7 +247,7 @@ def test_a_study_without_a_result_has_a_page_that_states_it(num_failed):
     assert figures == {}
     assert len(missing) == 5
     assert "Needs 1 completed trials; there are 0." in page_of(study)
-    rows = study_report.last_lines(study, objectives=[METRIC], children={})
+    rows = study_report.last_lines(study, objectives=[METRIC])
     why = ("best", "none, since no trial completed: trials.csv holds the reasons")
     assert rows == ([("trials", "3 failed"), why] if num_failed else [("trials", "none")])
 
@@ -252,7 +257,7 @@ def test_where_all_were_pruned_the_end_names_the_setting_to_loosen(pruner):
     study = optuna.create_study()
     study.set_user_attr("samerun.pruner", pruner.value)
     study.tell(study.ask(), state=TrialState.PRUNED)
-    (_, (word, message)) = study_report.last_lines(study, objectives=[METRIC], children={})
+    (_, (word, message)) = study_report.last_lines(study, objectives=[METRIC])
     assert word == "best"
     assert message.startswith("none, since no trial completed: try sweep.pruner=none")
     if pruner is not Pruner.none:
@@ -261,13 +266,9 @@ def test_where_all_were_pruned_the_end_names_the_setting_to_loosen(pruner):
         assert message.endswith(f", or a larger sweep.{name}.{option}")
 
 
-def test_the_end_names_the_best_trials_run_as_shortly_as_other_commands(night):
-    children = children_of(night)
-    rows = study_report.last_lines(
-        night, objectives=[METRIC], children=children, program="bin/samerun"
-    )
-    best = children[night.best_trial.number][0]
-    assert dict(rows)["reproduce"] == f"bin/samerun reproduce {best[:8]}"
+def test_the_end_says_how_to_repeat_the_best_trial(night):
+    rows = study_report.last_lines(night, objectives=[METRIC], commands=repeats)
+    assert rows[-2:] == repeats(night.best_trial)
 
 
 def test_plots_that_need_two_trials_are_left_out_with_a_line():
@@ -292,7 +293,7 @@ def test_a_parameter_of_a_pruned_trial_only_does_not_keep_the_page_from_being_dr
     drawn = [axes.get_xlabel() for axes in slices.axes if axes.get_visible()]
     assert "model.dropout" in drawn
     assert "schedule.first_cycle_epochs" not in drawn
-    page = study_pages.page(study, [METRIC], names, list(study_figures.TITLES)[:4], {}, children={})
+    page = study_pages.page(study, [METRIC], names, list(study_figures.TITLES)[:4], {})
     assert "model.dropout" in page
 
 
@@ -308,7 +309,7 @@ def test_the_importance_of_a_parameter_that_few_trials_had_brings_no_warning(tmp
     figures, missing = study_figures.draw(study, ["validation/loss"], names)
     assert "importances" in figures
     assert not [title for title in missing if "mportance" in title]
-    page = study_pages.page(study, ["validation/loss"], names, ["importances"], {}, children={})
+    page = study_pages.page(study, ["validation/loss"], names, ["importances"], {})
     assert "Parameter importance" in page
 
 
@@ -373,18 +374,15 @@ def test_trials_at_one_point_of_the_front_share_a_label():
 
 def test_the_page_of_plots_starts_with_the_best_trials_and_what_repeats_them(night):
     names = study_trials.parameters(night)
-    made = children_of(night)
-    page = study_pages.page(
-        night, [METRIC], names, [], {}, children=made, command=lambda t: f"train <{t.number}>"
-    )
+    repeats = lambda trial: [("reproduce", f"again <{trial.number}>"), ("command", "train")]  # noqa: E731
+    page = study_pages.page(night, [METRIC], names, [], {}, commands=repeats)
     table = page[page.index("<table>") : page.index("</table>")]
     best = study_trials.best_trials(night)[:5]
     assert re.findall(r"<tr><td>(\d+)</td>", table) == [str(trial.number) for trial in best]
     for trial in best:
-        assert f"samerun reproduce {made[trial.number][0]}" in table
-        assert f"train &lt;{trial.number}&gt;" in table
+        assert f"<code>again &lt;{trial.number}&gt;</code><br><code>train</code>" in table
     study = two_objectives()
-    front = study_pages.page(study, [METRIC, "num_parameters"], [], [], {}, children={})
+    front = study_pages.page(study, [METRIC, "num_parameters"], [], [], {})
     assert "Pareto front" in front
     assert front.count("<tr><td>") == len(study.best_trials)
 

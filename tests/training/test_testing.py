@@ -1,4 +1,4 @@
-"""`samerun.testing` passes sound components and finds the fault planted in each of eight."""
+"""`samerun.testing` passes sound components and finds the fault planted in each other one."""
 
 import sys
 
@@ -62,6 +62,8 @@ def in_order_of_the_process(num_points):
 """
 OWN = """
 import keras
+import numpy as np
+import tensorflow as tf
 
 
 def loss(y_true, y_pred):
@@ -71,6 +73,55 @@ def loss(y_true, y_pred):
 def infinite(y_true, y_pred):
     chosen = keras.ops.take_along_axis(y_pred, keras.ops.reshape(y_true, (-1, 1)), axis=1)
     return -keras.ops.log(chosen[:, 0])
+
+
+def flat(y_true, y_pred):
+    return keras.ops.zeros((7,)) + keras.ops.sum(y_pred)
+
+
+class Total(keras.metrics.Metric):
+    def __init__(self, name, step=1.0):
+        super().__init__(name=name)
+        self.step = step
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.count = self.add_weight(name="count", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(keras.ops.sum(y_pred))
+        self.count.assign_add(self.step)
+
+    def result(self):
+        return self.total / self.count
+
+
+class NeverReset(Total):
+    def reset_state(self):
+        self.count.assign(0.0)
+
+
+class Backwards(Total):
+    def __init__(self, name):
+        super().__init__(name, step=-1.0)
+
+
+def shift(image, seed, size):
+    return image + tf.random.stateless_uniform([], seed, 0.0, size)
+
+
+def unseeded(image, seed, size):
+    return image + tf.random.uniform([], 0.0, size)
+
+
+def of_numpy(image, seed, size):
+    return image + np.random.default_rng().uniform(0.0, size)
+
+
+def of_the_trace(image, seed, size):
+    return image + size
+
+
+def cropped(image, seed, size):
+    return image[1:]
 
 
 class Forgetful(keras.callbacks.Callback):
@@ -107,6 +158,17 @@ class Rings(ArrayDataset):
     kind: str = "rings"
     num_points: int = above(0)
 '''
+SHIFT = '''
+from samerun.components import ImageAugmentation
+
+
+@component("mine.own:SHIFT")
+class Shift(ImageAugmentation):
+    """Brighter images."""
+
+    kind: str = "shift_values"
+    size: float = above(0)
+'''
 
 
 @pytest.fixture
@@ -116,7 +178,7 @@ def compose(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "mine")
     before = list(sys.path)
 
-    def composed(*overrides, model="rings_net", dataset="rings", more=""):
+    def composed(*overrides, model="rings_net", dataset="rings", more="", start=SMALL):
         package = tmp_path / "mine" / "src" / "mine"
         text = COMPONENTS.replace("MODEL", model).replace("DATA", dataset) + more
         for name, content in {"components": text, "models": MODEL, "data": DATA}.items():
@@ -126,7 +188,7 @@ def compose(tmp_path, monkeypatch):
             path = tmp_path / "mine" / "conf" / f"{file}.yaml"
             lines = [line for line in path.read_text().splitlines() if "num_rings" not in line]
             path.write_text("\n".join(line for line in lines if "noise" not in line) + f"\n{last}")
-        return samerun.compose([*SMALL, *overrides]).config
+        return samerun.compose([*start, *overrides]).config
 
     yield composed
     sys.path[:] = before
@@ -174,6 +236,53 @@ def test_a_loss_that_is_not_finite_is_found(compose):
     cfg = compose("training.loss=mine.own:infinite")
     with pytest.raises(AssertionError, match="The loss is inf for predictions"):
         testing.check_loss(cfg)
+
+
+def test_a_loss_of_a_wrong_shape_is_found(compose):
+    with pytest.raises(samerun.UserError, match=r"returned the shape \(7,\)"):
+        testing.check_loss(compose("training.loss=mine.own:flat"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("NeverReset", "on the same batch after a reset"),
+        ("Backwards", "has a count below 0"),
+        ("Total", ""),
+    ],
+)
+def test_the_fault_in_a_metric_is_found(compose, name, message):
+    cfg = compose(f"training.metrics=[accuracy,mine.own:{name}]")
+    if not message:
+        testing.check_metric(cfg)
+        return
+    with pytest.raises(AssertionError, match=message):
+        testing.check_metric(cfg)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("shift", ""),
+        ("unseeded", "differently with the same seed"),
+        ("of_numpy", "differently with the same seed"),
+        ("of_the_trace", "the same image with 16 seeds"),
+        ("cropped", r"returned float32 of shape \(7, 8, 1\)"),
+    ],
+)
+def test_the_fault_in_an_augmentation_is_found(compose, tmp_path, function, message):
+    place = tmp_path / "mine/conf/dataset/augmentation/shift_values.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text(
+        "defaults: [none, /schema/dataset/augmentation/shift_values@_here_, _self_]\nsize: 0.1\n"
+    )
+    images = ["dataset=digits", "model=mlp", "dataset/augmentation=shift_values"]
+    more = SHIFT.replace("SHIFT", function)
+    if not message:
+        testing.check_augmentation(compose(*images, more=more, start=[]))
+        return
+    with pytest.raises((AssertionError, samerun.UserError), match=message):
+        testing.check_augmentation(compose(*images, more=more, start=[]))
 
 
 def test_a_callback_without_state_is_found(compose):

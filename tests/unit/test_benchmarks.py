@@ -28,10 +28,10 @@ def bench(tmp_path, monkeypatch):
     return run
 
 
-def test_all_benchmarks_are_run_except_those_that_need_a_run():
+def test_all_benchmarks_are_run():
     files = {file.stem for file in BENCHMARKS.glob("*.py")}
     program = runpy.run_path(str(BENCHMARKS / "run_all.py"))
-    assert files == {"run_all", *program["COMMANDS"], *program["BY_HAND"]}
+    assert files == {"run_all", *program["COMMANDS"]}
 
 
 def test_a_benchmark_that_fails_is_named_and_the_others_are_run(bench, capsys):

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import stat
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -14,18 +15,17 @@ import pytest
 
 from samerun import cli, tags, tracking
 from samerun.errors import UserError
-from samerun.replay import bundle_file, unbundle
+from samerun.replay import bundle_file, signature, unbundle
 from support.compared import add, archive, classified, probabilities, resolved
+from support.recorded import run_maker
 
 
-@pytest.fixture
-def bundle(store, project, prepared_database, tmp_path, monkeypatch):
-    """A bundle, in a folder of another machine."""
+def bundle_a_run():
     truth, predicted, confidence = classified()
     arrays = {"probabilities": probabilities(predicted, confidence), "truth": truth}
     Path("mine.npz").write_bytes(archive(x_train=np.arange(3), y_train=np.arange(3)))
     run_id = add(
-        store,
+        run_maker(),
         "travels",
         "dataset=npz",
         "dataset.path=mine.npz",
@@ -35,6 +35,13 @@ def bundle(store, project, prepared_database, tmp_path, monkeypatch):
     (run,) = tracking.find_runs([run_id])
     tracking.tag_run(run, {"samerun.host": "elsewhere", "samerun.verdict": "EXACT", "mine": "1"})
     assert cli.main(["bundle", run_id, "run.zip", "--data"]) == 0
+    return run_id
+
+
+@pytest.fixture
+def bundle(project, recorded_runs, prepared_database, tmp_path, monkeypatch):
+    """A bundle, in a folder of another machine."""
+    run_id = recorded_runs.copy("travels", bundle_a_run)
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(prepared_database, other / "mlflow.db")
@@ -486,3 +493,50 @@ def test_data_outside_of_the_folder_is_not_bundled(store, project, capsys):
     assert cli.main(["bundle", run_id, "out.zip", "--data"]) == 2
     assert "outside of the working folder" in capsys.readouterr().err
     assert not list(Path().glob("out.zip*"))
+
+
+def new_key(name):
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me", "-f", name]
+    subprocess.run(command, check=True)
+
+
+def test_a_signature_is_checked_with_the_key_that_is_asked_for(bundle, capsys):
+    new_key("mine")
+    new_key("other")
+    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", "mine", "-n", "file", "run.zip"])
+    for keys, reason in (
+        ("mine.pub", "was not signed with mine.pub"),  # but for another purpose
+        ("other.pub", "was not signed with other.pub"),
+        ("mine", "is not a file of public SSH keys"),
+        ("nothing.pub", "is not a file of public SSH keys"),
+    ):
+        assert cli.main(["unbundle", "run.zip", "--verify-key", keys]) == 2
+        assert reason in capsys.readouterr().err
+    Path("run.zip.sig").unlink()
+    assert cli.main(["unbundle", "run.zip", "--verify-key", "mine.pub"]) == 2
+    assert "has no signature: expected run.zip.sig beside it" in capsys.readouterr().err
+    assert not Path("mine.npz").exists()
+    Path("run.zip.sig").write_bytes(signature.sign(Path("run.zip"), Path("mine")))
+    assert cli.main(["unbundle", "run.zip", "--verify-key", "other.pub"]) == 2
+    content = Path("run.zip").read_bytes()
+    Path("run.zip").write_bytes(content[:-1] + b"x")
+    assert cli.main(["unbundle", "run.zip", "--verify-key", "mine.pub"]) == 2
+    assert "or was changed afterwards" in capsys.readouterr().err
+    Path("run.zip").write_bytes(content)
+    Path("both.pub").write_text(Path("other.pub").read_text() + Path("mine.pub").read_text())
+    assert cli.main(["unbundle", "run.zip", "--verify-key", "both.pub"]) == 0
+    assert "made with both.pub" in capsys.readouterr().out
+
+
+def test_a_bundle_is_signed_when_it_is_written(bundle, capsys):
+    new_key("mine")
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    assert cli.main(["bundle", bundle, "again.zip", "--sign", "mine"]) == 0
+    assert "samerun unbundle again.zip --verify-key KEY.pub" in capsys.readouterr().out
+    signature.verify(Path("again.zip"), Path("mine.pub"))
+    capsys.readouterr()
+    assert cli.main(["bundle", bundle, "third.zip", "--sign", "no_key"]) == 2
+    assert "there is no file no_key" in capsys.readouterr().err
+    assert cli.main(["bundle", bundle, "third.zip", "--sign", "run.zip"]) == 2
+    assert "run.zip cannot sign" in capsys.readouterr().err
+    assert not list(Path().glob("third*"))

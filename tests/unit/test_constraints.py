@@ -36,6 +36,10 @@ def test_a_constraint_is_a_name_a_sign_and_a_number():
         (["num_parameters<=nan"], "received 'num_parameters<=nan'"),
         (["<=3"], "received '<=3'"),
         (["num_parameters<=5", "num_parameters<=6"], "two limits num_parameters<="),
+        (
+            ["system/epoch_seconds<=5", "speed/epoch_seconds<=6"],
+            "two limits speed/epoch_seconds<=",
+        ),
         (["num_parameter<=5"], "Did you mean 'num_parameters'?"),
         (["system/epoch_second<=5"], "Did you mean 'system/epoch_seconds'?"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from samerun import cli, tracking
 from samerun.errors import UserError
 from samerun.tracking import ids, rows
+from support.recorded import connected
 
 RUNS = {
     # ID without the zeros at its end: name, start, status, tags, metrics; from the oldest
@@ -30,9 +31,8 @@ RUNS = {
 }
 
 
-@pytest.fixture
-def runs(client, project):
-    """Makes the runs above, the oldest first; the last one is deleted."""
+def record_runs():
+    client = connected()
     experiments = [tracking.experiment_id(client, name) for name in ("one", "two")]
     for index, (short, (name, status, tags, metrics)) in enumerate(RUNS.items()):
         made = client.create_run(
@@ -41,13 +41,19 @@ def runs(client, project):
         for key, value in metrics.items():
             client.log_metric(made.info.run_id, key, value)
         client.set_terminated(made.info.run_id, status, end_time=2000 + index)
-        with sqlite3.connect(project / "mlflow.db") as database:
+        with sqlite3.connect("mlflow.db") as database:
             database.execute("pragma foreign_keys = off")
             for table in ("runs", "tags", "latest_metrics", "metrics"):
                 change = f"update {table} set run_uuid = ? where run_uuid = ?"
                 database.execute(change, (short.ljust(32, "0"), made.info.run_id))
         database.close()
     client.delete_run("dead".ljust(32, "0"))
+
+
+@pytest.fixture
+def runs(project, recorded_runs):
+    """The runs above, made in this order; the last one is deleted."""
+    recorded_runs.copy("runs_to_find", record_runs)
 
 
 NAMED = {

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from samerun.report import run_rows, runs_text
 from samerun.report.run_list import list_runs
 from samerun.tracking import Catalog, StoredRun, existing
 from support import screens
+from support.recorded import connected
 
 HOSTILE = {
     "escape": "a\x1b[31m\x1b]0;title\x07\nb",
@@ -46,11 +48,11 @@ def shown(found, width):
     return [line.plain for line in runs_text.lines(found, width=width)]
 
 
-@pytest.fixture
-def make(client):
-    """Records a run; returns its ID."""
+def recorder(first=0):
+    """Returns what records a run, each a millisecond after the one before, and returns its ID."""
+    client = connected()
     experiments = [tracking.experiment_id(client, name) for name in ("one", "two")]
-    count = iter(range(1000))
+    count = itertools.count(first)
 
     def record(name, *, params=(), metrics=(), status="FINISHED", parent=None, **tags):
         index = next(count)
@@ -71,13 +73,18 @@ def make(client):
     return record
 
 
+@pytest.fixture
+def make(project):
+    """Records a run, after those of the night; returns its ID."""
+    return recorder(first=100)
+
+
 def scored(value, name="accuracy"):
     return {f"test/{name}": value, f"test/{name}_low": value - 0.1, f"test/{name}_high": value}
 
 
-@pytest.fixture
-def night(make):
-    """A sweep of three trials, a single run and its reproduction; returns the ID of the sweep."""
+def record_night():
+    make = recorder()
     sweep = make("night", params={"seed": 9}, study="night", objectives="validation/accuracy")
     for number, (objective, test) in enumerate([(0.7, 0.99), (0.9, 0.8), (math.nan, 0.5)]):
         params = {"model": "mlp", "model.dropout": number / 10, "seed": 0, "tracking.uri": number}
@@ -90,6 +97,12 @@ def night(make):
     params = {"model": "mlp", "model.dropout": 0.12345678, "seed": 1}
     make("fork", params=params, status="RUNNING", forked_from=single)
     return sweep
+
+
+@pytest.fixture
+def night(project, recorded_runs):
+    """A sweep of three trials, a single run and its reproduction; returns the ID of the sweep."""
+    return recorded_runs.copy("night", record_night)
 
 
 def test_a_sweep_is_one_row_with_the_score_of_the_run_that_its_objective_chose(night):

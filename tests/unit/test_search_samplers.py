@@ -6,14 +6,12 @@ import warnings
 
 import optuna
 import pytest
-from omegaconf import OmegaConf
 
 from samerun import config, search
-from samerun.config.composition import parse_sweep
 from samerun.config.pruners import Pruner
 from samerun.config.samplers import Sampler
 from samerun.errors import UserError
-from samerun.folders import package_folder
+from support.sweeps import sweep_settings as sweep
 
 NEEDS_TORCH = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="the extra samerun[gp] is not installed"
@@ -30,13 +28,6 @@ compose = functools.cache(lambda overrides: config.compose(list(overrides)).conf
 
 def parse(*overrides, params=None):
     return search.parse_space(overrides, params or {}, compose=lambda some: compose(tuple(some)))
-
-
-def sweep(**changes):
-    plain = OmegaConf.load(package_folder("conf") / "sweep" / "optuna.yaml")
-    del plain["defaults"]
-    node = OmegaConf.create({"sweep": OmegaConf.merge(plain, changes)})
-    return parse_sweep(node)
 
 
 def ask(study, cfg, space, seed=0):
@@ -343,6 +334,7 @@ def pruned_at(cfg, curves, max_epochs=20):
 
 GOOD, BAD = [1 / (1 + epoch) for epoch in range(20)], [2.0] * 20
 WORSE = [2.0 + epoch for epoch in range(20)]
+EACH_BETTER = [[value * (1 - part / 100) for value in GOOD] for part in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -361,8 +353,14 @@ WORSE = [2.0 + epoch for epoch in range(20)]
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_each_pruner_stops_a_bad_trial_according_to_its_options(changes, end):
-    ends = pruned_at(sweep(**changes), [GOOD] * 5 + [WORSE])
+    ends = pruned_at(sweep(**changes), [*EACH_BETTER, WORSE])
     assert ends == [None] * 5 + [end]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_wilcoxon_pruner_keeps_trials_that_are_alike():
+    # For up to 13 seeds SciPy permutes the signs where values are equal: 4 s with 13 of them.
+    assert pruned_at(sweep(pruner="wilcoxon"), [GOOD[:5]] * 4) == [None] * 4
 
 
 def test_hyperband_knows_the_longest_trial():

@@ -199,13 +199,21 @@ def test_candidates_that_cannot_be_told_apart_are_named_by_their_place():
 
 
 def test_each_pair_of_candidates_counts_as_a_test_because_the_best_was_chosen_by_the_data():
-    found = statistics.ranking([compared(p) for p in (0.02, 0.02, 0.02)])
-    assert found.p_values == pytest.approx([0.12] * 3)
-    assert not found.has_winner
-    stepwise = statistics.ranking([compared(p) for p in (0.04, 0.01, 0.005)])
-    assert stepwise.p_values == pytest.approx([0.04, 0.03, 0.03])
-    assert stepwise.has_winner
-    assert stepwise.sentence().startswith("1 is better than all others")
+    found = statistics.ranking([compared(p) for p in (0.06, 0.02, 0.02)])
+    assert found.p_values == pytest.approx([0.06] * 3)
+    assert found.alike == (0, 1, 2, 3)
+    stepwise = statistics.ranking([compared(p) for p in (0.9, 0.012, 0.005)])
+    assert stepwise.p_values == pytest.approx([0.9, 4 * 0.012, 7 * 0.005])
+    assert stepwise.alike == (0, 1)
+
+
+def test_a_winner_over_all_others_needs_no_correction_because_it_has_to_differ_from_each():
+    found = statistics.ranking([compared(p) for p in (0.04, 0.02, 0.03)])
+    assert found.p_values == pytest.approx([0.04] * 3)
+    assert found.sentence() == "1 is better than all others (McNemar's test, 5 %)"
+    assert not statistics.ranking([compared(p) for p in (0.04, 0.02, 0.051)]).has_winner
+    for unknown in ((math.nan, 0.01, 0.01), (0.01, math.nan, 0.01)):
+        assert not statistics.ranking([compared(p) for p in unknown]).has_winner
 
 
 @settings(deadline=None)
@@ -264,8 +272,8 @@ def test_equal_candidates_rarely_have_a_winner(simulation, number):
         assert winners <= false <= stats.binom.isf(0.001, 150, 0.05) / 150
 
 
-def test_a_gap_of_two_standard_deviations_is_found_with_ten_seeds(simulation):
-    study = simulation.Study("", [0.0, 2.0, 2.0], simulation.seeds(10), statistics.over_seeds)
+def test_a_gap_of_two_standard_deviations_is_found_with_nine_seeds(simulation):
+    study = simulation.Study("", [0.0, 2.0, 2.0], simulation.seeds(9), statistics.over_seeds)
     winners, false = simulation.measure(study, 100)
     assert winners >= 0.8
     assert false <= 0.1
@@ -274,3 +282,29 @@ def test_a_gap_of_two_standard_deviations_is_found_with_ten_seeds(simulation):
 def test_the_simulation_notices_a_test_that_sees_differences_everywhere(simulation):
     study = simulation.Study("", [0.0, 0.0], simulation.seeds(5), lambda *_: compared(0.001))
     assert simulation.measure(study, 10) == (1, 1)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 20, 101, 1_000, 12_345])
+def test_mcnemar_is_scipys_exact_binomial_test_with_its_interval(total):
+    for only_first in sorted(
+        {0, 1, 2, total // 3, total // 2, total - 1, total} & {*range(total + 1)}
+    ):
+        found = statistics.mcnemar(*answers(7, only_first, total - only_first, 3))
+        exact = stats.binomtest(only_first, total)
+        interval = exact.proportion_ci(1 - statistics.ALPHA, method="exact")
+        share = total / (total + 10)
+        assert found.p_value == pytest.approx(exact.pvalue, rel=1e-9)
+        assert found.low == pytest.approx((2 * interval.low - 1) * share, rel=1e-9, abs=1e-12)
+        assert found.high == pytest.approx((2 * interval.high - 1) * share, rel=1e-9, abs=1e-12)
+
+
+def test_the_comparison_of_two_classifiers_leaves_scipys_distributions_unimported():
+    program = (
+        "import sys, numpy as np\nfrom samerun import statistics\n"
+        "statistics.mcnemar(np.arange(9) % 2 == 0, np.arange(9) % 3 == 0)\n"
+        "print('scipy.stats' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

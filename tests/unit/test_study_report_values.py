@@ -1,15 +1,18 @@
 """What the report of a study says about the value of its best trial."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
 
+from samerun import config
 from samerun import tags as tag
-from samerun.report import study_pages
+from samerun.command_line import program
 from samerun.report.study import last_lines, to_markdown
 from samerun.search import StudyStart
+from samerun.sweeper import console
 
 
 def study_of(*values, tested):
@@ -24,7 +27,7 @@ def study_of(*values, tested):
 
 def page_and_lines(study, name):
     page = to_markdown(study, definitions={}, objectives=[name], children={})
-    return page, dict(last_lines(study, objectives=[name], children={}))
+    return page, dict(last_lines(study, objectives=[name]))
 
 
 def test_the_best_value_is_called_optimistic_and_the_test_metric_stands_beside_it():
@@ -38,13 +41,15 @@ def test_the_best_value_is_called_optimistic_and_the_test_metric_stands_beside_i
     assert sorted(rows) == [["0.3", "0.4"], ["0.5", "0.6"]]
 
 
-def test_a_run_of_a_study_whose_id_is_no_id_is_in_no_line_to_type():
-    study, children = study_of(0.5, 0.3, tested=False), {1: ("; touch ran", "x")}
-    page = to_markdown(study, definitions={}, objectives=["loss"], children=children)
-    assert "reproduce" not in page
-    assert "reproduce" not in dict(last_lines(study, objectives=["loss"], children=children))
-    parts = study_pages.page(study, ["loss"], [], [], {}, children=children)
-    assert "touch ran" not in parts
+@pytest.mark.parametrize(
+    ("run_id", "expected"), [("; touch ran", None), ("a" * 32, f"{'a' * 8} --trust my_code")]
+)
+def test_a_run_is_in_a_line_to_type_by_an_id_only(run_id, expected):
+    trial = optuna.trial.create_trial(value=0.5, user_attrs={tag.TRIAL_RUN: run_id})
+    cfg = config.compose(["model=custom", "model.target=my_code:build"])
+    plan = SimpleNamespace(configs=SimpleNamespace(composition=lambda values: cfg))
+    rows = dict(console.commands(plan, trial))
+    assert rows.get("reproduce") == (expected and f"{program()} reproduce {expected}")
 
 
 def test_a_study_recorded_without_test_metrics_is_shown_without_them():

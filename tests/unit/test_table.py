@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from samerun import cli, statistics, tracking
+from support.recorded import connected
 
 FLIPPED = {0: 0.93, 1: 0.95, 2: 0.94, 3: 0.96, 4: 0.95}
 CNN = {0: 0.91, 1: 0.93, 2: 0.92, 3: 0.94, 4: 0.93}
 MLP = {0: 0.81, 1: 0.84, 2: 0.82, 3: 0.83, 4: 0.80}
 
 
-@pytest.fixture
-def record(client, tmp_path):
-    """Records a finished run without training; returns its ID."""
+def recorder(folder):
+    """Returns what records a finished run in the working folder's store, and returns its ID."""
+    client = connected()
     experiment = tracking.experiment_id(client, "samerun")
 
     def make(model, seed, accuracy, *, status="FINISHED", correct=None, tags=(), **params):
@@ -29,11 +30,17 @@ def record(client, tmp_path):
         client.log_metric(run_id, "test/accuracy", accuracy, step=1)
         client.log_metric(run_id, "test/log_loss", 1 - accuracy, step=1)
         if correct is not None:
-            store_predictions(client, run_id, np.asarray(correct), tmp_path)
+            store_predictions(client, run_id, np.asarray(correct), folder)
         client.set_terminated(run_id, status)
         return run_id
 
     return make
+
+
+@pytest.fixture
+def record(project):
+    """Records a finished run without training; returns its ID."""
+    return recorder(project)
 
 
 def store_predictions(client, run_id, correct, folder):
@@ -46,13 +53,18 @@ def store_predictions(client, run_id, correct, folder):
     client.set_tag(run_id, "samerun.data.test", "d" * 64)
 
 
-@pytest.fixture
-def models(record):
-    """Five runs of two models; returns their IDs by model."""
+def record_models():
+    record = recorder(None)
     return {
         name: [record(name, seed, value) for seed, value in values.items()]
         for name, values in {"cnn": CNN, "mlp": MLP}.items()
     }
+
+
+@pytest.fixture
+def models(project, recorded_runs):
+    """Five runs of two models; returns their IDs by model."""
+    return recorded_runs.copy("ten_for_a_table", record_models)
 
 
 def table(capsys, *arguments, code=0):

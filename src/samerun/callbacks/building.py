@@ -18,8 +18,8 @@ from samerun.callbacks.recorder import Recorder
 from samerun.callbacks.retries import Retries
 from samerun.checkpoints import TrainingState
 from samerun.config import Config
-from samerun.config.check import should_rise
 from samerun.config.schedules import ReduceOnPlateau
+from samerun.config.training import should_rise
 from samerun.search import NO_TRIAL, CurrentTrial
 from samerun.tracking import Run
 

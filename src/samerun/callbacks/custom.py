@@ -32,7 +32,7 @@ def build_own(cfg: Config) -> dict[str, keras.callbacks.Callback]:
             checkpoint cannot hold.
     """
     named = [own for own in own_functions(cfg) if own.key.startswith(_KEY)]
-    return {f"{OWN}{own.target}": _build(own) for own in named}
+    return {f"{OWN}{own.written}": _build(own) for own in named}
 
 
 def _build(own: OwnFunction) -> keras.callbacks.Callback:

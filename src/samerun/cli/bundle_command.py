@@ -20,16 +20,26 @@ def bundle_command(arguments: list[str]) -> int:
     parser.add_argument(
         "--data", action="store_true", help="put the data into it too, not only its digests"
     )
+    parser.add_argument(
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="sign it with an SSH key such as ~/.ssh/id_ed25519, by ssh-keygen; the signature is "
+        "FILE.sig",
+    )
     add_trust(parser, reads_data=False)
     chosen = parser.parse_args(arguments)
     from samerun import tracking
     from samerun.amounts import size
     from samerun.console import make_console, show_lines
     from samerun.replay import bundle
+    from samerun.replay.signature import signature_of
     from samerun.replay.unbundle import names
 
     (run,) = tracking.find_runs([chosen.id])
-    made = bundle.bundle(run, chosen.file, has_data=chosen.data, trusted=chosen.trust)
+    made = bundle.bundle(
+        run, chosen.file, has_data=chosen.data, key=chosen.sign, trusted=chosen.trust
+    )
     rows = [("bundle", f"{made.file} ({made.num_files} files, {size(made.num_bytes)})")]
     if made.data:
         rows.append(("data", names(made.data)))
@@ -37,7 +47,11 @@ def bundle_command(arguments: list[str]) -> int:
         rows.append(("data", f"only its digests: --data adds {names(made.missing)}"))
     if made.left_out:
         rows.append(("left out", names(made.left_out)))
-    rows.append(("elsewhere", f"samerun unbundle {made.file.name}"))
+    check = ""
+    if chosen.sign is not None:
+        rows.append(("signature", str(signature_of(made.file))))
+        check = " --verify-key KEY.pub"
+    rows.append(("elsewhere", f"samerun unbundle {made.file.name}{check}"))
     show_lines(rows, make_console())
     return 0
 
@@ -50,18 +64,27 @@ def unbundle_command(arguments: list[str]) -> int:
         "machine recorded: its code runs only with --trust, and its paths stay in this folder.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the bundle")
+    parser.add_argument(
+        "--verify-key",
+        type=Path,
+        metavar="KEYS",
+        help="refuse it unless FILE.sig was made with one of these public SSH keys, as in "
+        "~/.ssh/id_ed25519.pub",
+    )
     chosen = parser.parse_args(arguments)
     from samerun.console import make_console, show_lines
     from samerun.replay import unbundle
     from samerun.replay.recorded import clean
 
-    made = unbundle.unbundle(chosen.file)
+    made = unbundle.unbundle(chosen.file, key=chosen.verify_key)
     rows = [("run", f"{clean(made.name)}  {made.run_id}"), ("was", made.original)]
     if made.data:
         rows.append(("data", unbundle.names(made.data)))
     if made.code:
         what = unbundle.names(made.code)
         rows.append(("code", f"{what}: among the run's artifacts; read it before you copy it here"))
+    if chosen.verify_key is not None:
+        rows.append(("signature", f"made with {chosen.verify_key}"))
     rows.append(("reproduce", f"samerun reproduce {made.run_id[:8]}"))
     show_lines(rows, make_console())
     return 0

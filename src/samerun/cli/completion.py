@@ -1,6 +1,7 @@
 """Tab completion: what may follow a command line, and the scripts of three shells."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -162,6 +163,8 @@ def _settings(line: str, current: str) -> list[Candidate]:
 
     rest, folders = split_config_dirs([*line.split()[2:], ""])
     words = [word for word in rest if "=" in word or word == current]
+    from samerun.config.own import NAMED
+
     asked = " ".join(["samerun", *words]) + (" " if not current else "")
     before = dict(os.environ)
     os.environ |= {"COMP_LINE": asked, "COMP_POINT": str(len(asked))}
@@ -175,7 +178,27 @@ def _settings(line: str, current: str) -> list[Candidate]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-    return [(word, "") for word in printed.getvalue().split()]
+        named = list(_of_training(current))
+    found = printed.getvalue().split()
+    return [(word, "") for word in dict.fromkeys([*named, *found]) if word.strip("+=") not in NAMED]
+
+
+def _of_training(current: str) -> Iterator[str]:
+    """Yields losses, metrics and callbacks with their options, which are no groups of Hydra."""
+    from samerun.config import own, project
+    from samerun.config.training import Loss, Metric
+
+    known: dict[str, tuple[str, ...]] = {"loss": tuple(Loss), "metric": tuple(Metric)}
+    for group, key in own.NAMED.items():
+        names = project.own_options(group)
+        start = current[: max(current.rfind("["), current.rfind(",")) + 1] or f"{key}=["
+        if current.startswith(f"{key}="):
+            start = f"{key}=" if group == "loss" else start
+            yield from (f"{start}{name}" for name in (*known.get(group, ()), *names))
+        for name in names if current.startswith("training.params") else ():
+            fields = dataclasses.fields(own.placeholder(group, name))
+            keys = [field.name for field in fields if field.name != "kind"]
+            yield from (f"training.params.{name}.{field}=" for field in keys)
 
 
 def answer(found: Sequence[Candidate], shell: str) -> str:

@@ -15,7 +15,7 @@ _FORMATS = ("keras", "saved_model", "onnx", "tflite", "openvino")
 
 def export_command(arguments: list[str]) -> int:
     """Exports the model of a run and prints what it expects."""
-    chosen = _parser().parse_args(arguments)
+    chosen = _parser().parse_intermixed_args(arguments)
     from samerun import tracking
     from samerun.console import make_console, show_lines
     from samerun.serving import export
@@ -27,22 +27,25 @@ def export_command(arguments: list[str]) -> int:
         folder=chosen.output,
         quantize=chosen.quantize,
         tolerance=chosen.tolerance,
+        changes=chosen.changes,
         trusted=chosen.trust,
     )
     made = export.export(plan)
     show_lines(_rows(made, chosen.tolerance, chosen.quantize), make_console())
+    if made.can_take_raw:
+        print(_example(made))
     return 0
 
 
 def _rows(made: "Export", tolerance: float, is_quantized: bool) -> list[tuple[str, str]]:
     from samerun.amounts import size
-    from samerun.serving.export_folder import PREPROCESSING
+    from samerun.serving.export_folder import PREPROCESSING, REQUIREMENTS
 
     limit = "" if is_quantized else f" (tolerance {tolerance:g})"
     rows = [
         ("model", f"{made.file} ({size(made.num_bytes)})"),
         ("input", made.input),
-        ("raw data", f"{made.how}; see {made.file.parent / PREPROCESSING}"),
+        ("encoding", f"{made.how}; see {made.file.parent / PREPROCESSING}"),
         ("output", made.output),
         (
             "compared",
@@ -53,7 +56,19 @@ def _rows(made: "Export", tolerance: float, is_quantized: bool) -> list[tuple[st
     ]
     if made.cost is not None:
         rows.append(("cost", f"quantized − original: {made.cost.sentence()}"))
+    needed = made.file.parent / REQUIREMENTS
+    how = f"in Python without samerun, with {needed}:" if made.can_take_raw else made.raw
+    rows.append(("raw data", how))
     return rows
+
+
+def _example(made: "Export") -> str:
+    """Python that predicts on raw data without samerun, to be pasted."""
+    return (
+        f"import sys; sys.path.append({str(made.file.parent)!r})\n"
+        f"from {made.raw} import load_export\n"
+        "load_export().predict(frame)  # a data frame of raw data"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("id", metavar="ID", help=ID_HELP)
     add = parser.add_argument
+    add(
+        "changes",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="where the data of the run is now, such as dataset.path=moved.csv",
+    )
     add(
         "--format",
         required=True,

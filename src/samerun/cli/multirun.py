@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, final
 from samerun import config, tracking
 from samerun import tags as tag
 from samerun.command_line import line
-from samerun.config.check import should_rise
 from samerun.config.overrides import Override
+from samerun.config.training import should_rise
 from samerun.errors import StoreUnavailable, UserError
 from samerun.launch import Job, table
 from samerun.process import graceful_stop
@@ -161,7 +161,9 @@ class Multirun:
     def _show_end(self, run: tracking.Run, best: "Result | None") -> None:
         from samerun import console
 
-        lines = [] if best is None else [("reproduce", line("reproduce", best.run_id[:8]))]
+        lines = []
+        if best is not None:
+            lines.append(("reproduce", line("reproduce", best.run_id[:8], trust=best.trust)))
         lines.append(("multirun", f"{run.name}  {run.id}"))
         lines.append(("show", line("show", run.id[:8])))
         lines.append(("open", run.url or line("ui", run.id[:8])))

@@ -56,17 +56,14 @@ def tensorboard_command(arguments: list[str]) -> int:
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder]
         command += ["--port", str(chosen.port)]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-        try:
-            with serve(command, environment, is_quiet=True) as server:
-                address = f"http://localhost:{chosen.port}"
-                wait_for(server, address, "TensorBoard")
-                page = f"{address}/#{chosen.tab}"
-                print(f"TensorBoard is at\n{page}\nCtrl-C ends it.", flush=True)
-                if not chosen.no_browser and sys.stdout.isatty():
-                    webbrowser.open(page)
-                return server.wait()
-        except KeyboardInterrupt:  # Ctrl-C ends it
-            return 0
+        with serve(command, environment, is_quiet=True) as server:
+            address = f"http://localhost:{chosen.port}"
+            wait_for(server, address, "TensorBoard")
+            page = f"{address}/#{chosen.tab}"
+            print(f"TensorBoard is at\n{page}\nCtrl-C ends it.", flush=True)
+            if not chosen.no_browser and sys.stdout.isatty():
+                webbrowser.open(page)
+            return server.wait()
 
 
 def _collect_events(runs: "Sequence[StoredRun]", folder: Path) -> int:

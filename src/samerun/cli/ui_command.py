@@ -38,14 +38,11 @@ def ui_command(arguments: list[str]) -> int:
     base = f"http://{f'[{local}]' if ':' in local else local}:{chosen.port}"
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    try:
-        with serve([sys.executable, *command], environment) as server:
-            wait_for(server, f"{base}/health", "MLflow's server")
-            _show(base, run, opens=opens)
-            print("Ctrl-C ends it.", flush=True)
-            return server.wait()
-    except KeyboardInterrupt:  # Ctrl-C ends it
-        return 0
+    with serve([sys.executable, *command], environment) as server:
+        wait_for(server, f"{base}/health", "MLflow's server")
+        _show(base, run, opens=opens)
+        print("Ctrl-C ends it.", flush=True)
+        return server.wait()
 
 
 def _show(base: str, run: "StoredRun | None", *, opens: bool) -> None:

@@ -67,7 +67,10 @@ def _free_port(host: str, near: int = 5000) -> int:
 def serve(
     command: Sequence[str], environment: Mapping[str, str], *, is_quiet: bool = False
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a server; it ends with this process, also on SIGTERM.
+    """Runs a server; it ends with this process, also on SIGTERM and when the terminal is closed.
+
+    It has a session of its own: Ctrl-C reaches this process only, which ends it without the
+    traceback that servers print for it.
 
     Args:
         command: its program and arguments.
@@ -75,15 +78,22 @@ def serve(
         is_quiet: what it prints is left out.
     """
     where = subprocess.DEVNULL if is_quiet else None
-    server = subprocess.Popen(command, env=environment, stdout=where, stderr=where)
-    before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    server = subprocess.Popen(
+        command, env=environment, stdout=where, stderr=where, start_new_session=True
+    )
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)  # and the processes that it has started
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield server
     finally:
-        if server.poll() is None:
-            server.terminate()
+        end()
         server.wait()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def wait_for(server: "subprocess.Popen[bytes]", address: str, name: str) -> None:

@@ -3,7 +3,6 @@
 import copy
 import functools
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, final
@@ -17,13 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from samerun.config import own, quick_yaml
-from samerun.config.check import check_keys, check_names
+from samerun.config.checks import check_keys, check_names
 from samerun.config.direct import build_config, build_object
 from samerun.config.fields import check_ranges
 from samerun.config.instances import as_first
 from samerun.config.messages import too_large, translate
 from samerun.config.older import upgrade_sweep
-from samerun.config.overrides import as_group
+from samerun.config.overrides import for_hydra
+from samerun.config.parts import escape_interpolations, fill, put_in, take_out
 from samerun.config.root import Config, as_dict
 from samerun.config.schema import GROUPS, load_own, may_import_own, register, schema_of
 from samerun.config.secrets import safe_mapping
@@ -31,8 +31,6 @@ from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed
 from samerun.folders import package_folder
 from samerun.redaction import redact_mapping, redact_override
-
-_INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
 @final
@@ -124,7 +122,7 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
         UserError: an override is not understood.
     """
     register()
-    overrides = [as_group(text) for text in overrides]
+    overrides = [for_hydra(text) for text in overrides]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(
@@ -134,6 +132,7 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
                 node = hydra_compose("config", overrides=overrides, return_hydra_config=True)
             except (OSError, TypeError, AssertionError) as error:  # no key, or a number as a name
                 raise translate(error, overrides) from error
+        node = fill(node)
         return parse_complete(node, node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OverflowError) as error:
         raise translate(error, overrides) from error
@@ -169,7 +168,7 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     Raises:
         UserError: an unknown key, a wrong type, a value out of range or a missing value.
     """
-    return _parse(_without(node, "sweep"), overrides)
+    return _parse(_without(_filled(node), "sweep"), overrides)
 
 
 def parse_complete(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
@@ -182,7 +181,14 @@ def parse_complete(node: DictConfig, overrides: Iterable[str] = ()) -> Compositi
     Raises:
         UserError: see `parse`.
     """
-    return _parse(_without(node, "hydra", "sweep"), overrides)
+    return _parse(_without(_filled(node), "hydra", "sweep"), overrides)
+
+
+def _filled(node: DictConfig) -> DictConfig:
+    try:
+        return fill(node)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OverflowError) as error:
+        raise translate(error) from error
 
 
 def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
@@ -191,7 +197,8 @@ def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
     try:
         plain = OmegaConf.to_container(job, resolve=True, throw_on_missing=False, enum_to_str=True)
         assert isinstance(plain, dict)
-        cfg = build_config(plain) or _convert(plain)
+        plain, components = take_out(plain)
+        cfg = put_in(build_config(plain) or _convert(plain), components)
     except OverflowError as error:
         raise too_large(next(_huge(plain), "A value of the config")) from error
     except OmegaConfBaseException as error:
@@ -302,14 +309,3 @@ def _with_parent(group: str, value: dict[Any, Any]) -> DictConfig:
     held = OmegaConf.create({group: value})[group]
     assert isinstance(held, DictConfig)
     return held
-
-
-def escape_interpolations(value: Any) -> Any:
-    """Returns plain values in which every `${` is escaped for OmegaConf."""
-    if isinstance(value, dict):
-        return {key: escape_interpolations(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [escape_interpolations(item) for item in value]
-    if isinstance(value, str):
-        return _INTERPOLATION.sub(lambda found: found[1] * 2 + r"\${", value)
-    return value

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from samerun.config import yaml_limits
 from samerun.config.overrides import Override, parse_override
-from samerun.config.schema import GROUPS, options
+from samerun.config.schema import GROUPS, PARTS, options
 from samerun.config.suggestions import as_hint, chosen_options, correct, needless, owners
 from samerun.errors import UserError, listed, nearest
 from samerun.redaction import redact_override
@@ -59,8 +59,7 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
             )
         known = list(error.options or options(group))
         if known:
-            hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
-            return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
+            return unknown_option(group, name, known)
     text = str(error).strip() or type(error).__name__
     first, *rest = [line.strip() for line in text.splitlines() if line.strip()]
     if first.startswith("Ambiguous value for argument '"):
@@ -74,6 +73,18 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
     if first.startswith("Config group override must be a string"):
         return _no_option(overrides)
     return UserError(f"The overrides are not valid: {first.rstrip('.')}.")
+
+
+def unknown_option(group: str, name: str, known: Sequence[str]) -> UserError:
+    """Returns the error for an option that does not exist, with the line to type.
+
+    Args:
+        group: such as `model`.
+        name: what was chosen.
+        known: the options that exist.
+    """
+    hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
+    return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
 
 
 def too_large(key: str) -> UserError:
@@ -105,7 +116,7 @@ def unknown_key(
         written = str(typed).partition("=")[2]
     group = re.split(r"[./]", key)[0]
     chosen = chosen_options(overrides)
-    if kind and group in GROUPS:
+    if kind in {one.kind for one in GROUPS.get(group, ())}:
         chosen[group] = kind
     if typed is None:  # in a file, which Hydra has chosen
         chosen.setdefault("sweep", "")
@@ -187,6 +198,8 @@ def _of_file(name: str, error: OmegaConfBaseException) -> UserError:
     if group in _WHOLE_CONFIGS and key.partition(".")[0] == group:
         return _without_package(name)
     not_a_group = re.search(r"is not a subclass of (\w+)\. value: (\S+)", str(error.msg))
+    if not_a_group and not_a_group[2].startswith("{"):
+        return _schema_first(not_a_group[1])
     if not_a_group:
         return _not_in_defaults(name, _group_of_class(not_a_group[1]), not_a_group[2])
     if group in GROUPS and not hasattr(error.object_type, "kind") and holder.lower() == group:
@@ -196,6 +209,17 @@ def _of_file(name: str, error: OmegaConfBaseException) -> UserError:
             f"`defaults: [{having[0]}, _self_]`."
         )
     return UserError(f"{name}.yaml: {_of_omegaconf(error)}")
+
+
+def _schema_first(name: str) -> UserError:
+    """Returns the error for an option whose schema comes before the option that it starts from."""
+    parts = ((group, kind) for group, kinds in PARTS.items() for kind in kinds)
+    found = [f"{group}/{kind.kind}" for group, kind in parts if kind.__name__ == name]
+    option = found[0] if found else "dataset/augmentation/mine"
+    return UserError(
+        f"{option}.yaml: defaults: expected the schema after the option that it starts from: "
+        f"`defaults: [none, /schema/{option}@_here_, _self_]`."
+    )
 
 
 def _group_of_class(name: str) -> str:

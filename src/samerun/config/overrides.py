@@ -13,6 +13,8 @@ from hydra.core.override_parser.types import Override as HydraOverride
 from hydra.errors import HydraException
 
 from samerun.config import schema
+from samerun.config.own import NAMED
+from samerun.config.project import own_options
 from samerun.config.suggestions import as_hint, chosen_options, correct, correct_bare
 from samerun.errors import UserError, first_line
 from samerun.redaction import redact_override, redact_value
@@ -81,7 +83,7 @@ def parse_override(text: str, source: str = "") -> Override:
     Raises:
         UserError: Hydra's grammar has no such override.
     """
-    text = as_group(text)
+    text = for_hydra(text)
     before, equals, written = text.partition("=")
     source = source or re.split(r"[=\s]", text.lstrip("+~"))[0]
     if not before or not (equals or before.startswith("~")):
@@ -103,12 +105,17 @@ def parse_override(text: str, source: str = "") -> Override:
     return Override(text=text, prefix=prefix, key=key, written=written, parsed=parsed)
 
 
-def as_group(text: str) -> str:
-    """Returns an override of a group within another one with the slash that Hydra expects.
+def for_hydra(text: str) -> str:
+    """Returns an override as Hydra expects it.
 
-    `dataset.augmentation=flip` selects an option, as `dataset/augmentation=flip` does.
+    `dataset.augmentation=flip` selects an option of a group within another one, which Hydra writes
+    with a slash; an option of a component in `training.params` is not there yet when Hydra composes
+    the config, so it has `++`.
     """
     key, equals, written = text.partition("=")
+    place = re.fullmatch(r"training\.params\.(\w+)\..+", key)
+    if place and any(place[1] in own_options(group) for group in NAMED):
+        return f"++{text}"
     group = key.replace(".", "/")
     is_nested = "." in key and "@" not in key and not written.lstrip().startswith("{")
     group = group.lstrip("+")

@@ -24,6 +24,7 @@ import yaml
 
 from samerun.config import project, yaml_limits
 from samerun.config.datasets.base import (
+    Augmentation,
     Dataset,
     HeldOut,
     Pictures,
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 _MODULE = "components"
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+NAMED = {"loss": "training.loss", "metric": "training.metrics", "callback": "training.callbacks"}
+"""The groups whose components are named by a key of `training`, with options in its `params`."""
 RESERVED = ("target", "params")
 """What a component has besides its fields."""
 
@@ -49,11 +52,64 @@ class ArrayDataset(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
     """What a dataset of one's own has: arrays that a function returns, split by samerun."""
 
 
+@config
+class ImageAugmentation(Augmentation):
+    """What an augmentation of one's own has: samerun's own changes, which come before it.
+
+    Args:
+        kind: name of the option; fixed by the class.
+    """
+
+    kind: str
+
+    @property
+    def is_active(self) -> bool:
+        """Whether any image is changed."""
+        return True
+
+
+@config
+class Loss:
+    """What a loss of one's own has.
+
+    Args:
+        kind: what `training.loss` names it by; fixed by the class.
+    """
+
+    kind: str
+
+
+@config
+class Metric:
+    """What a metric of one's own has.
+
+    Args:
+        kind: what `training.metrics` names it by, and its name where it is logged.
+    """
+
+    kind: str
+
+
+@config
+class Callback:
+    """What a callback of one's own has.
+
+    Args:
+        kind: what `training.callbacks` names it by; fixed by the class.
+    """
+
+    kind: str
+
+
 BASES: dict[str, type[Any]] = {
     "model": Model,
     "dataset": ArrayDataset,
     "optimizer": Optimizer,
     "schedule": Schedule,
+    "dataset/augmentation": ImageAugmentation,
+    "loss": Loss,
+    "metric": Metric,
+    "callback": Callback,
 }
 """The base class of each group's own components."""
 
@@ -62,7 +118,8 @@ def component(target: str) -> Callable[[type[T]], type[T]]:
     """Makes a class the config of a component, built by a function.
 
     The function takes what that of `model=custom` and its like take (`spec`, `learning_rate`,
-    `epoch` and `epochs`, or nothing for a dataset), and the class's own fields by name.
+    `epoch` and `epochs`, `y_true` and `y_pred`, or nothing for a dataset or a callback), an
+    augmentation `image` and `seed`, and the class's own fields by name.
 
     Args:
         target: `package.module:function`; the module is imported when the component is built.
@@ -171,6 +228,11 @@ def _unread(module: str, group: str, kind: str, keys: tuple[str, ...]) -> type[A
     return found
 
 
+def _sharing(group: str) -> tuple[str, ...]:
+    """Returns the groups whose components have different names: three share `training.params`."""
+    return tuple(NAMED) if group in NAMED else (group,)
+
+
 def _names() -> str:
     return listed(base.__name__ for base in BASES.values())
 
@@ -260,7 +322,8 @@ def _classes(module: ModuleType, builtin: dict[str, set[str]]) -> dict[str, tupl
         chosen = getattr(kind, "kind", None)
         if not isinstance(chosen, str) or not chosen.isidentifier():
             raise UserError(f'{where}: expected a name of its own, such as kind: str = "mine".')
-        if chosen in builtin[group] | {other.kind for other in found.get(group, ())}:
+        others = {other.kind for each in _sharing(group) for other in found.get(each, ())}
+        if chosen in builtin[group] | others:
             raise UserError(f"{where}: there is another {group}={chosen}: give it another kind.")
         found[group] = (*found.get(group, ()), kind)
     return found

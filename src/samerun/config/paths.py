@@ -30,6 +30,8 @@ def _paths(node: object, prefix: str) -> Iterator[tuple[str, str]]:
 def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield key, value
+    elif dataclasses.is_dataclass(value):
+        yield from _paths(value, f"{key}.")
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _texts(item, f"{key}.{name}")

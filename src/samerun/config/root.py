@@ -93,6 +93,9 @@ def flatten(cfg: Config) -> dict[str, str]:
     single = {"seeds": None, "folds": None, "workers": 1}
     for key in ("trial", *(key for key, value in single.items() if plain[key] == value)):
         del plain[key]
+    for name, values in cfg.training.params.items():
+        if dataclasses.is_dataclass(values):  # named by `training.loss` and its like
+            del plain["training"]["params"][name]["kind"]
     leaves = dict(_leaves(plain, ""))
     return {key.removesuffix(".kind"): value for key, value in leaves.items()}
 
@@ -137,6 +140,9 @@ def keys_as_before(cfg: Config) -> set[str]:
     parts: dict[str, Any] = {"": cfg, "model": cfg.model, "dataset": cfg.dataset}
     if isinstance(cfg.dataset, Pictures):
         parts["dataset.augmentation"] = cfg.dataset.augmentation
+    for name, values in cfg.training.params.items():
+        if dataclasses.is_dataclass(values):
+            parts[f"training.params.{name}"] = values
     return {
         f"{part}.{name}".removeprefix(".")
         for part, node in parts.items()

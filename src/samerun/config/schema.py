@@ -2,14 +2,16 @@
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from samerun.config import hydra_internals, own, project, yaml_limits
@@ -21,7 +23,7 @@ from samerun.config.optimizers import OPTIMIZERS
 from samerun.config.root import Config
 from samerun.config.schedules import SCHEDULES
 from samerun.config.sweep import Sweep
-from samerun.config.training import Evaluation, Tracking, Training
+from samerun.config.training import Evaluation, Loss, Metric, Tracking, Training
 from samerun.errors import UserError
 from samerun.folders import package_folder
 
@@ -33,6 +35,8 @@ GROUPS: dict[str, tuple[type[Any], ...]] = {
 }
 """The groups with several config classes, distinguished by `kind`; the user's own come last."""
 _BUILTIN = dict(GROUPS)
+PARTS: dict[str, tuple[type[Any], ...]] = {group: () for group in own.BASES if group not in GROUPS}
+"""The user's own components that are part of a group: losses, metrics, callbacks, augmentation."""
 
 
 def available_cores() -> int:
@@ -44,7 +48,7 @@ def register() -> None:
     """Registers the schemas and the resolvers with Hydra; may be called again."""
     _register_builtin()
     if follow_folder():
-        for group in GROUPS:
+        for group in own.BASES:
             for name in project.own_options(group):
                 if (group, name) not in _own_schemas:
                     _own_schemas.add((group, name))
@@ -72,6 +76,7 @@ def forget_own() -> None:
         hydra_internals.drop_schema(f"schema/{group}", name)
     _own_schemas.clear()
     GROUPS.update(_BUILTIN)
+    PARTS.update(dict.fromkeys(PARTS, ()))
     leaves.cache_clear()
 
 
@@ -84,8 +89,13 @@ def load_own() -> None:
     if not may_import_own():
         return
     builtin = {group: {kind.kind for kind in kinds} for group, kinds in _BUILTIN.items()}
+    builtin |= {group: set(_options().get(group, ())) for group in PARTS}
+    builtin |= {"loss": {*Loss}, "metric": {*Metric, "loss"}}
     for group, kinds in own.load(builtin).items():
-        GROUPS[group] = (*_BUILTIN[group], *kinds)
+        if group in PARTS:
+            PARTS[group] = kinds
+        else:
+            GROUPS[group] = (*_BUILTIN[group], *kinds)
     leaves.cache_clear()
 
 
@@ -94,7 +104,7 @@ def _own_schema(group: str, name: str) -> DictConfig:
     if not may_import_own():
         return schema_of(own.placeholder(group, name))
     load_own()
-    for kind in GROUPS[group]:
+    for kind in {**GROUPS, **PARTS}[group]:
         if kind.kind == name:
             return schema_of(kind)
     package = project.settings().package
@@ -132,6 +142,27 @@ def without_own_code() -> Iterator[None]:
             yield
     finally:
         forget_own()
+
+
+def compose_alone(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Composes a config while another composition may be under way.
+
+    Args:
+        name: of the config: `config`, or a group and an option of it.
+        overrides: in Hydra's grammar.
+    """
+    register()
+    state = GlobalHydra.instance()
+    before = state.hydra
+    try:
+        state.clear()
+        with initialize_config_dir(
+            str(package_folder("conf")), version_base="1.3", job_name="samerun"
+        ):
+            node: DictConfig = compose(name, overrides=list(overrides))
+        return node
+    finally:
+        state.hydra = before
 
 
 @functools.cache  # creating the classes took a fifth of the time of each composition
@@ -198,7 +229,21 @@ def leaves() -> dict[str, dict[str, Any]]:
             parts = []
         for kind, (key, field_type) in parts:
             found.setdefault(key, {})[kind] = field_type
+    for group, kinds in PARTS.items():
+        for kind in kinds:
+            for key, field_type in _leaves(kind, place_of(group, kind.kind)):
+                found.setdefault(key, {})[""] = field_type
     return found
+
+
+def place_of(group: str, name: str) -> str:
+    """Returns the key that has the options of a part: `training.params.focal`.
+
+    Args:
+        group: of `PARTS`.
+        name: of the component.
+    """
+    return f"training.params.{name}" if group in own.NAMED else group.replace("/", ".")
 
 
 def _leaves(kind: Any, key: str) -> list[tuple[str, Any]]:

@@ -13,13 +13,13 @@ from samerun.config.composition import (
     Composition,
     checked,
     compose,
-    escape_interpolations,
     parse,
 )
 from samerun.config.direct import build_config
 from samerun.config.messages import translate
 from samerun.config.older import add_missing_keys
 from samerun.config.overrides import Override, parse_overrides
+from samerun.config.parts import escape_interpolations, has_parts
 from samerun.config.root import Config, as_dict, flatten
 from samerun.config.schema import GROUPS, importing_own, options
 from samerun.config.suggestions import as_hint, correct
@@ -105,7 +105,7 @@ def from_yaml(text: str, *, own_code: bool = False) -> Config:
         UserError: it is not a valid config.
     """
     plain = quick_yaml.load(text)
-    cfg = None if plain is None else build_config(plain)
+    cfg = None if plain is None or has_parts(plain) else build_config(plain)
     if cfg is not None:
         redact_mapping(as_dict(cfg))  # so that its secrets are known
         return checked(cfg)

@@ -12,21 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import project, synonyms
-from samerun.config.schema import GROUPS, leaves, options, register
+from samerun.config import own, project, synonyms
+from samerun.config.schema import GROUPS, compose_alone, leaves, options
 from samerun.config.training import Loss, Metric
 from samerun.folders import package_folder
 
 _WHOLES = ("experiment", "sweep", "debug")
 _NAMES_OF_OPTIONS = {"name", "type", "kind", "classname", "target"}
 _NAMED = {"training.loss": list(map(str, Loss)), "training.metrics": list(map(str, Metric))}
+_OPTIONS = {key: group for group, key in own.NAMED.items()}
 _NEEDS_QUOTES = re.compile(r"[^\w./:,=+@%\[\]~*-]")
 
 
@@ -69,20 +67,11 @@ def _composed_options(overrides: tuple[str, ...], _folders: tuple[Path, ...]) ->
 
     What else is wrong with the command line is not composed, so that this succeeds.
     """
-    register()
-    state = GlobalHydra.instance()
-    before = state.hydra
     try:
-        state.clear()
-        with initialize_config_dir(
-            str(package_folder("conf")), version_base="1.3", job_name="samerun"
-        ):
-            node = hydra_compose("config", overrides=list(overrides))
+        node = compose_alone("config", overrides)
         return {group: str(node[group].kind) for group in GROUPS}
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError):
         return _default_options()
-    finally:
-        state.hydra = before
 
 
 def owners(key: str) -> list[str]:
@@ -157,12 +146,12 @@ def metric_name(received: str, known: Sequence[str]) -> str:
 
 def _targets(key: str, chosen: Mapping[str, str]) -> Iterator[str]:
     """Yields the keys that may be meant, the likeliest first."""
-    if key in leaves() or options(key):
+    if key in leaves() or (options(key) and key not in own.NAMED):
         if key in leaves() and _fits(key, chosen):
             yield from _of_group(synonyms.KEYS.get(fold(key.rpartition(".")[2]), ()), key, chosen)
             yield key
             return
-        if options(key):
+        if options(key) and key not in own.NAMED:
             yield key
             return
     parts = re.split(r"[./]", key)
@@ -278,9 +267,9 @@ def _value(target: str, written: str, field_type: Any) -> str | None:
 def _one(target: str, text: str, field_type: Any) -> str | None:
     bare = text.strip("'\"")
     meant = synonyms.VALUES.get(target, {}).get(fold(bare))
-    if meant:
+    names = [] if ":" in bare else _NAMED.get(target, []) + options(_OPTIONS.get(target, target))
+    if meant and bare not in names:
         return meant
-    names = [] if ":" in bare else _NAMED.get(target, options(target))
     members = [kind for kind in _alternatives(field_type) if isinstance(kind, type)]
     for kind in members:
         if issubclass(kind, Enum):

@@ -12,6 +12,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("criterion", "lossfn", "lossfunc", "lossfunction"), ("training.loss",)),
     "metric": ("training.metrics",),
+    "callback": ("training.callbacks",),
     **dict.fromkeys(
         (
             *("patience", "patienceepochs", "earlystop", "earlystopping"),

@@ -75,15 +75,25 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 }
 """The metrics that fit a task, the default one first."""
 
+_OF_KERAS = frozenset(map(str, (*Loss, *Metric)))
+
 
 def is_own(name: str) -> bool:
-    """Whether a loss or a metric is a function of the user's own: `package.module:function`."""
-    return ":" in name
+    """Whether a loss or a metric is the user's own: `package.module:function` or a component."""
+    return name not in _OF_KERAS
 
 
 def name_of(name: str) -> str:
-    """Returns the name under which a metric is logged: of a user's own that of the function."""
+    """Returns the name under which a metric is logged: of a user's own function that of it."""
     return name.rpartition(":")[2].rpartition(".")[2]
+
+
+def should_rise(metric: str) -> bool:
+    """Whether a metric of this name is maximized.
+
+    Losses, errors, perplexities and bits per token are minimized, all others are maximized.
+    """
+    return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
 
 
 class OnNan(StrEnum):
@@ -129,13 +139,13 @@ class Training:
 
     Args:
         epochs: number of epochs.
-        loss: loss function: `auto`, chosen by the task; a `Loss`; or a user's own function or class
-            as `package.module:function`, see `is_own`.
+        loss: loss function: `auto`, chosen by the task; a `Loss`; or a user's own: a component, or
+            a function or class as `package.module:function`, see `is_own`.
         metrics: metrics to compute every epoch: each a `Metric`, or a user's own; empty: chosen by
             the task.
-        callbacks: a user's own functions or classes, called without arguments, that return a Keras
-            callback.
-        params: keyword arguments of the user's own loss, metrics and callbacks, by function name.
+        callbacks: a user's own components, functions or classes that return a Keras callback.
+        params: keyword arguments of the user's own loss, metrics and callbacks, by the name of the
+            function; of a component its config class, by its kind.
         label_smoothing: fraction of each label spread over all classes (Szegedy et al., 2016).
         class_weights: weight of each class in the loss, in label order; empty: equal weights.
         balance_classes: weight each class by its inverse frequency in the training split.

@@ -1,5 +1,6 @@
 """Validates a user's own arrays: the same rules for files and for functions."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,12 +8,16 @@ import numpy as np
 
 from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
+from samerun.config.datasets.base import fold_of
 from samerun.data.source import Array, Outline, Source, Split
-from samerun.data.splits import check_classes, split_sizes
+from samerun.data.splits import Sizes, check_classes, split_sizes
 from samerun.errors import UserError, listed
 
 OFFICIAL = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")
+_VALIDATION = ("x_validation", "y_validation")
+_IN_PARTS = ((*OFFICIAL[:2], *_VALIDATION, *OFFICIAL[2:]), (*OFFICIAL[:2], *_VALIDATION), OFFICIAL)
+"""Names of arrays that are split already, those of most arrays first."""
 LAYOUTS = {2: Layout.table, 3: Layout.image, 4: Layout.image, 5: Layout.video}
 """Layout by the rank of x, batch axis included; rank 3 is grayscale images."""
 
@@ -35,13 +40,13 @@ def names_of(where: str, found: set[str]) -> tuple[str, ...]:
     Raises:
         UserError: neither form is complete, or both are.
     """
-    complete = [names for names in (OFFICIAL, WHOLE) if set(names) <= found]
-    if len(complete) != 1:
+    in_parts = next((names for names in _IN_PARTS if set(names) <= found), None)
+    if (in_parts is None) == (not set(WHOLE) <= found):
         raise UserError(
             f"{where}: holds {listed(sorted(found)) or 'nothing'}, expected either "
-            f"{listed(OFFICIAL)} or {listed(WHOLE)}."
+            f"{listed(OFFICIAL)} (with {listed(_VALIDATION)}, if you like) or {listed(WHOLE)}."
         )
-    return complete[0]
+    return in_parts or WHOLE
 
 
 def _error(where: str, sentence: str) -> UserError:
@@ -90,7 +95,7 @@ def check(where: str, headers: list[Header]) -> None:
 
     Args:
         where: beginning of the error message.
-        headers: of x and y, or of x and y of the training split, then of the test split.
+        headers: of x and y, or of x and y of the training split, then of the other splits.
 
     Raises:
         UserError: an array has an unsupported type or shape.
@@ -98,7 +103,7 @@ def check(where: str, headers: list[Header]) -> None:
     _check_types(where, headers)
     for x, y in zip(headers[::2], headers[1::2], strict=True):
         _check_shapes(where, x, y)
-    for one, other in zip(headers[:2], headers[2:], strict=False):
+    for one, other in zip(itertools.cycle(headers[:2]), headers[2:], strict=False):
         if one.shape[1:] != other.shape[1:]:
             raise _error(where, f"{one}, but {other}: expected examples of equal shape.")
         if (one.dtype.kind == "f") != (other.dtype.kind == "f") and one.name[0] == "y":
@@ -107,7 +112,7 @@ def check(where: str, headers: list[Header]) -> None:
 
 def _num_classes(where: str, names: list[str], labels: list[Array]) -> int:
     found = np.unique(np.concatenate([np.unique(array).astype(np.int64) for array in labels]))
-    known = np.unique(labels[0])
+    known = np.unique(labels[0]).astype(np.int64)
     if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
         shown = listed(map(str, found[:12])) + (", …" if len(found) > 12 else "")
         raise _error(
@@ -119,8 +124,8 @@ def _num_classes(where: str, names: list[str], labels: list[Array]) -> int:
         extra = sorted(set(found.tolist()) - set(known.tolist()))
         raise _error(
             where,
-            f"{names[1]} holds the labels {listed(map(str, extra))}, which {names[0]} does not: "
-            "expected every class to have training examples.",
+            f"{' or '.join(names[1:])} holds the labels {listed(map(str, extra))}, which "
+            f"{names[0]} does not: expected every class to have training examples.",
         )
     return len(found)
 
@@ -135,9 +140,14 @@ def outline(cfg: Dataset, where: str, headers: list[Header], labels: list[Array]
         labels: the classes of each split, empty for a regression.
 
     Raises:
-        UserError: the labels are not classes, or a class is too small to be split.
+        UserError: the labels are not classes, a class is too small to be split, or folds are asked
+            of data with a validation split of its own.
     """
     made = _outline(where, headers, labels)
+    if made.sizes is not None:
+        if fold_of(cfg) is not None:
+            raise _error(where, "holds a validation split of its own, expected none with folds.")
+        return made
     sizes = split_sizes(cfg, made.num_examples, made.num_official_test)
     if labels:
         has_official_test = made.num_official_test is not None
@@ -156,6 +166,8 @@ def _outline(where: str, headers: list[Header], labels: list[Array]) -> Outline:
         names = tuple(map(str, range(num_classes)))
         task = Task.binary if num_classes == 2 else Task.multiclass
         num_outputs = 1 if num_classes == 2 else num_classes
+    num = {header.name: header.shape[0] for header in headers}
+    has_validation = _VALIDATION[0] in num
     return Outline(
         task=task,
         layout=LAYOUTS[len(x.shape)],
@@ -163,7 +175,10 @@ def _outline(where: str, headers: list[Header], labels: list[Array]) -> Outline:
         num_outputs=num_outputs,
         class_names=names,
         num_examples=x.shape[0],
-        num_official_test=headers[2].shape[0] if len(headers) > 2 else None,
+        num_official_test=num.get("x_test"),
+        sizes=Sizes(num["x_train"], num[_VALIDATION[0]], num.get("x_test", 0))
+        if has_validation
+        else None,
     )
 
 
@@ -183,23 +198,27 @@ def source(where: str, outline: Outline, arrays: dict[str, Array]) -> Source:
     Args:
         where: beginning of the error message.
         outline: of the arrays.
-        arrays: by name, in the order of `WHOLE` or `OFFICIAL`.
+        arrays: by name, in the order that `names_of` returns.
 
     Raises:
         UserError: a value is not finite.
     """
     for name, array in arrays.items():
         _check_finite(where, name, array)
-    values = list(arrays.values())
-    splits = [
-        Split(_examples(x, outline), _targets(y, outline))
-        for x, y in zip(values[::2], values[1::2], strict=True)
-    ]
+    splits = {
+        name.partition("_")[2]: Split(
+            _examples(array, outline), _targets(arrays[f"y{name[1:]}"], outline)
+        )
+        for name, array in arrays.items()
+        if name[0] == "x"
+    }
+    first = next(iter(splits.values()))
     return Source(
         outline=outline,
-        examples=splits[0],
-        official_test=splits[1] if len(splits) == 2 else None,
-        largest=_largest(values[0].dtype, outline.layout),
+        examples=first,
+        official_validation=splits.get("validation"),
+        official_test=splits.get("test"),
+        largest=_largest(first.x.dtype, outline.layout),
     )
 
 

@@ -1,12 +1,16 @@
 """Random changes of image batches: moved pixels, other values, masks, and mixed examples."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from samerun.config.datasets.base import Augmentation
+from samerun.config.own import is_component
+from samerun.errors import UserError
+from samerun.user_code import describe_cause, import_function, where, working_folder_first
 
 NUM_MOVES = 6
 """Random numbers per example and epoch: two flips, rotation, zoom, two shifts."""
@@ -15,7 +19,7 @@ NUM_VALUES = 4
 
 # The key itself determines the order of the epoch; each of these draws from a stream of its own,
 # so the numbers of one do not depend on which others are used.
-_MOVES, _VALUES, _NOISE, _PARTNERS, _GAMMAS, _POWERS = 1, 2, 3, 4, 5, 6
+_MOVES, _VALUES, _NOISE, _PARTNERS, _GAMMAS, _POWERS, _OWN = 1, 2, 3, 4, 5, 6, 7
 _PHILOX = "philox"  # explicitly: "auto_select" selects another generator on other devices
 
 
@@ -32,12 +36,16 @@ def draws(cfg: Augmentation, num_examples: int, key: Any) -> dict[str, Any]:
 
     Returns:
         `moves` `(num_examples, NUM_MOVES)` and `values` `(num_examples, NUM_VALUES)`, float32,
-        uniform in [0, 1); `noise` `(num_examples, 2)`, int64, a seed per example.
+        uniform in [0, 1); `noise` and `own` `(num_examples, 2)`, int64, a seed per example.
     """
 
     def uniform(stream: int, count: int) -> Any:
         seed = tf.random.fold_in(key, stream)
         return tf.random.stateless_uniform([num_examples, count], seed, alg=_PHILOX)
+
+    def seeds(stream: int) -> Any:
+        of_epoch = tf.fill([num_examples], tf.cast(tf.random.fold_in(key, stream)[0], tf.int64))
+        return tf.stack([of_epoch, tf.range(num_examples, dtype=tf.int64)], axis=1)
 
     drawn = {}
     if cfg.moves_pixels:
@@ -45,8 +53,9 @@ def draws(cfg: Augmentation, num_examples: int, key: Any) -> dict[str, Any]:
     if cfg.contrast or cfg.brightness or cfg.cutout:
         drawn["values"] = uniform(_VALUES, NUM_VALUES)
     if cfg.noise:
-        of_epoch = tf.fill([num_examples], tf.cast(tf.random.fold_in(key, _NOISE)[0], tf.int64))
-        drawn["noise"] = tf.stack([of_epoch, tf.range(num_examples, dtype=tf.int64)], axis=1)
+        drawn["noise"] = seeds(_NOISE)
+    if is_component(cfg):
+        drawn["own"] = seeds(_OWN)
     return drawn
 
 
@@ -59,7 +68,7 @@ def augment(cfg: Augmentation, images: Any, drawn: Mapping[str, Any]) -> Any:
         drawn: the rows of `draws` for these images.
 
     Returns:
-        Images of the same shape, each within the range of its own values.
+        Images of the same shape; samerun's own changes keep each within the range of its values.
     """
     if cfg.moves_pixels:
         images = _moved(cfg, images, drawn["moves"])
@@ -67,7 +76,82 @@ def augment(cfg: Augmentation, images: Any, drawn: Mapping[str, Any]) -> Any:
         images = _revalued(cfg, images, drawn)
     if cfg.cutout:
         images = _cut_out(cfg.cutout, images, drawn["values"])
+    if is_component(cfg):
+        images = _changed_by_own(cfg, images, drawn["own"])
     return images
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+def _own_function(cfg: Any) -> Any:
+    with working_folder_first():
+        return import_function(where("dataset.augmentation", cfg), cfg.target)
+
+
+def _changed_by_own(cfg: Any, images: Any, seeds: Any) -> Any:
+    """Changes each image by the user's own function, which sees nothing but it and its seed."""
+    function = _own_function(cfg)
+    return tf.map_fn(
+        lambda one: tf.ensure_shape(function(one[0], one[1], **cfg.params), images.shape[1:]),
+        (images, seeds),
+        fn_output_signature=tf.TensorSpec(images.shape[1:], images.dtype),
+    )
+
+
+def traced(cfg: Augmentation, images: Any) -> Callable[[int, int], Any]:
+    """Returns a function of seed and epoch that returns the changed images, as an array.
+
+    It is traced anew, as in another process.
+
+    Args:
+        cfg: the augmentation.
+        images: `(n, height, width, channels)`: all examples of the split.
+    """
+    batch = tf.constant(images)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def change(key: Any) -> Any:
+        return augment(cfg, batch, draws(cfg, len(images), key))
+
+    return lambda seed, epoch: change(tf.constant([seed, epoch], tf.int64)).numpy()
+
+
+def check_own(cfg: Any, shape: Sequence[int]) -> None:
+    """Calls an augmentation of the user's own on an image of a shape, and once more in a graph.
+
+    Args:
+        cfg: the augmentation; samerun's own are not called.
+        shape: of an image.
+
+    Raises:
+        UserError: it raises, or returns another shape or type, or values that are not finite.
+    """
+    if not is_component(cfg):
+        return
+    name = f"{where('dataset.augmentation', cfg)}: {cfg.target}"
+    images = tf.constant(np.random.default_rng(0).uniform(size=(2, *shape)), tf.float32)
+    seed = draws(cfg, len(images), tf.constant([0, 0], tf.int64))["own"][0]
+    function = _own_function(cfg)
+    try:
+        one = tf.convert_to_tensor(function(images[0], seed, **cfg.params))
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{name}: raised {describe_cause(error)}, on an image of shape {tuple(shape)} and a "
+            "seed."
+        ) from error
+    if one.shape != images.shape[1:] or one.dtype != images.dtype:
+        raise UserError(
+            f"{name}: returned {one.dtype.name} of shape {tuple(one.shape)} for an image of shape "
+            f"{tuple(shape)}, expected {images.dtype.name} of the same shape."
+        )
+    try:
+        found = traced(cfg, images)(0, 0)
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{name}: raised {type(error).__name__} in a graph, in which training calls it: use "
+            "functions of tf and keras.ops, not of NumPy."
+        ) from error
+    if not np.isfinite(found).all():
+        raise UserError(f"{name}: returned values that are not finite, expected finite ones.")
 
 
 def _transforms(cfg: Augmentation, numbers: Any, height: int, width: int) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from samerun.config.datasets.base import Separator
 from samerun.config.suggestions import as_hint
+from samerun.data import passed
 from samerun.errors import UserError, listed, nearest
 
 MOST_BYTES = 2_000_000_000
@@ -36,7 +37,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise UserError(
             f"dataset.path: received '{path}', which cannot be read ({error.strerror}): expected "
-            "a file."
+            f"a file.{passed.hint(path)}"
         ) from error
 
 

@@ -11,7 +11,13 @@ import numpy as np
 
 from samerun.config import DataSpec, Layout, Task
 from samerun.config.datasets import Dataset
-from samerun.config.datasets.base import Normalization, Pictures, Scaled, ScaledTarget
+from samerun.config.datasets.base import (
+    Normalization,
+    Pictures,
+    RandomSplit,
+    Scaled,
+    ScaledTarget,
+)
 from samerun.config.datasets.tables import TableCsv
 from samerun.data.catalog import load
 from samerun.data.fingerprint import fingerprint, num_leaked
@@ -195,6 +201,8 @@ def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
             for name, split in source.in_order.items()
         }
     assert source.examples is not None
+    if source.official_validation is not None:
+        return _limited(cfg, source)
     has_classes = outline.task in (Task.multiclass, Task.binary)
     labels = source.examples.y if has_classes else None
     if source.groups is None:
@@ -208,6 +216,21 @@ def _split(cfg: Dataset, source: Source) -> dict[str, Split]:
         name: (tested if name == "test" else source.examples).take(indices)
         for name, indices in chosen.items()
         if len(indices)
+    }
+
+
+def _limited(cfg: Dataset, source: Source) -> dict[str, Split]:
+    """Returns the splits of a source that is split already."""
+    assert isinstance(cfg, RandomSplit)
+    parts = {
+        "train": source.examples,
+        "validation": source.official_validation,
+        "test": source.official_test,
+    }
+    return {
+        name: split.take(limit_randomly(np.arange(len(split)), cfg.limit, cfg.split_seed))
+        for name, split in parts.items()
+        if split is not None
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from samerun import archives
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.images import Npz
-from samerun.data import arrays
+from samerun.data import arrays, passed
 from samerun.data.arrays import Header
 from samerun.data.source import Array, Outline, Source, SourceKind
 from samerun.errors import ArchiveTooLarge, UserError
@@ -48,7 +48,7 @@ def _path(cfg: Npz) -> Path:
     if not path.is_file():
         raise UserError(
             f"dataset.path: received '{cfg.path}', expected an .npz file: there is none at "
-            f"{path.absolute()}."
+            f"{path.absolute()}.{passed.hint(cfg.path)}"
         )
     return path
 
@@ -94,7 +94,7 @@ def load_npz(cfg: Npz) -> Source:
     """
     path = _path(cfg)
     outline = outline_npz(cfg)
-    names = arrays.WHOLE if outline.num_official_test is None else arrays.OFFICIAL
+    names = [header.name for header in _headers(path)]
     found = dict(zip(names, _arrays(path, names), strict=True))
     return arrays.source(_where(path), outline, found)
 

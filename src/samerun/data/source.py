@@ -26,8 +26,8 @@ class Outline:
         class_names: one name per class; empty without classes.
         num_examples: number of examples to split.
         num_official_test: number of examples of the official test split; `None` without one.
-        sizes: of the splits of ordered or grouped examples; `None` for independent ones, which are
-            split at random by the fractions.
+        sizes: of the splits of examples that are ordered, grouped or split already; `None` for
+            others, which are split at random by the fractions.
         vocabulary_size: number of different tokens; `None` if the input is not tokens.
         unit: of the targets, such as `$`; may be empty.
         feature_names: name of each input of a table, in order; empty where they have none.
@@ -148,6 +148,7 @@ class Source:
     Args:
         outline: its description.
         examples: the examples to split; `None` if `in_order` has them.
+        official_validation: the validation split, if the source has one of its own.
         official_test: the official test split, if there is one.
         in_order: the non-empty splits of an ordered source by name. Examples do not overlap
             between splits.
@@ -162,6 +163,7 @@ class Source:
 
     outline: Outline
     examples: Split | None = None
+    official_validation: Split | None = None
     official_test: Split | None = None
     in_order: Mapping[str, Split] = field(default_factory=dict)
     groups: Array | None = None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun.config.check import should_rise
+from samerun.amounts import short
+from samerun.config.training import should_rise
 
 NUM_RESAMPLES = 1000
 _SEED = 20160401  # any fixed number: the same predictions have to give the same interval
@@ -84,13 +85,6 @@ class Report(ABC):
             standing = ", "
         baseline = _BASELINES.get(self.baseline, f"{self.baseline} baseline")
         return f"{line}{standing}{baseline} {short(reference)}{unit}"
-
-
-def short(value: float) -> str:
-    """Returns `0.123`, a large number as `19,431`, a small one with three digits."""
-    if 1000 <= abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
 
 
 def mean_interval(

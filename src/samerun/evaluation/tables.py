@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from samerun.amounts import short
 from samerun.escaping import markdown, spreadsheet_cell
 from samerun.evaluation.classification import ClassificationReport
 from samerun.evaluation.language import LanguageModelReport
 from samerun.evaluation.regression import RegressionReport
-from samerun.evaluation.report import Report, short
+from samerun.evaluation.report import Report
 
 _COLUMNS = ("precision", "recall", "f1", "auc", "average_precision", "support")
 _NUM_CONFUSED = 3  # pairs of classes

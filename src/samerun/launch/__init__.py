@@ -20,6 +20,7 @@ from samerun.launch.job import (
     parse_task,
     run_task,
     train,
+    with_data,
 )
 from samerun.launch.overrides import check_overrides
 from samerun.launch.run import command_of, resume_run, run_one, show_end
@@ -47,4 +48,5 @@ __all__ = [
     "show_end",
     "stored_children",
     "train",
+    "with_data",
 ]

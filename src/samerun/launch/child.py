@@ -11,6 +11,7 @@ from samerun.config.instances import Instance
 from samerun.errors import UserError
 from samerun.launch.run import command_of
 from samerun.result import Result
+from samerun.user_code import trust_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,7 +131,7 @@ def _resume_child(
     check_is_child(child.parent_id, stored.id, plan.composition.config, cfg)
     if plan.nothing_left is not None:
         out.print("has finished", style="dim")
-        return read_result(stored, uri=uri)
+        return read_result(stored, trust=trust_names(cfg), uri=uri)
     resume.check_data(plan)
     out.print(f"resuming {plan.source}", style="dim", markup=False)
     return resume.resume(plan, out, trial=trial)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from samerun import config, tracking
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.config.instances import Instance, instances_of, kind_of
 from samerun.config.overrides import parse_overrides
 from samerun.errors import UserError
@@ -22,9 +23,8 @@ from samerun.launch.child import Child, check_is_child, child_of, train_child
 from samerun.launch.run import command_of, find_existing, print_resume_hint, show_end
 from samerun.launch.summary import record
 from samerun.process import graceful_stop, quiet
-from samerun.replay.trust import DATA
 from samerun.result import InstancesResult, Result
-from samerun.user_code import components_of, targets
+from samerun.user_code import DATA, trust_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,8 +91,7 @@ def train_instances(
         workers.check_may_start()
     done, unfinished = find_existing(cfg)
     if unfinished is not None:
-        named = [*targets(cfg).values(), *components_of(cfg)]
-        return resume_instances(unfinished, trusted=[*named, DATA])
+        return resume_instances(unfinished, trusted=[*trust_names(cfg), DATA])
     if done is not None:
         return done
     data_tags = describe_data(cfg)
@@ -111,7 +110,7 @@ def train_instances(
         describe=describe,
         needs_store=True,  # the children are created under it
     )
-    with graceful_stop(), print_resume_hint(folder, always=True), opened as run:
+    with graceful_stop(), print_resume_hint(folder, cfg, always=True), opened as run:
         with quiet():
             from samerun import console
 
@@ -158,7 +157,7 @@ def resume_instances(
         take_over=plan.take_over,
         patience=cfg.tracking.patience_seconds,
     )
-    with graceful_stop(), print_resume_hint(plan.folder, always=True), reopened as run:
+    with graceful_stop(), print_resume_hint(plan.folder, cfg, always=True), reopened as run:
         with quiet():
             resume.check_data(plan)
             from samerun import console
@@ -272,7 +271,7 @@ def stored_children(parent: "StoredRun", cfg: config.Config) -> "list[StoredRun]
 
     Args:
         parent: the parent run.
-        cfg: its config, which names the store.
+        cfg: its config, which names the store, and the user's own code that is trusted.
 
     Raises:
         UserError: one is missing, has not finished, or has another config.
@@ -285,9 +284,10 @@ def stored_children(parent: "StoredRun", cfg: config.Config) -> "list[StoredRun]
         runs = tracking.find_by_tags(cfg, known)
         done = next((run for run in runs if run.status == "FINISHED"), None)
         if done is None:
+            command = line("resume", parent.id, trust=trust_names(cfg))
             raise UserError(
                 f"Run {parent.id} ({clean(parent.name)}) has not finished: {instance.label} is "
-                f"missing: train what is left with `samerun resume {parent.id}`."
+                f"missing: train what is left with `{command}`."
             )
         check_is_child(parent.id, done.id, read(done).cfg, instance.of(cfg))
         found.append(done)

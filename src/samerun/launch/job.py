@@ -57,11 +57,16 @@ class Job:
 
 
 @raises_mistakes_shortly
-def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRun":
+def train(
+    overrides: Sequence[str] = (), *, data: Any = None
+) -> "Result | InstancesResult | StoredRun":
     """Trains one run, exactly as `samerun train OVERRIDES` does; with `seeds` or `folds`, several.
 
     Args:
         overrides: such as `["model=mlp", "training.epochs=5"]`; `"--config-dir", "FOLDER"` too.
+        data: your own data instead of that of a file: `(x, y)`, a dict of them named `train`,
+            `validation` and `test`, a `pandas.DataFrame` (with `dataset.target=COLUMN`), or a
+            `tf.data.Dataset` of `(x, y)`. It is saved in `data/from_python/`, under its digest.
 
     Returns:
         The result; with `seeds=5` or `folds=5`, that of all their runs. Or the run in the store,
@@ -71,10 +76,27 @@ def train(overrides: Sequence[str] = ()) -> "Result | InstancesResult | StoredRu
         UserError: an override is not understood, or the data does not fit.
     """
     _check_one_run(overrides)
-    rest, folders = split_config_dirs(overrides)
+    rest, folders = split_config_dirs(with_data(overrides, data))
     with with_config_dirs(folders):
         job = compose([one.text for one in check_overrides(rest)])
     return launcher_of(job.composition.config)(job.composition, make_folder(job))
+
+
+def with_data(overrides: Sequence[str], data: Any) -> Sequence[str]:
+    """Saves data that was passed in, and returns the overrides with those that name it.
+
+    Args:
+        overrides: of a run or of a sweep.
+        data: as for `train`; `None`: the overrides say which.
+
+    Raises:
+        UserError: it cannot be used, or the overrides name other data.
+    """
+    if data is None:
+        return overrides
+    from samerun.data import passed  # importing NumPy takes longer than the checks
+
+    return passed.with_data(overrides, data)
 
 
 def launcher_of(cfg: config.Config) -> "Launcher":

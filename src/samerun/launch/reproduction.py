@@ -16,6 +16,7 @@ from samerun.replay import reproduce
 from samerun.replay.recorded import overrides_of
 from samerun.replay.results import read_result
 from samerun.replay.verdict import Agreement
+from samerun.user_code import trust_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def reproduce_instances(
             )
             show(found)
             agreements.append(found.verdict.agreement)
-            results.append(read_result(found.second))
+            results.append(read_result(found.second, trust=trust_names(child.cfg)))
         record(run, cfg, results, out)
         whole = max(agreements, key=[*Agreement].index)
         run.set_tags({tag.VERDICT: whole.value})

@@ -59,7 +59,7 @@ def run_one(
             tags={} if parent is None else {"mlflow.parentRunId": parent.id},
             describe=lambda run: describe_origin(run, composition, found),
         )
-        with print_resume_hint(folder), opened as run:
+        with print_resume_hint(folder, cfg), opened as run:
             with quiet():
                 from samerun import console, training
             out = console.make_console()
@@ -84,7 +84,7 @@ def find_existing(cfg: config.Config) -> "tuple[StoredRun | None, ResumePlan | N
     from samerun.launch import existing
     from samerun.replay import resume
     from samerun.replay.recorded import clean
-    from samerun.user_code import targets
+    from samerun.user_code import trust_names
 
     try:
         runs = existing.same_runs(cfg)
@@ -106,8 +106,8 @@ def find_existing(cfg: config.Config) -> "tuple[StoredRun | None, ResumePlan | N
     unfinished = existing.unfinished(runs)
     if cfg.tracking.if_exists is IfExists.skip or unfinished is None:
         return None, None
-    own = [target.partition(":")[0] for target in targets(cfg).values()]
-    return None, resume.plan_resume(unfinished, trusted=own, uri=cfg.tracking.uri, requested=cfg)
+    own, uri = trust_names(cfg), cfg.tracking.uri
+    return None, resume.plan_resume(unfinished, trusted=own, uri=uri, requested=cfg)
 
 
 def resume_run(plan: "ResumePlan") -> "Result":
@@ -121,14 +121,14 @@ def resume_run(plan: "ResumePlan") -> "Result":
 
     action = "Forking" if plan.is_fork else "Resuming"
     print(f"{action} {clean(plan.run.name)} {plan.source}", flush=True)
-    with graceful_stop(), print_resume_hint(plan.folder):
+    with graceful_stop(), print_resume_hint(plan.folder, plan.composition.config):
         with quiet():
             resume.check_data(plan)
             from samerun import console, training  # noqa: F401  (loads TensorFlow)
         out = console.make_console()
         result = resume.resume(plan, out)
     url = _address(result.run_id, plan.uri)
-    console.show_lines([*_outcome(result), *_next(result.run_id, url)], out)
+    console.show_lines([*_outcome(result), *_next(result, url)], out)
     return result
 
 
@@ -150,40 +150,44 @@ def show_end(run: "Run", result: "Result | InstancesResult", out: "Console") -> 
     """Prints the score of a run and what to type next."""
     from samerun import console
 
-    console.show_lines([*_outcome(result), *_next(run.id, run.url, run.undelivered)], out)
+    console.show_lines([*_outcome(result), *_next(result, run.url, run.undelivered)], out)
 
 
 def _outcome(result: "Result | InstancesResult") -> list[tuple[str, str]]:
     return [("score", result.sentence), ("run", f"{result.run_name}  {result.run_id}")]
 
 
-def _next(run_id: str, url: str | None, undelivered: str = "") -> list[tuple[str, str]]:
+def _next(
+    result: "Result | InstancesResult", url: str | None, undelivered: str = ""
+) -> list[tuple[str, str]]:
     """Returns what to type after a run: a label and a command each.
 
     Args:
-        run_id: its ID.
+        result: of the run.
         url: its address in MLflow's pages; `None` if the store is no server.
         undelivered: what the store does not have.
     """
-    rows = []
+    rows, run_id = [], result.run_id
     if undelivered:
         rows.append(("missing", f"the store does not have {undelivered}; deliver it first:"))
         rows.append(("sync", line("sync", run_id)))
-    rows.append(("reproduce", line("reproduce", run_id[:8])))
+    rows.append(("reproduce", line("reproduce", run_id[:8], trust=result.trust)))
     rows.append(("show", line("show", run_id[:8])))
     rows.append(("open", url or line("ui", run_id[:8])))
     return rows
 
 
 @contextlib.contextmanager
-def print_resume_hint(folder: Path, *, always: bool = False) -> Iterator[None]:
+def print_resume_hint(folder: Path, cfg: config.Config, *, always: bool = False) -> Iterator[None]:
     """Adds to an interruption how to resume the run, if a checkpoint was written.
 
     Args:
         folder: the run's own folder.
+        cfg: its config.
         always: also without a checkpoint, as for a parent run, whose children have them.
     """
     from samerun.tracking import is_created, run_in
+    from samerun.user_code import trust_names
 
     try:
         yield
@@ -193,5 +197,5 @@ def print_resume_hint(folder: Path, *, always: bool = False) -> Iterator[None]:
         if run_id is not None and has_checkpoint:
             if not is_created(folder):
                 error.add_note(f"Deliver first with: {line('sync', run_id)}")
-            error.add_note(f"Resume with: {line('resume', run_id)}")
+            error.add_note(f"Resume with: {line('resume', run_id, trust=trust_names(cfg))}")
         raise

@@ -12,6 +12,7 @@ from samerun.config.instances import instances_of, kind_of
 from samerun.escaping import markdown
 from samerun.launch import table
 from samerun.result import InstancesResult, Result
+from samerun.user_code import trust_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +95,7 @@ def record(
         history=_mean_history(histories),
         sentence=sentence,
         objective=found[monitor].mean,
+        trust=trust_names(cfg),
     )
 
 

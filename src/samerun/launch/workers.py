@@ -20,6 +20,7 @@ from samerun.errors import Diverged, Terminated, UserError, classify, first_line
 from samerun.launch.child import Child, train_child
 from samerun.process import OUTPUT_FILE, graphics_cards, quiet, redirect_output, start_worker
 from samerun.result import Result
+from samerun.user_code import trust_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,9 +117,11 @@ def _receive(connection: Connection, worker: _Worker) -> Result:
         worker.process.join()
         code = worker.process.exitcode or 0
         how = f"exit code {code}" if code >= 0 else f"signal {-code}, perhaps for lack of memory"
+        trust = trust_names(worker.child.composition.config)
+        command = line("resume", worker.child.parent_id, "workers=1", trust=trust)
         raise UserError(
             f"{label}: its process died ({how}): train what is left with fewer workers, "
-            f"`{line('resume', worker.child.parent_id, 'workers=1')}`."
+            f"`{command}`."
         ) from None
     worker.process.join()
     if isinstance(answer, Result):

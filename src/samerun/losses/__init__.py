@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from samerun.config import Config, DataSpec, Task
-from samerun.config.check import loss_of, metrics_of, mixup_of
+from samerun.config.checks import loss_of, metrics_of, mixup_of
 from samerun.config.training import Loss, Metric, is_own
 from samerun.losses import custom
 from samerun.user_code import OwnFunction, own_functions
@@ -242,7 +242,7 @@ def metrics(cfg: Config, spec: DataSpec) -> list[keras.metrics.Metric]:
 def _own(cfg: Config) -> dict[str, OwnFunction]:
     """Returns the user's own loss and metrics by their names in the config."""
     parts = ("training.loss", "training.metrics[")
-    return {own.target: own for own in own_functions(cfg) if own.key.startswith(parts)}
+    return {own.written: own for own in own_functions(cfg) if own.key.startswith(parts)}
 
 
 def check_own(cfg: Config, spec: DataSpec) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from samerun.config import DataSpec, Task
-from samerun.config.training import name_of
 from samerun.errors import UserError
 from samerun.user_code import OwnFunction, describe_cause, import_function, working_folder_first
 
@@ -51,7 +50,7 @@ def loss(own: OwnFunction) -> keras.losses.Loss:
         found = import_function(own.key, own.target)
     if isinstance(found, type):
         return _constructed(own, found, keras.losses.Loss, own.params)
-    return OwnLoss(functools.partial(found, **own.params), name_of(own.target))
+    return OwnLoss(functools.partial(found, **own.params), own.name)
 
 
 def metric(own: OwnFunction) -> keras.metrics.Metric:
@@ -66,10 +65,9 @@ def metric(own: OwnFunction) -> keras.metrics.Metric:
     """
     with working_folder_first():
         found = import_function(own.key, own.target)
-    name = name_of(own.target)
     if isinstance(found, type):
-        return _constructed(own, found, keras.metrics.Metric, {**own.params, "name": name})
-    return keras.metrics.MeanMetricWrapper(functools.partial(found, **own.params), name=name)
+        return _constructed(own, found, keras.metrics.Metric, {**own.params, "name": own.name})
+    return keras.metrics.MeanMetricWrapper(functools.partial(found, **own.params), name=own.name)
 
 
 def _constructed(own: OwnFunction, found: Any, base: type, arguments: Any) -> Any:

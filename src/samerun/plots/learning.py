@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from samerun.config.check import should_rise
+from samerun.config.training import should_rise
 from samerun.errors import UserError, listed
 from samerun.evaluation import best_epoch
 from samerun.plots.fonts import plain, printable

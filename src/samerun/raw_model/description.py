@@ -46,3 +46,14 @@ def answers_of(description: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     date, target = forecast_names(form, output["targets"][0])
     dates = [(date, "string")] if date and form["frequency"] else []
     return [(STEP, "long"), *dates, (target, "double")]
+
+
+def packages_of(description: Mapping[str, Any]) -> Sequence[str]:
+    """Returns the packages that encoding raw input needs, besides what runs the model."""
+    form = description["input"]
+    is_decoded = form.get("encoded") or form.get("resize") == "bilinear"
+    return [
+        *("numpy", "pandas"),
+        *(["tensorflow"] if is_decoded else []),
+        *(["pillow"] if form.get("resize") == "frames" else []),
+    ]

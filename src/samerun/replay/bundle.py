@@ -14,8 +14,8 @@ from samerun.config.datasets.text import TextFolder
 from samerun.config.paths import paths
 from samerun.data.class_folders import PARTS, is_of_the_desktop
 from samerun.errors import UserError, listed
-from samerun.files import replacing
-from samerun.replay import bundle_file, crate, data_files, recorded
+from samerun.files import replacing, write_atomic
+from samerun.replay import bundle_file, crate, data_files, recorded, signature
 from samerun.replay.bundle_file import KINDS, METRICS
 from samerun.replay.recorded import RecordedRun
 from samerun.replay.trust import check_trusted
@@ -53,7 +53,12 @@ class Bundled:
 
 
 def bundle(
-    run: StoredRun, file: Path, *, has_data: bool = False, trusted: Sequence[str] = ()
+    run: StoredRun,
+    file: Path,
+    *,
+    has_data: bool = False,
+    key: Path | None = None,
+    trusted: Sequence[str] = (),
 ) -> Bundled:
     """Writes a run into a bundle.
 
@@ -61,6 +66,7 @@ def bundle(
         run: the stored run.
         file: the file to write.
         has_data: put the data into it too; only its digests otherwise.
+        key: the SSH key that signs it.
         trusted: modules that its config may import: which files a component of the user's own
             consists of and reads, the module that declares it says.
 
@@ -70,6 +76,8 @@ def bundle(
             folder.
     """
     _check(run, file)
+    if key is not None:
+        signature.check_key(key)
     found = recorded.read(run, trusted=trusted)
     if user_code.components_of(found.cfg):
         check_trusted(found.cfg, trusted)
@@ -90,6 +98,9 @@ def bundle(
             bundle_file.write(
                 target, manifest, contents, lambda members: crate.metadata(manifest, members)
             )
+            target.flush()
+            if key is not None:
+                write_atomic(signature.signature_of(file), signature.sign(temporary, key))
     return Bundled(
         file=file,
         num_files=len(contents) + 2,
@@ -109,8 +120,9 @@ def _check(run: StoredRun, file: Path) -> None:
         )
     if run.status not in ("FINISHED", "FAILED", "KILLED"):
         raise UserError(f"Run {run.id[:8]} is {run.status}: wait until it ends.")
-    if file.exists() or file.is_symlink():
-        raise UserError(f"{file} exists: choose another name, or remove it.")
+    for one in (file, signature.signature_of(file)):
+        if one.exists() or one.is_symlink():
+            raise UserError(f"{one} exists: choose another name, or remove it.")
     if not file.absolute().parent.is_dir():
         raise UserError(
             f"{file}: the folder {file.parent} does not exist: create it with "

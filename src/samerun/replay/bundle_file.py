@@ -19,7 +19,6 @@ import json
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -219,17 +218,7 @@ def _reading(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{one_line(str(file))}: {first_line(error)}.") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        NotImplementedError,
-        RuntimeError,  # it needs a password
-        ValueError,
-    ) as error:
+    except (*archives.ERRORS_OF_ZIP, ValueError) as error:
         raise damaged(first_line(error)) from error
 
 

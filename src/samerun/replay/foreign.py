@@ -18,9 +18,8 @@ from samerun.config.own import is_component
 from samerun.config.paths import paths
 from samerun.errors import UserError, listed
 from samerun.replay.recorded import clean
-from samerun.replay.trust import DATA
 from samerun.tracking import StoredRun
-from samerun.user_code import is_function
+from samerun.user_code import DATA, is_function
 
 
 def check_paths(

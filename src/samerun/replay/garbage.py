@@ -8,6 +8,8 @@ from typing import Any
 
 from samerun import checkpoints, retention, tracking
 from samerun import tags as tag
+from samerun.command_line import line
+from samerun.replay.trust import given_here
 from samerun.replay.verdict import Agreement
 from samerun.tracking import Status, StoredRun
 from samerun.tracking.lookup import existing
@@ -86,10 +88,11 @@ def _reason(run: StoredRun, folder: Path, status: str | None, proof: str | None)
         if not is_at_rest:
             return "its process is alive"
         if run.status != Status.finished or status != Status.finished:
-            return f"{run.status}: samerun resume {run.id[:8]} needs them"
+            return f"{run.status}: {line('resume', run.id[:8], trust=given_here(run))} needs them"
         if run.tags.get(tag.UNDELIVERED) or not retention.is_delivered(folder):
             return f"not all of it is in the store: samerun sync {run.id[:8]}"
-    return None if proof else f"no proof: samerun reproduce {run.id[:8]} would make one"
+    again = line("reproduce", run.id[:8], trust=given_here(run))
+    return None if proof else f"no proof: {again} would make one"
 
 
 def _all_runs(uri: str | None) -> Iterator[StoredRun]:

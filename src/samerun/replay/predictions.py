@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from samerun import statistics
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.config import Task
 from samerun.errors import UserError
 from samerun.replay import recorded
 from samerun.replay.recorded import PREDICTIONS, clean
+from samerun.replay.trust import given_here
 from samerun.statistics import Comparison
 from samerun.tracking import StoredRun
 
@@ -92,9 +94,10 @@ def read(run: StoredRun, *, uri: str | None = None) -> Predictions:
     if not name:
         raise _strange(run, f"holds {clean(', '.join(sorted(arrays))) or 'no array'}")
     if "truth" not in arrays:
+        command = line("reproduce", run.id[:8], trust=given_here(run, uri=uri))
         raise UserError(
             f"Run {run.id} ({clean(run.name)}) was recorded by an earlier version, which stored "
-            f"predictions without the truth: `samerun reproduce {run.id}` records both."
+            f"predictions without the truth: `{command}` records both."
         )
     if name == "probabilities":
         return _classes(run, arrays[name], arrays["truth"])

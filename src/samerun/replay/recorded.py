@@ -17,15 +17,14 @@ from samerun import tags as tag
 from samerun.config import Config
 from samerun.errors import ArchiveTooLarge, UserError
 from samerun.escaping import one_line
-from samerun.replay.trust import check_plain, trusts_components
+from samerun.replay.trust import CONFIG, MOST_BYTES, check_plain, trusts_components
 from samerun.tracking import StoredRun
 
-CONFIG = "config/resolved.yaml"
 OVERRIDES = "config/overrides.txt"
 PREDICTIONS = "evaluation/predictions.npz"
 _SPLITS = ("train", "validation", "test")
 _MOST_BYTES = {
-    CONFIG: 200_000,
+    CONFIG: MOST_BYTES,
     OVERRIDES: 200_000,
     "provenance/provenance.json": 5_000_000,
     "provenance/files.json": 5_000_000,

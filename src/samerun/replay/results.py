@@ -19,11 +19,12 @@ _MALFORMED = (
 )
 
 
-def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
+def read_result(run: StoredRun, *, trust: tuple[str, ...] = (), uri: str | None = None) -> Result:
     """Returns what a finished run came to, without its model.
 
     Args:
         run: the run in the store.
+        trust: modules of the user's own that it needs, and that the user trusts.
         uri: the store, by default that of this folder.
 
     Raises:
@@ -53,6 +54,7 @@ def read_result(run: StoredRun, *, uri: str | None = None) -> Result:
             epoch_seconds=None if seconds is None else float(seconds),
             num_parameters=int(plain["num_parameters"]),
             model=None,
+            trust=trust,
         )
     except _MALFORMED as error:
         raise UserError(

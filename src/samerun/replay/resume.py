@@ -20,6 +20,7 @@ from samerun import (
     tracking,
 )
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.config import Config
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.root import has_meaning
@@ -123,7 +124,7 @@ def plan_resume(
         folder = folder if fork or own is None else own
         state, source = _find_state(run, own, uri)
         if state is None:
-            _check_not_dropped(run, stored, overrides)
+            _check_not_dropped(run, stored, overrides, trusted)
     return ResumePlan(
         run=run,
         composition=composition,
@@ -234,14 +235,16 @@ def _nothing_left(run: tracking.StoredRun, stored: Config, cfg: Config) -> str |
     return clean(f"Run {run.name} ({run.id}) has finished{': ' if result else ''}{result}", 400)
 
 
-def _check_not_dropped(run: tracking.StoredRun, stored: Config, overrides: Sequence[str]) -> None:
+def _check_not_dropped(
+    run: tracking.StoredRun, stored: Config, overrides: Sequence[str], trusted: Sequence[str]
+) -> None:
     """Refuses a finished run whose checkpoints were deleted: it would be trained from scratch."""
     proof = run.tags.get(tag.CHECKPOINTS_DROPPED)
     why = f"samerun gc deleted them; {clean(proof)}" if proof else ""
     if stored.checkpoint.after_success is not AfterSuccess.keep and not why:
         why = f"checkpoint.after_success={stored.checkpoint.after_success}"
     if run.status == "FINISHED" and why:
-        command = shlex.join(["samerun", "reproduce", run.id, *overrides])
+        command = line("reproduce", run.id, *overrides, trust=trusted)
         raise UserError(
             f"Run {run.id} no longer has checkpoints ({why}): `{command}` trains it from "
             "scratch, as a new run."

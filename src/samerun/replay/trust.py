@@ -1,14 +1,18 @@
 """Which code of a recorded config may be imported: only what the user names."""
 
+import socket
 from collections.abc import Sequence
+from pathlib import Path
 
-from samerun import user_code
+from samerun import config, tracking, user_code
+from samerun import tags as tag
 from samerun.config import Config
 from samerun.config.own import declaring_module
 from samerun.errors import UserError
+from samerun.user_code import DATA
 
-DATA = "data"
-"""What `--trust` takes for the paths and the data of a run that this machine did not record."""
+CONFIG = "config/resolved.yaml"
+MOST_BYTES = 200_000
 
 
 def check_plain(text: str) -> None:
@@ -48,10 +52,10 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
         module = target.partition(":")[0]
         if target in trusted or _is_trusted(module, trusted):
             continue
-        top = module.partition(".")[0] or "MODULE"
+        name = user_code.trust_name(target) or "MODULE"
         raise UserError(
             f"{key}: the stored run names {target!r}, which would be imported and run: give "
-            f"--trust {target if top == DATA else top} if that code is yours or you have read it."
+            f"--trust {name} if that code is yours or you have read it."
         )
 
 
@@ -63,6 +67,32 @@ def trusts_components(trusted: Sequence[str]) -> bool:
     """
     module = declaring_module()
     return bool(module) and _is_trusted(module, trusted)
+
+
+def given_here(run: tracking.StoredRun, *, uri: str | None = None) -> tuple[str, ...]:
+    """Returns what a line to type names with `--trust`, for a run that this machine trained.
+
+    Its user gave that code to it. What a store says is no reason to trust code: the names are those
+    of the config in the run's own folder, which has to be where the run was trained, on this host.
+    Of every other run, the command itself says what it would import.
+
+    Args:
+        run: the run.
+        uri: the store, by default that of this folder.
+    """
+    folder = tracking.folder_of(run, uri=uri)
+    is_here = run.tags.get(tag.HOST) == socket.gethostname()
+    if folder is None or not is_here or folder != Path(run.tags.get(tag.FOLDER, "")):
+        return ()
+    file = folder / "artifacts" / CONFIG
+    try:
+        if file.resolve() != folder.resolve() / "artifacts" / CONFIG:
+            return ()
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(MOST_BYTES)
+        return user_code.trust_names(config.from_yaml(text))
+    except (OSError, UserError, ValueError):
+        return ()
 
 
 def _is_trusted(module: str, trusted: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ from samerun import tags as tag
 from samerun.config.paths import paths
 from samerun.errors import UserError, first_line, listed
 from samerun.files import replacing
-from samerun.replay import bundle_file, data_files, recorded
+from samerun.replay import bundle_file, data_files, recorded, signature
 from samerun.replay.bundle_file import METRICS, Bundle, damaged
 from samerun.tracking import ImportedRun, StoredRun
 
@@ -65,16 +65,19 @@ class Unbundled:
     code: tuple[str, ...]
 
 
-def unbundle(file: Path) -> Unbundled:
+def unbundle(file: Path, *, key: Path | None = None) -> Unbundled:
     """Reads a bundle into the store of this folder.
 
     Args:
         file: the bundle.
+        key: a file of public SSH keys, one of which has to have signed it; `None`: any bundle.
 
     Raises:
-        UserError: the bundle is damaged or not allowed, or its run is here already; nothing is
-            kept then.
+        UserError: the bundle is damaged or not allowed, is not signed by the key, or its run is
+            here already; nothing is kept then.
     """
+    if key is not None:
+        signature.verify(file, key)
     with (
         bundle_file.opened(file) as bundle,
         tempfile.TemporaryDirectory(prefix="samerun-") as place,

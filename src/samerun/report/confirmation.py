@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from samerun import tags as tag
 from samerun.escaping import markdown
 from samerun.report.study_trials import (
+    Commands,
     format_number,
     format_params,
     reason_of,
     state_of,
     test_of,
 )
-from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import optuna
     from optuna.trial import FrozenTrial
@@ -90,14 +90,11 @@ class Confirmation:
         )
         return "; ".join(filter(None, (head, self.comparison, led, *self.missing)))
 
-    def rows(
-        self, command: "Callable[[FrozenTrial], str] | None", program: str
-    ) -> list[tuple[str, str]]:
+    def rows(self, commands: Commands | None) -> list[tuple[str, str]]:
         """Returns what the screen shows: a label and a text for each line; at least one trial.
 
         Args:
-            command: returns the command that trains a trial outside the sweep; omitted if `None`.
-            program: the command for `samerun`.
+            commands: returns what trains a trial again; omitted if `None`.
         """
         best = self.ranked[0]
         rows = [("confirmed", self.sentence())]
@@ -108,11 +105,7 @@ class Confirmation:
         chosen_by = f"trial {best.number} had {format_number(best.chosen_by)} in the search"
         rows.append(("note", f"{chosen_by}, {_NOTE}"))
         rows.append(("with", format_params(best.trial.params)))
-        if is_complete(best.run_id):
-            rows.append(("reproduce", f"{program} reproduce {best.run_id[:8]}"))
-        if command is not None:
-            rows.append(("command", command(best.trial)))
-        return rows
+        return [*rows, *(commands(best.trial) if commands else ())]
 
     def section(self) -> list[str]:
         """Returns the table of a report in Markdown; no lines if nothing is confirmed."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from samerun import tags as tag
-from samerun.config.check import should_rise
+from samerun.config.training import should_rise
 from samerun.errors import UserError, nearest
 from samerun.escaping import one_line
 from samerun.report import run_rows

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from samerun import tags as tag
-from samerun.config.check import should_rise
 from samerun.config.root import has_meaning
+from samerun.config.training import should_rise
 from samerun.escaping import one_line
 from samerun.tracking import StoredRun
 

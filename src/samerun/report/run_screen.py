@@ -8,8 +8,8 @@ from rich.text import Text
 
 from samerun import tags as tag
 from samerun.amounts import age, duration, size
+from samerun.amounts import short as number
 from samerun.escaping import one_line
-from samerun.evaluation.report import short as number
 from samerun.report import runs_text
 from samerun.report.run_rows import status_of
 from samerun.report.run_summary import Summary

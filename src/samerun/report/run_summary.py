@@ -10,10 +10,11 @@ from samerun import tags as tag
 from samerun import tracking
 from samerun.command_line import line
 from samerun.config import compose, flatten
-from samerun.config.check import should_rise
 from samerun.config.root import has_meaning
 from samerun.config.schema import options
+from samerun.config.training import should_rise
 from samerun.errors import UserError
+from samerun.replay.trust import given_here
 from samerun.report import run_rows
 from samerun.report.run_list import RunList, children_of
 from samerun.tracking import Catalog, StoredRun, local, store
@@ -180,11 +181,15 @@ def _commands(
         best = run_rows.best_child(run, [row.run for row in children.rows])
         if best is not None and is_complete(best.id):
             yield line("show", short[best.id]), "its best run"
-            yield line("reproduce", short[best.id]), "train the best again and compare"
+            trust = given_here(best, uri=catalog.uri)
+            again = line("reproduce", short[best.id], trust=trust)
+            yield again, "train the best again and compare"
     elif run.status == FINISHED:
-        yield line("reproduce", own), "train it again and compare"
+        again = line("reproduce", own, trust=given_here(run, uri=catalog.uri))
+        yield again, "train it again and compare"
     elif run.status in ("KILLED", "FAILED") and not _is_of_trial(run, catalog, above):
-        yield line("resume", own), "continue from its last checkpoint"
+        rest = line("resume", own, trust=given_here(run, uri=catalog.uri))
+        yield rest, "continue from its last checkpoint"
     other = None if run.is_group else _partner(run, catalog, above)
     if other is not None:
         yield line("compare", own, short[other.id]), "whether one is better, what differs"

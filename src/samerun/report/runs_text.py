@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from samerun.amounts import age
+from samerun.amounts import short as number
 from samerun.escaping import one_line, spreadsheet_cell
-from samerun.evaluation.report import short as number
 from samerun.report.run_list import RunList, value_of
 from samerun.report.run_rows import ListedRun, Score, status_of
 

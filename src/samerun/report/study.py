@@ -4,15 +4,15 @@ Nothing here imports TensorFlow, since a sweep's own process never does.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samerun import tags as tag
-from samerun.command_line import line
 from samerun.escaping import code_span, fence, markdown
 from samerun.report.confirmation import Confirmation
 from samerun.report.study_trials import (
+    Commands,
     best_trials,
     counts,
     epochs_of,
@@ -29,7 +29,6 @@ from samerun.report.study_trials import (
 )
 from samerun.search.confirmation import obstacle_of
 from samerun.tracking import Run
-from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
     import optuna
@@ -49,9 +48,6 @@ LOOSER = {
 }
 """The setting of each pruner that delays pruning when raised."""
 
-Command = Callable[["FrozenTrial"], str]
-"""Returns the command that trains a trial outside the sweep."""
-
 
 def write(
     study: "optuna.Study",
@@ -61,7 +57,7 @@ def write(
     definitions: Mapping[str, str],
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
-    command: Command | None = None,
+    commands: Commands | None = None,
     confirmation: Confirmation | None = None,
 ) -> list[str]:
     """Writes the final artifacts of a study: page, plots as HTML and PNG, trials as CSV.
@@ -73,7 +69,7 @@ def write(
         definitions: the definition of each entry of the search space, by its key.
         objectives: names of the study's values, such as `validation/accuracy`.
         children: run ID and run name of each trial, by its number.
-        command: returns the command of a trial; omitted if `None`.
+        commands: returns what trains a trial again; omitted if `None`.
         confirmation: of its best trials with fresh seeds; `None` without one.
 
     Returns:
@@ -89,7 +85,7 @@ def write(
         definitions=definitions,
         objectives=objectives,
         children=children,
-        command=command,
+        commands=commands,
         confirmation=confirmation,
     )
     run.describe(text)
@@ -100,9 +96,7 @@ def write(
         run.log_file(folder / f"{name}.png", "plots")
     page = folder / "plots.html"
     page.write_text(
-        study_pages.page(
-            study, objectives, names, list(figures), missing, children=children, command=command
-        ),
+        study_pages.page(study, objectives, names, list(figures), missing, commands=commands),
         encoding="utf-8",
     )
     run.log_file(page)
@@ -150,7 +144,7 @@ def to_markdown(
     definitions: Mapping[str, str],
     objectives: Sequence[str],
     children: Mapping[int, tuple[str, str]],
-    command: Command | None = None,
+    commands: Commands | None = None,
     confirmation: Confirmation | None = None,
 ) -> str:
     """Returns the study's page in Markdown; the sweep may still be running.
@@ -160,7 +154,7 @@ def to_markdown(
         definitions: the definition of each entry of the search space, by its key.
         objectives: names of the study's values.
         children: run ID and run name of each trial, by its number.
-        command: returns the command of a trial; omitted if `None`.
+        commands: returns what trains a trial again; omitted if `None`.
         confirmation: of its best trials with fresh seeds; `None` without one.
     """
     best = best_trials(study)
@@ -170,12 +164,12 @@ def to_markdown(
         lines = [f"**{_confirmed(study, confirmation)}**", ""]
     if confirmation is not None and confirmation.ranked:
         first = confirmation.ranked[0]
-        lines += _commands(first.trial, f"trial {first.number}", first.run_id, command)
+        lines += _commands(first.trial, f"trial {first.number}", commands)
         lines += confirmation.section()
     elif best:
         which = "best by the first objective" if len(study.directions) > 1 else "best"
         title = f"trial {best[0].number}, the {which}"
-        lines += _commands(best[0], title, children.get(best[0].number, ("", ""))[0], command)
+        lines += _commands(best[0], title, commands)
     lines += _table_of_trials(study, best, objectives, children)
     note = _optimism(study, objectives) if best and confirmation is None else ""
     lines += [f"{note}.", ""] if note else []
@@ -191,9 +185,7 @@ def last_lines(
     study: "optuna.Study",
     *,
     objectives: Sequence[str],
-    children: Mapping[int, tuple[str, str]],
-    command: Command | None = None,
-    program: str = "samerun",
+    commands: Commands | None = None,
     confirmation: Confirmation | None = None,
 ) -> list[tuple[str, str]]:
     """Returns what the screen shows at the end of a sweep: a label and a text for each line.
@@ -201,14 +193,12 @@ def last_lines(
     Args:
         study: the study.
         objectives: names of the study's values.
-        children: run ID and run name of each trial, by its number.
-        command: returns the command of a trial; omitted if `None`.
-        program: the command for `samerun`.
+        commands: returns what trains a trial again; omitted if `None`.
         confirmation: of its best trials with fresh seeds; `None` without one.
     """
     rows = [("trials", format_counts(counts(study)) or "none")]
     if confirmation is not None and confirmation.ranked:
-        return rows + confirmation.rows(command, program)
+        return rows + confirmation.rows(commands)
     best = best_trials(study)
     if confirmation is not None and best:
         rows.append(("confirmed", confirmation.sentence()))
@@ -223,11 +213,7 @@ def last_lines(
         if note:
             rows.append(("note", note))
         rows.append(("with", format_params(trial.params)))
-        run_id = children.get(trial.number, ("", ""))[0]
-        if is_complete(run_id):
-            rows.append(("reproduce", f"{program} reproduce {run_id[:8]}"))
-        if command is not None:
-            rows.append(("command", command(trial)))
+        rows += commands(trial) if commands else ()
     if not best and trials_of(study):
         rows.append(("best", _why_none_is_best(study)))
     return rows
@@ -285,11 +271,9 @@ def _confirmed(study: "optuna.Study", confirmation: Confirmation) -> str:
     return f"{markdown(confirmation.sentence())}; {found}."
 
 
-def _commands(trial: "FrozenTrial", title: str, run_id: str, command: Command | None) -> list[str]:
+def _commands(trial: "FrozenTrial", title: str, commands: Commands | None) -> list[str]:
     """Returns the commands that train a trial again."""
-    lines = [command(trial)] if command else []
-    if is_complete(run_id):
-        lines.append(line("reproduce", run_id))
+    lines = [text for _, text in commands(trial)] if commands else []
     if not lines:
         return []
     marks = fence("\n".join(lines))

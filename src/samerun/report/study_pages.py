@@ -8,10 +8,10 @@ import html
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from samerun.command_line import line
 from samerun.report.study_axis import is_wide
 from samerun.report.study_figures import TITLES, signed, without_warnings
 from samerun.report.study_trials import (
+    Commands,
     best_trials,
     completed,
     counts,
@@ -20,11 +20,9 @@ from samerun.report.study_trials import (
     format_params,
     trials_of,
 )
-from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial
 
 _Drawn = Iterator[tuple[str, Any]]  # headings and plotly figures
 _Drawer = Callable[["optuna.Study", Sequence[str], list[str]], _Drawn]
@@ -58,8 +56,7 @@ def page(
     shown: Collection[str],
     missing: Mapping[str, str],
     *,
-    children: Mapping[int, tuple[str, str]],
-    command: "Callable[[FrozenTrial], str] | None" = None,
+    commands: Commands | None = None,
 ) -> str:
     """Returns the page.
 
@@ -69,8 +66,7 @@ def page(
         names: the parameters, in the order in which they are shown.
         shown: names of the plots to draw, as in `study_figures.TITLES`.
         missing: why a plot is left out, by its title.
-        children: run ID and run name of each trial, by its number.
-        command: returns the command of a trial; omitted if `None`.
+        commands: returns what trains a trial again; omitted if `None`.
     """
     from plotly.offline import get_plotlyjs
 
@@ -78,7 +74,7 @@ def page(
     numbers = html.escape(format_counts(counts(study)) or "No trial yet")
     drawable = completed(study, names)  # Optuna rejects the others
     parts = [_HEAD.format(title=title, counts=numbers, script=get_plotlyjs())]
-    parts.append(_best(study, objectives, children, command))
+    parts.append(_best(study, objectives, commands))
     for name in shown:
         for heading, figure in _DRAWERS[name](study, objectives, drawable):
             _style(figure)
@@ -94,8 +90,7 @@ def page(
 def _best(
     study: "optuna.Study",
     objectives: Sequence[str],
-    children: Mapping[int, tuple[str, str]],
-    command: "Callable[[FrozenTrial], str] | None",
+    commands: Commands | None,
 ) -> str:
     """Returns a table of the best trials, or of the Pareto front, with what repeats each."""
     is_front = len(objectives) > 1
@@ -104,9 +99,7 @@ def _best(
         return ""
     lines = []
     for trial in best:
-        run_id = children.get(trial.number, ("", ""))[0]
-        repeats = [line("reproduce", run_id)] if is_complete(run_id) else []
-        repeats += [command(trial)] if command else []
+        repeats = [text for _, text in commands(trial)] if commands else []
         cells = [str(trial.number), *map(format_number, trial.values), format_params(trial.params)]
         row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
         code = "<br>".join(f"<code>{html.escape(text)}</code>" for text in repeats)

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
@@ -24,6 +24,9 @@ STATES = {
     "WAITING": "waiting",
 }
 """Optuna's states and their names on the screen; `INFEASIBLE` violates a constraint."""
+
+Commands = Callable[["FrozenTrial"], Sequence[tuple[str, str]]]
+"""Returns what trains a trial again outside the sweep: a label and a line to type for each way."""
 
 
 def state_of(trial: "FrozenTrial") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from samerun import statistics
-from samerun.config.check import should_rise
+from samerun.config.training import should_rise
 from samerun.errors import UserError
 from samerun.replay import predictions
 from samerun.replay.predictions import Kind, Predictions

@@ -47,17 +47,18 @@ class Branches:
     def field_types(self, key: str) -> dict[str, FieldType | None]:
         """Returns a key's type under each option of its chooser; `None` where it does not exist."""
         chooser, path = self.chooser(key), path_of(key)
+        if path[:2] == ["training", "params"]:
+            return {"": _type_within(self.config(), path)}
         if path[0] not in GROUPS or len(path) == 1:
             return {"": _field_type(Config, path)}
         kinds = {kind.kind: kind for kind in GROUPS[path[0]]}
         found = {}
         for option in self.groups[chooser] if chooser else ("",):
+            selected = (f"{chooser}={option}",) if chooser else ()
             if chooser == path[0] and option in kinds:
-                kind = kinds[option]
+                found[option] = _field_type(kinds[option], path[1:])
             else:
-                selected = (f"{chooser}={option}",) if chooser else ()
-                kind = type(getattr(self.config(*selected), path[0]))
-            found[option] = _field_type(kind, path[1:])
+                found[option] = _type_within(self.config(*selected), path)
         return found
 
     def active_option(self, group: str) -> str | None:
@@ -72,6 +73,17 @@ class Branches:
 def path_of(key: str) -> list[str]:
     """Returns the parts of a key or of the name of a group."""
     return key.partition("@")[0].replace("/", ".").split(".")
+
+
+def _type_within(cfg: Config, path: Sequence[str]) -> FieldType | None:
+    """Returns the type of a field in a config, also in a component of the user's own."""
+    node: Any = cfg
+    owner, rest = node, path
+    for number, name in enumerate(path[:-1], start=1):
+        node = node.get(name) if isinstance(node, dict) else getattr(node, name, None)
+        if dataclasses.is_dataclass(node):
+            owner, rest = node, path[number:]
+    return _field_type(type(owner), rest)
 
 
 def _field_type(kind: Any, path: Sequence[str]) -> FieldType | None:

@@ -71,11 +71,12 @@ def parse_constraints(sweep: Sweep) -> tuple[Constraint, ...]:
                 f"such as '{NUM_PARAMETERS}<=50000'."
             )
         one = Constraint(name=match[1], is_upper=match[2] == "<=", bound=bound)
-        if f"{one.name}{match[2]}" in found:
+        key = f"{EPOCH_SECONDS[0] if one.name in EPOCH_SECONDS else one.name}{match[2]}"
+        if key in found:
             raise UserError(
                 f"sweep.constraints: received two limits {one.name}{match[2]}…, expected one."
             )
-        found[f"{one.name}{match[2]}"] = one
+        found[key] = one
     return tuple(found.values())
 
 

@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samerun.config.check import epoch_metrics, should_rise
+from samerun.config.checks import epoch_metrics
 from samerun.config.instances import instances_of, kind_of
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
 from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
-from samerun.config.training import is_own, name_of
+from samerun.config.training import is_own, name_of, should_rise
 from samerun.errors import UserError, listed, nearest
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import numpy as np
 
 from samerun import tags as tag
 from samerun import tracking
+from samerun.command_line import line
 from samerun.config import Config, DataSpec, Layout, Task
 from samerun.config.datasets.base import ScaledTarget, Texts
 from samerun.config.datasets.images import Digits, ImageFolder, MovingDigits, VideoFolder
@@ -17,6 +18,7 @@ from samerun.config.datasets.tables import Diabetes, TableCsv
 from samerun.data import describe_raw
 from samerun.errors import UserError
 from samerun.replay import recorded
+from samerun.replay.trust import given_here
 from samerun.serving import logged
 from samerun.tracking import StoredRun
 
@@ -106,7 +108,8 @@ def _check_known(run: StoredRun, cfg: Config, spec: DataSpec) -> None:
     ):
         missing = "the range of the numbers that its model was trained on"
     if missing:
+        command = line("reproduce", run.id[:8], trust=given_here(run))
         raise UserError(
             f"Run {run.id} was recorded by an earlier version, which did not store {missing}: "
-            f"`samerun reproduce {run.id[:8]}` trains it again, with a model of raw input."
+            f"`{command}` trains it again, with a model of raw input."
         )

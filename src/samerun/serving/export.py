@@ -7,7 +7,7 @@ those that the run recorded is not kept.
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samerun import __version__, data, evaluation, tracking
+from samerun import __version__, data, evaluation, raw_model, tracking
 from samerun import tags as tag
+from samerun.config.paths import paths
+from samerun.config.stored import apply_overrides
 from samerun.data import Data
 from samerun.errors import UserError, listed
 from samerun.evaluation import ClassificationReport, LanguageModelReport, RegressionReport, Report
@@ -24,10 +26,11 @@ from samerun.process import quiet
 from samerun.replay import foreign, predictions, recorded
 from samerun.replay.predictions import Predictions
 from samerun.replay.recorded import RecordedRun
-from samerun.replay.trust import check_trusted
+from samerun.replay.trust import check_trusted, trusts_components
 from samerun.serving import export_folder, formats, logged
-from samerun.serving.export_folder import MANIFEST, PREPROCESSING
+from samerun.serving.export_folder import MANIFEST, PREPROCESSING, REQUIREMENTS
 from samerun.serving.formats import FORMATS, Exported
+from samerun.serving.stored_model import described
 from samerun.statistics import Comparison
 from samerun.tracking import LoggedModel, StoredRun
 
@@ -71,6 +74,8 @@ class Export:
         input: type and shape of what it expects, as text.
         output: type, shape and meaning of what it returns, as text.
         how: how raw data becomes that input, as text.
+        raw: the package beside the model that takes raw data, or the reason why there is none.
+        can_take_raw: whether there is one.
         num_examples: how many it was compared on.
         split: of these examples.
         difference: largest difference to the stored predictions: of probabilities, or of numbers
@@ -84,6 +89,8 @@ class Export:
     input: str
     output: str
     how: str
+    raw: str
+    can_take_raw: bool
     num_examples: int
     split: str
     difference: float
@@ -98,6 +105,7 @@ def prepare(
     folder: Path | None = None,
     quantize: bool = False,
     tolerance: float = TOLERANCE,
+    changes: Sequence[str] = (),
     trusted: Sequence[str] = (),
 ) -> ExportPlan:
     """Checks everything about an export that can be checked without TensorFlow.
@@ -108,6 +116,7 @@ def prepare(
         folder: where to; `None`: `exports/` in the working folder.
         quantize: weights as 8-bit integers; of `tflite` only.
         tolerance: largest difference to the stored predictions.
+        changes: where the data of the run is now, such as `dataset.path=moved.csv`.
         trusted: modules that its config may import, and `data`.
 
     Raises:
@@ -125,9 +134,9 @@ def prepare(
     ending = "-quantized" if quantize else ""
     target = folder or Path("exports", f"{run.id[:8]}-{name}{ending}")
     export_folder.check_target(target, name)
-    found = recorded.read(run, trusted=trusted)
+    found = _with_paths(recorded.read(run, trusted=trusted), changes, trusted)
     check_trusted(found.cfg, trusted)
-    foreign.check_paths(run, found.cfg, (), trusted)
+    foreign.check_paths(run, found.cfg, changes, trusted)
     stored = predictions.read(run)
     model = tracking.find_model(run)
     logged.keras_file(run, model)
@@ -167,12 +176,15 @@ def export(plan: ExportPlan) -> Export:
             _check_difference(plan, difference)
         content, num_bytes = _preprocessing(plan, dataset, model), export_folder.size_of(folder)
         _write_json(folder / PREPROCESSING, content)
+        raw, can_take_raw = _add_raw_input(plan, model, folder)
         made = Export(
             file=plan.folder / one.file,
             num_bytes=num_bytes,
             input=_shaped(content["input"]),
             output=f"{_shaped(content['output'])}: {content['output']['meaning']}",
             how=content["input"]["meaning"],
+            raw=raw,
+            can_take_raw=can_take_raw,
             num_examples=plan.stored.num_examples,
             split=plan.stored.split,
             difference=difference,
@@ -183,6 +195,22 @@ def export(plan: ExportPlan) -> Export:
     return made
 
 
+def _with_paths(found: RecordedRun, changes: Sequence[str], trusted: Sequence[str]) -> RecordedRun:
+    """Returns a run whose config names the places where its data is now."""
+    keys = [f"dataset.{key}" for key in paths(found.cfg.dataset)]
+    for change in changes:
+        if change.partition("=")[0] not in keys:
+            expected = f"{keys[0]}=… with" if keys else "no change of"
+            raise UserError(
+                f"samerun export: received '{change}', expected {expected} the data of the run."
+            )
+    if not changes:
+        return found
+    own_code = trusts_components(trusted)
+    changed = apply_overrides(found.resolved, changes, own_code=own_code).config
+    return dataclasses.replace(found, cfg=changed)
+
+
 def _check_data(plan: ExportPlan, dataset: Data) -> None:
     """Checks that the data here is the run's: its predictions are compared example by example."""
     there, here = foreign.recorded_digests(plan.recorded.run), dataset.fingerprint
@@ -191,7 +219,7 @@ def _check_data(plan: ExportPlan, dataset: Data) -> None:
         raise UserError(
             f"Run {plan.recorded.run.id[:8]}: the {listed(differing)} split of the data here is "
             "not the one that it was trained with, so the export cannot be compared with its "
-            "predictions: restore that data."
+            "predictions: restore that data, or say where it is now: dataset.path=…"
         )
 
 
@@ -296,6 +324,22 @@ def _preprocessing(plan: ExportPlan, dataset: Data, model: Any) -> dict[str, Any
     }
 
 
+def _add_raw_input(plan: ExportPlan, model: Any, folder: Path) -> tuple[str, bool]:
+    """Writes what makes the export a model of raw data, for whoever does not have samerun.
+
+    Returns:
+        The name of the package to import, or why there is none; and whether there is one.
+    """
+    try:
+        description = described(plan.recorded.run, plan.model, model)
+    except UserError as error:  # recorded by an earlier version, which stored too little
+        return str(error), False
+    _write_json(folder / raw_model.DESCRIPTION, description)
+    needed = tracking.pinned(FORMATS[plan.format].packages, description)
+    (folder / REQUIREMENTS).write_text("\n".join([*needed, ""]), encoding="utf-8")
+    return tracking.copy_code(folder), True
+
+
 _MEANINGS = {
     "scaling": "(x - offset) / scale, with the numbers that were fitted to the training split",
     "tokenization": "IDs of tokens by the vocabulary, cut and padded with 0 to one length",
@@ -334,5 +378,5 @@ def _manifest(plan: ExportPlan, made: Export, names: Sequence[str]) -> dict[str,
     }
 
 
-def _write_json(file: Path, content: dict[str, Any]) -> None:
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from samerun.errors import UserError
+from samerun.raw_model import PREPROCESSING
 from samerun.serving.formats import FORMATS
 
-MANIFEST = "export.json"
-PREPROCESSING = "preprocessing.json"
+MANIFEST, REQUIREMENTS = "export.json", "requirements.txt"
 _SUFFIXES = {Path(one.file).suffix for one in FORMATS.values()} - {""}
 
 

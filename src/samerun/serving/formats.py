@@ -6,10 +6,8 @@ Keras writes them all. What else a format needs is imported here only, when it i
 import contextlib
 import importlib.util
 import logging
-import os
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -19,12 +17,7 @@ from numpy.typing import NDArray
 
 from samerun.errors import UserError, first_line, listed
 from samerun.process import quiet
-
-_FLEX = b"Flex"
-"""Begins the names of TensorFlow's operations in a TensorFlow Lite file, which phones lack."""
-
-Run = Callable[[NDArray[Any]], Any]
-"""Returns the outputs of a batch."""
+from samerun.raw_model import FLEX, Run, import_openvino, runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +26,12 @@ class Format:
 
     Args:
         file: name of what is written: a file, or a folder.
-        load: loads what was written.
+        packages: what runs it.
         modules: what has to be installed besides TensorFlow, by the name that is imported.
     """
 
     file: str
-    load: Callable[[Path], Run]
+    packages: tuple[str, ...]
     modules: tuple[str, ...] = ()
 
 
@@ -119,7 +112,7 @@ def _write(model: Any, name: str, target: Path, *, quantize: bool) -> None:
     elif name == "tflite":
         _write_tflite(model, target, quantize=quantize)
     elif name == "openvino":
-        _import_openvino()
+        import_openvino()
         with _level_of_root():
             model.export(str(target), "openvino", verbose=False, input_signature=_inputs(model))
     else:
@@ -142,7 +135,7 @@ def _write_tflite(model: Any, target: Path, *, quantize: bool) -> None:
     for batch_size in (None, 1):
         signature = _inputs(model, batch_size)
         model.export(str(target), "litert", verbose=False, input_signature=signature, **options)
-        if _FLEX not in target.read_bytes():
+        if FLEX not in target.read_bytes():
             return
 
 
@@ -154,14 +147,6 @@ def _level_of_root() -> Iterator[None]:
         yield
     finally:
         logging.root.setLevel(before)
-
-
-def _import_openvino() -> Any:
-    """Imports OpenVINO without its telemetry, which is sent when it is imported."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
 
 
 def load(name: str, file: Path) -> Exported:
@@ -177,7 +162,7 @@ def load(name: str, file: Path) -> Exported:
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         try:
-            return Exported(FORMATS[name].load(file))
+            return Exported(runtime(file))
         except Exception as error:
             reason = _reason(error)
     raise UserError(
@@ -193,67 +178,15 @@ def _reason(error: Exception) -> str:
     return first_line(error).rstrip(".:")[:160]
 
 
-def _load_keras(file: Path) -> Run:
-    import keras
-
-    model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    return lambda x: model(x, training=False)
-
-
-def _load_saved_model(file: Path) -> Run:
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(file))
-    return lambda x: loaded.serve(x)  # the lambda keeps `loaded`, which owns the weights
-
-
-def _load_onnx(file: Path) -> Run:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return lambda x: session.run(None, {given.name: x})[0]
-
-
-def _load_tflite(file: Path) -> Run:
-    import tensorflow as tf
-
-    if _FLEX in file.read_bytes():
-        raise ValueError("it needs operations that TensorFlow Lite does not have")
-    interpreter = tf.lite.Interpreter(model_path=str(file), num_threads=os.cpu_count())
-    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
-    is_one = given["shape_signature"][0] == 1
-    interpreter.allocate_tensors()
-
-    def run(x: NDArray[Any]) -> Any:
-        if is_one and len(x) != 1:
-            return np.concatenate([run(x[at : at + 1]) for at in range(len(x))])
-        interpreter.resize_tensor_input(given["index"], x.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], x.astype(given["dtype"]))
-        interpreter.invoke()
-        return interpreter.get_tensor(made["index"])
-
-    return run
-
-
-def _load_openvino(file: Path) -> Run:
-    openvino = _import_openvino()
-    # Processors with bfloat16 would use that otherwise, and differ in the third digit.
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(file), "CPU", exact)
-    return lambda x: compiled(x)[0]
-
-
 FORMATS = {
-    "keras": Format(file="model.keras", load=_load_keras),
-    "saved_model": Format(file="saved_model", load=_load_saved_model),
+    "keras": Format(file="model.keras", packages=("tensorflow", "keras")),
+    "saved_model": Format(file="saved_model", packages=("tensorflow",)),
     "onnx": Format(
         file="model.onnx",
-        load=_load_onnx,
+        packages=("onnxruntime",),
         modules=("tf2onnx", "onnxruntime"),
     ),
-    "tflite": Format(file="model.tflite", load=_load_tflite),
-    "openvino": Format(file="model.xml", load=_load_openvino, modules=("openvino",)),
+    "tflite": Format(file="model.tflite", packages=("tensorflow",)),
+    "openvino": Format(file="model.xml", packages=("openvino",), modules=("openvino",)),
 }
 """The formats of `samerun export`, by name."""

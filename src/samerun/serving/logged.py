@@ -7,13 +7,12 @@ to allow.
 
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from samerun import tracking, user_code
 from samerun.config import Config
-from samerun.config.models.custom import CustomModel
 from samerun.errors import UserError, first_line
 from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted
@@ -54,36 +53,50 @@ def load(run: StoredRun, cfg: Config, model: LoggedModel, trusted: Sequence[str]
     Raises:
         UserError: it cannot be loaded, or needs code that is not trusted.
     """
-    import_own(cfg, trusted)
+    import_own(own_functions(cfg, trusted))
     with tempfile.TemporaryDirectory(prefix="samerun-") as folder:
         file = Path(folder, "model.keras")
         tracking.download_model_file(run, model, keras_file(run, model), file)
         return load_file(run, file)
 
 
-def import_own(cfg: Config, trusted: Sequence[str]) -> None:
-    """Imports the module of the user's own model, whose classes its file may need.
+def own_functions(cfg: Config, trusted: Sequence[str]) -> Mapping[str, str]:
+    """Returns the function that builds the user's own model, if it is one, by its config key.
 
     Args:
         cfg: the recorded config.
         trusted: modules that the config may import.
 
     Raises:
-        UserError: the module is not trusted.
+        UserError: the function's module is not trusted.
     """
-    if isinstance(cfg.model, CustomModel):
-        check_trusted(cfg, trusted)
-        with user_code.working_folder_first():
-            user_code.import_function("model.target", cfg.model.target)
+    model: Any = cfg.model
+    if not user_code.is_function(model):
+        return {}
+    check_trusted(cfg, trusted)
+    return {user_code.where("model", model): model.target}
 
 
-def load_file(run: StoredRun, file: Path, *, can_trust: bool = True) -> Any:
+def import_own(functions: Mapping[str, str]) -> None:
+    """Imports the user's own functions, in whose modules are the classes that a model's file needs.
+
+    Args:
+        functions: what `own_functions` returned.
+
+    Raises:
+        UserError: one cannot be imported.
+    """
+    with user_code.working_folder_first():
+        for key, target in functions.items():
+            user_code.import_function(key, target)
+
+
+def load_file(run: StoredRun, file: Path) -> Any:
     """Returns the Keras model in a file that a run logged, not compiled.
 
     Args:
         run: the stored run.
         file: a copy of its Keras file.
-        can_trust: whether the command has `--trust`.
 
     Raises:
         UserError: it is damaged or too large, or cannot be loaded in safe mode.
@@ -94,22 +107,18 @@ def load_file(run: StoredRun, file: Path, *, can_trust: bool = True) -> Any:
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
-        raise UserError(_refusal(run, error, can_trust)) from error
+        raise UserError(_refusal(run, error)) from error
 
 
-def _refusal(run: StoredRun, error: Exception, can_trust: bool) -> str:
+def _refusal(run: StoredRun, error: Exception) -> str:
     reason = clean(first_line(error))
     if not any(part in str(error) for part in _NEEDS_CODE):
         return f"Run {run.id[:8]}: its model cannot be loaded: {reason}"
-    advice = (
-        "register classes of your own with @keras.saving.register_keras_serializable() in the "
-        "module that the config names, and give --trust MODULE."
-        if can_trust
-        else "classes of your own are not served: `samerun predict` takes --trust MODULE."
-    )
     return (
         f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
-        f"({reason}): {advice}"
+        f"({reason}): register classes of your own with "
+        "@keras.saving.register_keras_serializable() in the module that the config names, and give "
+        "--trust MODULE."
     )
 
 

@@ -22,6 +22,8 @@ from samerun.raw_model.tables import MISSING
 
 ROWS = 32_768
 """Rows at a time; a multiple of every usual batch size, so that batches are those of one pass."""
+_CELLS = 65_536
+"""Cells of a CSV file that are text at a time: about 7 MB, until they are numbers of 8 bytes."""
 _IMAGES = 64
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _TEXTS = (".txt",)
@@ -234,9 +236,12 @@ def _csv(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
         places = {name: header.index(name) for name in [*needed, *optional]}
         rows, num = _rows(reader, source), 0
         size = None if form["kind"] == "series" else ROWS
-        while some := list(itertools.islice(_numbered(reader, rows, len(header), source), size)):
-            num += len(some)
-            yield _chunk(form, some, places)
+        numbered = _numbered(reader, rows, len(header), source)
+        while (
+            chunk := _chunk(form, itertools.islice(numbered, size), len(header), places)
+        ) is not None:
+            num += len(chunk.names)
+            yield chunk
         if not num:
             raise UserError(f"{source}: has no rows below its first line, expected some.")
 
@@ -289,18 +294,34 @@ def _numbered(
 
 
 def _chunk(
-    form: Mapping[str, Any], some: list[tuple[int, list[str]]], places: Mapping[str, int]
-) -> Chunk:
+    form: Mapping[str, Any],
+    rows: Iterator[tuple[int, list[str]]],
+    width: int,
+    places: Mapping[str, int],
+) -> Chunk | None:
+    """Rows as columns, of which few are text at a time: a cell of text takes 60 bytes or more."""
     import pandas as pd
 
-    lines = [line for line, _ in some]
-    cells = list(zip(*(row for _, row in some), strict=True))
-    numeric = form.get("numeric") or form.get("columns") or ()
-    columns = {
-        name: numbers(cells[place]) if name in numeric else pd.Series(cells[place], dtype=object)
-        for name, place in places.items()
-    }
-    return Chunk(pd.DataFrame(columns), lines)
+    lines: list[int] = []
+    parts: dict[str, list[Any]] = {name: [] for name in places}
+    numeric = frozenset(form.get("numeric") or form.get("columns") or ())
+    while some := list(itertools.islice(rows, max(1, _CELLS // width))):
+        lines += [line for line, _ in some]
+        cells = list(zip(*(row for _, row in some), strict=True))
+        for name, place in places.items():
+            is_numeric = name in numeric
+            parts[name].append(
+                numbers(cells[place]) if is_numeric else pd.Series(cells[place], dtype=object)
+            )
+    if not lines:
+        return None
+    return Chunk(pd.DataFrame({name: _joined(some) for name, some in parts.items()}), lines)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
 def numbers(cells: Sequence[str]) -> Any:

@@ -1,5 +1,6 @@
 """MLflow's own scoring server for the model of a run."""
 
+import json
 import math
 import os
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from samerun.raw_model import KERAS_FILE
+from samerun.replay import recorded
+from samerun.serving import loader, logged
 from samerun.serving.stored_model import fetch_model
 from samerun.tracking import StoredRun, write_served
 
@@ -30,12 +33,15 @@ class Served:
     example: Mapping[str, Any]
 
 
-def prepare(run: StoredRun, folder: Path, *, uri: str | None = None) -> Served:
-    """Writes the model of a run, with samerun's own code, where a server can load it.
+def prepare(
+    run: StoredRun, folder: Path, *, trusted: Sequence[str] = (), uri: str | None = None
+) -> Served:
+    """Writes the model of a run, to be run by samerun's own code, where a server can load it.
 
     Args:
         run: the stored run.
         folder: an empty folder.
+        trusted: names of modules of the user's own that may be imported, here and by the server.
         uri: the store, by default that of this folder.
 
     Returns:
@@ -46,8 +52,13 @@ def prepare(run: StoredRun, folder: Path, *, uri: str | None = None) -> Served:
     """
     stored, served = folder / "stored", folder / "model"
     stored.mkdir()
-    description = fetch_model(run, stored, uri=uri)
-    write_served(description, stored / KERAS_FILE, served)
+    functions: Mapping[str, str] = {}
+    if trusted:
+        cfg = recorded.read(run, trusted=trusted, uri=uri).cfg
+        functions = logged.own_functions(cfg, trusted)
+    description = fetch_model(run, stored, functions, uri=uri)
+    write_served(description, stored / KERAS_FILE, served, loader=loader.__name__)
+    (served / loader.FUNCTIONS).write_text(json.dumps(functions), "utf-8")
     return Served(served, _example(description))
 
 

@@ -41,7 +41,8 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
             file = Path(name, KERAS_FILE.name)
             _download(run, model, file, uri)
             if trusted:
-                logged.import_own(recorded.read(run, trusted=trusted, uri=uri).cfg, trusted)
+                cfg = recorded.read(run, trusted=trusted, uri=uri).cfg
+                logged.import_own(logged.own_functions(cfg, trusted))
             return _loaded(run, file)
 
     description = _description(run, model, uri)
@@ -52,7 +53,9 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
     return _made(run, description, _Later(lambda: _fitting(run, description, load())))
 
 
-def fetch_model(run: StoredRun, folder: Path, *, uri: str | None = None) -> Mapping[str, Any]:
+def fetch_model(
+    run: StoredRun, folder: Path, functions: Mapping[str, str], *, uri: str | None = None
+) -> Mapping[str, Any]:
     """Writes the Keras file of a run's model into a folder, and returns the model's description.
 
     The model is loaded once, to find out here that it can be.
@@ -60,10 +63,11 @@ def fetch_model(run: StoredRun, folder: Path, *, uri: str | None = None) -> Mapp
     Args:
         run: the stored run.
         folder: where to write the file, as `KERAS_FILE`.
+        functions: the user's own that may be imported.
         uri: the store, by default that of this folder.
 
     Raises:
-        UserError: as `open_model`; classes of the user's own are not served.
+        UserError: as `open_model`.
     """
     model, file = _find(run, uri), folder / KERAS_FILE
     description = _description(run, model, uri)
@@ -71,7 +75,26 @@ def fetch_model(run: StoredRun, folder: Path, *, uri: str | None = None) -> Mapp
         _made(run, description, None)
     file.parent.mkdir(parents=True)
     _download(run, model, file, uri)
-    network = _loaded(run, file, can_trust=False)
+    logged.import_own(functions)
+    return described(run, model, _loaded(run, file), uri=uri)
+
+
+def described(
+    run: StoredRun, model: LoggedModel, network: Any, *, uri: str | None = None
+) -> Mapping[str, Any]:
+    """Returns the description of a model's raw input, which fits its Keras model.
+
+    Args:
+        run: the stored run.
+        model: its model in the store.
+        network: its Keras model.
+        uri: the store, by default that of this folder.
+
+    Raises:
+        UserError: there is none, and none can be made from what the run recorded; or it is of
+            another model.
+    """
+    description = _description(run, model, uri)
     if description is None:
         description = describe_earlier(run, network, uri=uri)
     return _made(run, description, _fitting(run, description, network)).description
@@ -110,10 +133,10 @@ def _download(run: StoredRun, model: LoggedModel, file: Path, uri: str | None) -
     tracking.download_model_file(run, model, logged.keras_file(run, model), file, uri=uri)
 
 
-def _loaded(run: StoredRun, file: Path, *, can_trust: bool = True) -> Any:
+def _loaded(run: StoredRun, file: Path) -> Any:
     with quiet():
         import keras  # noqa: F401
-    return logged.load_file(run, file, can_trust=can_trust)
+    return logged.load_file(run, file)
 
 
 def _made(run: StoredRun, description: Mapping[str, Any], network: Any) -> RawModel:

@@ -1,18 +1,21 @@
 """What a sweep prints: what it does, its live table, its best trial, and how to resume it."""
 
+import functools
 import logging
 import math
 from typing import TYPE_CHECKING
 
 from samerun import search, tracking
 from samerun import tags as tag
-from samerun.command_line import line, program
-from samerun.errors import listed
+from samerun.command_line import line
+from samerun.errors import UserError, listed
 from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
 from samerun.report.confirmation import Confirmation
 from samerun.report.progress import Progress, console
 from samerun.sweeper.plan import SweepPlan
+from samerun.tracking.ids import is_complete
+from samerun.user_code import trust_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,12 +95,27 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
     return table
 
 
-def command(trial: "optuna.trial.FrozenTrial") -> str:
-    """Returns the command that trains a trial outside the sweep."""
+def commands(plan: SweepPlan, trial: "optuna.trial.FrozenTrial") -> list[tuple[str, str]]:
+    """Returns what trains a trial again outside the sweep: a label and a line to type each.
+
+    Args:
+        plan: of the sweep; its config says which code of the user's own a trial needs.
+        trial: one that ended.
+    """
+    run_id, rows = str(trial.user_attrs.get(tag.TRIAL_RUN, "")), []
+    if is_complete(run_id):
+        rows.append(("reproduce", line("reproduce", run_id[:8], trust=_trust_of(plan, trial))))
     overrides = [
         redact_override(override) for override in trial.user_attrs.get(tag.TRIAL_OVERRIDES, [])
     ]
-    return line("train", *overrides)
+    return [*rows, ("command", line("train", *overrides))]
+
+
+def _trust_of(plan: SweepPlan, trial: "optuna.trial.FrozenTrial") -> tuple[str, ...]:
+    try:
+        return trust_names(plan.configs.composition(trial.params).config)
+    except (UserError, LookupError, ValueError):  # of a search space that was changed since
+        return ()
 
 
 def children(study: "optuna.Study") -> dict[int, tuple[str, str]]:
@@ -127,7 +145,7 @@ def write_report(
             definitions={entry.key: str(entry) for entry in plan.space.entries},
             objectives=plan.objectives.names,
             children=children(study),
-            command=command,
+            commands=functools.partial(commands, plan),
             confirmation=confirmation,
         )
     except Exception as error:
@@ -184,9 +202,7 @@ def print_best(
     rows = study_report.last_lines(
         study,
         objectives=plan.objectives.names,
-        children=children(study),
-        command=command,
-        program=program(),
+        commands=functools.partial(commands, plan),
         confirmation=confirmation,
     )
     if why:

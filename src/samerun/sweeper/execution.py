@@ -11,7 +11,7 @@ from samerun import search, tracking
 from samerun import tags as tag
 from samerun.config.sweep import ExecutorKind
 from samerun.errors import Terminated, UserError
-from samerun.process import graphics_cards
+from samerun.process import graphics_cards, resume_garbage_collection
 from samerun.redaction import redact
 from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.progress import console as screen
@@ -50,6 +50,7 @@ def run_plan(plan: SweepPlan, executor: Executor | None = None) -> SweepResult:
         UserError: an executor cannot be opened, or another process runs the study.
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
+    resume_garbage_collection()
     again = confirm.plan_confirmation(plan)
     for note in plan.notes:
         console.print_line(note)

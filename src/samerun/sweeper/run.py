@@ -1,12 +1,13 @@
 """A sweep from its overrides to its last trial."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from samerun.errors import raises_mistakes_shortly
+from samerun.launch import with_data
 from samerun.sweeper.composition import compose_sweep
 from samerun.sweeper.plan import build_plan
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @raises_mistakes_shortly
-def sweep(overrides: Sequence[str], *, executor: "Executor | None" = None) -> "SweepResult":
+def sweep(
+    overrides: Sequence[str], *, data: Any = None, executor: "Executor | None" = None
+) -> "SweepResult":
     """Runs a sweep from Python, as `samerun train -m sweep=…` does from the command line.
 
     The same arguments with the same `sweep.study` resume an earlier sweep: trials that ended are
@@ -25,6 +28,7 @@ def sweep(overrides: Sequence[str], *, executor: "Executor | None" = None) -> "S
     Args:
         overrides: what follows `samerun train -m`, such as
             `["sweep=optuna", "model.dropout=interval(0,0.6)", "sweep.n_trials=20"]`.
+        data: your own data, as for `samerun.train`.
         executor: where trials run; by default what `sweep.executor`, `sweep.cluster` and
             `hydra/launcher` say. It is closed in the end.
 
@@ -35,7 +39,7 @@ def sweep(overrides: Sequence[str], *, executor: "Executor | None" = None) -> "S
         UserError: something is not understood or does not fit; nothing was started.
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
-    with compose_sweep(overrides) as (context, master, arguments):
+    with compose_sweep(with_data(overrides, data)) as (context, master, arguments):
         return run_sweep(context, master, arguments, executor=executor)
 
 

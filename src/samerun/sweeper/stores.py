@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from samerun import config, data, search, tracking
 from samerun import tags as tag
-from samerun.config.check import epoch_metrics
+from samerun.config.checks import epoch_metrics
 from samerun.config.pruners import Pruner
 from samerun.config.secrets import safe_yaml
 from samerun.errors import UserError

@@ -20,6 +20,7 @@ from samerun.config.checkpoint import Trial
 from samerun.config.composition import parse_complete
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
+from samerun.config.parts import fill
 from samerun.config.root import has_meaning, idle_keys, keys_as_before
 from samerun.redaction import redact_override
 from samerun.search.constraints import Constraint
@@ -239,7 +240,7 @@ class TrialConfigs:
                     OmegaConf.update(node, entry.key, value, force_add=bool(entry.prefix))
         except OmegaConfBaseException as error:
             raise translate(error) from error
-        return node
+        return fill(node)
 
     def _config_value(self, entry: Dimension, value: Any) -> Any:
         """Returns the value in the config for a value in the study."""

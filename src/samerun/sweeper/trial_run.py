@@ -10,9 +10,8 @@ from samerun import tags as tag
 from samerun.config.instances import instances_of, kind_of
 from samerun.errors import StoreUnavailable, first_line
 from samerun.process import quiet
-from samerun.replay.trust import DATA
 from samerun.search.objectives import value_of
-from samerun.user_code import components_of, targets
+from samerun.user_code import DATA, trust_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,13 +79,12 @@ def _train_instances(
     found = provenance.collect(launch.command_of(composition))
     logbook.describe_origin(run, composition, found)
     cfg = composition.config
-    named = [*targets(cfg).values(), *components_of(cfg)]
     run.set_tags({**launch.instance_tags(cfg), **launch.describe_data(cfg)})
     children = launch.Children(
         run=run,
         composition=composition,
         out=out,
-        trusted=[*named, DATA],  # the sweep's own config names them
+        trusted=[*trust_names(cfg), DATA],  # the sweep's own config names them
         take_over=True,  # the sweep knows that no other process works on it
         trial_of=lambda one: search.InstanceTrial(trial, is_first=one.number == 0),
         finished=lambda one, result: report_instance(trial, one, result, len(instances_of(cfg))),

@@ -18,9 +18,10 @@ from samerun.tracking.lookup import (
     url_of,
 )
 from samerun.tracking.mlflow_run import MlflowRun
+from samerun.tracking.model import pinned
 from samerun.tracking.naming import fresh_folder, run_name
 from samerun.tracking.opening import open_run
-from samerun.tracking.raw_flavor import RawInput, write_served
+from samerun.tracking.raw_flavor import RawInput, copy_code, write_served
 from samerun.tracking.recovery.dead_runs import close_dead_runs, deliver
 from samerun.tracking.recovery.folders import is_created, run_in
 from samerun.tracking.recovery.ownership import folder_of

@@ -120,7 +120,7 @@ def _latest(name: str, number: int, runs: Sequence[StoredRun], store: str) -> St
 
 
 def _best(name: str, metric: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
-    from samerun.config.check import should_rise  # with Hydra, which takes 0.3 s to import
+    from samerun.config.training import should_rise  # with all config classes
 
     ranked = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
     ranked = [run for run in ranked if run.status == FINISHED and not run.is_group]

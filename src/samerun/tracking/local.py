@@ -15,7 +15,7 @@ from pathlib import Path
 
 from samerun.tracking.database import database_file
 from samerun.tracking.delivery.spool import Point
-from samerun.tracking.rows import reading
+from samerun.tracking.rows import datasets, is_model_ready, read_runs, reading
 from samerun.tracking.stored_run import StoredRun, as_logged
 
 _RUN, _EXPERIMENT = re.compile("[0-9a-f]{32}"), re.compile("[0-9]+")
@@ -91,6 +91,43 @@ def file_of(root: Path, path: str) -> Path:
     if not file.is_file() or file.resolve() != root.resolve() / path:
         raise FileNotFoundError(f"{path} is no file")
     return file
+
+
+def run_of(run_id: str, uri: str) -> tuple[StoredRun, set[str]] | None:
+    """Returns a run, and its datasets with digests; `None` where MLflow has to be asked.
+
+    Args:
+        run_id: its complete ID.
+        uri: the complete address of its store.
+    """
+    if not uri.startswith("sqlite"):
+        return None
+    with contextlib.suppress(sqlite3.Error), reading(database_file(uri)) as database:
+        for run in read_runs(database, ids=[run_id]):
+            return run, datasets(database, run_id)
+    return None
+
+
+def model_sizes(
+    run: StoredRun, model_id: str, uri: str
+) -> tuple[dict[str, int | None], bool] | None:
+    """Returns the sizes of a logged model's files, and whether the store says it is complete.
+
+    Args:
+        run: the run that logged it.
+        model_id: its ID in the store.
+        uri: the complete address of the store.
+
+    Returns:
+        `None` where MLflow has to be asked.
+    """
+    folder = model_folder(run, model_id, uri)
+    if folder is None:
+        return None
+    with contextlib.suppress(sqlite3.Error), reading(database_file(uri)) as database:
+        is_ready = is_model_ready(database, model_id)
+        return None if is_ready is None else (sizes(folder), is_ready)
+    return None
 
 
 def points(run: StoredRun, uri: str, keys: Collection[str] | None) -> list[Point] | None:

@@ -1,10 +1,9 @@
 """A Keras model in MLflow's format: saved in the run's folder first, then uploaded."""
 
-import importlib.metadata
 import logging
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +63,24 @@ def _save(model: Any, example: Any, folder: Path, run_id: str, raw: RawInput | N
 
 def requirements(raw: RawInput | None) -> list[str]:
     """Returns what a stored model needs to load, in the versions that trained it."""
-    names = ["mlflow", "tensorflow", "keras", "numpy"]
-    if raw is not None:
-        names += ["pandas"]
-        names += ["pillow"] if raw.description["input"].get("resize") == "frames" else []
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    return pinned(
+        ["mlflow", "tensorflow", "keras", "numpy"], {} if raw is None else raw.description
+    )
+
+
+def pinned(packages: Sequence[str], description: Mapping[str, Any]) -> list[str]:
+    """Returns packages and those that raw input needs, in the versions that are installed.
+
+    Args:
+        packages: their names.
+        description: of raw input; empty if there is none.
+    """
+    from importlib.metadata import version  # not needed to list runs
+
+    from samerun.raw_model import packages_of
+
+    names = dict.fromkeys([*packages, *(packages_of(description) if description else ())])
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def upload(

@@ -169,7 +169,7 @@ def _compare_state(parent: str, runs: Sequence[Run], objectives: Sequence[str]) 
 
 
 def _best_first(metrics: Sequence[str]) -> dict[str, Any]:
-    from samerun.config.check import should_rise  # with Hydra, which takes 0.3 s to import
+    from samerun.config.training import should_rise  # with all config classes
 
     return {
         key: value

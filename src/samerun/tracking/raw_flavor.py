@@ -45,7 +45,7 @@ def example_frame(raw: RawInput) -> Any:
     return pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)})
 
 
-def add_raw_input(model: Any, raw: RawInput, folder: Path) -> None:
+def add_raw_input(model: Any, raw: RawInput, folder: Path, loader: str | None = None) -> None:
     """Adds what raw input needs to a model that `mlflow.keras` has saved.
 
     The code goes into a package whose name holds its digest: two models of different versions load
@@ -55,6 +55,7 @@ def add_raw_input(model: Any, raw: RawInput, folder: Path) -> None:
         model: the `mlflow.models.Model` that was saved.
         raw: the raw input.
         folder: of the model.
+        loader: an installed module that loads the model, instead of code that it brings along.
     """
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
@@ -63,29 +64,29 @@ def add_raw_input(model: Any, raw: RawInput, folder: Path) -> None:
 
     text = json.dumps(raw.description, ensure_ascii=False)
     (folder / DESCRIPTION).write_text(text, "utf-8")
-    name = _copy_code(folder / CODE)
+    shutil.rmtree(folder / CODE, ignore_errors=True)
+    name = loader or copy_code(folder / CODE)
     inputs, outputs, params = _schemas(raw.description)
     model.signature = ModelSignature(inputs=inputs, outputs=outputs, params=params)
     env = model.flavors[pyfunc.FLAVOR_NAME]["env"]
     pyfunc.add_to_model(
         model,
         loader_module=name,
-        code=CODE,
+        code=None if loader else CODE,
         conda_env=env["conda"],
         python_env=env["virtualenv"],
     )
     model.save(str(folder / "MLmodel"))
 
 
-def _copy_code(folder: Path) -> str:
-    """Copies the code that loads the model, and returns the name of its package."""
+def copy_code(folder: Path) -> str:
+    """Copies the code that loads a model into a folder, and returns the name of its package."""
     from samerun import raw_model
 
     files = sorted(Path(raw_model.__file__).parent.glob("*.py"))
     contents = {file.name: file.read_bytes() for file in files}
     digest = hashlib.sha256(b"\0".join(contents.values())).hexdigest()[:12]
     package = folder / f"samerun_raw_model_{digest}"
-    shutil.rmtree(folder, ignore_errors=True)
     package.mkdir(parents=True)
     for name, content in contents.items():
         (package / name).write_bytes(content)
@@ -110,13 +111,16 @@ def _schemas(description: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return inputs, outputs, ParamSchema(params)
 
 
-def write_served(description: Mapping[str, Any], keras_file: Path, folder: Path) -> None:
-    """Writes an MLflow model of raw input with this version's code, to be served from here.
+def write_served(
+    description: Mapping[str, Any], keras_file: Path, folder: Path, loader: str
+) -> None:
+    """Writes an MLflow model of raw input that runs this version's code, to be served from here.
 
     Args:
         description: of raw input.
         keras_file: the Keras model.
         folder: where to; it does not exist.
+        loader: the module that loads it.
     """
     from mlflow import pyfunc
     from mlflow.models import Model
@@ -127,4 +131,4 @@ def write_served(description: Mapping[str, Any], keras_file: Path, folder: Path)
     shutil.copyfile(keras_file, folder / KERAS_FILE)
     model = Model(artifact_path="model")
     pyfunc.add_to_model(model, "", conda_env="conda.yaml", python_env="python_env.yaml")
-    add_raw_input(model, RawInput(description, {}), folder)
+    add_raw_input(model, RawInput(description, {}), folder, loader)

@@ -14,6 +14,8 @@ from typing import Any
 from samerun.tracking.filters import Condition
 from samerun.tracking.stored_run import StoredRun, as_logged
 
+_READY = 2
+"""Status of a logged model of which everything was uploaded."""
 _ACTIVE = "runs.lifecycle_stage = 'active' and experiments.lifecycle_stage = 'active'"
 
 
@@ -133,6 +135,22 @@ def histories(database: sqlite3.Connection, run_id: str) -> dict[str, list[tuple
     for key, step, value in database.execute(query, (run_id,)):
         found.setdefault(str(key), []).append((_integer(step) or 0, as_logged(value)))
     return found
+
+
+def datasets(database: sqlite3.Connection, run_id: str) -> set[str]:
+    """Returns the name and digest of each dataset of a run: `digits-train 0123abcd`."""
+    query = """
+        select datasets.name, datasets.digest from inputs
+        join datasets on inputs.source_id = datasets.dataset_uuid
+        where source_type = 'DATASET' and destination_type = 'RUN' and destination_id = ?"""
+    return {f"{name} {digest}" for name, digest in database.execute(query, (run_id,))}
+
+
+def is_model_ready(database: sqlite3.Connection, model_id: str) -> bool | None:
+    """Whether a logged model is complete by the database; `None` if there is none of this ID."""
+    query = "select status from logged_models where model_id = ? and lifecycle_stage = 'active'"
+    row = database.execute(query, (model_id,)).fetchone()
+    return None if row is None else row[0] == _READY
 
 
 def experiment_name(database: sqlite3.Connection, experiment_id: str) -> str | None:

@@ -8,10 +8,13 @@ from samerun.user_code.checks import check_functions, check_source
 from samerun.user_code.files import files_of, imports_of
 from samerun.user_code.importing import import_function
 from samerun.user_code.targets import (
+    DATA,
     OwnFunction,
     components_of,
     is_function,
     own_functions,
     targets,
+    trust_name,
+    trust_names,
     where,
 )

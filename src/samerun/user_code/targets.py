@@ -14,6 +14,9 @@ from samerun.config.schedules import CustomSchedule
 from samerun.config.training import is_own, name_of
 from samerun.errors import UserError
 
+DATA = "data"
+"""What `--trust` takes for the paths and the data of a run that this machine did not record."""
+
 _CUSTOM = (CustomModel, CustomDataset, CustomOptimizer, CustomSchedule)
 
 
@@ -29,7 +32,7 @@ def where(group: str, part: Any) -> str:
 
 def components_of(cfg: Config) -> list[str]:
     """Returns the modules that declare the components of the user's own that a config chooses."""
-    parts = (cfg.dataset, cfg.model, cfg.optimizer, cfg.schedule)
+    parts = (*_groups(cfg).values(), *cfg.training.params.values())
     return list(dict.fromkeys(type(part).__module__ for part in parts if is_component(part)))
 
 
@@ -42,30 +45,43 @@ class OwnFunction:
         target: `package.module:function`.
         params_key: the key of its keyword arguments, such as `model.params`.
         params: these arguments.
+        written: what the config names it by: the target, or the name of a component.
     """
 
     key: str
     target: str
     params_key: str
     params: Mapping[str, Any]
+    written: str
+
+    @property
+    def name(self) -> str:
+        """The name of a loss, a metric or a callback, under which a metric is logged."""
+        return name_of(self.written)
 
 
-def own_functions(cfg: Config) -> list[OwnFunction]:
-    """Returns the user's own functions, in the order in which a run needs them."""
-    groups: dict[str, Any] = {
+def _groups(cfg: Config) -> dict[str, Any]:
+    """Returns the parts of a config that may be built by a function of the user's own, by key."""
+    return {
         "dataset": cfg.dataset,
+        "dataset.augmentation": getattr(cfg.dataset, "augmentation", None),
         "model": cfg.model,
         "optimizer": cfg.optimizer,
         "schedule": cfg.schedule,
     }
+
+
+def own_functions(cfg: Config) -> list[OwnFunction]:
+    """Returns the user's own functions, in the order in which a run needs them."""
     found = [
         OwnFunction(
             key=where(group, part),
             target=part.target,
             params_key=group if is_component(part) else f"{group}.params",
             params=part.params,
+            written=part.kind if is_component(part) else part.target,
         )
-        for group, part in groups.items()
+        for group, part in _groups(cfg).items()
         if is_function(part)
     ]
     training = cfg.training
@@ -73,14 +89,17 @@ def own_functions(cfg: Config) -> list[OwnFunction]:
     for key, names in (("metrics", training.metrics), ("callbacks", training.callbacks)):
         own = {f"training.{key}[{n}]": name for n, name in enumerate(names) if is_own(name)}
         named |= own
-    for key, target in named.items():
-        name = name_of(target)
+    for key, written in named.items():
+        name = name_of(written)
+        params = training.params.get(name, {})
+        is_typed = is_component(params)
         found.append(
             OwnFunction(
                 key=key,
-                target=target,
+                target=params.target if is_typed else written,
                 params_key=f"training.params.{name}",
-                params=training.params.get(name, {}),
+                params=params.params if is_typed else params,
+                written=written,
             )
         )
     return found
@@ -89,6 +108,21 @@ def own_functions(cfg: Config) -> list[OwnFunction]:
 def targets(cfg: Config) -> dict[str, str]:
     """Returns the names of the user's own functions, such as `my_code:build`, by config key."""
     return {function.key: function.target for function in own_functions(cfg)}
+
+
+def trust_names(cfg: Config) -> tuple[str, ...]:
+    """Returns what `--trust` has to name before a stored config imports the user's own code."""
+    modules = [*targets(cfg).values(), *components_of(cfg)]
+    return tuple(dict.fromkeys(map(trust_name, modules)))
+
+
+def trust_name(target: str) -> str:
+    """Returns what `--trust` has to name for a module, or for a function such as `my_code:build`.
+
+    That is the package at the top, but of one called `data`, which stands for the run's data there.
+    """
+    top = re.split("[.:]", target)[0]
+    return target if top == DATA else top
 
 
 def split(key: str, target: str) -> tuple[str, str]:

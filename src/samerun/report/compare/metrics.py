@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from samerun.config.check import should_rise
-from samerun.evaluation.report import short
+from samerun.amounts import short
+from samerun.config.training import should_rise
 from samerun.report.differences import Differences, format_number
 from samerun.report.run_rows import HEADLINES
 from samerun.tracking import StoredRun

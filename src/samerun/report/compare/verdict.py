@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from samerun import statistics
-from samerun.config.check import should_rise
 from samerun.config.root import has_meaning
+from samerun.config.training import should_rise
 from samerun.errors import UserError
 from samerun.replay.comparison import RowState
 from samerun.replay.reproduce import effective

@@ -6,13 +6,14 @@ Nothing is changed, neither in the folder nor in the store.
 import filecmp
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from samerun import tags as tag
 from samerun.errors import UserError, first_line
+from samerun.tracking import local
 from samerun.tracking.delivery.faults import is_unavailable
 from samerun.tracking.delivery.lines import Line, read_lines, storable
 from samerun.tracking.delivery.sender import ARTIFACTS
@@ -59,16 +60,16 @@ class _Log:
 
 
 def compare(
-    folder: Path, facts: RunFacts, client: Any, *, has_local_store: bool
+    folder: Path, facts: RunFacts, uri: str, connected: Callable[[], Any]
 ) -> list[Completeness]:
     """Compares a run's folder with its store, point by point and file by file.
 
     Args:
         folder: the run's folder.
         facts: what it says about its run.
-        client: an `MlflowClient` of the run's store.
-        has_local_store: artifacts are files of this machine: their content is compared too, not
-            only their size.
+        uri: the complete address of the run's store. Of one in a file of this machine, the content
+            of artifacts is compared too, not only their size.
+        connected: returns an `MlflowClient` of the store; asked where the store is not such a file.
 
     Returns:
         One for each kind of record.
@@ -77,17 +78,18 @@ def compare(
         UserError: the run is not in the store.
     """
     log = _read_log(folder)
-    stored, datasets, end_time = _stored(client, facts)
-    points = points_of(client, stored.id) if stored.id else []
-    sizes = artifact_sizes(client, stored) if stored.id else {}
+    stored, datasets = _stored(facts, uri, connected)
+    points = local.points(stored, uri, None) if stored.id else []
     return [
-        compare_points(read_points(folder), points),
+        compare_points(
+            read_points(folder), points_of(connected(), stored.id) if points is None else points
+        ),
         _texts("params", log.params, stored.params),
         _texts("tags", log.tags, stored.tags),
-        _artifacts(folder, log, stored, sizes, client if has_local_store else None),
+        _artifacts(folder, log, stored, uri, connected),
         _of_names("datasets", (_dataset(line) for line in log.datasets), datasets),
-        _models(folder, log, client, stored),
-        _end(log.end, stored.status, end_time),
+        _models(folder, log, stored, uri, connected),
+        _end(log.end, stored.status, stored.end_time),
     ]
 
 
@@ -99,14 +101,18 @@ def read_refused(folder: Path) -> list[Line]:
     return [line for line, _ in lines]
 
 
-def _stored(client: Any, facts: RunFacts) -> tuple[StoredRun, set[str], int | None]:
-    """Returns the run in the store, its datasets and end; one without ID if it is not created."""
+def _stored(facts: RunFacts, uri: str, connected: Callable[[], Any]) -> tuple[StoredRun, set[str]]:
+    """Returns the run in the store and its datasets; one without ID if it is not created."""
     if facts.id is None:
         name = facts.name
         none = StoredRun(
             id="", name=name, experiment_id="", status="", params={}, metrics={}, tags={}
         )
-        return none, set(), None
+        return none, set()
+    found = local.run_of(facts.id, uri)
+    if found is not None:
+        return found
+    client = connected()
     try:
         run = client.get_run(facts.id)
     except Exception as error:
@@ -117,7 +123,7 @@ def _stored(client: Any, facts: RunFacts) -> tuple[StoredRun, set[str], int | No
         ) from error
     inputs = run.inputs.dataset_inputs if run.inputs else []
     datasets = {f"{one.dataset.name} {one.dataset.digest}" for one in inputs}
-    return as_stored(run), datasets, run.info.end_time
+    return as_stored(run), datasets
 
 
 def _read_log(folder: Path) -> _Log:
@@ -202,16 +208,26 @@ def _files(folder: Path, path: str) -> dict[str, Path]:
 
 
 def _artifacts(
-    folder: Path, log: _Log, run: StoredRun, sizes: Mapping[str, int | None], client: Any | None
+    folder: Path, log: _Log, run: StoredRun, uri: str, connected: Callable[[], Any]
 ) -> Completeness:
     files: dict[str, Path] = {}
     for path in log.artifacts:
         files |= _files(folder, path)
+    root = local.artifact_folder(run, uri) if run.id else None
+    sizes: Mapping[str, int | None] = {}
+    if root is not None:
+        sizes = local.sizes(root)
+    elif run.id:
+        sizes = artifact_sizes(connected(), run)
     differences = _of_files(files, sizes)
-    if client is not None:
+    if uri.startswith("sqlite"):
         for path in sorted(set(files) & set(sizes)):
             if files[path].is_file() and path not in differences:
-                there = client.download_artifacts(run.id, path)
+                there = (
+                    connected().download_artifacts(run.id, path)
+                    if root is None
+                    else local.file_of(root, path)
+                )
                 if not filecmp.cmp(there, files[path], shallow=False):
                     differences[path] = f"{path} differs"
     return Completeness(
@@ -230,7 +246,9 @@ def _of_files(files: Mapping[str, Path], sizes: Mapping[str, int | None]) -> dic
     return differences
 
 
-def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Completeness:
+def _models(
+    folder: Path, log: _Log, run: StoredRun, uri: str, connected: Callable[[], Any]
+) -> Completeness:
     try:
         known = json.loads((folder / POSITION_FILE).read_bytes())["models"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -242,7 +260,8 @@ def _models(folder: Path, log: _Log, client: Any, run: StoredRun) -> Completenes
         if not run.id or model_id is None:
             differences.append(f"{path} is missing")
             continue
-        sizes, is_ready = model_sizes(client, run, str(model_id))
+        known_here = local.model_sizes(run, str(model_id), uri)
+        sizes, is_ready = known_here or model_sizes(connected(), run, str(model_id))
         files = {
             Path(name).relative_to(path).as_posix(): file
             for name, file in _files(folder, path).items()

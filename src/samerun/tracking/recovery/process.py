@@ -14,8 +14,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import final
 
-import psutil
-
 from samerun import tags as tag
 
 HEARTBEAT_SECONDS = 60.0
@@ -96,6 +94,8 @@ def _start_of(pid: int) -> str | None:
         ]  # the name before may contain spaces and brackets
     except (OSError, IndexError):
         pass
+    import psutil  # most systems have `/proc`
+
     try:
         return f"{psutil.Process(pid).create_time():.1f}"
     except psutil.NoSuchProcess:

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,10 @@ def _connected(facts: RunFacts, clients: dict[str, Any]) -> tuple[Any, str]:
     return client, uri
 
 
+def _client(facts: RunFacts, clients: dict[str, Any]) -> Any:
+    return _connected(facts, clients)[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checked:
     """The result of comparing a run's folder with its store.
@@ -279,8 +284,8 @@ def check(folders: Iterable[Path]) -> Iterator[Checked]:
             continue
         refused = tuple(read_refused(folder))
         try:
-            client, uri = _connected(facts, clients)
-            rows = tuple(compare(folder, facts, client, has_local_store=uri.startswith("sqlite")))
+            connected = partial(_client, facts, clients)
+            rows = tuple(compare(folder, facts, store_of(facts), connected))
             yield Checked(folder=folder, facts=facts, rows=rows, refused=refused)
         except Exception as error:
             yield Checked(

@@ -1,11 +1,13 @@
 """Checks of a config that involve several fields, or the dataset."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.datasets.base import Pictures
+from samerun.config.own import NAMED, is_component
+from samerun.config.project import own_options
 from samerun.config.root import Config
 from samerun.config.schema import GROUPS
 from samerun.config.spec import DataSpec, Layout, Task
@@ -29,14 +31,6 @@ def mixup_of(cfg: Config) -> float:
     return cfg.dataset.augmentation.mixup if isinstance(cfg.dataset, Pictures) else 0.0
 
 
-def should_rise(metric: str) -> bool:
-    """Whether a metric of this name is maximized.
-
-    Losses, errors, perplexities and bits per token are minimized, all others are maximized.
-    """
-    return not metric.endswith(("loss", "error", "perplexity", "bits_per_token"))
-
-
 def epoch_metrics(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     """Returns the names under which every epoch is logged, such as `validation/accuracy`."""
     splits = ["train"] + (["validation"] if spec.num_validation else [])
@@ -51,19 +45,31 @@ def check_names(cfg: Config) -> None:
         UserError: one that does not exist, or that is given twice.
     """
     training = cfg.training
-    _check_known("loss", [training.loss], tuple(Loss))
-    _check_known("metrics", training.metrics, tuple(Metric))
-    _check_known("callbacks", training.callbacks, ())
+    _check_known("loss", [training.loss], tuple(Loss), training.params)
+    _check_known("metric", training.metrics, tuple(Metric), training.params)
+    _check_known("callback", training.callbacks, (), training.params)
     own = [*training.callbacks, *filter(is_own, [training.loss, *training.metrics])]
     functions = [name_of(name) for name in own]
     for name, values in training.params.items():
-        if name not in functions or not isinstance(values, dict):
+        if is_component(values) and functions.count(name) > 1:
+            raise UserError(
+                f"training: received {listed(own)}, expected names that differ, since one has its "
+                f"options in training.params.{name}: rename one {name}."
+            )
+        if name not in functions or not (isinstance(values, dict) or is_component(values)):
             raise UserError(
                 f"training.params: received '{name}', expected the arguments of one of "
                 f"{listed(functions) or 'your own functions, and there are none'}, as in "
                 f"+training.params.{functions[0] if functions else 'my_loss'}.weight=2."
-                f"{nearest(name, functions)}"
+                f"{nearest(name, functions) or as_hint(_choosing(name))}"
             )
+
+
+def _choosing(name: str) -> str:
+    """Returns what to type to choose a component of this name; empty if there is none."""
+    groups = [group for group in NAMED if name in own_options(group)]
+    lines = [f"{NAMED[one]}={name if one == 'loss' else f'[{name}]'}" for one in groups]
+    return lines[0] if lines else ""
 
 
 def check_keys(node: object, where: str = "") -> None:
@@ -92,22 +98,26 @@ def check_keys(node: object, where: str = "") -> None:
         check_keys(value, f"{where}{below}".removeprefix("."))
 
 
-def _check_known(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+def _check_known(
+    group: str, names: Sequence[str], known: Sequence[str], params: Mapping[str, Any]
+) -> None:
+    key = NAMED[group]
     for name in names:
-        if not is_own(name) and name not in known:
-            given = f"training.{key}={'my_code:f' if key == 'loss' else '[my_code:f]'}"
-            typed = names[0] if key == "loss" else f"[{','.join(names)}]"
-            hint = as_hint(correct(f"training.{key}", typed, {}))
-            some = f"one of {listed(known)}, or " if known else ""
+        if ":" not in name and name not in known and not is_component(params.get(name)):
+            given = f"{key}={'my_code:f' if group == 'loss' else '[my_code:f]'}"
+            typed = names[0] if group == "loss" else f"[{','.join(names)}]"
+            hint = as_hint(correct(key, typed, {}))
+            possible = [*known, *own_options(group)]
+            some = f"one of {listed(possible)}, or " if possible else ""
             raise UserError(
-                f"training.{key}: received '{name}', expected {some}a function of your own as in "
+                f"{key}: received '{name}', expected {some}a function of your own as in "
                 f"{given}.{hint}"
             )
     logged = [name_of(name) for name in names]
-    twice = [n for n in logged if logged.count(n) > 1 or (key == "metrics" and n == "loss")]
+    twice = [n for n in logged if logged.count(n) > 1 or (group == "metric" and n == "loss")]
     if twice:
         raise UserError(
-            f"training.{key}: received {listed(names)}, expected names that differ from each other "
+            f"{key}: received {listed(names)}, expected names that differ from each other "
             f"and from loss: rename one {twice[0]}."
         )
 

@@ -1,0 +1,119 @@
+"""Typed losses, metrics, callbacks and augmentations of a package of one's own, in training."""
+
+import sys
+
+import pytest
+
+import samerun
+from samerun import cli
+from samerun.cli.init_command import write_project
+from support.resuming import Killed, during_epoch, resume, run_in, state_in, train
+
+COMPONENTS = '''
+
+from samerun.components import ImageAugmentation, Metric
+
+
+@component("mine.images:confidence")
+class Confidence(Metric):
+    """How sure the model is."""
+
+    kind: str = "confidence"
+
+
+@component("mine.images:stripe")
+class Stripe(ImageAugmentation):
+    """A black stripe."""
+
+    kind: str = "stripe"
+    width: int = above(0)
+'''
+IMAGES = """
+import keras
+import tensorflow as tf
+
+
+def confidence(y_true, y_pred):
+    return keras.ops.max(y_pred, axis=-1)
+
+
+def stripe(image, seed, width):
+    first = tf.random.stateless_uniform([], seed, 0, image.shape[0], tf.int32)
+    rows = tf.range(image.shape[0])
+    masked = (rows >= first) & (rows < first + width)
+    return tf.where(masked[:, None, None], 0.0, image)
+"""
+STRIPE = "defaults: [none, /schema/dataset/augmentation/stripe@_here_, _self_]\nwidth: 2\n"
+RUN = (
+    "model=mlp",
+    "model.units=[4]",
+    "dataset.limit=60",
+    "training.epochs=3",
+    "training.loss=focal",
+    "training.metrics=[accuracy,confidence]",
+    "training.callbacks=[shrink_bias]",
+    "dataset/augmentation=stripe",
+)
+
+
+@pytest.fixture
+def mine(project, monkeypatch):
+    """A project as `samerun init` writes it, with a metric and an augmentation more."""
+    folder = project / "mine"
+    write_project(folder)
+    place = folder / "src/mine/components.py"
+    place.write_text(place.read_text() + COMPONENTS)
+    (folder / "src/mine/images.py").write_text(IMAGES)
+    for name, text in (("metric/confidence", "{}\n"), ("dataset/augmentation/stripe", STRIPE)):
+        (folder / f"conf/{name}.yaml").parent.mkdir(exist_ok=True)
+        (folder / f"conf/{name}.yaml").write_text(text)
+    monkeypatch.chdir(folder)
+    before, modules = list(sys.path), set(sys.modules)
+    yield folder
+    sys.path[:] = before
+    for name in {*sys.modules} - modules:
+        if name.partition(".")[0] == "mine":
+            del sys.modules[name]
+
+
+def test_a_run_with_all_four_is_resumed_exactly(mine, tmp_path):
+    overrides = [*RUN, "checkpoint.every_steps=2"]
+    whole = train(overrides, run_in(tmp_path / "whole"))
+    with pytest.raises(Killed):
+        train(overrides, run_in(tmp_path / "broken", during_epoch(3)))
+    state = state_in(tmp_path / "broken")
+    assert state.step > 0
+    assert state.meta["callbacks"]["own/shrink_bias"]["factor"] == pytest.approx(0.975)
+    resumed = resume(overrides, tmp_path / "broken")
+    assert resumed.weights_digest == whole.weights_digest
+    assert resumed.metrics == whole.metrics
+    assert {"train/confidence", "validation/confidence"} <= set(whole.history)
+    assert "test/confidence" in whole.metrics
+    for less in ("training.loss=auto", "training.callbacks=[]", "dataset/augmentation=none"):
+        other = [*(word for word in RUN if word.split("=")[0] != less.split("=")[0]), less]
+        assert train(other, run_in(tmp_path / less[:12])).weights_digest != whole.weights_digest
+
+
+def test_a_recorded_run_is_reproduced_exactly_with_trust_only(mine, capsys):
+    result = samerun.train([*RUN, "training.params.focal.gamma=1", "tracking=lean"])
+    assert cli.main(["reproduce", result.run_id, "--dry-run"]) == 2
+    assert "give --trust mine" in capsys.readouterr().err
+    assert cli.main(["reproduce", result.run_id, "--trust", "mine"]) == 0
+    assert "EXACT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return image[:2]", r"returned float32 of shape \(2, 8, 1\)"),
+        ("return image.numpy()", "raised AttributeError in a graph"),
+        ("return image / 0.0 * 0.0", "not finite"),
+        ("raise KeyError('x')", "raised KeyError: 'x'"),
+    ],
+)
+def test_a_wrong_augmentation_leaves_no_run_behind(mine, body, message):
+    (mine / "src/mine/images.py").write_text(f"def stripe(image, seed, width):\n    {body}\n")
+    with pytest.raises(samerun.UserError, match=message) as caught:
+        samerun.train(["model=mlp", "dataset.limit=60", "dataset/augmentation=stripe"])
+    assert str(caught.value).startswith("dataset.augmentation=stripe: mine.images:stripe: ")
+    assert not (mine / "outputs").exists()

@@ -1,0 +1,273 @@
+"""Losses, metrics, callbacks and augmentations of a package of one's own: typed like its models."""
+
+import sys
+
+import pytest
+import yaml
+
+from samerun import cli, config, identity, user_code
+from samerun.cli.completion import candidates
+from samerun.cli.init_command import write_project
+from samerun.config.composition import compose
+from samerun.config.paths import paths
+from samerun.config.stored import apply_overrides
+from samerun.errors import UserError
+from samerun.replay.trust import check_trusted
+from samerun.search import parse_space
+from samerun.sweeper.trial_configs import TrialConfigs
+from support.compared import add
+
+MORE = '''
+
+from samerun.components import ImageAugmentation, Metric, a_path
+
+
+@component("mine.training:confidence")
+class Confidence(Metric):
+    """How sure the model is."""
+
+    kind: str = "confidence"
+
+
+@component("mine.training:stripe")
+class Stripe(ImageAugmentation):
+    """A black stripe."""
+
+    kind: str = "stripe"
+    width: int = above(0)
+    table: str = a_path()
+'''
+STRIPE = """
+defaults:
+  - none
+  - /schema/dataset/augmentation/stripe@_here_
+  - _self_
+width: 2
+table: a.csv
+"""
+ALL = (
+    "training.loss=focal",
+    "training.metrics=[accuracy,confidence]",
+    "training.callbacks=[shrink_bias]",
+    "dataset/augmentation=stripe",
+)
+FUNCTIONS = """
+
+def confidence(y_true, y_pred):
+    return keras.ops.max(y_pred, axis=-1)
+
+
+def stripe(image, seed, width, table):
+    return image
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A project as `samerun init` writes it, with a metric and an augmentation more."""
+    folder = tmp_path / "mine"
+    write_project(folder)
+    for file, text in (("components", MORE), ("training", FUNCTIONS)):
+        place = folder / f"src/mine/{file}.py"
+        place.write_text(place.read_text() + text)
+    for name, text in (("metric/confidence", "{}\n"), ("dataset/augmentation/stripe", STRIPE)):
+        place = folder / f"conf/{name}.yaml"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text)
+    monkeypatch.chdir(folder)
+    before, modules = list(sys.path), set(sys.modules)
+    yield folder
+    sys.path[:] = before
+    for name in {*sys.modules} - modules:
+        if name.partition(".")[0] == "mine":
+            del sys.modules[name]
+
+
+def test_they_are_typed_with_the_values_of_their_files(mine):
+    cfg = compose([*ALL, "training.params.focal.gamma=3", "dataset.augmentation.width=4"]).config
+    params = cfg.training.params
+    assert (params["focal"].gamma, params["shrink_bias"].start) == (3.0, 0.9)
+    assert params["confidence"].params == {}
+    assert cfg.dataset.augmentation.params == {"width": 4, "table": "a.csv"}
+    assert cfg.dataset.augmentation.flip_horizontal is False
+    assert {one.key: one.target for one in user_code.own_functions(cfg)} == {
+        "dataset.augmentation=stripe": "mine.training:stripe",
+        "training.loss": "mine.training:focal",
+        "training.metrics[1]": "mine.training:confidence",
+        "training.callbacks[0]": "mine.training:Shrink",
+    }
+
+
+def test_an_experiment_names_them_with_options(mine):
+    text = "# @package _global_\ntraining: {loss: focal, params: {focal: {gamma: 5}}}\n"
+    (mine / "experiments/experiment/five.yaml").write_text(text)
+    assert compose(["experiment=five"]).config.training.params["focal"].gamma == 5.0
+    given = ["experiment=five", "training.params.focal.gamma=6"]
+    assert compose(given).config.training.params["focal"].gamma == 6.0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("training.loss=focl", "Did you mean `training.loss=focal`?"),
+        ("loss=focal", "loss: there is no such key. Did you mean `training.loss=focal`?"),
+        ("training.metrics=[focal]", "training.metrics: received 'focal', expected one of"),
+        ("training.callbacks=[shrink_bais]", "`training.callbacks=[shrink_bias]`?"),
+        ("training.params.focal.gamma=3", "Did you mean `training.loss=focal`?"),
+        (
+            "training.loss=focal training.params.focal.gama=3",
+            "focal.gama: there is no such key. Did you mean `training.params.focal.gamma=3`?",
+        ),
+        ("training.loss=focal training.params.focal.gamma=x", "'x', expected a number"),
+        (
+            "training.loss=focal training.params.focal.gamma=-1",
+            "training.params.focal.gamma: received -1, expected a number at least 0",
+        ),
+        ("training.loss=focal training.params.focal=3", "training.params.focal: new keys"),
+        (
+            "training.loss=focal training.metrics=[mine.other:focal]",
+            "expected names that differ",
+        ),
+        (
+            "dataset/augmentation=stripe dataset.augmentation.width=0",
+            "dataset.augmentation.width: received 0, expected a number above 0",
+        ),
+        (
+            "dataset/augmentation=stripe dataset.augmentation.widht=2",
+            "Did you mean `dataset.augmentation.width=2`?",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(mine, overrides, message):
+    with pytest.raises(UserError) as caught:
+        compose(overrides.split())
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schema_before_the_option_it_starts_from_is_one_sentence(mine):
+    lines = STRIPE.split("\n")
+    lines[2], lines[3] = lines[3], lines[2]
+    (mine / "conf/dataset/augmentation/stripe.yaml").write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"defaults: \[none, /schema/dataset/augmentation/stripe"):
+        compose(["dataset/augmentation=stripe"])
+
+
+def test_three_kinds_have_different_names(mine):
+    place = mine / "src/mine/components.py"
+    place.write_text(place.read_text().replace('kind: str = "confidence"', 'kind: str = "focal"'))
+    with pytest.raises(UserError, match="there is another metric=focal"):
+        compose(["training.loss=focal"])
+
+
+def test_a_stored_config_is_read_back_and_needs_trust(mine):
+    cfg = compose(ALL).config
+    text = config.to_yaml(cfg)
+    assert config.from_yaml(text) == cfg
+    assert config.from_yaml(text, own_code=True) == cfg
+    for override in ALL:
+        with pytest.raises(UserError, match="give --trust mine"):
+            check_trusted(compose([override]).config, ["data"])
+    check_trusted(cfg, ["mine"])
+    other = apply_overrides(text, ["training.loss=huber", "training.params.shrink_bias.start=0.5"])
+    assert other.config.training.params.keys() == {"confidence", "shrink_bias"}
+    assert other.config.training.params["shrink_bias"].start == 0.5
+
+
+def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, capsys):
+    monkeypatch.chdir(mine)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mine.parent}/mlflow.db")
+    text = config.to_yaml(compose(ALL).config)
+    (mine / "src/mine/components.py").write_text("open('imported', 'w').close()\n")
+    config.schema.forget_own()
+    cfg = config.from_yaml(text)
+    assert cfg.training.params["focal"].gamma == 2.0
+    assert config.from_yaml(config.to_yaml(cfg)) == cfg
+    assert user_code.components_of(cfg) == ["mine.components"]
+    assert paths(cfg)["dataset.augmentation.table"] == "a.csv"
+    with pytest.raises(UserError, match="give --trust mine"):
+        check_trusted(cfg, [])
+    add(store, "plain")
+    store({"config/resolved.yaml": text}, name="theirs")
+    for command, code in ((["diff", "theirs", "plain"], 0), (["resume", "theirs"], 2)):
+        assert cli.main(command) == code
+    assert "training.params.focal.gamma" in capsys.readouterr().out
+    assert not (mine / "imported").exists()
+
+
+def test_a_recorded_one_is_refused_elsewhere(mine, tmp_path_factory, monkeypatch):
+    cfg = compose(ALL).config
+    plain = yaml.safe_load(config.to_yaml(cfg))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    for group in ("dataset", "training"):
+        with pytest.raises(UserError, match="received '(stripe|focal)', expected a component"):
+            config.from_yaml(
+                yaml.safe_dump(
+                    yaml.safe_load(config.to_yaml(compose([]).config)) | {group: plain[group]}
+                )
+            )
+
+
+def test_its_files_and_its_options_are_part_of_the_fingerprint(mine):
+    first = compose(ALL).config
+    assert {"mine/components.py", "mine/training.py"} <= set(identity.code_files(first))
+    for override in ("training.params.focal.gamma=3", "dataset.augmentation.width=3"):
+        assert config.fingerprint(compose([*ALL, override]).config) != config.fingerprint(first)
+    logged = config.parameters(first)
+    assert logged["training.params.focal.gamma"] == "2.0"
+    assert logged["dataset.augmentation"] == "stripe"
+    assert "training.params.focal" not in logged
+
+
+def test_an_option_is_swept_with_its_type_and_each_trial_has_all_of_them(mine):
+    swept = [
+        "training.params.shrink_bias.start=0.1,0.2",
+        "dataset.augmentation.width=interval(1,4)",
+    ]
+    space = parse_space([*ALL, *swept], {})
+    values = next(space.corners(next(iter(space.branches()), {})))
+    assert isinstance(values["dataset.augmentation.width"], int)
+    configs = TrialConfigs(lambda given: config.composition.compose_with_hydra(given)[1], space, 1)
+    made = configs.composition({**values, "training.params.shrink_bias.start": 0.2})
+    assert made.config.training.params["shrink_bias"].start == 0.2
+    assert made.config.training.params["focal"].gamma == 2.0
+    again = compose(made.overrides).config
+    assert again.training == made.config.training
+    with pytest.raises(UserError, match=r"`training.params.focal.gamma="):
+        parse_space(["training.loss=focal", "training.params.focal.gama=interval(1,2)"], {})
+
+
+def test_a_loss_is_swept(mine):
+    space = parse_space(["training.loss=huber,focal"], {})
+    configs = TrialConfigs(lambda given: config.composition.compose_with_hydra(given)[1], space, 1)
+    for loss, names in (("huber", set()), ("focal", {"focal"})):
+        made = configs.composition({"training.loss": loss}).config.training
+        assert made.params.keys() == names
+
+
+def test_completion_offers_them_and_imports_nothing(mine):
+    (mine / "src/mine/components.py").write_text("raise SystemExit('imported')\n")
+
+    def after(line):
+        return [word for word, _ in candidates(f"samerun train {line}", {"train": ""}, str)]
+
+    assert after("training.loss=f") == ["training.loss=focal"]
+    assert after("training.metrics=[accuracy,c") == ["training.metrics=[accuracy,confidence"]
+    assert after("training.params.") == [
+        "training.params.focal.gamma=",
+        "training.params.shrink_bias.start=",
+    ]
+    assert after("training.loss=focal dataset/augmentation=st") == ["dataset/augmentation=stripe"]
+    assert after("dataset/augmentation=stripe dataset.augmentation.w") == [
+        "dataset.augmentation.width="
+    ]
+    assert not {"loss=", "metric=", "callback="} & {*after("")}
+    assert "mine.components" not in sys.modules
+
+
+def test_the_one_function_is_checked_before_tensorflow_is_imported(mine, capsys):
+    (mine / "src/mine/training.py").write_text("def focal(y_true, y_pred):\n    pass\n")
+    assert cli.main(["train", "experiment=rings", "training.loss=focal"]) == 2
+    printed = capsys.readouterr().err
+    assert "training.params.focal: received 'gamma', but focal has no argument" in printed
+    assert printed.count("\n") == 1
