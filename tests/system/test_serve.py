@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support import warm
 from support.environments import install, new_environment
 
 OWN_NET = """
@@ -65,9 +66,7 @@ def stored(tmp_path_factory, prepared_database):
     (folder / "own_net.py").write_text(OWN_NET)
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    done = subprocess.run(
-        [sys.executable, "-c", STORE], env=environment, capture_output=True, text=True, cwd=folder
-    )
+    done = warm.run([sys.executable, "-c", STORE], env=environment, cwd=folder)
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(folder=folder, **json.loads(done.stdout.splitlines()[-1]))
 
@@ -109,8 +108,9 @@ def served(command, ask, folder, python=sys.executable):
     port = free_port()
     path = os.pathsep.join([os.path.dirname(python), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    kind = warm.Warm if python == sys.executable else subprocess.Popen
     with (folder / "server.txt").open("wb") as log:
-        server = subprocess.Popen(
+        server = kind(
             [python, "-m", *command, "--port", str(port)],
             cwd=folder,
             env=environment,
@@ -187,7 +187,7 @@ def check_table(port):
     return first
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=70)
 def test_both_servers_answer_the_same_and_survive_bad_requests(stored):
     ours = ["samerun", "serve", stored.texts]
     answer = served(ours, check_texts, stored.folder)
@@ -206,7 +206,7 @@ def test_a_model_with_classes_of_ones_own_is_served_if_they_are_trusted(stored, 
     served(["samerun", "serve", stored.own, "--trust", "own_net"], check_table, stored.folder)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 def test_mlflow_serves_with_nothing_but_the_requirements_of_the_model(stored, tmp_path):
     """In an environment without samerun: rows, texts and JPEG files in, labels out."""
     checks = {"table": check_table, "texts": check_texts, "images": check_images}

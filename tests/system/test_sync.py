@@ -325,7 +325,7 @@ def test_after_an_outage_folder_and_store_are_equal(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.port}")
     if outage == "at-start":
         server.stop()
-    cfg = composed("tracking.patience_seconds=2")
+    cfg = composed("tracking.patience_seconds=1")
     with tracking.open_run(cfg, Path("outputs/1")) as run:
         log_everything(run)
         if outage != "at-start":

@@ -163,7 +163,7 @@ def test_a_refused_entry_does_not_keep_back_the_others(proxy, direct):
 
 
 def test_a_server_that_refuses_everything_loses_nothing(proxy, direct):
-    cfg = configured(proxy, "tracking.patience_seconds=3")
+    cfg = configured(proxy, "tracking.patience_seconds=1")
     with tracking.open_run(cfg, Path("1")) as run:
         assert run.flush()
         proxy.fault = lambda method, where, body: Fault(status=403) if method != "GET" else None
@@ -186,7 +186,7 @@ def test_a_server_that_refuses_everything_loses_nothing(proxy, direct):
     ],
 )
 def test_the_end_of_a_run_waits_no_longer_than_its_patience(proxy, direct, caplog, fault):
-    cfg = configured(proxy, "tracking.patience_seconds=3")
+    cfg = configured(proxy, "tracking.patience_seconds=1")
     with tracking.open_run(cfg, Path("1")) as run:
         assert run.flush()
         proxy.fault = lambda method, where, body: fault
@@ -195,7 +195,7 @@ def test_the_end_of_a_run_waits_no_longer_than_its_patience(proxy, direct, caplo
             run.log_text("x", f"{number}.txt")
         time.sleep(1.0)  # the thread is in a request
         began = time.monotonic()
-    assert time.monotonic() - began < 10  # 3 s, and much for a machine with other work
+    assert time.monotonic() - began < 10  # 1 s, and much for a machine with other work
     assert f"`samerun sync {run.id}`" in caplog.messages[-1]
     proxy.fault = lambda method, where, body: None
     tracking.deliver(Path("1"))
@@ -212,7 +212,7 @@ def test_training_without_a_server_ends_well_and_is_delivered_whole_later(
     cfg = configured(proxy)
     proxy.fault = lambda method, where, body: Fault(is_lost=True)
     overrides = ["model=mlp", "debug=fast", f"tracking.uri={proxy.uri}", "hydra.run.dir=run"]
-    overrides += [f"tracking.experiment={cfg.tracking.experiment}", "tracking.patience_seconds=3"]
+    overrides += [f"tracking.experiment={cfg.tracking.experiment}", "tracking.patience_seconds=1"]
     done = samerun("train", *overrides, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     uid = facts("run")["uid"]

@@ -103,6 +103,8 @@ def read_refused(folder: Path) -> list[Line]:
 
 def _stored(facts: RunFacts, uri: str, connected: Callable[[], Any]) -> tuple[StoredRun, set[str]]:
     """Returns the run in the store and its datasets; one without ID if it is not created."""
+    if not uri.startswith("sqlite"):
+        connected()  # one that is unavailable lacks nothing
     if facts.id is None:
         name = facts.name
         none = StoredRun(
