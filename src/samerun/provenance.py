@@ -178,18 +178,28 @@ def _packages(installed: tuple[tuple[str, int], ...]) -> dict[str, str]:
 
 def digest_of_files(files: Sequence[Path], root: Path) -> str:
     """Returns one SHA-256, in hex, over the paths below `root` and the contents of the files."""
-    total = hashlib.sha256()
-    for path in sorted(files):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return total.hexdigest()
+    return _digest_of({p.relative_to(root).as_posix(): digest_of_file(p) for p in sorted(files)})
+
+
+def _digest_of(digests: Mapping[str, str]) -> str:
+    lines = [f"{name} {digest}\n" for name, digest in digests.items()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def package_files() -> dict[str, str]:
     """Returns the SHA-256, in hex, of each of the package's own source files, by `samerun/…`."""
-    package = Path(__file__).parent
-    files = sorted(package.rglob("*.py"))
-    return {path.relative_to(package.parent).as_posix(): digest_of_file(path) for path in files}
+    found = []
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        state = path.stat()
+        found.append((path, state.st_ino, state.st_size, state.st_mtime_ns))
+    return dict(_digests(tuple(found)))
+
+
+@functools.lru_cache(maxsize=1)
+def _digests(files: tuple[tuple[Path, int, int, int], ...]) -> dict[str, str]:
+    """Returns the digests of the package's files in these states, which were read once."""
+    top = Path(__file__).parents[1]
+    return {path.relative_to(top).as_posix(): digest_of_file(path) for path, *_ in files}
 
 
 def digest_of_file(path: Path) -> str:
@@ -224,8 +234,8 @@ def _tensorflow_build(installed: tuple[tuple[str, int], ...]) -> str | None:
 
 
 def _code(folder: Path) -> Code:
-    package = Path(__file__).parent
-    digest = digest_of_files(list(package.rglob("*.py")), package)
+    files = package_files()
+    digest = _digest_of({name.removeprefix("samerun/"): files[name] for name in files})
     commit = git.output(folder, "rev-parse", "HEAD")
     if commit is None:
         return Code(commit=None, branch=None, diff="", left_out={}, digest=digest)

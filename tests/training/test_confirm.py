@@ -5,8 +5,11 @@ The workers answer at once; the last test trains.
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
+import shutil
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -22,7 +25,7 @@ from samerun.report import study as study_report
 from samerun.search.optuna_internals import reopen_trial
 from samerun.search.outcome import EndState, TrialOutcome, write_outcome
 from samerun.sweeper import console
-from support.sweeps import Killed, children, runs, states, study
+from support.sweeps import Killed, children, instant_executor, runs, states, study
 
 CONFIRM = ("sweep.confirm.top=2", "sweep.confirm.seeds=3")
 GRID = ("model.dropout=0.1,0.2,0.3,0.4",)
@@ -63,19 +66,58 @@ def noisy(dropout, seed):
     return {1000: -0.01, 1001: 0.0, 1002: 0.01}[seed] * (1 if dropout < 0.15 else 1.5)
 
 
+@pytest.fixture(scope="module")
+def searched(prepared_database, prepared_study_database, tmp_path_factory):
+    """A grid of four trials whose best two were confirmed.
+
+    Returns:
+        Its folder, a copy of all files in it, the trials that were trained, and the screen.
+    """
+    folder, kept = tmp_path_factory.mktemp("searched"), tmp_path_factory.mktemp("kept")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    shutil.copy(prepared_study_database, folder / "optuna.db")
+    screen = io.StringIO()
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        worker = instant_executor(patch)
+        worker.answer = answer(MEANS, noisy)
+        with contextlib.redirect_stdout(screen):
+            assert worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4) == 0
+    copy_store(folder, kept)
+    return folder, kept, worker.tasks, screen.getvalue()
+
+
+def copy_store(source, target):
+    """Copies a project folder; its databases may be open in both places."""
+    shutil.rmtree(target / "multirun", ignore_errors=True)
+    shutil.copytree(source / "multirun", target / "multirun")
+    for name in ("mlflow.db", "optuna.db"):
+        with (
+            contextlib.closing(sqlite3.connect(source / name)) as found,
+            contextlib.closing(sqlite3.connect(target / name)) as copied,
+        ):
+            found.backup(copied)
+
+
 @pytest.fixture
-def confirmed(worker, capsys):
-    """A worker after a grid of four trials whose best two were confirmed."""
-    worker.answer = answer(MEANS, noisy)
-    assert worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4) == 0
-    worker.screen = lines_of(capsys)
+def confirmed(searched, monkeypatch):
+    """A worker in the folder of that search, as it was left; the screen by its first words."""
+    folder, kept, tasks, screen = searched
+    copy_store(kept, folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(folder)
+    worker = instant_executor(monkeypatch)
+    worker.answer, worker.tasks, worker.screen = answer(MEANS, noisy), [*tasks], words_of(screen)
     return worker
 
 
 def lines_of(capsys):
     """The lines of the screen, by their first word."""
-    out = capsys.readouterr().out
-    return dict(line.split(None, 1) for line in out.splitlines() if line.strip())
+    return words_of(capsys.readouterr().out)
+
+
+def words_of(screen):
+    return dict(line.split(None, 1) for line in screen.splitlines() if line.strip())
 
 
 def by_dropout(name="s"):

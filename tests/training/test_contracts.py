@@ -95,10 +95,14 @@ def batch(spec, size=4):
     return x, random.normal(size=(size, spec.num_outputs)).astype(np.float32)
 
 
-def built(kind, spec, *, seed=0, run_eagerly=False, **settings):
+def network(kind, spec, *, seed=0, **settings):
+    """A model that is not compiled, which takes as long as building it."""
     keras.utils.set_random_seed(seed)
-    cfg = changed(kind, **settings)
-    model = models.build(cfg.model, spec)
+    return models.build(changed(kind, **settings).model, spec)
+
+
+def built(kind, spec, *, seed=0, run_eagerly=False, **settings):
+    cfg, model = changed(kind, **settings), network(kind, spec, seed=seed, **settings)
     model.compile(
         keras.optimizers.SGD(0.1),
         losses.loss(cfg, spec),
@@ -141,7 +145,7 @@ def test_model_keeps_its_contract(kind, spec, tmp_path):
 @functools.cache
 def dropping(kind):
     """Two models with dropout, of the same seed, one after the other."""
-    return tuple(built(kind, first_spec(kind), dropout=0.5) for _ in range(2))
+    return tuple(network(kind, first_spec(kind), dropout=0.5) for _ in range(2))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -172,14 +176,14 @@ def first_spec(kind):
 def test_shared_settings_have_their_effect(kind):
     spec = first_spec(kind)
     x, _ = batch(spec)
-    plain = built(kind, spec)
+    plain = network(kind, spec)
     assert float(sum(plain.losses)) == 0
     # Penalties change no answer, so a model shows one of them and another setting.
     for settings in (
         {"l1": 0.1, "activation": Activation.sigmoid},
         {"l2": 0.1, "initializer": Initializer.random_normal},
     ):
-        model = built(kind, spec, **settings)
+        model = network(kind, spec, **settings)
         assert float(sum(model.losses)) > 0, settings
         assert not np.array_equal(answers(model, x), answers(plain, x)), settings
     dropped, again = dropping(kind)
@@ -262,7 +266,7 @@ def test_every_data_has_its_models(spec):
 
 def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
     spec = dataclasses.replace(spec_of(Layout.sequence, Task.forecast), num_outputs=4)
-    model, (x, y) = built(Forecaster, spec), batch(spec)
+    model, (x, y) = network(Forecaster, spec), batch(spec)
     other = y.copy()
     other[:, 1] += 5.0
     first, second = (model.teaching([x, target]).numpy() for target in (y, other))
@@ -276,7 +280,7 @@ def test_forecaster_reads_the_truth_in_training_and_itself_in_use():
 
 def test_sampling_is_a_function_of_its_seed_and_never_yields_unknown():
     spec = spec_of(Layout.tokens, Task.language_model)
-    model = built(LanguageModel, spec)
+    model = network(LanguageModel, spec)
     options = {"num_tokens": 40, "temperature": 2.0, "top_k": 0}
     first, again, other = (
         models.sample(model, [2, 3, 4, 5, 6, 7, 8], seed=seed, **options) for seed in (0, 0, 1)
@@ -293,10 +297,10 @@ def test_padding_is_left_out_of_the_recurrence_on_request(kind):
     spec = spec_of(Layout.tokens, Task.multiclass)
     texts = [[0, 0, 0, 0, 5, 6, 7], [5, 6, 7, 0, 0, 0, 0], [0, 5, 0, 6, 0, 7, 0]]
     ids = np.array(texts, np.int32)
-    masked = built(kind, spec, mask_padding=True)
+    masked = network(kind, spec, mask_padding=True)
     answers = masked(ids).numpy()
     np.testing.assert_allclose(answers[1:], answers[[0, 0]], rtol=1e-6)
-    unmasked = built(kind, spec, mask_padding=False)(ids).numpy()
+    unmasked = network(kind, spec, mask_padding=False)(ids).numpy()
     assert not np.allclose(unmasked[1], unmasked[0], rtol=1e-6)
     assert np.isfinite(masked(np.zeros_like(ids), training=True)).all()
     for layer in masked._flatten_layers():  # cuDNN takes no padding in front and no empty text

@@ -9,7 +9,7 @@ import yaml
 
 import samerun
 from samerun import tags as tag
-from samerun import tracking
+from samerun import tracking, training
 from samerun.cli import main
 from samerun.errors import UserError
 
@@ -19,6 +19,10 @@ QUICK = ["debug=fast", "tracking=lean", "model=mlp", "model.units=[4]"]
 
 class Reached(Exception):
     """Raised in place of Keras's `fit`."""
+
+
+def raise_reached(*arguments, **options):
+    raise Reached
 
 
 @pytest.fixture
@@ -65,13 +69,19 @@ def test_the_folder_of_a_run_holds_what_hydra_writes(project):
     assert runtime["output_dir"] == str(result.folder)
 
 
-def test_hydra_writes_the_same_files_of_a_run_of_its_own_multirun_and_the_curves(project):
-    alone = samerun.train([*QUICK, "seed=1"])
+def test_hydra_writes_the_same_files_of_a_run_of_its_own_multirun_and_the_curves(
+    project, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "start", raise_reached)
+        with pytest.raises(Reached):
+            samerun.train([*QUICK, "seed=1"])
+    (alone,) = Path("outputs").rglob(".hydra")
     settings = ["hydra.sweep.dir=several", "hydra.job.chdir=false"]
     assert main(["train", "-m", *QUICK, "seed=1,2", *settings]) == 0
     assert Path("several", "curves.png").exists()
     for name in ("config.yaml", "overrides.yaml"):
-        one, other = alone.folder / ".hydra" / name, Path("several", "0", ".hydra", name)
+        one, other = alone / name, Path("several", "0", ".hydra", name)
         assert one.read_text() == other.read_text()
 
 

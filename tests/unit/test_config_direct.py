@@ -15,9 +15,11 @@ from samerun.config.direct import build_config
 from samerun.config.root import as_dict
 from samerun.config.schema import GROUPS, options
 from samerun.config.stored import apply_overrides, from_yaml, to_yaml
+from samerun.config.sweep import Sweep
 from samerun.config.yaml_limits import install
 from samerun.errors import UserError
 from support.project import composed
+from support.sweeps import sweep_settings
 
 GIVEN = {
     "custom": ["target=mine:build"],
@@ -41,6 +43,16 @@ def test_every_option_is_built_as_omegaconf_does(group, option):
     assert [type(value) for value in vars(built).values()] == [
         type(value) for value in vars(composition._convert(plain)).values()
     ]
+
+
+def test_the_settings_of_a_sweep_are_built_as_omegaconf_does():
+    plain = as_dict(sweep_settings())
+    assert direct.build_object(Sweep, plain) == composition._convert_sweep(plain)
+    given = plain | {"enqueue": [{"model.dropout": 0.1}, "1234"], "params": {"seed": "1,2"}}
+    assert direct.build_object(Sweep, given) == composition._convert_sweep(given)
+    to_convert = plain | {"n_trials": "7"}
+    assert direct.build_object(Sweep, to_convert) is None
+    assert composition.parse_sweep(OmegaConf.create({"sweep": to_convert})).n_trials == 7
 
 
 @pytest.mark.parametrize(

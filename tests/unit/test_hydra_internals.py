@@ -4,6 +4,7 @@ That anything is remembered between two compositions must never be seen.
 """
 
 import ast
+import copy
 import inspect
 import os
 import re
@@ -19,9 +20,11 @@ from hydra._internal.config_repository import CachingConfigRepository, ConfigRep
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 
 import samerun
 from samerun.config import hydra_internals
+from samerun.config.checkpoint import Trial
 from samerun.config.composition import compose, compose_with_hydra
 from samerun.config.schema import register
 from samerun.errors import UserError
@@ -201,6 +204,32 @@ def test_a_change_to_a_composed_config_is_not_in_the_next_one(remembered):
         assert made.config.training.epochs == node.training.epochs == 20
         assert node.hydra.run.dir.startswith("outputs")
         node.training.epochs, node.hydra.run.dir = 1, "elsewhere"
+
+
+def test_a_copied_config_has_all_that_omegaconf_keeps_beside_a_value_and_shares_none_of_it():
+    node = OmegaConf.create({"a": {"b": 1, "c": [1, "x"]}, "d": "${a.b}"})
+    OmegaConf.set_readonly(node.a, True)
+    OmegaConf.get_cache(node)["now"]["%Y"] = "2026"
+    typed = OmegaConf.structured(Trial(study="s", storage="", number=1, run="r"))
+    for kept in (node, node.a, node.a._get_node("b"), node.a.c, typed, typed._get_node("number")):
+        copied = copy.deepcopy(kept)._metadata
+        assert vars(copied) == vars(kept._metadata)
+        assert type(copied) is type(kept._metadata)
+        assert copied.flags is not kept._metadata.flags
+        assert copied.resolver_cache is not kept._metadata.resolver_cache
+        assert copied.resolver_cache.default_factory is dict
+    for value in (None, True, 1, 1.5, "x", b"y", Path("z"), "${a.b}", "???"):
+        holder = OmegaConf.create({"value": value})
+        kept, copied = holder._get_node("value"), copy.deepcopy(holder)._get_node("value")
+        assert (type(copied), copied._value()) == (type(kept), kept._value())
+        assert copied._get_parent() is not kept._get_parent()
+        assert vars(copied).keys() == vars(kept).keys()
+    copied = copy.deepcopy(node)
+    OmegaConf.get_cache(copied)["now"]["%Y"] = "2027"
+    OmegaConf.set_readonly(copied.a, False)
+    copied.a.b = 2
+    assert (node.d, copied.d, OmegaConf.is_readonly(node.a)) == (1, 2, True)
+    assert OmegaConf.get_cache(node)["now"]["%Y"] == "2026"
 
 
 def test_the_time_in_the_name_of_a_folder_is_not_remembered(remembered):

@@ -76,6 +76,25 @@ def test_each_file_of_the_package_has_a_digest_and_the_build_of_tensorflow_too()
     assert found.machine.processor
 
 
+def test_the_files_of_the_package_are_read_once_until_one_changes(tmp_path, monkeypatch):
+    package, reads = tmp_path / "samerun", []
+    (package / "data").mkdir(parents=True)
+    for name in ("a.py", "data/b.py"):
+        (package / name).write_text("1")
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    read = provenance.digest_of_file
+    monkeypatch.setattr(provenance, "digest_of_file", lambda path: reads.append(1) or read(path))
+    before, digest = provenance.package_files(), provenance.collect("", tmp_path).code.digest
+    assert list(before) == ["samerun/a.py", "samerun/data/b.py"]
+    assert digest == provenance.digest_of_files([package / "data/b.py", package / "a.py"], package)
+    reads.clear()
+    assert provenance.package_files() == before
+    assert not reads
+    (package / "data" / "b.py").write_text("2")
+    after = provenance.package_files()
+    assert [name for name in after if after[name] != before[name]] == ["samerun/data/b.py"]
+
+
 def test_the_installed_packages_are_read_once_in_a_process(monkeypatch):
     def found():
         return provenance.collect("samerun train"), provenance.distributions_of(["keras"])

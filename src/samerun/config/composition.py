@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from samerun.config import own, quick_yaml
 from samerun.config.checks import check_keys, check_names
-from samerun.config.direct import build_config
+from samerun.config.direct import build_config, build_object
 from samerun.config.fields import check_ranges
 from samerun.config.instances import as_first
 from samerun.config.messages import too_large, translate
@@ -133,8 +133,7 @@ def compose_with_hydra(overrides: Sequence[str] = ()) -> tuple[Composition, Dict
             except (OSError, TypeError, AssertionError) as error:  # no key, or a number as a name
                 raise translate(error, overrides) from error
         node = fill(node)
-        job = _without(node, "hydra", "sweep")
-        return _parse(job, node.hydra.overrides.task), node
+        return parse_complete(node, node.hydra.overrides.task), node
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OverflowError) as error:
         raise translate(error, overrides) from error
 
@@ -169,11 +168,27 @@ def parse(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
     Raises:
         UserError: an unknown key, a wrong type, a value out of range or a missing value.
     """
+    return _parse(_without(_filled(node), "sweep"), overrides)
+
+
+def parse_complete(node: DictConfig, overrides: Iterable[str] = ()) -> Composition:
+    """Is `parse` of a config with Hydra's own settings, which are left out.
+
+    Args:
+        node: all that Hydra composed.
+        overrides: see `parse`.
+
+    Raises:
+        UserError: see `parse`.
+    """
+    return _parse(_without(_filled(node), "hydra", "sweep"), overrides)
+
+
+def _filled(node: DictConfig) -> DictConfig:
     try:
-        node = fill(node)
+        return fill(node)
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OverflowError) as error:
         raise translate(error) from error
-    return _parse(_without(node, "sweep"), overrides)
 
 
 def _parse(job: DictConfig, overrides: Iterable[str]) -> Composition:
@@ -222,16 +237,20 @@ def parse_sweep(node: DictConfig) -> Sweep:
     if part is None:
         raise UserError("sweep: received no value, expected a search space such as sweep=optuna.")
     try:
-        plain = escape_interpolations(OmegaConf.to_container(part, resolve=True, enum_to_str=True))
-        assert isinstance(plain, dict)
-        typed = OmegaConf.merge(
-            OmegaConf.structured({"sweep": Sweep}).sweep, _with_parent("sweep", plain)
-        )
-        sweep = OmegaConf.to_object(typed)
+        plain = OmegaConf.to_container(part, resolve=True, enum_to_str=True)
+        sweep = build_object(Sweep, plain) or _convert_sweep(plain)
     except (OmegaConfBaseException, OverflowError) as error:
         raise translate(error) from error
-    assert isinstance(sweep, Sweep)
     check_ranges(sweep, "sweep.")
+    return sweep
+
+
+def _convert_sweep(plain: Any) -> Sweep:
+    """Returns the settings of a sweep, each value converted to the type of its field."""
+    given = _with_parent("sweep", escape_interpolations(plain))
+    typed = OmegaConf.merge(OmegaConf.structured({"sweep": Sweep}).sweep, given)
+    sweep = OmegaConf.to_object(typed)
+    assert isinstance(sweep, Sweep)
     return sweep
 
 

@@ -11,12 +11,13 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from samerun.config.root import Config
 from samerun.config.schema import GROUPS, follow_folder
 
 _Make = Callable[[Any], Any]
+_T = TypeVar("_T")
 
 
 def build_config(plain: Mapping[Any, Any]) -> Config | None:
@@ -26,11 +27,21 @@ def build_config(plain: Mapping[Any, Any]) -> Config | None:
         plain: all keys of the config with plain values, without interpolations.
     """
     follow_folder()
+    return build_object(Config, plain)
+
+
+def build_object(kind: type[_T], plain: Any) -> _T | None:
+    """Returns an object of a config class, `None` if a value does not have the type of its field.
+
+    Args:
+        kind: the class.
+        plain: all its keys with plain values, without interpolations.
+    """
     try:
-        cfg: Config = _object(Config, plain)
+        made: _T = _object(kind, plain)
     except (TypeError, OverflowError):
         return None  # to be converted or refused, which OmegaConf does
-    return cfg
+    return made
 
 
 def _object(kind: Any, plain: Any) -> Any:

@@ -36,6 +36,8 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
     """
     if budget.seconds is not None and seconds >= budget.seconds:
         return f"sweep.budget.seconds ({budget.seconds:g}) reached"
+    if (budget.epochs, budget.target, budget.patience_trials) == (None, None, None):
+        return None
     trials = study.get_trials(deepcopy=False)
     if budget.epochs is not None:
         epochs = sum(_epochs(trial) for trial in trials)

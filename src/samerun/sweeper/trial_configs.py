@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from samerun import config, search
 from samerun.config.checkpoint import Trial
+from samerun.config.composition import parse_complete
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
 from samerun.config.parts import fill
@@ -87,8 +88,7 @@ def parsed(node: DictConfig, overrides: Sequence[str]) -> config.Composition:
         UserError: a key or a value is not understood.
     """
     HydraConfig.instance().set_config(node)  # a config may refer to `${hydra:...}`
-    plain = OmegaConf.masked_copy(node, [str(key) for key in node if key != "hydra"])
-    return config.parse(plain, overrides)
+    return parse_complete(node, overrides)
 
 
 def fill_missing(node: DictConfig, values: Mapping[str, Any]) -> DictConfig:
