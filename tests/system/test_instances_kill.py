@@ -122,7 +122,7 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("what", "number"), [("seeds=2", 2), ("folds=3", 3)])
+@pytest.mark.parametrize(("what", "number"), [("seeds=3", 3), ("folds=5", 5)])
 def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
     project, whole, monkeypatch, what, number
 ):
