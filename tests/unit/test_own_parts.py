@@ -191,6 +191,7 @@ def test_an_argument_called_kind_stays_in_a_recorded_config(mine):
         ("training.callbacks=1", "training.callbacks: received '1'"),
         ("training.loss=5", "training.loss"),
         ("training.metrics=[{a:1}]", "training.metrics"),
+        ("training.callbacks=[{a:1}]", "training.callbacks"),
     ],
 )
 def test_names_of_another_type_are_one_sentence(mine, override, message):
