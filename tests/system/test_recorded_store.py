@@ -50,7 +50,7 @@ def test_runs_of_version_0_1_0_are_compared_except_for_their_predictions(version
     assert len(found["curves"]["validation/loss"][0]) == 3
     (note,) = found["predictions"]["notes"]
     assert "earlier version" in note
-    assert "`samerun reproduce" in note
+    assert "samerun reproduce" in note
     assert cli.main(["compare", "finished", "failed", "interrupted", "--html", "page.html"]) == 0
     assert (version_0_1_0 / "page.html").exists()
 

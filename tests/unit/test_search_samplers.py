@@ -359,7 +359,7 @@ def test_each_pruner_stops_a_bad_trial_according_to_its_options(changes, end):
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_wilcoxon_pruner_keeps_trials_that_are_alike():
-    # For up to 13 seeds SciPy permutes the signs where values are equal: 4 s with 13 of them.
+    # For up to 13 seeds SciPy permutes the signs where values are equal, which takes seconds.
     assert pruned_at(sweep(pruner="wilcoxon"), [GOOD[:5]] * 4) == [None] * 4
 
 
