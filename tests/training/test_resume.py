@@ -1,7 +1,6 @@
 """Runs that go on where they were interrupted, fork, or are not trained a second time."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from samerun import config, data, identity, tracking
+from samerun import config, identity, tracking
 from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.config.stored import apply_overrides, differing_keys
@@ -27,6 +26,7 @@ from samerun.tracking.mlflow_run import MlflowRun
 from support import warm
 from support.mlflow_server import Server
 from support.project import PROGRAMS
+from support.recorded import log_what_resume_reads
 from support.warm import Warm
 
 SMALL = (
@@ -215,12 +215,7 @@ def stored(client, tmp_path):
         folder = tmp_path / "outputs" / str(len(list(tmp_path.glob("outputs/*"))))
         opened = tracking.open_run(composition.config, folder, tags=tags)
         run = opened.__enter__()
-        run.log_text(text or composition.resolved, "config/resolved.yaml")
-        code = identity.code_files(composition.config)
-        run.log_text(json.dumps(files or code), "provenance/files.json")
-        run.set_tags(
-            {f"samerun.data.{k}": v for k, v in data.digests(composition.config.dataset).items()}
-        )
+        log_what_resume_reads(run, composition, files=files, text=text)
         assert not opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
         return by_id(run.id)
 
