@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 
@@ -21,7 +19,8 @@ from samerun.command_line import line
 from samerun.errors import UserError
 from samerun.replay import garbage, resume
 from samerun.tracking.recovery.lock import try_lock_folder
-from support.project import composed
+from support import warm
+from support.project import PROGRAMS, composed
 from support.recorded import log_what_resume_reads
 
 STATE = TrainingState(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
@@ -340,13 +339,13 @@ def test_a_store_without_checkpoints_has_nothing_to_drop(project, capsys):
 
 def test_the_command_does_not_import_tensorflow(project):
     proven(project, "run")
-    program = (
-        "import sys; from samerun.cli import main; main(['gc']); print('tensorflow' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert done.stdout.splitlines()[-1] == "False", done.stderr
+    program = [sys.executable, PROGRAMS / "quick_answer.py", "gc"]
+    done = warm.run(program, cwd=project, kind=warm.Light)
+    assert done.returncode == 0, done.stderr
+    imported = done.stderr.splitlines()[-1]
+    assert imported.startswith("imported: ")
+    assert "tensorflow" not in imported
+    assert names(project, "run") == []
 
 
 def test_numbers_of_bytes_and_ages_are_short():
