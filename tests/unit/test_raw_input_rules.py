@@ -22,8 +22,8 @@ from samerun.raw_model import (
     tables,
     texts,
 )
+from samerun.serving.csv_rows import numbers
 from samerun.serving.predict import predict
-from samerun.serving.reading import numbers
 
 ONE = {"offset": 0.0, "scale": 1.0}
 TABLE = {
