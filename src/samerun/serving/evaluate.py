@@ -24,7 +24,8 @@ from samerun.escaping import one_line
 from samerun.evaluation import Report
 from samerun.raw_model import RawModel, RefusedInput
 from samerun.raw_model.encoded import scaled
-from samerun.serving.reading import Chunk, image_chunks, needed_columns, numbers, text_chunks
+from samerun.serving.csv_rows import numbers
+from samerun.serving.reading import Chunk, image_chunks, needed_columns, text_chunks
 
 KINDS: Mapping[type, str] = {
     TableCsv: "table",
@@ -186,7 +187,7 @@ def _finite(table: Table, name: str, key: str) -> Any:
     cells = table.column(name, key)
     values = numbers(cells)
     if values.dtype.kind == "f" and np.isfinite(values).all():
-        return values.to_numpy()
+        return values
     wrong = next(
         row
         for row, value in enumerate(values)

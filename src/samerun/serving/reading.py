@@ -3,10 +3,9 @@
 import csv
 import io
 import itertools
-import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,13 @@ import numpy as np
 
 from samerun.data.csv_file import SEPARATORS, check_columns
 from samerun.errors import UserError, listed
-from samerun.escaping import one_line
 from samerun.raw_model.image_files import MOST_BYTES
-from samerun.raw_model.tables import MISSING
+from samerun.serving.csv_rows import Rows
 
 ROWS = 32_768
 """Rows at a time; a multiple of every usual batch size, so that batches are those of one pass."""
 _MOST_NUMBERS = 1_000_000
 """Numbers of a chunk of a wide file; a prediction copies them four times."""
-_CELLS = 65_536
-"""Cells of a CSV file that are text at a time: about 7 MB, until they are numbers of 8 bytes."""
 _IMAGES = 64
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _TEXTS = (".txt",)
@@ -221,27 +217,20 @@ def _csv(form: Mapping[str, Any], source: str) -> Iterator[Chunk]:
     needed = needed_columns(form)
     with _opened(source) as file:
         first = file.readline()
-        reader = csv.reader(
-            itertools.chain([first] if first else [], file),
-            delimiter=_separator(first, needed),
-            strict=True,
-        )
-        header = [cell.strip() for cell in next(_rows(reader, source), [])]
-        check_columns(source, header)
-        missing = [name for name in needed if name not in header]
+        lines = itertools.chain([first] if first else [], file)
+        rows = Rows(lines, _separator(first, needed), source)
+        check_columns(source, rows.header)
+        missing = [name for name in needed if name not in rows.header]
         if missing:
             raise UserError(
-                f"{source}: its first line names {listed(header) or 'nothing'} and lacks "
+                f"{source}: its first line names {listed(rows.header) or 'nothing'} and lacks "
                 f"{listed(missing)}, expected {listed(needed)}."
             )
-        optional = [name for name in _optional_columns(form) if name in header]
-        places = {name: header.index(name) for name in [*needed, *optional]}
-        rows, num = _rows(reader, source), 0
-        size = None if form["kind"] == "series" else _num_rows(len(header))
-        numbered = _numbered(reader, rows, len(header), source)
-        while (
-            chunk := _chunk(form, itertools.islice(numbered, size), len(header), places)
-        ) is not None:
+        optional = [name for name in _optional_columns(form) if name in rows.header]
+        numeric = frozenset(form.get("numeric") or form.get("columns") or ())
+        size = sys.maxsize if form["kind"] == "series" else _num_rows(len(rows.header))
+        num = 0
+        while (chunk := _chunk(rows, size, [*needed, *optional], numeric)) is not None:
             num += len(chunk.names)
             yield chunk
         if not num:
@@ -274,81 +263,25 @@ def _optional_columns(form: Mapping[str, Any]) -> list[str]:
     return [*([form["date"]] if form["date"] else []), "window"]
 
 
-def _rows(reader: Any, source: str) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise UserError(f"{source}: line {reader.line_num} is not valid CSV: {error}.") from error
-
-
-def _numbered(
-    reader: Any, rows: Iterator[list[str]], width: int, source: str
-) -> Iterator[tuple[int, list[str]]]:
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != width:
-            raise UserError(
-                f"{source}: line {reader.line_num} has {len(row)} cells, expected {width} as in "
-                "the first line."
-            )
-        yield reader.line_num, row
-
-
 def _num_rows(width: int) -> int:
     """Returns how many rows of a file are read at a time: a power of two, as `ROWS` is."""
     return min(ROWS, max(1024, 1 << ((_MOST_NUMBERS // width).bit_length() - 1)))
 
 
-def _chunk(
-    form: Mapping[str, Any],
-    rows: Iterator[tuple[int, list[str]]],
-    width: int,
-    places: Mapping[str, int],
-) -> Chunk | None:
+def _chunk(rows: Rows, size: int, names: Sequence[str], numeric: Collection[str]) -> Chunk | None:
     """Rows as columns, of which few are text at a time: a cell of text takes 60 bytes or more."""
     import pandas as pd
 
     lines: list[int] = []
-    parts: dict[str, list[Any]] = {name: [] for name in places}
-    numeric = frozenset(form.get("numeric") or form.get("columns") or ())
-    while some := list(itertools.islice(rows, max(1, _CELLS // width))):
-        lines += [line for line, _ in some]
-        cells = list(zip(*(row for _, row in some), strict=True))
-        for name, place in places.items():
-            is_numeric = name in numeric
-            parts[name].append(
-                numbers(cells[place]) if is_numeric else pd.Series(cells[place], dtype=object)
-            )
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    while len(lines) < size and (block := rows.block(size - len(lines), names, numeric)):
+        lines += block.lines
+        for name, values in block.columns.items():
+            parts[name].append(values)
     if not lines:
         return None
-    return Chunk(pd.DataFrame({name: _joined(some) for name, some in parts.items()}), lines)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-
-
-def numbers(cells: Sequence[str]) -> Any:
-    """Returns cells as numbers by the rules of training; what is none stays text, to be refused."""
-    import pandas as pd
-
-    if not any("_" in cell for cell in cells):  # float() would accept 1_000
-        try:
-            return pd.Series(np.array([float(cell) for cell in cells]))
-        except ValueError:
-            pass
-    made = [_number(cell) for cell in cells]
-    has_text = any(isinstance(cell, str) for cell in made)
-    return pd.Series(made, dtype=object if has_text else np.float64)
-
-
-def _number(cell: str) -> float | str:
-    if cell.strip().lower() in MISSING:
-        return math.nan
-    try:
-        return cell if "_" in cell else float(cell)
-    except ValueError:
-        return one_line(cell, 100)
+    columns = {name: np.concatenate(parts.pop(name)) for name in names}
+    frame = {
+        name: pd.Series(values, dtype=values.dtype, copy=False) for name, values in columns.items()
+    }
+    return Chunk(pd.DataFrame(frame), lines)
