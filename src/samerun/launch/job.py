@@ -126,7 +126,7 @@ def _check_one_run(overrides: Sequence[str]) -> None:
     Raises:
         UserError: they are those of a sweep or of a multirun, with what runs it.
     """
-    check_is_list("samerun.train", overrides)
+    check_is_list("train", overrides)
     rest = split_config_dirs(overrides)[0]
     flags = [text for text in rest if text in ("-m", "--multirun")]
     given = parse_overrides([text for text in rest if text not in flags])
@@ -151,7 +151,7 @@ def check_is_list(function: str, overrides: Sequence[str]) -> None:
     """Checks that the overrides are no single string, which is a sequence of letters.
 
     Args:
-        function: that received them.
+        function: of `samerun` that received them.
         overrides: its argument.
 
     Raises:
@@ -159,8 +159,8 @@ def check_is_list(function: str, overrides: Sequence[str]) -> None:
     """
     if isinstance(overrides, str):
         raise UserError(
-            f"{function}: received the string '{redact_override(overrides)}', expected a list: "
-            f"['{redact_override(overrides)}']."
+            f"samerun.{function}: received the string '{redact_override(overrides)}', expected a "
+            f"list: ['{redact_override(overrides)}']."
         )
 
 

@@ -39,7 +39,7 @@ def sweep(
         UserError: something is not understood or does not fit; nothing was started.
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
-    check_is_list("samerun.sweep", overrides)
+    check_is_list("sweep", overrides)
     given, save = with_data(overrides, data)
     with compose_sweep(given) as (context, master, arguments):
         save(master)
