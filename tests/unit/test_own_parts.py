@@ -12,7 +12,7 @@ from samerun.config.composition import compose
 from samerun.config.paths import paths
 from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
-from samerun.replay.trust import check_trusted
+from samerun.replay.trust import check_trusted, trusts_components
 from samerun.search import parse_space
 from samerun.sweeper.trial_configs import TrialConfigs
 from support.compared import add
@@ -172,6 +172,15 @@ def test_a_stored_config_is_read_back_and_needs_trust(mine):
     other = apply_overrides(text, ["training.loss=huber", "training.params.shrink_bias.start=0.5"])
     assert other.config.training.params.keys() == {"confidence", "shrink_bias"}
     assert other.config.training.params["shrink_bias"].start == 0.5
+
+
+def test_what_this_process_trains_may_be_resumed_with_the_names_of_its_config(mine):
+    for override in ALL:
+        cfg = compose([override]).config
+        names = user_code.trust_names(cfg)
+        assert names == ("mine",)
+        check_trusted(config.from_yaml(config.to_yaml(cfg)), names)
+        assert trusts_components(names)
 
 
 def test_an_argument_called_kind_stays_in_a_recorded_config(mine):
