@@ -9,9 +9,14 @@ import sqlite3
 import tarfile
 from pathlib import Path
 
-from samerun import tracking
+from samerun import data, identity, tracking
 
-PLACES = (("runs", "artifact_uri"), ("experiments", "artifact_location"), ("tags", "value"))
+PLACES = (
+    ("runs", "artifact_uri"),
+    ("experiments", "artifact_location"),
+    ("logged_models", "artifact_location"),
+    ("tags", "value"),
+)
 """Columns of MLflow's database that hold absolute paths."""
 
 
@@ -75,6 +80,22 @@ def write_artifact(run_id, path, text):
     """Replaces an artifact of a copied run: MLflow's client remembers where it was trained."""
     (folder,) = Path.cwd().glob(f"mlruns/*/{run_id}/artifacts")
     (folder / path).write_text(text)
+
+
+def log_what_resume_reads(run, composition, *, files=None, text=None):
+    """Stores what is compared before a run is resumed, as a training does.
+
+    Args:
+        run: an open run.
+        composition: its config.
+        files: digests of code files, those of this code if not given.
+        text: of its config, that of `composition` if not given.
+    """
+    cfg = composition.config
+    run.log_text(text or composition.resolved, "config/resolved.yaml")
+    run.log_text(json.dumps(files or identity.code_files(cfg)), "provenance/files.json")
+    digests = data.digests(cfg.dataset)
+    run.set_tags({f"samerun.data.{split}": digest for split, digest in digests.items()})
 
 
 def connected():

@@ -28,6 +28,18 @@ def files(project):
     return project
 
 
+def store_tables():
+    write_own_files(Path.cwd())
+    targets = ("price", "town")
+    return {target: store_model(*TABLE, f"dataset.target={target}")[0] for target in targets}
+
+
+@pytest.fixture
+def tables(project, recorded_runs):
+    """IDs of stored models of a table by their target, copied with their store and the files."""
+    return recorded_runs.copy("predicted_tables", store_tables)
+
+
 def run(capsys, *arguments):
     code = cli.main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
@@ -169,7 +181,7 @@ def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):
     assert "the series has 1 rows, expected 3 time steps or more" in err
 
 
-def test_a_language_model_generates_the_same_text_from_the_same_seed(files, capsys, monkeypatch):
+def test_a_language_model_generates_the_same_text_from_the_same_seed(tables, capsys, monkeypatch):
     run_id, _, _ = store_model(
         "dataset=python_docs", "dataset.context_length=6", "dataset.limit=8", "model=language_model"
     )
@@ -179,23 +191,22 @@ def test_a_language_model_generates_the_same_text_from_the_same_seed(files, caps
     assert len(first.split()) == 5
     assert run(capsys, *line, "--seed", "1")[1] == first
     assert run(capsys, *line, "--seed", "2")[1] != first
-    table, _, _ = store_model(*TABLE, "dataset.target=price")
     monkeypatch.setattr(logged, "load_file", not_loaded)
     code, _, err = run(capsys, *line, "--temperature", "0")
     assert (code, "expected a number above 0" in err) == (2, True)
-    code, _, err = run(capsys, "generate", table, "--prompt", "a")
+    code, _, err = run(capsys, "generate", tables["price"], "--prompt", "a")
     assert (code, "trained no language model" in err) == (2, True)
 
 
-def test_new_labelled_data_gets_the_report_of_a_run(files, capsys):
-    run_id, dataset, model = store_model(*TABLE, "dataset.target=town")
-    lines = (files / "table.csv").read_text().splitlines()
-    (files / "new.csv").write_text("\n".join([lines[0], *lines[5:20], ""]))
+def test_new_labelled_data_gets_the_report_of_a_run(tables, project, capsys):
+    run_id = tables["town"]
+    lines = (project / "table.csv").read_text().splitlines()
+    (project / "new.csv").write_text("\n".join([lines[0], *lines[5:20], ""]))
     code, out, _ = run(capsys, "evaluate", run_id, "dataset.path=new.csv")
     assert code == 0
     assert out.startswith("new data accuracy 0.")
     assert "| log loss |" in out
-    (files / "new.csv").write_text(f"{lines[0]}\n1,1,Rome,3\n")
+    (project / "new.csv").write_text(f"{lines[0]}\n1,1,Rome,3\n")
     code, _, err = run(capsys, "evaluate", run_id, "dataset.path=new.csv")
     assert code == 2
     assert "received the class 'Rome', expected those of the run: Aachen, Bonn, Celle" in err
@@ -205,7 +216,7 @@ def test_new_labelled_data_gets_the_report_of_a_run(files, capsys):
     report = evaluation.evaluate(model, dataset.test, dataset.spec, cfg, to_units=dataset.to_units)
     test = dataset.splits["test"].y[:, 0]
     kept = [line for line in lines[1:] if float(line.rpartition(",")[2]) in test.tolist()]
-    (files / "new.csv").write_text("\n".join([lines[0], *kept, ""]))
+    (project / "new.csv").write_text("\n".join([lines[0], *kept, ""]))
     code, out, _ = run(capsys, "evaluate", number, "dataset.path=new.csv")
     assert code == 0
     assert f"{report.metrics['mean_absolute_error']:.3f}" in out
@@ -214,12 +225,12 @@ def test_new_labelled_data_gets_the_report_of_a_run(files, capsys):
 EVIL = "open('executed', 'w').close()\n"
 
 
-def test_nothing_of_a_store_is_executed(files, capsys):
+def test_nothing_of_a_store_is_executed(tables, project, capsys):
     import keras
 
-    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
+    run_id = tables["price"]
     folder = model_folder(run_id)
-    (files / "served").mkdir()
+    (project / "served").mkdir()
     for file in folder.rglob("*.py"):
         file.write_text(EVIL)
     code, out, _ = run(capsys, "predict", run_id, "table.csv")
@@ -234,19 +245,19 @@ def test_nothing_of_a_store_is_executed(files, capsys):
     assert "its model cannot be loaded without running code that it holds" in err
     assert "give --trust MODULE" in err
     with pytest.raises(UserError, match="without running code that it holds"):
-        server.prepare(tracking.find_runs([run_id])[0], files / "served")
+        server.prepare(tracking.find_runs([run_id])[0], project / "served")
     (folder / "data" / "model.keras").write_bytes(b"PK no zip")
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert (code, "is not a .keras file, or is damaged" in err) == (2, True)
     assert "--trust" not in err
-    assert not (files / "executed").exists()
+    assert not (project / "executed").exists()
 
 
 @pytest.mark.parametrize(
     "text", ["no JSON", "[]", "{}", '{"format": 1, "input": {"kind": "table"}}', "[" * 100_000]
 )
-def test_a_description_of_another_kind_is_refused_in_a_sentence(files, capsys, text):
-    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
+def test_a_description_of_another_kind_is_refused_in_a_sentence(tables, capsys, text):
+    run_id = tables["price"]
     (model_folder(run_id) / "raw_input.json").write_text(text)
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert code == 2
@@ -254,8 +265,8 @@ def test_a_description_of_another_kind_is_refused_in_a_sentence(files, capsys, t
     assert err.count("\n") == 1
 
 
-def test_a_description_that_is_too_large_is_not_copied(files, capsys, monkeypatch):
-    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
+def test_a_description_that_is_too_large_is_not_copied(tables, capsys, monkeypatch):
+    run_id = tables["price"]
     monkeypatch.setattr(stored_model, "_MOST_BYTES", 10)
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert (code, "raw_input.json' of its model has" in err) == (2, True)

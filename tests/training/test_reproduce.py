@@ -58,7 +58,7 @@ def run(project, recorded_runs):
     return found
 
 
-def test_the_same_run_again_is_exact(run, capsys):
+def test_the_same_run_again_is_exact_and_so_is_a_trial_outside_of_its_sweep(run, capsys):
     code, again = reproduce(run, "--exact")
     assert code == 0
     assert "EXACT:" in capsys.readouterr().out
@@ -72,7 +72,16 @@ def test_the_same_run_again_is_exact(run, capsys):
     assert (
         "weights at 2 checkpoints identical, final weights identical, predictions identical" in page
     )
-    assert reproduce(run)[1].name == f"again-2-{run.name}"
+    # a trial of a sweep is reproduced outside of it
+    stored = tracking.read_artifact(run, "config/resolved.yaml").decode()
+    trial = "trial:\n  study: s\n  storage: sqlite:///gone.db\n  number: 3\n  run: '1'\n"
+    write_artifact(run.id, "config/resolved.yaml", stored.replace("trial: null\n", trial))
+    assert read(run).cfg.trial.number == 3
+    code, second = reproduce(run)
+    assert code == 0
+    assert second.name == f"again-2-{run.name}"
+    assert second.tags["samerun.verdict"] == "EXACT"
+    assert "trial: null" in tracking.read_artifact(second, "config/resolved.yaml").decode()
 
 
 def test_check_and_dry_run_train_nothing(run, capsys):
@@ -99,22 +108,6 @@ def test_a_flipped_byte_in_the_data_names_the_split(run, project, capsys):
     assert again.tags["samerun.verdict"] == "DIFFERENT"
 
 
-def test_an_edited_line_of_a_model_names_its_file(project, capsys, monkeypatch):
-    (project / "my_model.py").write_text(MODEL)
-    run = train("dataset.limit=60", "model=custom", "model.target=my_model:build")
-    assert reproduce(run) == (2, None)
-    assert "--trust my_model" in capsys.readouterr().err
-    monkeypatch.delitem(sys.modules, "my_model")
-    (project / "my_model.py").write_text(MODEL.replace("Dense(4", "Dense(5"))
-    code, again = reproduce(run, "--trust", "my_model")
-    output = capsys.readouterr().out
-    assert code == 1
-    assert "DIFFERENT: " in output
-    assert "First difference: train/loss, epoch 1: " in output
-    assert "Most likely cause: code: your files differ: my_model.py." in output
-    assert again.tags["samerun.verdict"] == "DIFFERENT"
-
-
 @pytest.mark.slow
 def test_a_change_that_is_asked_for_is_named(run, capsys):
     code, _ = reproduce(run, "optimizer.learning_rate=0.1")
@@ -125,18 +118,9 @@ def test_a_change_that_is_asked_for_is_named(run, capsys):
     assert cli.main(["reproduce", run.id, "--rtol", "0.1", "quickly"]) == 2
 
 
-def test_a_trial_of_a_sweep_is_reproduced_outside_of_it(run):
-    stored = tracking.read_artifact(run, "config/resolved.yaml").decode()
-    trial = "trial:\n  study: s\n  storage: sqlite:///gone.db\n  number: 3\n  run: '1'\n"
-    write_artifact(run.id, "config/resolved.yaml", stored.replace("trial: null\n", trial))
-    assert read(run).cfg.trial.number == 3
-    code, again = reproduce(run)
-    assert code == 0
-    assert again.tags["samerun.verdict"] == "EXACT"
-    assert "trial: null" in tracking.read_artifact(again, "config/resolved.yaml").decode()
-
-
-def test_a_package_that_is_missing_is_refused_by_name(project, capsys, monkeypatch):
+def test_an_edited_line_of_a_model_names_its_file_and_a_missing_package_is_refused_by_name(
+    project, capsys, monkeypatch
+):
     place = project / "installed"
     (place / "fancy_layers-1.2.dist-info").mkdir(parents=True)
     facts = "Metadata-Version: 2.1\nName: fancy-layers\nVersion: 1.2\n"
@@ -147,6 +131,18 @@ def test_a_package_that_is_missing_is_refused_by_name(project, capsys, monkeypat
     mine = MODEL.replace("import keras\n", "import fancy_layers\nimport keras\n")
     (project / "fancy_model.py").write_text(mine)
     run = train("dataset.limit=60", "model=custom", "model.target=fancy_model:build")
+    assert reproduce(run) == (2, None)
+    assert "--trust fancy_model" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "fancy_model")
+    (project / "fancy_model.py").write_text(mine.replace("Dense(4", "Dense(5"))
+    code, again = reproduce(run, "--trust", "fancy_model")
+    output = capsys.readouterr().out
+    assert code == 1
+    assert "DIFFERENT: " in output
+    assert "First difference: train/loss, epoch 1: " in output
+    assert "Most likely cause: code: your files differ: fancy_model.py." in output
+    assert again.tags["samerun.verdict"] == "DIFFERENT"
+    (project / "fancy_model.py").write_text(mine)
     monkeypatch.undo()
     monkeypatch.chdir(project)
     for flags in (["--check"], ["--dry-run"], []):

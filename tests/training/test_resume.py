@@ -1,7 +1,6 @@
 """Runs that go on where they were interrupted, fork, or are not trained a second time."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -11,12 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from samerun import config, data, identity, tracking
+from samerun import config, identity, tracking
 from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import Terminated, UserError
 from samerun.launch import train
+from samerun.launch.run import find_existing, print_resume_hint
 from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
@@ -26,6 +26,7 @@ from samerun.tracking.mlflow_run import MlflowRun
 from support import warm
 from support.mlflow_server import Server
 from support.project import PROGRAMS
+from support.recorded import log_what_resume_reads
 from support.warm import Warm
 
 SMALL = (
@@ -126,17 +127,24 @@ def test_a_finished_run_takes_more_epochs_as_if_they_had_been_asked_for(client, 
     assert {step for _, step in tests_of_four} == {4, 6}
 
 
-def test_a_run_without_a_complete_checkpoint_restarts_in_the_same_run(client, stopped_at, capsys):
-    let_it = stopped_at(2)
-    with pytest.raises(Terminated) as stop:
-        train([*SMALL, "checkpoint.every_epochs=null"])
-    let_it()
-    (run,) = tracking.find_runs()
+def test_an_unfinished_run_without_a_complete_checkpoint_restarts_on_request(
+    client, stopped, capsys
+):
+    for file in (stopped.folder / "checkpoints").iterdir():
+        file.unlink()
+    with (
+        pytest.raises(Terminated) as stop,
+        print_resume_hint(stopped.folder, config.compose(SMALL).config),
+    ):
+        raise Terminated
     assert not hasattr(stop.value, "__notes__")  # there is nothing to go on from
-    assert main(["resume", run.id]) == 0
+    asking = [*SMALL, "tracking.if_exists=resume"]
+    assert train(asking).run_id == stopped.id
     assert "from scratch" in capsys.readouterr().out
-    after = by_id(run.id)
+    assert train(asking).id == stopped.id
+    (after,) = tracking.find_runs()
     assert after.status == "FINISHED"
+    assert after.tags["samerun.resumed"] == "1"
     assert {step for key, step in points(client, after) if key == "train/loss"} == {1, 2, 3, 4}
 
 
@@ -207,12 +215,7 @@ def stored(client, tmp_path):
         folder = tmp_path / "outputs" / str(len(list(tmp_path.glob("outputs/*"))))
         opened = tracking.open_run(composition.config, folder, tags=tags)
         run = opened.__enter__()
-        run.log_text(text or composition.resolved, "config/resolved.yaml")
-        code = identity.code_files(composition.config)
-        run.log_text(json.dumps(files or code), "provenance/files.json")
-        run.set_tags(
-            {f"samerun.data.{k}": v for k, v in data.digests(composition.config.dataset).items()}
-        )
+        log_what_resume_reads(run, composition, files=files, text=text)
         assert not opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
         return by_id(run.id)
 
@@ -234,11 +237,12 @@ def stored(client, tmp_path):
     ],
 )
 def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, message):
+    run = stored(*overrides)
     with pytest.raises(UserError) as refusal:
-        resume.plan_resume(stored(*overrides), changes)
+        resume.plan_resume(run, changes)
     assert message in str(refusal.value)
     assert "--fork" in str(refusal.value)
-    assert resume.plan_resume(stored(*overrides), changes, fork=True).is_fork
+    assert resume.plan_resume(run, changes, fork=True).is_fork
 
 
 @pytest.mark.parametrize(
@@ -392,30 +396,24 @@ def test_a_finished_run_is_not_trained_again_unless_code_or_data_changed(client,
         *SMALL[4:],
         "training.epochs=1",
     ]
-    first = train(overrides)
     skipping = [*overrides, "tracking.if_exists=skip"]
+    first = train(skipping)
     capsys.readouterr()
     assert train(skipping).id == first.run_id
     assert first.run_id in (message := capsys.readouterr().out)
     assert first.sentence in message
     assert len(tracking.find_runs()) == 1
+    cfg = config.compose(skipping).config
+    assert find_existing(cfg)[0].id == first.run_id
     x[0, 0, 0, 0] ^= 1
     np.savez("mine.npz", x=x, y=y)
-    second = train(skipping)
-    assert second.run_id != first.run_id
-    assert train(skipping).id == second.run_id
-    client.set_tag(second.run_id, "samerun.fingerprint.code", "0" * 64)
-    client.set_tag(second.run_id, "samerun.fingerprint", "0" * 64)
-    assert train(skipping).run_id != second.run_id
-
-
-def test_an_unfinished_run_resumes_on_request(stopped):
-    asking = [*SMALL, "tracking.if_exists=resume"]
-    assert train(asking).run_id == stopped.id
-    assert train(asking).id == stopped.id
-    (after,) = tracking.find_runs()
-    assert after.status == "FINISHED"
-    assert after.tags["samerun.resumed"] == "1"
+    assert find_existing(cfg) == (None, None)
+    x[0, 0, 0, 0] ^= 1
+    np.savez("mine.npz", x=x, y=y)
+    assert find_existing(cfg)[0].id == first.run_id
+    client.set_tag(first.run_id, "samerun.fingerprint.code", "0" * 64)
+    client.set_tag(first.run_id, "samerun.fingerprint", "0" * 64)
+    assert find_existing(cfg) == (None, None)
 
 
 # Kills

@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 
@@ -12,15 +10,18 @@ import numpy as np
 import pytest
 
 import samerun as package
-from samerun import checkpoints, retention, tracking
+from samerun import checkpoints, config, retention, tracking
 from samerun.amounts import duration, size
 from samerun.checkpoints import TrainingState
 from samerun.cli import main
 from samerun.cli.gc_command import seconds
+from samerun.command_line import line
 from samerun.errors import UserError
 from samerun.replay import garbage, resume
 from samerun.tracking.recovery.lock import try_lock_folder
-from support.project import composed
+from support import warm
+from support.project import PROGRAMS, composed
+from support.recorded import log_what_resume_reads
 
 STATE = TrainingState(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
 SMALL = (
@@ -33,13 +34,21 @@ SMALL = (
 )
 
 
-def recorded(project, name, tags=None, *, error=None, upload=False, weights="same"):
-    """A run with three checkpoints that was not trained; returns its ID."""
+def recorded(
+    project, name, tags=None, *, error=None, upload=False, weights="same", composition=None
+):
+    """A run with three checkpoints that was not trained; returns its ID.
+
+    With a composition it can be resumed.
+    """
+    cfg = composed("model=mlp") if composition is None else composition.config
     folder = project / "outputs" / name
     with (
         contextlib.suppress(RuntimeError),
-        tracking.open_run(composed("model=mlp"), folder, name=name, tags=tags) as run,
+        tracking.open_run(cfg, folder, name=name, tags=tags) as run,
     ):
+        if composition is not None:
+            log_what_resume_reads(run, composition)
         run.log_metrics({"train/loss": 1.0}, step=1)
         run.log_text("predictions", "evaluation/predictions.csv")
         run.set_tags({"samerun.weights": weights})
@@ -127,13 +136,15 @@ def test_a_real_run_keeps_its_best_checkpoint_and_is_resumed_from_it(project, ca
 
 
 def test_a_run_without_checkpoints_names_the_command_to_type_instead(project, capsys):
-    result = package.train([*SMALL, "checkpoint.after_success=none"])
-    assert not retention.files_in(result.folder)
+    composition = config.compose([*SMALL, "checkpoint.after_success=none"])
+    run_id = recorded(project, "run", composition=composition)
+    retention.after_success(composition.config, project / "outputs/run")
+    assert not retention.files_in(project / "outputs/run")
     for more in ([], ["--fork"]):
-        assert main(["resume", result.run_id, "training.epochs=4", *more]) == 2
+        assert main(["resume", run_id, "training.epochs=4", *more]) == 2
         message = capsys.readouterr().err
         assert "(checkpoint.after_success=none)" in message
-        assert f"`samerun reproduce {result.run_id} training.epochs=4`" in message
+        assert f"`{line('reproduce', run_id, 'training.epochs=4')}`" in message
 
 
 # ---- samerun gc
@@ -152,7 +163,7 @@ def test_only_runs_that_were_reproduced_exactly_lose_their_checkpoints(project, 
     for name in ("unproven", "other", "close"):
         assert names(project, name) == ALL
     assert f"EXACT reproduction {second}" in output
-    assert f"keep: no proof: samerun reproduce {unproven[:8]} would make one" in output
+    assert f"keep: no proof: {line('reproduce', unproven[:8])} would make one" in output
     assert "Freed 3" in output
     assert "of 2 runs" in output
     (run,) = tracking.find_runs([first])
@@ -191,7 +202,7 @@ def proven(project, name, **options):
 
 def test_a_failed_run_is_kept_whatever_its_tags(project):
     run_id = proven(project, "run", error=RuntimeError("a fault"))
-    assert entries()["run"].kept_because == f"FAILED: samerun resume {run_id[:8]} needs them"
+    assert entries()["run"].kept_because == f"FAILED: {line('resume', run_id[:8])} needs them"
 
 
 def test_a_run_whose_process_is_alive_is_kept(project):
@@ -290,10 +301,10 @@ def test_a_collection_that_is_killed_is_completed_by_the_next_one(project, monke
 
 
 def test_a_dropped_run_is_not_resumed_from_the_beginning(project):
-    result = package.train(SMALL)
-    proof_of(project, result.run_id, weights=result.weights_digest)
+    run_id = recorded(project, "run", composition=config.compose(SMALL))
+    proof_of(project, run_id)
     assert main(["gc"]) == 0
-    (run,) = tracking.find_runs([result.run_id])
+    (run,) = tracking.find_runs([run_id])
     with pytest.raises(UserError, match="samerun gc deleted them; EXACT"):
         resume.plan_resume(run, ["training.epochs=5"])
     assert "nothing left" not in (resume.plan_resume(run).nothing_left or "")
@@ -328,13 +339,13 @@ def test_a_store_without_checkpoints_has_nothing_to_drop(project, capsys):
 
 def test_the_command_does_not_import_tensorflow(project):
     proven(project, "run")
-    program = (
-        "import sys; from samerun.cli import main; main(['gc']); print('tensorflow' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert done.stdout.splitlines()[-1] == "False", done.stderr
+    program = [sys.executable, PROGRAMS / "quick_answer.py", "gc"]
+    done = warm.run(program, cwd=project, kind=warm.Light)
+    assert done.returncode == 0, done.stderr
+    imported = done.stderr.splitlines()[-1]
+    assert imported.startswith("imported: ")
+    assert "tensorflow" not in imported
+    assert names(project, "run") == []
 
 
 def test_numbers_of_bytes_and_ages_are_short():
