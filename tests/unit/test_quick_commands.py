@@ -1,13 +1,17 @@
 """What commands leave out that takes long to import or to compose, in fresh processes."""
 
+import itertools
 import subprocess
 import sys
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from samerun import tracking
+from samerun.config.composition import compose
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
+from samerun.sweeper.composition import compose_sweep
 from samerun.tracking import local
 from samerun.tracking.recovery import sync
 
@@ -78,6 +82,103 @@ def test_what_depends_on_config_files_is_left_to_hydra(tmp_path, monkeypatch, ov
     file.parent.mkdir(parents=True)
     file.write_text("defaults: [mlp, _self_]\n")
     assert len(check_overrides(overrides)) == len(overrides)
+
+
+@pytest.fixture
+def own_files(tmp_path, monkeypatch):
+    """A working folder whose config files choose the options of other groups."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "model/sub/small.yaml": "# @package model\ndefaults: [/model/mlp@_here_, _self_]\n",
+        "extra/e.yaml": "# @package _global_\ndefaults: [{override /model: mlp}]\n",
+        "extra/sub/e.yaml": "# @package _global_\ndefaults: [{override /model: mlp}]\n",
+        "debug/mine.yaml": "# @package _global_\ndefaults: [{override /model: mlp}]\n",
+    }.items():
+        tmp_path.joinpath("conf", name).parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.joinpath("conf", name).write_text(text)
+
+
+def composes(overrides):
+    try:
+        compose(overrides)
+    except (UserError, RecursionError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "model=sub/small",
+        "+extra=e",
+        "+extra=e model.units=[3]",
+        "+extra=sub/e",
+        "+extra/sub=e model.units=[3]",
+        "debug=mine model.units=[3]",
+        "model=${oc.env:OPTION} model.units=[3]",
+    ],
+)
+def test_what_own_files_may_choose_is_not_refused_before_composing(own_files, monkeypatch, typed):
+    monkeypatch.setenv("OPTION", "mlp")
+    assert composes(typed.split())
+    assert check_overrides(typed.split())
+
+
+def test_a_file_that_replaces_one_of_samerun_s_is_composed_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shadow = tmp_path / "conf" / "optimizer" / "adam.yaml"
+    shadow.parent.mkdir(parents=True)
+    shadow.write_text("defaults: [/optimizer/sgd@_here_, _self_]\n")
+    assert composes(["optimizer.momentum=0.5"])
+    assert check_overrides(["optimizer.momentum=0.5"])
+
+
+def test_options_that_a_program_registers_with_hydra_are_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", dict(store.repo))
+    store.store(group="optimizer", name="mine", node={"defaults": ["sgd", "_self_"]})
+    assert composes(["optimizer=mine", "optimizer.momentum=0.5"])
+    assert check_overrides(["optimizer=mine", "optimizer.momentum=0.5"])
+
+
+def test_what_is_refused_before_composing_hydra_refuses_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPTION", "sgd")
+    values = ("sgd", "'sgd'", " sgd", "sgd ", "[sgd]", "sgd.yaml", "./sgd", "../optimizer/sgd")
+    hard = ("/optimizer/sgd", "${oc.env:OPTION}", "{kind: sgd}", "null", "''", "SGD", "none")
+    choices = [[f"optimizer={value}"] for value in (*values, *hard)]
+    choices += [["optimizer=none", "optimizer=sgd"], ["optimizer=sgd", "optimizer=adam"]]
+    choices += [["optimizer@optimizer=sgd"], ["++optimizer.kind=sgd"], ["~optimizer"], []]
+    choices += [["experiment=digits_cnn.yaml"], ["training=default.yaml"], ["+schema@x=config"]]
+    choices += [["+schema@training=training"], ["dataset.augmentation=flip.yaml"]]
+    known, wrong = [], []
+    for chosen, key in itertools.product(choices, ("seed=1", "++optimizer.momentum=0.5")):
+        try:
+            check_overrides([*chosen, key])
+        except UserError:
+            wrong.append([*chosen, key])
+        else:
+            known.append([*chosen, key])
+    assert [line for line in wrong if composes(line)] == []
+    assert ["optimizer=SGD", "seed=1"] in wrong
+    assert ["++optimizer.momentum=0.5"] in wrong
+    assert ["optimizer=sgd", "++optimizer.momentum=0.5"] in known
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "sweep=optuna.yaml seed=1,2",
+        "sweep=optuna optimizer='sgd' optimizer.momentum=interval(0.1,0.5)",
+        "sweep=optuna ++sweep.params.optimizer='sgd,adam' optimizer.momentum=0.1,0.2",
+        "sweep=optuna optimizer=sgd,adam optimizer.momentum=0.1,0.2",
+    ],
+)
+def test_a_search_that_hydra_composes_is_not_refused_before(tmp_path, monkeypatch, typed):
+    monkeypatch.chdir(tmp_path)
+    with compose_sweep(typed.split()) as (_, _, arguments):
+        assert arguments
 
 
 def test_an_unknown_option_is_reported_before_the_keys_that_it_might_have(tmp_path, monkeypatch):

@@ -1,7 +1,10 @@
 """What is wrong with overrides, before Hydra reads them."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Sequence, Set
+
+from hydra.core.config_store import ConfigStore
 
 from samerun.config import project
 from samerun.config.composition import selects_sweep
@@ -11,6 +14,11 @@ from samerun.config.schema import GROUPS, leaves, options
 from samerun.config.suggestions import chosen_options
 from samerun.errors import UserError
 from samerun.redaction import redact
+
+_NAME = re.compile(r"[\w-]+")
+_WHOLES = frozenset(("experiment", "sweep", "debug"))
+_REGISTERED = frozenset(("hydra", "schema", "schema.yaml", "_dummy_empty_config_.yaml"))
+"""What Hydra and samerun themselves add to Hydra's `ConfigStore`."""
 
 
 def check_overrides(overrides: Sequence[str]) -> list[Override]:
@@ -38,8 +46,9 @@ def check_overrides(overrides: Sequence[str]) -> list[Override]:
             raise UserError(f"{key}: received '{before}' and '{override}', expected one of them.")
         known[key] = override
     _check_sweep(parsed)
-    _check_options(parsed)
-    _check_keys(parsed)
+    if not _searches_elsewhere(parsed):
+        _check_options(parsed)
+        _check_keys(parsed, _own_files())
     return parsed
 
 
@@ -83,51 +92,74 @@ def _check_sweep(overrides: Sequence[Override]) -> None:
         raise sweep_missing(settings[0].key, str(settings[0]).partition("=")[2])
 
 
+def _own_files() -> set[str]:
+    """Returns the names in the user's own folders: groups, mostly."""
+    return {entry.name for folder in project.config_folders() for entry in folder.glob("*")}
+
+
+def _searches_elsewhere(overrides: Sequence[Override]) -> bool:
+    """Whether Hydra may find options in folders or objects that are not known here."""
+    registered = set(ConfigStore.instance().repo) - _REGISTERED
+    return bool(registered) or any(one.top == "hydra" for one in overrides)
+
+
 def _check_options(overrides: Sequence[Override]) -> None:
     """Checks that each single option exists, which needs no composing.
 
     Raises:
         UserError: there is no such option.
     """
-    if any(one.top == "hydra" for one in overrides):
-        return  # it may search other folders
-    for one in overrides:
+    for one in {one.key: one for one in overrides}.values():  # the last one of a key counts
         known = [] if one.prefix == "~" else options(one.key)
-        if known and isinstance(one.value, str) and one.value not in known:
+        is_name = isinstance(one.value, str) and _NAME.fullmatch(one.value)  # no path, no `${…}`
+        if known and is_name and one.value not in known:
             raise unknown_option(one.key, one.value, known)
 
 
-def _check_keys(overrides: Sequence[Override]) -> None:
+def _check_keys(overrides: Sequence[Override], own: Set[str]) -> None:
     """Checks that each key exists, as far as the config classes say: composing takes 0.2 s.
 
     Hydra checks all of it again; what depends on config files is left to it.
+
+    Args:
+        overrides: of the command line.
+        own: the names in the user's own folders.
 
     Raises:
         UserError: no option has the key, or the one that is chosen lacks it.
     """
     texts = [one.text for one in overrides]
-    chosen = {one.key: one.written for one in overrides}
-    varied = {one.top for one in overrides if one.is_sweep and one.key == one.top}
-    # Their files may choose other options, or vary them.
-    has_files = {"experiment", "debug"} & set(chosen) or chosen.get("sweep", "optuna") != "optuna"
+    is_searched = any(one.key == "sweep" for one in overrides)
+    # A file may choose the options of other groups; one of a group above only if it is chosen.
+    is_known = own <= _WHOLES and not any(_may_choose(one, own) for one in overrides)
     for one in overrides:
-        kinds = _kinds(one)
-        if kinds is None or (one.is_sweep and "sweep" not in chosen):  # `lr=0,01` lacks a dot
+        kinds = _kinds(one, own)
+        if kinds is None or (one.is_sweep and not is_searched):  # `lr=0,01` lacks a dot
             continue
-        if kinds and (has_files or one.top in varied or "sweep.params" in chosen):
-            continue
-        option = chosen_options(texts).get(one.top, "") if kinds else None
-        if option not in ("", *kinds) and "" not in kinds:
+        if not kinds:
+            raise unknown_key(one.path, texts)
+        is_sure = is_known and "" not in kinds
+        if is_sure and chosen_options(texts).get(one.top, "") not in ("", *kinds):
             raise unknown_key(one.path, texts)
 
 
-def _kinds(override: Override) -> list[str] | None:
+def _may_choose(override: Override, own: Set[str]) -> bool:
+    """Whether options may be chosen by more than one that is written as `model=mlp`."""
+    group, _, name = override.text.partition("=")
+    if override.text == "sweep=optuna":
+        return "sweep" in own
+    if group in GROUPS:
+        return not _NAME.fullmatch(name)
+    is_kind = override.path.endswith(".kind") or override.path.startswith("sweep.params")
+    return is_kind or "@" in override.key or override.is_group()
+
+
+def _kinds(override: Override, own: Set[str]) -> list[str] | None:
     """Returns the options of its group that have a key; `None` where only composing can know."""
     path, top = override.path, override.top
-    group = override.key.partition("@")[0]
-    if override.prefix == "~" or top in ("hydra", "trial") or path.endswith(".kind"):
+    if override.prefix == "~" or top == "trial" or path.endswith(".kind") or top in own:
         return None
-    if options(group) or project.own_options(top) or (top in GROUPS and project.settings().package):
+    if "@" in override.key or override.is_group() or (top in GROUPS and project.settings().package):
         return None
     known = leaves()
     if any(leaf.startswith(f"{path}.") or path.startswith(f"{leaf}.") for leaf in known):
