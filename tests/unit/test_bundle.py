@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from samerun import cli, tags, tracking
 from samerun.errors import UserError
 from samerun.replay import bundle_file, signature, unbundle
+from samerun.replay.bundle import bundle as write_bundle
 from support.compared import add, archive, classified, probabilities, resolved
 from support.recorded import run_maker
 
@@ -533,10 +535,63 @@ def test_a_bundle_is_signed_when_it_is_written(bundle, capsys):
     assert cli.main(["unbundle", "run.zip"]) == 0
     assert cli.main(["bundle", bundle, "again.zip", "--sign", "mine"]) == 0
     assert "samerun unbundle again.zip --verify-key KEY.pub" in capsys.readouterr().out
-    signature.verify(Path("again.zip"), Path("mine.pub"))
+    with signature.verified(Path("again.zip"), Path("mine.pub")) as copy:
+        assert copy.read_bytes() == Path("again.zip").read_bytes()
     capsys.readouterr()
     assert cli.main(["bundle", bundle, "third.zip", "--sign", "no_key"]) == 2
     assert "there is no file no_key" in capsys.readouterr().err
     assert cli.main(["bundle", bundle, "third.zip", "--sign", "run.zip"]) == 2
     assert "run.zip cannot sign" in capsys.readouterr().err
     assert not list(Path().glob("third*"))
+
+
+def test_what_is_unpacked_is_what_was_verified(bundle, monkeypatch):
+    """Another program writes into the bundle once `ssh-keygen` has read it."""
+    new_key("mine")
+    Path("run.zip.sig").write_bytes(signature.sign(Path("run.zip"), Path("mine")))
+    run = subprocess.run
+
+    def change_after(*given, **options):
+        done = run(*given, **options)
+        Path("run.zip").write_bytes(b"x")
+        return done
+
+    monkeypatch.setattr(signature.subprocess, "run", change_after)
+    assert cli.main(["unbundle", "run.zip", "--verify-key", "mine.pub"]) == 0
+
+
+MISTAKES = {
+    "run.zip": ("~nobody1/mine.pub", "~nobody1/mine.pub is not a file of public SSH keys"),
+    "only_signed.zip": ("mine.pub", "only_signed.zip: there is no such file"),
+    "mistyped.zip": ("mine.pub", "mistyped.zip: there is no such file"),
+    "folder.zip": ("mine.pub", "folder.zip: this is no file, expected a bundle"),
+}
+
+
+def test_a_mistake_in_a_path_is_one_sentence(bundle, capsys):
+    new_key("mine")
+    Path("folder.zip").mkdir()
+    for name in ("only_signed.zip", "folder.zip"):
+        Path(f"{name}.sig").write_text("signature")
+    for name, (key, reason) in MISTAKES.items():
+        assert cli.main(["unbundle", name, "--verify-key", key]) == 2
+        assert reason in capsys.readouterr().err
+    with pytest.raises(UserError, match="there is no file ~nobody1/mine"):
+        signature.check_key(Path("~nobody1/mine"))
+
+
+@pytest.mark.parametrize("fails", ["again.zip", "again.zip.sig"])
+def test_no_half_of_a_signed_bundle_is_left(bundle, monkeypatch, fails):
+    new_key("mine")
+    assert cli.main(["unbundle", "run.zip"]) == 0
+    rename = os.replace
+
+    def fail(source, target):
+        if Path(target).name == fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_bundle(*tracking.find_runs([bundle]), Path("again.zip"), key=Path("mine"))
+    assert not list(Path().glob("again*"))

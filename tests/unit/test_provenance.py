@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from samerun import provenance, uncommitted
+from samerun import provenance, tracking, uncommitted
 from support.project import git
 
 
@@ -228,3 +228,20 @@ def test_command_and_environment_are_recorded_without_secrets(tmp_path, monkeypa
     found = provenance.collect("samerun train +tracking.tags.api_token=planted", tmp_path)
     assert found.command == "samerun train +tracking.tags.api_token=***"
     assert found.environment["TF_ENABLE_X"] == "http://alice:***@h"
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [("a_runtime", "a_runtime==1.2"), ("a_runtime_gpu", "a-runtime-gpu==1.2"), (None, "a_runtime")],
+)
+def test_a_module_is_pinned_by_the_package_that_has_it(
+    distribution, expected, tmp_path, monkeypatch
+):
+    if distribution:
+        folder = tmp_path / f"{distribution}-1.2.dist-info"
+        folder.mkdir()
+        name = expected.partition("==")[0]
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (folder / "top_level.txt").write_text("a_runtime\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert tracking.pinned(["a_runtime"], {}) == [expected]

@@ -336,6 +336,26 @@ def test_a_network_of_other_shapes_is_refused(made, shapes):
             check_network(made, SimpleNamespace(input_shape=given, output_shape=wrong))
 
 
+NUMBERS = TABLE | {"numeric": ["size", "age"], "categorical": [], "categories": []}
+
+
+@pytest.mark.parametrize(
+    ("form", "raw", "columns"),
+    [
+        (TABLE, {"size": 3, "town": 4}, "size and town"),
+        (TABLE, {"size": [1], "town": [1, 2]}, "size and town"),
+        (NUMBERS, [[1], [1, 2]], "size and age"),
+        (SERIES, [[1], [1, 2]], "sales"),
+        (IMAGE, 5, "image"),
+        (IMAGE, None, "image"),
+        (TEXT, 5, "text"),
+    ],
+)
+def test_input_that_is_no_data_frame_is_refused_with_the_columns(form, raw, columns):
+    with pytest.raises(RefusedInput, match=f"expected .* with the columns {columns}.$"):
+        RawModel(description(form), None).predict(raw)
+
+
 @pytest.mark.parametrize(
     "params",
     [{"temperature": "hot"}, {"temperature": True}, {"length": True}, {"seed": 1.5}, {"heat": 1}],

@@ -14,6 +14,8 @@ from samerun.errors import UserError
 _PORTS = range(1, 65536)
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 120.0
+_WATCHED = 'exec 3<&0; (read -r _ <&3; kill 0) >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
+"""Becomes the server, beside a shell that ends its session when the pipe of this process closes."""
 
 
 def check_port(host: str, port: int, command: str) -> None:
@@ -67,7 +69,7 @@ def _free_port(host: str, near: int = 5000) -> int:
 def serve(
     command: Sequence[str], environment: Mapping[str, str], *, is_quiet: bool = False
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a server; it ends with this process, also on SIGTERM and when the terminal is closed.
+    """Runs a server; it ends with this process, however that ends, SIGKILL included.
 
     It has a session of its own: Ctrl-C reaches this process only, which ends it without the
     traceback that servers print for it.
@@ -78,22 +80,28 @@ def serve(
         is_quiet: what it prints is left out.
     """
     where = subprocess.DEVNULL if is_quiet else None
-    server = subprocess.Popen(
-        command, env=environment, stdout=where, stderr=where, start_new_session=True
-    )
+    watched = ["/bin/sh", "-c", _WATCHED, "sh", *command]
+    with subprocess.Popen(
+        watched,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=where,
+        stderr=where,
+        start_new_session=True,
+    ) as server:
 
-    def end(*_: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)  # and the processes that it has started
+        def end(*_: object) -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)  # and the processes that it has started
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield server
-    finally:
-        end()
-        server.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield server
+        finally:
+            end()
+            server.wait()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def wait_for(server: "subprocess.Popen[bytes]", address: str, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import answers, images, sampling, series, tables, texts
+from .description import columns_of
 from .encoded import Array, Encoded, RefusedInput, listed
 
 DESCRIPTION = "raw_input.json"
@@ -146,19 +147,23 @@ class RawModel:
 
         if isinstance(raw, pd.DataFrame):
             return raw
-        if isinstance(raw, Mapping):
-            return pd.DataFrame(dict(raw))
         form = self.description["input"]
-        if "column" in form:
-            cells = [raw] if isinstance(raw, str | bytes) else list(raw)
-            return pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)})
-        names = form["columns"] if form["kind"] == "series" else form["numeric"]
-        shape = np.shape(raw)
-        if len(shape) == 2 and not form.get("categorical") and shape[1] == len(names):
-            return pd.DataFrame(np.asarray(raw), columns=names)
+        try:
+            if isinstance(raw, Mapping):
+                return pd.DataFrame(dict(raw))
+            if "column" in form:
+                cells = [raw] if isinstance(raw, str | bytes) else list(raw)
+                return pd.DataFrame({form["column"]: pd.Series(cells, dtype=object)})
+            names = form["columns"] if form["kind"] == "series" else form["numeric"]
+            shape = np.shape(raw)
+            if len(shape) == 2 and not form.get("categorical") and shape[1] == len(names):
+                return pd.DataFrame(np.asarray(raw), columns=names)
+        except (TypeError, ValueError):  # a number is no list; columns or rows differ in length
+            pass
+        needed = [name for name, _, is_required in columns_of(self.description) if is_required]
         raise RefusedInput(
-            f"The input is a {type(raw).__name__}, expected a data frame with the columns "
-            f"{listed([*names, *form.get('categorical', [])])}."
+            f"The input is a {type(raw).__name__}, expected a data frame or lists of equal length "
+            f"with the columns {listed(needed)}."
         )
 
     def _generated(self, frame: Any, params: Mapping[str, Any]) -> Answered:

@@ -99,8 +99,9 @@ def bundle(
                 target, manifest, contents, lambda members: crate.metadata(manifest, members)
             )
             target.flush()
-            if key is not None:
-                write_atomic(signature.signature_of(file), signature.sign(temporary, key))
+            signed = None if key is None else signature.sign(temporary, key)
+    if signed is not None:
+        _add_signature(file, signed)
     return Bundled(
         file=file,
         num_files=len(contents) + 2,
@@ -109,6 +110,17 @@ def bundle(
         left_out=tuple(left_out),
         missing=() if data else tuple(paths(found.cfg.dataset).values()),
     )
+
+
+def _add_signature(file: Path, signed: bytes) -> None:
+    """Writes the signature beside a bundle; if that fails, neither is left."""
+    beside = signature.signature_of(file)
+    try:
+        write_atomic(beside, signed)
+    except BaseException:
+        for one in (beside, file):
+            one.unlink(missing_ok=True)
+        raise
 
 
 def _check(run: StoredRun, file: Path) -> None:

@@ -193,6 +193,19 @@ def _add(archive: zipfile.ZipFile, path: str, content: bytes | Path) -> Member:
     return Member(size=size, sha256=digest.hexdigest())
 
 
+def check_is_file(file: Path) -> None:
+    """Checks that there is a file.
+
+    Raises:
+        UserError: there is none, or it is a folder.
+    """
+    with _reading(file):
+        if file.is_file():
+            return
+        wrong = "this is no file" if file.exists() else "there is no such file"
+    raise UserError(f"{one_line(str(file))}: {wrong}, expected a bundle.")
+
+
 @contextmanager
 def opened(file: Path) -> Iterator[Bundle]:
     """Opens a bundle and checks everything that can be checked without unpacking it.
@@ -201,9 +214,8 @@ def opened(file: Path) -> Iterator[Bundle]:
         UserError: it is no bundle, a byte was changed, or it holds what a bundle may not hold.
     """
     with ExitStack() as stack:
+        check_is_file(file)
         with _reading(file):
-            if not file.is_file():
-                raise UserError(f"{one_line(str(file))}: there is no such file, expected a bundle.")
             content = stack.enter_context(file.open("rb"))
             _check_digest(content)
             archive = stack.enter_context(zipfile.ZipFile(content))

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,10 +76,9 @@ def unbundle(file: Path, *, key: Path | None = None) -> Unbundled:
         UserError: the bundle is damaged or not allowed, is not signed by the key, or its run is
             here already; nothing is kept then.
     """
-    if key is not None:
-        signature.verify(file, key)
     with (
-        bundle_file.opened(file) as bundle,
+        nullcontext(file) if key is None else signature.verified(file, key) as source,
+        bundle_file.opened(source) as bundle,
         tempfile.TemporaryDirectory(prefix="samerun-") as place,
     ):
         facts = _facts(bundle.manifest)

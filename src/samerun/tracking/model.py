@@ -75,12 +75,25 @@ def pinned(packages: Sequence[str], description: Mapping[str, Any]) -> list[str]
         packages: their names.
         description: of raw input; empty if there is none.
     """
-    from importlib.metadata import version  # not needed to list runs
-
     from samerun.raw_model import packages_of
 
     names = dict.fromkeys([*packages, *(packages_of(description) if description else ())])
-    return [f"{name}=={version(name)}" for name in names]
+    return [_pinned(name) for name in names]
+
+
+def _pinned(name: str) -> str:
+    """Returns a package in its version: the one that has the module, such as `onnxruntime-gpu`."""
+    from importlib.metadata import (  # not needed to list runs
+        PackageNotFoundError,
+        packages_distributions,
+        version,
+    )
+
+    try:
+        return f"{name}=={version(name)}"
+    except PackageNotFoundError:
+        found = packages_distributions().get(name)
+        return f"{found[0]}=={version(found[0])}" if found else name
 
 
 def upload(
