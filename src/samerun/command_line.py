@@ -24,9 +24,14 @@ def line(*words: str, trust: Sequence[str] = ()) -> str:
         trust: what `--trust` has to name for the command to import the user's own code. A name that
             no module can have is left out; the command then says what is missing.
     """
-    flags = [word for name in trust if _is_name(name) for word in ("--trust", name)]
+    flags = [word for name in trust if is_name(name) for word in ("--trust", name)]
     return f"{program()} {shlex.join([*words, *flags])}"
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a text can be a module, or a function as `package.module:function`.
+
+    Args:
+        text: such as a stored config holds; no other text belongs in a line to type.
+    """
     return all(part.isidentifier() for part in text.replace(":", ".").split("."))

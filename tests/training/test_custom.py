@@ -16,7 +16,7 @@ from samerun.cli import main
 from samerun.cli.train_command import take_flag
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
-from support.resuming import Killed, during_epoch, resume, run_in, state_in, train
+from support.resuming import PLAIN, Killed, during_epoch, run_in, state_in, train
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "custom-components.md"
 SMALL = ("model=mlp", "model.units=[4]", "dataset.limit=60", "training.epochs=3")
@@ -141,6 +141,29 @@ def parts(project, monkeypatch):
         sys.modules.pop(name, None)
 
 
+def commands_of_the_page():
+    """The subcommand and the arguments of each command of the page."""
+    text = PAGE.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^samerun (\w+) (.*)$", text, flags=re.MULTILINE)
+    return [(command, shlex.split(arguments)) for command, arguments in lines]
+
+
+@pytest.fixture
+def trained(parts, recorded_runs):
+    """The ID of the run that the page trains with all of its functions."""
+
+    def make():
+        (Path.cwd() / "my_code.py").write_text((parts / "my_code.py").read_text())
+        *_, words = [words for command, words in commands_of_the_page() if command == "train"]
+        assert main(["train", *words, "tracking=lean"]) == 0
+        (run,) = tracking.find_by_tags(config.compose([]).config, {})
+        return run.id
+
+    run_id = recorded_runs.copy("page_of_own_parts", make)
+    sys.modules.pop("my_code", None)  # it was the one where the run was trained
+    return run_id
+
+
 @pytest.mark.parametrize(("overrides", "name", "sentence"), WRONG)
 def test_a_function_that_is_wrong_is_one_sentence(parts, overrides, name, sentence):
     target = name.replace("[", "[broken_parts:") if "[" in name else f"broken_parts:{name}"
@@ -195,7 +218,7 @@ WHOLE = (
     *("optimizer=custom", "optimizer.target=my_code:momentum", "optimizer.clipnorm=1"),
     *("schedule=custom", "schedule.target=my_code:halving", "+schedule.params.every=0.5"),
     *("training.loss=my_code:smooth", "training.metrics=[accuracy,my_code:confidence]"),
-    *("training.callbacks=[my_code:Fade]", "+training.params.Fade.start=0.3"),
+    *("training.callbacks=[broken_parts:Counts,my_code:Fade]", "+training.params.Fade.start=0.3"),
 )
 
 
@@ -206,7 +229,9 @@ WHOLE = (
         pytest.param(True, id="inside-an-epoch"),
     ],
 )
-def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
+def test_a_callback_with_a_state_is_resumed_exactly_and_one_without_is_named(
+    parts, tmp_path, inside
+):
     overrides = [*WHOLE, *(["checkpoint.every_steps=2"] if inside else [])]
     whole = train(overrides, run_in(tmp_path / "whole"))
     with pytest.raises(Killed):
@@ -214,7 +239,12 @@ def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
     state = state_in(tmp_path / "broken")
     assert (state.step > 0) is inside
     assert state.meta["callbacks"]["own/my_code:Fade"]["factor"] == 1 - 0.7 / 4
-    resumed = resume(overrides, tmp_path / "broken")
+    screen = Console(file=io.StringIO(), width=400)
+    cfg = config.compose([*PLAIN, *overrides]).config
+    resumed = training.train(cfg, run_in(tmp_path / "broken"), screen, state=state)
+    sentence = "training.callbacks: broken_parts:Counts has no state() and restore(state)"
+    assert screen.file.getvalue().count(sentence) == 1
+    assert "Fade" not in screen.file.getvalue()
     assert resumed.weights_digest == whole.weights_digest
     assert resumed.history == whole.history
     assert resumed.metrics == whole.metrics
@@ -224,23 +254,21 @@ def test_a_callback_with_a_state_is_resumed_exactly(parts, tmp_path, inside):
     assert train(plain, run_in(tmp_path / "plain")).weights_digest != whole.weights_digest
 
 
-def test_a_fork_trains_with_other_callbacks_than_the_recorded_run(parts, capsys):
+def test_a_fork_trains_with_other_callbacks_than_the_recorded_run(trained, capsys):
     """The state of a callback is restored where the fork has it too, and dropped elsewhere."""
-    overrides = [*SMALL, "tracking=lean", "training.epochs=2", "training.callbacks=[my_code:Fade]"]
-    first = launch.train(overrides).run_id
     trust = ["--trust", "my_code", "--trust", "broken_parts"]
-    longer = ["resume", first, "training.epochs=3", *trust]
+    longer = ["resume", trained, "training.epochs=4", *trust]
     assert main([*longer, "training.callbacks=[]"]) == 2
     assert "--fork" in capsys.readouterr().err
     factors = {}
     for callbacks_ in ("[my_code:Fade]", "[broken_parts:Counts]", "[]"):
         assert main([*longer, f"training.callbacks={callbacks_}", "--fork"]) == 0
         fork = tracking.find_runs()[0]
-        assert fork.tags["samerun.forked_from"] == first
-        assert set(tracking.metric_histories(fork)["train/loss"]) == {3}
+        assert fork.tags["samerun.forked_from"] == trained
+        assert set(tracking.metric_histories(fork)["train/loss"]) == {4}
         state = state_in(fork.tags["samerun.folder"])
         factors[callbacks_] = state.meta["callbacks"].get("own/my_code:Fade")
-    assert factors["[my_code:Fade]"] == {"factor": 1 - 0.5 / 2**3}
+    assert factors["[my_code:Fade]"] == {"factor": 1 - 0.5 / 2**4}
     assert factors["[broken_parts:Counts]"] == factors["[]"] is None
 
 
@@ -267,18 +295,6 @@ def test_a_metric_of_ones_own_is_the_objective_of_a_sweep_and_stops_training(par
     assert best.values["validation/confidence"] == max(max(h.values()) for h in histories)
 
 
-def test_a_callback_without_a_state_is_named_when_the_run_is_resumed(parts, tmp_path):
-    overrides = [*SMALL, "training.callbacks=[broken_parts:Counts,my_code:Fade]", "tracking=lean"]
-    with pytest.raises(Killed):
-        train(overrides, run_in(tmp_path / "run", during_epoch(2)))
-    screen = Console(file=io.StringIO(), width=400)
-    cfg = config.compose(overrides).config
-    training.train(cfg, run_in(tmp_path / "run"), screen, state=state_in(tmp_path / "run"))
-    sentence = "training.callbacks: broken_parts:Counts has no state() and restore(state)"
-    assert screen.file.getvalue().count(sentence) == 1
-    assert "Fade" not in screen.file.getvalue()
-
-
 def test_a_callback_that_keeps_nothing_is_not_named(parts):
     cfg = config.compose(["training.callbacks=[broken_parts:Silent]"]).config
     made = [*callbacks.build_own(cfg).items()]
@@ -286,19 +302,16 @@ def test_a_callback_that_keeps_nothing_is_not_named(parts):
     assert callbacks.note_on_resume(made) is None
 
 
-def test_the_page_is_true(parts, capsys):
+def test_the_page_is_true(trained, capsys):
     """Every command composes and its functions pass; the last one is trained and reproduced."""
-    text = PAGE.read_text().replace("\\\n", " ")
-    lines = re.findall(r"^samerun (\w+) (.*)$", text, flags=re.MULTILINE)
-    trained = [shlex.split(overrides) for command, overrides in lines if command == "train"]
-    for overrides in trained[:-1]:
+    *commands, (last, arguments) = commands_of_the_page()
+    *others, _ = [overrides for command, overrides in commands if command == "train"]
+    for overrides in others:
         overrides, _ = take_flag(overrides, "--schedule-plot")
         if "-m" not in overrides:
             launch.compose([one.text for one in check_overrides(overrides)])
-    assert main(["train", *trained[-1], "tracking=lean"]) == 0
-    (run,) = tracking.find_by_tags(config.compose([]).config, {})
-    assert main(["reproduce", run.id]) == 2
+    assert main(["reproduce", trained]) == 2
     assert "--trust my_code" in capsys.readouterr().err
-    overrides = shlex.split(lines[-1][1].replace("RUN_ID", run.id))
-    assert main(["reproduce", *overrides]) == 0
+    words = [trained if word == "RUN_ID" else word for word in arguments]
+    assert main([last, *words]) == 0
     assert "EXACT" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 import samerun
 from samerun import data, errors
 from samerun.config import Task
-from samerun.config.composition import compose
+from samerun.config.composition import compose_with_hydra
 from samerun.data import passed
 from samerun.launch import with_data
 
@@ -26,8 +26,16 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def saved(given, *overrides):
+    """Returns the config of the dataset that reads the data."""
+    texts, save = with_data(overrides, given)
+    composition, node = compose_with_hydra(texts)
+    save(node)
+    return composition.config.dataset
+
+
 def described(given, *overrides):
-    return data.describe(compose([*with_data(overrides, given)]).config.dataset)
+    return data.describe(saved(given, *overrides))
 
 
 def test_arrays_give_the_same_bits_as_a_file_with_them_and_are_reproduced(here):
@@ -67,15 +75,15 @@ def test_splits_of_ones_own_are_used_as_they_are(here):
         "validation": (X[30:50], Y[30:50]),
         "test": (X[50:], Y[50:]),
     }
-    overrides = with_data(["dataset.normalization=none"], parts)
-    built = data.build(compose(overrides).config.dataset, 0)
-    assert built.spec == data.describe(compose(overrides).config.dataset)
+    cfg = saved(parts, "dataset.normalization=none")
+    built = data.build(cfg, 0)
+    assert built.spec == data.describe(cfg)
     for name, (x, y) in parts.items():
         np.testing.assert_array_equal(built.splits[name].x, x)
         np.testing.assert_array_equal(built.labels(name), y)
     spec = described({name: parts[name] for name in ("train", "validation")})
     assert (spec.num_train, spec.num_validation, spec.num_test) == (30, 20, 0)
-    limited = data.build(compose([*overrides, "dataset.limit=8"]).config.dataset, 0)
+    limited = data.build(saved(parts, "dataset.normalization=none", "dataset.limit=8"), 0)
     assert {len(split) for split in limited.splits.values()} == {8}
     with pytest.raises(errors.UserError, match="validation split of its own, expected none with"):
         described(parts, "folds=3")
@@ -105,15 +113,30 @@ def test_a_tf_dataset_is_the_arrays_that_it_was_made_of(is_batched, here):
 
     dataset = tf.data.Dataset.from_tensor_slices((X, Y))
     given = dataset.batch(7).prefetch(2) if is_batched else dataset
-    assert with_data([], given) == with_data([], (X, Y))
-    parts = with_data([], {"train": given, "test": (X[:9], Y[:9])})
-    assert parts == with_data([], {"train": (X, Y), "test": (X[:9], Y[:9])})
+    test = (X[:9], Y[:9])
+    for one, other in (
+        (given, (X, Y)),
+        ({"train": given, "test": test}, {"train": (X, Y), "test": test}),
+    ):
+        assert with_data([], one)[0] == with_data([], other)[0]
 
 
 def of_tensorflow(make):
     import tensorflow as tf
 
     return make(tf.data.Dataset.from_tensor_slices((X, Y)))
+
+
+def failing_after_one():
+    import tensorflow as tf
+
+    def examples():
+        yield X[0], Y[0]
+        raise ValueError("boom")
+
+    return tf.data.Dataset.from_generator(
+        examples, output_signature=(tf.TensorSpec((4,)), tf.TensorSpec((), tf.int64))
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,6 +146,24 @@ def of_tensorflow(make):
         pytest.param(
             lambda: of_tensorflow(lambda d: d.shuffle(60)), "leave out shuffle", id="shuffled"
         ),
+        pytest.param(
+            lambda: of_tensorflow(
+                lambda d: d.take(1).concatenate(d.skip(1).shuffle(60, seed=1)).concatenate(d)
+            ),
+            "element [1-9][0-9]* of .* in a second pass",
+            id="shuffled later",
+        ),
+        pytest.param(
+            lambda: of_tensorflow(lambda d: d.map(lambda x, y: ({"a": x}, y))),
+            r"elements are .*expected \(x, y\) of one tensor each",
+            id="dicts",
+        ),
+        pytest.param(
+            lambda: of_tensorflow(lambda d: d.map(lambda x, y: ((x, x), y))),
+            "of one tensor each",
+            id="two inputs",
+        ),
+        pytest.param(failing_after_one, "fails at element 1: .*boom", id="generator"),
         pytest.param(lambda: of_tensorflow(lambda d: d.take(0)), "has no elements", id="empty"),
         pytest.param(
             lambda: of_tensorflow(lambda d: d.map(lambda x, y: x)), "elements are", id="only x"

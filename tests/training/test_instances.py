@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import math
+import shlex
 import socket
 import statistics
 
@@ -24,13 +25,61 @@ from support.recorded import write_artifact
 
 QUICK = ["training.epochs=2", "tracking=lean", "model=mlp", "model.units=[4]", "dataset.limit=60"]
 
+SEEDS = [*QUICK, "seed=7", "checkpoint.every_steps=1", "seeds=3"]
 STORAGE = "sqlite:///optuna.db"
 
 
+class Interrupt:
+    """Interrupts the training at an epoch of a child, as Ctrl-C does."""
+
+    def __init__(self, monkeypatch, child, epoch):
+        self.left = child
+        self.epoch = epoch
+        self.trained = []
+        self._train = training.train
+        monkeypatch.setattr(training, "train", self.train)
+
+    def train(self, cfg, run, out, **options):
+        self.trained.append((cfg.seed, options["state"] is not None))
+        log = run.log_metrics
+
+        def log_metrics(metrics, *, step):
+            log(metrics, step=step)
+            if len(self.trained) == self.left and "train/loss" in metrics and step == self.epoch:
+                training.request_stop(KeyboardInterrupt)
+
+        run.log_metrics = log_metrics
+        return self._train(cfg, run, out, **options)
+
+
+def train_interrupted():
+    """Trains three seeds, is interrupted in the second of them, and is resumed."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        interrupt = Interrupt(monkeypatch, child=2, epoch=1)
+        with pytest.raises(KeyboardInterrupt) as raised:
+            samerun.train(SEEDS)
+        (parent,) = [run for run in tracking.find_runs() if run.tags.get(tag.INSTANCES)]
+        interrupt.trained.clear()
+        interrupt.left = 0
+        assert cli.main(["resume", parent.id]) == 0
+    return {
+        "parent": parent.id,
+        "status": parent.status,
+        "notes": " ".join(raised.value.__notes__),
+        "trained": interrupt.trained,
+    }
+
+
 @pytest.fixture
-def seeds(project, recorded_runs):
-    """The ID of a parent run of three seeds, copied with its store."""
-    return recorded_runs.copy("seeds", lambda: samerun.train([*QUICK, "seed=7", "seeds=3"]).run_id)
+def interrupted(project, recorded_runs):
+    """What became of a parent run of three seeds that was interrupted and resumed."""
+    return recorded_runs.copy("seeds", train_interrupted)
+
+
+@pytest.fixture
+def seeds(interrupted):
+    """The ID of that parent run, copied with its store."""
+    return interrupted["parent"]
 
 
 def stored(run_id):
@@ -69,8 +118,8 @@ def test_seeds_train_one_run_each_and_their_parent_has_mean_spread_and_interval(
 
 def test_a_child_is_the_run_that_anybody_can_type(seeds):
     child = children_of(seeds, 3)["seed 8"]
-    assert child.tags[tag.COMMAND] == f"samerun train {' '.join(QUICK)} seed=8".replace(
-        "model.units=[4]", "'model.units=[4]'"
+    assert child.tags[tag.COMMAND] == shlex.join(
+        ["samerun", "train", *QUICK, "checkpoint.every_steps=1", "seed=8"]
     )
     alone = samerun.train([*QUICK, "seed=8"])
     assert alone.weights_digest == read_result(child).weights_digest
@@ -80,7 +129,7 @@ def test_a_child_is_the_run_that_anybody_can_type(seeds):
 
 def test_the_same_parent_run_is_skipped(seeds, monkeypatch, capsys):
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
-    found = samerun.train([*QUICK, "seed=7", "seeds=3", "tracking.if_exists=skip"])
+    found = samerun.train([*SEEDS, "tracking.if_exists=skip"])
     assert found.id == seeds
     assert cli.main(["resume", seeds]) == 0
     assert "nothing left to train" in capsys.readouterr().out
@@ -129,6 +178,8 @@ def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(
     for label, child in after.items():
         assert child.tags[tag.REPRODUCES] == before[label].id
         assert child.tags[tag.VERDICT] == "EXACT"
+        digests = [read_result(run).weights_digest for run in (before[label], child)]
+        assert digests[0] == digests[1]
     assert again.metrics == stored(seeds).metrics
 
 
@@ -137,47 +188,14 @@ def test_other_seeds_are_no_reproduction(seeds, capsys):
     assert "another seed" in capsys.readouterr().err
 
 
-class Interrupt:
-    """Interrupts the training at an epoch of a child, as Ctrl-C does."""
-
-    def __init__(self, monkeypatch, child, epoch):
-        self.left = child
-        self.epoch = epoch
-        self.trained = []
-        self._train = training.train
-        monkeypatch.setattr(training, "train", self.train)
-
-    def train(self, cfg, run, out, **options):
-        self.trained.append((cfg.seed, options["state"] is not None))
-        log = run.log_metrics
-
-        def log_metrics(metrics, *, step):
-            log(metrics, step=step)
-            if len(self.trained) == self.left and "train/loss" in metrics and step == self.epoch:
-                training.request_stop(KeyboardInterrupt)
-
-        run.log_metrics = log_metrics
-        return self._train(cfg, run, out, **options)
-
-
-def test_an_interrupted_parent_run_is_resumed_exactly(seeds, monkeypatch, capsys):
-    words = [*QUICK, "seed=7", "seeds=3", "checkpoint.every_steps=1"]
-    interrupt = Interrupt(monkeypatch, child=2, epoch=1)
-    with pytest.raises(KeyboardInterrupt) as raised:
-        samerun.train(words)
-    parents = [run for run in tracking.find_runs() if run.tags.get(tag.INSTANCES)]
-    (parent,) = [run for run in parents if run.id != seeds]
-    assert parent.status == "KILLED"
-    assert f"samerun resume {parent.id}" in " ".join(raised.value.__notes__)
-    interrupt.trained.clear()
-    interrupt.left = 0
-    assert cli.main(["resume", parent.id]) == 0
-    assert interrupt.trained == [(8, True), (9, False)]  # the first is kept, the second resumed
-    assert stored(parent.id).status == "FINISHED"
-    assert stored(parent.id).metrics == stored(seeds).metrics
-    whole = children_of(seeds, 3)
-    for label, child in children_of(parent.id, 3).items():
-        assert read_result(child).weights_digest == read_result(whole[label]).weights_digest
+def test_an_interrupted_parent_run_is_resumed_without_training_again_what_is_there(interrupted):
+    parent = interrupted["parent"]
+    assert interrupted["status"] == "KILLED"
+    assert f"samerun resume {parent}" in interrupted["notes"]
+    # The first is kept, the second is resumed; that both are exact, their reproduction shows.
+    assert interrupted["trained"] == [[8, True], [9, False]]
+    assert stored(parent).status == "FINISHED"
+    children_of(parent, 3)
 
 
 def test_a_child_with_another_config_is_not_believed(seeds, capsys):

@@ -1,9 +1,11 @@
 """Policies of a single run: a value that is not finite, and memory that runs out."""
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ import samerun as package
 from samerun import checkpoints, config, optim, tracking
 from samerun.cli import main
 from samerun.config import schema
+from samerun.config.training import OnMemory, OnNan
 from samerun.errors import Diverged, is_out_of_memory
+from samerun.replay.recorded import read
+from samerun.replay.results import read_result
 from support.project import values
 from support.resuming import (
     Killed,
@@ -86,10 +91,11 @@ class Room(keras.layers.Layer):
 def build(spec):
     inputs = keras.Input(spec.input_shape)
     hidden = keras.layers.Dense(8, activation="relu")(Room()(keras.layers.Flatten()(inputs)))
-    return keras.Model(inputs, head(spec)(hidden))
+    return keras.Model(inputs, head(spec)(keras.layers.Dropout(0.3)(hidden)))
 """
 ROOM = ("model=custom", "dataset.limit=200", "training.epochs=2", "dataset.batch_size=32")
 HALVE = ("training.on_memory=halve_batch",)
+STORED = ("tracking=lean", "evaluation.bootstrap_samples=100")
 
 
 @pytest.fixture
@@ -103,6 +109,16 @@ def room(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return make
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """What a run comes to that has eight examples in a batch from the start, and no policy."""
+    folder = tmp_path_factory.mktemp("eight")
+    (folder / "room_9.py").write_text(MEMORY.format(most=9))
+    overrides = [*ROOM, "model.target=room_9:build", "dataset.batch_size=8"]
+    with contextlib.chdir(folder):
+        return result_of(train(overrides, run_in(folder / "run")))
 
 
 # ---- on_nan
@@ -134,12 +150,6 @@ def test_nothing_is_logged_of_an_epoch_that_is_discarded(lowered):
     steps = [step for key, step in run.logged if key == "train/step_loss"]
     assert steps == list(range(1, 53))
     assert all(np.isfinite(value) for value in run.points.values())
-
-
-def test_a_run_that_stays_finite_is_the_same_with_and_without_the_policy(tmp_path):
-    plain = train([*SMALL, "model.dropout=0.3"], run_in(tmp_path / "plain"))
-    ready = train([*SMALL, "model.dropout=0.3", *NAN, *HALVE], run_in(tmp_path / "ready"))
-    assert result_of(ready) == result_of(plain)
 
 
 def test_a_run_fails_when_its_retries_are_used_up(tmp_path):
@@ -225,29 +235,34 @@ def test_every_schedule_is_lowered_by_the_same_factor_at_every_step(word, warmup
     assert optim.retry_factor(plain) is None
 
 
-def test_a_plateau_keeps_its_own_factor(tmp_path):
-    overrides = [
-        "schedule=reduce_on_plateau",
-        "schedule.patience_epochs=1",
-        "schedule.min_delta=100",
-    ]
-    overrides += ["optimizer=sgd", "optimizer.learning_rate=1e20", "schedule.warmup_epochs=0"]
-    overrides += ["training.retry_learning_rate_factor=1e-22"]
-    result = train([*SMALL, *overrides, *NAN], watched(tmp_path))
-    assert result.history["learning_rate"] == pytest.approx([0.01, 0.01, 0.005, 0.0025], rel=1e-5)
+def test_a_plateau_keeps_its_own_factor(retried):
+    first, _, _ = retried
+    rate = 1e20 * 1e-4 ** int(first.tags["samerun.retries"])
+    rates = read_result(first).history["learning_rate"]
+    assert rates == pytest.approx([rate, rate, rate / 2, rate / 4], rel=1e-5)
 
 
 # ---- on_memory
 
 
-def test_memory_that_runs_out_halves_the_batch_until_it_fits(tmp_path, room):
-    run = watched(tmp_path / "run")
-    halved = train([*ROOM, room(9), *HALVE], run)
-    assert [(e["before"], e["after"]) for e in events(run)] == [("32", "16"), ("16", "8")]
-    assert run.tags["samerun.effective.batch_size"] == "8"
-    from_the_start = train([*ROOM, room(9), "dataset.batch_size=8"], run_in(tmp_path / "eight"))
-    assert result_of(halved) == result_of(from_the_start)
-    assert len(run.logged) == len(set(run.logged))
+def test_memory_that_runs_out_halves_the_batch_until_it_fits(halved, eight, client):
+    first, _, _ = halved
+    table = list(csv.DictReader(io.StringIO(tracking.read_artifact(first, "retries.csv").decode())))
+    assert [(e["before"], e["after"]) for e in table] == [("32", "16"), ("16", "8")]
+    assert first.tags["samerun.effective.batch_size"] == "8"
+    assert result_of(read_result(first)) == eight
+    steps = [step for step, _ in values(client, first.id, "train/step_loss")]
+    assert steps == list(range(1, len(steps) + 1))
+    for name in eight["history"]:
+        assert [step for step, _ in values(client, first.id, name)] == [1, 2]
+
+
+def test_a_run_without_a_retry_is_the_same_with_and_without_the_policies(halved, eight):
+    _, ready, _ = halved
+    assert "samerun.retries" not in ready.tags
+    assert read(ready).cfg.training.on_nan is OnNan.restore_and_lower_lr
+    assert read(ready).cfg.training.on_memory is OnMemory.halve_batch
+    assert result_of(read_result(ready)) == eight
 
 
 @pytest.mark.parametrize(
@@ -276,44 +291,64 @@ def test_a_run_with_a_halved_batch_is_resumed_with_it(tmp_path, room):
 
 # ---- stored runs
 
-STORED = (
-    "tracking=lean",
-    "evaluation.bootstrap_samples=100",
-)
-
 
 def latest():
     return tracking.find_runs()[0]
 
 
-def test_a_run_with_retries_is_reproduced_exactly(client, capsys):
-    huge = ["optimizer=sgd", "optimizer.learning_rate=1e20", "training.max_retries=20"]
-    overrides = [*SMALL, *NAN, *huge, "training.retry_learning_rate_factor=1e-4", *STORED]
-    result = package.train([*overrides, "tracking.log_every_steps=1"])
-    assert "learning rate lowered from 1e+20 to 1e+16" in capsys.readouterr().out
-    first = latest()
+def reproduced(overrides, *options):
+    """Trains and reproduces in the working folder; returns both IDs and what was printed."""
+    screen = io.StringIO()
+    with contextlib.redirect_stdout(screen):
+        first = package.train([*overrides, *STORED, "tracking.log_every_steps=1"]).run_id
+        assert main(["reproduce", first, "--exact", *options]) == 0
+    return [first, latest().id, screen.getvalue()]
+
+
+@pytest.fixture
+def retried(project, recorded_runs):
+    """A run with several retries, its reproduction, and what was printed."""
+    overrides = ["optimizer=sgd", "optimizer.learning_rate=1e20", "training.max_retries=20"]
+    overrides += ["schedule=reduce_on_plateau", "schedule.patience_epochs=1"]
+    overrides += ["schedule.min_delta=1e30", "schedule.warmup_epochs=0"]
+    overrides += ["training.retry_learning_rate_factor=1e-4"]
+    made = recorded_runs.copy("retried", lambda: reproduced([*SMALL, *NAN, *overrides]))
+    return *(tracking.find_runs([run_id])[0] for run_id in made[:2]), made[2]
+
+
+@pytest.fixture
+def halved(project, recorded_runs):
+    """A run with a halved batch, its reproduction, and what was printed."""
+
+    def make():
+        Path("room_9.py").write_text(MEMORY.format(most=9))
+        overrides = [*ROOM, "model.target=room_9:build", *HALVE, *NAN]
+        return reproduced(overrides, "--trust", "room_9")
+
+    made = recorded_runs.copy("halved", make)
+    return *(tracking.find_runs([run_id])[0] for run_id in made[:2]), made[2]
+
+
+def test_a_run_with_retries_is_reproduced_exactly(retried, client):
+    first, second, screen = retried
+    assert "learning rate lowered from 1e+20 to 1e+16" in screen
+    assert "EXACT:" in screen
     assert first.status == "FINISHED"
     assert int(first.tags["samerun.retries"]) > 1
     table = tracking.read_artifact(first, "retries.csv").decode()
     assert len(table.splitlines()) == 1 + int(first.tags["samerun.retries"])
-    for name, logged in result.history.items():
+    for name, logged in read_result(first).history.items():
         assert values(client, first.id, name) == list(enumerate(logged, start=1))
     assert len(values(client, first.id, "train/step_loss")) == 4 * 13
-    assert main(["reproduce", first.id, "--exact"]) == 0
-    assert "EXACT:" in capsys.readouterr().out
-    second = latest()
     assert second.tags["samerun.retries"] == first.tags["samerun.retries"]
     assert tracking.read_artifact(second, "retries.csv").decode() == table
 
 
-def test_a_run_with_a_halved_batch_is_reproduced_exactly(client, room, capsys):
-    package.train([*ROOM, room(9), *HALVE, *STORED])
-    first = latest()
+def test_a_run_with_a_halved_batch_is_reproduced_exactly(halved):
+    first, second, screen = halved
     assert first.tags["samerun.effective.batch_size"] == "8"
     assert first.params["dataset.batch_size"] == "32"
-    assert main(["reproduce", first.id, "--exact", "--trust", "room_9"]) == 0
-    assert "EXACT:" in capsys.readouterr().out
-    second = latest()
+    assert "EXACT:" in screen
     assert second.params["dataset.batch_size"] == "8"
     assert "samerun.retries" not in second.tags, "it trains with the effective size from the start"
 

@@ -62,6 +62,23 @@ def test_a_data_set_that_names_a_function_runs_nothing(store, project, capsys):
     assert not (project / "ran").exists()
 
 
+@pytest.mark.parametrize("trusted", ["my_code", "my_code:build", "my_code:os.system"])
+def test_a_trusted_module_lends_nothing_that_it_imports(store, project, capsys, trusted):
+    (project / "my_code.py").write_text("import os\n\ndef build(spec):\n    pass\n")
+    words = ["model=custom", "model.target=my_code:os.system", "+model.params.command=touch ran"]
+    run_id = store({"config/resolved.yaml": resolved(*words)})
+    for flags in ([], ["--check"], ["--dry-run"]):
+        message = refused(capsys, "reproduce", run_id, *flags, "--trust", trusted)
+        assert "my_code:os.system" in message
+    assert not (project / "ran").exists()
+
+
+def test_a_refusal_has_no_command_that_a_store_wrote(store, capsys):
+    words = ["model=custom", "model.target='x:f; touch ran'"]
+    run_id = store({"config/resolved.yaml": resolved(*words)})
+    assert "give --trust MODULE if" in refused(capsys, "reproduce", run_id)
+
+
 def test_what_is_trusted_is_only_what_was_named(store, capsys):
     run_id = store({"config/resolved.yaml": resolved("model=custom", "model.target=os:system")})
     for trusted in ("posix", "o", "os.path", "recorded-code"):

@@ -8,14 +8,16 @@ import pytest
 from samerun import cli, config, tracking
 from samerun import tags as tag
 from samerun.command_line import line, program
-from samerun.replay.trust import CONFIG, given_here
+from samerun.errors import UserError
+from samerun.replay.trust import CONFIG, check_trusted, given_here
 from samerun.result import Result
 from samerun.tracking.recovery.folders import write_run_file
 from samerun.user_code import trust_names
 from support.compared import resolved
 
 OWN = ("model=custom", "model.target=my_code:build", "training.callbacks=[extra.more:Mine]")
-TRUST = ["--trust", "my_code", "--trust", "extra"]
+NAMES = ("my_code:build", "extra.more:Mine")
+TRUST = ["--trust", NAMES[0], "--trust", NAMES[1]]
 
 
 @pytest.fixture
@@ -63,7 +65,12 @@ def shown(capsys, run):
 
 def test_the_names_of_a_config_are_those_that_its_refusal_asks_for():
     own = config.compose([*OWN, "training.loss=extra:loss"])
-    assert trust_names(own.config) == ("my_code", "extra")
+    assert trust_names(own.config) == (NAMES[0], "extra:loss", NAMES[1])
+    for name in trust_names(own.config):
+        others = [one for one in trust_names(own.config) if one != name]
+        with pytest.raises(UserError, match=f"give --trust {name} if"):
+            check_trusted(own.config, others)
+    check_trusted(own.config, trust_names(own.config))
     assert trust_names(config.compose([]).config) == ()
     data = config.compose(["model=custom", "model.target=data:build"]).config
     assert trust_names(data) == ("data:build",), "`--trust data` means the data of the run"
@@ -94,7 +101,17 @@ def test_the_shown_line_is_not_refused_for_its_code(trained, project, capsys):
 def test_what_the_store_names_is_not_what_a_line_trusts(trained):
     theirs = resolved("model=custom", "model.target=evil:build")
     run = trained(text=theirs, own=resolved(*OWN))
-    assert given_here(run) == ("my_code", "extra")
+    assert given_here(run) == NAMES
+
+
+def test_another_function_of_the_same_module_is_not_what_a_line_trusts(trained, project, capsys):
+    """The line is that of the run's folder; the store's config names what the user has besides."""
+    text = "def build(spec):\n    pass\n\ndef remove(spec):\n    open('ran', 'w').close()\n"
+    (project / "my_code.py").write_text(text)
+    run = trained(text=resolved(OWN[0], "model.target=my_code:remove"), own=resolved(*OWN[:2]))
+    assert cli.main(shown(capsys, run)) == 2
+    assert "give --trust my_code:remove if" in capsys.readouterr().err
+    assert not (project / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from samerun.config.paths import paths
 from samerun.errors import UserError
 from samerun.provenance import distributions_of
 from samerun.replay.trust import check_trusted
-from samerun.user_code import check_source, files_of, imports_of, targets
+from samerun.user_code import (
+    check_source,
+    files_of,
+    import_function,
+    imports_of,
+    targets,
+    working_folder_first,
+)
 
 
 @pytest.fixture
@@ -90,6 +97,9 @@ WRONG = {
     "a file of bytes": ("noise:build", "noise.py: received invalid Python ("),
     "a missing function": ("my_own:make", "has no make, expected one of build, Net."),
     "a slip in the function": ("my_own:buidl", "Did you mean {key}=my_own:build?"),
+    "a module it imports": ("my_own:keras.ops.sum", "imported from keras there, expected a fun"),
+    "one it may import": ("my_own:torch.load", "imported from torch there, expected a function or"),
+    "a name it imports": ("my_own:place.join", "imported from os there, expected a function or a"),
     "no function": ("my_own:table", "received int, expected a function, such as build"),
 }
 
@@ -139,7 +149,7 @@ def test_every_function_is_checked_before_anything_is_written(own, capsys, key):
     assert not list(own.glob("outputs"))
 
 
-@pytest.mark.parametrize("name", ["build", "Net", "other", "place", "torch", "Net.make"])
+@pytest.mark.parametrize("name", ["build", "Net", "other", "Net.make"])
 def test_what_the_source_may_have_is_accepted(own, name):
     check_source("model.target", f"my_own:{name}")
 
@@ -218,6 +228,73 @@ def test_configs_and_fingerprints_from_before_these_keys_are_the_same():
     assert older.count("\n") == text.count("\n") - 2
     assert config.from_yaml(older) == cfg
     assert config.fingerprint(config.from_yaml(older)) == config.fingerprint(cfg)
+
+
+REACH = """
+import os
+import functools
+from os import *
+from subprocess import Popen as start
+from .inner import gather, hidden, os as again, shell
+
+run = os.system
+held = {"run": os.system}
+here = functools.partial(print, "x")
+build = lambda: 1
+
+def elsewhere(function):
+    function.__module__ = "elsewhere"
+    return function
+
+@elsewhere
+def decorated():
+    pass
+decorated.note = 1
+
+class Net(dict):
+    pass
+"""
+INNER = """
+import os
+from os import system as hidden
+shell = os.popen
+
+def gather():
+    return 2
+"""
+
+
+@pytest.fixture
+def reach(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reach").mkdir()
+    (tmp_path / "reach/__init__.py").write_text(REACH)
+    (tmp_path / "reach/inner.py").write_text(INNER)
+    yield tmp_path
+    for name in ("reach", "reach.inner"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("os.system", "start", "again.system", "inner.os.system", "inner.gather"),
+        *("run", "system", "hidden", "shell", "held.get", "Net.fromkeys", "Net.mro"),
+        *("build.__globals__.get", "build.__class__", "here.func", "gather.__call__"),
+    ],
+)
+def test_a_target_reaches_nothing_that_its_module_imports(reach, name):
+    with working_folder_first(), pytest.raises(UserError) as caught:
+        import_function("model.target", f"reach:{name}")
+    assert "expected a function or a class that reach defines" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["build", "here", "decorated", "Net", "gather"])
+def test_what_a_module_makes_or_takes_from_its_package_is_its_own(reach, name):
+    with working_folder_first():
+        assert callable(import_function("model.target", f"reach:{name}"))
+    check_source("model.target", f"reach:{name}")
 
 
 def test_it_takes_a_tenth_of_a_second(own):

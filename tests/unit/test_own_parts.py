@@ -174,6 +174,44 @@ def test_a_stored_config_is_read_back_and_needs_trust(mine):
     assert other.config.training.params["shrink_bias"].start == 0.5
 
 
+def test_an_argument_called_kind_stays_in_a_recorded_config(mine):
+    words = ["training.loss=mine.training:pull", "+training.params.pull.kind=pull"]
+    text = config.to_yaml(compose(words).config)
+    again = apply_overrides(text, ["training.epochs=2"]).config
+    assert again.training.params == config.from_yaml(text).training.params
+    assert again.training.params == {"pull": {"kind": "pull"}}
+    assert apply_overrides(text, []).config == config.from_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.metrics=5", "training.metrics: received '5'"),
+        ("training.metrics=true", "training.metrics: received 'True'"),
+        ("training.callbacks=1", "training.callbacks: received '1'"),
+        ("training.loss=5", "training.loss"),
+        ("training.metrics=[{a:1}]", "training.metrics"),
+        ("training.callbacks=[{a:1}]", "training.callbacks"),
+    ],
+)
+def test_names_of_another_type_are_one_sentence(mine, override, message):
+    text = config.to_yaml(compose(["training.loss=focal"]).config)
+    plain = yaml.safe_load(text)
+    key, _, value = override.removeprefix("training.").partition("=")
+    plain["training"][key] = yaml.safe_load(value.replace(":", ": "))
+    attempts = (
+        lambda: compose([override]),
+        lambda: apply_overrides(text, [override]),
+        lambda: config.from_yaml(yaml.safe_dump(plain)),
+        lambda: apply_overrides(yaml.safe_dump(plain), []),
+    )
+    for attempt in attempts:
+        with pytest.raises(UserError) as caught:
+            attempt()
+        assert message.partition(":")[0] in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, capsys):
     monkeypatch.chdir(mine)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mine.parent}/mlflow.db")

@@ -103,6 +103,8 @@ def _check_known(
 ) -> None:
     key = NAMED[group]
     for name in names:
+        if not isinstance(name, str):  # OmegaConf lets a mapping be an entry of a list of texts
+            raise UserError(f"{key}: received {name!r}, expected a name, such as my_code:f.")
         if ":" not in name and name not in known and not is_component(params.get(name)):
             given = f"{key}={'my_code:f' if group == 'loss' else '[my_code:f]'}"
             typed = names[0] if group == "loss" else f"[{','.join(names)}]"

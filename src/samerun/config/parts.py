@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from samerun.config import own, project
 from samerun.config.datasets.base import Augmentation
@@ -25,6 +25,7 @@ from samerun.config.schema import (
     place_of,
     schema_of,
 )
+from samerun.config.training import name_of
 from samerun.errors import UserError, listed
 
 _AUGMENTATION = "dataset/augmentation"
@@ -50,18 +51,22 @@ def fill(node: DictConfig) -> DictConfig:
         values = {"kind": name, **_values_of(chosen[name], name)}
         with open_dict(node.training.params):
             node.training.params[name] = _merged(values, given.get(name))
-    for name in done - {name for _, name in _named(node)}:  # another one replaced it
+    # Options of a component that another one replaced; a function's own argument may be `kind`.
+    for name in done - {name_of(name) for _, name in _named(node)}:
         with open_dict(node.training.params):
             del node.training.params[name]
     return node
 
 
 def _named(node: Any) -> Iterator[tuple[str, str]]:
-    """Yields the group of each name that `training` has, and the name."""
+    """Yields the group of each name that `training` has, and the name.
+
+    Values of another type are left out: the schema refuses them.
+    """
     for group, key in own.NAMED.items():
         names = OmegaConf.select(node, key, throw_on_missing=False)
-        for name in [names] if isinstance(names, str) else names or ():
-            yield group, str(name)
+        several = names if isinstance(names, list | ListConfig) else [names]
+        yield from ((group, name) for name in several if isinstance(name, str))
 
 
 def _is_option(group: str, name: str) -> bool:

@@ -5,15 +5,18 @@ bundles and predictions need nothing else, and its config says that its data was
 """
 
 import hashlib
+import itertools
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from samerun.data import arrays
+from samerun.config.overrides import Override, parse_overrides
+from samerun.config.project import split_config_dirs
+from samerun.data import arrays, frames
 from samerun.data.fingerprint import fingerprint
 from samerun.data.source import Array, Split
 from samerun.errors import UserError, first_line, listed
@@ -29,7 +32,6 @@ _EXPECTED = (
     "expected (x, y), a dict of them named train, validation and test, a pandas.DataFrame, or a "
     "tf.data.Dataset of (x, y)"
 )
-_KINDS_OF_FRAMES = ("table_csv", "series_csv", "text_csv")
 
 
 @dataclass(frozen=True)
@@ -40,42 +42,87 @@ class _Content:
         kinds: the datasets that can read it, the usual one first.
         name: of the file.
         write: writes it.
+        check: checks it against the composed config of the dataset.
+        parts: those of `train`, `validation` and `test` that are given apart.
     """
 
     kinds: tuple[str, ...]
     name: str
     write: Callable[[Path], None]
+    check: Callable[[Mapping[str, Any]], None] = lambda chosen: None
+    parts: tuple[str, ...] = ()
 
 
-def with_data(overrides: Sequence[str], data: Any) -> list[str]:
-    """Saves data and returns the overrides with those that name it.
+@dataclass(frozen=True)
+class PassedIn:
+    """Data that is read and not saved yet.
+
+    Args:
+        overrides: of the run or of the sweep, with those that name the data.
+        save: saves it; takes the composed config of the dataset, and raises a `UserError` if the
+            data does not fit it or cannot be saved.
+    """
+
+    overrides: list[str]
+    save: Callable[[Mapping[str, Any]], None]
+
+
+def prepare(overrides: Sequence[str], data: Any) -> PassedIn:
+    """Reads data, and adds the overrides that name it; nothing is written yet.
 
     Args:
         overrides: of a run or of a sweep.
         data: `(x, y)`, a dict of them, a `pandas.DataFrame` or a `tf.data.Dataset`.
 
     Raises:
-        UserError: the data is of another type, too large or cannot be saved, or the overrides name
-            other data.
+        UserError: the data is of another type or too large, or the overrides name other data.
     """
+    rest = split_config_dirs(overrides)[0]
+    given = parse_overrides([text for text in rest if not text.startswith("-")])
     content = _content(data)
-    path = next((text for text in overrides if text.startswith("dataset.path=")), None)
-    kind = next((text for text in overrides if text.startswith("dataset=")), None)
+    added = _kind(given, content)
+    path = FOLDER / content.name
+
+    def save(chosen: Mapping[str, Any]) -> None:
+        content.check(chosen)
+        _save(content)
+
+    return PassedIn([*overrides, *added, f"dataset.path={path.as_posix()}"], save)
+
+
+def _kind(given: Sequence[Override], content: _Content) -> list[str]:
+    """Returns the override that chooses the dataset, if there is none yet.
+
+    Raises:
+        UserError: the overrides name other data, or leave open which dataset is to read it.
+    """
+    first = {one.path: one for one in reversed(given)}
     kinds = [f"dataset={name}" for name in content.kinds]
-    if path is not None or kind not in (None, *kinds):
-        raise UserError(
-            f"data: received {path or kind} too, expected "
-            f"{'no dataset.path' if path else ' or '.join(kinds)} where data is passed in."
-        )
-    added = [f"dataset.path={_save(content).as_posix()}"]
-    return [*overrides, *([kinds[0]] if kind is None else []), *added]
+    path, kind = first.get("dataset.path"), first.get("dataset")
+    if path is not None:
+        raise _refused(path, "no dataset.path where data is passed in")
+    if kind is not None:
+        if kind.prefix == "~" or kind.value not in content.kinds:
+            raise _refused(kind, f"{' or '.join(kinds)} where data is passed in")
+        kinds = []
+    elif "experiment" in first and len(kinds) > 1:
+        raise _refused(first["experiment"], f"{' or '.join(kinds)} with it, which reads the data")
+    for part in content.parts:
+        unused = first.get(f"dataset.{part}_fraction")
+        if unused is not None:
+            raise _refused(unused, f"none, since data has a {part} split of its own")
+    return kinds[:1]
+
+
+def _refused(override: Override, expected: str) -> UserError:
+    return UserError(f"data: received {override} too, expected {expected}.")
 
 
 def put_back(data: Any, path: str, run_id: str) -> None:
     """Saves the data of a recorded run again, after comparing its digest.
 
     Args:
-        data: as for `with_data`.
+        data: as for `prepare`.
         path: `dataset.path` of the run, as recorded.
         run_id: of the run, for the message.
 
@@ -96,7 +143,7 @@ def put_back(data: Any, path: str, run_id: str) -> None:
 
 
 def was_passed_in(path: str | Path) -> bool:
-    """Whether a `dataset.path` is one that `with_data` makes."""
+    """Whether a `dataset.path` is one that `prepare` makes."""
     return Path(path).parent == FOLDER
 
 
@@ -135,33 +182,18 @@ def _content(data: Any) -> _Content:
 
 
 def _table(frame: Any) -> _Content:
-    _check_cells(frame)
-    content: bytes = frame.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    content, digest = frames.csv_of(frame)
     if len(content) > MOST_BYTES:
         raise _too_large(f"as CSV takes {len(content)} bytes")
-    digest = hashlib.sha256(content).hexdigest()
 
     def write(file: Path) -> None:
         file.write_bytes(content)
 
-    return _Content(_KINDS_OF_FRAMES, f"{digest[:16]}.csv", write)
+    def check(chosen: Mapping[str, Any]) -> None:
+        if chosen["kind"] == "table_csv":
+            frames.check_table(frame, chosen)
 
-
-def _check_cells(frame: Any) -> None:
-    if not all(isinstance(name, str) for name in frame.columns):
-        raise UserError("data: its columns are not all named by text, expected names.")
-    if not frame.columns.is_unique:
-        raise UserError("data: two of its columns have the same name, expected unique names.")
-    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
-        if dtype.kind != "O":  # text too may be of this kind
-            continue
-        column = frame[name].dropna()
-        plain = str | int | float | np.number | np.bool_
-        strange = next((cell for cell in column if not isinstance(cell, plain)), None)
-        if strange is not None:
-            raise UserError(
-                f"data: column {name} holds a {type(strange).__name__}, expected numbers or text."
-            )
+    return _Content(frames.KINDS, f"{digest[:16]}.csv", write, check)
 
 
 # ---- arrays
@@ -184,7 +216,8 @@ def _arrays(data: Any) -> _Content:
         with file.open("wb") as opened:  # or NumPy would add an ending to the name
             np.savez(opened, **found)  # type: ignore[arg-type]  # its stubs forget the dict
 
-    return _Content(("npz",), f"{digest.hexdigest()[:16]}.npz", write)
+    name = f"{digest.hexdigest()[:16]}.npz"
+    return _Content(("npz",), name, write, parts=tuple(part[1:] for part in parts))
 
 
 def _parts(data: Any) -> dict[str, tuple[Array, Array]]:
@@ -212,6 +245,11 @@ def _pair(name: str, data: Any) -> tuple[Array, Array]:
 
 
 def _array(name: str, values: Any) -> Array:
+    if isinstance(values, np.ma.MaskedArray):
+        raise UserError(
+            f"data: {name} is a masked array, whose mask would be lost, expected an array: fill it "
+            "in, as with x.filled(0), or leave out the masked examples."
+        )
     try:
         array = np.asarray(values)
     except Exception as error:  # lists of several lengths, an object with its own __array__
@@ -233,21 +271,20 @@ def _too_large(takes: str) -> UserError:
 def _read(dataset: Any, tensorflow: Any) -> tuple[Array, Array]:
     """Reads a `tf.data.Dataset` of examples or of batches."""
     spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise UserError(f"data: its elements are {str(spec)[:200]}, expected (x, y).")
+    are_tensors = isinstance(spec, tuple) and all(
+        isinstance(one, tensorflow.TensorSpec) for one in spec
+    )
+    if not are_tensors or len(spec) != 2:
+        raise UserError(
+            f"data: its elements are {' '.join(str(spec).split())[:200]}, expected (x, y) of one "
+            "tensor each, such as dataset.map(lambda x, y: (tf.stack([x['a'], x['b']], -1), y))."
+        )
     if int(dataset.cardinality()) == tensorflow.data.INFINITE_CARDINALITY:
         raise UserError("data: the tf.data.Dataset never ends: leave out repeat(), or add take(n).")
-    elements = list(_up_to_the_limit(dataset.as_numpy_iterator()))
+    elements = list(_up_to_the_limit(_elements(dataset, tensorflow)))
     if not elements:
         raise UserError("data: the tf.data.Dataset has no elements, expected some.")
-    again = next(dataset.as_numpy_iterator())
-    if [np.asarray(one).tobytes() for one in elements[0]] != [
-        np.asarray(one).tobytes() for one in again
-    ]:
-        raise UserError(
-            "data: the tf.data.Dataset begins with another element in each pass, expected one "
-            "order: leave out shuffle() and random map(): every epoch of a run is shuffled anyway."
-        )
+    _check_again(elements, _elements(dataset, tensorflow))
     join = np.concatenate if _are_batches(spec) else np.stack
     try:
         x, y = (join(values) for values in zip(*elements, strict=True))
@@ -258,10 +295,40 @@ def _read(dataset: Any, tensorflow: Any) -> tuple[Array, Array]:
     return _array("x", x), _array("y", y)
 
 
-def _up_to_the_limit(elements: Iterable[Any]) -> Iterable[Any]:
+def _elements(dataset: Any, tensorflow: Any) -> Iterator[tuple[Array, Array]]:
+    """Yields x and y of each element; an error of the user's own code becomes a sentence."""
+    number = 0
+    try:
+        for x, y in dataset.as_numpy_iterator():
+            yield np.asarray(x), np.asarray(y)
+            number += 1
+    except tensorflow.errors.OpError as error:
+        raise UserError(
+            f"data: the tf.data.Dataset fails at element {number}: {first_line(error)}"
+        ) from error
+
+
+def _check_again(
+    elements: Sequence[tuple[Array, Array]], again: Iterable[tuple[Array, Array]]
+) -> None:
+    """Checks that a second pass gives the same elements in the same order."""
+    for number, (one, other) in enumerate(itertools.zip_longest(elements, again)):
+        if one is None or other is None or any(map(_differ, one, other)):
+            raise UserError(
+                f"data: element {number} of the tf.data.Dataset is another one in a second pass, "
+                "expected one order: leave out shuffle() and random map(): every epoch of a run is "
+                "shuffled anyway."
+            )
+
+
+def _differ(one: Array, other: Array) -> bool:
+    return one.shape != other.shape or one.tobytes() != other.tobytes()
+
+
+def _up_to_the_limit(elements: Iterable[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
     total = 0
     for element in elements:
-        total += sum(np.asarray(value).nbytes for value in element)
+        total += sum(value.nbytes for value in element)
         if total > MOST_BYTES:
             raise _too_large(f"takes more than {MOST_BYTES} bytes")
         yield element

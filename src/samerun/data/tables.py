@@ -16,13 +16,13 @@ import numpy as np
 from samerun.config import Layout, Task
 from samerun.config.datasets import Dataset
 from samerun.config.datasets.tables import Diabetes, Missing, TableCsv, TargetType
+from samerun.data.cells import is_missing, number
 from samerun.data.csv_file import Table, read_csv
 from samerun.data.encoding import Columns, measure
 from samerun.data.groups import check_classes_of_groups, sizes_of, split_groups
 from samerun.data.source import Array, Outline, Source, SourceKind, Split
 from samerun.data.splits import Sizes, check_classes, split_sizes
 from samerun.errors import UserError, listed, nearest
-from samerun.raw_model.tables import MISSING
 
 _log = logging.getLogger(__name__)
 
@@ -77,26 +77,11 @@ def load_diabetes(cfg: Diabetes) -> Source:
     return Source(outline=outline, examples=Split(x[:, chosen], y.reshape(-1, 1)))
 
 
-def _is_missing(cell: str) -> bool:
-    return cell.strip().lower() in MISSING
-
-
-def _number(cell: str) -> float | None:
-    """Returns the finite number in a cell, or `None`."""
-    if "_" in cell:  # float() would accept 1_000
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _numbers(table: Table, name: str, key: str) -> Array:
     """The numbers of a column; NaN for missing values."""
     values = []
     for cell, line in zip(table.column(name, key), table.lines, strict=True):
-        value = math.nan if _is_missing(cell) else _number(cell)
+        value = math.nan if is_missing(cell) else number(cell)
         if value is None:
             raise UserError(
                 f"{key}: {table.path}: line {line}, column {name} holds '{cell}', expected a "
@@ -111,9 +96,9 @@ def _are_numbers(table: Table, name: str) -> bool:
     cells = [
         (cell, line)
         for cell, line in zip(table.column(name, "dataset.path"), table.lines, strict=True)
-        if not _is_missing(cell)
+        if not is_missing(cell)
     ]
-    others = [(cell, line) for cell, line in cells if _number(cell) is None]
+    others = [(cell, line) for cell, line in cells if number(cell) is None]
     if not others:
         return True
     cell, line = others[0]
@@ -139,7 +124,7 @@ def _suspicions(table: Table, columns: Columns) -> list[str]:
     """Returns what looks wrong about columns that the config does not name."""
     found = []
     cells = {name: table.column(name, "dataset.path") for name in columns.numeric}
-    identifiers = [name for name in cells if _is_identifier(name, list(map(_number, cells[name])))]
+    identifiers = [name for name in cells if _is_identifier(name, list(map(number, cells[name])))]
     if identifiers:
         numeric = ",".join(name for name in columns.numeric if name not in identifiers)
         line = f"dataset.numeric=[{numeric}] dataset.categorical=[{','.join(columns.categorical)}]"
@@ -186,7 +171,7 @@ def _names(cfg: TableCsv, table: Table) -> tuple[tuple[str, ...], tuple[str, ...
 
 def _categories(table: Table, name: str) -> tuple[str, ...]:
     cells = {cell.strip() for cell in table.column(name, "dataset.categorical")}
-    return tuple(sorted(cell for cell in cells if not _is_missing(cell)))
+    return tuple(sorted(cell for cell in cells if not is_missing(cell)))
 
 
 def _rows(table: Table, columns: Columns) -> Array:
@@ -216,13 +201,13 @@ def _target(cfg: TableCsv, table: Table) -> tuple[Array, tuple[str, ...]]:
     """Returns targets, `(n,)` of classes or `(n, 1)` of numbers, and the class names."""
     cells = [cell.strip() for cell in table.column(cfg.target, "dataset.target")]
     for cell, line in zip(cells, table.lines, strict=True):
-        if _is_missing(cell):
+        if is_missing(cell):
             raise UserError(
                 f"{table.path}: line {line} has no value in the target column {cfg.target}: fill "
                 "it in or remove the line."
             )
     different = set(cells)
-    numbers = {cell: _number(cell) for cell in different}
+    numbers = {cell: number(cell) for cell in different}
     are_numbers = None not in numbers.values()
     are_two = len(different) == 2 and all(cell.lstrip("+-").isdecimal() for cell in different)
     is_auto = cfg.target_type is TargetType.auto
@@ -251,7 +236,7 @@ def _groups(cfg: TableCsv, table: Table) -> Array | None:
         )
     cells = [cell.strip() for cell in table.column(cfg.group, "dataset.group")]
     for cell, line in zip(cells, table.lines, strict=True):
-        if _is_missing(cell):
+        if is_missing(cell):
             raise UserError(
                 f"{table.path}: line {line} has no value in the group column {cfg.group}: fill it "
                 "in or remove the line."

@@ -13,6 +13,7 @@ from samerun.launch.instances import (
 from samerun.launch.job import (
     Job,
     check,
+    check_is_list,
     compose,
     launcher_of,
     make_folder,
@@ -34,6 +35,7 @@ __all__ = [
     "train_instances",
     "Job",
     "check",
+    "check_is_list",
     "check_overrides",
     "command_of",
     "compose",

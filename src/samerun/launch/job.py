@@ -1,6 +1,6 @@
 """From overrides to a checked config and the folder of its run, as Hydra would make it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +27,10 @@ from samerun.redaction import redact_override
 if TYPE_CHECKING:
     from samerun.result import InstancesResult, Result
     from samerun.tracking import Run, StoredRun
+
+
+SaveData = Callable[[DictConfig], None]
+"""Saves data that was passed in, after its config was composed without a mistake."""
 
 
 class Launcher(Protocol):
@@ -76,14 +80,15 @@ def train(
         UserError: an override is not understood, or the data does not fit.
     """
     _check_one_run(overrides)
-    rest, folders = split_config_dirs(with_data(overrides, data))
+    given, save = with_data(overrides, data)
+    rest, folders = split_config_dirs(given)
     with with_config_dirs(folders):
-        job = compose([one.text for one in check_overrides(rest)])
+        job = compose([one.text for one in check_overrides(rest)], save)
     return launcher_of(job.composition.config)(job.composition, make_folder(job))
 
 
-def with_data(overrides: Sequence[str], data: Any) -> Sequence[str]:
-    """Saves data that was passed in, and returns the overrides with those that name it.
+def with_data(overrides: Sequence[str], data: Any) -> tuple[Sequence[str], SaveData]:
+    """Returns the overrides with those that name data that was passed in, and what saves it.
 
     Args:
         overrides: of a run or of a sweep.
@@ -93,10 +98,21 @@ def with_data(overrides: Sequence[str], data: Any) -> Sequence[str]:
         UserError: it cannot be used, or the overrides name other data.
     """
     if data is None:
-        return overrides
+        return overrides, _save_nothing
     from samerun.data import passed  # importing NumPy takes longer than the checks
 
-    return passed.with_data(overrides, data)
+    prepared = passed.prepare(overrides, data)
+
+    def save(node: DictConfig) -> None:
+        chosen = OmegaConf.to_container(node.dataset, enum_to_str=True)
+        assert isinstance(chosen, dict)
+        prepared.save({str(key): value for key, value in chosen.items()})
+
+    return prepared.overrides, save
+
+
+def _save_nothing(node: DictConfig) -> None:
+    """Saves nothing: no data was passed in."""
 
 
 def launcher_of(cfg: config.Config) -> "Launcher":
@@ -110,11 +126,7 @@ def _check_one_run(overrides: Sequence[str]) -> None:
     Raises:
         UserError: they are those of a sweep or of a multirun, with what runs it.
     """
-    if isinstance(overrides, str):
-        raise UserError(
-            f"samerun.train: received the string '{redact_override(overrides)}', expected a list: "
-            f"['{redact_override(overrides)}']."
-        )
+    check_is_list("train", overrides)
     rest = split_config_dirs(overrides)[0]
     flags = [text for text in rest if text in ("-m", "--multirun")]
     given = parse_overrides([text for text in rest if text not in flags])
@@ -135,16 +147,35 @@ def _check_one_run(overrides: Sequence[str]) -> None:
     )
 
 
-def compose(overrides: Sequence[str]) -> Job:
-    """Composes, parses and checks a run; writes nothing.
+def check_is_list(function: str, overrides: Sequence[str]) -> None:
+    """Checks that the overrides are no single string, which is a sequence of letters.
+
+    Args:
+        function: of `samerun` that received them.
+        overrides: its argument.
+
+    Raises:
+        UserError: they are.
+    """
+    if isinstance(overrides, str):
+        raise UserError(
+            f"samerun.{function}: received the string '{redact_override(overrides)}', expected a "
+            f"list: ['{redact_override(overrides)}']."
+        )
+
+
+def compose(overrides: Sequence[str], save: SaveData = _save_nothing) -> Job:
+    """Composes, parses and checks a run; writes nothing but data that was passed in.
 
     Args:
         overrides: checked ones.
+        save: saves that data.
 
     Raises:
         UserError: an override is not understood, or the config does not fit its dataset.
     """
     composition, node = compose_with_hydra(overrides)
+    save(node)
     check(composition)
     from samerun import tracking  # importing it takes longer than these checks
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from samerun import config, tracking, user_code
 from samerun import tags as tag
+from samerun.command_line import is_name
 from samerun.config import Config
 from samerun.config.own import declaring_module
 from samerun.errors import UserError
@@ -48,14 +49,14 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
     Raises:
         UserError: it would import something else.
     """
-    for key, target in user_code.targets(cfg).items():
-        module = target.partition(":")[0]
-        if target in trusted or _is_trusted(module, trusted):
+    for own in user_code.own_functions(cfg):
+        module = own.target.partition(":")[0]
+        if own.target in trusted or _is_trusted(module, trusted):
             continue
-        name = user_code.trust_name(target) or "MODULE"
+        name = own.trust if is_name(own.trust) else "MODULE"
         raise UserError(
-            f"{key}: the stored run names {target!r}, which would be imported and run: give "
-            f"--trust {name} if that code is yours or you have read it."
+            f"{own.key}: the stored run names {own.target!r}, which would be imported and run: "
+            f"give --trust {name} if that code is yours or you have read it."
         )
 
 

@@ -7,7 +7,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from samerun.errors import raises_mistakes_shortly
-from samerun.launch import with_data
+from samerun.launch import check_is_list, with_data
 from samerun.sweeper.composition import compose_sweep
 from samerun.sweeper.plan import build_plan
 
@@ -39,7 +39,10 @@ def sweep(
         UserError: something is not understood or does not fit; nothing was started.
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
-    with compose_sweep(with_data(overrides, data)) as (context, master, arguments):
+    check_is_list("sweep", overrides)
+    given, save = with_data(overrides, data)
+    with compose_sweep(given) as (context, master, arguments):
+        save(master)
         return run_sweep(context, master, arguments, executor=executor)
 
 

@@ -14,7 +14,6 @@ from samerun.user_code.targets import (
     is_function,
     own_functions,
     targets,
-    trust_name,
     trust_names,
     where,
 )

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from samerun.config.own import working_folder_first
@@ -20,6 +21,7 @@ from samerun.user_code.targets import own_functions, split, typed
 
 _MOST_NAMES = 8  # of a message
 _MAKES_NAMES = {"globals", "vars", "locals", "exec", "eval", "setattr"}
+_MADE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Call)
 _LITERALS = {ast.List: "list", ast.Tuple: "tuple", ast.Dict: "dict", ast.Set: "set"}
 
 
@@ -46,7 +48,8 @@ def check_source(
 
     Raises:
         UserError: the name is not valid; there is no such module; it is not valid Python; it has no
-            such function; or the function has no argument of that name.
+            such function, or imports it from another package; or the function has no argument of
+            that name.
     """
     module, name = split(key, target)
     file = _find(key, target, module)
@@ -63,6 +66,9 @@ def check_source(
             f"{_functions(bound)}.{_suggest(key, module, first, bound)}"
         )
     nodes = bound[first]
+    for node in nodes:
+        if source := _other_package(node, first, module):
+            raise not_of(key, target, f"it is imported from {source} there")
     if all(kinds := [_literal(node) for node in nodes]):
         raise UserError(
             f"{key}: {target}: received {kinds[-1]}, expected a function, such as "
@@ -70,6 +76,56 @@ def check_source(
         )
     if first == name and len(nodes) == 1 and isinstance(nodes[0], ast.FunctionDef):
         _check_arguments(nodes[0], params_key, params or {})
+
+
+def _other_package(node: ast.AST, name: str, module: str) -> str:
+    """Returns the module that an import binds a name to, or takes it from; empty if it is own."""
+    if isinstance(node, ast.Import):
+        names = {alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names}
+        return names.get(name, "")
+    if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+        return ""
+    return "" if _top(node.module) == _top(module) else node.module
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def check_belongs(key: str, target: str, module: ModuleType, found: object) -> None:
+    """Checks that an imported object is the user's own, not one that its module has imported.
+
+    A stored config could otherwise name `my_code:os.system` wherever `my_code` is trusted and
+    imports `os`. An object of another package's class, such as a `functools.partial`, is own if the
+    module's source makes it under this name.
+
+    Args:
+        key: the config's key, for messages.
+        target: `package.module:function`.
+        module: the imported module.
+        found: what has this name there.
+
+    Raises:
+        UserError: it belongs to another package.
+    """
+    name = target.partition(":")[2]
+    home = getattr(found, "__module__", None)
+    if isinstance(home, str) and _top(home) == _top(module.__name__):
+        return
+    file = Path(getattr(module, "__file__", None) or "")
+    made = _bindings(_parse(f"{key}: {target}", file)).get(name) if file.suffix == ".py" else None
+    if not made or not all(isinstance(node, _MADE) for node in made):
+        what = f"it belongs to {home}" if isinstance(home, str) else "it is not defined there"
+        raise not_of(key, target, what)
+
+
+def not_of(key: str, target: str, what: str) -> UserError:
+    """Returns the error for an object that does not belong to the package that a target names."""
+    module = target.partition(":")[0]
+    return UserError(
+        f"{key}: {target}: {what}, expected a function or a class that {_top(module)} defines: "
+        f"name the module that defines it, or write a function in {module} that calls it."
+    )
 
 
 def _find(key: str, target: str, module: str) -> Path | None:
@@ -156,7 +212,7 @@ def _bound(body: Sequence[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 value = node.value if isinstance(target, ast.Name) else node
                 for inner in ast.walk(target):
-                    if isinstance(inner, ast.Name):
+                    if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
                         yield inner.id, value
         else:  # if, try, with, for, while, match: whatever they may bind
             yield from _in_block(node)

@@ -59,6 +59,14 @@ class OwnFunction:
         """The name of a loss, a metric or a callback, under which a metric is logged."""
         return name_of(self.written)
 
+    @property
+    def trust(self) -> str:
+        """What `--trust` has to name: the function that the config names, or a component's package.
+
+        A package called `data` is named with its module, since `data` stands for the run's data.
+        """
+        return self.target if self.written == self.target else _package(self.target)
+
 
 def _groups(cfg: Config) -> dict[str, Any]:
     """Returns the parts of a config that may be built by a function of the user's own, by key."""
@@ -111,16 +119,16 @@ def targets(cfg: Config) -> dict[str, str]:
 
 
 def trust_names(cfg: Config) -> tuple[str, ...]:
-    """Returns what `--trust` has to name before a stored config imports the user's own code."""
-    modules = [*targets(cfg).values(), *components_of(cfg)]
-    return tuple(dict.fromkeys(map(trust_name, modules)))
+    """Returns what `--trust` has to name before a stored config imports the user's own code.
 
-
-def trust_name(target: str) -> str:
-    """Returns what `--trust` has to name for a module, or for a function such as `my_code:build`.
-
-    That is the package at the top, but of one called `data`, which stands for the run's data there.
+    A function is named in full: with its module alone, whoever may write to the store could choose
+    another function of that module.
     """
+    packages = map(_package, components_of(cfg))
+    return tuple(dict.fromkeys([*(one.trust for one in own_functions(cfg)), *packages]))
+
+
+def _package(target: str) -> str:
     top = re.split("[.:]", target)[0]
     return target if top == DATA else top
 
