@@ -42,7 +42,7 @@ def test_the_best_value_is_called_optimistic_and_the_test_metric_stands_beside_i
 
 
 @pytest.mark.parametrize(
-    ("run_id", "expected"), [("; touch ran", None), ("a" * 32, f"{'a' * 8} --trust my_code")]
+    ("run_id", "expected"), [("; touch ran", None), ("a" * 32, f"{'a' * 8} --trust my_code:build")]
 )
 def test_a_run_is_in_a_line_to_type_by_an_id_only(run_id, expected):
     trial = optuna.trial.create_trial(value=0.5, user_attrs={tag.TRIAL_RUN: run_id})
