@@ -304,8 +304,8 @@ class Walk:
             command += f" --port {port}"
             when = lambda text: answers((re.findall(r"http://\S+", text) or ["http:"])[-1])  # noqa: E731
         code, output = self.terminal.run(command, when=when)
-        expected = {2} if typed.text in MISTAKES else {0, 130} if when else {0}  # 130: Ctrl-C
-        is_fine = code in expected
+        expected = 2 if typed.text in MISTAKES else 130 if when else 0  # 130: Ctrl-C
+        is_fine = code == expected
         # From Ctrl-C on, a traceback is one of MLflow's server.
         is_fine &= "Traceback" not in output.partition("^C")[0]
         is_fine &= typed.shown in output.replace(f"{Path.cwd()}/", "")

@@ -50,13 +50,6 @@ def all_texts(figure):
     return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
 
 
-@pytest.fixture(autouse=True)
-def settings_are_left_alone():
-    before = dict(mpl.rcParams)
-    yield
-    assert dict(mpl.rcParams) == before
-
-
 def drawn(figure, tmp_path, name="figure.png"):
     plots.save(figure, tmp_path / name)
     return (tmp_path / name).read_bytes()
@@ -112,7 +105,7 @@ def test_a_schedule_is_drawn_over_epochs():
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 10, 25, 26, 100])
-def test_a_confusion_matrix_counts_where_numbers_fit(num_classes):
+def test_a_confusion_matrix_counts_where_numbers_fit(num_classes, tmp_path):
     report = classified(num_classes, 400)
     figure = plots.confusion_matrix(report)
     panel = figure.axes[0]
@@ -121,7 +114,7 @@ def test_a_confusion_matrix_counts_where_numbers_fit(num_classes):
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted class", "true class")
     width, height = figure.get_size_inches()
     assert 4 <= height <= width <= 10
-    figure.draw_without_rendering()
+    drawn(figure, tmp_path)
     boxes = [label.get_window_extent() for label in panel.get_yticklabels()]
     overlaps = [low.y1 > high.y0 + 1 for high, low in zip(boxes, boxes[1:], strict=False)]
     assert not any(overlaps)
@@ -359,10 +352,6 @@ def test_other_names_can_be_shown():
 CLASSIFIED = {"confusion_matrix", "calibration", "roc", "precision_recall"}
 
 
-WRITTEN = {"images", "one-class-only", "forecast"}
-"""Those whose figures are also written: each kind is among them."""
-
-
 @pytest.mark.parametrize(
     ("report", "options", "names"),
     [
@@ -395,11 +384,10 @@ WRITTEN = {"images", "one-class-only", "forecast"}
         ),
     ],
 )
-def test_all_that_fits_a_run_is_drawn(report, options, names, tmp_path, request):
+def test_all_that_fits_a_run_is_drawn(report, options, names, tmp_path):
     figures = plots.draw(report, plots.EvaluatedSplit(**options))
     assert set(figures) == names
-    if request.node.callspec.id in WRITTEN:
-        check_drawn(figures, tmp_path)
+    check_drawn(figures, tmp_path)
 
 
 def test_a_training_without_a_report_is_drawn(tmp_path):
@@ -447,7 +435,11 @@ def test_the_same_values_give_the_same_bytes(tmp_path):
     assert again == [once] * 3
 
 
-def test_pyplot_is_left_alone(tmp_path):
+def test_settings_and_pyplot_are_left_alone(tmp_path):
+    before = dict(mpl.rcParams)
+    for name, figure in plots.draw(classified(), history=HISTORY).items():
+        drawn(figure, tmp_path, f"{name}.png")
+    assert dict(mpl.rcParams) == before
     code = (
         "import sys; from samerun import plots; "
         "plots.save(plots.learning_curves({'train/loss': [1.0, 0.5]}), sys.argv[1]); "

@@ -16,7 +16,6 @@ from samerun.cli import main
 from samerun.config.stored import apply_overrides, differing_keys
 from samerun.errors import Terminated, UserError
 from samerun.launch import train
-from samerun.launch.run import find_existing, print_resume_hint
 from samerun.replay import resume
 from samerun.replay.fork import with_rate_of
 from samerun.replay.trust import check_plain, check_trusted
@@ -127,24 +126,17 @@ def test_a_finished_run_takes_more_epochs_as_if_they_had_been_asked_for(client, 
     assert {step for _, step in tests_of_four} == {4, 6}
 
 
-def test_an_unfinished_run_without_a_complete_checkpoint_restarts_on_request(
-    client, stopped, capsys
-):
-    for file in (stopped.folder / "checkpoints").iterdir():
-        file.unlink()
-    with (
-        pytest.raises(Terminated) as stop,
-        print_resume_hint(stopped.folder, config.compose(SMALL).config),
-    ):
-        raise Terminated
+def test_a_run_without_a_complete_checkpoint_restarts_in_the_same_run(client, stopped_at, capsys):
+    let_it = stopped_at(2)
+    with pytest.raises(Terminated) as stop:
+        train([*SMALL, "checkpoint.every_epochs=null"])
+    let_it()
+    (run,) = tracking.find_runs()
     assert not hasattr(stop.value, "__notes__")  # there is nothing to go on from
-    asking = [*SMALL, "tracking.if_exists=resume"]
-    assert train(asking).run_id == stopped.id
+    assert main(["resume", run.id]) == 0
     assert "from scratch" in capsys.readouterr().out
-    assert train(asking).id == stopped.id
-    (after,) = tracking.find_runs()
+    after = by_id(run.id)
     assert after.status == "FINISHED"
-    assert after.tags["samerun.resumed"] == "1"
     assert {step for key, step in points(client, after) if key == "train/loss"} == {1, 2, 3, 4}
 
 
@@ -237,12 +229,11 @@ def stored(client, tmp_path):
     ],
 )
 def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, message):
-    run = stored(*overrides)
     with pytest.raises(UserError) as refusal:
-        resume.plan_resume(run, changes)
+        resume.plan_resume(stored(*overrides), changes)
     assert message in str(refusal.value)
     assert "--fork" in str(refusal.value)
-    assert resume.plan_resume(run, changes, fork=True).is_fork
+    assert resume.plan_resume(stored(*overrides), changes, fork=True).is_fork
 
 
 @pytest.mark.parametrize(
@@ -396,24 +387,30 @@ def test_a_finished_run_is_not_trained_again_unless_code_or_data_changed(client,
         *SMALL[4:],
         "training.epochs=1",
     ]
+    first = train(overrides)
     skipping = [*overrides, "tracking.if_exists=skip"]
-    first = train(skipping)
     capsys.readouterr()
     assert train(skipping).id == first.run_id
     assert first.run_id in (message := capsys.readouterr().out)
     assert first.sentence in message
     assert len(tracking.find_runs()) == 1
-    cfg = config.compose(skipping).config
-    assert find_existing(cfg)[0].id == first.run_id
     x[0, 0, 0, 0] ^= 1
     np.savez("mine.npz", x=x, y=y)
-    assert find_existing(cfg) == (None, None)
-    x[0, 0, 0, 0] ^= 1
-    np.savez("mine.npz", x=x, y=y)
-    assert find_existing(cfg)[0].id == first.run_id
-    client.set_tag(first.run_id, "samerun.fingerprint.code", "0" * 64)
-    client.set_tag(first.run_id, "samerun.fingerprint", "0" * 64)
-    assert find_existing(cfg) == (None, None)
+    second = train(skipping)
+    assert second.run_id != first.run_id
+    assert train(skipping).id == second.run_id
+    client.set_tag(second.run_id, "samerun.fingerprint.code", "0" * 64)
+    client.set_tag(second.run_id, "samerun.fingerprint", "0" * 64)
+    assert train(skipping).run_id != second.run_id
+
+
+def test_an_unfinished_run_resumes_on_request(stopped):
+    asking = [*SMALL, "tracking.if_exists=resume"]
+    assert train(asking).run_id == stopped.id
+    assert train(asking).id == stopped.id
+    (after,) = tracking.find_runs()
+    assert after.status == "FINISHED"
+    assert after.tags["samerun.resumed"] == "1"
 
 
 # Kills

@@ -136,15 +136,13 @@ def test_a_real_run_keeps_its_best_checkpoint_and_is_resumed_from_it(project, ca
 
 
 def test_a_run_without_checkpoints_names_the_command_to_type_instead(project, capsys):
-    composition = config.compose([*SMALL, "checkpoint.after_success=none"])
-    run_id = recorded(project, "run", composition=composition)
-    retention.after_success(composition.config, project / "outputs/run")
-    assert not retention.files_in(project / "outputs/run")
+    result = package.train([*SMALL, "checkpoint.after_success=none"])
+    assert not retention.files_in(result.folder)
     for more in ([], ["--fork"]):
-        assert main(["resume", run_id, "training.epochs=4", *more]) == 2
+        assert main(["resume", result.run_id, "training.epochs=4", *more]) == 2
         message = capsys.readouterr().err
         assert "(checkpoint.after_success=none)" in message
-        assert f"`{line('reproduce', run_id, 'training.epochs=4')}`" in message
+        assert f"`{line('reproduce', result.run_id, 'training.epochs=4')}`" in message
 
 
 # ---- samerun gc

@@ -17,7 +17,7 @@ from samerun.config.overrides import Override, parse_override
 from samerun.config.schema import GROUPS, PARTS, options
 from samerun.config.suggestions import as_hint, chosen_options, correct, needless, owners
 from samerun.errors import UserError, listed, nearest
-from samerun.redaction import redact_override
+from samerun.redaction import redact, redact_override
 
 _WHOLE_CONFIGS = ("experiment", "debug")
 _A_LIST = "a list such as [32,64]"
@@ -84,7 +84,8 @@ def unknown_option(group: str, name: str, known: Sequence[str]) -> UserError:
         known: the options that exist.
     """
     hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
-    return UserError(f"{group}: received '{name}', expected one of {listed(known)}.{hint}")
+    shown = redact(name)  # such as a store's address with its password
+    return UserError(f"{group}: received '{shown}', expected one of {listed(known)}.{hint}")
 
 
 def too_large(key: str) -> UserError:

@@ -22,7 +22,7 @@ from samerun.launch import workers
 from samerun.launch.child import Child, check_is_child, child_of, train_child
 from samerun.launch.run import command_of, find_existing, print_resume_hint, show_end
 from samerun.launch.summary import record
-from samerun.process import graceful_stop, quiet
+from samerun.process import graceful_stop, quiet, resume_garbage_collection
 from samerun.result import InstancesResult, Result
 from samerun.user_code import DATA, trust_names
 
@@ -263,6 +263,7 @@ def _train_one_by_one(children: Children, each: Sequence[Child]) -> list[Result]
 
 def _train_side_by_side(children: Children, each: Sequence[Child]) -> list[Result]:
     """Trains children in workers; a sweep, whose trials they could not report to, has none."""
+    resume_garbage_collection()
     return workers.train_side_by_side(each, children.composition.config.workers, children.out)
 
 
