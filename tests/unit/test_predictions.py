@@ -57,7 +57,7 @@ def test_texts_have_losses_and_tokens_without_a_truth(read):
 
 
 def test_a_run_of_an_earlier_version_without_truth_is_one_sentence(read):
-    with pytest.raises(UserError, match=r"earlier version.*`samerun reproduce [0-9a-f]{32}`"):
+    with pytest.raises(UserError, match=r"earlier version.*samerun reproduce [0-9a-f]{8}`"):
         read({"probabilities": PROBABILITIES})
 
 

@@ -173,8 +173,8 @@ GROUPS = {
     "shell": ("completion",),
 }
 """How the help groups the commands."""
-_SHORT = ("runs", "show", "compare", "diff", "table", "train")
-"""Commands after which the process ends soon; `train` collects garbage once training begins."""
+_SHORT = ("runs", "show", "diff", "table", "train")
+"""Commands that load neither data nor a model; `train` collects garbage once training begins."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -84,8 +84,9 @@ def unknown_option(group: str, name: str, known: Sequence[str]) -> UserError:
         known: the options that exist.
     """
     hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
-    shown = redact(name)  # such as a store's address with its password
-    return UserError(f"{group}: received '{shown}', expected one of {listed(known)}.{hint}")
+    # Both may be a part of what was typed, such as a store's address with its password.
+    received = f"{redact(group)}: received '{redact(name)}'"
+    return UserError(f"{received}, expected one of {listed(known)}.{hint}")
 
 
 def too_large(key: str) -> UserError:
