@@ -71,7 +71,7 @@ class Warm(subprocess.Popen):
         (_, _, _, *pipes, _, _, _, _, umask, is_session, _) = more
         order = {
             "args": [str(word) for word in args],
-            "cwd": str(cwd or os.getcwd()),
+            "cwd": os.path.abspath(cwd or os.getcwd()),  # the host is in another folder
             "env": dict(os.environ if env is None else env) | {OWNER: str(_owner())},
             "umask": umask,
             "is_session": is_session,
