@@ -68,11 +68,21 @@ def _ask(port: int, password: str, query: str) -> "subprocess.CompletedProcess[b
 
 
 def command_lines(session: int) -> list[str]:
-    """Returns the command lines of all processes of a session, as every user can read them."""
-    found = []
+    """Returns the command lines of all processes of a session and of those that they started.
+
+    They are what every user can read.
+    """
+    found, parents = {}, {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             fields = (process / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
+            number = int(process.name)
+            parents[number] = session if int(fields[3]) == session else int(fields[1])
+            found[number] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return [shown for number, shown in found.items() if _is_below(session, number, parents)]
+
+
+def _is_below(session: int, number: int, parents: dict[int, int]) -> bool:
+    while number in parents and number != session:
+        number = parents[number]
+    return number == session
