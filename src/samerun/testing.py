@@ -95,8 +95,7 @@ def check_model(cfg: Config) -> None:
     with quiet():
         import keras
         import numpy as np
-    with _as_contract("dataset"):
-        spec = data.describe(cfg.dataset)
+    spec = _spec_of(cfg)
     batch = _batch(spec)
 
     def outputs(model: Any, *, training: bool) -> Any:
@@ -228,8 +227,7 @@ def check_loss(cfg: Config) -> None:
 
         from samerun import losses
         from samerun.losses.custom import example_batch
-    with _as_contract("dataset"):
-        spec = data.describe(cfg.dataset)
+    spec = _spec_of(cfg)
     with _as_contract("loss"):
         losses.check_own(cfg, spec)
         made = losses.loss(cfg, spec)
@@ -257,8 +255,7 @@ def check_metric(cfg: Config) -> None:
 
         from samerun import losses
         from samerun.losses.custom import example_batch
-    with _as_contract("dataset"):
-        spec = data.describe(cfg.dataset)
+    spec = _spec_of(cfg)
     with _as_contract("metric"):
         losses.check_own(cfg, spec)
         made = losses.metrics(cfg, spec)
@@ -293,8 +290,7 @@ def check_augmentation(cfg: Config) -> None:
         import numpy as np
 
         from samerun.data import augmentation
-    with _as_contract("dataset"):
-        spec = data.describe(cfg.dataset)
+    spec = _spec_of(cfg)
     changes: Any = getattr(cfg.dataset, "augmentation", None)
     has_images = changes is not None and spec.layout is Layout.image
     assert has_images, f"dataset={cfg.dataset.kind} has no images for an augmentation to change."
@@ -385,6 +381,11 @@ def _digests_elsewhere(cfg: Config, hash_seed: str) -> Any:
         reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
         raise AssertionError(f"The dataset cannot be loaded in another process: {reason}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _spec_of(cfg: Config) -> DataSpec:
+    with _as_contract("dataset"):
+        return data.describe(cfg.dataset)
 
 
 @contextmanager

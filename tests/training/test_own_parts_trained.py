@@ -1,33 +1,12 @@
 """Typed losses, metrics, callbacks and augmentations of a package of one's own, in training."""
 
-import sys
-
 import pytest
 
 import samerun
 from samerun import cli
-from samerun.cli.init_command import write_project
+from support.own_parts import ALL, imports_undone, write_parts
 from support.resuming import Killed, during_epoch, resume, run_in, state_in, train
 
-COMPONENTS = '''
-
-from samerun.components import ImageAugmentation, Metric
-
-
-@component("mine.images:confidence")
-class Confidence(Metric):
-    """How sure the model is."""
-
-    kind: str = "confidence"
-
-
-@component("mine.images:stripe")
-class Stripe(ImageAugmentation):
-    """A black stripe."""
-
-    kind: str = "stripe"
-    width: int = above(0)
-'''
 IMAGES = """
 import keras
 import tensorflow as tf
@@ -37,22 +16,18 @@ def confidence(y_true, y_pred):
     return keras.ops.max(y_pred, axis=-1)
 
 
-def stripe(image, seed, width):
+def stripe(image, seed, width, table):
     first = tf.random.stateless_uniform([], seed, 0, image.shape[0], tf.int32)
     rows = tf.range(image.shape[0])
     masked = (rows >= first) & (rows < first + width)
     return tf.where(masked[:, None, None], 0.0, image)
 """
-STRIPE = "defaults: [none, /schema/dataset/augmentation/stripe@_here_, _self_]\nwidth: 2\n"
 RUN = (
     "model=mlp",
     "model.units=[4]",
     "dataset.limit=60",
     "training.epochs=3",
-    "training.loss=focal",
-    "training.metrics=[accuracy,confidence]",
-    "training.callbacks=[shrink_bias]",
-    "dataset/augmentation=stripe",
+    *ALL,
 )
 
 
@@ -60,20 +35,10 @@ RUN = (
 def mine(project, monkeypatch):
     """A project as `samerun init` writes it, with a metric and an augmentation more."""
     folder = project / "mine"
-    write_project(folder)
-    place = folder / "src/mine/components.py"
-    place.write_text(place.read_text() + COMPONENTS)
-    (folder / "src/mine/images.py").write_text(IMAGES)
-    for name, text in (("metric/confidence", "{}\n"), ("dataset/augmentation/stripe", STRIPE)):
-        (folder / f"conf/{name}.yaml").parent.mkdir(exist_ok=True)
-        (folder / f"conf/{name}.yaml").write_text(text)
+    write_parts(folder, IMAGES)
     monkeypatch.chdir(folder)
-    before, modules = list(sys.path), set(sys.modules)
-    yield folder
-    sys.path[:] = before
-    for name in {*sys.modules} - modules:
-        if name.partition(".")[0] == "mine":
-            del sys.modules[name]
+    with imports_undone("mine"):
+        yield folder
 
 
 def test_a_run_with_all_four_is_resumed_exactly(mine, tmp_path):
@@ -112,7 +77,9 @@ def test_a_recorded_run_is_reproduced_exactly_with_trust_only(mine, capsys):
     ],
 )
 def test_a_wrong_augmentation_leaves_no_run_behind(mine, body, message):
-    (mine / "src/mine/images.py").write_text(f"def stripe(image, seed, width):\n    {body}\n")
+    (mine / "src/mine/images.py").write_text(
+        f"def stripe(image, seed, width, table):\n    {body}\n"
+    )
     with pytest.raises(samerun.UserError, match=message) as caught:
         samerun.train(["model=mlp", "dataset.limit=60", "dataset/augmentation=stripe"])
     assert str(caught.value).startswith("dataset.augmentation=stripe: mine.images:stripe: ")

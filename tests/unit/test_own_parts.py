@@ -7,7 +7,6 @@ import yaml
 
 from samerun import cli, config, identity, user_code
 from samerun.cli.completion import candidates
-from samerun.cli.init_command import write_project
 from samerun.config.composition import compose
 from samerun.config.paths import paths
 from samerun.config.stored import apply_overrides
@@ -16,42 +15,11 @@ from samerun.replay.trust import check_trusted, trusts_components
 from samerun.search import parse_space
 from samerun.sweeper.trial_configs import TrialConfigs
 from support.compared import add
+from support.own_parts import ALL, imports_undone, write_parts
 
-MORE = '''
-
-from samerun.components import ImageAugmentation, Metric, a_path
-
-
-@component("mine.training:confidence")
-class Confidence(Metric):
-    """How sure the model is."""
-
-    kind: str = "confidence"
-
-
-@component("mine.training:stripe")
-class Stripe(ImageAugmentation):
-    """A black stripe."""
-
-    kind: str = "stripe"
-    width: int = above(0)
-    table: str = a_path()
-'''
-STRIPE = """
-defaults:
-  - none
-  - /schema/dataset/augmentation/stripe@_here_
-  - _self_
-width: 2
-table: a.csv
-"""
-ALL = (
-    "training.loss=focal",
-    "training.metrics=[accuracy,confidence]",
-    "training.callbacks=[shrink_bias]",
-    "dataset/augmentation=stripe",
-)
 FUNCTIONS = """
+import keras
+
 
 def confidence(y_true, y_pred):
     return keras.ops.max(y_pred, axis=-1)
@@ -66,21 +34,10 @@ def stripe(image, seed, width, table):
 def mine(tmp_path, monkeypatch):
     """A project as `samerun init` writes it, with a metric and an augmentation more."""
     folder = tmp_path / "mine"
-    write_project(folder)
-    for file, text in (("components", MORE), ("training", FUNCTIONS)):
-        place = folder / f"src/mine/{file}.py"
-        place.write_text(place.read_text() + text)
-    for name, text in (("metric/confidence", "{}\n"), ("dataset/augmentation/stripe", STRIPE)):
-        place = folder / f"conf/{name}.yaml"
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(text)
+    write_parts(folder, FUNCTIONS)
     monkeypatch.chdir(folder)
-    before, modules = list(sys.path), set(sys.modules)
-    yield folder
-    sys.path[:] = before
-    for name in {*sys.modules} - modules:
-        if name.partition(".")[0] == "mine":
-            del sys.modules[name]
+    with imports_undone("mine"):
+        yield folder
 
 
 def test_they_are_typed_with_the_values_of_their_files(mine):
@@ -91,9 +48,9 @@ def test_they_are_typed_with_the_values_of_their_files(mine):
     assert cfg.dataset.augmentation.params == {"width": 4, "table": "a.csv"}
     assert cfg.dataset.augmentation.flip_horizontal is False
     assert {one.key: one.target for one in user_code.own_functions(cfg)} == {
-        "dataset.augmentation=stripe": "mine.training:stripe",
+        "dataset.augmentation=stripe": "mine.images:stripe",
         "training.loss": "mine.training:focal",
-        "training.metrics[1]": "mine.training:confidence",
+        "training.metrics[1]": "mine.images:confidence",
         "training.callbacks[0]": "mine.training:Shrink",
     }
 
@@ -146,9 +103,11 @@ def test_a_mistake_is_one_sentence(mine, overrides, message):
 
 
 def test_a_schema_before_the_option_it_starts_from_is_one_sentence(mine):
-    lines = STRIPE.split("\n")
-    lines[2], lines[3] = lines[3], lines[2]
-    (mine / "conf/dataset/augmentation/stripe.yaml").write_text("\n".join(lines))
+    file = mine / "conf/dataset/augmentation/stripe.yaml"
+    first, *others = file.read_text().splitlines()
+    swapped = re.sub(r"(none), (\S+),", r"\2, \1,", first)
+    assert swapped != first
+    file.write_text("\n".join([swapped, *others]))
     with pytest.raises(UserError, match=r"defaults: \[none, /schema/dataset/augmentation/stripe"):
         compose(["dataset/augmentation=stripe"])
 

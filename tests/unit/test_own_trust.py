@@ -1,6 +1,5 @@
 """A recorded run imports nothing of the working folder's package without `--trust`."""
 
-import sys
 import zipfile
 
 import pytest
@@ -13,6 +12,7 @@ from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
 from samerun.replay.trust import check_trusted, trusts_components
 from support.compared import add, resolved
+from support.own_parts import imports_undone
 
 PACKAGE = """
 from samerun.components import Model, above, component
@@ -32,12 +32,8 @@ def package(project):
     (project / "theirs/components.py").write_text(PACKAGE)
     (project / "theirs/models.py").write_text("def net(spec, depth):\n    pass\n")
     (project / "pyproject.toml").write_text('[tool.samerun]\npackage = "theirs"\n')
-    before, modules = list(sys.path), set(sys.modules)
-    yield project / "imported"
-    sys.path[:] = before
-    for name in {*sys.modules} - modules:
-        if name.partition(".")[0] == "theirs":
-            del sys.modules[name]
+    with imports_undone("theirs"):
+        yield project / "imported"
 
 
 def stored(**groups):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samerun import tracking, user_code
+from samerun.archives import ERRORS_OF_ZIP
 from samerun.config import Config
 from samerun.errors import UserError, first_line
 from samerun.replay.recorded import clean
@@ -128,7 +129,7 @@ def _check_size(run: StoredRun, file: Path) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, *ERRORS_OF_ZIP) as error:
         raise UserError(
             f"Run {run.id[:8]}: its model is not a .keras file, or is damaged: "
             f"{clean(first_line(error))}"
