@@ -1,5 +1,6 @@
 """Losses, metrics, callbacks and augmentations of a package of one's own: typed like its models."""
 
+import re
 import sys
 
 import pytest
