@@ -137,6 +137,6 @@ def _program(flag: str) -> str:
 
 
 def _reason(done: "subprocess.CompletedProcess[bytes]") -> str:
-    said = done.stderr.strip() or done.stdout.strip()
-    lines = said.decode("utf-8", "replace").splitlines()
+    output = done.stderr.strip() or done.stdout.strip()
+    lines = output.decode("utf-8", "replace").splitlines()
     return one_line(lines[-1], 200).rstrip(".") if lines else f"exit code {done.returncode}"
