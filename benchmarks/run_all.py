@@ -20,6 +20,7 @@ COMMANDS = {
     "augmentation": [],
     "composition": [],
     "determinism": [],
+    "epochs": [],
     "false_winners": [],
     "mistakes": ["--limit", "1"],
     "predict": [],
