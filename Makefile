@@ -4,7 +4,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery notebooks gallery-check bench ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock docs gallery notebooks gallery-check bench ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -37,6 +37,9 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
 
+docs: $(READY) ## build the documentation: open build/docs/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all --jobs 2 docs build/docs
+
 gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md
 	$(BIN)/python tools/options.py > /dev/null
@@ -47,8 +50,8 @@ notebooks: $(READY) ## run docs/notebooks/*.md and store what they show as .ipyn
 gallery-check: $(READY) ## before a release: every experiment to its score, every model on every data set, README's commands
 	$(BIN)/pytest tests -m gallery -n 2 --dist worksteal
 
-bench: $(READY) ## run the benchmarks, which takes hours, and write benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/run_all.py
+bench: $(READY) ## run the rows of goals in less than an hour, or ROWS="1 3"; write benchmarks/RESULTS.md and README's table
+	$(BIN)/python benchmarks/run_all.py $(ROWS)
 
 ui: $(READY) ## open the MLflow UI on the runs
 	$(BIN)/samerun ui
