@@ -122,6 +122,42 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, TERMINATED)], ids=["kill", "term"]
+)
+def test_workers_of_a_reproduction_end_with_it_and_it_is_exact_the_next_time(project, number, code):
+    samerun("train", *QUICK, "training.epochs=50", "seeds=3")
+    (parent,) = tracking.search_runs(f"tags.`{tag.INSTANCES}` = 'seeds'")
+    command = [sys.executable, "-m", "samerun", "reproduce", parent.id]
+    before = {*project.glob("outputs/*/*")}
+    with Warm(
+        [*command, "workers=2"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while (
+            sum(
+                path.parents[2] not in before
+                for path in project.glob("outputs/*/*/*/checkpoints/last.npz")
+            )
+            < 2
+        ):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        workers = [one for one in psutil.Process(process.pid).children() if is_worker(one)]
+        process.send_signal(number)
+        assert process.wait() == code
+    assert len(workers) == 2
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    begun = tracking.search_runs(f"tags.`{tag.REPRODUCES}` LIKE '%'")
+    statuses = {run.status for run in begun if tag.INSTANCE in run.tags}
+    assert statuses == {"KILLED" if number == signal.SIGTERM else "RUNNING"}
+    assert not any(tag.VERDICT in run.tags for run in begun)
+    printed = samerun("reproduce", parent.id, "--exact", "workers=3")
+    assert printed.count("EXACT: bit-for-bit identical") == 3
+    assert printed.splitlines()[-1] == "EXACT: the 3 runs as a whole"
+    assert "epoch " not in printed  # it is in the file of each worker
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "number"), [("seeds=3", 3), ("folds=5", 5)])
 def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
     project, whole, monkeypatch, what, number
