@@ -4,7 +4,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery notebooks gallery-check bench ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock docs gallery notebooks gallery-check bench ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -36,6 +36,9 @@ audit: $(READY) ## known vulnerabilities of what requirements.lock pins
 lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all systems
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+
+docs: $(READY) ## build the documentation: open build/docs/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all --jobs 2 docs build/docs
 
 gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md

@@ -190,6 +190,19 @@ _EXIT_CODES = {
     Cause.terminated: TERMINATED,
 }
 """The exit code of each cause that has one; any other exception is shown with its traceback."""
+EXIT_CODES = {
+    0: "success",
+    FAILED: "failure: training diverged or ran out of memory, a sweep ended by its failures, a "
+    "reproduction is DIFFERENT, a run that `verify` lists is not the same, `table --check` found "
+    "another number, `predict` refused a row, `sync` found a store incomplete; or a bug, "
+    "with its traceback",
+    USER_ERROR: "a mistake in the command, a config or a file, in one sentence; or a tracking "
+    "store that cannot be reached",
+    INTERRUPTED: "Ctrl-C; the message has the line that resumes the run",
+    READER_LEFT: "the program that reads the output ended first, as in `samerun runs | head -1`",
+    TERMINATED: "SIGTERM; the run is marked KILLED and can be resumed",
+}
+"""The meaning of every exit code of a command."""
 
 _CAUSES: dict[type[BaseException], Cause] = {
     KeyboardInterrupt: Cause.interrupted,
