@@ -325,7 +325,7 @@ def test_balanced_classes_weigh_the_loss(plain):
 
 
 @pytest.mark.parametrize("option", options("debug"))
-def test_debug_switches_run(project, option):
+def test_debug_switches_run(project, option, capsys):
     overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
     overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
     overrides += [*PLAIN, f"tracking.tensorboard={str(option == 'profile').lower()}"]
@@ -333,6 +333,15 @@ def test_debug_switches_run(project, option):
     assert result.run_id
     if option == "profile":
         assert list((result.folder / "tensorboard").rglob("*.xplane.pb"))
+        rows = (result.folder / "artifacts" / "seconds.csv").read_text().splitlines()
+        parts = {name: float(value) for name, value in (row.split(",") for row in rows[1:])}
+        assert {"data", "network", "trace", "steps", "validation", "evaluation"} <= set(parts)
+        assert {"imports", "tracking", "callback Checkpoints", "callback EventFiles"} <= set(parts)
+        assert min(parts.values()) >= 0
+        printed = capsys.readouterr().out
+        assert all(f"\n{name} " in printed for name in parts)
+    else:
+        assert not (result.folder / "artifacts" / "seconds.csv").exists()
 
 
 @pytest.mark.parametrize(
