@@ -112,8 +112,6 @@ CASES = {
         "optimizer=nadam dataset.drop_remainder=true"
     ),
 }
-QUICK = {"cnn"}
-
 
 NO_STATE = {
     "model",  # Keras's own: what is trained, and what it gave the callback
@@ -169,10 +167,8 @@ def check_interrupted(case, folder):
     return whole
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in CASES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_model.py").write_text((PROGRAMS / "own_train_step.py").read_text())

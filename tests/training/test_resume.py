@@ -376,6 +376,7 @@ def test_a_listing_that_climbs_out_of_the_artifacts_is_refused(stored, monkeypat
 # The same run is there already
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again_unless_code_or_data_changed(client, project, capsys):
     x = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1)).astype(np.uint8)
     y = np.arange(90) % 3
