@@ -144,7 +144,7 @@ class Ran:
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     folder: Path,
     *,
     code: int = 0,

@@ -61,6 +61,30 @@ class Row:
 
 ROWS: tuple[Row, ...] = (
     Row(
+        number=1,
+        what="whole process, fully tracked, deterministic",
+        against="bare Keras script",
+        command="whole_process.py",
+        minutes=11,
+        tiny="--images 1000 --epochs 1 --pairs 1",
+    ),
+    Row(
+        number=3,
+        what="extra seconds of a tracked run of 10 s",
+        against="bare Keras script",
+        command="whole_process.py --images 6000 --goal extra",
+        minutes=6,
+        tiny="--images 1000 --epochs 1 --pairs 1",
+    ),
+    Row(
+        number=2,
+        what="an epoch after the first, eight networks",
+        against="bare Keras script",
+        command="epochs.py --epochs 5",
+        minutes=25,
+        tiny="mlp --pairs 1 --epochs 3 --steps 4",
+    ),
+    Row(
         number=4,
         what="quick answers: help, completion, a mistake, runs, show, a wrong ID",
         against="–",

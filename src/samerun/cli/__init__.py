@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from samerun import __version__
+from samerun import __version__, stopwatch
 from samerun.cli.bundle_command import bundle_command, unbundle_command
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
@@ -201,7 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _print_help(name, command, rest)
         if command.opens_store:
             print_undelivered()
-        code = command.load()(rest)
+        with stopwatch.part("imports"):
+            run = command.load()
+        code = run(rest)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -227,6 +227,7 @@ class Tracking:
         tags: additional tags.
         log_every_steps: log the training loss every n steps; `null`: per epoch only.
         log_figures: draw the figures in `plots/`.
+        log_seconds: print at the end of the run where its time went, and store it.
         log_model: store the trained model in MLflow's format.
         tensorboard: write TensorBoard event files: scalars, histograms, graph, HParams, mistakes.
         if_exists: what to do if the same run is already in the store.
@@ -243,6 +244,7 @@ class Tracking:
     tags: dict[str, str]
     log_every_steps: int | None = above(0)
     log_figures: bool
+    log_seconds: bool
     log_model: bool
     tensorboard: bool
     if_exists: IfExists
