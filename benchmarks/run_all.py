@@ -77,6 +77,14 @@ ROWS: tuple[Row, ...] = (
         tiny="--images 1000 --epochs 1 --pairs 1",
     ),
     Row(
+        number=2,
+        what="an epoch after the first, eight networks",
+        against="bare Keras script",
+        command="epochs.py --epochs 5",
+        minutes=25,
+        tiny="mlp --pairs 1 --epochs 3 --steps 4",
+    ),
+    Row(
         number=4,
         what="quick answers: help, completion, a mistake, runs, show, a wrong ID",
         against="–",

@@ -19,6 +19,7 @@ import samerun as package
 from samerun import config, data, tracking
 from samerun.config.schema import options
 from samerun.errors import Diverged
+from samerun.tensorboard import histogram
 from support.project import values
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
@@ -341,3 +342,24 @@ def test_debug_switches_run(project, option, capsys):
         assert all(f"\n{name} " in printed for name in parts)
     else:
         assert not (result.folder / "artifacts" / "seconds.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(np.random.default_rng(0).normal(size=(40, 50)).astype("f4"), id="many"),
+        pytest.param(np.array([3.0, 3.0]), id="equal"),
+        pytest.param(np.zeros((0, 2)), id="none"),
+        pytest.param(np.array([-1.0, 0.5, 2.0]).astype("f2"), id="float16"),
+    ],
+)
+def test_histograms_of_weights_are_those_of_tensorboard(values):
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+    expected = tf.make_ndarray(histogram_pb("", values).value[0].tensor)
+    np.testing.assert_allclose(histogram(values), expected, rtol=1e-12)
+
+
+def test_weights_that_are_not_finite_are_left_out_of_their_histogram():
+    values = np.array([1.0, np.nan, 2.0, -np.inf])
+    np.testing.assert_array_equal(histogram(values), histogram(np.array([1.0, 2.0])))
