@@ -65,7 +65,7 @@ ROWS: tuple[Row, ...] = (
         what="whole process, fully tracked, deterministic",
         against="bare Keras script",
         command="whole_process.py",
-        minutes=10.5,
+        minutes=9.5,
         tiny="--images 1000 --epochs 1 --pairs 1",
     ),
     Row(
@@ -73,15 +73,15 @@ ROWS: tuple[Row, ...] = (
         what="extra seconds of a tracked run of 10 s",
         against="bare Keras script",
         command="whole_process.py --images 6000 --goal extra",
-        minutes=6,
+        minutes=5,
         tiny="--images 1000 --epochs 1 --pairs 1",
     ),
     Row(
         number=2,
         what="an epoch after the first, eight networks",
         against="bare Keras script",
-        command="epochs.py --epochs 5",
-        minutes=25,
+        command="epochs.py --epochs 3",
+        minutes=16,
         tiny="mlp --pairs 1 --epochs 3 --steps 4",
     ),
     Row(
@@ -112,8 +112,8 @@ ROWS: tuple[Row, ...] = (
         number=6,
         what="search: to the loss that 40 unpruned trials reach",
         against="KerasTuner, Ray Tune, Optuna",
-        command="search.py",
-        minutes=14,
+        command="search.py --seeds 0 1 2",
+        minutes=10,
         tiny="--seeds 0 --trials 3 --epochs 3",
     ),
     Row(
@@ -129,7 +129,7 @@ ROWS: tuple[Row, ...] = (
         what="determinism, checkpoints, TensorBoard, recording",
         against="each switched off",
         command="costs.py",
-        minutes=4.5,
+        minutes=3.5,
         tiny="--images 1500 --epochs 3 --pairs 1",
     ),
     Row(
@@ -137,7 +137,7 @@ ROWS: tuple[Row, ...] = (
         what="memory of a worker that trains 300 runs",
         against="tenth run",
         command="soak.py --minutes 6 --runs 300",
-        minutes=6,
+        minutes=4.5,
         tiny="--runs 12",
     ),
     Row(
