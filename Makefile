@@ -27,9 +27,10 @@ test-wheel: $(READY) ## import every module of the built wheel in an empty envir
 	$(BIN)/uv pip install --quiet --python .venv/$@ .venv/wheels/*.whl
 	cd .venv/wheels && ../$@/bin/python ../../.ci/imports.py
 
-lint: $(READY) ## style and types
+lint: $(READY) ## style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 audit: $(READY) ## known vulnerabilities of what requirements.lock pins
