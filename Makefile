@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
+WORKERS = 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock docs gallery notebooks gallery-check bench ui clean
@@ -11,8 +12,9 @@ train: $(READY) ## train a CNN on real handwritten digits
 
 test: test-unit test-training test-system ## run the tests, without the slow ones
 
+test-system: WORKERS = 3 # its tests wait for other processes half of the time
 test-unit test-training test-system: test-%: $(READY) ## one room of them
-	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n 2 --dist worksteal $(PYTEST)
+	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n $(WORKERS) --dist worksteal $(PYTEST)
 
 test-lowest test-newest: $(READY) ## run the unit tests with the lowest or the newest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/$@
@@ -25,9 +27,10 @@ test-wheel: $(READY) ## import every module of the built wheel in an empty envir
 	$(BIN)/uv pip install --quiet --python .venv/$@ .venv/wheels/*.whl
 	cd .venv/wheels && ../$@/bin/python ../../.ci/imports.py
 
-lint: $(READY) ## style and types
+lint: $(READY) ## style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 audit: $(READY) ## known vulnerabilities of what requirements.lock pins
