@@ -8,18 +8,24 @@ at what it wrote before you commit it: `git diff --stat docs`.
 """
 
 import argparse
-import shutil
+import base64
+import json
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import PIL.Image
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PORT = 5095
+CLOSED = ("mlflow.experiment_page.shared_view.dismiss", "mlflow.assistant.chat_panel.close")
+"""What MLflow opens beside the runs when a browser is new, and a person closes."""
 DROPOUTS = ("0.1", "0.3", "0.5")
 SPACE = [
     "model.dropout=interval(0,0.6)",
@@ -51,24 +57,53 @@ def samerun(*arguments: str, folder: Path) -> str:
     return subprocess.run(command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-def photograph(address: str, picture: Path, *, size: tuple[int, int], wait: int = 0) -> None:
-    """Stores what Chromium shows of a page, in 256 colors.
+class Browser:
+    """Chromium without a screen, through chromedriver's own HTTP interface (W3C WebDriver)."""
 
-    Args:
-        address: of the page.
-        picture: where it is stored, as PNG.
-        size: of the window, in pixels.
-        wait: seconds of the page's own time until its scripts have run.
-    """
-    if CHROMIUM is None:
-        raise SystemExit("Chromium is missing: install the package chromium.")
-    with tempfile.TemporaryDirectory() as profile:
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += [f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"]
-        command += [f"--virtual-time-budget={wait * 1000}"] if wait else []
-        command += [f"--screenshot={picture}", address]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
-    compress(picture, picture)
+    def __init__(self, size: tuple[int, int]) -> None:
+        """Starts it with a window of this size, in pixels."""
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        options = {"args": [*arguments, f"--window-size={size[0]},{size[1]}"]}
+        self._driver = subprocess.Popen(
+            ["chromedriver", f"--port={PORT + 1}"], stdout=subprocess.DEVNULL
+        )
+        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
+        self._session = f"/session/{self._call('POST', '/session', wanted)['sessionId']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call("DELETE", self._session)
+        self._driver.terminate()
+        self._driver.wait()
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{PORT + 1}{path}", data, method=method)
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(request, timeout=300) as answer:
+                    return json.load(answer)["value"]
+            except urllib.error.HTTPError:
+                raise
+            except urllib.error.URLError:  # chromedriver is not ready yet
+                time.sleep(0.1)
+        raise SystemExit("chromedriver is missing: install the package chromium-driver.")
+
+    def photograph(self, address: str, picture: Path, *, wait: float = 1) -> None:
+        """Stores what a page shows some seconds after it was opened, in 256 colors."""
+        self._call("POST", f"{self._session}/url", {"url": address})
+        time.sleep(wait)
+        close = "document.querySelectorAll(arguments[0]).forEach(button => button.click())"
+        script = {
+            "script": close,
+            "args": [", ".join(f'[data-component-id="{x}"]' for x in CLOSED)],
+        }
+        self._call("POST", f"{self._session}/execute/sync", script)
+        time.sleep(1)
+        picture.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
+        compress(picture, picture)
 
 
 def compress(source: Path, target: Path) -> None:
@@ -84,7 +119,8 @@ def of_the_ui(folder: Path, picture: str, *arguments: str, height: int) -> None:
         assert server.stdout is not None
         try:
             address = next(line.strip() for line in server.stdout if line.startswith("http://"))
-            photograph(address, DOCS / picture, size=(1400, height), wait=30)
+            with Browser((1400, height)) as browser:
+                browser.photograph(address, DOCS / picture, wait=20)
         finally:
             server.terminate()
 
@@ -100,15 +136,16 @@ def take(folder: Path, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
     for command in commands:
         print("samerun", *command, flush=True)
         samerun(*command, folder=folder)
-    cnn = samerun("runs", 'params.model = "cnn"', "--csv", folder=folder).splitlines()[1]
-    mlp = samerun("runs", 'params.model.dropout = "0.5"', "--csv", folder=folder).splitlines()[1]
-    ids = [line.split(",")[0] for line in (cnn, mlp)]
+    filters = [f'params.model = "mlp" and params.model.dropout = "{one}"' for one in DROPOUTS]
+    tables = [samerun("runs", one, "--csv", folder=folder) for one in filters]
+    ids = [table.splitlines()[-1].partition(",")[0] for table in tables]
     samerun("compare", *ids, "--html", "compare.html", folder=folder)
     page = (folder / "compare.html").resolve().as_uri()
-    for width, height, name in ((1400, 900, "compare.png"), (700, 1000, "compare-narrow.png")):
-        photograph(page, DOCS / name, size=(width, height))
-    of_the_ui(folder, "runs.png", height=460)
-    of_the_ui(folder, "sweep-in-mlflow.png", "night", height=760)
+    for size, name in (((1400, 800), "compare.png"), ((700, 1000), "compare-narrow.png")):
+        with Browser(size) as browser:
+            browser.photograph(page, DOCS / name)
+    of_the_ui(folder, "runs.png", height=640)
+    of_the_ui(folder, "sweep-in-mlflow.png", "night", height=860)
     artifact(folder, "multirun/**/pruned/**/intermediate_values.png", "sweep.png")
     artifact(folder, "mlruns/**/plots/mistakes.png", "mistakes.png")
     artifact(folder, "mlruns/**/plots/forecast.png", "forecast.png")
