@@ -21,6 +21,7 @@ from samerun.config.schema import options
 from samerun.errors import Diverged
 from samerun.tensorboard import histogram
 from support.project import values
+from support.resuming import run_in, train
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
 PLAIN = ("tracking=lean",)
@@ -63,15 +64,14 @@ def finished(prepared_database, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(prepared_database, tmp_path_factory):
-    """Trains with some overrides, once for all tests."""
+def plain(tmp_path_factory):
+    """Trains with some overrides, once for all tests; what is not recorded takes less time."""
 
     @functools.cache
-    def train(*overrides):
-        with working_in(tmp_path_factory.mktemp("plain"), prepared_database):
-            return package.train([*QUICK, *PLAIN, *DROPPED, *overrides])
+    def once(*overrides):
+        return train([*QUICK, *DROPPED, *overrides], run_in(tmp_path_factory.mktemp("plain")))
 
-    return train
+    return once
 
 
 def test_every_setting_that_can_change_the_result_is_a_parameter_under_its_overrides_name(finished):
