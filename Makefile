@@ -5,7 +5,7 @@ READY = .venv/.ready
 WORKERS = 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock docs gallery notebooks gallery-check bench ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock docs gallery notebooks pictures gallery-check bench ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
@@ -49,6 +49,9 @@ gallery: $(READY) ## write experiments/README.md and the options in README.md
 
 notebooks: $(READY) ## run docs/notebooks/*.md and store what they show as .ipynb
 	$(BIN)/python tools/notebooks.py
+
+pictures: $(READY) ## train what the pictures of README and docs/ show, and take them with Chromium
+	$(BIN)/python tools/pictures.py
 
 gallery-check: $(READY) ## before a release: every experiment to its score, every model on every data set, README's commands
 	$(BIN)/pytest tests -m gallery -n 2 --dist worksteal

@@ -65,7 +65,7 @@ ROWS: tuple[Row, ...] = (
         what="whole process, fully tracked, deterministic",
         against="bare Keras script",
         command="whole_process.py",
-        minutes=9.5,
+        minutes=9,
         tiny="--images 1000 --epochs 1 --pairs 1",
     ),
     Row(
@@ -81,7 +81,7 @@ ROWS: tuple[Row, ...] = (
         what="an epoch after the first, eight networks",
         against="bare Keras script",
         command="epochs.py --epochs 3",
-        minutes=16,
+        minutes=13,
         tiny="mlp --pairs 1 --epochs 3 --steps 4",
     ),
     Row(
@@ -97,7 +97,7 @@ ROWS: tuple[Row, ...] = (
         what="a sentence for every mistake",
         against="–",
         command="mistakes.py",
-        minutes=1,
+        minutes=0.8,
         tiny="--lines 3",
     ),
     Row(
@@ -112,8 +112,8 @@ ROWS: tuple[Row, ...] = (
         number=6,
         what="search: to the loss that 40 unpruned trials reach",
         against="KerasTuner, Ray Tune, Optuna",
-        command="search.py --seeds 0 1 2",
-        minutes=10,
+        command="search.py --seeds 0 1 2 --limit 40",
+        minutes=7,
         tiny="--seeds 0 --trials 3 --epochs 3",
     ),
     Row(
@@ -121,7 +121,7 @@ ROWS: tuple[Row, ...] = (
         what="a trial in a warm worker, and the first one",
         against="–",
         command="warm_trials.py",
-        minutes=1.5,
+        minutes=1.2,
         tiny="--trials 3 --repeats 1",
     ),
     Row(
@@ -129,15 +129,15 @@ ROWS: tuple[Row, ...] = (
         what="determinism, checkpoints, TensorBoard, recording",
         against="each switched off",
         command="costs.py",
-        minutes=3.5,
+        minutes=3.3,
         tiny="--images 1500 --epochs 3 --pairs 1",
     ),
     Row(
         number=10,
         what="memory of a worker that trains 300 runs",
         against="tenth run",
-        command="soak.py --minutes 6 --runs 300",
-        minutes=4.5,
+        command="soak.py --minutes 4 --runs 300",
+        minutes=4,
         tiny="--runs 12",
     ),
     Row(
@@ -145,7 +145,7 @@ ROWS: tuple[Row, ...] = (
         what="memory to stream images",
         against="their decoded size",
         command="streaming.py",
-        minutes=1.3,
+        minutes=1,
         tiny="--num 200 --side 64",
     ),
 )

@@ -39,7 +39,7 @@ html_copy_source = False
 html_sidebars = {"index": []}
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 4,
     "show_toc_level": 2,
     "collapse_navigation": True,
     "navigation_with_keys": False,
