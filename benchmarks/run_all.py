@@ -101,6 +101,14 @@ ROWS: tuple[Row, ...] = (
         tiny="--trials 4",
     ),
     Row(
+        number=8,
+        what="what a trial costs besides its training, in small and large studies",
+        against="`study.optimize`, SQLite",
+        command="bookkeeping.py",
+        minutes=4,
+        tiny="--sizes 20",
+    ),
+    Row(
         number=10,
         what="memory of a worker that trains 300 runs",
         against="tenth run",
@@ -115,6 +123,14 @@ ROWS: tuple[Row, ...] = (
         command="streaming.py",
         minutes=1.3,
         tiny="--num 200 --side 64",
+    ),
+    Row(
+        number=11,
+        what="commands that look at runs on a store of 10,000 runs",
+        against="100 runs",
+        command="large_store.py --repeats 3",
+        minutes=8,
+        tiny="--sizes 20 40 --epochs 1 --repeats 1",
     ),
 )
 
