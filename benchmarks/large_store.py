@@ -1,8 +1,8 @@
 """Measures how long the commands that look at runs take on a large store and on a small one.
 
-Makes MLflow databases with sweeps of 50 trials and single runs, each with 70 parameters, 25
-metrics of some epochs and 30 tags, and times each command in a process of its own, alternating
-between the stores.
+Makes MLflow databases with 50 trials of a sweep and 50 single runs in turn, each with 70
+parameters, 25 metrics of some epochs and 30 tags, and times each command in a process of its own,
+alternating between the stores. Sizes are multiples of 100.
 
     python benchmarks/large_store.py [--sizes 100 10000] [--epochs 5] [--repeats 5] [--json FILE]
 

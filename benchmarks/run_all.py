@@ -130,7 +130,7 @@ ROWS: tuple[Row, ...] = (
         against="100 runs",
         command="large_store.py --repeats 3",
         minutes=8,
-        tiny="--sizes 20 40 --epochs 1 --repeats 1",
+        tiny="--sizes 100 200 --epochs 1 --repeats 1",
     ),
 )
 
