@@ -35,7 +35,7 @@ PACKAGES = {
     "keras": ("tensorflow", "keras"),
     "mlflow": ("tensorflow", "keras", "mlflow", "tensorboard"),
     "optuna": ("tensorflow", "keras", "optuna"),
-    "keras_tuner": ("tensorflow", "keras", "keras-tuner"),
+    "keras_tuner": ("tensorflow", "keras", "keras-tuner", "tensorboard"),
     "ray": ("tensorflow", "keras", "ray[tune]"),
     "hydra": (
         "hydra-core==1.4.0rc3",

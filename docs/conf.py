@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import reference
+from docutils import nodes
 
 import samerun
 
@@ -15,27 +16,32 @@ author = "The samerun developers"
 version = release = samerun.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["notebooks/*.md", "_static"]  # a notebook's page is its .ipynb, with results
+exclude_patterns = ["notebooks/*.md"]  # a notebook's page is its .ipynb, with results
 nb_execution_mode = "off"  # `make notebooks` runs them; a test does as well
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist", "fieldlist"]
+smartquotes = False  # values are shown as they are typed
 highlight_language = "text"
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+default_role = "literal"  # docstrings have `code` in single backticks
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"samerun {version}"
 html_static_path = ["_static"]
+html_search_scorer = str(Path(__file__).with_name("_static") / "scorer.js")
 html_css_files = ["samerun.css"]
+html_js_files = [("samerun.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": []}
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 4,
     "show_toc_level": 2,
+    "collapse_navigation": True,
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -84,6 +90,15 @@ def _on_site(link, origin, page):
     return f"[{label}]({os.path.relpath(ROOT / path, page.parent)}{anchor})"
 
 
+def name_corners(app, doctree):
+    """Makes the empty corner of a data frame a cell: a screen reader expects a text of a header."""
+    for node in doctree.findall(nodes.raw):
+        text = node.astext()
+        if "<th></th>" in text:
+            node.children = [nodes.Text(text.replace("<th></th>", "<td></td>"))]
+
+
 def setup(app):
     """Registers what this file adds to Sphinx."""
     app.connect("source-read", complete)
+    app.connect("doctree-read", name_corners)

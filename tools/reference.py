@@ -130,8 +130,13 @@ def _plain(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def type_text(hint: Any) -> str:
-    """Returns a type in words: `list of integers`, one of the names of an enum."""
+def type_text(hint: Any, allowed: str = "") -> str:
+    """Returns a type in words: `list of integers`, one of the names of an enum.
+
+    Args:
+        hint: the type.
+        allowed: the range of its numbers, if they have one.
+    """
     inner, may_be_null = _plain(hint)
     names = {int: "integer", float: "number", bool: "true or false", str: "text", Any: "any value"}
     arguments = typing.get_args(inner)
@@ -145,7 +150,7 @@ def type_text(hint: Any) -> str:
         text = " or ".join(type_text(one) for one in arguments)
     else:
         text = names.get(inner, getattr(inner, "__name__", str(inner)))
-    return f"{text}, or null" if may_be_null else text
+    return ", ".join(filter(None, (text, allowed, "or null" if may_be_null else "")))
 
 
 def _plural(text: str) -> str:
@@ -209,19 +214,21 @@ def key_table(prefix: str, rows: list[Key], kind: type[Any]) -> str:
         kind: the config class that has them.
     """
     lines = [
-        "| key | type and range | default | unit | meaning |",
-        "|---|---|---|---|---|",
+        "| key | type, range, unit | default | meaning |",
+        "|---|---|---|---|",
     ]
     for row in rows:
         entry = field_of(kind, row.name)
         if entry is None:
             raise ValueError(f"{prefix}.{row.name}: {kind.__name__} has no such field")
-        kind_text = ", ".join(filter(None, (type_text(entry.type), range_text(entry))))
+        kind_text, unit = type_text(entry.type, range_text(entry)), unit_of(row.name, row.meaning)
+        if unit and kind_text.startswith(("integer", "number")):
+            kind_text += f" ({unit})"
         source = source_of(kind, row.name)
         meaning = f"{row.meaning} ({source})" if source else row.meaning
         default = "required" if row.default == "???" else code(row.default)
         name = code(f"{prefix}.{row.name}".removeprefix("."))
-        cells = (name, cell(kind_text), default, unit_of(row.name, row.meaning) or "–")
+        cells = (name, cell(kind_text), default)
         lines.append(f"| {' | '.join(cells)} | {cell(meaning)} |")
     return "\n".join([*lines, ""])
 
@@ -390,7 +397,7 @@ def command_part(name: str) -> str:
 
 def commands_part() -> str:
     """Returns all commands, in the groups of the help."""
-    out = ["| | command | |", "|---|---|---|"]
+    out = ["| to | command | what it does |", "|---|---|---|"]
     for group, names in cli.GROUPS.items():
         for name in names:
             out.append(

@@ -31,7 +31,8 @@ from support.resuming import (
 
 @pytest.mark.parametrize("drop_remainder", ["false", "true"])
 def test_the_rest_of_an_epoch_is_the_end_of_the_whole_one(drop_remainder):
-    overrides = ["dataset.limit=100", "dataset/augmentation=rotate_shift_zoom"]
+    overrides = ["dataset.limit=100", "dataset.batch_size=30"]
+    overrides += ["dataset/augmentation=rotate_shift_zoom"]
     cfg = config.compose([*overrides, f"dataset.drop_remainder={drop_remainder}"]).config
     built = data.build(cfg.dataset, 3)
     for epoch in (0, 2):

@@ -229,11 +229,12 @@ def stored(client, tmp_path):
     ],
 )
 def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, message):
+    run = stored(*overrides)
     with pytest.raises(UserError) as refusal:
-        resume.plan_resume(stored(*overrides), changes)
+        resume.plan_resume(run, changes)
     assert message in str(refusal.value)
     assert "--fork" in str(refusal.value)
-    assert resume.plan_resume(stored(*overrides), changes, fork=True).is_fork
+    assert resume.plan_resume(run, changes, fork=True).is_fork
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,8 @@ def program(limit):
 def test_a_row_that_misses_its_goal_is_reported_and_the_others_are_run(bench, tmp_path):
     code, readme, _ = bench({1: program(1.5), 2: program(3)})
     assert code == 1
-    assert "| 1 | seconds | a script | 2 (1 to 4) | ≤ 1.5 | **missed** |" in readme
-    assert "| 2 | seconds | a script | 2 (1 to 4) | ≤ 3 | met |" in readme
-    assert "| 2 | share | a script | 0.9 | ≥ 0.8 | met |" in readme
+    assert "| 1 | of 1 | a script | 2 (goal ≤ 1.5); 0.9 (goal ≥ 0.8) | 1 of 2 |" in readme
+    assert "| 2 | of 2 | a script | 2 (goal ≤ 3); 0.9 (goal ≥ 0.8) | 2 of 2 |" in readme
     (file,) = tmp_path.glob("results/*.json")
     entry = json.loads(file.read_text())["rows"][0]
     assert entry["figures"][0] == {
@@ -69,12 +68,15 @@ def test_a_row_that_misses_its_goal_is_reported_and_the_others_are_run(bench, tm
     assert {"date", "machine", "minutes", "command"} <= set(entry)
     page = (tmp_path / "RESULTS.md").read_text()
     assert "seconds: 2 (1 to 4), goal ≤ 1.5: MISSED" in page
+    assert "| 1 | seconds | a script | 2 (1 to 4) | ≤ 1.5 | **missed** |" in page
+    assert "| 2 | seconds | a script | 2 (1 to 4) | ≤ 3 | met |" in page
+    assert "| 2 | share | a script | 0.9 | ≥ 0.8 | met |" in page
 
 
 def test_a_program_that_fails_has_no_result(bench):
     code, readme, printed = bench({1: "raise SystemExit('no')", 2: program(3)})
     assert code == 1
-    assert "| 1 | of 1 | a script | – | – | **no result** |" in readme
+    assert "| 1 | of 1 | a script | – | no result |" in readme
     assert "rows without a result: 1" in printed
 
 
@@ -86,15 +88,15 @@ def test_a_row_of_its_own_leaves_the_results_of_the_others(bench, tmp_path):
     programs = {1: program(3), 2: program(3)}
     bench(programs)
     _, readme, _ = bench({1: program(1), 2: program(1)}, "2")
-    assert "| 1 | seconds | a script | 2 (1 to 4) | ≤ 3 | met |" in readme
-    assert "| 2 | seconds | a script | 2 (1 to 4) | ≤ 1 | **missed** |" in readme
+    assert "| 1 | of 1 | a script | 2 (goal ≤ 3); 0.9 (goal ≥ 0.8) | 2 of 2 |" in readme
+    assert "| 2 | of 2 | a script | 2 (goal ≤ 1); 0.9 (goal ≥ 0.8) | 1 of 2 |" in readme
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")
 
 
 def test_a_row_can_have_two_programs(bench):
     _, readme, _ = bench({"1a": program(3), "1b": program(1), "2a": program(3)}, "1")
-    assert readme.count("| 1 | seconds |") == 2
+    assert readme.count("| 1 | of 1") == 2
     assert "| 2 |" not in readme
 
 

@@ -113,7 +113,7 @@ COMMANDS = {
         opens_store=True,
     ),
     "evaluate": Command(
-        help="evaluate a trained model on new labelled data",
+        help="evaluate a trained model on new labeled data",
         load=lambda: evaluate_command,
         opens_store=True,
     ),
