@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow(120)
+@pytest.mark.gallery  # installs 3 GB of competitors
 @pytest.mark.parametrize(
     "line",
     [
