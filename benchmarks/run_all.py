@@ -125,6 +125,14 @@ ROWS: tuple[Row, ...] = (
         tiny="--trials 3 --repeats 1",
     ),
     Row(
+        number=8,
+        what="what a trial costs besides its training, in small and large studies",
+        against="`study.optimize`, SQLite",
+        command="bookkeeping.py",
+        minutes=3,
+        tiny="--sizes 20",
+    ),
+    Row(
         number=9,
         what="determinism, checkpoints, TensorBoard, recording",
         against="each switched off",
@@ -147,6 +155,14 @@ ROWS: tuple[Row, ...] = (
         command="streaming.py",
         minutes=1,
         tiny="--num 200 --side 64",
+    ),
+    Row(
+        number=11,
+        what="commands that look at runs on a store of 10,000 runs",
+        against="100 runs",
+        command="large_store.py --epochs 1 --repeats 3",
+        minutes=4,
+        tiny="--sizes 100 200 --epochs 1 --repeats 1",
     ),
 )
 

@@ -261,9 +261,11 @@ def message(error: BaseException) -> str:
         Cause.interrupted: "interrupted.",
         Cause.terminated: "terminated; the run is marked KILLED.",
         Cause.diverged: f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "
-        "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr.",
+        "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr: "
+        "see docs/how-to/preemption.md.",
         Cause.out_of_memory: "out of memory. The run is marked FAILED; a smaller "
-        "dataset.batch_size or model helps, or training.on_memory=halve_batch.",
+        "dataset.batch_size or model helps, or training.on_memory=halve_batch: "
+        "see docs/how-to/preemption.md.",
     }
     return one_line(messages.get(_cause(error), str(error)), _MOST_CHARACTERS)
 

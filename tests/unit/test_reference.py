@@ -144,6 +144,12 @@ def test_a_command_has_two_examples_that_it_takes_and_a_page(name):
             )
 
 
+def test_a_page_that_a_message_names_exists():
+    for path in (ROOT / "src").rglob("*.py"):
+        for page in re.findall(r"docs/[\w/-]+\.md", path.read_text()):
+            assert (ROOT / page).is_file(), f"{path.name} names {page}"
+
+
 @pytest.mark.parametrize("name", ["train", "gc", "server"])
 def test_the_help_of_a_command_ends_with_its_examples_and_its_page(name, capsys):
     assert cli.main([name, "--help"]) == 0
