@@ -101,7 +101,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         """More than one has to repay that the step is traced again, as in the first execution."""
         if len(self._times) < 3:
             return 1
-        (_, began, _), (first, traced, before), (last, ended, after) = self._times
+        (_, _, began), (first, traced, before), (last, ended, after) = self._times
         seconds, in_python = (ended - traced) / (last - first), (after - before) / (last - first)
-        repays = steps_left * in_python * _SAVED_SHARE > traced - began
+        repays = steps_left * in_python * _SAVED_SHARE > before - began
         return self._most if repays and seconds * self._most <= _LONGEST_SECONDS else 1
