@@ -2,17 +2,19 @@
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
+WORKERS = 2
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock gallery notebooks gallery-check bench ui clean
+.PHONY: train test test-lowest test-newest test-wheel test-unit test-training test-system lint audit lock docs gallery notebooks pictures gallery-check bench ui clean
 
 train: $(READY) ## train a CNN on real handwritten digits
 	$(BIN)/samerun train
 
 test: test-unit test-training test-system ## run the tests, without the slow ones
 
+test-system: WORKERS = 3 # its tests wait for other processes half of the time
 test-unit test-training test-system: test-%: $(READY) ## one room of them
-	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n 2 --dist worksteal $(PYTEST)
+	$(BIN)/pytest tests/$* -m "not slow and not gallery" -n $(WORKERS) --dist worksteal $(PYTEST)
 
 test-lowest test-newest: $(READY) ## run the unit tests with the lowest or the newest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/$@
@@ -25,9 +27,10 @@ test-wheel: $(READY) ## import every module of the built wheel in an empty envir
 	$(BIN)/uv pip install --quiet --python .venv/$@ .venv/wheels/*.whl
 	cd .venv/wheels && ../$@/bin/python ../../.ci/imports.py
 
-lint: $(READY) ## style and types
+lint: $(READY) ## style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 audit: $(READY) ## known vulnerabilities of what requirements.lock pins
@@ -37,6 +40,9 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
 
+docs: $(READY) ## build the documentation: open build/docs/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all --jobs 2 docs build/docs
+
 gallery: $(READY) ## write experiments/README.md and the options in README.md
 	$(BIN)/samerun experiments --markdown > experiments/README.md
 	$(BIN)/python tools/options.py > /dev/null
@@ -44,11 +50,14 @@ gallery: $(READY) ## write experiments/README.md and the options in README.md
 notebooks: $(READY) ## run docs/notebooks/*.md and store what they show as .ipynb
 	$(BIN)/python tools/notebooks.py
 
+pictures: $(READY) ## train what the pictures of README and docs/ show, and take them with Chromium
+	$(BIN)/python tools/pictures.py
+
 gallery-check: $(READY) ## before a release: every experiment to its score, every model on every data set, README's commands
 	$(BIN)/pytest tests -m gallery -n 2 --dist worksteal
 
-bench: $(READY) ## run the benchmarks, which takes hours, and write benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/run_all.py
+bench: $(READY) ## run the rows of goals in less than an hour, or ROWS="1 3"; write benchmarks/RESULTS.md and README's table
+	$(BIN)/python benchmarks/run_all.py $(ROWS)
 
 ui: $(READY) ## open the MLflow UI on the runs
 	$(BIN)/samerun ui

@@ -3,14 +3,13 @@
 Runs every line of the table of mistakes that the tests check (tests/support/mistakes.py), and each
 key that takes a function of one's own with a file that is missing, broken, or lacks the function.
 
-    python benchmarks/mistakes.py [--limit SECONDS]
+    python benchmarks/mistakes.py [--limit 0.5] [--lines NUMBER] [--json FILE]
 
 Prints the number of lines, their exit codes, and the median and slowest time; fails if a line exits
-with another code than 2, prints more than one line, leaves a file behind, or, with --limit, if the
-slowest takes longer.
+with another code than 2, prints more than one line, leaves a file behind, or if the slowest takes
+longer than the limit.
 """
 
-import argparse
 import os
 import platform
 import resource
@@ -23,6 +22,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness import Figure, arguments_of, finish
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -127,14 +128,21 @@ def report(answers: Sequence[Answer]) -> None:
 
 def main() -> int:
     """Runs every line, prints how long it took, and returns 1 if an answer is not as it should."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limit", type=float, help="seconds that no line may exceed")
+    parser = arguments_of(__doc__)
+    parser.add_argument("--limit", type=float, default=0.5, help="seconds that no line may exceed")
+    parser.add_argument("--lines", type=int, help="only so many lines")
     given = parser.parse_args()
     answer("lr=0.1")  # warms the file cache
-    answers = [answer(line) for line in lines()]
+    answers = [answer(line) for line in lines()[: given.lines]]
     report(answers)
-    is_slow = given.limit is not None and max(one.seconds for one in answers) > given.limit
-    return 1 if is_slow or any(one.fault for one in answers) else 0
+    seconds = [one.seconds for one in answers]
+    wrong = [one.line for one in answers if one.fault]
+    slowest = f"slowest of {len(answers)} mistakes, seconds"
+    figures = [
+        Figure(slowest, max(seconds), given.limit, min(seconds), max(seconds)),
+        Figure("mistakes with another answer than one sentence", len(wrong), 0),
+    ]
+    return finish(figures, given.json, {"seconds": {one.line: one.seconds for one in answers}})
 
 
 if __name__ == "__main__":

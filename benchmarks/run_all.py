@@ -1,71 +1,349 @@
-"""Runs the benchmarks and writes their output to benchmarks/RESULTS.md: `make bench`.
+"""Runs the rows of the table of goals and writes their page and figures: `make bench`.
 
-    python benchmarks/run_all.py [NAME …]
+    python benchmarks/run_all.py [ROW …] [--tiny]
 
-Each section has the command, the date, the machine and the exit code, which is not 0 if the
-benchmark missed its limit; then this program ends with 1. Without names all of them run; `soak`
-alone takes half an hour.
+Without numbers all rows are run, in less than an hour on two cores; each has its own minutes, and
+a program that takes far more is stopped. Writes `results/DATE.json`, and from the newest entry
+of every row `RESULTS.md` and the block of goals in README.md. `--tiny` tries every program in
+minutes, with sizes that say nothing about speed, and writes nothing. Ends with 1 if a row misses a
+goal or fails.
 """
 
-import datetime
-import importlib.metadata
+import argparse
+import contextlib
+import json
 import os
-import platform
+import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from harness import machine, today
 
 FOLDER = Path(__file__).resolve().parent
-COMMANDS = {
-    "augmentation": [],
-    "composition": [],
-    "determinism": [],
-    "false_winners": [],
-    "mistakes": ["--limit", "1"],
-    "predict": [],
-    "pruning": [],
-    "skewed_sweep": ["--repeats", "2"],
-    "soak": ["--minutes", "30"],
-    "store_of_2000": [],
-    "streaming": [],
-}
+README = FOLDER.parent / "README.md"
+BLOCK = re.compile(r"(<!-- goals: `make bench` -->\n).*?(<!-- end of goals -->)", re.DOTALL)
+PATIENCE_SECONDS = 300
+HEADER = "| # | what | against | measured | goal | verdict |\n|---|---|---|---|---|---|"
 
 
-def machine() -> str:
-    """Returns processor, number of cores, and versions of Python and TensorFlow."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    processor = models[0] if models else platform.processor() or platform.machine()
-    tensorflow = importlib.metadata.version("tensorflow")
-    python = platform.python_version()
-    return f"{os.cpu_count()} cores of {processor}, Python {python}, TensorFlow {tensorflow}"
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of goals, or one of the programs that measure it.
+
+    Args:
+        number: its number.
+        what: what is measured.
+        against: what it is compared with.
+        command: the program in this folder and its arguments.
+        minutes: how long it may take on two cores.
+        tiny: arguments that run it in a minute, for a look at whether it works.
+    """
+
+    number: int
+    what: str
+    against: str
+    command: str
+    minutes: float
+    tiny: str = ""
+
+    @property
+    def key(self) -> str:
+        """What distinguishes it from the others: several rows of one program, or the reverse."""
+        return f"{self.number:02} {self.command.partition('.')[0]}"
 
 
-def run(name: str) -> tuple[int, str]:
-    """Runs a benchmark; returns its exit code and its section of the page."""
-    command = ["python", f"benchmarks/{name}.py", *COMMANDS[name]]
-    arguments = [sys.executable, str(FOLDER / f"{name}.py"), *COMMANDS[name]]
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent)
-    today = datetime.date.today().isoformat()
-    heading = f"`{' '.join(command)}`, {today}, {machine()}; exit code {done.returncode}"
-    return done.returncode, f"## {name}\n\n{heading}\n\n```\n{done.stdout.strip()}\n```\n"
+ROWS: tuple[Row, ...] = (
+    Row(
+        number=1,
+        what="whole process, fully tracked, deterministic",
+        against="bare Keras script",
+        command="whole_process.py",
+        minutes=9,
+        tiny="--images 1000 --epochs 1 --pairs 1",
+    ),
+    Row(
+        number=3,
+        what="extra seconds of a tracked run of 10 s",
+        against="bare Keras script",
+        command="whole_process.py --images 6000 --goal extra",
+        minutes=5,
+        tiny="--images 1000 --epochs 1 --pairs 1",
+    ),
+    Row(
+        number=2,
+        what="an epoch after the first, eight networks",
+        against="bare Keras script",
+        command="epochs.py --epochs 3",
+        minutes=13,
+        tiny="mlp --pairs 1 --epochs 3 --steps 4",
+    ),
+    Row(
+        number=4,
+        what="quick answers: help, completion, a mistake, runs, show, a wrong ID",
+        against="–",
+        command="quick_answers.py",
+        minutes=0.7,
+        tiny="--repeats 1",
+    ),
+    Row(
+        number=4,
+        what="a sentence for every mistake",
+        against="–",
+        command="mistakes.py",
+        minutes=0.8,
+        tiny="--lines 3",
+    ),
+    Row(
+        number=5,
+        what="a sweep of trials of very different lengths",
+        against="official sweeper + joblib",
+        command="skewed_sweep.py",
+        minutes=3,
+        tiny="--trials 4",
+    ),
+    Row(
+        number=6,
+        what="search: to the loss that 40 unpruned trials reach",
+        against="KerasTuner, Ray Tune, Optuna",
+        command="search.py --seeds 0 1 2 --limit 40",
+        minutes=7,
+        tiny="--seeds 0 --trials 3 --epochs 3",
+    ),
+    Row(
+        number=7,
+        what="a trial in a warm worker, and the first one",
+        against="–",
+        command="warm_trials.py",
+        minutes=1.2,
+        tiny="--trials 3 --repeats 1",
+    ),
+    Row(
+        number=8,
+        what="what a trial costs besides its training, in small and large studies",
+        against="`study.optimize`, SQLite",
+        command="bookkeeping.py",
+        minutes=3,
+        tiny="--sizes 20",
+    ),
+    Row(
+        number=9,
+        what="determinism, checkpoints, TensorBoard, recording",
+        against="each switched off",
+        command="costs.py",
+        minutes=3.3,
+        tiny="--images 1500 --epochs 3 --pairs 1",
+    ),
+    Row(
+        number=10,
+        what="memory of a worker that trains 300 runs",
+        against="tenth run",
+        command="soak.py --minutes 4 --runs 300",
+        minutes=4,
+        tiny="--runs 12",
+    ),
+    Row(
+        number=10,
+        what="memory to stream images",
+        against="their decoded size",
+        command="streaming.py",
+        minutes=1,
+        tiny="--num 200 --side 64",
+    ),
+    Row(
+        number=11,
+        what="commands that look at runs on a store of 10,000 runs",
+        against="100 runs",
+        command="large_store.py --epochs 1 --repeats 3",
+        minutes=4,
+        tiny="--sizes 100 200 --epochs 1 --repeats 1",
+    ),
+)
+
+
+def run(row: Row, arguments: str, file: Path) -> dict[str, Any]:
+    """Runs the program of a row; returns its entry of the results.
+
+    Args:
+        row: the row.
+        arguments: what follows the program's own ones.
+        file: where the program writes its figures.
+    """
+    parts = f"{row.command} {arguments}".split()
+    command = [sys.executable, str(FOLDER / parts[0]), *parts[1:], "--json", str(file)]
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command, stdout=output, cwd=FOLDER.parent, start_new_session=True
+        )
+        try:
+            code: int | None = process.wait(timeout=120 * row.minutes + PATIENCE_SECONDS)
+        except BaseException as error:  # Ctrl-C too
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            code = None
+        minutes = (time.perf_counter() - began) / 60
+        output.seek(0)
+        printed = output.read().decode(errors="replace").strip()
+    found = json.loads(file.read_text()) if file.exists() else {"figures": []}
+    return {
+        "key": row.key,
+        "row": row.number,
+        "what": row.what,
+        "against": row.against,
+        "command": f"python benchmarks/{' '.join(parts)}",
+        "date": today(),
+        "machine": machine(),
+        "minutes": round(minutes, 1),
+        "code": code,
+        "printed": printed,
+        "figures": found["figures"],
+        "detail": found.get("detail"),
+    }
+
+
+def has_failed(entry: Mapping[str, Any]) -> bool:
+    """Whether a row's program did not end by itself, or has no figures."""
+    return entry["code"] not in (0, 1) or not entry["figures"]
+
+
+def newest(folder: Path) -> list[dict[str, Any]]:
+    """Returns the newest entry of each row, in their order.
+
+    Args:
+        folder: with a file of results for each date.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for file in sorted(folder.glob("*.json")):
+        entries |= {entry["key"]: entry for entry in json.loads(file.read_text())["rows"]}
+    return [entries[key] for key in sorted(entries)]
+
+
+def table(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the table of goals, a line for each figure, and below it where it was measured."""
+    if not entries:
+        return ""
+    lines = [HEADER]
+    for entry in entries:
+        number, against = entry["row"], entry["against"]
+        if has_failed(entry):
+            lines.append(f"| {number} | {entry['what']} | {against} | – | – | **no result** |")
+        for one in [] if has_failed(entry) else entry["figures"]:
+            spread = "" if one.get("low") is None else f" ({one['low']:.3g} to {one['high']:.3g})"
+            verdict = "met" if one["met"] else "**missed**"
+            value = f"{one['value']:.3g}{spread}"
+            cells = (number, one["what"], against, value, one["goal"], verdict)
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join([*lines, "", measured_at(entries), ""])
+
+
+def overview(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the table of README.md, a line for each program, and where it was measured."""
+    if not entries:
+        return ""
+    lines = ["| # | what | against | measured | goals met |", "|---|---|---|---|---|"]
+    for entry in entries:
+        figures = [] if has_failed(entry) else entry["figures"]
+        met = sum(one["met"] for one in figures)
+        few = [f"{one['value']:.3g} (goal {one['goal']})" for one in figures[:2]]
+        measured = "; ".join(few) if len(figures) <= 2 else f"{len(figures)} figures"
+        count = f"{met} of {len(figures)}" if figures else "no result"
+        cells = (entry["row"], entry["what"], entry["against"], measured or "–", count)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    note = f"{measured_at(entries)} Each figure is in [RESULTS](benchmarks/RESULTS.md)."
+    return "\n".join([*lines, "", note, ""])
+
+
+def measured_at(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a sentence with the dates and machines of the rows."""
+    places: dict[str, list[str]] = {}
+    for entry in entries:
+        numbers = places.setdefault(f"{entry['date']}, {entry['machine']}", [])
+        if str(entry["row"]) not in numbers:
+            numbers.append(str(entry["row"]))
+    measured = [f"rows {', '.join(numbers)}: {place}" for place, numbers in places.items()]
+    return f"Measured by `make bench`; {'; '.join(measured)}."
+
+
+def page(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Returns RESULTS.md: the table, and for each row what its program printed."""
+    sections = []
+    for entry in entries:
+        end = "stopped" if entry["code"] is None else f"exit code {entry['code']}"
+        sections.append(
+            f"## {entry['row']}. {entry['what']}\n\n`{entry['command']}`, {entry['date']}, "
+            f"{entry['machine']}; {entry['minutes']} minutes, {end}\n\n"
+            f"```\n{entry['printed']}\n```\n"
+        )
+    head = "# Benchmark results\n\nWritten by `make bench` from `results/`; do not edit.\n"
+    return "\n".join([head, table(entries), *sections])
+
+
+def updated(text: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    """Returns README.md with the current overview in its block."""
+    assert BLOCK.search(text), "README.md has no block for the goals"
+    return BLOCK.sub(lambda found: f"{found[1]}{overview(entries)}{found[2]}", text)
+
+
+def write(folder: Path, readme: Path, done: Sequence[dict[str, Any]]) -> None:
+    """Adds entries to the file of today, and writes RESULTS.md and README.md from all files.
+
+    Args:
+        folder: of RESULTS.md; the files of results are in `results/`.
+        readme: the page with the block of goals.
+        done: entries of rows that have just been run.
+    """
+    results = folder / "results"
+    results.mkdir(exist_ok=True)
+    file = results / f"{today()}.json"
+    before = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows = {entry["key"]: entry for entry in [*before, *done]}
+    text = json.dumps({"rows": [rows[key] for key in sorted(rows)]}, indent=1, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+    entries = newest(results)
+    (folder / "RESULTS.md").write_text(page(entries), encoding="utf-8")
+    readme.write_text(updated(readme.read_text(encoding="utf-8"), entries), encoding="utf-8")
+
+
+def chosen_rows(numbers: Sequence[int]) -> list[Row]:
+    """Returns the rows of these numbers, or all; ends the program if there is no such row."""
+    known = {row.number for row in ROWS}
+    if unknown := sorted(set(numbers) - known):
+        listed = ", ".join(map(str, sorted(known)))
+        sys.exit(f"{unknown[0]}: no such row, expected one of {listed}.")
+    return [row for row in ROWS if not numbers or row.number in numbers]
 
 
 def main() -> int:
-    """Runs the benchmarks that the command line names, or all, and writes the page."""
-    names = sys.argv[1:] or list(COMMANDS)
-    if unknown := sorted(set(names) - set(COMMANDS)):
-        print(f"{unknown[0]}: no such benchmark, expected one of {', '.join(COMMANDS)}.")
-        return 2
-    done = {name: run(name) for name in names}
-    sections = "\n".join(section for _, section in done.values())
-    page = FOLDER / "RESULTS.md"
-    page.write_text(f"# Benchmark results\n\n{sections}", encoding="utf-8")
-    failed = [name for name, (code, _) in done.items() if code]
-    if failed:
-        print(f"{', '.join(failed)}: failed or missed the limit, see {page}")
-    return 1 if failed else 0
+    """Runs the rows that the command line names, or all, and writes the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("rows", type=int, nargs="*", help="numbers of rows; none: all")
+    parser.add_argument("--tiny", action="store_true", help="only try the programs")
+    given = parser.parse_args()
+    done, began = [], time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="samerun-bench-") as name:
+        for row in chosen_rows(given.rows):
+            print(f"\n{row.number}. {row.what} ({row.minutes:g} minutes)", flush=True)
+            entry = run(row, row.tiny if given.tiny else "", Path(name) / f"{row.key}.json")
+            print(entry["printed"], flush=True)
+            done.append(entry)
+            if not given.tiny:
+                write(FOLDER, README, done)  # now: whoever interrupts keeps what was measured
+    print()
+    print(table(done), end="")
+    print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
+    if failed := [str(entry["row"]) for entry in done if has_failed(entry)]:
+        print(f"rows without a result: {', '.join(failed)}")
+    return 1 if any(entry["code"] for entry in done) or failed else 0
 
 
 if __name__ == "__main__":

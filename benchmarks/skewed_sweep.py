@@ -9,27 +9,20 @@ other; both draw grids, in an order that is shuffled but the same each time.
 Trials per hour are counted from the start of the first run to the end of the last one, as recorded
 in MLflow; the seconds of the entire command, with imports, checks and report, are printed too.
 
-    python benchmarks/skewed_sweep.py [--trials 24] [--repeats 1]
+    python benchmarks/skewed_sweep.py [--trials 24] [--repeats 1] [--json FILE]
 
 Creates a virtual environment with the official plug-ins, which need a pre-release of Hydra. Fails
-if workers spend less than 90 % of their time in trials, or if fewer than 1.4 times as many trials
+if workers spend less than 95 % of their time in trials, or if fewer than 1.6 times as many trials
 per hour are run. About three minutes on two cores.
 """
 
-import argparse
-import datetime
-import os
-import platform
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
+from harness import arguments_of, finish, middle, peer, run, workspace
+
 WORKERS = 2
-ALLOWED_BUSY, ALLOWED_RATIO = 0.90, 1.4
-PLUGINS = ("hydra-core", "hydra-optuna-sweeper", "hydra-joblib-launcher")
-PRE_RELEASE = "1.4.0rc3"
+ALLOWED_BUSY, ALLOWED_RATIO = 0.95, 1.6
 
 SLEEPER = '''
 """A model that sleeps before it trains; `position` determines for how long."""
@@ -62,22 +55,6 @@ def lengths(num: int) -> list[float]:
     return [0.0 if index % 4 else round(6 + 2 * index / num, 3) for index in range(num)]
 
 
-def environment(folder: Path) -> Path:
-    """Makes an environment with the official plug-ins on top of this one; returns its Python."""
-    python = folder / "bin" / "python"
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--system-site-packages", str(folder)], check=True
-    )
-    here = Path(next(path for path in sys.path if path.endswith("site-packages")))
-    site = next((folder / "lib").glob("python*/site-packages"))
-    (site / "parent.pth").write_text(f"import site; site.addsitedir({str(here)!r})\n")
-    wanted = [f"{name}=={PRE_RELEASE}" for name in PLUGINS]
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "--pre", *wanted, "joblib"], check=True
-    )
-    return python
-
-
 COMMON = (
     "model=custom",
     "model.target=sleeper:build",
@@ -89,21 +66,6 @@ COMMON = (
     "tracking.log_model=false",
     "tracking.tensorboard=false",
 )
-
-
-def run(python: Path, overrides: list[str], folder: Path) -> float:
-    """Runs a command; returns its seconds."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [str(python), "-m", "samerun", "train", "-m", *overrides],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(overrides)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return time.perf_counter() - began
 
 
 def rate(folder: Path, experiment: str) -> float:
@@ -136,16 +98,13 @@ def share_inside_trials(folder: Path, study: str) -> float:
     return inside / sum(end - min(spans)[0] for spans in busy.values())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    parser = arguments_of(__doc__)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=1)
     chosen = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {datetime.date.today()}")
-    with tempfile.TemporaryDirectory(prefix="samerun-skewed-") as name:
-        folder = Path(name)
-        python = environment(folder / "environment")
+    with workspace() as folder:
+        python = peer("hydra")
         (folder / "sleeper.py").write_text(SLEEPER.format(seconds=lengths(chosen.trials)))
         positions = "+model.params.position=" + ",".join(map(str, range(chosen.trials)))
         ours = [*COMMON, "sweep=optuna", "sweep.sampler=grid", f"sweep.workers={WORKERS}"]
@@ -164,16 +123,18 @@ def main() -> None:
             mine = [*ours, f"sweep.study=skewed-{repeat}", f"sweep.n_trials={chosen.trials}"]
             for who, arguments in (("samerun", mine), ("official", official)):
                 name = f"{who}-{repeat}"
-                wall = run(python, [*arguments, positions, f"tracking.experiment={name}"], folder)
+                overrides = [*arguments, positions, f"tracking.experiment={name}"]
+                ran = run([python, "-m", "samerun", "train", "-m", *overrides], folder)
                 rates[who].append(rate(folder, name))
-                print(f"{who}: {rates[who][-1]:.0f} trials an hour; the whole command {wall:.1f} s")
+                print(f"{who}: {rates[who][-1]:.0f} trials an hour; {ran.seconds:.1f} s in all")
             busy.append(share_inside_trials(folder, f"skewed-{repeat}"))
-    ratio = sum(rates["samerun"]) / sum(rates["official"])
-    share = sum(busy) / len(busy)
-    print(f"trials an hour, samerun / official: {ratio:.2f} (at least {ALLOWED_RATIO})")
-    print(f"workers' time inside trials: {share:.2f} (at least {ALLOWED_BUSY})")
-    sys.exit(ratio < ALLOWED_RATIO or share < ALLOWED_BUSY)
+    ratios = [a / b for a, b in zip(rates["samerun"], rates["official"], strict=True)]
+    figures = [
+        middle("trials an hour, samerun / official", ratios, ALLOWED_RATIO, is_floor=True),
+        middle("workers' time inside trials", busy, ALLOWED_BUSY, is_floor=True),
+    ]
+    return finish(figures, chosen.json, {"trials an hour": rates})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,20 +1,17 @@
 """Trains short runs in one process and measures whether memory, file handles or threads grow.
 
-    python benchmarks/soak.py [--minutes 30] [--runs 0]
+    python benchmarks/soak.py [--minutes 30] [--runs 0] [--json FILE]
 
 Every run is one of several kinds (other models, a schedule, figures, the stored model), trained and
 recorded as `samerun train` does, in a temporary folder, one after another in the same process, as
 in a worker of a sweep. Prints the slope of each quantity per run, by least squares over all runs
-after the first ten, with the number of runs, the machine and the date. Exits with 1 if a slope is
-above its limit, or if runs with equal overrides do not have equal weights.
+after the first ten. Exits with 1 if a slope is above its limit, if the memory at the end is more
+than 3 % above that after the tenth run, or if runs with equal overrides do not have equal weights.
 """
 
-import argparse
 import contextlib
-import datetime
 import gc
 import os
-import platform
 import sys
 import tempfile
 import threading
@@ -23,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from harness import Figure, arguments_of, finish
 
 WARM_UP = 10
 LIMITS = {"memory, MB": 0.5, "file handles": 0.02, "threads": 0.02, "CPU seconds": 0.05}
@@ -71,12 +69,13 @@ def soak(minutes: float, most: int) -> tuple[np.ndarray, set[str]]:
     return np.array(rows), differing
 
 
-def main() -> None:
-    """Soaks, prints the table, exits with 1 where something grows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    """Soaks, prints the table, returns 1 where something grows."""
+    parser = arguments_of(__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--runs", type=int, default=0, help="at most this number; 0: no limit")
     asked = parser.parse_args()
+    file = None if asked.json is None else asked.json.absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -84,22 +83,22 @@ def main() -> None:
         rows, differing = soak(asked.minutes, asked.runs)
         minutes = (time.monotonic() - began) / 60
         os.chdir("/")
-    if len(rows) < WARM_UP + 10:
+    if len(rows) < WARM_UP + 2:
         raise SystemExit(f"{len(rows)} runs are too few for a slope: give more --minutes.")
-    print(f"{len(rows)} runs in {minutes:.1f} minutes in one process, {os.cpu_count()} cores,")
-    print(f"{platform.machine()}, Python {platform.python_version()}, {datetime.date.today()}\n")
-    print("| quantity | after 10 runs | at the end | slope per run | limit |")
-    print("|---|---|---|---|---|")
-    is_growing = False
-    later = rows[WARM_UP:]
+    print(f"{len(rows)} runs in {minutes:.1f} minutes in one process")
+    print("| quantity | after 10 runs | at the end |")
+    print("|---|---|---|")
+    figures, later = [], rows[WARM_UP:]
     for index, (name, limit) in enumerate(LIMITS.items()):
         slope = float(np.polyfit(np.arange(len(later)), later[:, index], 1)[0])
-        is_growing |= slope > limit
-        first, last = later[0, index], later[-1, index]
-        print(f"| {name} | {first:.1f} | {last:.1f} | {slope:+.4f} | {limit:g} |")
+        print(f"| {name} | {later[0, index]:.1f} | {later[-1, index]:.1f} |")
+        figures.append(Figure(f"{name}, slope per run over {len(rows)} runs", slope, limit))
+    growth = later[-1, 0] / later[0, 0] - 1
+    figures.append(Figure(f"memory after {len(rows)} runs / after the tenth, - 1", growth, 0.03))
     print(f"\nsame overrides, different weights: {', '.join(sorted(differing)) or 'none'}")
-    sys.exit(is_growing or bool(differing))
+    figures.append(Figure("kinds of runs with different weights", len(differing), 0))
+    return finish(figures, file)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

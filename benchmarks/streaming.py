@@ -4,13 +4,12 @@ Writes a folder of synthetic JPEG and PNG files, trains one epoch of a small con
 on it in a separate process, and compares the peak memory of that process, minus that of TensorFlow
 itself, with the size of the decoded images.
 
-    python benchmarks/streaming.py [--num 6000] [--side 256]
+    python benchmarks/streaming.py [--num 6000] [--side 256] [--json FILE]
 
 Fails if the peak is above a quarter of the data. About a minute on two cores.
 """
 
 import argparse
-import datetime
 import os
 import platform
 import resource
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from harness import Figure, arguments_of, finish
 
 ALLOWED = 0.25
 CLASSES = ("disc", "stripes")
@@ -91,9 +91,9 @@ def train(folder: str, side: int) -> None:
     print(empty, peak(), time.perf_counter() - began, dataset.spec.num_train)
 
 
-def main() -> None:
+def main() -> int:
     """Measures in a process of its own and says what came out."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments_of(__doc__)
     parser.add_argument("--num", type=int, default=6000, help="number of images")
     parser.add_argument("--side", type=int, default=256, help="height and width, in pixels")
     parser.add_argument("--train", help=argparse.SUPPRESS)
@@ -101,7 +101,7 @@ def main() -> None:
     num, side = arguments.num, arguments.side
     if arguments.train:
         train(arguments.train, side)
-        return
+        return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as folder:
         on_disk = write_images(Path(folder), num, side) / 1e6
@@ -110,15 +110,12 @@ def main() -> None:
     empty, full, seconds, num_train = map(float, done.stdout.split())
     decoded = num * side * side * 3 / 1e6
     ratio = (full - empty) / decoded
-    cores = os.cpu_count()
-    print(f"{datetime.date.today()}  {platform.machine()}, {cores} cores, {platform.system()}")
     print(f"{num} pictures of {side}×{side}: {on_disk:.0f} MB on disk, {decoded:.0f} MB decoded")
     print(f"peak {full:.0f} MB, of which TensorFlow alone {empty:.0f} MB: {full - empty:.0f} MB")
     print(f"one epoch and its validation: {seconds:.0f} s, {num_train / seconds:.0f} pictures/s")
-    print(f"ratio of memory to decoded data: {ratio:.3f}, allowed {ALLOWED}")
-    if ratio > ALLOWED:
-        raise SystemExit("the pictures are not streamed")
+    name = f"memory to stream {num:,} images of {side}×{side} / their decoded size"
+    return finish([Figure(name, ratio, ALLOWED)], arguments.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

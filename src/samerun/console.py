@@ -75,6 +75,19 @@ def show_lines(rows: Sequence[tuple[str, str]], out: Console) -> None:
         out.print(f"[bold]{label:<{width}}[/]  {escape(text)}", soft_wrap=True)
 
 
+def show_seconds(seconds: Mapping[str, float], out: Console) -> None:
+    """Prints how many seconds of a run each part took, and its share, the longest first."""
+    total = sum(seconds.values())
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    for _ in range(2):
+        table.add_column(justify="right")
+    for name, value in sorted(seconds.items(), key=lambda pair: -pair[1]):
+        table.add_row(f"[bold]{escape(name)}[/]", f"{value:.2f} s", f"{value / total:.0%}")
+    table.add_row("[bold]sum[/]", f"{total:.2f} s", "")
+    out.print(table)
+
+
 def format_metrics(metrics: Mapping[str, float]) -> str:
     """Returns metrics as `train loss 0.123 accuracy 0.95 · validation loss …`."""
     splits: dict[str, list[str]] = {}

@@ -190,6 +190,19 @@ _EXIT_CODES = {
     Cause.terminated: TERMINATED,
 }
 """The exit code of each cause that has one; any other exception is shown with its traceback."""
+EXIT_CODES = {
+    0: "success",
+    FAILED: "failure: training diverged or ran out of memory, a sweep ended by its failures, a "
+    "reproduction is DIFFERENT, a run that `verify` lists is not the same, `table --check` found "
+    "another number, `predict` refused a row, `sync` found a store incomplete; or a bug, "
+    "with its traceback",
+    USER_ERROR: "a mistake in the command, a config or a file, in one sentence; or a tracking "
+    "store that cannot be reached",
+    INTERRUPTED: "Ctrl-C; the message has the line that resumes the run",
+    READER_LEFT: "the program that reads the output ended first, as in `samerun runs | head -1`",
+    TERMINATED: "SIGTERM; the run is marked KILLED and can be resumed",
+}
+"""The meaning of every exit code of a command."""
 
 _CAUSES: dict[type[BaseException], Cause] = {
     KeyboardInterrupt: Cause.interrupted,
@@ -248,9 +261,11 @@ def message(error: BaseException) -> str:
         Cause.interrupted: "interrupted.",
         Cause.terminated: "terminated; the run is marked KILLED.",
         Cause.diverged: f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "
-        "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr.",
+        "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr: "
+        "see docs/how-to/preemption.md.",
         Cause.out_of_memory: "out of memory. The run is marked FAILED; a smaller "
-        "dataset.batch_size or model helps, or training.on_memory=halve_batch.",
+        "dataset.batch_size or model helps, or training.on_memory=halve_batch: "
+        "see docs/how-to/preemption.md.",
     }
     return one_line(messages.get(_cause(error), str(error)), _MOST_CHARACTERS)
 

@@ -31,6 +31,7 @@ MODULES = {
     "git": Module(0, computes=False),
     "privacy": Module(0, computes=False),
     "raw_model": Module(0, computes=True),
+    "stopwatch": Module(0, computes=False),
     "tensorboard": Module(0, computes=False),
     "redaction": Module(1, computes=False),
     "result": Module(1, computes=False),

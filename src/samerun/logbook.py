@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from samerun import identity, optim, plots, tensorboard
+from samerun import identity, optim, plots, stopwatch, tensorboard
 from samerun import tags as tag
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.config.datasets.series import Series
@@ -80,7 +80,8 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
     if not cfg.tracking.log_figures:
         return
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs)
-    _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
+    with stopwatch.part("figures"):
+        _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
 
 
 def sentence(cfg: Config, dataset: Data, report: Report) -> str:
@@ -118,7 +119,8 @@ def write_results(
     mistakes = mistakes_markdown(report, _texts(dataset, split, report))
     if mistakes:
         run.log_text(mistakes, "evaluation/mistakes.md")
-    images = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
+    with stopwatch.part("figures"):
+        images = _draw(run, cfg, dataset, report, result) if cfg.tracking.log_figures else []
     if dataset.spec.task is Task.language_model:
         run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:
@@ -128,10 +130,17 @@ def write_results(
             tensorboard.write_image(folder, f"evaluation/{path.stem}", path)
         run.log_folder(folder, "tensorboard")
     if cfg.tracking.log_model:
-        examples = dataset.examples("train", range(2))
-        raw = _raw_input(cfg, dataset)
-        run.log_model(result.model, dataset.preprocessing(examples), raw)
+        with stopwatch.part("model"):
+            examples = dataset.examples("train", range(2))
+            raw = _raw_input(cfg, dataset)
+            run.log_model(result.model, dataset.preprocessing(examples), raw)
     run.describe(_page(cfg, report, result, epochs, seconds))
+
+
+def write_seconds(run: Run, seconds: Mapping[str, float]) -> None:
+    """Writes where the seconds of the run went, each part in a line."""
+    lines = [f"{name},{value:.6f}" for name, value in seconds.items()]
+    run.log_text("\n".join(["part,seconds", *lines, ""]), "seconds.csv")
 
 
 def _raw_input(cfg: Config, dataset: Data) -> RawInput | None:

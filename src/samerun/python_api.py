@@ -338,7 +338,8 @@ def reproduce(
 
     Args:
         run_id: which run, as for `load_run`.
-        overrides: changes of its config, each reported as a difference.
+        overrides: changes of its config, each reported as a difference; `workers=5` trains five
+            children of a parent run at a time.
         code: train with the recorded commit and its uncommitted changes.
         env: train with the recorded packages, in a new virtual environment.
         trust: modules that the stored config may import, and `data`.
@@ -361,14 +362,13 @@ def reproduce(
     out = make_console()
     prepare = functools.partial(
         replay.prepare,
-        overrides=overrides,
         recorded_code=code,
         recorded_packages=env,
         trusted=trust,
     )
     if tag.INSTANCES in run.tags:
-        return reproduce_children(run, prepare, out, rtol=rtol)
-    plan = prepare(run)
+        return reproduce_children(run, overrides, prepare, out, rtol=rtol)
+    plan = prepare(run, overrides)
     show_plan(plan, out)
     replay.check(plan)
     replay.check_data(plan)
@@ -401,7 +401,7 @@ def reproduce_one(plan: "ReproductionPlan", out: "Console", *, rtol: float) -> "
     from samerun.report import reproduction
 
     with graceful_stop():
-        _load_training(plan)
+        replay.load_training(plan)
         found = replay.reproduce(plan, out, rtol=rtol)
     reproduction.write(found)
     reproduction.show(found, out)
@@ -410,7 +410,8 @@ def reproduce_one(plan: "ReproductionPlan", out: "Console", *, rtol: float) -> "
 
 def reproduce_children(
     run: "StoredRun",
-    prepare: "Callable[[StoredRun], ReproductionPlan]",
+    changes: Sequence[str],
+    prepare: "Callable[[StoredRun, Sequence[str]], ReproductionPlan]",
     out: "Console",
     *,
     rtol: float,
@@ -425,7 +426,7 @@ def reproduce_children(
     from samerun.replay import reproduce as replay
     from samerun.report import reproduction
 
-    plan = prepare_instances(run, prepare)
+    plan = prepare_instances(run, changes, prepare)
     show_plan(plan.parent, out)
     for child in plan.children:
         replay.check(child)
@@ -436,16 +437,6 @@ def reproduce_children(
         reproduction.show(found, out)
 
     with graceful_stop():
-        _load_training(plan.parent)
         agreement = reproduce_instances(plan, out, rtol=rtol, show=show)
     out.print(f"\n{agreement}: the {len(plan.children)} runs as a whole", markup=False)
     return agreement
-
-
-def _load_training(plan: "ReproductionPlan") -> None:
-    """Imports TensorFlow, unless the recorded code or packages train in a process of their own."""
-    from samerun.process import quiet
-
-    if not (plan.recorded_code or plan.recorded_packages):
-        with quiet():
-            from samerun import logbook, training  # noqa: F401

@@ -1,11 +1,22 @@
 """The results of a run, and of several runs of one config."""
 
 import html
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from samerun.command_line import line
+
+
+def html_table(headline: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Returns a headline and a table of names and values as HTML, escaped."""
+    cells = "".join(
+        f'<tr><th style="text-align:left">{html.escape(name)}</th>'
+        f'<td style="text-align:left">{html.escape(text)}</td></tr>'
+        for name, text in rows
+    )
+    return f"<p><b>{html.escape(headline)}</b></p><table>{cells}</table>"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -57,12 +68,7 @@ class Result:
             ("reproduce", line("reproduce", self.run_id[:8], trust=self.trust)),
             *((name, f"{value:.6g}") for name, value in self.metrics.items()),
         ]
-        cells = "".join(
-            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
-            f'<td style="text-align:left">{html.escape(text)}</td></tr>'
-            for name, text in rows
-        )
-        return f"<p><b>{html.escape(self.sentence)}</b></p><table>{cells}</table>"
+        return html_table(self.sentence, rows)
 
     @property
     def _num_epochs(self) -> int:

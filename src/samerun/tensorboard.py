@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.plugins.histogram.metadata import create_summary_metadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+HISTOGRAM = create_summary_metadata(display_name=None, description=None)
+"""What marks a tensor in an event file as a histogram."""
 
 _TEXT = api_pb2.DATA_TYPE_STRING
 _STATUS = {
@@ -161,3 +167,28 @@ def _set(value: Any, text: str) -> None:
         value.number_value = float(text)
     except ValueError:
         value.string_value = text
+
+
+def histogram(values: NDArray[Any], num_bins: int = 30) -> NDArray[np.float64]:
+    """Returns the histogram of an array as TensorBoard stores it.
+
+    Args:
+        values: numbers of any shape; those that are not finite are left out.
+        num_bins: number of bins of equal width; TensorBoard has 30.
+
+    Returns:
+        float64 `(num_bins, 3)`: left edge, right edge and count of each bin. Of equal numbers all
+        bins have no width, and the last one counts them all.
+    """
+    flat = np.asarray(values, np.float64).ravel()
+    flat = flat[np.isfinite(flat)]
+    if not flat.size:
+        return np.zeros((num_bins, 3))
+    low, high = flat.min(), flat.max()
+    if low == high:
+        same = np.full(num_bins, low)
+        return np.stack([same, same, flat.size * (np.arange(num_bins) == num_bins - 1)], axis=1)
+    places = ((flat - low) / ((high - low) / num_bins)).astype(np.int64)
+    counts = np.bincount(np.minimum(places, num_bins - 1), minlength=num_bins)
+    edges = np.linspace(low, high, num_bins + 1)
+    return np.stack([edges[:-1], edges[1:], counts], axis=1)

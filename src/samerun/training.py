@@ -23,6 +23,7 @@ from samerun import (
     optim,
     provenance,
     steps_per_execution,
+    stopwatch,
 )
 from samerun.checkpoints import TrainingState
 from samerun.config import Composition, Config, DataSpec, check
@@ -71,9 +72,18 @@ def start(
     resume_garbage_collection()
     if shows_config:
         console.show_config(composition.config, out)
-    if command is not None:
-        logbook.describe_origin(run, composition, provenance.collect(command))
-    return train(composition.config, run, out, state=state, trial=trial)
+    try:
+        with stopwatch.part("other"):
+            if command is not None:
+                with stopwatch.part("tracking"):
+                    logbook.describe_origin(run, composition, provenance.collect(command))
+            result = train(composition.config, run, out, state=state, trial=trial)
+    finally:
+        seconds = stopwatch.take()
+    if composition.config.tracking.log_seconds:
+        logbook.write_seconds(run, seconds)
+        console.show_seconds(seconds, out)
+    return result
 
 
 def train(
@@ -120,7 +130,7 @@ def train(
 
     # Evaluation, on data that neither training nor any choice has seen.
     split = "test" if dataset.spec.num_test else "validation"
-    with dataset.reading():
+    with stopwatch.part("evaluation"), dataset.reading():
         final = evaluation.evaluate(
             model,
             getattr(dataset, split),
@@ -149,7 +159,11 @@ def train(
         model=uncompiled(model, cfg, dataset.spec),
         trust=trust_names(cfg),
     )
-    logbook.write_results(run, cfg, dataset, final, result, time.perf_counter() - started)
+    with stopwatch.part("tracking"):
+        seconds = time.perf_counter() - started
+        logbook.write_results(run, cfg, dataset, final, result, seconds)
+        if cfg.tracking.log_seconds:
+            run.flush()  # so that what the store still takes counts
     return result
 
 
@@ -161,17 +175,15 @@ def build(cfg: Config, run: Run, requested: Config) -> tuple[data.Data, keras.Mo
         run: where to write.
         requested: the config with the batch size that was requested.
     """
-    dataset = data.build(cfg.dataset, cfg.seed)
-    check(cfg, dataset.spec)
-    steps = steps_per_execution.choose(
-        cfg.training,
-        dataset.train,
-        steps_per_epoch=dataset.steps_per_epoch,
-        compiled=partial(compiled, cfg, dataset.spec, dataset.steps_per_epoch),
-    )
-    model = compiled(cfg, dataset.spec, dataset.steps_per_epoch, steps)
-    logbook.describe_data(run, requested, dataset)
-    logbook.describe_model(run, cfg, model, dataset.steps_per_epoch)
+    with stopwatch.part("data"):
+        dataset = data.build(cfg.dataset, cfg.seed)
+        check(cfg, dataset.spec)
+    with stopwatch.part("network"):
+        steps = steps_per_execution.at_start(cfg)
+        model = compiled(cfg, dataset.spec, dataset.steps_per_epoch, steps)
+    with stopwatch.part("tracking"):
+        logbook.describe_data(run, requested, dataset)
+        logbook.describe_model(run, cfg, model, dataset.steps_per_epoch)
     return dataset, model
 
 
@@ -248,22 +260,23 @@ def fit(
         bar = callbacks.ProgressBar(
             cfg.training.epochs, dataset.steps_per_epoch, out, unit_scale=dataset.unit_scale
         )
+        pace = steps_per_execution.Pace(cfg, run, made.own.values())
+        called = [*made.ordered(), bar, pace]
         listed = callbacks.ResumableCallbackList(
-            [*made.ordered(), bar],
+            callbacks.timed(called) if cfg.tracking.log_seconds else called,
             model,
             steps_per_epoch=dataset.steps_per_epoch,
             averages=cfg.optimizer.use_ema,
         )
-        with contextlib.closing(bar), dataset.reading(), _STOP.possible():
+        steps = stopwatch.part("steps")
+        with contextlib.closing(bar), dataset.reading(), _STOP.possible(), steps:
             if state is not None:
-                _restore(state, model, dataset)
-                if note := callbacks.note_on_resume([*made.own.items()]):
-                    out.print(note, markup=False)
+                _restore(state, model, dataset, made, out)
             class_weight = losses.class_weights(cfg, dataset.class_counts().tolist())
             listed.begin()
             while True:
                 try:
-                    for examples, first, last in _parts(model, cfg, dataset, listed, state):
+                    for examples, first, last in _parts(model, cfg, dataset, listed, pace, state):
                         model.fit(
                             examples,
                             initial_epoch=first,
@@ -313,13 +326,15 @@ def _parts(
     cfg: Config,
     dataset: data.Data,
     listed: callbacks.ResumableCallbackList,
+    pace: steps_per_execution.Pace,
     state: TrainingState | None,
 ) -> Iterator[tuple[Any, int, int]]:
     """Yields the examples, the first and the last epoch of each call of `fit`.
 
-    1. From scratch: one call for all epochs.
-    2. From a state between two epochs: one call for the epochs that are left.
-    3. From a state inside an epoch: one call for the rest of that epoch, one for those after it.
+    1. From scratch or between two epochs: one call for the epochs that are left.
+    2. From a state inside an epoch: one call for the rest of that epoch, one for those after it.
+
+    The first whole epoch is a call of its own where it decides how many steps an execution has.
     """
     first = state.epoch if state else 0
     stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
@@ -329,13 +344,25 @@ def _parts(
         yield dataset.train_from(start=state.step), first, first + 1
         listed.first_step = 0
         first, stopped = first + 1, model.stop_training
+    if first + 1 < cfg.training.epochs and not stopped and pace.is_open:
+        yield dataset.train, first, first + 1
+        first, stopped = first + 1, model.stop_training
+        pace.adjust((cfg.training.epochs - first) * dataset.steps_per_epoch)
     if first < cfg.training.epochs and not stopped:
         yield dataset.train, first, cfg.training.epochs
 
 
-def _restore(state: TrainingState, model: keras.Model, dataset: data.Data) -> None:
+def _restore(
+    state: TrainingState,
+    model: keras.Model,
+    dataset: data.Data,
+    made: callbacks.Callbacks,
+    out: Console,
+) -> None:
     callbacks.build_variables(model, dataset.train.take(1) if state.step else None)
     callbacks.restore_variables(model, state)
+    if note := callbacks.note_on_resume([*made.own.items()]):
+        out.print(note, markup=False)
 
 
 def fingerprint(cfg: Config) -> str:

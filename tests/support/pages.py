@@ -61,9 +61,23 @@ def violations(page, folder, **options):
     """
     policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
     assert len(policy.findall(page)) == 1
-    script = f"<script>{AXE.read_text()}</script><script>{_RUN_AXE}</script></body>"
-    copy = folder / "with_axe.html"
-    copy.write_text(policy.sub("", page).replace("</body>", script))
+    return _violations(policy.sub("", page), folder / "with_axe.html", **options)
+
+
+def violations_beside(file, **options):
+    """Returns what axe-core finds on a page with files of its own. It runs in a copy beside it.
+
+    Args:
+        file: the page.
+        options: of `browse`.
+    """
+    return _violations(file.read_text(), file.with_name(f"axe_{file.name}"), **options)
+
+
+def _violations(page, copy, **options):
+    run = f'addEventListener("load", () => setTimeout(() => {{{_RUN_AXE}}}, 2000));'
+    script = f"<script>{AXE.read_text()}</script><script>{run}</script></body>"
+    copy.write_text(page.replace("</body>", script))
     dom, _ = browse(copy, **options)
     found = re.search("AXE([A-Za-z0-9+/=]+)END", dom)
     assert found, f"axe-core gave no answer: {dom[-500:]}"

@@ -98,7 +98,7 @@ def use_up(executor, client):
     """Trains the one trial that the worker's process may train."""
     done = executor.submit(run_trial, "an order")
     client.trials()[-1].set_result("an outcome")
-    assert done.result(1) == "an outcome"
+    assert done.result(30) == "an outcome"
 
 
 def test_the_scheduler_is_heard_while_a_worker_is_slow_to_come_back(executor, client, monkeypatch):
@@ -153,7 +153,7 @@ def test_a_process_that_hangs_is_not_asked_before_its_nanny_ended_it(executor, c
     future = executor.submit(run_trial, "an order")
     monkeypatch.setattr(client, "loop", Loop(), raising=False)
     executor.kill(future)
-    assert executor.is_lost(future.exception(1))
+    assert executor.is_lost(future.exception(30))
     look(executor, client)
     assert (client.asked, client.restarts) == (1, 0)  # it may end itself
     time.sleep(0.3)

@@ -1,5 +1,6 @@
 """Runs with seeds or folds that are killed and started again end exactly as others."""
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -29,6 +30,12 @@ QUICK = [
     "training.intra_op_threads=1",
     "training.inter_op_threads=1",
 ]
+LONG = [
+    *(word for word in QUICK if not word.startswith("model")),
+    *("model=custom", "model.target=slow_epochs:build", "training.epochs=15"),
+]
+TRUST = ["--trust", "slow_epochs"]
+SLOWLY = {"EPOCH_SECONDS": "0.5"}
 SWEEP = [*QUICK, "sweep=grid", "optimizer.learning_rate=0.001,0.01", "sweep.executor=inline"]
 
 
@@ -92,9 +99,17 @@ def test_a_parent_run_that_is_killed_is_resumed_exactly(project, whole, monkeypa
 def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
     project, whole, monkeypatch, number, code
 ):
-    train = ["train", *QUICK, "training.epochs=50", "seeds=3"]
+    for folder in (project, whole):
+        shutil.copy(PROGRAMS / "slow_epochs.py", folder)
+    train = ["train", *LONG, "seeds=3"]
     command = [sys.executable, "-m", "samerun", *train, "workers=2"]
-    with Warm(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with Warm(
+        command,
+        env=os.environ | SLOWLY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         while len([*project.glob("outputs/*/*/*/checkpoints/last.npz")]) < 2:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
@@ -108,7 +123,7 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
     # Those that SIGTERM reached have ended in order; after SIGKILL nothing could be recorded.
     assert {run.status for run in runs} == {"KILLED" if number == signal.SIGTERM else "RUNNING"}
     (parent,) = {run.tags["mlflow.parentRunId"] for run in runs}
-    printed = samerun("resume", parent, "workers=3")
+    printed = samerun("resume", parent, "workers=3", *TRUST)
     assert [line for line in printed.splitlines() if line.startswith(("1/3", "2/3", "3/3"))]
     assert "epoch " not in printed  # it is in the file of each worker
     for child in range(2):
@@ -119,6 +134,47 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
     samerun(*train)
     assert found == weights()
     assert len(found) == len(set(found.values())) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, TERMINATED)], ids=["kill", "term"]
+)
+def test_workers_of_a_reproduction_end_with_it_and_it_is_exact_the_next_time(project, number, code):
+    shutil.copy(PROGRAMS / "slow_epochs.py", project)
+    samerun("train", *LONG, "seeds=3")
+    (parent,) = tracking.search_runs(f"tags.`{tag.INSTANCES}` = 'seeds'")
+    command = [sys.executable, "-m", "samerun", "reproduce", parent.id, *TRUST]
+    before = {*project.glob("outputs/*/*")}
+    with Warm(
+        [*command, "workers=2"],
+        env=os.environ | SLOWLY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while (
+            sum(
+                path.parents[2] not in before
+                for path in project.glob("outputs/*/*/*/checkpoints/last.npz")
+            )
+            < 2
+        ):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        workers = [one for one in psutil.Process(process.pid).children() if is_worker(one)]
+        process.send_signal(number)
+        assert process.wait() == code
+    assert len(workers) == 2
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    begun = tracking.search_runs(f"tags.`{tag.REPRODUCES}` LIKE '%'")
+    statuses = {run.status for run in begun if tag.INSTANCE in run.tags}
+    assert statuses == {"KILLED" if number == signal.SIGTERM else "RUNNING"}
+    assert not any(tag.VERDICT in run.tags for run in begun)
+    printed = samerun("reproduce", parent.id, "--exact", "workers=3", *TRUST)
+    assert printed.count("EXACT: bit-for-bit identical") == 3
+    assert printed.splitlines()[-1] == "EXACT: the 3 runs as a whole"
+    assert "epoch " not in printed  # it is in the file of each worker
 
 
 @pytest.mark.slow

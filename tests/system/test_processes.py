@@ -39,7 +39,7 @@ def start(*arguments, cwd):
 
 def end(process, number):
     process.send_signal(number)
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=300)
     return process.returncode, text
 
 

@@ -14,7 +14,7 @@ COMMAND = """
 import sys
 from samerun.cli.web_server import serve
 
-with serve([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"], {}) as s:
+with serve([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(99)"], {}) as s:
     s.wait()
 """
 
@@ -27,11 +27,11 @@ def test_a_server_ends_with_the_processes_of_the_terminal(number):
     with os.fdopen(read, "rb") as output:
         assert output.readline() == b"up\n"
         os.killpg(command.pid, number)
-        command.wait(10)
-        has_ended, _, _ = select.select([output], [], [], 20)  # all that have the pipe's other end
+        command.wait(60)
+        has_ended, _, _ = select.select([output], [], [], 30)  # all that have the pipe's other end
         assert has_ended
 
 
 def test_the_code_of_a_server_is_its_own():
     with serve([sys.executable, "-c", "raise SystemExit(7)"], {}) as server:
-        assert server.wait(10) == 7
+        assert server.wait(60) == 7

@@ -1,6 +1,7 @@
 """Sweeps with real workers: what they leave, what fails in them, and what continues."""
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -38,11 +39,12 @@ def run_cold(command, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-def started(folder, *overrides):
+def started(folder, *overrides, **environment):
     """Starts the command and does not wait; its output is one stream."""
     return Warm(
         [sys.executable, "-m", "samerun", "train", *overrides],
         cwd=folder,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -145,18 +147,20 @@ def test_a_pruned_trial_is_killed_and_records_the_epoch(project):
 
 @pytest.mark.slow
 def test_a_stopped_sweep_writes_checkpoints_and_resumes_from_them(project):
-    overrides = [*MLP, "training.epochs=150", "sweep.n_trials=2", "sweep.workers=2"]
-    overrides += ["sweep.pruner=none"]
-    process = started(project, *overrides)
+    shutil.copy(PROGRAMS / "slow_epochs.py", project)
+    overrides = ["-m", "sweep=optuna", "optimizer.learning_rate=interval(0.001,0.01)", *QUICK]
+    overrides += ["model=custom", "model.target=slow_epochs:build", "training.epochs=15"]
+    overrides += ["sweep.n_trials=2", "sweep.workers=2", "sweep.pruner=none"]
+    process = started(project, *overrides, EPOCH_SECONDS="0.5")
     until(lambda: len(trial_files(project, "checkpoints/last.npz")) == 2)
     workers = psutil.Process(process.pid).children(recursive=True)
     for one in [process, *workers]:  # as a terminal does: to every process
         one.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 130, out
     assert "sweep.study=s to resume" in out
     assert "Traceback" not in out
-    _, left = psutil.wait_procs(workers, timeout=10)
+    _, left = psutil.wait_procs(workers, timeout=60)
     assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
     states = [trial.state.name for trial in study(project).trials]
     assert states == ["RUNNING"] * 2
@@ -171,7 +175,7 @@ def test_a_stopped_sweep_writes_checkpoints_and_resumes_from_them(project):
     for run in children(project).values():
         assert (run["status"], run["samerun.resumed"]) == ("FINISHED", "1")
         steps = [step for key, step, _ in metrics(project, run["id"]) if key == "train/loss"]
-        assert steps == list(range(1, 151))
+        assert steps == list(range(1, 16))
 
 
 @pytest.mark.slow
@@ -192,7 +196,7 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], out
     assert "sweep.study=s to resume" in out
     assert "Traceback" not in out
-    _, left = psutil.wait_procs(workers, timeout=10)
+    _, left = psutil.wait_procs(workers, timeout=60)
     assert not [worker for worker in left if worker.status() != psutil.STATUS_ZOMBIE]
     assert [trial.state.name for trial in study(project).trials] == ["RUNNING"]
     run = children(project)[0]

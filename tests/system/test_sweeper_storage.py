@@ -84,7 +84,6 @@ def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     worker, project, monkeypatch, capsys, jump
 ):
     assert worker.sweep(n=1) == 0
-    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.4)
     ended = threading.Event()
 
     def renew():
@@ -100,5 +99,6 @@ def test_a_sweep_that_lives_is_not_taken_over_when_a_clock_jumps(
     ended.set()
     thread.join()
     assert "is running on elsewhere (process 7" in capsys.readouterr().err
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.05)
     assert worker.sweep(n=2) == 0  # it is dead now, whatever the last time on its clock
     assert states() == ["COMPLETE"] * 2

@@ -195,7 +195,7 @@ def test_the_end_of_a_run_waits_no_longer_than_its_patience(proxy, direct, caplo
             run.log_text("x", f"{number}.txt")
         time.sleep(1.0)  # the thread is in a request
         began = time.monotonic()
-    assert time.monotonic() - began < 5  # 1 s, and much for a machine with other work
+    assert time.monotonic() - began < 20  # 1 s; without a limit 30 s and more
     assert f"`samerun sync {run.id}`" in caplog.messages[-1]
     proxy.fault = lambda method, where, body: None
     tracking.deliver(Path("1"))

@@ -39,6 +39,7 @@ def elsewhere(project, recorded_runs, prepared_database, tmp_path, monkeypatch):
     return run_id
 
 
+@pytest.mark.slow
 def test_a_bundle_is_reproduced_exactly_without_network(elsewhere, capsys):
     assert cli.main(["unbundle", "run.zip"]) == 0
     assert Path("data/table.csv").exists()

@@ -250,10 +250,12 @@ def test_a_callback_with_a_state_is_resumed_exactly_and_one_without_is_named(
     assert resumed.metrics == whole.metrics
     assert {"train/confidence", "validation/confidence"} <= set(whole.history)
     assert "test/confidence" in whole.metrics
-    plain = [word for word in WHOLE if "Fade" not in word]
-    assert train(plain, run_in(tmp_path / "plain")).weights_digest != whole.weights_digest
+    if not inside:
+        plain = [word for word in WHOLE if "Fade" not in word]
+        assert train(plain, run_in(tmp_path / "plain")).weights_digest != whole.weights_digest
 
 
+@pytest.mark.slow
 def test_a_fork_trains_with_other_callbacks_than_the_recorded_run(trained, capsys):
     """The state of a callback is restored where the fork has it too, and dropped elsewhere."""
     trust = ["--trust", "my_code", "--trust", "broken_parts"]
@@ -272,6 +274,7 @@ def test_a_fork_trains_with_other_callbacks_than_the_recorded_run(trained, capsy
     assert factors["[broken_parts:Counts]"] == factors["[]"] is None
 
 
+@pytest.mark.slow
 def test_a_metric_of_ones_own_is_the_objective_of_a_sweep_and_stops_training(parts, capsys):
     """Also a sweep with `sampler=auto`, whose trials are real."""
     result = samerun.sweep(

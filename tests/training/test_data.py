@@ -1,6 +1,5 @@
 """Describing, splitting, scaling and fingerprinting datasets."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
@@ -14,6 +13,7 @@ from samerun.config.datasets import DATASETS, Dataset
 from samerun.config.datasets.base import Normalization
 from samerun.data.splits import check_can_stratify, split_indices
 from samerun.errors import UserError
+from support import warm
 
 
 @cache
@@ -51,10 +51,8 @@ for overrides in (["dataset=digits"], ["dataset=mnist"], ["dataset=fashion_mnist
 print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
 """
     path = table(tmp_path / "arrays.npz")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+    done = warm.run([sys.executable, "-c", program, path], kind=warm.Light)
+    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A user's own function as a dataset."""
 
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import pytest
 from samerun import data
 from samerun.config import compose, from_yaml, to_yaml
 from samerun.errors import UserError
+from support import warm
 
 GOOD = """
 import numpy as np
@@ -92,14 +92,9 @@ overrides = ["dataset=custom", "dataset.target=" + sys.argv[1]]
 print(data.describe(config.compose(overrides).config.dataset).num_outputs)
 print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, f"{write(GOOD)}:load"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-    )
-    assert done.stdout == "4\n[]\n"
+    command = [sys.executable, "-c", program, f"{write(GOOD)}:load"]
+    done = warm.run(command, kind=warm.Light, cwd=tmp_path)
+    assert done.stdout == "4\n[]\n", done.stderr
 
 
 def test_other_arrays_have_another_fingerprint(write):

@@ -113,12 +113,11 @@ def test_too_many_columns_are_refused_at_once(tmp_path, kind):
 
 def test_as_many_columns_as_there_may_be_are_read_in_a_moment(tmp_path):
     path, num = tmp_path / "wide.csv", csv_file.MOST_COLUMNS
-    numbers = np.random.default_rng(0).normal(size=(60, num)).astype(str)
-    lines = [",".join(f"c{n}" for n in range(num)), *map(",".join, numbers)]
-    path.write_text("\n".join(lines))
+    lines = [",".join(f"{(7 * n + 13 * row) % 89}.5" for n in range(num)) for row in range(20)]
+    path.write_text("\n".join([",".join(f"c{n}" for n in range(num)), *lines]))
     began = time.monotonic()
     assert data.describe(csv("table_csv", path)).input_shape == (num - 1,)
-    assert time.monotonic() - began < 60  # 2 s on a quiet machine
+    assert time.monotonic() - began < 60  # 1 s on a quiet machine
 
 
 def test_a_column_that_is_not_there_is_one_sentence_whatever_there_is(tmp_path):
@@ -163,12 +162,12 @@ def test_a_cell_cannot_speak_to_the_terminal(project, capsys):
 
 
 def test_arrays_of_packed_zeros_are_refused_with_both_sizes(tmp_path):
-    bomb(tmp_path / "a.npz", 2048)
+    bomb(tmp_path / "a.npz", 1040)  # 16 MiB more than there may be
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as file, file.open("y.npy", "w") as member:
         np.save(member, np.zeros(3, np.float32))
     setup = "from samerun.data import npz\nfrom samerun.config import compose"
     call = "npz.load_npz(compose(['dataset=npz', 'dataset.path=a.npz']).config.dataset)"
     message, megabytes = peak(setup, call, tmp_path)
-    assert "need 2147483660 bytes of memory, expected at most 1073741824" in message
+    assert "need 1090519052 bytes of memory, expected at most 1073741824" in message
     assert "numpy.savez" in message
     assert megabytes < 300

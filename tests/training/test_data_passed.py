@@ -60,6 +60,7 @@ def test_arrays_give_the_same_bits_as_a_file_with_them_and_are_reproduced(here):
     assert samerun.reproduce(other.id, data=(X, Y)) == "EXACT"
 
 
+@pytest.mark.slow
 def test_a_sweep_searches_on_arrays(here):
     result = samerun.sweep(
         [*SMALL, "sweep=grid", "optimizer=sgd,adam", "sweep.executor=inline"], data=(X, Y)

@@ -1,7 +1,6 @@
 """Tables: the diabetes patients, and a user's own CSV file."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from samerun.data.fingerprint import num_leaked
 from samerun.data.restore import from_dict
 from samerun.data.source import Split
 from samerun.errors import UserError
+from support import warm
 
 
 def diabetes(*overrides, **changes):
@@ -340,7 +340,5 @@ names = ("tensorflow", "sklearn", "keras", "scipy", "pandas")
 print([name for name in names if name in sys.modules])
 """
     path = write(tmp_path / "a.csv")
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+    done = warm.run([sys.executable, "-c", program, path], kind=warm.Light)
+    assert done.stdout == "[]\n", done.stderr

@@ -1,7 +1,6 @@
 """Texts: vocabularies learned from training text alone, corpora, docstrings and own files."""
 
 import json
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ from samerun.data.splits import split_indices
 from samerun.data.vocabulary import learn
 from samerun.errors import UserError
 from samerun.raw_model.texts import padded, tokenize
+from support import warm
 
 
 def dataset(kind, *overrides, **changes):
@@ -159,9 +159,8 @@ heavy = ("tensorflow", "sklearn", "keras", "scipy", "matplotlib", "pandas")
 print([name for name in heavy if name in sys.modules])
 """
     path = write_csv(tmp_path / "a.csv", *texts_of(40))
-    command = [sys.executable, "-c", program, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    done = warm.run([sys.executable, "-c", program, path], kind=warm.Light)
+    assert done.stdout == "[]\n", done.stderr
 
 
 # Language models

@@ -107,6 +107,7 @@ def test_what_is_beside_it_leads_from_raw_rows_to_the_stored_predictions(table, 
     np.testing.assert_allclose(json.loads(done.stdout), y[:, 0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_openvino_lacks_is_one_sentence_and_nothing_is_left(rows, capsys):
     pytest.importorskip("openvino")
     level = logging.root.level
@@ -117,6 +118,7 @@ def test_what_openvino_lacks_is_one_sentence_and_nothing_is_left(rows, capsys):
     assert logging.root.level == level  # of the loggers of a program that calls export
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "tflite"])
 def test_a_recurrent_model_needs_nothing_but_the_usual_runtime(name, rows, capsys):
     for module in formats.FORMATS[name].modules:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import math
+import pickle
 import shlex
 import socket
 import statistics
@@ -18,6 +19,8 @@ from samerun import tags as tag
 from samerun.data.catalog import load
 from samerun.data.dataset import split_source
 from samerun.errors import UserError
+from samerun.launch import reproduction, workers
+from samerun.replay import reproduce
 from samerun.replay.recorded import read
 from samerun.replay.results import read_result
 from support.project import composed
@@ -166,12 +169,27 @@ def test_a_parent_run_whose_children_have_finished_is_completed_in_the_store_it_
     children_of(seeds, 3)
 
 
+def work_here(tasks, num_workers, out, *, finished):
+    """Does what each task of a worker does, in this process and in another order."""
+    assert num_workers == 2
+    answers = {}
+    for task in reversed(tasks):
+        sent = pickle.loads(pickle.dumps(task))
+        answers[task.label] = pickle.loads(pickle.dumps(sent.work(out)))
+        finished(answers[task.label])
+    return [answers[task.label] for task in tasks]
+
+
+@pytest.mark.parametrize("more", [[], ["workers=2"]], ids=["one by one", "side by side"])
 def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(
-    seeds, elsewhere, capsys
+    seeds, elsewhere, monkeypatch, capsys, more
 ):
-    assert cli.main(["reproduce", seeds, "--exact"]) == 0
+    monkeypatch.setattr(workers, "run_side_by_side", work_here)
+    assert cli.main(["reproduce", seeds, "--exact", *more]) == 0
     shown = capsys.readouterr().out
     assert shown.count("EXACT: bit-for-bit identical") == 3
+    assert shown.splitlines()[-1] == "EXACT: the 3 runs as a whole"
+    assert "differs" not in shown  # the number of workers changes nothing
     (again,) = tracking.find_by_tags(composed(), {tag.REPRODUCES: seeds})
     assert again.tags[tag.VERDICT] == "EXACT"
     before, after = children_of(seeds, 3), children_of(again.id, 3)
@@ -181,11 +199,24 @@ def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(
         digests = [read_result(run).weights_digest for run in (before[label], child)]
         assert digests[0] == digests[1]
     assert again.metrics == stored(seeds).metrics
+    assert read(again).cfg.workers == (2 if more else 1)
 
 
 def test_other_seeds_are_no_reproduction(seeds, capsys):
     assert cli.main(["reproduce", seeds, "seeds=4"]) == 2
     assert "another seed" in capsys.readouterr().err
+
+
+def test_the_recorded_number_of_workers_is_not_that_of_a_reproduction(seeds, capsys):
+    run = stored(seeds)
+    resolved = read(run).resolved.replace("workers: 1", "workers: 64")
+    write_artifact(run.id, "config/resolved.yaml", resolved)
+    assert read(stored(seeds)).cfg.workers == 64
+    plan = reproduction.prepare_instances(stored(seeds), [], reproduce.prepare)
+    assert plan.parent.cfg.workers == 1
+    plan = reproduction.prepare_instances(stored(seeds), ["workers=3"], reproduce.prepare)
+    assert plan.parent.cfg.workers == 3
+    assert [child.cfg.workers for child in plan.children] == [1, 1, 1]
 
 
 def test_an_interrupted_parent_run_is_resumed_without_training_again_what_is_there(interrupted):

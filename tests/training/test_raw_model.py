@@ -121,7 +121,10 @@ def check_language_model(raw, model, dataset, frame):
         assert made["generated"].iloc[row] == words.decode(ids)
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.slow if k == "cifar10" else ()) for k in WRITERS],
+)
 def test_a_published_dataset_too(kind, tmp_path, monkeypatch):
     prepare(kind, tmp_path, monkeypatch)
     cfg = config.compose([f"dataset={kind}", "dataset.limit=8", "dataset.batch_size=3"]).config

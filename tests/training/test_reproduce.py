@@ -118,6 +118,7 @@ def test_a_change_that_is_asked_for_is_named(run, capsys):
     assert cli.main(["reproduce", run.id, "--rtol", "0.1", "quickly"]) == 2
 
 
+@pytest.mark.slow
 def test_an_edited_line_of_a_model_names_its_file_and_a_missing_package_is_refused_by_name(
     project, capsys, monkeypatch
 ):

@@ -229,11 +229,12 @@ def stored(client, tmp_path):
     ],
 )
 def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, message):
+    run = stored(*overrides)
     with pytest.raises(UserError) as refusal:
-        resume.plan_resume(stored(*overrides), changes)
+        resume.plan_resume(run, changes)
     assert message in str(refusal.value)
     assert "--fork" in str(refusal.value)
-    assert resume.plan_resume(stored(*overrides), changes, fork=True).is_fork
+    assert resume.plan_resume(run, changes, fork=True).is_fork
 
 
 @pytest.mark.parametrize(
@@ -376,6 +377,7 @@ def test_a_listing_that_climbs_out_of_the_artifacts_is_refused(stored, monkeypat
 # The same run is there already
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again_unless_code_or_data_changed(client, project, capsys):
     x = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 1)).astype(np.uint8)
     y = np.arange(90) % 3

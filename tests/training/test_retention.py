@@ -123,6 +123,7 @@ def test_a_checkpoint_that_waits_for_the_store_is_not_dropped(project, monkeypat
     assert len(retention.copies_in(project / "outputs/run")) == 2
 
 
+@pytest.mark.slow
 def test_a_real_run_keeps_its_best_checkpoint_and_is_resumed_from_it(project, capsys):
     overrides = [*SMALL, "checkpoint.after_success=best", "optimizer.learning_rate=10"]
     result = package.train([*overrides, "training.epochs=3"])

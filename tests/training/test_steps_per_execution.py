@@ -1,56 +1,97 @@
-"""Steps for one execution: measured where it can matter, and without any effect on the result."""
+"""Steps per execution: chosen inside the run where it pays, without any effect on the result."""
 
 import keras
-import numpy as np
+import mlflow
 import pytest
-import tensorflow as tf
 
+import samerun as package
 from samerun import config, steps_per_execution
+from support.project import values
 
-STEPS = 80
-
-
-def dataset():
-    x = np.random.default_rng(0).normal(size=(STEPS * 2, 3)).astype(np.float32)
-    return tf.data.Dataset.from_tensor_slices((x, x[:, :1])).batch(2)
+QUICK = ("dataset.limit=160", "model=mlp", "model.units=[8]", "model.dropout=0.2", "tracking=lean")
 
 
-def compiled(made, steps):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", steps_per_execution=steps)
-    made.append(steps)
-    return model
+class FakeRun:
+    def set_tags(self, tags):
+        self.tags = tags
+
+
+class Plain(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+class EachStep(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
 
 
 @pytest.mark.parametrize(
-    ("overrides", "measured"),
+    ("overrides", "own", "most"),
     [
-        pytest.param(["training.epochs=1"], [], id="short-run"),
-        pytest.param(["training.epochs=1000"], [1, 20], id="long-run"),
+        pytest.param([], [], 20, id="nothing-needs-steps"),
+        pytest.param([], [Plain()], 20, id="own-callback-of-epochs"),
+        pytest.param([], [Plain(), EachStep()], 1, id="own-callback-of-steps"),
+        pytest.param(["tracking.log_every_steps=50"], [], 10, id="logged-steps"),
         pytest.param(
-            ["training.epochs=1000", "training.steps_per_execution=7"], [], id="number-given"
+            ["tracking.log_every_steps=12", "checkpoint.every_steps=30"], [], 6, id="both"
         ),
+        pytest.param(["checkpoint.every_steps=7"], [], 7, id="checkpoints"),
+        pytest.param(["tracking.profile_steps=[2,4]"], [], 1, id="profiled-steps"),
+        pytest.param(["training.on_nan=restore_and_lower_lr"], [], 1, id="retries-name-a-step"),
     ],
 )
-def test_only_a_long_run_is_measured(overrides, measured):
-    made = []
-    training = config.compose(overrides).config.training
-    chosen = steps_per_execution.choose(
-        training,
-        dataset(),
-        steps_per_epoch=STEPS,
-        compiled=lambda steps: compiled(made, steps),
+def test_what_is_recorded_of_steps_limits_their_number(overrides, own, most):
+    assert steps_per_execution.most(config.compose(overrides).config, own) == most
+
+
+@pytest.mark.parametrize(
+    ("trace", "step", "in_python", "left", "chosen"),
+    [
+        pytest.param(1.0, 0.010, 0.002, 2_000, 20, id="repays"),
+        pytest.param(1.0, 0.010, 0.002, 900, 1, id="too-few-steps-left"),
+        pytest.param(1.0, 0.200, 0.002, 90_000, 1, id="a-signal-would-wait"),
+    ],
+)
+def test_the_first_epoch_decides(monkeypatch, trace, step, in_python, left, chosen):
+    clocks = {"perf_counter": 5.0, "thread_time": 3.0}
+    for name in clocks:
+        monkeypatch.setattr(steps_per_execution.time, name, lambda name=name: clocks[name])
+    run = FakeRun()
+    pace = steps_per_execution.Pace(config.compose([]).config, run, [])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pace.set_model(model)
+    pace.on_epoch_begin(0)
+    for number in range(10):
+        clocks["perf_counter"] += step if number else trace
+        clocks["thread_time"] += in_python if number else trace
+        pace.on_train_batch_end(number)
+    pace.adjust(left)
+    assert model.steps_per_execution == chosen
+    assert getattr(run, "tags", {}) == (
+        {"samerun.steps_per_execution": str(chosen)} if chosen > 1 else {}
     )
-    assert made == measured
-    asked = training.steps_per_execution
-    assert chosen in ((1, 20) if measured else (1,) if asked == "auto" else (int(asked),))
 
 
-def test_the_faster_number_is_chosen(monkeypatch):
-    seconds = {1: 0.010, 20: 0.004}
-    monkeypatch.setattr(steps_per_execution, "_measure", lambda steps, data: seconds[steps])
-    training = config.compose(["training.epochs=1000"]).config.training
-    options = {"steps_per_epoch": STEPS, "compiled": lambda steps: steps}
-    assert steps_per_execution.choose(training, None, **options) == 20
-    seconds[20] = 0.012
-    assert steps_per_execution.choose(training, None, **options) == 1
+@pytest.mark.parametrize(
+    ("extra", "steps"),
+    [
+        pytest.param([], 20, id="plain"),
+        pytest.param(["tracking.log_every_steps=3"], 3, id="logged-steps"),
+        pytest.param(["optimizer.use_ema=true"], 20, id="averaged-weights"),
+    ],
+)
+def test_a_change_inside_the_run_does_not_change_the_result(project, monkeypatch, extra, steps):
+    overrides = [*QUICK, *extra, "training.epochs=4"]
+    monkeypatch.setattr(steps_per_execution.Pace, "_fastest", lambda pace, left: pace._most)
+    found = [package.train([*overrides, f"training.steps_per_execution={n}"]) for n in (1, "auto")]
+    before, after = found
+    assert after.weights_digest == before.weights_digest
+    assert after.history == before.history
+    client = mlflow.MlflowClient(f"sqlite:///{project}/mlflow.db")
+    logged = [values(client, one.run_id, "train/step_loss") for one in found]
+    assert logged[0] == logged[1]
+    assert bool(logged[0]) == (steps == 3)
+    tags = client.get_run(after.run_id).data.tags
+    assert tags["samerun.steps_per_execution"] == str(steps)

@@ -17,19 +17,21 @@ from pathlib import Path
 import optuna
 import pytest
 from hydra.plugins.sweeper import Sweeper
+from mlflow import MlflowClient
 from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
 
 import samerun
 from hydra_plugins.samerun_sweeper.samerun_sweeper import SamerunSweeperConf
 from samerun import config, identity, search, tracking
+from samerun import tags as tag
 from samerun.cli import main
 from samerun.config.schema import available_cores
 from samerun.errors import Infeasible, UserError
 from samerun.search import lease
 from samerun.search.constraints import check_model
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
-from samerun.sweeper import ledger, outages
+from samerun.sweeper import history, ledger, outages
 from samerun.sweeper.execution import open_executor
 from samerun.sweeper.run import sweep as sweep_from_python
 from samerun.sweeper.worker import run_trial
@@ -628,6 +630,44 @@ def test_a_store_that_is_unavailable_for_a_moment_costs_no_trial(
     text = [record.getMessage() for record in caplog.records if "Store" in record.message]
     assert len(text) == 2
     assert "gone" in text[0]
+
+
+def test_a_run_whose_creation_was_not_confirmed_is_that_of_its_trial(worker, project, monkeypatch):
+    create_run, left = MlflowClient.create_run, [1]
+
+    def create_and_lose_the_answer(client, *arguments, **options):
+        made = create_run(client, *arguments, **options)
+        if tag.TRIAL in options.get("tags", {}) and left and left.pop():
+            raise ConnectionError("the answer was lost")
+        return made
+
+    monkeypatch.setattr(MlflowClient, "create_run", create_and_lose_the_answer)
+    assert worker.sweep() == 2
+    assert left == []
+    assert states() == ["RUNNING"]
+    assert worker.sweep() == 0
+    assert sorted(run["samerun.trial"] for run in children()) == ["0", "1", "2"]
+
+
+def test_a_trial_of_a_larger_study_reads_no_more(worker, project, monkeypatch):
+    search_runs, is_feasible = MlflowClient.search_runs, history.is_feasible
+    searched, counted, per_trial = [], [], []
+
+    def search(client, *arguments, **options):
+        searched.append(arguments)
+        return search_runs(client, *arguments, **options)
+
+    def count(trial):
+        counted.append(trial.number)
+        return is_feasible(trial)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", search)
+    monkeypatch.setattr(history, "is_feasible", count)
+    worker.before_submit = lambda task: per_trial.append((len(searched), len(counted)))
+    assert worker.sweep(n=6) == 0
+    first, last = per_trial[1], per_trial[-1]
+    assert last[0] == first[0]  # no run of the study is searched for
+    assert last[1] - first[1] == (len(per_trial) - 2) * first[1]  # each trial is counted once
 
 
 def test_a_store_that_stays_unavailable_ends_the_sweep_which_can_resume(

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,20 +26,21 @@ def model():
 @pytest.mark.slow
 def test_a_stored_model_loads_and_predicts_without_samerun(model, tmp_path, monkeypatch, caplog):
     import numpy as np
+    from mlflow.keras import save
 
     monkeypatch.chdir(tmp_path)
     uri = tracking.resolve_uri("sqlite:///mlflow.db")
     cfg = config.compose(["tracking.uri=sqlite:///mlflow.db"]).config
     example = np.random.default_rng(0).random((32, 8, 8, 1), dtype="float32")
+    inferred = []  # by MLflow, which takes 9 to 14 s
+    monkeypatch.setattr(save, "infer_pip_requirements", lambda *given, **_: inferred.append(given))
     with tracking.open_run(cfg, Path("1")) as run:
         run.log_params({"model": "cnn"})
-        started = time.monotonic()
         run.log_model(model, example)
         assert run.flush()
-        seconds = time.monotonic() - started
         run.log_model(model, example)  # once more, as after an outage: no second model
     assert caplog.messages == []
-    assert seconds < 8  # 0.4 s on a quiet machine; 9 to 14 s if MLflow infers the requirements
+    assert inferred == []
 
     client = tracking.connect(uri)
     stored = client.get_run(run.id)

@@ -19,7 +19,9 @@ import samerun as package
 from samerun import config, data, tracking
 from samerun.config.schema import options
 from samerun.errors import Diverged
+from samerun.tensorboard import histogram
 from support.project import values
+from support.resuming import run_in, train
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
 PLAIN = ("tracking=lean",)
@@ -62,15 +64,14 @@ def finished(prepared_database, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(prepared_database, tmp_path_factory):
-    """Trains with some overrides, once for all tests."""
+def plain(tmp_path_factory):
+    """Trains with some overrides, once for all tests; what is not recorded takes less time."""
 
     @functools.cache
-    def train(*overrides):
-        with working_in(tmp_path_factory.mktemp("plain"), prepared_database):
-            return package.train([*QUICK, *PLAIN, *DROPPED, *overrides])
+    def once(*overrides):
+        return train([*QUICK, *DROPPED, *overrides], run_in(tmp_path_factory.mktemp("plain")))
 
-    return train
+    return once
 
 
 def test_every_setting_that_can_change_the_result_is_a_parameter_under_its_overrides_name(finished):
@@ -324,7 +325,7 @@ def test_balanced_classes_weigh_the_loss(plain):
 
 
 @pytest.mark.parametrize("option", options("debug"))
-def test_debug_switches_run(project, option):
+def test_debug_switches_run(project, option, capsys):
     overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
     overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]
     overrides += [*PLAIN, f"tracking.tensorboard={str(option == 'profile').lower()}"]
@@ -332,3 +333,33 @@ def test_debug_switches_run(project, option):
     assert result.run_id
     if option == "profile":
         assert list((result.folder / "tensorboard").rglob("*.xplane.pb"))
+        rows = (result.folder / "artifacts" / "seconds.csv").read_text().splitlines()
+        parts = {name: float(value) for name, value in (row.split(",") for row in rows[1:])}
+        assert {"data", "network", "trace", "steps", "validation", "evaluation"} <= set(parts)
+        assert {"imports", "tracking", "callback Checkpoints", "callback EventFiles"} <= set(parts)
+        assert min(parts.values()) >= 0
+        printed = capsys.readouterr().out
+        assert all(f"\n{name} " in printed for name in parts)
+    else:
+        assert not (result.folder / "artifacts" / "seconds.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(np.random.default_rng(0).normal(size=(40, 50)).astype("f4"), id="many"),
+        pytest.param(np.array([3.0, 3.0]), id="equal"),
+        pytest.param(np.zeros((0, 2)), id="none"),
+        pytest.param(np.array([-1.0, 0.5, 2.0]).astype("f2"), id="float16"),
+    ],
+)
+def test_histograms_of_weights_are_those_of_tensorboard(values):
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+    expected = tf.make_ndarray(histogram_pb("", values).value[0].tensor)
+    np.testing.assert_allclose(histogram(values), expected, rtol=1e-12)
+
+
+def test_weights_that_are_not_finite_are_left_out_of_their_histogram():
+    values = np.array([1.0, np.nan, 2.0, -np.inf])
+    np.testing.assert_array_equal(histogram(values), histogram(np.array([1.0, 2.0])))

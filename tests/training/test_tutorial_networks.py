@@ -175,7 +175,11 @@ ASSUMED = {
 }
 """The networks whose kind a tutorial names; what it leaves open is our assumption."""
 
-NAMES = [*TUTORIALS, *(pytest.param(name, marks=pytest.mark.slow) for name in ASSUMED)]
+SLOW = {"imdb_simple_rnn", "google_stacked_lstm", *ASSUMED}
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in (*TUTORIALS, *ASSUMED)
+]
 
 
 def plain_network(tutorial, spec):

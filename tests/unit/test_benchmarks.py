@@ -1,43 +1,146 @@
-"""The program that runs all benchmarks: `make bench`."""
+"""`make bench`: the programs of the table of goals, its results, and README's numbers."""
 
-import runpy
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+BLOCK = "before\n<!-- goals: `make bench` -->\n<!-- end of goals -->\nafter\n"
+PROGRAM = """import sys
+from pathlib import Path
+
+sys.path.insert(0, {folder!r})
+from harness import Figure, arguments_of, finish, middle
+
+given = arguments_of("A program.").parse_args()
+share = Figure("share", 0.9, 0.8, is_floor=True)
+sys.exit(finish([middle("seconds", [2, 1, 4], {limit}), share], given.json))
+"""
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
-    """Runs benchmarks that end as asked, by name; returns the exit code and the page."""
-    (tmp_path / "benchmarks").mkdir()
-    program = runpy.run_path(str(BENCHMARKS / "run_all.py"))
-    places = program["main"].__globals__
-    monkeypatch.setitem(places, "FOLDER", tmp_path / "benchmarks")
+def run_all(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import run_all
 
-    def run(codes):
-        for name, code in codes.items():
-            text = f"import sys\nprint('of {name}')\nsys.exit({code})\n"
-            (tmp_path / "benchmarks" / f"{name}.py").write_text(text)
-        monkeypatch.setitem(places, "COMMANDS", dict.fromkeys(codes, []))
-        monkeypatch.setattr(sys, "argv", ["run_all.py"])
-        return program["main"](), (tmp_path / "benchmarks" / "RESULTS.md").read_text()
+    return run_all
+
+
+@pytest.fixture
+def bench(run_all, tmp_path, monkeypatch, capsys):
+    """Runs rows with the given programs; returns exit code, README and what was printed."""
+    monkeypatch.setattr(run_all, "FOLDER", tmp_path)
+    monkeypatch.setattr(run_all, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text(BLOCK)
+
+    def run(texts, *arguments):
+        rows = []
+        for name, text in texts.items():
+            tmp_path.joinpath(f"program{name}.py").write_text(text)
+            number = int(str(name)[0])  # 1a and 1b: two programs of row 1
+            rows.append(run_all.Row(number, f"of {name}", "a script", f"program{name}.py", 1))
+        monkeypatch.setattr(run_all, "ROWS", tuple(rows))
+        monkeypatch.setattr(sys, "argv", ["run_all.py", *arguments])
+        code = run_all.main()
+        return code, (tmp_path / "README.md").read_text(), capsys.readouterr().out
 
     return run
 
 
-def test_all_benchmarks_are_run():
-    files = {file.stem for file in BENCHMARKS.glob("*.py")}
-    program = runpy.run_path(str(BENCHMARKS / "run_all.py"))
-    assert files == {"run_all", *program["COMMANDS"]}
+def program(limit):
+    return PROGRAM.format(folder=str(BENCHMARKS), limit=limit)
 
 
-def test_a_benchmark_that_fails_is_named_and_the_others_are_run(bench, capsys):
-    code, page = bench({"first": 1, "second": 0})
+def test_a_row_that_misses_its_goal_is_reported_and_the_others_are_run(bench, tmp_path):
+    code, readme, _ = bench({1: program(1.5), 2: program(3)})
     assert code == 1
-    assert "first: failed" in capsys.readouterr().out
-    assert "exit code 1" in page.partition("## second")[0]
-    assert "of second" in page
-    assert bench({"first": 0, "second": 0})[0] == 0
+    assert "| 1 | of 1 | a script | 2 (goal ≤ 1.5); 0.9 (goal ≥ 0.8) | 1 of 2 |" in readme
+    assert "| 2 | of 2 | a script | 2 (goal ≤ 3); 0.9 (goal ≥ 0.8) | 2 of 2 |" in readme
+    (file,) = tmp_path.glob("results/*.json")
+    entry = json.loads(file.read_text())["rows"][0]
+    assert entry["figures"][0] == {
+        **{"what": "seconds", "value": 2, "low": 1, "high": 4, "goal": "≤ 1.5", "met": False}
+    }
+    assert {"date", "machine", "minutes", "command"} <= set(entry)
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "seconds: 2 (1 to 4), goal ≤ 1.5: MISSED" in page
+    assert "| 1 | seconds | a script | 2 (1 to 4) | ≤ 1.5 | **missed** |" in page
+    assert "| 2 | seconds | a script | 2 (1 to 4) | ≤ 3 | met |" in page
+    assert "| 2 | share | a script | 0.9 | ≥ 0.8 | met |" in page
+
+
+def test_a_program_that_fails_has_no_result(bench):
+    code, readme, printed = bench({1: "raise SystemExit('no')", 2: program(3)})
+    assert code == 1
+    assert "| 1 | of 1 | a script | – | no result |" in readme
+    assert "rows without a result: 1" in printed
+
+
+def test_all_goals_met_ends_with_0(bench):
+    assert bench({1: program(3)})[0] == 0
+
+
+def test_a_row_of_its_own_leaves_the_results_of_the_others(bench, tmp_path):
+    programs = {1: program(3), 2: program(3)}
+    bench(programs)
+    _, readme, _ = bench({1: program(1), 2: program(1)}, "2")
+    assert "| 1 | of 1 | a script | 2 (goal ≤ 3); 0.9 (goal ≥ 0.8) | 2 of 2 |" in readme
+    assert "| 2 | of 2 | a script | 2 (goal ≤ 1); 0.9 (goal ≥ 0.8) | 1 of 2 |" in readme
+    assert readme.startswith("before\n")
+    assert readme.endswith("after\n")
+
+
+def test_a_row_can_have_two_programs(bench):
+    _, readme, _ = bench({"1a": program(3), "1b": program(1), "2a": program(3)}, "1")
+    assert readme.count("| 1 | of 1") == 2
+    assert "| 2 |" not in readme
+
+
+def test_a_row_that_does_not_exist_is_refused(bench):
+    with pytest.raises(SystemExit, match=r"3: no such row, expected one of 1\."):
+        bench({1: program(3)}, "3")
+
+
+def test_tiny_writes_nothing(bench, tmp_path):
+    _, readme, _ = bench({1: program(3)}, "--tiny")
+    assert readme == BLOCK
+    assert not (tmp_path / "results").exists()
+
+
+def test_rows_fit_into_an_hour_and_have_programs(run_all):
+    assert sum(row.minutes for row in run_all.ROWS) <= 60
+    assert len({row.key for row in run_all.ROWS}) == len(run_all.ROWS)
+    for row in run_all.ROWS:
+        assert (BENCHMARKS / row.command.split()[0]).is_file()
+        assert row.tiny, f"row {row.number}: no tiny sizes"
+
+
+def test_each_program_is_in_a_row_or_quoted_by_a_page(run_all):
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    texts = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    in_rows = {row.command.split()[0] for row in run_all.ROWS}
+    for file in BENCHMARKS.glob("*.py"):
+        if file.stem not in ("harness", "run_all"):
+            assert file.name in in_rows or f"benchmarks/{file.name}" in texts, file.name
+
+
+def test_readme_and_results_have_the_newest_figures(run_all):
+    entries = run_all.newest(BENCHMARKS / "results")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert run_all.updated(readme, entries) == readme, "run `make bench`"
+    page = BENCHMARKS / "RESULTS.md"
+    assert not entries or page.read_text(encoding="utf-8") == run_all.page(entries)
+
+
+def test_peers_are_pinned_without_an_address(run_all):
+    from harness import PACKAGES
+
+    files = {file.stem for file in (BENCHMARKS / "peers").glob("*.txt")}
+    assert files == set(PACKAGES)
+    for name in files:
+        lines = (BENCHMARKS / "peers" / f"{name}.txt").read_text().splitlines()
+        assert all(re.match(r"(#|[\w.-]+(\[[\w,-]+\])?==[\w.]+)", line) for line in lines), name

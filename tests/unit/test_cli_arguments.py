@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from samerun.cli import arguments as cli_arguments
 from samerun.cli import main
+from samerun.config.overrides import parse_overrides
 
 SWEEP = ("-m", "sweep=optuna")
 BAD = {
@@ -118,3 +120,8 @@ def test_a_run_is_resumed_by_its_name_with_an_equals_sign(version_0_1_0, capsys)
     assert "'training.epochs=9' names no run" in capsys.readouterr().err
     assert main(["resume", "finished", "small", "training.epochs=9"]) == 2
     assert "received finished small, expected the ID of one run" in capsys.readouterr().err
+
+
+def test_a_sweep_file_of_samerun_is_not_composed_to_see_whether_it_defines_a_sweep(monkeypatch):
+    monkeypatch.setattr(cli_arguments, "selects_sweep", lambda _: pytest.fail("composed"))
+    cli_arguments.check_sweep_file(parse_overrides(["sweep=grid"]))

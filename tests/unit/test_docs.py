@@ -10,13 +10,15 @@ import pytest
 from test_configs import WHOLES, composed_sweep
 
 import samerun
-from samerun import search, tags
+from samerun import search
+from samerun.cli import COMMANDS
 from samerun.config.overrides import combinations, parse_overrides
 from samerun.config.schema import GROUPS, options
 from samerun.levels import MODULES
 from support.project import composed
 
 ROOT = Path(__file__).resolve().parents[2]
+parser_of = runpy.run_path(str(ROOT / "tools" / "reference.py"))["parser_of"]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.md")])
 README = (ROOT / "README.md").read_text()
 EXPERIMENTS = {f"experiment={path.stem}" for path in WHOLES}  # composed in test_configs.py
@@ -29,12 +31,16 @@ def test_links_to_files_resolve(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def commands(text):
+def lines_to_type(text):
     for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            line = line.partition("  #")[0].strip().removesuffix(" &")
-            if line.startswith("samerun train ") and "…" not in line:
-                yield shlex.split(line)[2:]
+            yield line.partition("  #")[0].strip().removesuffix(" &")
+
+
+def commands(text):
+    for line in lines_to_type(text):
+        if line.startswith("samerun train ") and "…" not in line and "--help" not in line:
+            yield shlex.split(line)[2:]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -52,6 +58,25 @@ def test_training_commands_compose(page, monkeypatch):
         for combination in combinations(parse_overrides(plain)):
             if combination[0] not in EXPERIMENTS or len(combination) > 1:
                 composed(*combination)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_that_do_not_train_are_understood(page):
+    for line in lines_to_type(page.read_text()):
+        if not line.startswith("samerun ") or "…" in line:
+            continue
+        words = shlex.split(line)
+        end = next((i for i, one in enumerate(words) if one in ("|", ">", "&&", ";")), None)
+        name, *arguments = words[1:end]
+        if name == "train" or name.startswith("-") or "--help" in arguments:
+            continue
+        assert name in COMMANDS, line
+        parser = parser_of(name)
+        read = parser.parse_args if name == "server" else parser.parse_intermixed_args
+        try:
+            read(arguments)
+        except SystemExit:
+            pytest.fail(f"{page.name}: {line}")
 
 
 def assert_sweep(overrides):
@@ -138,12 +163,3 @@ def test_architecture_names_every_module_at_its_level():
     }
     levels = {name: module.level for name, module in MODULES.items() if not name.startswith("__")}
     assert named == levels
-
-
-def test_architecture_names_exactly_the_stored_names():
-    page = (ROOT / "docs/architecture.md").read_text()
-    named = re.findall(r"^\| `([A-Z_]+)` \| `(samerun\.[\w.]+)` \| \S", page, flags=re.MULTILINE)
-    constants = {name: value for name, value in vars(tags).items() if name.isupper()}
-    del constants["SCHEMA_VERSION"]
-    assert len(named) == len(constants)
-    assert dict(named) == constants

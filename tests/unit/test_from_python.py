@@ -9,6 +9,7 @@ import samerun
 from samerun import errors
 from samerun.command_line import line
 from samerun.result import InstancesResult, Result
+from samerun.sweeper.result import SweepResult, TrialResult
 
 RESULT = Result(
     run_id="0123456789abcdef" * 2,
@@ -97,6 +98,31 @@ def test_the_result_of_several_runs_is_shown_short():
     assert repr(result) == (
         "<Results of 2 runs, abababab, five seeds: accuracy 0.9 (95 % 0.85 to 0.95)>"
     )
+
+
+def test_the_result_of_a_sweep_is_shown_short_and_in_a_notebook_escaped():
+    trial = TrialResult(
+        number=4,
+        run_id="cd" * 16,
+        params={"model.dropout": 0.32122489, "optimizer": "adam"},
+        values={"validation/loss": 0.064663},
+        overrides=("model=mlp",),
+    )
+    result = SweepResult(
+        study="night<u>",
+        run_id="ab" * 16,
+        best=(trial,),
+        run_ids={number: f"{number:032x}" for number in range(300)},
+        reason="sweep.timeout",
+    )
+    assert repr(result) == (
+        "<SweepResult of study night<u>, 300 trials: "
+        "trial 4, validation/loss 0.064663 with model.dropout=0.3212 optimizer=adam>"
+    )
+    page = result._repr_html_()
+    for shown in ("night&lt;u&gt;", "cd" * 16, line("show", "abababab"), "sweep.timeout"):
+        assert shown in page
+    assert "<u>" not in page
 
 
 def test_an_option_that_is_an_address_is_refused_without_its_password():

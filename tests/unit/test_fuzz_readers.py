@@ -9,7 +9,7 @@ from samerun import cli
 from support.project import PROGRAMS
 
 
-@pytest.mark.parametrize("num", ["200", pytest.param("2000", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num", ["100", pytest.param("2000", marks=pytest.mark.slow)])
 def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path, num):
     arguments = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), num, "3"]
     answer = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)

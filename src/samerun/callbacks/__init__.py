@@ -24,3 +24,4 @@ from samerun.callbacks.state import (
     restore_variables,
     state_of,
 )
+from samerun.callbacks.timed import timed

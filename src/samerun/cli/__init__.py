@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from samerun import __version__
+from samerun import __version__, stopwatch
 from samerun.cli.bundle_command import bundle_command, unbundle_command
 from samerun.cli.compare_command import compare_command
 from samerun.cli.diff_command import diff_command
@@ -113,7 +113,7 @@ COMMANDS = {
         opens_store=True,
     ),
     "evaluate": Command(
-        help="evaluate a trained model on new labelled data",
+        help="evaluate a trained model on new labeled data",
         load=lambda: evaluate_command,
         opens_store=True,
     ),
@@ -197,9 +197,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if arguments is None and name in _SHORT:
             pause_garbage_collection()
-        if command.opens_store and not {"-h", "--help"} & set(rest):
+        if {"-h", "--help"} & set(rest):
+            return _print_help(name, command, rest)
+        if command.opens_store:
             print_undelivered()
-        code = command.load()(rest)
+        with stopwatch.part("imports"):
+            run = command.load()
+        code = run(rest)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -214,6 +218,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = "\n".join([f"samerun: {message(error)}", *notes])
         print(for_screen(redact(text)), file=sys.stderr)
         return failure
+
+
+def _print_help(name: str, command: Command, rest: list[str]) -> int:
+    """Prints the help of a command, then its examples and its page."""
+    try:
+        command.load()(rest)
+    except SystemExit as end:
+        if end.code:
+            raise
+    from samerun.cli.examples import EXAMPLES
+
+    shown = EXAMPLES[name]
+    examples = "".join(f"  {one}\n" for one in shown.lines())
+    print(f"\nexamples:\n{examples}\nMore in {shown.page}.", flush=True)
+    return 0
 
 
 def _no_command(name: str, rest: Sequence[str]) -> UserError:

@@ -1,4 +1,4 @@
-"""`samerun evaluate`: the report of a stored model on new labelled data."""
+"""`samerun evaluate`: the report of a stored model on new labeled data."""
 
 import argparse
 
@@ -11,7 +11,7 @@ def evaluate_command(arguments: list[str]) -> int:
     """Evaluates a model on new data and prints the report."""
     parser = argparse.ArgumentParser(
         prog="samerun evaluate",
-        description="Evaluates the model of a run on new labelled data, in the form of the data "
+        description="Evaluates the model of a run on new labeled data, in the form of the data "
         "that it was trained on, with the report of a run.",
     )
     parser.add_argument("id", metavar="ID", help=ID_HELP)

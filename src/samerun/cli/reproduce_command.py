@@ -11,7 +11,7 @@ from samerun.cli.trust_argument import add_trust
 from samerun.errors import FAILED, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -31,7 +31,6 @@ def reproduce_command(arguments: list[str]) -> int:
     (run,) = tracking.find_runs([chosen.id])
     prepare = functools.partial(
         reproduce.prepare,
-        overrides=changes,
         recorded_code=chosen.code,
         recorded_packages=chosen.env,
         trusted=chosen.trust,
@@ -42,9 +41,10 @@ def reproduce_command(arguments: list[str]) -> int:
     out = make_console()
     if tag.INSTANCES in run.tags:
         if chosen.check or chosen.dry_run:
-            return _check_children(run, prepare, out, prints=chosen.check)
-        return _exit_code(reproduce_children(run, prepare, out, rtol=chosen.rtol), chosen)
-    plan = prepare(run)
+            return _check_children(run, changes, prepare, out, prints=chosen.check)
+        agreement = reproduce_children(run, changes, prepare, out, rtol=chosen.rtol)
+        return _exit_code(agreement, chosen)
+    plan = prepare(run, changes)
     show_plan(plan, out)
     if chosen.check:
         return _print_check(plan, out)
@@ -57,7 +57,8 @@ def reproduce_command(arguments: list[str]) -> int:
 
 def _check_children(
     run: "StoredRun",
-    prepare: "Callable[[StoredRun], ReproductionPlan]",
+    changes: list[str],
+    prepare: "Callable[[StoredRun, Sequence[str]], ReproductionPlan]",
     out: "Console",
     *,
     prints: bool,
@@ -67,7 +68,7 @@ def _check_children(
     from samerun.python_api import show_plan
     from samerun.replay import reproduce
 
-    plan = prepare_instances(run, prepare)
+    plan = prepare_instances(run, changes, prepare)
     show_plan(plan.parent, out)
     if prints:
         return max(_print_check(child, out) for child in plan.children)
@@ -133,7 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         "changes",
         nargs="*",
         metavar="KEY=VALUE",
-        help="overrides, each reported as a difference",
+        help="overrides, each reported as a difference; workers=5 trains five of the runs with "
+        "seeds or folds at a time, as in samerun reproduce latest workers=5",
     )
     add = parser.add_argument
     add(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun.errors import UserError
+from samerun.errors import FAILED, USER_ERROR, UserError
 
 if TYPE_CHECKING:
     from samerun.tracking.delivery.lines import Line
@@ -65,7 +65,7 @@ def _sync(folders: Sequence[Path], *, is_named: bool) -> int:
             "`samerun sync` again; nothing is lost.",
             file=sys.stderr,
         )
-    return 2 if lost else int(bool(incomplete))
+    return USER_ERROR if lost else FAILED if incomplete else 0
 
 
 def _lines(one: "Synced") -> list[str]:

@@ -40,12 +40,6 @@ usage: samerun train [GROUP=OPTION ...] [KEY=VALUE ...] [-m] [--schedule-plot FI
 
 Trains a model and records the run in MLflow.
 
-  samerun train                                            a CNN on handwritten digits
-  samerun train model=mlp optimizer=sgd optimizer.momentum=0.9 schedule=cosine training.epochs=5
-  samerun train seeds=5                                    five seeds, their mean and interval
-  samerun train -m model=mlp,cnn schedule=constant,cosine  every combination, one run each
-  samerun train -m sweep=regularisation sweep.study=night  a sweep; run it again to resume
-
 groups and their options
 {groups}
 
@@ -77,7 +71,7 @@ def train_command(arguments: list[str]) -> int:
     """Checks every requested run, then trains them."""
     if {"-h", "--help"} & set(arguments):
         with with_config_dirs(split_config_dirs(arguments)[1]):
-            print(train_help())
+            print(train_help(), end="")
         return 0
     if "--hydra-help" in arguments:
         return hand_to_hydra(["--hydra-help"])  # it would reject any other argument

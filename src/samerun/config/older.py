@@ -17,6 +17,7 @@ ADDED: dict[str, Any] = {
     "training.max_retries": 3,
     "training.retry_learning_rate_factor": 0.5,
     "checkpoint.after_success": "keep",
+    "tracking.log_seconds": False,
     "tracking.patience_seconds": 30.0,
     "seeds": None,
     "folds": None,

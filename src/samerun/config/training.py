@@ -151,9 +151,9 @@ class Training:
         balance_classes: weight each class by its inverse frequency in the training split.
         precision: dtype policy.
         jit_compile: compile the training step with XLA; Keras disables it if `deterministic`.
-        steps_per_execution: training steps per TensorFlow call, or `auto`: measured before long
-            runs, 1 for short ones. A string, since OmegaConf 2.3 fails on a nested `int | str`
-            field.
+        steps_per_execution: training steps per TensorFlow call, or `auto`: 1, and up to 20 after
+            the first epoch if that pays. A string, since OmegaConf 2.3 fails on a nested
+            `int | str` field.
         deterministic: bit-identical results on the same kind of machine.
         intra_op_threads: threads within one operation. Part of a run's identity: their number
             determines the order in which convolution gradients are summed.
@@ -227,6 +227,7 @@ class Tracking:
         tags: additional tags.
         log_every_steps: log the training loss every n steps; `null`: per epoch only.
         log_figures: draw the figures in `plots/`.
+        log_seconds: print at the end of the run where its time went, and store it.
         log_model: store the trained model in MLflow's format.
         tensorboard: write TensorBoard event files: scalars, histograms, graph, HParams, mistakes.
         if_exists: what to do if the same run is already in the store.
@@ -243,6 +244,7 @@ class Tracking:
     tags: dict[str, str]
     log_every_steps: int | None = above(0)
     log_figures: bool
+    log_seconds: bool
     log_model: bool
     tensorboard: bool
     if_exists: IfExists

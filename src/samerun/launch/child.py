@@ -1,5 +1,6 @@
 """One child of a parent run, for a seed or fold: trained, resumed or kept, in whichever process."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from samerun.config.composition import composition_of
 from samerun.config.instances import Instance
 from samerun.errors import UserError
 from samerun.launch.run import command_of
+from samerun.process import quiet
 from samerun.result import Result
 from samerun.user_code import trust_names
 
@@ -87,6 +89,21 @@ def train_child(child: Child, out: "Console", *, trial: "CurrentTrial | None" = 
         result = training.start(composition, run, out, trial=trial, shows_config=False)
     retention.after_success(composition.config, child.folder)
     return result
+
+
+def train_in_worker(child: Child, out: "Console") -> Result:
+    """Trains a child in a worker process, which has not imported TensorFlow yet.
+
+    Args:
+        child: which one.
+        out: where to show progress.
+
+    Returns:
+        The result without the model, which another process does not receive.
+    """
+    with quiet():
+        from samerun import training  # noqa: F401  (loads TensorFlow)
+    return dataclasses.replace(train_child(child, out), model=None)
 
 
 def _describe_child(run: "Run", composition: config.Composition) -> None:

@@ -7,6 +7,7 @@ They are trained one after the other in this process, or side by side in workers
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from samerun.config.instances import Instance, instances_of, kind_of
 from samerun.config.overrides import parse_overrides
 from samerun.errors import UserError
 from samerun.launch import workers
-from samerun.launch.child import Child, check_is_child, child_of, train_child
+from samerun.launch.child import Child, check_is_child, child_of, train_child, train_in_worker
 from samerun.launch.run import command_of, find_existing, print_resume_hint, show_end
 from samerun.launch.summary import record
 from samerun.process import graceful_stop, quiet, resume_garbage_collection
@@ -263,8 +264,25 @@ def _train_one_by_one(children: Children, each: Sequence[Child]) -> list[Result]
 
 def _train_side_by_side(children: Children, each: Sequence[Child]) -> list[Result]:
     """Trains children in workers; a sweep, whose trials they could not report to, has none."""
+    from samerun.replay.recorded import clean
+
     resume_garbage_collection()
-    return workers.train_side_by_side(each, children.composition.config.workers, children.out)
+    cfg, out = children.composition.config, children.out
+    rest = line("resume", children.run.id, "workers=1", trust=trust_names(cfg))
+    tasks = [
+        workers.Task(
+            label=child.instance.label,
+            folder=child.folder,
+            work=functools.partial(train_in_worker, child),
+            if_it_dies=f"train what is left with fewer workers, `{rest}`",
+        )
+        for child in each
+    ]
+
+    def show(result: Result) -> None:
+        out.print(clean(result.sentence, 400), markup=False)  # may be of the store
+
+    return workers.run_side_by_side(tasks, cfg.workers, out, finished=show)
 
 
 def stored_children(parent: "StoredRun", cfg: config.Config) -> "list[StoredRun]":

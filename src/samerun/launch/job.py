@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from samerun import config
+from samerun import config, stopwatch
 from samerun.config.composition import compose_with_hydra, without_hydra
 from samerun.config.instances import kind_of
 from samerun.config.messages import translate
@@ -164,6 +164,7 @@ def check_is_list(function: str, overrides: Sequence[str]) -> None:
         )
 
 
+@stopwatch.part("config")
 def compose(overrides: Sequence[str], save: SaveData = _save_nothing) -> Job:
     """Composes, parses and checks a run; writes nothing but data that was passed in.
 

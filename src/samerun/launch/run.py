@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samerun import config
+from samerun import config, stopwatch
 from samerun import tags as tag
 from samerun.command_line import line
 from samerun.config.training import IfExists
@@ -41,8 +41,9 @@ def run_one(
     Returns:
         The result; or the run in the store, if nothing was trained.
     """
-    from samerun import provenance, retention, tracking
-    from samerun.origin import describe_origin
+    with stopwatch.part("imports"):
+        from samerun import provenance, retention, tracking
+        from samerun.origin import describe_origin
 
     cfg = composition.config
     with graceful_stop():
@@ -51,16 +52,19 @@ def run_one(
             return resume_run(unfinished)
         if done is not None:
             return done
-        found = provenance.collect(command_of(composition))
-        opened = tracking.open_run(
-            cfg,
-            folder,
-            name=tracking.run_name(cfg, composition.overrides, varied),
-            tags={} if parent is None else {"mlflow.parentRunId": parent.id},
-            describe=lambda run: describe_origin(run, composition, found),
-        )
-        with print_resume_hint(folder, cfg), opened as run:
-            with quiet():
+        with stopwatch.part("tracking"):
+            found = provenance.collect(command_of(composition))
+            opened = tracking.open_run(
+                cfg,
+                folder,
+                name=tracking.run_name(cfg, composition.overrides, varied),
+                tags={} if parent is None else {"mlflow.parentRunId": parent.id},
+                describe=lambda run: describe_origin(run, composition, found),
+            )
+        with print_resume_hint(folder, cfg), contextlib.ExitStack() as stack:
+            with stopwatch.part("tracking"):
+                run = stack.enter_context(opened)
+            with stopwatch.part("imports"), quiet():
                 from samerun import console, training
             out = console.make_console()
             result = training.start(composition, run, out, shows_config=parent is None)

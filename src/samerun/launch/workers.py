@@ -4,34 +4,47 @@ A worker is a fresh process for one child, so that one that dies takes nothing o
 It ends with its parent, and writes a checkpoint on SIGTERM, as every run does.
 """
 
-import dataclasses
 import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from samerun.command_line import line
 from samerun.errors import Diverged, Terminated, UserError, classify, first_line, is_out_of_memory
-from samerun.launch.child import Child, train_child
-from samerun.process import OUTPUT_FILE, graphics_cards, quiet, redirect_output, start_worker
-from samerun.result import Result
-from samerun.user_code import trust_names
+from samerun.process import OUTPUT_FILE, graphics_cards, redirect_output, start_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker does for a child; everything in it can be pickled.
+
+    Args:
+        label: which child, such as `seed 3`.
+        folder: the child's own folder.
+        work: does it, with the console of the worker, and returns what can be pickled.
+        if_it_dies: what to do if the process dies, as the end of a sentence.
+    """
+
+    label: str
+    folder: Path
+    work: "Callable[[Console], Any]"
+    if_it_dies: str
+
+
 @dataclass(frozen=True)
 class _Worker:
-    """A worker process, its child, and the graphics card that it has."""
+    """A worker process, the number of its task, and the graphics card that it has."""
 
     process: BaseProcess
-    child: Child
+    number: int
     card: str | None
 
 
@@ -48,87 +61,81 @@ def check_may_start() -> None:
         )
 
 
-def train_side_by_side(each: Sequence[Child], num_workers: int, out: "Console") -> list[Result]:
-    """Trains children in worker processes and prints a line for each that has finished.
+def run_side_by_side(
+    tasks: Sequence[Task], num_workers: int, out: "Console", *, finished: Callable[[Any], None]
+) -> list[Any]:
+    """Does the work of each child in a worker process, and names each that has finished.
 
     Whatever ends it early, such as a child that fails or Ctrl-C, first has the other children write
     their checkpoints; a second Ctrl-C kills them.
 
     Args:
-        each: the children.
-        num_workers: the most that are trained at the same time.
+        tasks: one for each child.
+        num_workers: the most that are at work at the same time.
         out: where to show progress.
+        finished: called with what a task returned, to show it.
 
     Returns:
-        Their results, in the order of the children, without models.
+        What they returned, in the order of the tasks.
 
     Raises:
-        UserError: what a child raised, or its process died.
+        UserError: what a task raised, or its process died.
     """
-    from samerun.replay.recorded import clean
-
-    at_once = min(num_workers, len(each))
+    at_once = min(num_workers, len(tasks))
     out.print(f"{at_once} at a time; each writes to {OUTPUT_FILE} in its folder")
     cards: list[str | None] = [*graphics_cards()] or [None]
     free = [cards[number % len(cards)] for number in range(at_once)]
-    waiting, results = list(each), dict[int, Result]()
+    waiting, answers = [*range(len(tasks))], dict[int, Any]()
     running: dict[Connection, _Worker] = {}
     try:
         while waiting or running:
             while waiting and free:
-                _start(waiting.pop(0), free.pop(0), running)
+                number = waiting.pop(0)
+                _start(number, tasks[number], free.pop(0), running)
             for connection in wait([*running]):
                 assert isinstance(connection, Connection)
                 worker = running[connection]
-                result = _receive(connection, worker)
+                task = tasks[worker.number]
+                answers[worker.number] = _receive(connection, worker.process, task)
                 del running[connection]
                 free.append(worker.card)
-                results[worker.child.instance.number] = result
-                done = f"[bold]{len(results)}/{len(each)}[/]  {worker.child.instance.label}  "
-                out.print(done, end="")
-                out.print(clean(result.sentence, 400), markup=False)  # may be of the store
+                out.print(f"[bold]{len(answers)}/{len(tasks)}[/]  {task.label}  ", end="")
+                finished(answers[worker.number])
     except BaseException:
         _stop([worker.process for worker in running.values()])
         raise
-    return [results[child.instance.number] for child in each]
+    return [answers[number] for number in range(len(tasks))]
 
 
-def _start(child: Child, card: str | None, running: dict[Connection, _Worker]) -> None:
+def _start(number: int, task: Task, card: str | None, running: dict[Connection, _Worker]) -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, child, card), name=child.instance.label)
-    running[ours] = _Worker(process, child, card)  # first: a signal may arrive while it starts
+    process = context.Process(target=_work, args=(theirs, task, card), name=task.label)
+    running[ours] = _Worker(process, number, card)  # first: a signal may arrive while it starts
     try:
         process.start()
     finally:
         theirs.close()  # so that its death is the end of the pipe
 
 
-def _receive(connection: Connection, worker: _Worker) -> Result:
+def _receive(connection: Connection, process: BaseProcess, task: Task) -> Any:
     """Returns what a worker sends at its end.
 
     Raises:
-        UserError: what its child raised, or the process died.
+        UserError: what its task raised, or the process died.
     """
-    label, file = worker.child.instance.label, worker.child.folder / OUTPUT_FILE
     try:
         answer = connection.recv()
     except EOFError:
-        worker.process.join()
-        code = worker.process.exitcode or 0
+        process.join()
+        code = process.exitcode or 0
         how = f"exit code {code}" if code >= 0 else f"signal {-code}, perhaps for lack of memory"
-        trust = trust_names(worker.child.composition.config)
-        command = line("resume", worker.child.parent_id, "workers=1", trust=trust)
-        raise UserError(
-            f"{label}: its process died ({how}): train what is left with fewer workers, "
-            f"`{command}`."
-        ) from None
-    worker.process.join()
-    if isinstance(answer, Result):
-        return answer
-    assert isinstance(answer, BaseException)
-    answer.add_note(f"It is of {label}; its output is {file}")
-    raise answer
+        raise UserError(f"{task.label}: its process died ({how}): {task.if_it_dies}.") from None
+    process.join()
+    if isinstance(answer, BaseException):
+        answer.add_note(f"It is of {task.label}; its output is {task.folder / OUTPUT_FILE}")
+        raise answer
+    return answer
 
 
 def _stop(processes: Sequence[BaseProcess]) -> None:
@@ -145,14 +152,14 @@ def _stop(processes: Sequence[BaseProcess]) -> None:
         raise
 
 
-def _work(connection: Connection, child: Child, card: str | None) -> None:
-    """Trains a child in this process, which does nothing else, and sends the result or error."""
+def _work(connection: Connection, task: Task, card: str | None) -> None:
+    """Does a task in this process, which does nothing else, and sends the result or error."""
     start_worker([] if card is None else [("CUDA_VISIBLE_DEVICES", card)], is_busy=True)
-    answer: Result | BaseException
+    answer: Any
     try:
-        child.folder.mkdir(parents=True, exist_ok=True)
-        with redirect_output(child.folder / OUTPUT_FILE):
-            answer = _train(child)
+        task.folder.mkdir(parents=True, exist_ok=True)
+        with redirect_output(task.folder / OUTPUT_FILE):
+            answer = _do(task)
     except BaseException as error:
         answer = _portable(error)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nothing left to stop
@@ -161,11 +168,11 @@ def _work(connection: Connection, child: Child, card: str | None) -> None:
     os._exit(0)  # as a trial's worker, without taking TensorFlow down
 
 
-def _train(child: Child) -> Result:
+def _do(task: Task) -> Any:
     try:
-        with quiet():
-            from samerun import console, training  # noqa: F401  (loads TensorFlow)
-        return dataclasses.replace(train_child(child, console.make_console()), model=None)
+        from samerun import console
+
+        return task.work(console.make_console())
     except BaseException:
         traceback.print_exc()
         raise

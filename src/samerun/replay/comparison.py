@@ -23,8 +23,9 @@ _CORE = ("tensorflow", "keras", "numpy")
 _PARTS = ("config", "code", "data", "threads", "environment", "machine")
 # The likeliest cause of a different result first.
 
-NOT_MEANT = ("tracking.", "checkpoint.")
-"""Starts of keys that do not change a result: where and how often a run is stored."""
+NOT_MEANT = ("tracking.", "checkpoint.", "workers")
+"""Starts of keys that do not change a result: where and how often a run is stored, and beside what.
+"""
 
 _SPEED_ONLY = "training.steps_per_execution"
 _MOST_NAMES = 5

@@ -15,6 +15,7 @@ from samerun.config.overrides import parse_overrides
 from samerun.config.secrets import check_secrets_given, safe_yaml
 from samerun.config.stored import apply_overrides
 from samerun.errors import UserError
+from samerun.process import quiet
 from samerun.redaction import redact_override
 from samerun.replay import comparison, foreign, recorded, rerun, verdict
 from samerun.replay.comparison import Row
@@ -151,6 +152,13 @@ def check_data(plan: ReproductionPlan) -> None:
     """
     if plan.digests is not None and not plan.recorded_code:
         foreign.check_data(plan.recorded.run, plan.recorded.cfg, plan.here)
+
+
+def load_training(plan: ReproductionPlan) -> None:
+    """Imports TensorFlow, unless the recorded code or packages train in a process of their own."""
+    if not (plan.recorded_code or plan.recorded_packages):
+        with quiet():
+            from samerun import logbook, training  # noqa: F401
 
 
 def reproduce(

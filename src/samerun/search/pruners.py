@@ -120,12 +120,9 @@ def _threshold(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
 
 
 def _wilcoxon(cfg: Sweep, max_epochs: int) -> "optuna.pruners.BasePruner":
-    from optuna.pruners import WilcoxonPruner
+    from samerun.search.wilcoxon import Wilcoxon
 
-    options = cfg.wilcoxon
-    return WilcoxonPruner(
-        p_threshold=options.p_threshold, n_startup_steps=options.startup_instances
-    )
+    return Wilcoxon(cfg.wilcoxon.p_threshold, cfg.wilcoxon.startup_instances)
 
 
 _BUILDERS: dict[Pruner, Callable[[Sweep, int], "optuna.pruners.BasePruner"]] = {

@@ -1,4 +1,4 @@
-"""Evaluates a stored model on new labelled data, with the report of a run."""
+"""Evaluates a stored model on new labeled data, with the report of a run."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence

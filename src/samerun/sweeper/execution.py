@@ -20,7 +20,6 @@ from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.inline import InlineExecutor
 from samerun.sweeper.executors.local import LocalExecutor
-from samerun.sweeper.history import log_history
 from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import SweepPlan
@@ -142,7 +141,6 @@ def _run_trials(
     store_settings(plan, study)
     with parent_run(plan, study) as run:
         study.set_user_attr(tag.STUDY_RUN, run.id)
-        log_history(study, run)
         ledger = Ledger(plan, study, run)
         progress = console.progress(plan, study, executor.num_workers())
         objective, confirmation = plan.objectives.names[0], None

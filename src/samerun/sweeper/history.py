@@ -1,6 +1,6 @@
 """The metrics of the sweep's own run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from samerun import tracking
 from samerun.search.constraints import is_feasible
@@ -8,31 +8,49 @@ from samerun.search.constraints import is_feasible
 if TYPE_CHECKING:
     import optuna
 
+_NAMES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
-def log_history(study: "optuna.Study", run: tracking.Run, *, only_last: bool = False) -> None:
-    """Logs the number of trials by state and the best value so far, one step per trial.
+
+@final
+class History:
+    """The number of trials by state and the best value so far, one step per trial.
+
+    Each trial is counted once, so that a trial of a large study costs no more than one of a small.
 
     Args:
         study: the study.
         run: the sweep's own run; points that it already has are not logged twice.
-        only_last: only the trial that ended last.
     """
-    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-    names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-    counts = dict.fromkeys(names.values(), 0)
-    if any(not is_feasible(trial) for trial in ended):
-        counts["infeasible"] = 0
-    best: float | None = None
-    is_single = len(study.directions) == 1
-    better = min if is_single and study.direction.name == "MINIMIZE" else max
-    for step, trial in enumerate(ended, start=1):
-        counts[names[trial.state.name] if is_feasible(trial) else "infeasible"] += 1
-        if is_single and trial.state.name == "COMPLETE" and is_feasible(trial):
-            assert trial.value is not None
-            best = trial.value if best is None else better(best, trial.value)
-        if not only_last or step == len(ended):
-            points = {f"sweep/{name}": float(count) for name, count in counts.items()}
-            if best is not None:
-                points["sweep/best"] = best
-            run.log_metrics(points, step=step)
+
+    def __init__(self, study: "optuna.Study", run: tracking.Run) -> None:
+        self._study, self._run = study, run
+        self._counted: set[int] = set()
+        self._counts = dict.fromkeys(_NAMES.values(), 0)
+        self._best: float | None = None
+
+    def log(self) -> None:
+        """Logs the trials that have ended since the last call, in the order of their ends."""
+        ended = [
+            trial
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.state.is_finished() and trial.number not in self._counted
+        ]
+        ended.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+        if any(not is_feasible(trial) for trial in ended):
+            self._counts.setdefault("infeasible", 0)
+        for trial in ended:
+            self._count(trial)
+            points = {f"sweep/{name}": float(count) for name, count in self._counts.items()}
+            if self._best is not None:
+                points["sweep/best"] = self._best
+            self._run.log_metrics(points, step=len(self._counted))
+
+    def _count(self, trial: "optuna.trial.FrozenTrial") -> None:
+        self._counted.add(trial.number)
+        is_within = is_feasible(trial)
+        self._counts[_NAMES[trial.state.name] if is_within else "infeasible"] += 1
+        if len(self._study.directions) > 1 or trial.state.name != "COMPLETE" or not is_within:
+            return
+        assert trial.value is not None
+        better = min if self._study.direction.name == "MINIMIZE" else max
+        self._best = trial.value if self._best is None else better(self._best, trial.value)

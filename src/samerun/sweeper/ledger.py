@@ -24,7 +24,7 @@ from samerun.redaction import redact
 from samerun.replay import restart
 from samerun.search.optuna_internals import end_without_run, reopen_trial
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, read_outcome
-from samerun.sweeper.history import log_history
+from samerun.sweeper.history import History
 from samerun.sweeper.plan import SweepPlan
 
 ENDED = (EndState.complete, EndState.pruned, EndState.infeasible)
@@ -75,10 +75,18 @@ class Ledger:
         self._plan, self._study, self._run, self._client = plan, study, run, plan.client
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
+        # The trials of a confirmation are no part of the search's history.
+        self._history = None if plan.confirms else History(study, run)
+        self.log_history()
 
     def seconds(self) -> float:
         """Returns how long the sweep has run, earlier starts included."""
         return self._seconds_before + time.monotonic() - self._started
+
+    def log_history(self) -> None:
+        """Logs the trials that have ended on the sweep's own run."""
+        if self._history is not None:
+            self._history.log()
 
     def num_started(self) -> int:
         """Returns the number of trials that have started; enqueued ones that wait have not."""
@@ -104,7 +112,7 @@ class Ledger:
         trials = self._study.get_trials(deepcopy=False)
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         self._seed_sampler(min(waiting, default=len(trials)))
-        return self._begin(self._study.ask())
+        return self._begin(self._study.ask(), is_new=True)
 
     def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
         """Resumes a trial that was running when the sweep's process ended."""
@@ -118,8 +126,12 @@ class Ledger:
             plan.settings, plan.space, plan.base.seed, len(plan.objectives.names), number
         )
 
-    def _begin(self, trial: optuna.Trial) -> ActiveTrial:
-        """Suggests the values of a trial and creates its run, if there is none yet."""
+    def _begin(self, trial: optuna.Trial, *, is_new: bool = False) -> ActiveTrial:
+        """Suggests the values of a trial and creates its run, if there is none yet.
+
+        A trial that was just asked for has none. If its run cannot be created, the trial is later
+        reopened, and a run whose creation was not confirmed is then found.
+        """
         values = self._plan.space.suggest(trial)
         name = self._plan.space.short(values) or f"trial {trial.number}"
         tags = {tag.STUDY: self._plan.name, tag.TRIAL: str(trial.number)}
@@ -131,6 +143,7 @@ class Ledger:
             self._run.id,
             name=name,
             tags=tags,
+            is_new=is_new,
             client=self._client,
         )
         trial.set_user_attr(tag.TRIAL_RUN, run_id)
@@ -204,8 +217,7 @@ class Ledger:
         reported = values if state is TrialState.COMPLETE else None
         self._study.tell(active.number, reported, state, skip_if_finished=True)
         self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
-        if not self._plan.confirms:
-            log_history(self._study, self._run, only_last=True)
+        self.log_history()
         is_infeasible = outcome.state is EndState.infeasible
         return "INFEASIBLE" if is_infeasible else state.name, values
 

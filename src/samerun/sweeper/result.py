@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
+from samerun.command_line import line
 from samerun.report import study as study_report
 from samerun.report.confirmation import Confirmation
+from samerun.result import html_table
 
 if TYPE_CHECKING:
     import optuna
@@ -31,7 +33,7 @@ class TrialResult:
     overrides: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SweepResult:
     """What a sweep came to.
 
@@ -51,6 +53,35 @@ class SweepResult:
     run_ids: Mapping[int, str]
     reason: str = ""
     confirmation: Confirmation | None = None
+
+    def __repr__(self) -> str:
+        """Returns the study and its best trials, without the runs of the others."""
+        return f"<SweepResult of {self._headline}: {'; '.join(map(_described, self.best))}>"
+
+    def _repr_html_(self) -> str:
+        """Returns what a notebook shows: the best trials, their runs, what to type next."""
+        rows = [
+            ("sweep", self.run_id),
+            *(("best", _described(trial)) for trial in self.best),
+            *((f"run of trial {trial.number}", trial.run_id) for trial in self.best),
+            ("show", line("show", self.run_id[:8])),
+            *((("ended early", self.reason),) if self.reason else ()),
+        ]
+        return html_table(self._headline, rows)
+
+    @property
+    def _headline(self) -> str:
+        return f"study {self.study}, {len(self.run_ids)} trials"
+
+
+def _described(trial: TrialResult) -> str:
+    """Returns the objectives of a trial and the values that led to them."""
+    values = ", ".join(f"{name} {value:.6g}" for name, value in trial.values.items())
+    params = " ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in trial.params.items()
+    )
+    return f"trial {trial.number}, {values} with {params}"
 
 
 def result_of(

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from samerun import launch, search, tracking
+from samerun import launch, search, stopwatch, tracking
 from samerun import tags as tag
 from samerun.config.instances import instances_of, kind_of
 from samerun.errors import StoreUnavailable, first_line
@@ -52,8 +52,9 @@ def train_trial(node: Any) -> "Result | InstancesResult":
                 take_over=True,  # the sweep knows that no other process works on it
                 patience=cfg.tracking.patience_seconds,
             )
-            run = stack.enter_context(reopened)
-        with quiet():
+            with stopwatch.part("tracking"):
+                run = stack.enter_context(reopened)
+        with stopwatch.part("imports"), quiet():
             from samerun import console, training
         out = console.make_console()
         result: Result | InstancesResult

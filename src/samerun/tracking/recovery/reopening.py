@@ -164,6 +164,7 @@ def create_child(
     *,
     name: str,
     tags: Mapping[str, str],
+    is_new: bool = False,
     client: Any = None,
 ) -> str:
     """Creates a child run for a worker, which opens it later with `reopen_run`.
@@ -177,6 +178,8 @@ def create_child(
         parent_id: the run above it.
         name: its name.
         tags: set from the start, besides those of the config.
+        is_new: there is no such run yet, and the store is not searched for it, which takes longer
+            the more trials a study has.
         client: an `MlflowClient`, if the caller has one already.
 
     Returns:
@@ -194,7 +197,7 @@ def create_child(
     try:
         found = []
         experiment = store.experiment_id(client, cfg.tracking.experiment)
-        if all(key in safe for key in same):
+        if not is_new and all(key in safe for key in same):
             found = search(client, [experiment], {key: safe[key] for key in same})
         if not found:
             made = client.create_run(experiment, run_name=name, tags=safe)

@@ -1,32 +1,32 @@
-"""Measures how long the commands that look at runs take on a store of 2,000 runs.
+"""Measures how long the commands that look at runs take on a large store and on a small one.
 
-Makes an MLflow database with sweeps of 50 trials and single runs, each with 70 parameters, 25
-metrics of 20 epochs and 30 tags, and times each command in a process of its own.
+Makes MLflow databases with 50 trials of a sweep and 50 single runs in turn, each with 70
+parameters, 25 metrics of some epochs and 30 tags, and times each command in a process of its own,
+alternating between the stores. Sizes are multiples of 100.
 
-    python benchmarks/store_of_2000.py [--runs 2000] [--repeats 5] [--folder FOLDER]
+    python benchmarks/large_store.py [--sizes 100 10000] [--epochs 5] [--repeats 5] [--json FILE]
 
-Prints the median, the fastest and the slowest time; fails if a command fails.
+Prints the median and processor time of each command; the goal is at most twice the time on the
+smallest store for the list of runs and for a comparison of 10 runs, the most that it takes.
+`--folder` keeps the stores. Ends with 1 if a goal is missed, and fails if a command fails.
 """
 
-import argparse
-import datetime
-import os
-import platform
 import random
 import sqlite3
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from pathlib import Path
 
 import numpy as np
+from harness import Figure, Ran, arguments_of, finish, run, workspace
 
 from samerun import config, tracking
 
-EPOCHS, TRIALS = 20, 50
+TRIALS = 50
+COMPARED = 10
+LIMIT = 2.0
 KINDS = {"model": ["cnn", "mlp", "lenet5"], "optimizer": ["adam", "sgd"], "dataset": ["digits"]}
 METRICS = [f"{s}/{n}" for s in ("train", "validation") for n in ("accuracy", "loss", "f1_macro")]
 FINAL = [f"test/accuracy{end}" for end in ("", "_low", "_high")]
@@ -41,9 +41,12 @@ COMMANDS = {
     "samerun show (a wrong ID)": ["show", "zzzz"],
     "samerun compare latest latest~1": ["compare", "latest", "latest~1"],
     "samerun compare … --html": ["compare", "latest", "latest~1", "--html", "page.html"],
+    "samerun compare (10 runs)": ["compare", *(f"latest~{n}" for n in range(COMPARED))],
     "samerun --version": ["--version"],
 }
 EXIT_CODES = {"samerun show (a wrong ID)": 2}
+GOALS = ("samerun runs", "samerun compare (10 runs)")
+"""Commands whose time has to be nearly independent of the size of the store."""
 
 
 def values_of(number: int, draw: random.Random) -> tuple[dict[str, str], dict[str, float]]:
@@ -57,8 +60,8 @@ def values_of(number: int, draw: random.Random) -> tuple[dict[str, str], dict[st
     return params, metrics | {f"system/metric_{n}": draw.random() for n in range(25 - len(metrics))}
 
 
-def make_store(folder: Path, num_runs: int) -> None:
-    """Makes the database `mlflow.db` in a folder."""
+def make_store(folder: Path, num_runs: int, epochs: int) -> None:
+    """Makes the database `mlflow.db` in a folder, and artifacts of the latest runs."""
     file = folder / "mlflow.db"
     client = tracking.connect(f"sqlite:///{file}")
     experiment = int(tracking.experiment_id(client, "samerun"))
@@ -92,14 +95,16 @@ def make_store(folder: Path, num_runs: int) -> None:
             points = [
                 (key, value, start + epoch, epoch, 0, run_id)
                 for key, value in metrics.items()
-                for epoch in range(1, EPOCHS + 1)
+                for epoch in range(1, epochs + 1)
             ]
             names = "key, value, timestamp, step, is_nan, run_uuid"
             insert = f"({names}) values (?, ?, ?, ?, ?, ?)"
             database.executemany(f"insert into metrics {insert}", points)
-            last = [point for point in points if point[3] == EPOCHS]
+            last = [point for point in points if point[3] == epochs]
             database.executemany(f"insert into latest_metrics {insert}", last)
     database.close()
+    for number in range(num_runs - COMPARED, num_runs):
+        add_artifacts(folder, number)
 
 
 def add_artifacts(folder: Path, number: int) -> None:
@@ -124,45 +129,48 @@ def add_artifacts(folder: Path, number: int) -> None:
     np.savez(place / "evaluation" / "predictions.npz", probabilities=probabilities, truth=truth)
 
 
-def main() -> None:
-    """Makes the store and times the commands."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=2000)
+def measure(folder: Path, name: str) -> Ran:
+    """Runs a command on the store in a folder."""
+    command = [sys.executable, "-m", "samerun", *COMMANDS[name]]
+    return run(command, folder, code=EXIT_CODES.get(name, 0))
+
+
+def main() -> int:
+    """Makes the stores and times the commands."""
+    parser = arguments_of(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 10_000], metavar="RUNS")
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
-    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="samerun-store-"))
-    if not (folder / "mlflow.db").exists():
-        make_store(folder, chosen.runs)
-        for number in (chosen.runs - 2, chosen.runs - 1):
-            add_artifacts(folder, number)
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores", end=", ")
-    print(f"load {os.getloadavg()[0]:.1f}, {datetime.date.today()}: {chosen.runs} runs")
-    print(f"{'command':<36}{'median s':>10}{'fastest':>10}{'slowest':>10}{'processor s':>13}")
-    for name, arguments in COMMANDS.items():
-        times, before = [], os.times()
-        for _ in range(chosen.repeats):
-            start = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-m", "samerun", *arguments],
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                check=False,
-            )
-            times.append(time.perf_counter() - start)
-            if done.returncode != EXIT_CODES.get(name, 0):
-                sys.exit(f"{name}: exit code {done.returncode}: {done.stderr.decode()[-500:]}")
-        after = os.times()
-        used = (after.children_user + after.children_system) - (
-            before.children_user + before.children_system
-        )
-        print(
-            f"{name:<36}{statistics.median(times):>10.2f}{min(times):>10.2f}{max(times):>10.2f}"
-            f"{used / chosen.repeats:>13.2f}"
-        )
+    sizes, figures, detail = sorted(chosen.sizes), [], []
+    with workspace() as temporary:
+        folders = {size: (chosen.folder or temporary) / str(size) for size in sizes}
+        for size, folder in folders.items():
+            if not (folder / "mlflow.db").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                make_store(folder, size, chosen.epochs)
+        print(f"{'command':<36}{'runs':>8}{'median s':>10}{'processor s':>13}", flush=True)
+        for name in COMMANDS:
+            found: dict[int, list[Ran]] = {size: [] for size in sizes}
+            for _ in range(chosen.repeats):
+                for size, folder in folders.items():
+                    found[size].append(measure(folder, name))
+            used = {
+                size: statistics.median(ran.processor for ran in rans)
+                for size, rans in found.items()
+            }
+            for size, rans in found.items():
+                seconds = statistics.median(ran.seconds for ran in rans)
+                print(f"{name:<36}{size:>8}{seconds:>10.2f}{used[size]:>13.2f}", flush=True)
+                detail.append(
+                    {"command": name, "runs": size, "seconds": seconds, "processor": used[size]}
+                )
+            if name in GOALS and len(sizes) > 1:
+                what = f"{name}: processor time on {sizes[-1]} runs, of {sizes[0]} runs"
+                figures.append(Figure(what, used[sizes[-1]] / used[sizes[0]], LIMIT))
+    return finish(figures, chosen.json, detail)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

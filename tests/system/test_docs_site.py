@@ -1,0 +1,122 @@
+"""The documentation in a real browser: search finds what newcomers ask, pages are accessible."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import pages
+
+pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(pages.CHROMIUM is None, reason="needs chromium: see .ci/run"),
+]
+
+ROOT = Path(__file__).parents[2]
+QUESTIONS = {
+    "how do I install it": "how-to/first-steps",
+    "tab completion in zsh": "how-to/first-steps",
+    "train on my own images": "how-to/own-data",
+    "what is a config group": "how-to/compose",
+    "override a value on the command line": "how-to/compose",
+    "use a gpu": "how-to/gpu",
+    "mixed precision": "how-to/gpu",
+    "jupyter notebook": "how-to/notebooks",
+    "resume after slurm preemption": "how-to/preemption",
+    "out of memory": "how-to/gpu",
+    "command not found": "how-to/troubleshooting",
+    "hyperparameter search": "how-to/sweeps",
+    "is the difference significant": "how-to/compare",
+    "latex table": "how-to/compare",
+    "five seeds mean and interval": "how-to/seeds-and-folds",
+    "predict on new data": "how-to/use-a-model",
+    "onnx": "how-to/export-and-promote",
+    "own loss function": "how-to/custom-components",
+    "send a run to a colleague": "how-to/share-a-run",
+    "exit code 143": "reference/exit-codes",
+    "model.dropout": "reference/config/model",
+    "delete checkpoints": "how-to/retention",
+}
+"""What a newcomer types, and the page that is among the first three results."""
+_ASK = """
+const questions = QUESTIONS, found = {};
+const frames = questions.map(one => {
+  const frame = document.createElement("iframe");
+  frame.src = "search.html?q=" + encodeURIComponent(one);
+  document.body.append(frame);
+  return frame;
+});
+const poll = () => {
+  frames.forEach((frame, index) => {
+    const root = frame.contentDocument;
+    const items = root ? [...root.querySelectorAll("#search-results ul.search > li > a")] : [];
+    if (items.length > 0)
+      found[questions[index]] = items.slice(0, 12).map(item => item.getAttribute("href"));
+  });
+  document.title = btoa(unescape(encodeURIComponent(JSON.stringify(found))));
+  setTimeout(poll, 200);
+};
+poll();
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `make docs` does."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "--fail-on-warning", str(ROOT / "docs")]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(site):
+    """The pages that the search finds for each question, the best first."""
+    page = site / "questions.html"
+    script = _ASK.replace("QUESTIONS", json.dumps([*QUESTIONS]))
+    page.write_text(f"<!DOCTYPE html><body><script>{script}</script>")
+    dom, _ = pages.browse(page, "--allow-file-access-from-files")
+    title = re.search("<title>([A-Za-z0-9+/=]+)</title>", dom)
+    found = json.loads(base64.b64decode(title[1]))
+    return {
+        question: list(dict.fromkeys(re.sub(r"\.html.*", "", one) for one in hits))
+        for question, hits in found.items()
+    }
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_search_finds_the_page_among_the_first_three(results, question):
+    assert QUESTIONS[question] in results.get(question, [])[:3]
+
+
+def test_search_works_in_a_folder_without_server_or_network(site, results):
+    page = site / "alone.html"
+    page.write_text('<script>location = "search.html?q=preemption"</script>')
+    dom, asked = pages.browse(page)
+    assert "how-to/preemption.html" in dom
+    assert asked == set()
+
+
+@pytest.mark.skipif(
+    not pages.AXE.exists(),
+    reason="axe-core is not installed: npm install --prefix .axe --no-save axe-core@4.14.1",
+)
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index",
+        "how-to/sweeps",
+        "reference/commands",
+        "reference/config/training",
+        "notebooks/own_arrays",
+    ],
+)
+def test_axe_finds_no_violation(site, name, is_dark):
+    assert pages.violations_beside(site / f"{name}.html", is_dark=is_dark) == []
