@@ -310,7 +310,9 @@ def killed_in(monkeypatch, target, name, call):
             yield
 
 
-@pytest.mark.parametrize("gap", ["before it ends", "before its run is created"])
+@pytest.mark.parametrize(
+    "gap", ["before it ends", pytest.param("before its run is created", marks=pytest.mark.slow)]
+)
 def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm, monkeypatch, gap):
     where = (optuna.Study, "tell") if gap == "before it ends" else (tracking, "create_child")
     with killed_in(monkeypatch, *where, call=6):
