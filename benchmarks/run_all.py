@@ -142,7 +142,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         number=10,
-        what="memory of a worker that trains 300 runs",
+        what="memory of a worker that trains up to 300 runs",
         against="tenth run",
         command="soak.py --minutes 4 --runs 300",
         minutes=4,

@@ -10,8 +10,8 @@ are searched, at most 20 epochs a trial, one trial at a time, by
 The target is the validation loss that 40 unpruned trials of the plain script reach, the median over
 the seeds: the loss, because a few hundred examples cannot tell such settings apart by accuracy. It
 is measured once and kept in `benchmarks/targets.json`. A search ends when it has reached the target
-or when its seconds are over; these then count as those that it took, and all epochs of the unpruned
-trials as its epochs.
+or when its seconds are over. Another tool that did not reach it counts with the epochs and seconds
+that it used until then, samerun as infinitely many.
 
     python benchmarks/search.py [--seeds 0 1 2 3 4] [--limit 60] [--json FILE]
 
@@ -29,6 +29,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from harness import (
@@ -131,12 +132,11 @@ def watch(
                 time.sleep(0.05)
         finally:
             end(process)
-    if not losses and has_ended:
+    if has_ended and (process.returncode or not losses):
         text = (folder / "output.txt").read_text(errors="replace")
-        sys.exit(f"{' '.join(command)}: no epoch was trained\n{text[-3000:]}")
-    best = min(losses, default=float("inf"))
-    if has_ended and not first and limit != float("inf"):
-        seconds = limit  # it has given up
+        ended = f"exit code {process.returncode}, {len(losses)} epochs"
+        sys.exit(f"{' '.join(command)}: {ended}\n{text[-3000:]}")
+    best = min(losses, default=inf)
     return Reached(first or len(losses), seconds, best, bool(first))
 
 
@@ -162,7 +162,11 @@ def target_of(folder: Path, variables: dict[str, str], seeds: list[int]) -> floa
             command = [str(peer("optuna")), str(PEERS / "search_optuna.py"), "none"]
             place = folder / f"unpruned-{seed}"
             own = {**variables, "SEARCH_SEED": str(seed)}
-            best[str(seed)] = watch(command, place, own, float("-inf"), float("inf")).best
+            ended = watch(command, place, own, -inf, inf)
+            wanted = int(variables["SEARCH_TRIALS"]) * int(variables["SEARCH_EPOCHS"])
+            if ended.epochs != wanted:
+                sys.exit(f"unpruned, seed {seed}: {ended.epochs} epochs, expected {wanted}.")
+            best[str(seed)] = ended.best
             print(f"unpruned, seed {seed}: {best[str(seed)]:.4f}", file=sys.stderr, flush=True)
             if key.startswith("40 "):
                 stored |= {"date": today(), "machine": machine()}
@@ -211,8 +215,9 @@ def main() -> int:
     total = given.trials * given.epochs
     epochs, seconds = {}, {}
     for name, ended in found.items():
-        epochs[name] = [one.epochs if one.has_reached else total for one in ended]
-        seconds[name] = [one.seconds for one in ended]
+        pairs = [(name == "samerun" and not one.has_reached, one) for one in ended]
+        epochs[name] = [inf if is_lost else one.epochs for is_lost, one in pairs]
+        seconds[name] = [inf if is_lost else one.seconds for is_lost, one in pairs]
     shares = [number / total for number in epochs["samerun"]]
     missed = sum(not one.has_reached for one in found["samerun"])
     what = "epochs to the best loss of 40 unpruned trials / their epochs"
@@ -223,7 +228,9 @@ def main() -> int:
     for name in SCRIPTS:
         for unit, values in (("seconds", seconds), ("epochs", epochs)):
             ratio = statistics.median(values["samerun"]) / statistics.median(values[name])
-            figures.append(Figure(f"{unit} to that loss, samerun / {name}", ratio, 1))
+            short = sum(not one.has_reached for one in found[name])
+            note = f", which did not reach it in {short} of {len(given.seeds)}" if short else ""
+            figures.append(Figure(f"{unit} to that loss, samerun / {name}{note}", ratio, 1))
     detail = {name: [vars(one) for one in ended] for name, ended in found.items()}
     return finish(figures, given.json, {"target": target, **detail})
 

@@ -119,7 +119,8 @@ def main() -> int:
         return finish([middle(what, ratios, RATIO)], given.json, seconds)
     extra = longer(found, "samerun")
     autolog = longer(found, "autolog")
-    share = statistics.median(extra) / statistics.median(autolog)
+    slower = statistics.median(autolog)
+    share = statistics.median(extra) / slower if slower > 0 else float("inf")
     figures = [
         middle(f"extra seconds of a run that takes the bare script {bare:.0f} s", extra, EXTRA),
         Figure("extra seconds of samerun / those of mlflow.autolog", share, SHARE),

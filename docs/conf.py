@@ -16,7 +16,8 @@ author = "The samerun developers"
 version = release = samerun.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["notebooks/*.md"]  # a notebook's page is its .ipynb, with results
+exclude_patterns = ["notebooks/*.md", "**/mlruns", "**/outputs", "**/multirun"]
+# A notebook's page is its .ipynb, with results; the others are what it leaves where it is run.
 nb_execution_mode = "off"  # `make notebooks` runs them; a test does as well
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist", "fieldlist"]

@@ -73,6 +73,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         self._most = most(cfg, own)
         self.is_open = cfg.training.steps_per_execution == "auto" and self._most > 1
         self._times: list[tuple[int, float, float]] = []
+        self._tracing = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the clocks."""
@@ -83,6 +84,8 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         if self.is_open:
             del self._times[2:]
             self._times.append((batch + 1, time.perf_counter(), time.thread_time()))
+            if len(self._times) == 2:  # the rest of an interrupted epoch traces before a whole one
+                self._tracing = max(self._tracing, self._times[1][2] - self._times[0][2])
 
     def adjust(self, steps_left: int) -> None:
         """Changes the steps per execution of the model where that repays it, and records them.
@@ -101,7 +104,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         """More than one has to repay that the step is traced again, as in the first execution."""
         if len(self._times) < 3:
             return 1
-        (_, _, began), (first, traced, before), (last, ended, after) = self._times
+        _, (first, traced, before), (last, ended, after) = self._times
         seconds, in_python = (ended - traced) / (last - first), (after - before) / (last - first)
-        repays = steps_left * in_python * _SAVED_SHARE > before - began
+        repays = steps_left * in_python * _SAVED_SHARE > self._tracing
         return self._most if repays and seconds * self._most <= _LONGEST_SECONDS else 1

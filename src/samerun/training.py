@@ -347,7 +347,8 @@ def _parts(
     if first + 1 < cfg.training.epochs and not stopped and pace.is_open:
         yield dataset.train, first, first + 1
         first, stopped = first + 1, model.stop_training
-        pace.adjust((cfg.training.epochs - first) * dataset.steps_per_epoch)
+        if not stopped:
+            pace.adjust((cfg.training.epochs - first) * dataset.steps_per_epoch)
     if first < cfg.training.epochs and not stopped:
         yield dataset.train, first, cfg.training.epochs
 

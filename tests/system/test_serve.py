@@ -126,7 +126,7 @@ def served(command, ask, folder, python=sys.executable):
         server.wait(60)
 
 
-TEXTS = {"dataframe_records": [{"text": "word1 film"}, {"text": "no word that training had"}]}
+TEXTS = {"dataframe_records": [{"text": "word1 film"}, {"text": "a film that training never had"}]}
 
 
 def check_texts(port):
@@ -137,6 +137,7 @@ def check_texts(port):
     assert [*answers[0]] == ["label", "probability", "probability_blame", "probability_praise"]
     for body, part in [
         ({"dataframe_records": [{"text": "  "}]}, "holds an empty text"),
+        ({"dataframe_records": [{"text": "Kein Wort, das es gab."}]}, "holds only unknown words"),
         ({"dataframe_records": [{"text": None}]}, "holds no value, expected a text"),
         ({"dataframe_records": [{"words": "a"}]}, "missing inputs"),
         ({"dataframe_records": []}, ""),

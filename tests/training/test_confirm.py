@@ -193,20 +193,25 @@ def test_the_page_begins_with_the_confirmed_mean(worker, project, monkeypatch):
     assert all(row[6].strip("`") in {run["id"] for run in children()} for row in cells)
 
 
-def test_trials_that_chance_may_have_ordered_are_not_told_apart(worker, project, capsys):
-    worker.answer = answer({**MEANS, 0.2: 0.4999}, noisy)
-    assert worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4) == 0
+def test_trials_that_chance_may_have_ordered_are_not_told_apart(confirmed, capsys):
+    noise = {1000: -0.01, 1001: 0.0, 1002: 0.01, 1003: 0.0}
+    confirmed.answer = answer(
+        {**MEANS, 0.2: 0.4999}, lambda dropout, seed: noise[seed] * (1 if dropout < 0.15 else 1.5)
+    )
+    four = ("sweep.confirm.top=2", "sweep.confirm.seeds=4")
+    assert confirmed.sweep(*FIXED, *four, space=GRID, n=4) == 0
     numbers = [by_dropout()[dropout].number for dropout in (0.2, 0.1)]
     told = f"trial {numbers[0]} and trial {numbers[1]} cannot be told apart (paired t test"
     assert told in capsys.readouterr().out
 
 
-def test_one_trial_alone_has_a_mean_and_no_verdict(worker, project, capsys):
-    worker.answer = answer(MEANS, noisy)
-    alone = ("sweep.confirm.top=1", "sweep.confirm.seeds=3")
-    assert worker.sweep(*FIXED, *alone, space=GRID, n=4) == 0
-    assert lines_of(capsys)["confirmed"].endswith(" over 3 fresh seeds")
-    assert len(worker.tasks) == 5
+def test_one_trial_alone_has_a_mean_and_no_verdict(confirmed, capsys):
+    confirmed.tasks.clear()
+    confirmed.answer = answer(MEANS)
+    alone = ("sweep.confirm.top=1", "sweep.confirm.seeds=4")
+    assert confirmed.sweep(*FIXED, *alone, space=GRID, n=4) == 0
+    assert lines_of(capsys)["confirmed"].endswith(" over 4 fresh seeds")
+    assert len(confirmed.tasks) == 1
 
 
 def test_the_same_command_again_trains_nothing_and_more_trials_are_confirmed_too(confirmed, capsys):
@@ -305,7 +310,9 @@ def killed_in(monkeypatch, target, name, call):
             yield
 
 
-@pytest.mark.parametrize("gap", ["before it ends", "before its run is created"])
+@pytest.mark.parametrize(
+    "gap", ["before it ends", pytest.param("before its run is created", marks=pytest.mark.slow)]
+)
 def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm, monkeypatch, gap):
     where = (optuna.Study, "tell") if gap == "before it ends" else (tracking, "create_child")
     with killed_in(monkeypatch, *where, call=6):

@@ -121,10 +121,16 @@ def test_texts_and_images_get_their_labels(files, capsys):
     texts, dataset, model = store_model(
         "dataset=text_csv", "dataset.path=texts.csv", "dataset.max_length=6", "model=cnn1d"
     )
-    (files / "new.csv").write_text('label,text\n,word1 film\n,"  "\n,☃\n')
+    lines = [",word1 film", ',"  "', ",a film on ☃", ',"Ein neuer, ganz anderer Text."']
+    (files / "new.csv").write_text("\n".join(["label,text", *lines, ""]), "utf-8")
     code, out, err = run(capsys, "predict", texts, "new.csv")
     assert code == 1
-    assert "line 3: column text holds an empty text" in err
+    known = dataset.vocabulary.size - 2
+    assert err.splitlines() == [
+        "refused: line 3: column text holds an empty text, expected one with words.",
+        "refused: line 5: column text holds only unknown words: 'ein', 'neuer', 'ganz' and others; "
+        f"expected at least one of the {known} words that the model knows.",
+    ]
     made = rows_of(out)
     assert [row["line"] for row in made] == ["2", "4"]
     assert {row["label"] for row in made} <= {"blame", "praise"}
@@ -192,6 +198,8 @@ def test_a_language_model_generates_the_same_text_from_the_same_seed(tables, cap
     assert run(capsys, *line, "--seed", "1")[1] == first
     assert run(capsys, *line, "--seed", "2")[1] != first
     monkeypatch.setattr(logged, "load_file", not_loaded)
+    code, _, err = run(capsys, "generate", run_id, "--prompt", "qwxz zzyx.")
+    assert (code, "only unknown words: 'qwxz' and 'zzyx'; expected" in err) == (2, True)
     code, _, err = run(capsys, *line, "--temperature", "0")
     assert (code, "expected a number above 0" in err) == (2, True)
     code, _, err = run(capsys, "generate", tables["price"], "--prompt", "a")

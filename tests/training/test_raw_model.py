@@ -6,9 +6,10 @@ import pytest
 
 from samerun import config, data, evaluation, models
 from samerun.config.models import MODELS
-from samerun.raw_model import RawModel, RefusedInput, check, check_network
+from samerun.raw_model import RawModel, RefusedInput, answers, check, check_network
 from support.kinds import EXAMPLES, fitting, small_model
 from support.official_files import WRITERS, prepare
+from support.own_files import write_rows
 
 DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"}
 OWN = [name for name, example in EXAMPLES.items() if example.kind not in DOWNLOADED]
@@ -80,6 +81,29 @@ def test_raw_test_examples_give_the_predictions_of_the_evaluation(name, here, lo
         check_language_model(raw, model, dataset, frame)
         return
     np.testing.assert_array_equal(answered(raw, frame, dataset.spec), evaluated(model, dataset))
+
+
+def test_a_test_text_of_unknown_words_counts_in_the_evaluation_and_gets_no_answer(tmp_path):
+    texts = [f"new{row} only{row}." if row % 3 == 0 else f"film {row % 4}" for row in range(60)]
+    labels = ["praise", "blame"] * 30
+    write_rows(tmp_path / "rare.csv", ["text", "label"], [*zip(texts, labels, strict=True)])
+    chosen = [f"path={tmp_path / 'rare.csv'}", "max_length=4", "batch_size=4"]
+    cfg = config.compose(["dataset=text_csv", *(f"dataset.{part}" for part in chosen)]).config
+    dataset = data.build(cfg.dataset, seed=0)
+    raw, model = raw_model_of(cfg.dataset, dataset)
+    frame = frame_of(raw, dataset)
+    is_unknown = frame["text"].str.startswith("new").to_numpy()
+    assert is_unknown.any()
+    stored = evaluated(model, dataset)
+    x = raw.encode(frame, is_labelled=True).x
+    np.testing.assert_array_equal(answers.probabilities(raw.outputs(x)), stored)
+    made = raw.answer(frame)
+    assert [*made.refused] == np.flatnonzero(is_unknown).tolist()
+    names = [f"probability_{name}" for name in dataset.spec.class_names]
+    found = np.stack([made.columns[name] for name in names], axis=1)
+    np.testing.assert_allclose(found, stored[~is_unknown], rtol=1e-5)
+    with pytest.raises(RefusedInput, match=r"Row 0: column text holds only unknown words: 'new"):
+        raw.predict(frame[is_unknown])
 
 
 def check_language_model(raw, model, dataset, frame):

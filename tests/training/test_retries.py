@@ -353,6 +353,7 @@ def test_a_run_with_a_halved_batch_is_reproduced_exactly(halved):
     assert "samerun.retries" not in second.tags, "it trains with the effective size from the start"
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_forked_with_a_policy(client, capsys):
     overrides = [word for word in LATE if not word.startswith("training.")]
     with pytest.raises(Diverged):

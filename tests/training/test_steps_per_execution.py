@@ -45,6 +45,7 @@ def test_what_is_recorded_of_steps_limits_their_number(overrides, own, most):
     assert steps_per_execution.most(config.compose(overrides).config, own) == most
 
 
+@pytest.mark.parametrize("epochs", [1, 2], ids=["whole-epoch", "after-the-rest-of-an-epoch"])
 @pytest.mark.parametrize(
     ("trace", "step", "in_python", "left", "chosen"),
     [
@@ -53,7 +54,7 @@ def test_what_is_recorded_of_steps_limits_their_number(overrides, own, most):
         pytest.param(1.0, 0.200, 0.002, 90_000, 1, id="a-signal-would-wait"),
     ],
 )
-def test_the_first_epoch_decides(monkeypatch, trace, step, in_python, left, chosen):
+def test_the_first_epoch_decides(monkeypatch, trace, step, in_python, left, chosen, epochs):
     clocks = {"perf_counter": 5.0, "thread_time": 3.0}
     for name in clocks:
         monkeypatch.setattr(steps_per_execution.time, name, lambda name=name: clocks[name])
@@ -62,11 +63,13 @@ def test_the_first_epoch_decides(monkeypatch, trace, step, in_python, left, chos
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     pace.set_model(model)
-    pace.on_epoch_begin(0)
-    for number in range(10):
-        clocks["perf_counter"] += step if number else trace
-        clocks["thread_time"] += in_python if number else trace
-        pace.on_train_batch_end(number)
+    for epoch in range(epochs):
+        pace.on_epoch_begin(epoch)
+        for number in range(10):
+            traces = epoch == number == 0
+            clocks["perf_counter"] += trace if traces else step
+            clocks["thread_time"] += trace if traces else in_python
+            pace.on_train_batch_end(number)
     pace.adjust(left)
     assert model.steps_per_execution == chosen
     assert getattr(run, "tags", {}) == (

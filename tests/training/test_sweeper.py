@@ -464,7 +464,23 @@ def test_a_sweep_without_m_and_an_interval_without_sweep_are_explained(project, 
     assert "sweep=optuna" in capsys.readouterr().err
 
 
-def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker, project, samerun):
+def test_a_second_sweep_on_the_same_study_is_refused_while_the_first_runs(worker, project, capsys):
+    second, codes = InstantExecutor(), []
+
+    def begins_another(task, outcome):
+        codes.append(second.sweep(n=1))
+        return outcome
+
+    worker.answer = begins_another
+    assert worker.sweep(n=1) == 0
+    assert codes == [2]
+    assert "is running in another process" in capsys.readouterr().err
+    assert second.tasks == []
+    assert states() == ["COMPLETE"]
+
+
+@pytest.mark.slow
+def test_a_second_sweep_in_another_process_is_refused_too(worker, project, samerun):
     others = []
 
     def begins_another(task, outcome):
@@ -795,6 +811,7 @@ def test_infeasible_trials_are_recorded_and_never_the_best(worker, project, caps
     assert "constraints num_parameters>=0.3 → num_parameters>=0.2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_with_too_many_parameters_trains_no_epoch(project):
     result = samerun.sweep(
         [

@@ -160,6 +160,38 @@ def test_a_text_has_the_start_the_unknown_and_the_sides_of_training():
     }
 
 
+@pytest.mark.parametrize(
+    ("level", "text", "reason"),
+    [
+        ("word", "A qwxz", ""),
+        ("word", "b.", ""),
+        ("word", "!", ""),
+        ("word", "Qwxz!", "words: 'qwxz'; expected at least one of the 4 words that"),
+        ("word", "d e d f", "words: 'd', 'e' and 'f'; expected"),
+        ("word", "d e f g !", "words: 'd', 'e', 'f' and others; expected"),
+        ("word", "\u2603 \x1b", "words: '\u2603' and '\ufffd'; expected"),
+        ("character", "xyzA", ""),
+        ("character", "xy yx!", "characters: 'x' and 'y'; expected at least one of the 4"),
+    ],
+)
+def test_a_text_without_any_known_word_is_refused_as_input_and_not_in_an_evaluation(
+    level, text, reason
+):
+    vocabulary = {**TEXT["vocabulary"], "level": level}
+    vocabulary["tokens"] = [*vocabulary["tokens"], "!"]
+    form = {**TEXT, "vocabulary": vocabulary}
+    frame = pd.DataFrame({"text": ["a b", text]})
+    made = texts.encode(form, frame)
+    if not reason:
+        assert not made.refused
+        return
+    assert made.rows.tolist() == [0]
+    assert [*made.refused] == [1]
+    assert f"column text holds only unknown {reason}" in made.refused[1]
+    labelled = texts.encode(form, frame, is_labelled=True)
+    assert (labelled.rows.tolist(), labelled.refused) == ([0, 1], {})
+
+
 def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():
     days = ["2024-05-01", "2024-05-02", "2024-05-03"]
     made = series.encode(SERIES, pd.DataFrame({"day": days, "sales": [1, 2, 3]}))

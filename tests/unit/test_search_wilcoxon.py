@@ -79,6 +79,14 @@ def test_nothing_is_pruned_before_the_first_complete_trial_or_before_its_least_n
     assert not is_pruned(*worse, pruner=Wilcoxon(0.1, 13))
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(-2, 3), min_size=14, max_size=20))
+def test_it_is_optuna_where_scipy_permutes_nothing(steps):
+    study, own = study_with([1.0] * len(steps)), [1.0 + step / 8 for step in steps]
+    theirs = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=2)
+    assert is_pruned(study, own) == is_pruned(study, own, theirs)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-6, 6), min_size=9, max_size=9))
 def test_it_decides_as_optuna_does_except_near_the_threshold(steps):

@@ -53,7 +53,7 @@ EXAMPLES = {
         f"{_HOW_TO}/preemption.md",
         (
             ("resume latest", "from its last checkpoint"),
-            ("resume 6e75 training.epochs=40", "train longer"),
+            ("resume 6e75 training.epochs=40 --fork", "train longer, as a new run"),
         ),
     ),
     "reproduce": Examples(

@@ -22,7 +22,6 @@ DEFAULTS: Mapping[str, Any] = {"length": 40, "temperature": 1.0, "top_k": 0, "se
 
 _ENCODERS: dict[str, Callable[[Mapping[str, Any], Any], Encoded]] = {
     "table": tables.encode,
-    "text": texts.encode,
     "image": images.encode,
     "series": series.encode,
 }
@@ -66,16 +65,19 @@ class RawModel:
         """Whether it is a language model."""
         return bool(self.description["task"] == "language_model")
 
-    def encode(self, frame: Any) -> Encoded:
+    def encode(self, frame: Any, *, is_labelled: bool = False) -> Encoded:
         """Returns the examples as the Keras model takes them.
 
         Args:
             frame: a data frame, as for `answer`.
+            is_labelled: accept a text without any known word, which a test split may have too.
 
         Raises:
             RefusedInput: a column is missing.
         """
         form = self.description["input"]
+        if form["kind"] == "text":
+            return texts.encode(form, frame, is_labelled=is_labelled)
         return _ENCODERS[form["kind"]](form, frame)
 
     def outputs(self, x: Array) -> Array:

@@ -1,14 +1,15 @@
 """Texts: the tokens of a vocabulary, padded or truncated."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .encoded import Array, Encoded, accepted, check_columns, shown
+from .encoded import Array, Encoded, accepted, check_columns, listed, shown
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+_MOST_SHOWN = 3
 
 
 def tokenize(text: str, level: str, lowercase: bool) -> list[str]:
@@ -53,29 +54,63 @@ class Words:
         special = stored["num_special"]
         self._ids = {token: at for at, token in enumerate(self.tokens[special:], start=special)}
 
-    def ids(self, text: str) -> Array:
-        """Returns the int32 ids of a text, neither padded nor truncated."""
+    def split(self, text: str) -> list[str]:
+        """Returns the tokens of a text."""
+        return tokenize(text, self._stored["level"], self._stored["lowercase"])
+
+    def ids(self, tokens: Sequence[str]) -> Array:
+        """Returns the int32 ids of a text's tokens, neither padded nor truncated."""
         stored, unknown = self._stored, self._stored["unknown"]
-        tokens = tokenize(text, stored["level"], stored["lowercase"])
         start = [] if stored["start"] is None else [stored["start"]]
         return np.array([*start, *(self._ids.get(token, unknown) for token in tokens)], np.int32)
 
+    def all_unknown(self, tokens: Sequence[str]) -> str:
+        """Returns the reason to refuse a text without any known word; empty if it has one.
+
+        Punctuation and spaces count only where a text has nothing else: nearly every vocabulary
+        has the full stop at the end of a text that it knows nothing of.
+        """
+        if any(token in self._ids and _has_letters(token) for token in tokens):
+            return ""
+        words = [*dict.fromkeys([*filter(_has_letters, tokens)] or tokens)]
+        if any(word in self._ids for word in words):
+            return ""
+        first = [*map(shown, words[:_MOST_SHOWN])]
+        unknown = listed(first if len(words) <= _MOST_SHOWN else [*first, "others"])
+        level = self._stored["level"]
+        return (
+            f"holds only unknown {level}s: {unknown}; expected at least one of the "
+            f"{len(self._ids)} {level}s that the model knows"
+        )
+
+    def frequent(self) -> str:
+        """Returns a text of the most frequent words, which come first."""
+        known = [token for token in self._ids if _has_letters(token)] or [*self._ids]
+        return self._joined(known[:_MOST_SHOWN])
+
     def text(self, ids: Any) -> str:
         """Returns ids as readable text, without padding; words are separated by spaces."""
-        between = " " if self._stored["level"] == "word" else ""
         tokens, unknown = self.tokens, self._stored["unknown"]
         known = [int(one) for one in ids if one != 0]
-        return between.join(tokens[one if 0 <= one < len(tokens) else unknown] for one in known)
+        return self._joined(tokens[one if 0 <= one < len(tokens) else unknown] for one in known)
+
+    def _joined(self, tokens: Iterable[str]) -> str:
+        return (" " if self._stored["level"] == "word" else "").join(tokens)
 
 
-def encode(form: Mapping[str, Any], frame: Any) -> Encoded:
+def _has_letters(token: str) -> bool:
+    return any(map(str.isalnum, token))
+
+
+def encode(form: Mapping[str, Any], frame: Any, *, is_labelled: bool = False) -> Encoded:
     """Converts texts to ids as training does; an empty text is refused, as there.
 
     Args:
         form: the input's description.
         frame: a data frame with the column of the texts.
+        is_labelled: as for `ids_of`.
     """
-    ids, refused = ids_of(form, frame)
+    ids, refused = ids_of(form, frame, is_labelled=is_labelled)
     x = padded(
         ids,
         form["length"],
@@ -85,12 +120,16 @@ def encode(form: Mapping[str, Any], frame: Any) -> Encoded:
     return Encoded(x=x, rows=accepted(len(frame), refused), refused=refused)
 
 
-def ids_of(form: Mapping[str, Any], frame: Any) -> tuple[list[Array], dict[int, str]]:
+def ids_of(
+    form: Mapping[str, Any], frame: Any, *, is_labelled: bool = False
+) -> tuple[list[Array], dict[int, str]]:
     """Returns the ids of each accepted text, and why the others are refused.
 
     Args:
         form: the input's description.
         frame: a data frame with the column of the texts.
+        is_labelled: accept a text without any known word, as an evaluation does; otherwise it is
+            refused like an empty one, since an answer would not depend on what it says.
     """
     column = form["column"]
     check_columns(frame.columns, [column])
@@ -105,5 +144,9 @@ def ids_of(form: Mapping[str, Any], frame: Any) -> tuple[list[Array], dict[int, 
         elif not text.strip():
             refused[row] = f"column {column} holds an empty text, expected one with words"
         else:
-            ids.append(words.ids(text))
+            tokens = words.split(text)
+            if not is_labelled and (reason := words.all_unknown(tokens)):
+                refused[row] = f"column {column} {reason}"
+            else:
+                ids.append(words.ids(tokens))
     return ids, refused

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _MOST_PERMUTED = 8
 """Pairs up to which every change of signs is evaluated: 256 of them."""
 
+_MOST_PERMUTED_BY_SCIPY = 13
+"""With more pairs SciPy takes the normal approximation of its own accord."""
+
 
 @final
 class Wilcoxon(BasePruner):
@@ -37,7 +40,7 @@ class Wilcoxon(BasePruner):
     def prune(self, study: "Study", trial: "FrozenTrial") -> bool:
         """Returns whether Optuna's pruner stops the trial.
 
-        With more than 8 pairs and equal differences among them, the p-value is that of SciPy's
+        With 9 to 13 pairs and equal differences among them, the p-value is that of SciPy's
         normal approximation with correction for continuity and ties.
 
         Args:
@@ -66,7 +69,9 @@ class Wilcoxon(BasePruner):
 
 def _would_permute(differences: "np.ndarray") -> bool:
     """Whether SciPy would evaluate too many changes of signs of these differences."""
-    if len(differences) <= _MOST_PERMUTED or not np.isfinite(differences).all():
+    if not _MOST_PERMUTED < len(differences) <= _MOST_PERMUTED_BY_SCIPY:
+        return False
+    if not np.isfinite(differences).all():
         return False
     sizes = np.abs(differences)
     return len(np.unique(sizes)) < len(sizes) or not sizes.all()

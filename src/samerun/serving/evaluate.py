@@ -108,7 +108,7 @@ def _in_units(output: Mapping[str, Any], outputs: Any) -> Any:
 
 def _outputs(model: RawModel, chunk: Chunk) -> Any:
     try:
-        encoded = model.encode(chunk.frame)
+        encoded = model.encode(chunk.frame, is_labelled=True)
     except RefusedInput as error:
         raise UserError(str(error)) from error
     if encoded.refused:

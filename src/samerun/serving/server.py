@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from samerun.raw_model import KERAS_FILE
+from samerun.raw_model.texts import Words
 from samerun.replay import recorded
 from samerun.serving import loader, logged
 from samerun.serving.stored_model import fetch_model
@@ -77,7 +78,7 @@ def command(model: Path, host: str, port: int) -> tuple[Sequence[str], Mapping[s
 
 
 def _example(description: Mapping[str, Any]) -> dict[str, Any]:
-    """A request with one row: numbers of average size, the first categories, a text."""
+    """A request with one row: numbers of average size, the first categories, known words."""
     form = description["input"]
     if form["kind"] == "table":
         middle = np.broadcast_to(form["scaling"]["offset"], (len(form["numeric"]),)).tolist()
@@ -88,8 +89,9 @@ def _example(description: Mapping[str, Any]) -> dict[str, Any]:
         steps = {"columns": form["columns"], "data": [[0.0] * len(form["columns"])]}
         steps["data"] *= form["window"]
         return {"dataframe_split": steps}
-    content: Any = "the text"
-    if form["kind"] == "image":
+    if form["kind"] == "text":
+        content: Any = Words(form["vocabulary"]).frequent()
+    else:
         content = "BASE64 OF A PNG OR JPEG FILE" if form["encoded"] else _array(form)
     return {"dataframe_records": [{form["column"]: content}]}
 

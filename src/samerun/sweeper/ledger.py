@@ -163,6 +163,7 @@ class Ledger:
         run_id = frozen.user_attrs.get(tag.TRIAL_RUN)
         if run_id is None:
             end_without_run(self._study, frozen, reason)
+            self.log_history()
             return
         self._seed_sampler(frozen.number)
         trial, folder = reopen_trial(self._study, frozen), self._plan.folder / str(frozen.number)
