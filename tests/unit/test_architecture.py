@@ -109,6 +109,10 @@ FILES = sorted([*ROOT.rglob("*.py"), *PLUGIN.rglob("*.py")])
 SOURCE = ROOT.parent
 
 
+def test_what_hydra_imports_at_every_start_is_small():
+    assert sum(len(path.read_text().splitlines()) for path in PLUGIN.rglob("*.py")) <= 60
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_point_down(path):
     here = module_of(path)

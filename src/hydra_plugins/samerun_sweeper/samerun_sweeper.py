@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
@@ -31,17 +31,9 @@ class SamerunSearchPath(SearchPathPlugin):  # type: ignore[misc]
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Adds the folders, unless it is another program's search path."""
-        from samerun.folders import package_folder
-
-        conf, main = package_folder("conf"), SearchPathQuery(provider="main")
-        paths = {entry.path for entry in search_path.get_path() if entry.provider == "main"}
-        if not {str(conf), f"file://{conf}"} & paths:
-            return
         from samerun.config import project
 
-        search_path.append("samerun", f"file://{package_folder('experiments')}")
-        for folder in project.config_folders():
-            search_path.prepend(project.PROVIDER, f"file://{folder}", anchor=main)
+        project.extend(search_path)
 
 
 class SamerunSweeper(Sweeper):  # type: ignore[misc]
@@ -59,11 +51,7 @@ class SamerunSweeper(Sweeper):  # type: ignore[misc]
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Runs the whole sweep.
-
-        Args:
-            arguments: those of the command line, without the ones for Hydra itself.
-        """
+        """Runs the whole sweep, with the arguments that are not for Hydra itself."""
         from samerun.sweeper.run import run_sweep
 
         assert self.hydra_context is not None

@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samerun.errors import UserError, first_line, listed, nearest
 from samerun.folders import package_folder
+
+if TYPE_CHECKING:
+    from hydra.core.config_search_path import ConfigSearchPath
 
 PROVIDER = "samerun project"
 """What Hydra calls the user's own folders in its search path."""
@@ -48,6 +51,23 @@ class Settings:
     config_folders: tuple[str, ...] | None = None
     package: str = ""
     verify: tuple[tuple[str, str], ...] = ()
+
+
+def extend(search_path: "ConfigSearchPath") -> None:
+    """Puts the user's folders in front of samerun's config files, and its experiments behind them.
+
+    Args:
+        search_path: Hydra's; that of another program stays as it is.
+    """
+    from hydra.core.config_search_path import SearchPathQuery
+
+    conf, main = package_folder("conf"), SearchPathQuery(provider="main")
+    paths = {entry.path for entry in search_path.get_path() if entry.provider == "main"}
+    if not {str(conf), f"file://{conf}"} & paths:
+        return
+    search_path.append("samerun", f"file://{package_folder('experiments')}")
+    for folder in config_folders():
+        search_path.prepend(PROVIDER, f"file://{folder}", anchor=main)
 
 
 def settings() -> Settings:
