@@ -56,7 +56,7 @@ NAMED = {
     ),
     "callbacks": st.lists(st.just("mine:Callback"), max_size=1),
     "fold": st.sampled_from([None, "1/2", "2/5", "9999/9999"]),
-    "folds": st.one_of(st.none(), st.integers(2, 9999)),
+    "folds": st.one_of(st.none(), st.integers(2, 1000)),
     "workers": st.just(1),  # more are only for several seeds or folds
 }
 """Fields whose values name something, or depend on each other."""
