@@ -51,7 +51,10 @@ _others = set()
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     with refused(collector.path):
-        return (yield)
+        report = yield
+    if report.skipped and collector.config.getoption("--no-skips"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr[2]}"
+    return report
 
 
 @pytest.hookimpl(trylast=True)

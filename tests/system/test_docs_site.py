@@ -5,15 +5,16 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from support import pages
 
-pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(find_spec("sphinx") is None, reason="the extra `docs` is not installed"),
     pytest.mark.skipif(pages.CHROMIUM is None, reason="needs chromium: see .ci/run"),
 ]
 
