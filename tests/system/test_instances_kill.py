@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import optuna
 import psutil
@@ -50,6 +51,32 @@ def killed(number, *arguments):
     program = str(PROGRAMS / "instances_kill.py")
     done = run_warm([sys.executable, program, str(number), *arguments])
     assert done.returncode == -9, done.stdout + done.stderr
+
+
+def end_with_two_workers(arguments, number, code):
+    """Sends a signal to a command as soon as two workers have a checkpoint; they end with it."""
+    folder = Path.cwd()
+    before = {*folder.glob("outputs/*/*")}
+
+    def num_saved():
+        files = folder.glob("outputs/*/*/*/checkpoints/last.npz")
+        return sum(file.parents[2] not in before for file in files)
+
+    with Warm(
+        [sys.executable, "-m", "samerun", *arguments],
+        env=os.environ | SLOWLY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while num_saved() < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        workers = [one for one in psutil.Process(process.pid).children() if is_worker(one)]
+        process.send_signal(number)
+        assert process.wait() == code
+    assert len(workers) == 2
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
 def weights():
@@ -102,22 +129,7 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
     for folder in (project, whole):
         shutil.copy(PROGRAMS / "slow_epochs.py", folder)
     train = ["train", *LONG, "seeds=3"]
-    command = [sys.executable, "-m", "samerun", *train, "workers=2"]
-    with Warm(
-        command,
-        env=os.environ | SLOWLY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while len([*project.glob("outputs/*/*/*/checkpoints/last.npz")]) < 2:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.01)
-        workers = [one for one in psutil.Process(process.pid).children() if is_worker(one)]
-        process.send_signal(number)
-        assert process.wait() == code
-    assert len(workers) == 2
-    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    end_with_two_workers([*train, "workers=2"], number, code)
     runs = tracking.search_runs(f"tags.`{tag.INSTANCE}` LIKE '%'")
     assert sorted(run.tags[tag.INSTANCE] for run in runs) == ["seed 0", "seed 1"]
     # Those that SIGTERM reached have ended in order; after SIGKILL nothing could be recorded.
@@ -144,29 +156,7 @@ def test_workers_of_a_reproduction_end_with_it_and_it_is_exact_the_next_time(pro
     shutil.copy(PROGRAMS / "slow_epochs.py", project)
     samerun("train", *LONG, "seeds=3")
     (parent,) = tracking.search_runs(f"tags.`{tag.INSTANCES}` = 'seeds'")
-    command = [sys.executable, "-m", "samerun", "reproduce", parent.id, *TRUST]
-    before = {*project.glob("outputs/*/*")}
-    with Warm(
-        [*command, "workers=2"],
-        env=os.environ | SLOWLY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while (
-            sum(
-                path.parents[2] not in before
-                for path in project.glob("outputs/*/*/*/checkpoints/last.npz")
-            )
-            < 2
-        ):
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.01)
-        workers = [one for one in psutil.Process(process.pid).children() if is_worker(one)]
-        process.send_signal(number)
-        assert process.wait() == code
-    assert len(workers) == 2
-    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    end_with_two_workers(["reproduce", parent.id, *TRUST, "workers=2"], number, code)
     begun = tracking.search_runs(f"tags.`{tag.REPRODUCES}` LIKE '%'")
     statuses = {run.status for run in begun if tag.INSTANCE in run.tags}
     assert statuses == {"KILLED" if number == signal.SIGTERM else "RUNNING"}
