@@ -130,7 +130,7 @@ def main() -> int:
     """Runs every line, prints how long it took, and returns 1 if an answer is not as it should."""
     parser = arguments_of(__doc__)
     parser.add_argument("--limit", type=float, default=0.5, help="seconds that no line may exceed")
-    parser.add_argument("--lines", type=int, help="only so many lines")
+    parser.add_argument("--lines", type=int, help="number of lines to run; all of them by default")
     given = parser.parse_args()
     answer("lr=0.1")  # warms the file cache
     answers = [answer(line) for line in lines()[: given.lines]]

@@ -38,7 +38,7 @@ TRACKING = {"bare script": "none", "autolog": "autolog", "callback + log_model":
 
 
 def write_images(file: Path, num: int) -> None:
-    """Writes so many images, 80 % for training, 10 % each for validation and test."""
+    """Writes `num` images: 80 % for training, 10 % for validation and 10 % for test."""
     import numpy as np
     from sklearn.datasets import load_digits
 

@@ -141,9 +141,8 @@ def take(folder: Path, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
     ids = [table.splitlines()[-1].partition(",")[0] for table in tables]
     samerun("compare", *ids, "--html", "compare.html", folder=folder)
     page = (folder / "compare.html").resolve().as_uri()
-    for size, name in (((1400, 800), "compare.png"), ((700, 1000), "compare-narrow.png")):
-        with Browser(size) as browser:
-            browser.photograph(page, DOCS / name)
+    with Browser((1400, 800)) as browser:
+        browser.photograph(page, DOCS / "compare.png")
     of_the_ui(folder, "runs.png", height=640)
     of_the_ui(folder, "sweep-in-mlflow.png", "night", height=860)
     artifact(folder, "multirun/**/pruned/**/intermediate_values.png", "sweep.png")

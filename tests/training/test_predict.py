@@ -206,7 +206,7 @@ def test_a_language_model_generates_the_same_text_from_the_same_seed(tables, cap
     assert (code, "trained no language model" in err) == (2, True)
 
 
-def test_new_labelled_data_gets_the_report_of_a_run(tables, project, capsys):
+def test_new_labeled_data_gets_the_report_of_a_run(tables, project, capsys):
     run_id = tables["town"]
     lines = (project / "table.csv").read_text().splitlines()
     (project / "new.csv").write_text("\n".join([lines[0], *lines[5:20], ""]))

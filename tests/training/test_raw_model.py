@@ -95,7 +95,7 @@ def test_a_test_text_of_unknown_words_counts_in_the_evaluation_and_gets_no_answe
     is_unknown = frame["text"].str.startswith("new").to_numpy()
     assert is_unknown.any()
     stored = evaluated(model, dataset)
-    x = raw.encode(frame, is_labelled=True).x
+    x = raw.encode(frame, is_labeled=True).x
     np.testing.assert_array_equal(answers.probabilities(raw.outputs(x)), stored)
     made = raw.answer(frame)
     assert [*made.refused] == np.flatnonzero(is_unknown).tolist()

@@ -188,8 +188,8 @@ def test_a_text_without_any_known_word_is_refused_as_input_and_not_in_an_evaluat
     assert made.rows.tolist() == [0]
     assert [*made.refused] == [1]
     assert f"column text holds only unknown {reason}" in made.refused[1]
-    labelled = texts.encode(form, frame, is_labelled=True)
-    assert (labelled.rows.tolist(), labelled.refused) == ([0, 1], {})
+    labeled = texts.encode(form, frame, is_labeled=True)
+    assert (labeled.rows.tolist(), labeled.refused) == ([0, 1], {})
 
 
 def test_the_last_steps_are_the_window_and_the_dates_follow_on_weekdays():

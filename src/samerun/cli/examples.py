@@ -130,7 +130,7 @@ EXAMPLES = {
         f"{_HOW_TO}/use-a-model.md",
         (
             ("serve 6e75", "on port 5001"),
-            ("serve champion --port 8000", "a run by its name"),
+            ("serve latest --port 8000", "the newest run"),
         ),
     ),
     "export": Examples(

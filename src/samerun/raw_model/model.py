@@ -65,19 +65,19 @@ class RawModel:
         """Whether it is a language model."""
         return bool(self.description["task"] == "language_model")
 
-    def encode(self, frame: Any, *, is_labelled: bool = False) -> Encoded:
+    def encode(self, frame: Any, *, is_labeled: bool = False) -> Encoded:
         """Returns the examples as the Keras model takes them.
 
         Args:
             frame: a data frame, as for `answer`.
-            is_labelled: accept a text without any known word, which a test split may have too.
+            is_labeled: accept a text without any known word, which a test split may have too.
 
         Raises:
             RefusedInput: a column is missing.
         """
         form = self.description["input"]
         if form["kind"] == "text":
-            return texts.encode(form, frame, is_labelled=is_labelled)
+            return texts.encode(form, frame, is_labeled=is_labeled)
         return _ENCODERS[form["kind"]](form, frame)
 
     def outputs(self, x: Array) -> Array:

@@ -102,15 +102,15 @@ def _has_letters(token: str) -> bool:
     return any(map(str.isalnum, token))
 
 
-def encode(form: Mapping[str, Any], frame: Any, *, is_labelled: bool = False) -> Encoded:
+def encode(form: Mapping[str, Any], frame: Any, *, is_labeled: bool = False) -> Encoded:
     """Converts texts to ids as training does; an empty text is refused, as there.
 
     Args:
         form: the input's description.
         frame: a data frame with the column of the texts.
-        is_labelled: as for `ids_of`.
+        is_labeled: as for `ids_of`.
     """
-    ids, refused = ids_of(form, frame, is_labelled=is_labelled)
+    ids, refused = ids_of(form, frame, is_labeled=is_labeled)
     x = padded(
         ids,
         form["length"],
@@ -121,14 +121,14 @@ def encode(form: Mapping[str, Any], frame: Any, *, is_labelled: bool = False) ->
 
 
 def ids_of(
-    form: Mapping[str, Any], frame: Any, *, is_labelled: bool = False
+    form: Mapping[str, Any], frame: Any, *, is_labeled: bool = False
 ) -> tuple[list[Array], dict[int, str]]:
     """Returns the ids of each accepted text, and why the others are refused.
 
     Args:
         form: the input's description.
         frame: a data frame with the column of the texts.
-        is_labelled: accept a text without any known word, as an evaluation does; otherwise it is
+        is_labeled: accept a text without any known word, as an evaluation does; otherwise it is
             refused like an empty one, since an answer would not depend on what it says.
     """
     column = form["column"]
@@ -145,7 +145,7 @@ def ids_of(
             refused[row] = f"column {column} holds an empty text, expected one with words"
         else:
             tokens = words.split(text)
-            if not is_labelled and (reason := words.all_unknown(tokens)):
+            if not is_labeled and (reason := words.all_unknown(tokens)):
                 refused[row] = f"column {column} {reason}"
             else:
                 ids.append(words.ids(tokens))

@@ -38,7 +38,7 @@ KINDS: Mapping[type, str] = {
 
 
 @dataclass(frozen=True)
-class _Labelled:
+class _Labeled:
     """Raw input with the truth: classes as names, or numbers `(n, outputs)`.
 
     Args:
@@ -79,7 +79,7 @@ def evaluate(model: RawModel, cfg: Config) -> Report:
             f"{kinds}: `samerun reproduce` evaluates the run's own test split."
         )
     task, output = Task(model.description["task"]), model.description["output"]
-    found, names = _labelled(model, cfg), tuple(output["class_names"])
+    found, names = _labeled(model, cfg), tuple(output["class_names"])
     labels = _codes(found.truth, names) if names else np.asarray(found.truth, np.float64)
     if found.windows is None:
         outputs = np.concatenate([_outputs(model, chunk) for chunk in found.chunks])
@@ -108,7 +108,7 @@ def _in_units(output: Mapping[str, Any], outputs: Any) -> Any:
 
 def _outputs(model: RawModel, chunk: Chunk) -> Any:
     try:
-        encoded = model.encode(chunk.frame, is_labelled=True)
+        encoded = model.encode(chunk.frame, is_labeled=True)
     except RefusedInput as error:
         raise UserError(str(error)) from error
     if encoded.refused:
@@ -128,7 +128,7 @@ def _codes(truth: Sequence[str], names: tuple[str, ...]) -> Any:
     return np.array([places[name] for name in truth])
 
 
-def _labelled(model: RawModel, cfg: Config) -> _Labelled:
+def _labeled(model: RawModel, cfg: Config) -> _Labeled:
     form, dataset = model.description["input"], cfg.dataset
     if form["kind"] != KINDS[type(dataset)]:
         raise UserError(
@@ -140,12 +140,12 @@ def _labelled(model: RawModel, cfg: Config) -> _Labelled:
     if isinstance(dataset, TextFolder):
         files, labels, names = text_files(dataset)
         read = text_chunks(form, Path(dataset.path).expanduser(), files)
-        return _Labelled(read, [names[label] for label in labels])
+        return _Labeled(read, [names[label] for label in labels])
     assert isinstance(dataset, TableCsv | TextCsv | SeriesCsv)
     return _of_csv(model, dataset)
 
 
-def _of_images(form: Mapping[str, Any], dataset: ImageFolder) -> _Labelled:
+def _of_images(form: Mapping[str, Any], dataset: ImageFolder) -> _Labeled:
     """The images of a folder, found by the rules of training."""
     root = root_of(dataset)
     files, test = image_files(dataset)
@@ -156,10 +156,10 @@ def _of_images(form: Mapping[str, Any], dataset: ImageFolder) -> _Labelled:
         )
     paths = [root / os.fsdecode(name) for name in files.names]
     truth = [files.classes[label] for label in files.labels]
-    return _Labelled(image_chunks(form, root, paths), truth)
+    return _Labeled(image_chunks(form, root, paths), truth)
 
 
-def _of_csv(model: RawModel, dataset: TableCsv | TextCsv | SeriesCsv) -> _Labelled:
+def _of_csv(model: RawModel, dataset: TableCsv | TextCsv | SeriesCsv) -> _Labeled:
     import pandas as pd
 
     form = model.description["input"]
@@ -178,8 +178,8 @@ def _of_csv(model: RawModel, dataset: TableCsv | TextCsv | SeriesCsv) -> _Labell
         made[name] = numbers(values) if name in numeric else pd.Series(values, dtype=object)
     chunk = Chunk(pd.DataFrame(made), [f"line {line}" for line in table.lines])
     if model.description["output"]["class_names"]:
-        return _Labelled([chunk], [cell.strip() for cell in cells])
-    return _Labelled([chunk], _finite(table, target, key).reshape(-1, 1))
+        return _Labeled([chunk], [cell.strip() for cell in cells])
+    return _Labeled([chunk], _finite(table, target, key).reshape(-1, 1))
 
 
 def _finite(table: Table, name: str, key: str) -> Any:
@@ -199,7 +199,7 @@ def _finite(table: Table, name: str, key: str) -> Any:
     )
 
 
-def _windows(form: Mapping[str, Any], steps: Any, values: Any) -> _Labelled:
+def _windows(form: Mapping[str, Any], steps: Any, values: Any) -> _Labeled:
     """Every window of a file, with what follows it.
 
     Args:
@@ -216,4 +216,4 @@ def _windows(form: Mapping[str, Any], steps: Any, values: Any) -> _Labelled:
         )
     found = np.moveaxis(sliding_window_view(steps, window, axis=0), -1, 1)[:num]
     truth = sliding_window_view(values[window:], horizon)
-    return _Labelled((), truth, windows=scaled(found, form["scaling"]))
+    return _Labeled((), truth, windows=scaled(found, form["scaling"]))
