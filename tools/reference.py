@@ -442,6 +442,18 @@ def tags_part() -> str:
     return "\n".join([*out, ""])
 
 
+def metrics_part() -> str:
+    """Returns the metrics of runs and sweeps, with their steps and meanings."""
+    rows = [f"| `{name}` | {step} | {cell(text)} |" for name, (step, text) in tags.METRICS.items()]
+    return "\n".join(["| name | step | meaning |", "|---|---|---|", *rows, ""])
+
+
+def artifacts_part() -> str:
+    """Returns the artifacts of runs and sweeps, with their meanings."""
+    rows = [f"| `{path}` | {cell(text)} |" for path, text in tags.ARTIFACTS.items()]
+    return "\n".join(["| path | content |", "|---|---|", *rows, ""])
+
+
 def python_part() -> str:
     """Returns the directives that render the docstrings of the public names."""
     order = ["train", "sweep", "Result", "runs", "load_run", "LoadedRun", "reproduce", "resume"]
@@ -465,6 +477,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "exit_codes": exit_codes_part,
     "python": python_part,
     "tags": tags_part,
+    "metrics": metrics_part,
+    "artifacts": artifacts_part,
     "run": root_part,
     "debug": debug_part,
 }

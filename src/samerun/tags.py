@@ -1,8 +1,8 @@
 """Every name under which samerun writes into a store, each with its meaning: the store's schema.
 
-MLflow's run holds them as tags, Optuna's study and its trials as user attributes. A stored name is
-a contract: runs that an older version recorded are read by it. So a name is never given another
-meaning; where that cannot be avoided, `SCHEMA_VERSION` is raised.
+MLflow's run holds them as tags, metrics and artifacts, Optuna's study and its trials as user
+attributes. A stored name is a contract: runs that an older version recorded are read by it. So a
+name is never given another meaning; where that cannot be avoided, `SCHEMA_VERSION` is raised.
 """
 
 from collections.abc import Mapping
@@ -169,6 +169,108 @@ TRIAL_INSTANCES = "samerun.by_instance"
 """The first objective of each of its seeds or folds, by label such as `seed 3`."""
 TRIAL_MEMORY = "samerun.memory_bytes"
 """Peak memory of its worker."""
+
+
+METRICS: Mapping[str, tuple[str, str]] = {
+    "train/NAME": (
+        "epoch, from 1",
+        "`loss` and each of `training.metrics` on the training split, the mean over the epoch; "
+        "a resumed or reproduced run has the same values, bit for bit",
+    ),
+    "train/step_loss": ("step", "the loss between epochs, with `tracking.log_every_steps`"),
+    "validation/NAME": ("epoch", "the same on the validation split, at the end of the epoch"),
+    "validation/best/NAME": (
+        "last epoch",
+        "the values of the best epoch by `training.early_stopping.monitor`, whose weights are the "
+        "model's",
+    ),
+    "best_epoch": ("last epoch", "that epoch"),
+    "learning_rate": ("epoch", "as the optimizer used it last"),
+    "test/loss": ("last epoch", "the loss of the final weights on the test split"),
+    "test/NAME": ("last epoch", "each of `training.metrics`, in the same way"),
+    "test/accuracy": ("last epoch", "share of the examples, or tokens, that are right"),
+    "test/precision": ("last epoch", "of the second of two classes; with `_macro`, the mean"),
+    "test/recall": ("last epoch", "of the second of two classes; with `_macro`, the mean"),
+    "test/f1": ("last epoch", "harmonic mean of precision and recall"),
+    "test/auc": ("last epoch", "area under the ROC curve"),
+    "test/average_precision": ("last epoch", "area under the precision-recall curve, in steps"),
+    "test/NAME_macro": ("last epoch", "unweighted mean over the classes"),
+    "test/log_loss": ("last epoch", "mean negative log-likelihood of the truth, in nats"),
+    "test/expected_calibration_error": (
+        "last epoch",
+        "mean distance between probability and share of right answers",
+    ),
+    "test/mean_absolute_error": ("last epoch", "in the target's own unit"),
+    "test/root_mean_squared_error": ("last epoch", "in the target's own unit"),
+    "test/r2": ("last epoch", "share of the variance that is explained"),
+    "test/skill": (
+        "last epoch",
+        "1 minus the error divided by that of the baseline; above 0 is better than the baseline",
+    ),
+    "test/step_N_mean_absolute_error": ("last epoch", "that of the N-th step ahead"),
+    "test/perplexity": ("last epoch", "exponential of the log loss per token"),
+    "test/bits_per_token": ("last epoch", "the log loss in bits"),
+    "test/baseline_NAME": (
+        "last epoch",
+        "the same metric of the baseline: the most frequent class, the mean, the last value "
+        "(persistence) or the frequency of tokens",
+    ),
+    "NAME_low": ("as NAME", "lower end of its 95 % interval; of a parent run, that over its runs"),
+    "NAME_high": ("as NAME", "upper end of that interval"),
+    "NAME_std": ("as NAME", "sample standard deviation over the runs of `seeds` or `folds`"),
+    "system/epoch_seconds": ("epoch", "duration in seconds"),
+    "system/examples_per_second": ("epoch", "training examples per second"),
+    "system/process_memory_megabytes": ("epoch", "memory of the process in MB"),
+    "system/process_cpu_percent": ("epoch", "processor use in percent of one core"),
+    "speed/NAME": ("epoch", "version 0.1.0: durations, which are `system/NAME` now"),
+    "sweep/complete": ("ended trials", "of a sweep: trials that completed"),
+    "sweep/pruned": ("ended trials", "of a sweep: trials that were pruned"),
+    "sweep/failed": ("ended trials", "of a sweep: trials that failed"),
+    "sweep/infeasible": ("ended trials", "of a sweep: trials that violate a constraint"),
+    "sweep/best": ("ended trials", "of a sweep: the best value of its objective so far"),
+    "sweep/confirmed": ("confirmations", "of a sweep: mean of the confirmed trial"),
+}
+"""Metrics by name, each with its step and its meaning. NAME stands for any name, N for a number."""
+
+ARTIFACTS: Mapping[str, str] = {
+    "config/resolved.yaml": "every value of the config; what `reproduce` and `resume` read",
+    "config/composed.yaml": "the config before interpolations were resolved",
+    "config/overrides.txt": "the overrides as given, one a line",
+    "config/long_parameters.json": "parameters that are longer than MLflow allows",
+    "provenance/provenance.json": "commit, packages, machine, threads, environment variables",
+    "provenance/files.json": "digest of every source file that the run depends on",
+    "provenance/requirements.txt": "the installed packages with their versions",
+    "provenance/uncommitted.diff": "uncommitted changes of the checkout, without secrets",
+    "provenance/resumed_NAME.json": "where the run was resumed: provenance of that attempt",
+    "data/preprocessing.json": "scaling, vocabulary or categories of the training split",
+    "model_summary.txt": "layers, shapes and number of weights",
+    "history.csv": "every metric of every epoch",
+    "result.json": "the result as `samerun.train` returns it",
+    "seconds.csv": "with `tracking.log_seconds`: the seconds of each part of a run that finished, "
+    "or of its last session if it was resumed: imports, data, trace, steps, callbacks, …",
+    "retries.csv": "each retry within the run: reason, epoch, step, value before and after",
+    "reproduction.md": "of a reproduction: the verdict, and what was compared",
+    "description.md": "the description, if it is longer than MLflow allows",
+    "evaluation/metrics.md": "the metrics of the final weights, with intervals and baseline",
+    "evaluation/predictions.npz": "prediction and truth of each test example; of a language model, "
+    "the log loss of each text",
+    "evaluation/per_class.csv": "precision, recall and further metrics of each class",
+    "evaluation/mistakes.md": "the examples that are predicted worst",
+    "evaluation/samples.md": "text that a language model generates",
+    "plots/NAME.png": "learning curves, the schedule and figures of the task; of a sweep, Optuna's",
+    "plots.html": "of a sweep: Optuna's interactive plots on one page",
+    "study.md": "of a sweep: search space, counts, the best trials",
+    "trials.csv": "of a sweep: every trial with state, values, parameters, run, seconds",
+    "runs.csv": "of a multirun, `seeds` or `folds`: every run in a line",
+    "compare/NAME.html": "the page of `samerun compare --artifact`",
+    "tensorboard/NAME": "event files",
+    "checkpoints/digests.csv": "SHA-256 of the weights after each epoch",
+    "checkpoints/NAME.npz": "the last checkpoint, if `checkpoint.upload` says so; `start.npz`: "
+    "what a fork started from",
+    "bundle/verdicts.json": "of an unbundled run: verdicts of the machine it comes from",
+    "model/NAME": "the model of raw input, in MLflow's format; in the store it is a logged model",
+}
+"""Artifacts of a run by path, each with its meaning. NAME stands for any name."""
 
 
 def digests_tag(digests: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 import samerun as package
-from samerun import config, data, tracking
+from samerun import config, data, tags, tracking
 from samerun.config.schema import options
 from samerun.errors import Diverged
 from samerun.tensorboard import histogram
@@ -180,6 +181,8 @@ def test_artifacts_are_all_there(finished):
         "plots/mistakes.png",
     }
     assert expected <= paths
+    documented = [re.escape(path).replace("NAME", ".+") for path in tags.ARTIFACTS]
+    assert [p for p in paths if not any(re.fullmatch(one, p) for one in documented)] == []
     assert any(path.startswith("tensorboard/train/") for path in paths)
     assert any(path.startswith("tensorboard/validation/") for path in paths)
 

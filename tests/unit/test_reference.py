@@ -1,16 +1,23 @@
 """The reference in docs/ and the code cannot part: every key, command, tag and code has a line."""
 
 import ast
+import contextlib
 import re
 import runpy
 import shlex
+import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from samerun import cli, errors, tags
 from samerun.cli.examples import EXAMPLES
 from samerun.config.schema import GROUPS, leaves, options
+from samerun.evaluation.classification import report_classification
+from samerun.evaluation.language import report_language_model
+from samerun.evaluation.regression import report_regression
 
 ROOT = Path(__file__).resolve().parents[2]
 reference = runpy.run_path(str(ROOT / "tools" / "reference.py"))
@@ -81,7 +88,7 @@ def test_every_command_has_a_section(text):
 
 
 def test_every_stored_name_has_a_line_with_its_meaning(text):
-    names = [name for name in vars(tags) if name.isupper() and name != "SCHEMA_VERSION"]
+    names = [name for name, value in vars(tags).items() if name.isupper() and type(value) is str]
     lines = [f"| `{getattr(tags, name)}` | `{name}` |" for name in names]
     assert without_a_line(text, lines, "{}") == []
 
@@ -122,6 +129,89 @@ def test_a_line_that_is_missing_or_says_nothing_is_noticed(text, line, names, pa
         empty = re.sub(rf"(?m)^({re.escape(line)}.*\| )[^|]+\|$", r"\1– |", text)
         empty = re.sub(rf"(?m)^{re.escape(line)} [^|]+\|$", f"{line} – |", empty)
         assert without_a_line(empty, names, pattern) == names
+
+
+def has_a_line(name, table, *, without=()):
+    """Whether a name is one of a table's, in which NAME stands for any name and N for a number."""
+    patterns = [
+        re.escape(line).replace("NAME", ".+").replace("_N_", r"_\d+_")
+        for line in table
+        if line not in without
+    ]
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+
+def evaluated():
+    """Returns the metrics of every kind of report."""
+    random = np.random.default_rng(0)
+    labels, steps, tokens = np.arange(40) % 2, random.random((40, 2)), np.full((4, 3), 1)
+    sure = random.random((40, 1))
+    model = SimpleNamespace(predict_on_batch=lambda features: random.random((4, 3, 5)))
+    reports = [
+        report_classification(labels, sure, ["a", "b"], 1, labels),
+        report_classification(labels, np.hstack([sure, 1 - sure]), ["a", "b"], 1, labels),
+        report_regression(
+            steps, steps + 1, 1, is_forecast=True, baseline_labels=steps, baseline_predictions=steps
+        ),
+        report_regression(steps[:, :1], steps[:, 1:], 1, baseline_labels=steps[:, :1]),
+        report_language_model(model, [(tokens, tokens)], 1, baseline_labels=tokens),
+    ]
+    return {name for report in reports for name in report.metrics}
+
+
+def test_every_metric_and_artifact_is_on_the_page(text):
+    for name in (*tags.METRICS, *tags.ARTIFACTS):
+        assert without_a_line(text, [name], "| `{}` |") == []
+
+
+def test_every_metric_of_an_evaluation_has_a_line_of_its_own():
+    found = evaluated()
+    assert {"accuracy", "skill_low", "perplexity", "step_1_mean_absolute_error"} <= found
+    plain = {re.sub(r"^baseline_|_(low|high|macro)$", "", name) for name in found}
+    general = [name for name in tags.METRICS if "NAME" in name]
+    missing = [x for x in plain if not has_a_line(f"test/{x}", tags.METRICS, without=general)]
+    assert missing == []
+
+
+def test_every_metric_and_artifact_that_the_code_names_has_a_line():
+    metrics, artifacts = set(), set()
+    for path in (ROOT / "src" / "samerun").rglob("*.py"):
+        if path.name == "tags.py":
+            continue
+        text = path.read_text()
+        metrics |= set(re.findall(r'"((?:system|sweep)/[a-z_]+)"', text))
+        for call in ast.walk(ast.parse(text)):
+            name = getattr(getattr(call, "func", None), "attr", "")
+            if name in ("log_text", "log_file"):
+                artifacts |= {a.value for a in call.args if isinstance(a, ast.Constant)}
+    artifacts -= {"checkpoints", "plots", "evaluation"}  # folders of what `log_file` is given
+    assert len(metrics) >= 5
+    assert len(artifacts) >= 15
+    assert [name for name in sorted(metrics) if not has_a_line(name, tags.METRICS)] == []
+    assert [path for path in sorted(artifacts) if not has_a_line(path, tags.ARTIFACTS)] == []
+
+
+def test_what_version_0_1_0_recorded_has_a_line(unpacked_0_1_0):
+    with contextlib.closing(sqlite3.connect(unpacked_0_1_0 / "mlflow.db")) as database:
+        metrics = {name for (name,) in database.execute("select distinct key from metrics")}
+    folders = [*unpacked_0_1_0.glob("mlruns/*/*/artifacts")]
+    paths = {
+        file.relative_to(folder).as_posix()
+        for folder in folders
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+    assert len(metrics) > 20
+    assert len(paths) > 10
+    assert [name for name in sorted(metrics) if not has_a_line(name, tags.METRICS)] == []
+    assert [path for path in sorted(paths) if not has_a_line(path, tags.ARTIFACTS)] == []
+
+
+def test_a_metric_or_an_artifact_without_a_line_is_noticed():
+    assert not has_a_line("gpu/load", tags.METRICS)
+    assert not has_a_line("system/gpu", tags.METRICS)
+    assert not has_a_line("notes.txt", tags.ARTIFACTS)
+    assert has_a_line("test/step_12_mean_absolute_error", tags.METRICS)
 
 
 def test_every_part_is_on_one_page():
