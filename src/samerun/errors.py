@@ -109,6 +109,10 @@ class TimeLimit(Exception):
     """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
 
 
+class TrialPaused(Exception):
+    """A trial waits at its rung; it continues from its checkpoint if it is promoted."""
+
+
 class Infeasible(Exception):
     """A trial violates a constraint of its sweep that is known before it is trained.
 
@@ -154,6 +158,7 @@ class Cause(StrEnum):
     terminated = "terminated"
     """SIGTERM."""
     pruned = "pruned"
+    paused = "paused"
     infeasible = "infeasible"
     time_limit = "time_limit"
     sweep_stopped = "sweep_stopped"
@@ -209,6 +214,7 @@ _CAUSES: dict[type[BaseException], Cause] = {
     Terminated: Cause.terminated,
     Infeasible: Cause.infeasible,
     TimeLimit: Cause.time_limit,
+    TrialPaused: Cause.paused,
     SweepStopped: Cause.sweep_stopped,
     SweepFailed: Cause.sweep_failed,
     Diverged: Cause.diverged,
@@ -228,6 +234,7 @@ def classify(error: BaseException) -> Ending:
         Cause.interrupted: "interrupted (Ctrl-C)",
         Cause.terminated: "terminated (SIGTERM)",
         Cause.pruned: f"pruned {text}".strip(),
+        Cause.paused: f"paused {text}".strip(),
         Cause.infeasible: f"infeasible: {text}",
         Cause.time_limit: text,
         Cause.sweep_stopped: "the sweep was stopped",

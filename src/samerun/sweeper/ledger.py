@@ -18,11 +18,15 @@ from typing import Any, final
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from samerun import search, tracking
+from samerun import retention, search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
-from samerun.search.optuna_internals import end_without_run, reopen_trial
+from samerun.search.optuna_internals import (
+    end_without_run,
+    reopen_trial,
+    with_paused_as_pruned,
+)
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, read_outcome
 from samerun.sweeper.history import History
 from samerun.sweeper.plan import SweepPlan
@@ -60,6 +64,10 @@ class ActiveTrial:
         """The trial's number."""
         return self.trial.number
 
+    def seconds_before(self) -> float:
+        """Returns the seconds that it took until it paused the last time; 0 if it never did."""
+        return max(search.paused_at(self.trial).values(), default=0.0)
+
 
 @final
 class Ledger:
@@ -73,6 +81,9 @@ class Ledger:
 
     def __init__(self, plan: SweepPlan, study: optuna.Study, run: tracking.Run) -> None:
         self._plan, self._study, self._run, self._client = plan, study, run, plan.client
+        promotes = plan.settings.promote
+        self._asked = with_paused_as_pruned(study) if promotes else study
+        self._promotion = search.build_promotion(plan.settings, study, plan.configs.max_epochs())
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
         # The trials of a confirmation are no part of the search's history.
@@ -112,17 +123,79 @@ class Ledger:
         trials = self._study.get_trials(deepcopy=False)
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         self._seed_sampler(min(waiting, default=len(trials)))
-        return self._begin(self._study.ask(), is_new=True)
+        return self._begin(self._asked.ask(), is_new=True)
 
     def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
         """Resumes a trial that was running when the sweep's process ended."""
         self._seed_sampler(frozen.number)
         return self._begin(reopen_trial(self._study, frozen))
 
+    def interrupted(self, known: Collection[int] = ()) -> list[FrozenTrial]:
+        """Returns the trials that are to resume: those RUNNING, unless they wait at a rung."""
+        waits = search.is_paused if self._promotion is not None else lambda trial: False
+        return [trial for trial in self.running(known) if not waits(trial)]
+
+    def paused(self) -> list[FrozenTrial]:
+        """Returns the trials that wait at a rung, by number."""
+        return [trial for trial in self.running() if search.is_paused(trial)]
+
+    def end_at_rung(self, active: ActiveTrial) -> TrialOutcome | None:
+        """Returns the outcome of a trial that died at a rung, where nobody has let it pass yet.
+
+        `None` for any other: it resumes.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        frozen = next(trial for trial in trials if trial.number == active.number)
+        if self._promotion is None or frozen.last_step in (None, *search.paused_at(frozen)):
+            return None
+        if self._promotion.rung_of(frozen) != frozen.last_step:
+            return None
+        return TrialOutcome(state=EndState.paused, reason=f"paused at epoch {frozen.last_step}")
+
+    def pause(self, active: ActiveTrial, outcome: TrialOutcome) -> float | None:
+        """Records that a trial waits at a rung; for Optuna it is still running.
+
+        Returns:
+            Its value there; `None` if it was not reported.
+        """
+        self.tag(active, outcome)
+        trials = self._study.get_trials(deepcopy=False)
+        frozen = next(trial for trial in trials if trial.number == active.number)
+        epoch, took = frozen.last_step or 0, search.paused_at(frozen)
+        took.pop(epoch, None)  # this step may be repeated
+        took[epoch] = round(max(took.values(), default=0.0) + outcome.seconds, 3)
+        active.trial.set_user_attr(tag.TRIAL_PAUSED, took)
+        active.trial.set_user_attr(tag.REASON, outcome.reason)
+        active.trial.set_user_attr(tag.STATE, outcome.state.value)
+        self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
+        return frozen.intermediate_values.get(epoch)
+
+    def promote(self, *, is_last: bool) -> ActiveTrial | None:
+        """Returns the paused trial that is to continue now; `None` if there is none.
+
+        Args:
+            is_last: whether nothing else is left to do, see `search.Promotion`.
+        """
+        if self._promotion is None:
+            return None
+        chosen = self._promotion.choose(self._study.get_trials(deepcopy=False), is_last=is_last)
+        if chosen is None:
+            return None
+        active = self.reopen(chosen)
+        (active.folder / OUTCOME_FILE).unlink(missing_ok=True)  # that of its pause
+        active.trial.set_user_attr(tag.STATE, "")
+        return active
+
+    def end_paused(self, frozen: FrozenTrial) -> None:
+        """Ends a trial that waits and will not be promoted: it was pruned where it paused."""
+        active, reason = self._known(frozen), f"pruned at epoch {frozen.last_step}"
+        self.record(active, TrialOutcome(state=EndState.pruned, reason=reason))
+        retention.after_success(self._plan.base, active.folder, ended=tracking.Status.killed)
+
     def _seed_sampler(self, number: int) -> None:
         """Gives the study a sampler for one trial, seeded by its number."""
         plan = self._plan
-        self._study.sampler = search.build_sampler(
+        self._study.sampler = self._asked.sampler = search.build_sampler(
             plan.settings, plan.space, plan.base.seed, len(plan.objectives.names), number
         )
 
@@ -160,20 +233,24 @@ class Ledger:
             frozen: the trial, which waits or was running when the sweep's process ended.
             reason: why, in words.
         """
-        run_id = frozen.user_attrs.get(tag.TRIAL_RUN)
-        if run_id is None:
+        if tag.TRIAL_RUN not in frozen.user_attrs:
             end_without_run(self._study, frozen, reason)
             self.log_history()
             return
-        self._seed_sampler(frozen.number)
-        trial, folder = reopen_trial(self._study, frozen), self._plan.folder / str(frozen.number)
-        name = str(frozen.user_attrs.get(tag.TRIAL_NAME, ""))
-        active = ActiveTrial(trial, dict(frozen.params), str(run_id), name, folder)
-        outcome = read_outcome(folder)
+        active = self._known(frozen)
+        outcome = read_outcome(active.folder)
         if outcome is None or outcome.state not in ENDED:
             self.tag(active, TrialOutcome(state=EndState.stopped, reason=reason))  # ends its run
             outcome = TrialOutcome(state=EndState.pruned, reason=reason)
         self.record(active, outcome)
+
+    def _known(self, frozen: FrozenTrial) -> ActiveTrial:
+        """Returns a trial that has a run, to end it without suggesting its values again."""
+        self._seed_sampler(frozen.number)
+        attrs, folder = frozen.user_attrs, self._plan.folder / str(frozen.number)
+        name = str(attrs.get(tag.TRIAL_NAME, ""))
+        trial = reopen_trial(self._study, frozen)
+        return ActiveTrial(trial, dict(frozen.params), str(attrs[tag.TRIAL_RUN]), name, folder)
 
     def num_retries(self, active: ActiveTrial) -> int:
         """Returns how often a trial was retried after a fault of its own."""
@@ -201,7 +278,7 @@ class Ledger:
         for key, value in (
             (tag.STATE, outcome.state.value),
             (tag.REASON, outcome.reason),
-            (tag.TRIAL_SECONDS, round(outcome.seconds, 3)),
+            (tag.TRIAL_SECONDS, round(active.seconds_before() + outcome.seconds, 3)),
             (tag.TRIAL_EPOCHS, outcome.epochs),
             (tag.TRIAL_MEMORY, outcome.memory_bytes),
             (tag.PID, outcome.pid),
@@ -236,7 +313,8 @@ class Ledger:
             ConnectionError: the tracking store is unavailable.
         """
         try:
-            if outcome.state in (EndState.worker_death, EndState.time_limit):
+            died_at_rung = outcome.state is EndState.paused and not outcome.pid
+            if died_at_rung or outcome.state in (EndState.worker_death, EndState.time_limit):
                 tracking.close_dead_runs(self._client, [self._run.experiment_id])
             tags = {tag.STATE: outcome.state.value}
             if outcome.reason:
