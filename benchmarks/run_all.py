@@ -117,6 +117,14 @@ ROWS: tuple[Row, ...] = (
         tiny="--seeds 0 --trials 3 --epochs 3",
     ),
     Row(
+        number=6,
+        what="promotion: epochs to the same best, three sets of stored learning curves",
+        against="Optuna's SuccessiveHalvingPruner",
+        command="promotion.py",
+        minutes=1,
+        tiny="--orders 2",
+    ),
+    Row(
         number=7,
         what="a trial in a warm worker, and the first one",
         against="–",

@@ -193,16 +193,23 @@ class Loop:
         return ""
 
     def _promoted_or_new(self) -> tuple[ActiveTrial | None, str]:
-        """Returns a trial for a free worker; if there is none, why no other follows."""
+        """Returns a trial for a free worker; if there is none, why no other follows.
+
+        A sweep that ends with paused trials continues the best of them, so that it has a result:
+        in each bracket, or, when the budget is used up, only if no trial has completed.
+        """
         is_full = self._ledger.num_started() >= self._plan.n_trials
         promotes = self._plan.settings.promote
         reason = "" if is_full and not promotes else self._used_up() or ""
         active = None if reason else self._ledger.promote(is_last=False)
         if active is None and not reason and not is_full:
             active = self._ledger.ask()
-        if active is None and not self._pending:
+        if active is None and not self._pending and not (reason and self._has_result()):
             active = self._ledger.promote(is_last=True)
         return active, reason
+
+    def _has_result(self) -> bool:
+        return search.count_by_state(self._study).get("COMPLETE", 0) > 0
 
     def _used_up(self) -> str | None:
         return limits.reached(self._plan.settings.budget, self._study, self._ledger.seconds())
