@@ -108,7 +108,9 @@ def test_search_works_in_a_folder_without_server_or_network(site, results):
     not pages.AXE.exists(),
     reason="axe-core is not installed: npm install --prefix .axe --no-save axe-core@4.14.1",
 )
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("is_dark", "width"), [(False, 1400), (True, 500)], ids=["light", "dark and narrow"]
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -117,7 +119,8 @@ def test_search_works_in_a_folder_without_server_or_network(site, results):
         "reference/commands",
         "reference/config/training",
         "notebooks/own_arrays",
+        "notebooks/text_reviews",
     ],
 )
-def test_axe_finds_no_violation(site, name, is_dark):
-    assert pages.violations_beside(site / f"{name}.html", is_dark=is_dark) == []
+def test_axe_finds_no_violation(site, name, is_dark, width):
+    assert pages.violations_beside(site / f"{name}.html", is_dark=is_dark, width=width) == []
