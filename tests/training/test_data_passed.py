@@ -12,6 +12,7 @@ from samerun import data, errors
 from samerun.config import Task
 from samerun.config.composition import compose_with_hydra
 from samerun.data import passed
+from samerun.folders import PASSED_IN
 from samerun.launch import with_data
 
 RANDOM = np.random.default_rng(0)
@@ -28,10 +29,10 @@ def here(tmp_path, monkeypatch):
 
 def saved(given, *overrides):
     """Returns the config of the dataset that reads the data."""
-    texts, save = with_data(overrides, given)
+    texts, saved_for = with_data(overrides, given)
     composition, node = compose_with_hydra(texts)
-    save(node)
-    return composition.config.dataset
+    with saved_for(node):
+        return composition.config.dataset
 
 
 def described(given, *overrides):
@@ -45,7 +46,9 @@ def test_arrays_give_the_same_bits_as_a_file_with_them_and_are_reproduced(here):
     assert of_arrays.weights_digest == of_file.weights_digest
     one, other = (samerun.load_run(result.run_id) for result in (of_file, of_arrays))
     assert other.tags["samerun.digests"] == one.tags["samerun.digests"]
-    assert Path(other.params["dataset.path"]).parent == passed.FOLDER
+    path = Path(other.params["dataset.path"])
+    assert path.parent == PASSED_IN
+    assert path.stem[:6] not in other.name
 
     shutil.rmtree("data")
     with pytest.raises(errors.UserError, match=r"passed in from Python.*reproduce\(ID, data=...\)"):
@@ -66,7 +69,7 @@ def test_a_sweep_searches_on_arrays(here):
         [*SMALL, "sweep=grid", "optimizer=sgd,adam", "sweep.executor=inline"], data=(X, Y)
     )
     assert len(result.run_ids) == 2
-    (path,) = passed.FOLDER.glob("*.npz")
+    (path,) = PASSED_IN.glob("*.npz")
     assert samerun.load_run(result.best[0].run_id).params["dataset.path"] == path.as_posix()
 
 
@@ -96,7 +99,7 @@ def test_a_data_frame_is_a_table_with_names_and_categories(here):
     )
     spec = described(frame, "dataset.target=price")
     assert (spec.task, spec.feature_names[0]) == (Task.regression, "size")
-    path = passed.FOLDER / next(passed.FOLDER.glob("*.csv")).name
+    path = PASSED_IN / next(PASSED_IN.glob("*.csv")).name
     pd.testing.assert_frame_equal(
         pd.read_csv(path), frame.reset_index(drop=True), check_dtype=False, rtol=1e-6
     )
@@ -214,3 +217,39 @@ def test_what_is_larger_than_the_limit_is_refused_before_it_is_written(here, mon
 def test_overrides_that_name_other_data_are_refused(given, overrides, message, here):
     with pytest.raises(errors.UserError, match=message):
         samerun.train(overrides, data=given)
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides"),
+    [
+        ((X, Y), ["dataset.batch_size=1000"]),
+        ((X[:2], Y[:2]), []),
+        ((X, Y), ["dataset.batch_size=1000", "sweep=grid", "optimizer=sgd,adam"]),
+    ],
+    ids=["settings that do not fit", "too few examples", "sweep"],
+)
+def test_of_a_run_that_is_refused_no_data_stays(given, overrides, here):
+    run = samerun.sweep if "sweep=grid" in overrides else samerun.train
+    with pytest.raises(errors.UserError):
+        run([*SMALL, *overrides], data=given)
+    assert not list(PASSED_IN.glob("*.npz"))
+
+
+@pytest.mark.parametrize("written", ["before", "meanwhile"])
+def test_data_that_another_run_was_given_stays_when_this_one_is_refused(written, here):
+    texts, saved_for = with_data([], (X, Y))
+    _, node = compose_with_hydra(texts)
+    if written == "before":
+        with saved_for(node):
+            pass
+
+    def refuse():
+        with saved_for(node):
+            if written == "meanwhile":
+                with saved_for(node):
+                    pass
+            raise errors.UserError("refused")
+
+    with pytest.raises(errors.UserError, match="refused"):
+        refuse()
+    assert len(list(PASSED_IN.glob("*.npz"))) == 1

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -395,7 +396,7 @@ def test_verify_does_not_take_a_run_of_the_same_id_for_that_of_a_bundle(bundle, 
     capsys.readouterr()
     assert cli.main(["verify", "weights.zip", "run.zip"]) == 1
     first, second = capsys.readouterr().out.splitlines()[-2:]
-    assert first.startswith("FAIL  weights.zip  refused  weights.zip has the ID of run ")
+    assert first.startswith("FAIL  weights.zip  refused  the bundle has the ID of run ")
     assert "but differs in samerun.weights, so" in first
     assert second.startswith("FAIL  run.zip      refused")
     assert "but differs in config, samerun.weights, so" in second
@@ -528,6 +529,55 @@ def test_a_signature_is_checked_with_the_key_that_is_asked_for(bundle, capsys):
     Path("both.pub").write_text(Path("other.pub").read_text() + Path("mine.pub").read_text())
     assert cli.main(["unbundle", "run.zip", "--verify-key", "both.pub"]) == 0
     assert "made with both.pub" in capsys.readouterr().out
+
+
+@pytest.fixture
+def reproduced(monkeypatch):
+    """The runs that `samerun verify` would train."""
+    found = []
+
+    def reproduce(run, trusted, out):
+        found.append(run.tags["samerun.bundled_from"])
+        return "EXACT", "run 0"
+
+    monkeypatch.setattr(sys.modules["samerun.cli.verify_command"], "_reproduced", reproduce)
+    return found
+
+
+@pytest.mark.parametrize("place", ["option", "pyproject.toml"])
+def test_verify_reproduces_no_bundle_that_none_of_the_keys_signed(
+    bundle, reproduced, capsys, place
+):
+    new_key("mine")
+    new_key("other")
+    chosen = ["verify", "run.zip"]
+    if place == "option":
+        Path("pyproject.toml").write_text('[tool.samerun]\nverify_key = "other.pub"\n')
+        chosen += ["--verify-key", "mine.pub"]
+    else:
+        text = '[tool.samerun]\nverify = ["run.zip"]\nverify_key = "mine.pub"\n'
+        Path("pyproject.toml").write_text(text)
+        chosen = ["verify"]
+    assert cli.main(chosen) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("FAIL  run.zip  refused  run.zip has no signature")
+    Path("run.zip.sig").write_bytes(signature.sign(Path("run.zip"), Path("other")))
+    assert cli.main(chosen) == 1
+    assert "refused  run.zip was not signed with mine.pub" in capsys.readouterr().out
+    assert not Path("mine.npz").exists()
+    assert not reproduced
+    Path("run.zip.sig").write_bytes(signature.sign(Path("run.zip"), Path("mine")))
+    assert cli.main(chosen) == 0
+    assert cli.main(chosen) == 0  # it is in the store now
+    assert reproduced == [bundle, bundle]
+
+
+def test_keys_to_verify_with_are_checked_before_the_first_run_is_trained(
+    bundle, reproduced, capsys
+):
+    assert cli.main(["verify", "run.zip", "--verify-key", "none.pub"]) == 2
+    assert "none.pub is not a file of public SSH keys" in capsys.readouterr().err
+    assert not reproduced
 
 
 def test_a_bundle_is_signed_when_it_is_written(bundle, capsys):

@@ -109,6 +109,7 @@ def test_other_folders_may_be_named(folder):
         ('[tool.samerun]\nconfig_folder = ["conf"]', "Did you mean 'config_folders'?"),
         ('[tool.samerun]\npackage = "my-project"', "expected the name of a Python package"),
         ("[tool]\nsamerun = 3", "expected a table"),
+        ('[tool.samerun]\nverify_key = ""', "verify_key: expected a file of public SSH keys"),
         ("[tool.samerun", "pyproject.toml: invalid TOML"),
         ("tool = 1", "pyproject.toml: tool: expected a table, such as [tool.samerun]"),
         ("#" * 1_000_001, "pyproject.toml: received a file of 1000001 bytes"),

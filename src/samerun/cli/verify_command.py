@@ -1,6 +1,7 @@
 """`samerun verify`: reproduces the runs that a project promises, and ends with one table."""
 
 import argparse
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,12 @@ def verify_command(arguments: list[str]) -> int:
     for name, _ in wanted:
         if name.endswith(_BUNDLE) and not Path(name).is_file():
             raise UserError(f"{name}: there is no such file, expected a bundle.")
+    named = settings().verify_key
+    key = chosen.verify_key or (Path(named) if named else None)
+    if key is not None:
+        from samerun.replay.signature import check_keys
+
+        check_keys(key)
     from samerun.console import make_console
     from samerun.escaping import one_line
     from samerun.process import graceful_stop
@@ -60,7 +67,7 @@ def verify_command(arguments: list[str]) -> int:
     with graceful_stop():
         for name, expected in wanted:
             try:
-                verdict, detail = _reproduced(_run_of(name), chosen.trust, out)
+                verdict, detail = _reproduced(_run_of(name, key), chosen.trust, out)
             except UserError as error:
                 verdict, detail = "refused", str(error)
             rows.append(_Row(name=name, expected=expected, verdict=verdict, detail=detail))
@@ -74,22 +81,22 @@ def verify_command(arguments: list[str]) -> int:
     return 0 if all(row.is_good for row in rows) else FAILED
 
 
-def _run_of(name: str) -> "StoredRun":
+def _run_of(name: str, key: Path | None) -> "StoredRun":
     """Returns the run of a name; that of a bundle is read into the store, if it is not there."""
     from samerun import tracking
 
     if not name.endswith(_BUNDLE):
         return tracking.find_runs([name])[0]
-    from samerun.replay import unbundle
+    from samerun.replay import signature, unbundle
 
-    file = Path(name)
-    original = unbundle.original_id(file)
-    try:
-        (run,) = tracking.find_runs([original])
-    except UserError:
-        return tracking.find_runs([unbundle.unbundle(file).run_id])[0]
-    unbundle.check_is(run, file)
-    return run
+    with nullcontext(Path(name)) if key is None else signature.verified(Path(name), key) as file:
+        original = unbundle.original_id(file)
+        try:
+            (run,) = tracking.find_runs([original])
+        except UserError:
+            return tracking.find_runs([unbundle.unbundle(file).run_id])[0]
+        unbundle.check_is(run, file)
+        return run
 
 
 def _reproduced(run: "StoredRun", trusted: list[str], out: "Console") -> tuple[str, str]:
@@ -124,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "bundles", nargs="*", metavar="BUNDLE|ID", help="files that samerun bundle wrote, or runs"
+    )
+    parser.add_argument(
+        "--verify-key",
+        type=Path,
+        metavar="KEYS",
+        help="refuse a bundle unless BUNDLE.sig was made with one of these public SSH keys "
+        "(default: verify_key in pyproject.toml; without it, no signature is asked for)",
     )
     add_trust(parser)
     return parser

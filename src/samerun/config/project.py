@@ -27,7 +27,7 @@ FOLDERS = ("conf", "experiments")
 """The folders that are found by themselves."""
 
 _FILE = "pyproject.toml"
-_KEYS = ("config_folders", "package", "verify")
+_KEYS = ("config_folders", "package", "verify", "verify_key")
 _VERDICTS = ("EXACT", "CLOSE")
 _MOST_BYTES = 1_000_000
 _FLAGS = ("--config-dir", "-cd")
@@ -46,11 +46,14 @@ class Settings:
         package: the Python package with the project's own components; empty if it has none.
         verify: the runs and bundles that `samerun verify` reproduces, each with the verdict that
             is enough.
+        verify_key: file of public SSH keys, one of which has to have signed each of these bundles;
+            empty: no signature is asked for.
     """
 
     config_folders: tuple[str, ...] | None = None
     package: str = ""
     verify: tuple[tuple[str, str], ...] = ()
+    verify_key: str = ""
 
 
 def extend(search_path: "ConfigSearchPath") -> None:
@@ -112,6 +115,7 @@ def _read(file: Path, _mtime_ns: int, size: int) -> Settings:
         config_folders=_folders_of(table),
         package=_package_of(table),
         verify=_verify_of(table),
+        verify_key=_verify_key_of(table),
     )
 
 
@@ -127,6 +131,18 @@ def _verify_of(table: dict[str, Any]) -> tuple[tuple[str, str], ...]:
                 '["first.zip", {run = "1a2b3c4d", verdict = "CLOSE"}].'
             )
     return tuple((one["run"], one.get("verdict", _VERDICTS[0])) for one in listed_)
+
+
+def _verify_key_of(table: dict[str, Any]) -> str:
+    key = table.get("verify_key")
+    if key is None:
+        return ""
+    if not isinstance(key, str) or not key:  # an empty name would ask for no signature
+        raise UserError(
+            f"{_FILE}: tool.samerun.verify_key: expected a file of public SSH keys, such as "
+            '"keys.pub".'
+        )
+    return key
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -6,8 +6,10 @@ bundles and predictions need nothing else, and its config says that its data was
 
 import hashlib
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,9 @@ from samerun.data.fingerprint import fingerprint
 from samerun.data.source import Array, Split
 from samerun.errors import UserError, first_line, listed
 from samerun.files import replacing
+from samerun.folders import PASSED_IN, was_passed_in
 from samerun.privacy import make_folder
 
-FOLDER = Path("data", "from_python")
-"""Below the working folder; git ignores it, and a run's folder may be removed without it."""
 MOST_BYTES = 4_000_000_000
 """Arrays that take more memory are refused, since they are copied to the disk."""
 _SPLITS = ("train", "validation", "test")
@@ -59,12 +60,13 @@ class PassedIn:
 
     Args:
         overrides: of the run or of the sweep, with those that name the data.
-        save: saves it; takes the composed config of the dataset, and raises a `UserError` if the
-            data does not fit it or cannot be saved.
+        saved: saves it for a block, and takes the file back if the block raises a `UserError`;
+            takes the composed config of the dataset, and raises a `UserError` itself if the data
+            does not fit it or cannot be saved.
     """
 
     overrides: list[str]
-    save: Callable[[Mapping[str, Any]], None]
+    saved: Callable[[Mapping[str, Any]], AbstractContextManager[None]]
 
 
 def prepare(overrides: Sequence[str], data: Any) -> PassedIn:
@@ -81,13 +83,23 @@ def prepare(overrides: Sequence[str], data: Any) -> PassedIn:
     given = parse_overrides([text for text in rest if not text.startswith("-")])
     content = _content(data)
     added = _kind(given, content)
-    path = FOLDER / content.name
+    path = PASSED_IN / content.name
 
-    def save(chosen: Mapping[str, Any]) -> None:
+    @contextmanager
+    def saved(chosen: Mapping[str, Any]) -> Iterator[None]:
         content.check(chosen)
+        was_there = path.exists()  # other runs were trained on it
         _save(content)
+        written = path.stat()
+        try:
+            yield
+        except UserError:
+            # Each process that is given the same data writes the file anew: then it is another's.
+            if not was_there and path.exists() and os.path.samestat(path.stat(), written):
+                path.unlink()
+            raise
 
-    return PassedIn([*overrides, *added, f"dataset.path={path.as_posix()}"], save)
+    return PassedIn([*overrides, *added, f"dataset.path={path.as_posix()}"], saved)
 
 
 def _kind(given: Sequence[Override], content: _Content) -> list[str]:
@@ -142,11 +154,6 @@ def put_back(data: Any, path: str, run_id: str) -> None:
     _save(content)
 
 
-def was_passed_in(path: str | Path) -> bool:
-    """Whether a `dataset.path` is one that `prepare` makes."""
-    return Path(path).parent == FOLDER
-
-
 def hint(path: str | Path) -> str:
     """Returns what to do where a file with data that was passed in is missing; else nothing."""
     if not was_passed_in(path):
@@ -158,10 +165,10 @@ def hint(path: str | Path) -> str:
 
 
 def _save(content: _Content) -> Path:
-    path = FOLDER / content.name
+    path = PASSED_IN / content.name
     try:
-        make_folder(FOLDER)
-        ignored = FOLDER / ".gitignore"
+        make_folder(PASSED_IN)
+        ignored = PASSED_IN / ".gitignore"
         if not ignored.exists():
             ignored.write_text("*\n", encoding="utf-8")
         with replacing(path, durable=False) as temporary:
@@ -260,7 +267,7 @@ def _array(name: str, values: Any) -> Array:
 def _too_large(takes: str) -> UserError:
     return UserError(
         f"data: {takes} of memory, expected at most {MOST_BYTES}, since it is copied into "
-        f"{FOLDER.as_posix()}: write a file of your own with numpy.savez and use dataset=npz "
+        f"{PASSED_IN.as_posix()}: write a file of your own with numpy.savez and use dataset=npz "
         "dataset.path=FILE, or a folder that dataset=image_folder streams."
     )
 

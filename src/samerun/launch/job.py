@@ -1,6 +1,7 @@
 """From overrides to a checked config and the folder of its run, as Hydra would make it."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from samerun.tracking import Run, StoredRun
 
 
-SaveData = Callable[[DictConfig], None]
-"""Saves data that was passed in, after its config was composed without a mistake."""
+SavedData = Callable[[DictConfig], AbstractContextManager[None]]
+"""Saves data that was passed in, once its config is composed; for good if the block accepts it."""
 
 
 class Launcher(Protocol):
@@ -80,14 +81,14 @@ def train(
         UserError: an override is not understood, or the data does not fit.
     """
     _check_one_run(overrides)
-    given, save = with_data(overrides, data)
+    given, saved = with_data(overrides, data)
     rest, folders = split_config_dirs(given)
     with with_config_dirs(folders):
-        job = compose([one.text for one in check_overrides(rest)], save)
+        job = compose([one.text for one in check_overrides(rest)], saved)
     return launcher_of(job.composition.config)(job.composition, make_folder(job))
 
 
-def with_data(overrides: Sequence[str], data: Any) -> tuple[Sequence[str], SaveData]:
+def with_data(overrides: Sequence[str], data: Any) -> tuple[Sequence[str], SavedData]:
     """Returns the overrides with those that name data that was passed in, and what saves it.
 
     Args:
@@ -98,21 +99,22 @@ def with_data(overrides: Sequence[str], data: Any) -> tuple[Sequence[str], SaveD
         UserError: it cannot be used, or the overrides name other data.
     """
     if data is None:
-        return overrides, _save_nothing
+        return overrides, _nothing_saved
     from samerun.data import passed  # importing NumPy takes longer than the checks
 
     prepared = passed.prepare(overrides, data)
 
-    def save(node: DictConfig) -> None:
+    def saved(node: DictConfig) -> AbstractContextManager[None]:
         chosen = OmegaConf.to_container(node.dataset, enum_to_str=True)
         assert isinstance(chosen, dict)
-        prepared.save({str(key): value for key, value in chosen.items()})
+        return prepared.saved({str(key): value for key, value in chosen.items()})
 
-    return prepared.overrides, save
+    return prepared.overrides, saved
 
 
-def _save_nothing(node: DictConfig) -> None:
+def _nothing_saved(node: DictConfig) -> AbstractContextManager[None]:
     """Saves nothing: no data was passed in."""
+    return nullcontext()
 
 
 def launcher_of(cfg: config.Config) -> "Launcher":
@@ -165,22 +167,22 @@ def check_is_list(function: str, overrides: Sequence[str]) -> None:
 
 
 @stopwatch.part("config")
-def compose(overrides: Sequence[str], save: SaveData = _save_nothing) -> Job:
+def compose(overrides: Sequence[str], saved: SavedData = _nothing_saved) -> Job:
     """Composes, parses and checks a run; writes nothing but data that was passed in.
 
     Args:
         overrides: checked ones.
-        save: saves that data.
+        saved: saves that data while the config is checked, and for good if nothing is wrong.
 
     Raises:
         UserError: an override is not understood, or the config does not fit its dataset.
     """
     composition, node = compose_with_hydra(overrides)
-    save(node)
-    check(composition)
-    from samerun import tracking  # importing it takes longer than these checks
+    with saved(node):
+        check(composition)
+        from samerun import tracking  # importing it takes longer than these checks
 
-    tracking.resolve_uri(composition.config.tracking.uri)
+        tracking.resolve_uri(composition.config.tracking.uri)
     return Job(composition=composition, node=node)
 
 

@@ -60,6 +60,16 @@ def sign(file: Path, key: Path) -> bytes:
     return done.stdout
 
 
+def check_keys(key: Path) -> None:
+    """Checks that a file of public keys is there, and what verifies.
+
+    Raises:
+        UserError: it is not.
+    """
+    _program("--verify-key")
+    _allowed(key)
+
+
 @contextlib.contextmanager
 def verified(file: Path, key: Path) -> Iterator[Path]:
     """Gives the block a copy of a bundle that was signed with one of the keys in a file.

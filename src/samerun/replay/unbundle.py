@@ -123,7 +123,7 @@ def check_is(run: StoredRun, file: Path) -> None:
 
     Args:
         run: the stored run.
-        file: the bundle.
+        file: the bundle, or the verified copy of it.
 
     Raises:
         UserError: its config, weights, fingerprint or data are not those of the bundle.
@@ -138,7 +138,7 @@ def check_is(run: StoredRun, file: Path) -> None:
         differing.insert(0, "config")
     if differing:
         raise UserError(
-            f"{file} has the ID of run {run.id[:8]} of this store, but differs "
+            f"the bundle has the ID of run {run.id[:8]} of this store, but differs "
             f"in {recorded.clean(listed(differing))}, so nothing was reproduced: unbundle it in "
             f"another folder, or verify {run.id[:8]} itself."
         )

@@ -40,9 +40,8 @@ def sweep(
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
     check_is_list("sweep", overrides)
-    given, save = with_data(overrides, data)
-    with compose_sweep(given) as (context, master, arguments):
-        save(master)
+    given, saved = with_data(overrides, data)
+    with compose_sweep(given) as (context, master, arguments), saved(master):
         return run_sweep(context, master, arguments, executor=executor)
 
 

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from samerun.folders import was_passed_in
+
 if TYPE_CHECKING:
     from samerun import config
 
@@ -79,6 +81,8 @@ def _setting(override: str) -> tuple[str, str] | None:
     is_named = has_meaning(group) or group == _ONLY_SPEED
     if not equals or not is_named or group.partition(".")[0] in ("hydra", "sweep"):
         return None
+    if group == "dataset.path" and was_passed_in(value):
+        return None  # a digest, which tells a person nothing
     plain = value.strip("[](){}'\" ").replace(", ", ",").replace(",", "x")
     if group.rpartition(".")[2] == "path":
         plain = PurePath(plain).name
