@@ -350,7 +350,7 @@ class Walk:
 
     def prepare_for(self, command):
         """Trains what a command of a page names: recorded runs, one with seeds, a study."""
-        named = r"\b(ID|RUN_ID|6e75|verify|best:|table)\b"
+        named = r"\b(ID|6e75|verify|best:|table)\b"
         if not any("samerun train" in text for text, _ in self.done - {STARTED}):
             named += "|latest"
         if re.search(named, command) and not self.ids:
@@ -371,12 +371,16 @@ class Walk:
         """Returns a command of a page with IDs, a study and a name in place of its own."""
         names = ("6e75", "33f9", "bd7e")
         of_runs = dict(zip(names, self.ids, strict=False))
-        of_runs |= dict.fromkeys(("ID", "RUN_ID"), next(iter(self.ids), "latest"))
+        of_runs |= {"ID": next(iter(self.ids), "latest"), "RUN_ID": "latest"}
         if self.of_table and re.match("samerun (predict|evaluate|serve) ", command):
             of_runs["ID"] = self.of_table
         others = {"PARENT": self.parent, "STUDY": "night", "TRIAL": "night/0", "NAME": "alice"}
         for name, value in (of_runs | others).items():
             command = re.sub(rf"\b{name}\b", value, command)
+        if command.startswith("samerun unbundle"):  # on another machine, says the page
+            command = (
+                f"mkdir elsewhere && cd elsewhere && {command.replace('run.zip', '../run.zip')}"
+            )
         return command.replace("paper.tex", "results.tex")  # which an earlier command wrote
 
     def last_checkpoints(self):
