@@ -49,7 +49,6 @@ NOT_TYPED_ON_PAGES = {
     r"^export |^read -rs|^source |^cd ": "changes the reader's shell",
     r"pip install|^python3? -m venv|^git pull|^make |^dashboard/": "installs packages",
     r"sweep\.cluster|^dask |^openssl |^createdb|10\.0\.0\.1": "tests/system/test_cluster.py",
-    r"CUDA_VISIBLE_DEVICES=0 dask": "needs a GPU",
     r"^chgrp|^chmod": "needs a group of the system",
     r"…|\[-|\bFILE\b|=MORE\b": "has a part that the reader chooses",
     r"sampler=gp": "needs samerun[gp]",
@@ -149,7 +148,7 @@ def page_commands(text):
                 yield " ".join(command.split())
     # What is only the name of a command, as in "`samerun resume` refuses", is not typed.
     outside = re.sub(r"(?ms)^```.*?^```", "", text)
-    for command in re.findall(r"(?<!`)`((?:samerun|make) [\w-]+ [^`]+)`", outside):
+    for command in re.findall(r"(?<!`)`((?:samerun|make)\s[\w-]+\s[^`]+)`", outside):
         yield " ".join(command.replace("\\|", "|").split())
 
 
@@ -350,7 +349,7 @@ class Walk:
 
     def prepare_for(self, command):
         """Trains what a command of a page names: recorded runs, one with seeds, a study."""
-        named = r"\b(ID|6e75|verify|best:|table)\b"
+        named = r"\b(runs|ID|6e75|verify|best:|table)\b"
         if not any("samerun train" in text for text, _ in self.done - {STARTED}):
             named += "|latest"
         if re.search(named, command) and not self.ids:
