@@ -1,16 +1,20 @@
 """The only file that uses private names of Optuna; a test checks them against its version.
 
-There is no public way to reopen a trial of another process or to end one that waits, and Optuna's
-exhaustive samplers stop a study when nothing is left, which is allowed inside `optimize` only. This
-module imports Optuna, so it is itself imported only where it is needed.
+There is no public way to reopen a trial of another process, to end one that waits, or to write
+several attributes in one transaction, and Optuna's exhaustive samplers stop a study when nothing is
+left, which is allowed inside `optimize` only. This module imports Optuna, so it is itself imported
+only where it is needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BruteForceSampler, GridSampler
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialUserAttributeModel
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 from samerun import tags as tag
@@ -21,6 +25,28 @@ _UNKNOWN = object()  # equal to no value
 def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
     """Returns a running trial, to suggest its values again and to write to it."""
     return Trial(study, frozen._trial_id)
+
+
+def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
+    """Sets user attributes of a trial: in a database all in one transaction, or none.
+
+    Each transaction of its own would take as long as all together.
+
+    Args:
+        trial: the trial, which is running.
+        values: by name, each as JSON can hold it.
+    """
+    database = getattr(trial.storage, "_backend", trial.storage)  # without Optuna's cache
+    if not isinstance(database, RDBStorage):
+        for key, value in values.items():
+            trial.set_user_attr(key, value)
+        return
+    with _create_scoped_session(database.scoped_session, True) as session:
+        for key, value in values.items():
+            database._set_trial_attr_without_commit(
+                session, TrialUserAttributeModel, trial._trial_id, key, value
+            )
+    trial._cached_frozen_trial.user_attrs.update(values)
 
 
 def end_without_run(study: Study, frozen: FrozenTrial, reason: str) -> None:
