@@ -42,7 +42,6 @@ def test_no_other_file_uses_a_private_name_of_optuna(folder):
         "_study_id",
         "_contains",
         "_cached_frozen_trial",
-        "_set_trial_attr_without_commit",
     }
     for path in sorted((SOURCE / folder).rglob("*.py")):
         assert path == FILE or not attributes(path) & private, path

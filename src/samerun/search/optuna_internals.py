@@ -6,6 +6,7 @@ left, which is allowed inside `optimize` only. This module imports Optuna, so it
 only where it is needed.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
@@ -13,7 +14,7 @@ from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import TrialUserAttributeModel
+from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
@@ -30,7 +31,7 @@ def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
 def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
     """Sets user attributes of a trial: in a database all in one transaction, or none.
 
-    Each transaction of its own would take as long as all together.
+    One at a time, each would take as long as all together. No other process may set the same ones.
 
     Args:
         trial: the trial, which is running.
@@ -41,11 +42,16 @@ def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
             trial.set_user_attr(key, value)
         return
-    with _create_scoped_session(database.scoped_session, True) as session:
+    number = trial._trial_id
+    with _create_scoped_session(database.scoped_session) as session:
+        model: Any = TrialModel.find_or_raise_by_id(number, session)
+        database.check_trial_is_updatable(number, model.state)
+        query = session.query(TrialUserAttributeModel).filter_by(trial_id=number)
+        there = {str(row.key): row for row in query}
         for key, value in values.items():
-            database._set_trial_attr_without_commit(
-                session, TrialUserAttributeModel, trial._trial_id, key, value
-            )
+            row: Any = there.get(key) or TrialUserAttributeModel(trial_id=number, key=key)
+            row.value_json = json.dumps(value)
+            session.add(row)
     trial._cached_frozen_trial.user_attrs.update(values)
 
 
