@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError, first_line, see
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import write_known
@@ -120,7 +120,7 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
         )
     newer = tag.newer_schema(found.data.tags)
     if newer:
-        raise UserError(f"Run {run_id} was {newer}")
+        raise UserError(f"Run {run_id} was {newer}{see('how-to/upgrade.md#recorded-runs')}")
     return found
 
 
