@@ -14,7 +14,9 @@ from samerun.search.optuna_internals import (
     contains,
     end_without_run,
     reopen_trial,
+    set_attributes,
 )
+from samerun.search.storage import open_storage
 
 SOURCE = Path(samerun.__file__).parent
 FILE = SOURCE / "search" / "optuna_internals.py"
@@ -43,6 +45,7 @@ def test_no_other_file_uses_a_private_name_of_optuna(folder):
         "_pruners",
         "_try_initialization",
         "_get_bracket_id",
+        "_cached_frozen_trial",
     }
     for path in sorted((SOURCE / folder).rglob("*.py")):
         assert path == FILE or not attributes(path) & private, path
@@ -81,6 +84,30 @@ def test_a_trial_has_one_bracket_with_any_other_pruner():
     study = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner())
     study.ask()
     assert bracket_of(study, study.get_trials()[0]) == 0
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "database"])
+def test_several_attributes_of_a_trial_are_set_at_once(tmp_path, kind):
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "log"))
+    storages = {
+        "memory": lambda: None,
+        "file": lambda: optuna.storages.JournalStorage(backend),
+        "database": lambda: open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"),
+    }
+    study = optuna.create_study(storage=storages[kind]())
+    trial = study.ask()
+    trial.set_user_attr("b", 0)
+    set_attributes(trial, {"a": "x", "b": {"c": 1.5}})
+    assert trial.user_attrs == {"a": "x", "b": {"c": 1.5}}
+    assert study.trials[0].user_attrs == {"a": "x", "b": {"c": 1.5}}
+
+
+def test_attributes_of_which_one_cannot_be_stored_leave_a_database_as_it_was(tmp_path):
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"))
+    trial = study.ask()
+    with pytest.raises(TypeError):
+        set_attributes(trial, {"a": 1, "b": object()})
+    assert study.trials[0].user_attrs == trial.user_attrs == {}
 
 
 def test_a_trial_that_waits_can_be_ended():
