@@ -204,6 +204,7 @@ def make_files(folder):
     texts = [f"{word} film number {n},{label}" for n in range(60) for word, label in words]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *texts]) + "\n")
     (folder / "sold.csv").write_text("rooms,age,price\n0.5,1.5,225000\n-1,0,150000\n")
+    np.save(folder / "digits.npy", random.integers(0, 17, size=(3, 8, 8), dtype=np.uint8))
     np.savez(folder / "arrays.npz", x=random.normal(size=(80, 5)), y=np.arange(80) % 2)
     for name in ("my_code.py", "mine.py"):
         (folder / name).write_text(CODE)
@@ -397,7 +398,7 @@ class Walk:
         if name and name[1] in SERVERS and "add-user" not in command and "--help" not in command:
             port = free_port()
             command += f" --port {port}"
-            when = lambda text: answers((re.findall(r"http://\S+", text) or ["http:"])[-1])  # noqa: E731
+            when = lambda text: answers((re.findall(r"http://[^\s,;]+", text) or ["http:"])[-1])  # noqa: E731
         code, output = self.terminal.run(command, when=when)
         expected = 2 if typed.text in MISTAKES else 0
         if when and name[1] != "server":  # MLflow's own server takes its place, and ends with 0

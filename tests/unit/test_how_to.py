@@ -25,6 +25,7 @@ OF_0_1_0 = {
     "ID": "635218d3",
     "STUDY": "small",
     "night": "small",
+    "width": "small",
     "'cnn'": "'mlp'",
     "latest~1": "d95ee3cc",
     "latest": "635218d3",
