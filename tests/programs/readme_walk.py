@@ -49,7 +49,6 @@ NOT_TYPED_ON_PAGES = {
     r"^export |^read -rs|^source |^cd ": "changes the reader's shell",
     r"pip install|^python3? -m venv|^git pull|^make |^dashboard/": "installs packages",
     r"sweep\.cluster|^dask |^openssl |^createdb|10\.0\.0\.1": "tests/system/test_cluster.py",
-    r"CUDA_VISIBLE_DEVICES=0 dask": "needs a GPU",
     r"^chgrp|^chmod": "needs a group of the system",
     r"…|\[-|\bFILE\b|=MORE\b": "has a part that the reader chooses",
     r"sampler=gp": "needs samerun[gp]",
@@ -149,7 +148,7 @@ def page_commands(text):
                 yield " ".join(command.split())
     # What is only the name of a command, as in "`samerun resume` refuses", is not typed.
     outside = re.sub(r"(?ms)^```.*?^```", "", text)
-    for command in re.findall(r"(?<!`)`((?:samerun|make) [\w-]+ [^`]+)`", outside):
+    for command in re.findall(r"(?<!`)`((?:samerun|make)\s[\w-]+\s[^`]+)`", outside):
         yield " ".join(command.replace("\\|", "|").split())
 
 
@@ -205,6 +204,7 @@ def make_files(folder):
     texts = [f"{word} film number {n},{label}" for n in range(60) for word, label in words]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *texts]) + "\n")
     (folder / "sold.csv").write_text("rooms,age,price\n0.5,1.5,225000\n-1,0,150000\n")
+    np.save(folder / "digits.npy", random.integers(0, 17, size=(3, 8, 8), dtype=np.uint8))
     np.savez(folder / "arrays.npz", x=random.normal(size=(80, 5)), y=np.arange(80) % 2)
     for name in ("my_code.py", "mine.py"):
         (folder / name).write_text(CODE)
@@ -350,7 +350,7 @@ class Walk:
 
     def prepare_for(self, command):
         """Trains what a command of a page names: recorded runs, one with seeds, a study."""
-        named = r"\b(ID|RUN_ID|6e75|verify|best:|table)\b"
+        named = r"\b(runs|ID|6e75|verify|best:|table)\b"
         if not any("samerun train" in text for text, _ in self.done - {STARTED}):
             named += "|latest"
         if re.search(named, command) and not self.ids:
@@ -371,12 +371,16 @@ class Walk:
         """Returns a command of a page with IDs, a study and a name in place of its own."""
         names = ("6e75", "33f9", "bd7e")
         of_runs = dict(zip(names, self.ids, strict=False))
-        of_runs |= dict.fromkeys(("ID", "RUN_ID"), next(iter(self.ids), "latest"))
+        of_runs |= {"ID": next(iter(self.ids), "latest"), "RUN_ID": "latest"}
         if self.of_table and re.match("samerun (predict|evaluate|serve) ", command):
             of_runs["ID"] = self.of_table
         others = {"PARENT": self.parent, "STUDY": "night", "TRIAL": "night/0", "NAME": "alice"}
         for name, value in (of_runs | others).items():
             command = re.sub(rf"\b{name}\b", value, command)
+        if command.startswith("samerun unbundle"):  # on another machine, says the page
+            command = (
+                f"mkdir elsewhere && cd elsewhere && {command.replace('run.zip', '../run.zip')}"
+            )
         return command.replace("paper.tex", "results.tex")  # which an earlier command wrote
 
     def last_checkpoints(self):
@@ -394,7 +398,7 @@ class Walk:
         if name and name[1] in SERVERS and "add-user" not in command and "--help" not in command:
             port = free_port()
             command += f" --port {port}"
-            when = lambda text: answers((re.findall(r"http://\S+", text) or ["http:"])[-1])  # noqa: E731
+            when = lambda text: answers((re.findall(r"http://[^\s,;]+", text) or ["http:"])[-1])  # noqa: E731
         code, output = self.terminal.run(command, when=when)
         expected = 2 if typed.text in MISTAKES else 0
         if when and name[1] != "server":  # MLflow's own server takes its place, and ends with 0

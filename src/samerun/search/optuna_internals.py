@@ -1,16 +1,21 @@
 """The only file that uses private names of Optuna; a test checks them against its version.
 
-There is no public way to reopen a trial of another process or to end one that waits, and Optuna's
-exhaustive samplers stop a study when nothing is left, which is allowed inside `optimize` only. This
-module imports Optuna, so it is itself imported only where it is needed.
+There is no public way to reopen a trial of another process, to end one that waits, or to write
+several attributes in one transaction, and Optuna's exhaustive samplers stop a study when nothing is
+left, which is allowed inside `optimize` only. This module imports Optuna, so it is itself imported
+only where it is needed.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BruteForceSampler, GridSampler
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 from samerun import tags as tag
@@ -21,6 +26,33 @@ _UNKNOWN = object()  # equal to no value
 def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
     """Returns a running trial, to suggest its values again and to write to it."""
     return Trial(study, frozen._trial_id)
+
+
+def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
+    """Sets user attributes of a trial: in a database all in one transaction, or none.
+
+    One at a time, each would take as long as all together. No other process may set the same ones.
+
+    Args:
+        trial: the trial, which is running.
+        values: by name, each as JSON can hold it.
+    """
+    database = getattr(trial.storage, "_backend", trial.storage)  # without Optuna's cache
+    if not isinstance(database, RDBStorage):
+        for key, value in values.items():
+            trial.set_user_attr(key, value)
+        return
+    number = trial._trial_id
+    with _create_scoped_session(database.scoped_session) as session:
+        model: Any = TrialModel.find_or_raise_by_id(number, session)
+        database.check_trial_is_updatable(number, model.state)
+        query = session.query(TrialUserAttributeModel).filter_by(trial_id=number)
+        there = {str(row.key): row for row in query}
+        for key, value in values.items():
+            row: Any = there.get(key) or TrialUserAttributeModel(trial_id=number, key=key)
+            row.value_json = json.dumps(value)
+            session.add(row)
+    trial._cached_frozen_trial.user_attrs.update(values)
 
 
 def end_without_run(study: Study, frozen: FrozenTrial, reason: str) -> None:

@@ -22,7 +22,7 @@ from samerun import search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
-from samerun.search.optuna_internals import end_without_run, reopen_trial
+from samerun.search.optuna_internals import end_without_run, reopen_trial, set_attributes
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, read_outcome
 from samerun.sweeper.history import History
 from samerun.sweeper.plan import SweepPlan
@@ -75,6 +75,8 @@ class Ledger:
         self._plan, self._study, self._run, self._client = plan, study, run, plan.client
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
+        self._seconds_stored = self._seconds_before
+        self._seen: list[FrozenTrial] = []
         # The trials of a confirmation are no part of the search's history.
         self._history = None if plan.confirms else History(study, run)
         self.log_history()
@@ -83,6 +85,13 @@ class Ledger:
         """Returns how long the sweep has run, earlier starts included."""
         return self._seconds_before + time.monotonic() - self._started
 
+    def _store_seconds(self) -> None:
+        """Stores how long the sweep has run, at most once a second: it is what a budget counts."""
+        seconds = self.seconds()
+        if seconds >= self._seconds_stored + 1:
+            self._study.set_user_attr(tag.STUDY_SECONDS, seconds)
+            self._seconds_stored = seconds
+
     def log_history(self) -> None:
         """Logs the trials that have ended on the sweep's own run."""
         if self._history is not None:
@@ -90,8 +99,8 @@ class Ledger:
 
     def num_started(self) -> int:
         """Returns the number of trials that have started; enqueued ones that wait have not."""
-        trials = self._study.get_trials(deepcopy=False)
-        return sum(trial.state != TrialState.WAITING for trial in trials)
+        self._seen = self._study.get_trials(deepcopy=False)
+        return sum(trial.state != TrialState.WAITING for trial in self._seen)
 
     def num_failed(self) -> int:
         """Returns the number of failed trials."""
@@ -108,10 +117,9 @@ class Ledger:
         self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
 
     def ask(self) -> ActiveTrial:
-        """Starts a new trial, or the first enqueued one."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-        self._seed_sampler(min(waiting, default=len(trials)))
+        """Starts a new trial, or the first enqueued one, after a call of `num_started`."""
+        waiting = [trial.number for trial in self._seen if trial.state == TrialState.WAITING]
+        self._seed_sampler(min(waiting, default=len(self._seen)))
         return self._begin(self._study.ask(), is_new=True)
 
     def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
@@ -145,10 +153,11 @@ class Ledger:
             tags=tags,
             is_new=is_new,
             client=self._client,
+            experiment_id=self._run.experiment_id,
         )
-        trial.set_user_attr(tag.TRIAL_RUN, run_id)
-        trial.set_user_attr(tag.TRIAL_NAME, name)
-        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.overrides(values))
+        overrides = self._plan.configs.overrides(values)
+        about = {tag.TRIAL_RUN: run_id, tag.TRIAL_NAME: name, tag.TRIAL_OVERRIDES: overrides}
+        set_attributes(trial, about)
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
     def leave_out(self, frozen: FrozenTrial, reason: str) -> None:
@@ -198,29 +207,33 @@ class Ledger:
         """
         self.tag(active, outcome)
         before = active.trial.user_attrs
-        for key, value in (
-            (tag.STATE, outcome.state.value),
-            (tag.REASON, outcome.reason),
-            (tag.TRIAL_SECONDS, round(outcome.seconds, 3)),
-            (tag.TRIAL_EPOCHS, outcome.epochs),
-            (tag.TRIAL_MEMORY, outcome.memory_bytes),
-            (tag.PID, outcome.pid),
-            (tag.TRIAL_TEST, dict(outcome.test)),
-            (tag.TRIAL_INSTANCES, dict(outcome.by_instance)),
-        ):
-            if value not in (None, "", {}) or key in before:
-                active.trial.set_user_attr(key, value)
+        values = {
+            tag.STATE: outcome.state.value,
+            tag.REASON: outcome.reason,
+            tag.TRIAL_SECONDS: round(outcome.seconds, 3),
+            tag.TRIAL_EPOCHS: outcome.epochs,
+            tag.TRIAL_MEMORY: outcome.memory_bytes,
+            tag.PID: outcome.pid,
+            tag.TRIAL_TEST: dict(outcome.test),
+            tag.TRIAL_INSTANCES: dict(outcome.by_instance),
+        }
+        known = {
+            key: value
+            for key, value in values.items()
+            if value not in (None, "", {}) or key in before
+        }
+        set_attributes(active.trial, known)
         self._set_constraints(active, outcome)
         state = _trial_state(outcome)
-        values = [
+        reached = [
             outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
         ]
-        reported = values if state is TrialState.COMPLETE else None
+        reported = reached if state is TrialState.COMPLETE else None
         self._study.tell(active.number, reported, state, skip_if_finished=True)
-        self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
+        self._store_seconds()
         self.log_history()
         is_infeasible = outcome.state is EndState.infeasible
-        return "INFEASIBLE" if is_infeasible else state.name, values
+        return "INFEASIBLE" if is_infeasible else state.name, reached
 
     def _set_constraints(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Writes into the study which constraints a trial violates, once."""
