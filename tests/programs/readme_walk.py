@@ -350,7 +350,7 @@ class Walk:
 
     def prepare_for(self, command):
         """Trains what a command of a page names: recorded runs, one with seeds, a study."""
-        named = r"\b(runs|ID|6e75|verify|best:|table)\b"
+        named = r"\b(ID|6e75|verify|best:|table)\b|samerun runs"
         if not any("samerun train" in text for text, _ in self.done - {STARTED}):
             named += "|latest"
         if re.search(named, command) and not self.ids:
