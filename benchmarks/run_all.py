@@ -125,7 +125,7 @@ ROWS: tuple[Row, ...] = (
         against="KerasTuner, Ray Tune, Optuna",
         command="search.py --seeds 0 1 2 --limit 40",
         minutes=7,
-        tiny="--seeds 0 --trials 3 --epochs 3",
+        tiny="--seeds 0 --trials 3 --epochs 3 --limit 120",
     ),
     Row(
         number=6,
