@@ -359,7 +359,7 @@ def test_a_database_that_is_locked_at_the_start_is_waited_for(client, caplog, mo
     database.close()
 
 
-def test_a_database_that_stays_locked_does_not_keep_a_run_from_training(client, caplog, soon_again):
+def test_a_database_that_stays_locked_does_not_keep_a_run_from_training(client, caplog):
     database = sqlite3.connect("mlflow.db")
     database.execute("begin exclusive")
     with tracking.open_run(composed("tracking.patience_seconds=2"), Path("1")) as run:
