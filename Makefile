@@ -40,7 +40,7 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again, for all syst
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
 
-docs: $(READY) ## build the documentation: open build/docs/index.html
+docs: $(READY) ## build the documentation: open build/docs/index.html; links to other sites are in build/docs/external-links.txt
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all --jobs 2 docs build/docs
 
 gallery: $(READY) ## write experiments/README.md and the options in README.md

@@ -227,7 +227,8 @@ def main() -> int:
     ]
     for name in SCRIPTS:
         for unit, values in (("seconds", seconds), ("epochs", epochs)):
-            ratio = statistics.median(values["samerun"]) / statistics.median(values[name])
+            its = max(1, statistics.median(values[name]))  # no epoch yet: it is in its first one
+            ratio = statistics.median(values["samerun"]) / its
             short = sum(not one.has_reached for one in found[name])
             note = f", which did not reach it in {short} of {len(given.seeds)}" if short else ""
             figures.append(Figure(f"{unit} to that loss, samerun / {name}{note}", ratio, 1))

@@ -99,7 +99,21 @@ def name_corners(app, doctree):
             node.children = [nodes.Text(text.replace("<th></th>", "<td></td>"))]
 
 
+def list_external_links(app, error):
+    """Writes the addresses that pages link to, each with the pages: what a reader may find dead."""
+    if error is not None:
+        return
+    found = {}
+    for page in sorted(app.env.found_docs):
+        for link in app.env.get_doctree(page).findall(nodes.reference):
+            if link.get("refuri", "").startswith(("http:", "https:")):
+                found.setdefault(link["refuri"], []).append(page)
+    lines = [f"{address}  {', '.join(dict.fromkeys(found[address]))}" for address in sorted(found)]
+    Path(app.outdir, "external-links.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
 def setup(app):
     """Registers what this file adds to Sphinx."""
+    app.connect("build-finished", list_external_links)
     app.connect("source-read", complete)
     app.connect("doctree-read", name_corners)

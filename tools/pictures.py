@@ -10,6 +10,7 @@ at what it wrote before you commit it: `git diff --stat docs`.
 import argparse
 import base64
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import PIL.Image
+import recording
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PORT = 5095
@@ -42,9 +44,11 @@ COMMANDS = [
     + ["sweep.n_trials=12", *SPACE],
     ["train", "experiment=digits_cnn"],
     ["train", "experiment=google_lstm"],
-    ["train", "-m", "experiment=digits_cnn", "sweep=regularisation", "sweep.study=pruned"]
-    + ["sweep.n_trials=24"],
 ]
+RECORDED = (
+    "samerun train -m experiment=digits_cnn sweep=regularisation sweep.n_trials=24 "
+    "sweep.study=pruned"
+)
 
 
 def samerun(*arguments: str, folder: Path) -> str:
@@ -136,6 +140,11 @@ def take(folder: Path, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
     for command in commands:
         print("samerun", *command, flush=True)
         samerun(*command, folder=folder)
+    if commands:
+        print(RECORDED, flush=True)
+        frames = list(recording.record(shlex.split(RECORDED), folder.resolve()))
+        drawn = recording.draw(f"$ {RECORDED}", frames, speed=8)
+        (DOCS / "sweep-in-terminal.svg").write_text(drawn, encoding="utf-8")
     filters = [f'params.model = "mlp" and params.model.dropout = "{one}"' for one in DROPOUTS]
     tables = [samerun("runs", one, "--csv", folder=folder) for one in filters]
     ids = [table.splitlines()[-1].partition(",")[0] for table in tables]

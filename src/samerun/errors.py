@@ -109,6 +109,10 @@ class TimeLimit(Exception):
     """A trial took longer than `sweep.trial_seconds`; what it reached so far is kept."""
 
 
+class TrialPaused(Exception):
+    """A trial waits at its rung; it continues from its checkpoint if it is promoted."""
+
+
 class Infeasible(Exception):
     """A trial violates a constraint of its sweep that is known before it is trained.
 
@@ -154,6 +158,7 @@ class Cause(StrEnum):
     terminated = "terminated"
     """SIGTERM."""
     pruned = "pruned"
+    paused = "paused"
     infeasible = "infeasible"
     time_limit = "time_limit"
     sweep_stopped = "sweep_stopped"
@@ -209,6 +214,7 @@ _CAUSES: dict[type[BaseException], Cause] = {
     Terminated: Cause.terminated,
     Infeasible: Cause.infeasible,
     TimeLimit: Cause.time_limit,
+    TrialPaused: Cause.paused,
     SweepStopped: Cause.sweep_stopped,
     SweepFailed: Cause.sweep_failed,
     Diverged: Cause.diverged,
@@ -228,6 +234,7 @@ def classify(error: BaseException) -> Ending:
         Cause.interrupted: "interrupted (Ctrl-C)",
         Cause.terminated: "terminated (SIGTERM)",
         Cause.pruned: f"pruned {text}".strip(),
+        Cause.paused: f"paused {text}".strip(),
         Cause.infeasible: f"infeasible: {text}",
         Cause.time_limit: text,
         Cause.sweep_stopped: "the sweep was stopped",
@@ -261,11 +268,11 @@ def message(error: BaseException) -> str:
         Cause.interrupted: "interrupted.",
         Cause.terminated: "terminated; the run is marked KILLED.",
         Cause.diverged: f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "
-        "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr: "
-        "see docs/how-to/preemption.md.",
+        "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr."
+        + see("how-to/preemption.md#retries-within-a-run"),
         Cause.out_of_memory: "out of memory. The run is marked FAILED; a smaller "
-        "dataset.batch_size or model helps, or training.on_memory=halve_batch: "
-        "see docs/how-to/preemption.md.",
+        "dataset.batch_size or model helps, or training.on_memory=halve_batch."
+        + see("how-to/preemption.md#retries-within-a-run"),
     }
     return one_line(messages.get(_cause(error), str(error)), _MOST_CHARACTERS)
 
@@ -282,6 +289,15 @@ def _first_line(error: BaseException) -> str:
     # TensorFlow's own first line is that of the graph; what was raised inside comes last.
     inner = [line for line in lines if re.match(r"\w*(Error|Exception): ", line)]
     return inner[-1] if inner and lines[0].startswith("Graph execution error") else lines[0]
+
+
+def see(page: str) -> str:
+    """Returns the end of a message that needs more than a line: where to read on.
+
+    Args:
+        page: a file in `docs/`, with the anchor of its section; a test looks for both.
+    """
+    return f" See docs/{page}."
 
 
 def nearest(received: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,18 +188,25 @@ def _digest_of(digests: Mapping[str, str]) -> str:
 
 def package_files() -> dict[str, str]:
     """Returns the SHA-256, in hex, of each of the package's own source files, by `samerun/…`."""
-    found = []
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        state = path.stat()
-        found.append((path, state.st_ino, state.st_size, state.st_mtime_ns))
-    return dict(_digests(tuple(found)))
+    return dict(_digests(tuple(sorted(_states(os.path.dirname(__file__))))))
+
+
+def _states(folder: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yields path and state of each source file in a folder, in half of `pathlib`'s time."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _states(entry.path)
+            elif entry.name.endswith(".py"):
+                state = os.stat(entry.path)  # that of an entry has no inode on Windows
+                yield entry.path, state.st_ino, state.st_size, state.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=1)
-def _digests(files: tuple[tuple[Path, int, int, int], ...]) -> dict[str, str]:
+def _digests(files: tuple[tuple[str, int, int, int], ...]) -> dict[str, str]:
     """Returns the digests of the package's files in these states, which were read once."""
-    top = Path(__file__).parents[1]
-    return {path.relative_to(top).as_posix(): digest_of_file(path) for path, *_ in files}
+    top, paths = Path(__file__).parents[1], sorted(Path(path) for path, *_ in files)
+    return {path.relative_to(top).as_posix(): digest_of_file(path) for path in paths}
 
 
 def digest_of_file(path: Path) -> str:

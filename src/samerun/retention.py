@@ -29,7 +29,7 @@ _FILES = (checkpoints.LAST, checkpoints.PREVIOUS, checkpoints.BEST, *checkpoints
 _log = logging.getLogger(__name__)
 
 
-def after_success(cfg: Config, folder: Path) -> None:
+def after_success(cfg: Config, folder: Path, *, ended: Status = Status.finished) -> None:
     """Removes the checkpoints that a finished run does not keep; never raises.
 
     Called after the end of the run was recorded. A run that did not finish keeps everything, and
@@ -38,13 +38,15 @@ def after_success(cfg: Config, folder: Path) -> None:
     Args:
         cfg: its config.
         folder: its own folder.
+        ended: the status of a run that has come to its end; that of a trial that was paused and
+            will not continue is `Status.killed`.
     """
     policy = cfg.checkpoint.after_success
-    if policy is AfterSuccess.keep:
+    if policy is AfterSuccess.keep or not folder.is_dir():
         return
     try:
         with try_lock_folder(folder) as is_ours:
-            if not is_ours or end_of(folder)[0] != Status.finished:
+            if not is_ours or end_of(folder)[0] != ended:
                 return
             kept = [checkpoints.BEST] if policy is AfterSuccess.best else []
             if kept and not (folder / CHECKPOINTS / checkpoints.BEST).exists():

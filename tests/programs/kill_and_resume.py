@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import select
 import subprocess
 import sys
 import tempfile
@@ -66,11 +67,23 @@ def run_folder(folder: Path) -> Path:
     return file.parent
 
 
+def read_start(process: Warm, seconds: float) -> str:
+    """Waits, but not past the third epoch: a quick machine would come to the end of the run."""
+    text, end = "", time.monotonic() + seconds
+    while text.count("\nepoch ") < 3 and (left := end - time.monotonic()) > 0:
+        if select.select([process.stdout], [], [], left)[0]:
+            read = os.read(process.stdout.fileno(), 65536)
+            if not read:
+                break
+            text += read.decode(errors="replace")
+    return text
+
+
 def kill(process: Warm, kind: str, folder: Path, chance: random.Random) -> str:
     """Kills a process at a moment of the kind; returns what it had printed by then."""
     lines: list[str] = []
     if kind == "start":
-        time.sleep(chance.uniform(0, 5))
+        lines.append(read_start(process, chance.uniform(0, 5)))
     else:
         epochs = chance.choice((0, 1, 2))
         for line in process.stdout:

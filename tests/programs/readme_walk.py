@@ -1,12 +1,15 @@
 """Walks through README in a fresh clone, in a terminal of 60 columns: every command works, pasted.
 
-    python tests/programs/readme_walk.py [--only TEXT …]
+    python tests/programs/readme_walk.py [PAGE …] [--only TEXT …]
 
 The commands are those of README's blocks and of its text, and those that the screens of these
 commands print, each once for every kind of run that it is printed for. `bash` receives each of them
 as it stands there, with these exceptions: README's training commands get a suffix that makes them
 short, its IDs become those of two runs of the walk, and a server gets a free port and Ctrl-C when
 it has answered. What is not typed is named in NOT_TYPED, with the reason.
+
+With pages such as `docs/how-to/compare.md`, the commands of their blocks, tables and sentences are
+typed instead, each page in a folder of its own that has the files and the runs that it names.
 """
 
 import argparse
@@ -34,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 COLUMNS = 60
 SHORT = " training.epochs=1 dataset.limit=100"
 SHORT_SWEEP = " training.epochs=4 dataset.limit=100 sweep.n_trials=2 sweep.workers=1"
+NIGHT = "experiment=digits_cnn sweep=regularisation sweep.study=night"
 NOT_TYPED = {
     "make test": "runs this program",
     "make bench": "takes hours",
@@ -41,6 +45,23 @@ NOT_TYPED = {
     "samerun unbundle run.zip": "is for another store: tests/system/test_bundle_exact.py",
 }
 """Commands of README that the walk leaves out, as they stand there, also where they are printed."""
+NOT_TYPED_ON_PAGES = {
+    r"^export |^read -rs|^source |^cd ": "changes the reader's shell",
+    r"pip install|^python3? -m venv|^git pull|^make |^dashboard/": "installs packages",
+    r"sweep\.cluster|^dask |^openssl |^createdb|10\.0\.0\.1": "tests/system/test_cluster.py",
+    r"^chgrp|^chmod": "needs a group of the system",
+    r"…|\[-|\bFILE\b|=MORE\b": "has a part that the reader chooses",
+    r"sampler=gp": "needs samerun[gp]",
+    r"add-user|set-password": "asks for a password: tests/system/test_server.py",
+    r" /data/": "needs that folder",
+    r"--sign|--verify-key": "needs a key: tests/unit/test_bundle.py",
+    r"completion (zsh|fish)": "needs that shell: tests/system/test_completion.py",
+    r"--take-over": "needs a second machine: tests/training/test_resume.py",
+    r"--code": "needs a checkout with a commit: tests/system/test_reproduce_exact.py",
+    r"^curl": "needs the server: tests/programs/five_doors.py",
+    r"samerun generate": "needs a language model: tests/training/test_predict.py",
+}
+"""Commands of pages that the walk leaves out: a pattern, and the reason or what types it."""
 LISTS = ("samerun experiments", "samerun train --help")
 """Commands that print commands as examples: `make gallery-check` trains all experiments."""
 OF_A_TABLE = ("predict", "serve")
@@ -91,6 +112,10 @@ class Typed:
         return text, self.origin if "reproduce" in text or "resume" in text else ""
 
 
+STARTED = Typed(".venv/bin/samerun train").kind
+"""What `make train` shows and runs."""
+
+
 def readme_commands(text):
     """Yields the commands of README's blocks and of its text, as they stand there.
 
@@ -106,6 +131,35 @@ def readme_commands(text):
                 yield Typed(command, shown="\n".join(lines[number + 1 :]) if is_screen else "")
     for command in re.findall(r"`((?:samerun|make) [^`]+)`", text):
         yield Typed(" ".join(command.split()))
+
+
+def page_commands(text):
+    """Yields the commands of a page: those of its blocks, then those of its tables and sentences.
+
+    Args:
+        text: the page.
+    """
+    for language, block in re.findall(r"(?ms)^```(\w*)\n(.*?)^```", text):
+        if language not in ("", "bash", "console") or block.startswith("#!"):
+            continue
+        for line in block.replace("\\\n", " ").splitlines():
+            command = re.split(r"\s+# ", line.removeprefix("$ "))[0].strip()
+            if language == "bash" or re.match(r"(samerun|make|eval|export|curl|ch\w+) ", command):
+                yield " ".join(command.split())
+    # What is only the name of a command, as in "`samerun resume` refuses", is not typed.
+    outside = re.sub(r"(?ms)^```.*?^```", "", text)
+    for command in re.findall(r"(?<!`)`((?:samerun|make)\s[\w-]+\s[^`]+)`", outside):
+        yield " ".join(command.replace("\\|", "|").split())
+
+
+def files_of(text):
+    """Yields the path and the content of each block of a page that begins with a path."""
+    for block in re.findall(r"(?ms)^```(?:python|yaml|toml)\n(.*?)^```", text):
+        found = re.match(r"# ([\w./-]+\.(?:py|yaml))\b", block)
+        if found:
+            yield found[1], block
+        elif "def smooth(" in block:  # custom-components.md names the file in its text
+            yield "my_code.py", block
 
 
 def printed_commands(output):
@@ -149,7 +203,11 @@ def make_files(folder):
     words = (("good", "positive"), ("bad", "negative"))
     texts = [f"{word} film number {n},{label}" for n in range(60) for word, label in words]
     (folder / "reviews.csv").write_text("\n".join(["text,label", *texts]) + "\n")
-    (folder / "my_code.py").write_text(CODE)
+    (folder / "sold.csv").write_text("rooms,age,price\n0.5,1.5,225000\n-1,0,150000\n")
+    np.save(folder / "digits.npy", random.integers(0, 17, size=(3, 8, 8), dtype=np.uint8))
+    np.savez(folder / "arrays.npz", x=random.normal(size=(80, 5)), y=np.arange(80) % 2)
+    for name in ("my_code.py", "mine.py"):
+        (folder / name).write_text(CODE)
     for kind, number in ((kind, number) for kind in ("cats", "dogs") for number in range(30)):
         clip = folder / "clips" / kind / str(number)
         pictures = [folder / "photos" / kind / f"{number}.png"]
@@ -158,6 +216,10 @@ def make_files(folder):
             file.parent.mkdir(parents=True, exist_ok=True)
             pixels = random.integers(0, 256, size=(16, 16, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(file)
+    for place, text in enumerate(texts):
+        file = folder / "texts" / text.rpartition(",")[2] / f"{place}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.partition(",")[0])
 
 
 def clone(folder):
@@ -190,6 +252,7 @@ class Terminal:
         self.environment = {
             **inherited,
             "BROWSER": "true",
+            "HUB_TOKEN": "of-the-person-who-reads",  # secrets.md reads one
             "PYTHONPATH": str(folder / "src"),
             "TERM": "xterm-256color",
         }
@@ -266,8 +329,8 @@ class Walk:
 
     def __init__(self, folder):
         self.folder, self.terminal = folder, Terminal(folder)
-        self.failed, self.ids, self.of_table = [], [], ""
-        self.done = {Typed(".venv/bin/samerun train").kind}  # which `make train` shows and runs
+        self.failed, self.ids, self.of_table, self.parent = [], [], "", ""
+        self.done = {STARTED}
 
     def prepare(self):
         """Trains the runs that README's IDs stand for, and interrupts one with Ctrl-C."""
@@ -285,6 +348,41 @@ class Walk:
         assert resume, f"a run that Ctrl-C ended does not print how to resume it:\n{output}"
         self.type(Typed(f"{resume} --fork training.epochs=3 schedule=constant", "an interrupt"))
 
+    def prepare_for(self, command):
+        """Trains what a command of a page names: recorded runs, one with seeds, a study."""
+        named = r"\b(ID|6e75|verify|best:|table)\b|samerun runs"
+        if not any("samerun train" in text for text, _ in self.done - {STARTED}):
+            named += "|latest"
+        if re.search(named, command) and not self.ids:
+            for place, model in enumerate(("mlp", "cnn", "cnn")):
+                output = self.type(
+                    Typed(f"samerun train model={model} seed={place}{SHORT}", "page")
+                )
+                self.ids += re.findall(r"reproduce ([0-9a-f]{8})\n", output)[:1]
+        if "PARENT" in command and not self.parent:
+            output = self.type(Typed(f"samerun train model=mlp seeds=2{SHORT}", "page"))
+            self.parent = re.findall(r"reproduce ([0-9a-f]{8})\n", output)[-1]
+        if re.search(r"\bnight\b|STUDY|TRIAL", command) and "sweep=" not in command:
+            self.type(Typed(f"samerun train -m {NIGHT}{SHORT_SWEEP}", "page"))
+        if "samerun verify" in command and not (self.folder / "run.zip").exists():
+            self.type(Typed(f"samerun bundle {self.ids[0]} run.zip", "page"))
+
+    def filled_in_page(self, command):
+        """Returns a command of a page with IDs, a study and a name in place of its own."""
+        names = ("6e75", "33f9", "bd7e")
+        of_runs = dict(zip(names, self.ids, strict=False))
+        of_runs |= {"ID": next(iter(self.ids), "latest"), "RUN_ID": "latest"}
+        if self.of_table and re.match("samerun (predict|evaluate|serve) ", command):
+            of_runs["ID"] = self.of_table
+        others = {"PARENT": self.parent, "STUDY": "night", "TRIAL": "night/0", "NAME": "alice"}
+        for name, value in (of_runs | others).items():
+            command = re.sub(rf"\b{name}\b", value, command)
+        if command.startswith("samerun unbundle"):  # on another machine, says the page
+            command = (
+                f"mkdir elsewhere && cd elsewhere && {command.replace('run.zip', '../run.zip')}"
+            )
+        return command.replace("paper.tex", "results.tex")  # which an earlier command wrote
+
     def last_checkpoints(self):
         """Returns the last checkpoint of each run of the walk."""
         return {*self.folder.glob("outputs/**/checkpoints/last.npz")}
@@ -300,7 +398,7 @@ class Walk:
         if name and name[1] in SERVERS and "add-user" not in command and "--help" not in command:
             port = free_port()
             command += f" --port {port}"
-            when = lambda text: answers((re.findall(r"http://\S+", text) or ["http:"])[-1])  # noqa: E731
+            when = lambda text: answers((re.findall(r"http://[^\s,;]+", text) or ["http:"])[-1])  # noqa: E731
         code, output = self.terminal.run(command, when=when)
         expected = 2 if typed.text in MISTAKES else 0
         if when and name[1] != "server":  # MLflow's own server takes its place, and ends with 0
@@ -376,13 +474,51 @@ def walk(folder, only=()):
     return started.failed
 
 
+def walk_page(folder, page, only=()):
+    """Types the commands of a page in an empty folder; returns those that failed.
+
+    Args:
+        folder: where to work.
+        page: the file.
+        only: commands that contain one of these texts; without them, all.
+    """
+    text = page.read_text()
+    folder.mkdir()
+    make_files(folder)
+    for path, content in files_of(text):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+    walked = Walk(folder)
+    commands = [one for one in page_commands(text) if not only or any(x in one for x in only)]
+    reasons = {one: reason_not_to_type(one) for one in commands}
+    for command in dict.fromkeys(commands):
+        if command and reasons[command]:
+            print(f"not typed           {command}  ({reasons[command]})")
+        elif command:
+            walked.prepare_for(command)
+            walked.type(Typed(short(walked.filled_in_page(command)), page.name))
+    print(f"{page.name}: {len(walked.done)} commands, {len(walked.failed)} failed", flush=True)
+    return walked.failed
+
+
+def reason_not_to_type(command):
+    """Returns why a command of a page is not typed; empty if it is."""
+    found = (reason for part, reason in NOT_TYPED_ON_PAGES.items() if re.search(part, command))
+    return next(found, "")
+
+
 def main():
     """Walks in a temporary folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pages", nargs="*", type=Path, help="pages instead of README")
     parser.add_argument("--only", nargs="+", default=(), help="only commands with one of these")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="samerun-walk-") as folder:
-        return 1 if walk(Path(folder, "samerun"), chosen.only) else 0
+        if chosen.pages:
+            failed = [walk_page(Path(folder, p.stem), p, chosen.only) for p in chosen.pages]
+        else:
+            failed = walk(Path(folder, "samerun"), chosen.only)
+        return 1 if any(failed) else 0
 
 
 if __name__ == "__main__":

@@ -14,12 +14,29 @@ def new_environment(folder):
     return folder / "bin" / "python"
 
 
+def variables_of_uv():
+    """Returns the environment in which uv looks where pip looks; `None` where pip fails."""
+    settings = environment._pip_settings(Path(sys.executable))
+    return None if settings is None else environment._uv_environment(settings)
+
+
+def build_wheel(project, folder):
+    """Builds a project's wheel in an environment made by uv, or else by pip, and returns it."""
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(project)]
+    variables = variables_of_uv()
+    by_uv = subprocess.run([*build, "--installer", "uv"], env=variables, capture_output=True)
+    if by_uv.returncode:
+        subprocess.run(build, check=True, capture_output=True)
+    (file,) = Path(folder).glob("*.whl")
+    return file
+
+
 def install(python, *arguments):
     """As `make` does: by uv, which looks where pip looks, or else by pip, which takes minutes."""
     pip = [sys.executable, "-m", "pip", "--python", str(python)]
-    uv, settings = environment.find_uv(), environment._pip_settings(Path(sys.executable))
-    if uv is not None and settings is not None:
+    uv, variables = environment.find_uv(), variables_of_uv()
+    if uv is not None and variables is not None:
         command = [uv, "pip", "install", "--quiet", "--python", str(python), *arguments]
-        if not subprocess.run(command, env=environment._uv_environment(settings)).returncode:
+        if not subprocess.run(command, env=variables).returncode:
             return
     subprocess.run([*pip, "install", "--quiet", "--no-compile", *arguments], check=True)

@@ -215,6 +215,9 @@ def serve(address, owner, prepared):
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                if order["is_session"]:
+                    os.setsid()  # before its ID is known: the caller may end its process group
+                connection.sendall(b"%d\n" % os.getpid())
                 for own in (listening, connection, *running.values()):
                     own.close()
                 os.close(wakeup)
@@ -223,7 +226,6 @@ def serve(address, owner, prepared):
             running[pid] = connection
             for number in files:
                 os.close(number)
-            connection.sendall(b"%d\n" % pid)
     shutil.rmtree(Path(address).parent)
     os._exit(0)
 
@@ -258,8 +260,6 @@ def _report(running):
 
 def become(order, files):
     """Turns this process into the ordered one; what it runs ends it as it ends any process."""
-    if order["is_session"]:
-        os.setsid()
     above = 1 + max(order["numbers"])
     files = [(own, fcntl.fcntl(own, fcntl.F_DUPFD, above)) for own in files]
     for own, _ in files:  # all of them first: one may have the number that another is to get
@@ -430,7 +430,8 @@ if __name__ == "__main__":
     order, files = serve(*sys.argv[1:])
     become(order, files)
     words = order["args"][2:]
-    starts_workers = {"-m", "worker"} & set(words)  # `train -m`, `dask worker`
+    # `train -m`, `dask worker`, a notebook with a sweep
+    starts_workers = {"-m", "worker", "ipykernel_launcher"} & set(words)
     if starts_workers or any(word.startswith("workers=") for word in words):
         worker = start_workers_warm()
         if worker is not None:

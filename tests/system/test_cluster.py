@@ -82,7 +82,7 @@ def until(is_true, sweep, seconds):
         time.sleep(0.2)
 
 
-@pytest.mark.slow(seconds=80)
+@pytest.mark.slow(seconds=70)
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 def test_a_sweep_over_two_hosts_outlives_a_killed_worker_and_a_cut_cable(stage):
     arguments = [sys.executable, "-m", *OVERRIDES]

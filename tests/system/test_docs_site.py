@@ -96,6 +96,13 @@ def test_search_finds_the_page_among_the_first_three(results, question):
     assert QUESTIONS[question] in results.get(question, [])[:3]
 
 
+def test_links_to_other_sites_are_listed_with_their_pages(site):
+    lines = (site / "external-links.txt").read_text().splitlines()
+    assert len(lines) > 20
+    assert any(line.startswith("https://hydra.cc  ") for line in lines)
+    assert [line for line in lines if line.startswith("http://") and "127.0.0.1" not in line] == []
+
+
 def test_search_works_in_a_folder_without_server_or_network(site, results):
     page = site / "alone.html"
     page.write_text('<script>location = "search.html?q=preemption"</script>')
@@ -108,7 +115,9 @@ def test_search_works_in_a_folder_without_server_or_network(site, results):
     not pages.AXE.exists(),
     reason="axe-core is not installed: npm install --prefix .axe --no-save axe-core@4.14.1",
 )
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("is_dark", "width"), [(False, 1400), (True, 500)], ids=["light", "dark and narrow"]
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -117,7 +126,8 @@ def test_search_works_in_a_folder_without_server_or_network(site, results):
         "reference/commands",
         "reference/config/training",
         "notebooks/own_arrays",
+        "notebooks/text_reviews",
     ],
 )
-def test_axe_finds_no_violation(site, name, is_dark):
-    assert pages.violations_beside(site / f"{name}.html", is_dark=is_dark) == []
+def test_axe_finds_no_violation(site, name, is_dark, width):
+    assert pages.violations_beside(site / f"{name}.html", is_dark=is_dark, width=width) == []

@@ -189,7 +189,7 @@ def test_uv_builds_no_source_distribution(uv, wheels, copies, tmp_path, monkeypa
     assert not (tmp_path / "built").exists()
 
 
-@pytest.mark.slow(seconds=150)
+@pytest.mark.slow(seconds=60)
 def test_a_run_is_exact_in_an_environment_of_its_recorded_packages(uv, project, samerun):
     trained = samerun("train", *TINY, "tracking.run_name=tiny", cwd=project)
     assert trained.returncode == 0, trained.stderr

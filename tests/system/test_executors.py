@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,6 +28,7 @@ from samerun.sweeper.executors.inline import InlineExecutor
 from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.worker import run_trial
 from support.project import PROGRAMS, until
+from support.warm import Warm
 
 sys.path.append(str(PROGRAMS))
 import worker_tasks
@@ -63,7 +63,7 @@ def scheduler(tmp_path_factory, environment):
     commands += [[*dask, *worker, "--nworkers", "2", *at_home]]
     with (folder / "log").open("ab") as log:
         started = [
-            subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+            Warm(command, env=environment, stdout=log, stderr=log, cwd=folder)
             for command in commands
         ]
     try:
@@ -301,7 +301,7 @@ CONFIRMED = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_a_confirmation_trains_fresh_seeds_on_dask_in_folders_of_its_own(
     scheduler, project, monkeypatch
 ):
@@ -330,9 +330,8 @@ def test_a_confirmation_trains_fresh_seeds_on_dask_in_folders_of_its_own(
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_leaves_no_call_behind(scheduler, environment, tmp_path):
     program = PROGRAMS / "sweep_on_dask_hangs.py"
-    sweep = subprocess.Popen(
-        [sys.executable, program, scheduler, tmp_path / "pid"], env=environment, cwd=tmp_path
-    )
+    command = [sys.executable, program, scheduler, tmp_path / "pid"]
+    sweep = Warm(command, env=environment, cwd=tmp_path)
     until((tmp_path / "pid").exists)
     sweep.kill()
     sweep.wait()

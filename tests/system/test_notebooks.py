@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from support.warm import Warm
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = (
@@ -103,10 +105,18 @@ def test_an_interrupted_cell_ends_in_a_sentence_and_the_next_one_resumes(kernel)
     assert cells.run("resumed.history['train/loss'] == whole.history['train/loss']")[0] == "True"
 
 
+SECONDS = {"first_experiment": 70, "text_reviews": 50}
+
+
 @pytest.mark.parametrize(
-    "page", sorted(ROOT.glob("docs/notebooks/*.md")), ids=lambda page: page.stem
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=pytest.mark.slow(seconds=SECONDS.get(page.stem, 0)))
+        for page in sorted(ROOT.glob("docs/notebooks/*.md"))
+    ],
 )
-def test_a_notebook_of_the_documentation_runs_and_has_the_cells_that_are_stored(page):
+def test_a_notebook_of_the_documentation_runs_and_has_the_cells_that_are_stored(page, monkeypatch):
+    monkeypatch.setattr("jupyter_client.launcher.Popen", Warm)  # a cold kernel is above
     tool = runpy.run_path(str(ROOT / "tools" / "notebooks.py"))
     stored = tool["nbformat"].read(page.with_suffix(".ipynb"), as_version=4)
     made = tool["run"](page)

@@ -98,7 +98,7 @@ def results():
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=45)
 def test_fresh_processes_give_equal_bits_on_large_images(project, samerun):
     """64×64×3 in static batches of 64 with 48 filters: op determinism alone fails here.
 

@@ -9,7 +9,7 @@ from support.project import PROGRAMS
 from support.warm import Warm
 
 
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow
 def test_runs_behind_a_faulty_proxy_are_whole_after_sync(tmp_path):
     """`python tests/programs/proxy_seeds.py --seeds 50` does it with more seeds.
 

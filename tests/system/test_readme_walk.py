@@ -1,4 +1,4 @@
-"""README in a fresh clone, in a terminal of 60 columns: see programs/readme_walk.py."""
+"""README and the how-to pages, typed in a terminal of 60 columns: see programs/readme_walk.py."""
 
 import importlib.util
 import re
@@ -54,3 +54,13 @@ def test_every_command_of_readme_and_every_printed_one_works_as_pasted():
     assert done.returncode == 0, done.stdout + done.stderr
     (number,) = re.findall(r"^(\d+) commands, 0 failed$", done.stdout, flags=re.MULTILINE)
     assert int(number) > 50
+
+
+@pytest.mark.gallery  # half an hour on two cores for all of them
+@pytest.mark.parametrize(
+    "page", sorted(PROGRAM.parents[2].glob("docs/how-to/*.md")), ids=lambda page: page.stem
+)
+def test_every_command_of_a_how_to_page_works_as_pasted(page):
+    command = [sys.executable, PROGRAM, page]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

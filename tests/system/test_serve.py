@@ -188,7 +188,7 @@ def check_table(port):
     return first
 
 
-@pytest.mark.slow(seconds=70)
+@pytest.mark.slow
 def test_both_servers_answer_the_same_and_survive_bad_requests(stored):
     ours = ["samerun", "serve", stored.texts]
     answer = served(ours, check_texts, stored.folder)
@@ -207,7 +207,7 @@ def test_a_model_with_classes_of_ones_own_is_served_if_they_are_trusted(stored, 
     served(["samerun", "serve", stored.own, "--trust", "own_net"], check_table, stored.folder)
 
 
-@pytest.mark.slow(seconds=120)
+@pytest.mark.slow(seconds=45)
 def test_mlflow_serves_with_nothing_but_the_requirements_of_the_model(stored, tmp_path):
     """In an environment without samerun: rows, texts and JPEG files in, labels out."""
     checks = {"table": check_table, "texts": check_texts, "images": check_images}

@@ -1,22 +1,25 @@
 """What a user installs: the wheel in an empty environment, used in an empty folder."""
 
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from support.environments import install, new_environment
+from support.environments import build_wheel, install, new_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    arguments = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(arguments, check=True, capture_output=True)
+def wheel(shared_folder):
+    """The wheel, built once, whatever the number of test processes."""
+    folder = shared_folder / "wheel"
+    with FileLock(shared_folder / "wheel.lock"):
+        if not folder.exists():
+            build_wheel(ROOT, shared_folder / "wheel.new")
+            (shared_folder / "wheel.new").rename(folder)
     (file,) = folder.glob("samerun-*.whl")
     return file
 
@@ -33,7 +36,7 @@ def test_the_wheel_carries_every_config_file(wheel):
     assert "samerun/py.typed" in inside
 
 
-@pytest.mark.slow(seconds=100)
+@pytest.mark.slow(seconds=50)
 def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp_path):
     python = new_environment(tmp_path / "env")
     install(python, str(wheel), "-c", str(constraints(tmp_path)))

@@ -324,6 +324,7 @@ def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm
     assert ends == (["KILLED"] if gap == "before it ends" else [])
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_that_had_ended_keeps_its_result_where_others_are_best(
     confirm, monkeypatch
 ):
@@ -339,6 +340,7 @@ def test_an_interrupted_trial_that_had_ended_keeps_its_result_where_others_are_b
     assert study(NAME).trials[2].value == 0.6
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_almost_left_out_is_confirmed_once(confirm, monkeypatch):
     with killed_in(monkeypatch, optuna.Study, "tell", call=4):
         confirm(3)

@@ -253,3 +253,37 @@ def test_data_that_another_run_was_given_stays_when_this_one_is_refused(written,
     with pytest.raises(errors.UserError, match="refused"):
         refuse()
     assert len(list(PASSED_IN.glob("*.npz"))) == 1
+
+
+def test_data_that_trials_were_trained_on_stays_when_their_sweep_ends_with_a_mistake(
+    here, monkeypatch
+):
+    def lost(plan, executor):
+        raise errors.StoreUnavailable("the database does not answer")
+
+    monkeypatch.setattr("samerun.sweeper.execution.run_plan", lost)
+    with pytest.raises(errors.StoreUnavailable):
+        samerun.sweep([*SMALL, "sweep=grid", "optimizer=sgd,adam"], data=(X, Y))
+    assert len(list(PASSED_IN.glob("*.npz"))) == 1
+
+
+def test_of_two_processes_that_write_the_same_data_the_one_that_is_refused_removes_nothing(
+    here, monkeypatch
+):
+    """The other process begins later, and has the file first."""
+    texts, saved_for = with_data([], (X, Y))
+    _, node = compose_with_hydra(texts)
+    path, write = Path(node.dataset.path), np.savez
+
+    def slow(file, **arrays):
+        path.write_bytes(b"what the other process wrote")
+        write(file, **arrays)
+
+    def refuse():
+        with saved_for(node):
+            raise errors.UserError("refused")
+
+    monkeypatch.setattr(np, "savez", slow)
+    with pytest.raises(errors.UserError, match="refused"):
+        refuse()
+    assert path.is_file()

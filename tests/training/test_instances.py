@@ -180,7 +180,13 @@ def work_here(tasks, num_workers, out, *, finished):
     return [answers[task.label] for task in tasks]
 
 
-@pytest.mark.parametrize("more", [[], ["workers=2"]], ids=["one by one", "side by side"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param([], id="one by one"),
+        pytest.param(["workers=2"], id="side by side", marks=pytest.mark.slow),
+    ],
+)
 def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(
     seeds, elsewhere, monkeypatch, capsys, more
 ):
@@ -239,6 +245,7 @@ def test_a_child_with_another_config_is_not_believed(seeds, capsys):
     assert "seed 8 is missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folds_train_one_run_each_on_the_same_test_split(project):
     result = samerun.train([*QUICK, "dataset=diabetes", "dataset.limit=null", "folds=3"])
     assert result.labels == ("fold 1/3", "fold 2/3", "fold 3/3")

@@ -295,7 +295,7 @@ def test_other_threads_are_named(run, capsys):
     assert "the result may differ: threads: training.intra_op_threads" in screen
 
 
-@pytest.mark.slow(seconds=60)
+@pytest.mark.slow
 def test_an_edited_line_of_samerun_and_the_recorded_code_of_it(prepared_database, tmp_path):
     here = Path(package.__file__).parents[2]
     if not (here / ".git").exists():

@@ -269,7 +269,7 @@ def test_a_run_without_a_retry_is_the_same_with_and_without_the_policies(halved,
     ("most", "more"),
     [
         pytest.param(0, ["dataset.batch_size=2"], id="a batch of one"),
-        pytest.param(9, ["training.max_retries=1"], id="retries used up"),
+        pytest.param(9, ["training.max_retries=1"], id="retries used up", marks=pytest.mark.slow),
         pytest.param(9, ["training.on_memory=fail"], id="policy off"),
     ],
 )

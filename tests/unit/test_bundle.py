@@ -576,7 +576,12 @@ def test_keys_to_verify_with_are_checked_before_the_first_run_is_trained(
     bundle, reproduced, capsys
 ):
     assert cli.main(["verify", "run.zip", "--verify-key", "none.pub"]) == 2
-    assert "none.pub is not a file of public SSH keys" in capsys.readouterr().err
+    refused = "none.pub is not a file of public SSH keys"
+    assert f"samerun: --verify-key: {refused}" in capsys.readouterr().err
+    Path("pyproject.toml").write_text('[tool.samerun]\nverify_key = "none.pub"\n')
+    assert cli.main(["verify", "run.zip"]) == 2
+    expected = f"samerun: pyproject.toml: tool.samerun.verify_key: {refused}"
+    assert expected in capsys.readouterr().err
     assert not reproduced
 
 

@@ -57,7 +57,7 @@ def test_the_one_setting_that_differs_is_named_first(store, capsys):
     assert found["config"][0]["values"] == ["0.001", "0.01"]
     page = shown(capsys, *ids)
     line = next(line for line in page.splitlines() if "differ" in line)
-    assert "optimizer.learning_rate: 0.001 in A, 0.01 in B" in line
+    assert "optimizer.learning_rate: 0.001 in A; 0.01 in B" in line
     assert page.index(line) < page.index("Config")
 
 
@@ -215,12 +215,12 @@ def test_too_many_runs_below_those_that_are_named_are_counted_in_the_message(sto
     client = tracking.connect(tracking.resolve_uri(None))
     parents = [store({}, name=f"p{number}", instances="seeds") for number in range(3)]
     for parent in parents:
-        for seed in range(5):
+        for seed in range(7):
             child = store({}, name=f"seed {seed}", instance=f"seed {seed}")
             client.set_tag(child, "mlflow.parentRunId", parent)
     assert cli.main(["compare", *parents]) == 2
     message = capsys.readouterr().err
-    assert "received 3 arguments that stand for 15 runs" in message
+    assert "received 3 arguments that stand for 21 runs" in message
     assert " table " in message
 
 
@@ -270,7 +270,7 @@ def test_a_run_of_an_earlier_version_lacks_the_truth_and_the_rest_is_shown(store
     page = shown(capsys, *ids)
     (line,) = [line for line in page.splitlines() if "not compared" in line]
     assert "evaluation/predictions.npz" in line
-    assert "seed: 0 in A, 1 in B" in page
+    assert "seed: 0 in A; 1 in B" in page
 
 
 def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_marked():
@@ -326,10 +326,28 @@ def test_a_run_is_compared_by_a_name_that_reads_like_a_filter(store, capsys, nam
     assert tracking.is_filter("loss = 1")
 
 
+def test_twenty_runs_are_shown_in_blocks_that_fit_with_whole_values(store, capsys, monkeypatch):
+    rates = [str(round(0.0101 + number / 1000, 4)) for number in range(20)]
+    ids = [
+        add(store, f"run {number}", f"optimizer.learning_rate={rate}")
+        for number, rate in enumerate(rates)
+    ]
+    monkeypatch.setenv("COLUMNS", "60")
+    page = shown(capsys, *ids)
+    lines = page.splitlines()
+    config = lines[lines.index("Config") + 1 :]
+    config = config[: next(at for at, line in enumerate(config) if "Metrics" in line)]
+    assert max(map(len, config)) <= 60
+    words = " ".join(config).split()
+    assert [word for word in words if word in rates] == rates
+    labels = [run["label"] for run in compare(capsys, *ids)["runs"]]
+    assert [word for word in words if word in labels][:20] == labels
+
+
 MISTAKES = {
     "one run": (["first"], "at least 2"),
     "a run twice": (["first", "first"], "twice"),
-    "eleven runs": (["first"] * 11, "at most 10"),
+    "twenty-one runs": (["first"] * 21, "at most 20"),
     "a filter and more": (["params.seed = '1'", "first"], "in quotes"),
     "a filter that fits nothing": (["params.seed = '99'"], "received 0 runs"),
     "no filter and no run": (["my loss = 1"], "MLflow does not understand"),

@@ -87,6 +87,46 @@ def assert_sweep(overrides):
         search.parse_space(plain, settings.params)
 
 
+def anchors(page):
+    """Returns the anchors of a page's headings, as the site has them."""
+    headings = re.findall(r"(?m)^##+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", one).strip().lower().replace(" ", "-") for one in headings}
+
+
+def named_pages():
+    """Yields where the code names a page, and the page: in `see(…)` or as text."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        text = path.read_text()
+        for page in re.findall(r"""\bsee\(["']([^"'{]+)["']\)""", text):
+            yield path.name, f"docs/{page}"
+        for page in re.findall(r"\bdocs/[\w/.-]+\.md(?:#[\w-]+)?", text):
+            yield path.name, page
+
+
+def test_every_page_that_the_code_names_exists_with_its_anchor():
+    named = [*named_pages()]
+    assert len({page for _, page in named if "#" in page}) >= 8
+    for file, page in named:
+        path, _, anchor = page.partition("#")
+        assert (ROOT / path).is_file(), f"{file}: {page}"
+        assert not anchor or anchor in anchors(ROOT / path), f"{file}: {page}"
+
+
+def test_messages_name_their_page_in_one_way():
+    for path in (ROOT / "src").rglob("*.py"):
+        if path.name not in ("errors.py", "__init__.py", "components.py"):
+            found = re.findall(r"(?i)\bsee docs/", path.read_text())
+            assert not found, f"{path.name}: use errors.see"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_a_section_resolve(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([\w-]+)\)", page.read_text()):
+        linked = page.parent / target if target else page
+        if linked.suffix == ".md":
+            assert anchor in anchors(linked), f"{page.name} links to {target}#{anchor}"
+
+
 def test_readme_has_the_present_table_of_options():
     options = runpy.run_path(str(ROOT / "tools" / "options.py"))
     assert options["updated"](README) == README, "run `make gallery`"

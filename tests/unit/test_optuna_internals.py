@@ -8,7 +8,15 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 import samerun
-from samerun.search.optuna_internals import Grid, contains, end_without_run, reopen_trial
+from samerun.search.optuna_internals import (
+    Grid,
+    bracket_of,
+    contains,
+    end_without_run,
+    reopen_trial,
+    set_attributes,
+)
+from samerun.search.storage import open_storage
 
 SOURCE = Path(samerun.__file__).parent
 FILE = SOURCE / "search" / "optuna_internals.py"
@@ -29,7 +37,16 @@ def attributes(path):
 @pytest.mark.parametrize("folder", ["search", "sweeper", "report"])
 def test_no_other_file_uses_a_private_name_of_optuna(folder):
     private = attributes(FILE)
-    assert private == {"_trial_id", "_storage", "_study_id", "_contains"}
+    assert private == {
+        "_trial_id",
+        "_storage",
+        "_study_id",
+        "_contains",
+        "_pruners",
+        "_try_initialization",
+        "_get_bracket_id",
+        "_cached_frozen_trial",
+    }
     for path in sorted((SOURCE / folder).rglob("*.py")):
         assert path == FILE or not attributes(path) & private, path
 
@@ -46,6 +63,51 @@ def test_the_names_mean_what_they_meant_in_the_pinned_version():
     assert sorted(grid._all_grids) == [(1, 3), (2, 3)]
     assert grid._param_names == ["a", "b"]
     assert grid._same_search_space(grid._search_space)
+
+
+def test_brackets_are_those_in_which_hyperband_prunes():
+    pruner = optuna.pruners.HyperbandPruner(1, 9, reduction_factor=3)
+    study = optuna.create_study(study_name="s", pruner=pruner)
+    for _ in range(20):
+        study.ask()
+    found = [bracket_of(study, trial) for trial in study.get_trials()]
+    assert set(found) == {0, 1, 2} == set(range(len(pruner._pruners)))
+    for bracket in range(3):
+        ours = [number for number, one in enumerate(found) if one == bracket]
+        within = pruner._create_bracket_study(study, bracket).get_trials(deepcopy=False)
+        assert [trial.number for trial in within] == ours
+        rate = pruner._pruners[bracket]._min_early_stopping_rate
+        assert rate == bracket
+
+
+def test_a_trial_has_one_bracket_with_any_other_pruner():
+    study = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner())
+    study.ask()
+    assert bracket_of(study, study.get_trials()[0]) == 0
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "database"])
+def test_several_attributes_of_a_trial_are_set_at_once(tmp_path, kind):
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "log"))
+    storages = {
+        "memory": lambda: None,
+        "file": lambda: optuna.storages.JournalStorage(backend),
+        "database": lambda: open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"),
+    }
+    study = optuna.create_study(storage=storages[kind]())
+    trial = study.ask()
+    trial.set_user_attr("b", 0)
+    set_attributes(trial, {"a": "x", "b": {"c": 1.5}})
+    assert trial.user_attrs == {"a": "x", "b": {"c": 1.5}}
+    assert study.trials[0].user_attrs == {"a": "x", "b": {"c": 1.5}}
+
+
+def test_attributes_of_which_one_cannot_be_stored_leave_a_database_as_it_was(tmp_path):
+    study = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path / 'optuna.db'}"))
+    trial = study.ask()
+    with pytest.raises(TypeError):
+        set_attributes(trial, {"a": 1, "b": object()})
+    assert study.trials[0].user_attrs == trial.user_attrs == {}
 
 
 def test_a_trial_that_waits_can_be_ended():

@@ -149,7 +149,7 @@ def build(
         own=build_own(cfg),
         early_stopping=_early_stopping(cfg),
         tensorboard=_tensorboard(cfg, run) if cfg.tracking.tensorboard else None,
-        pruning=Pruning(trial) if trial is not NO_TRIAL else None,
+        pruning=Pruning(trial, cfg.training.epochs) if trial is not NO_TRIAL else None,
         checkpoints=Checkpoints(
             cfg,
             run,

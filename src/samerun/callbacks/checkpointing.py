@@ -177,7 +177,9 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             "steps_per_epoch": self.steps_per_epoch,
         }
         if self.callbacks.own:  # early stopping has a state of its own for it
-            meta["stopped"] = bool(self.model.stop_training)
+            pruning = self.callbacks.pruning
+            is_paused = pruning is not None and pruning.has_stopped
+            meta["stopped"] = bool(self.model.stop_training) and not is_paused
         return TrainingState(epoch=epoch, step=step, arrays=arrays, meta=copy.deepcopy(meta))
 
     def _write(self, epoch: int, step: int) -> None:

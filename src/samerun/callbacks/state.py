@@ -10,7 +10,7 @@ import numpy as np
 
 from samerun import optim
 from samerun.checkpoints import Array, TrainingState
-from samerun.errors import UserError
+from samerun.errors import UserError, see
 
 if TYPE_CHECKING:
     from samerun.callbacks.building import Callbacks
@@ -239,4 +239,5 @@ def _does_not_fit(section: str, received: Any, expected: Any) -> UserError:
     return UserError(
         f"checkpoint: received {received} in its {section}, expected {expected}: the model's code "
         "or a package has changed, so use those that the run was started with."
+        + see("how-to/troubleshooting.md#interrupted-runs")
     )

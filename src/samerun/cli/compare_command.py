@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         "runs",
         nargs="+",
         metavar="ID|FILTER",
-        help=f"two to ten runs, each by {ID_HELP}; or one filter in MLflow's language, as in "
+        help=f"two to twenty runs, each by {ID_HELP}; or one filter in MLflow's language, as in "
         "\"params.model = 'cnn'\"",
     )
     parser.add_argument(

@@ -58,7 +58,8 @@ def verify_command(arguments: list[str]) -> int:
     if key is not None:
         from samerun.replay.signature import check_keys
 
-        check_keys(key)
+        is_option = chosen.verify_key is not None
+        check_keys(key, "--verify-key" if is_option else "pyproject.toml: tool.samerun.verify_key")
     from samerun.console import make_console
     from samerun.escaping import one_line
     from samerun.process import graceful_stop

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from samerun.config.root import Config
-from samerun.errors import UserError
+from samerun.errors import UserError, see
 
 
 class InstanceKind(StrEnum):
@@ -86,6 +86,7 @@ def as_first(cfg: Config) -> Config:
             f"seeds, folds: received seeds={cfg.seeds} and folds={cfg.folds}, expected one of "
             "them: runs that share seeds and folds are not independent, and an interval over all "
             f"of them would be too narrow; `train -m seed=0,1 folds={cfg.folds}` has one per seed."
+            + see("how-to/seeds-and-folds.md#what-the-interval-says")
         )
     if cfg.folds is None:
         return cfg

@@ -139,6 +139,8 @@ class PrunerSettings:
 
     Args:
         pruner: which trials are stopped early.
+        promote: with `successive_halving` and `hyperband`: pause a trial that is not among the best
+            at its rung, and continue it from its checkpoint when it is, instead of pruning it.
         median: options of the pruner `median`.
         percentile: options of the pruner `percentile`.
         successive_halving: options of the pruner `successive_halving`.
@@ -149,6 +151,7 @@ class PrunerSettings:
     """
 
     pruner: Pruner
+    promote: bool
     median: Median
     percentile: Percentile
     successive_halving: SuccessiveHalving

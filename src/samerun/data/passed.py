@@ -60,9 +60,9 @@ class PassedIn:
 
     Args:
         overrides: of the run or of the sweep, with those that name the data.
-        saved: saves it for a block, and takes the file back if the block raises a `UserError`;
-            takes the composed config of the dataset, and raises a `UserError` itself if the data
-            does not fit it or cannot be saved.
+        saved: saves it for a block that checks the run, and takes the file back if the block
+            raises; takes the composed config of the dataset, and raises a `UserError` itself if
+            the data does not fit it or cannot be saved.
     """
 
     overrides: list[str]
@@ -88,12 +88,11 @@ def prepare(overrides: Sequence[str], data: Any) -> PassedIn:
     @contextmanager
     def saved(chosen: Mapping[str, Any]) -> Iterator[None]:
         content.check(chosen)
-        was_there = path.exists()  # other runs were trained on it
-        _save(content)
+        was_there = _save(content)  # then other runs were trained on it
         written = path.stat()
         try:
             yield
-        except UserError:
+        except BaseException:
             # Each process that is given the same data writes the file anew: then it is another's.
             if not was_there and path.exists() and os.path.samestat(path.stat(), written):
                 path.unlink()
@@ -164,7 +163,8 @@ def hint(path: str | Path) -> str:
     )
 
 
-def _save(content: _Content) -> Path:
+def _save(content: _Content) -> bool:
+    """Writes the file, or writes it again; returns whether it was there."""
     path = PASSED_IN / content.name
     try:
         make_folder(PASSED_IN)
@@ -173,9 +173,10 @@ def _save(content: _Content) -> Path:
             ignored.write_text("*\n", encoding="utf-8")
         with replacing(path, durable=False) as temporary:
             content.write(temporary)
+            was_there = path.exists()  # only now: another process may have written it meanwhile
     except OSError as error:
         raise UserError(f"data: {path} cannot be written: {error.strerror}.") from error
-    return path
+    return was_there
 
 
 def _content(data: Any) -> _Content:

@@ -189,7 +189,8 @@ def overlaid_curves(curves: Mapping[str, Mapping[int, float]], metric: str) -> F
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     describe(axes, "epoch", metric.partition("/")[2].replace("_", " "), printable(metric))
-    axes.legend(fontsize=SMALL, frameon=False, ncols=2 if len(curves) > 4 else 1)
+    columns = 1 if len(curves) <= 4 else 2 if len(curves) <= 10 else 4
+    axes.legend(fontsize=SMALL, frameon=False, ncols=columns)
     return figure
 
 

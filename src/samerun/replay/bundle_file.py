@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from samerun import archives
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError, first_line, see
 from samerun.escaping import one_line
 from samerun.replay import data_files
 
@@ -146,6 +146,7 @@ def damaged(reason: str) -> UserError:
     return UserError(
         f"The bundle is damaged or was not written by samerun: {one_line(reason, 300)}; nothing "
         "was kept: get the file again from whoever sent it."
+        + see("how-to/share-a-run.md#what-a-bundle-cannot-do")
     )
 
 

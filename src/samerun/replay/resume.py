@@ -27,7 +27,7 @@ from samerun.config.root import has_meaning
 from samerun.config.schedules import Cosine, OneCycle, Polynomial
 from samerun.config.secrets import check_secrets_given
 from samerun.config.stored import apply_overrides, differing_keys
-from samerun.errors import UserError, listed
+from samerun.errors import UserError, listed, see
 from samerun.replay import foreign, recorded
 from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted, trusts_components
@@ -265,6 +265,7 @@ def _check_code(run: tracking.StoredRun, cfg: Config, provenance: recorded.Prove
         raise UserError(
             f"The code changed since run {run.id} ({names}{more}): go back to it, or "
             "give --fork to start a new run from the checkpoint."
+            + see("how-to/troubleshooting.md#interrupted-runs")
         )
 
 
@@ -283,6 +284,7 @@ def check_data(plan: ResumePlan) -> None:
         raise UserError(
             f"The data changed since run {plan.run.id} ({listed(differing)}): put it back, or give "
             "--fork to start a new run from the checkpoint."
+            + see("how-to/troubleshooting.md#interrupted-runs")
         )
 
 

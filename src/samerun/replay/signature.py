@@ -60,14 +60,18 @@ def sign(file: Path, key: Path) -> bytes:
     return done.stdout
 
 
-def check_keys(key: Path) -> None:
+def check_keys(key: Path, named_by: str) -> None:
     """Checks that a file of public keys is there, and what verifies.
+
+    Args:
+        key: the file.
+        named_by: the option or the key of a file that names it, for messages.
 
     Raises:
         UserError: it is not.
     """
-    _program("--verify-key")
-    _allowed(key)
+    _program(named_by)
+    _allowed(key, named_by)
 
 
 @contextlib.contextmanager
@@ -114,7 +118,7 @@ def verified(file: Path, key: Path) -> Iterator[Path]:
         yield copy
 
 
-def _allowed(key: Path) -> str:
+def _allowed(key: Path, named_by: str = "--verify-key") -> str:
     """Returns OpenSSH's list of allowed signers for a file of public keys."""
     place, lines = _expanded(key), []
     with contextlib.suppress(OSError):  # it is a folder, or not for this user
@@ -124,7 +128,7 @@ def _allowed(key: Path) -> str:
     found = [match[1] for line in given if (match := _KEY.fullmatch(line))]
     if not found or len(found) < len(given):
         raise UserError(
-            f"--verify-key: {one_line(str(key))} is not a file of public SSH keys, expected lines "
+            f"{named_by}: {one_line(str(key))} is not a file of public SSH keys, expected lines "
             "such as `ssh-ed25519 AAAA… name`, as in ~/.ssh/id_ed25519.pub."
         )
     return "".join(f'{_SIGNER} namespaces="{NAMESPACE}" {one}\n' for one in found)

@@ -9,7 +9,7 @@ from samerun import tags as tag
 from samerun.command_line import is_name
 from samerun.config import Config
 from samerun.config.own import declaring_module
-from samerun.errors import UserError
+from samerun.errors import UserError, see
 from samerun.user_code import DATA
 
 CONFIG = "config/resolved.yaml"
@@ -57,6 +57,7 @@ def check_trusted(cfg: Config, trusted: Sequence[str]) -> None:
         raise UserError(
             f"{own.key}: the stored run names {own.target!r}, which would be imported and run: "
             f"give --trust {name} if that code is yours or you have read it."
+            + see("how-to/custom-components.md#reproducing")
         )
 
 

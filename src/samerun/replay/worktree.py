@@ -14,7 +14,7 @@ from typing import Any
 
 from samerun import git, uncommitted
 from samerun.config import as_dict
-from samerun.errors import UserError
+from samerun.errors import UserError, see
 from samerun.replay.recorded import Provenance, RecordedRun, clean
 from samerun.tracking import StoredRun, folder_of
 
@@ -107,6 +107,7 @@ def check_recorded_here(
     raise UserError(
         f"The store's {path} of run {run.id} would be executed, and this machine did not record "
         f"it: read it in the run's artifacts, then give --trust {name}."
+        + see("how-to/share-a-run.md#what-a-bundle-cannot-do")
     )
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
-from rich.table import Table
 
 from samerun.escaping import fence, markdown
 from samerun.replay import code_diff, comparison, recorded
 from samerun.replay.comparison import Row, RowState
 from samerun.replay.reproduce import effective
+from samerun.report import side_by_side
+from samerun.report.side_by_side import SideRow
 from samerun.tracking import StoredRun
 
 _NOT_COMPARED = ("speed/", "system/")
@@ -130,17 +131,21 @@ def show_parts(found: Differences, sides: Sequence[str], out: Console) -> None:
         rows = found.of(part)
         if not rows:
             continue
-        made = Table("", *map(escape, sides), box=None, pad_edge=False, header_style="dim")
-        for row in rows:
-            look = "dim" if part == "config" and not row.is_setting else ""
-            made.add_row(*map(escape, (row.what, *row.values)), style=look)
-            for detail in filter(None, row.details):
-                made.add_row(f"  [dim]{escape(detail)}[/]")
         out.print(f"\n[bold]{title}[/]")
-        out.print(made)
+        side_by_side.show([_side_row(row) for row in rows], sides, out)
         for side, hunks in zip(sides[1:], found.hunks, strict=True):
             if part == "code" and hunks:
                 _show_code(hunks, "" if len(sides) == 2 else f"{sides[0]} → {side}", out)
+
+
+def _side_row(row: Difference) -> SideRow:
+    is_minor = row.part == "config" and not row.is_setting
+    return SideRow(
+        lead=(escape(row.what),),
+        values=tuple(map(escape, row.values)),
+        notes=tuple(f"  [dim]{escape(detail)}[/]" for detail in row.details if detail),
+        style="dim" if is_minor else "",
+    )
 
 
 def show_pair(found: Differences, out: Console) -> None:
@@ -313,7 +318,8 @@ def _show_metrics(found: Differences, sides: Sequence[str], out: Console) -> Non
     out.print(summary(found))
     if found.different_metrics:
         headings = [*sides, "difference"] if len(sides) == 2 else sides
-        made = Table("", *map(escape, headings), box=None, pad_edge=False, header_style="dim")
-        for cells in _cells(found):
-            made.add_row(*map(escape, cells))
-        out.print(made)
+        rows = [
+            SideRow(lead=(escape(name),), values=tuple(map(escape, values)))
+            for name, *values in _cells(found)
+        ]
+        side_by_side.show(rows, headings, out)

@@ -16,7 +16,13 @@ from rich.text import Text
 from samerun.console import show_lines
 from samerun.report.study_trials import STATES, format_counts, format_number
 
-_COLORS = {"complete": "green", "pruned": "yellow", "infeasible": "yellow", "failed": "red"}
+_COLORS = {
+    "complete": "green",
+    "pruned": "yellow",
+    "paused": "cyan",
+    "infeasible": "yellow",
+    "failed": "red",
+}
 _REDRAWS = 4  # a second
 
 
@@ -68,6 +74,7 @@ class Progress:
         self._signs = [1.0 if str(way).lower() == "minimize" else -1.0 for way in directions]
         self._workers, self._clock, self._began = workers, clock, clock()
         self._running: dict[int, _Running] = {}
+        self._paused: set[int] = set()
         self._ended: Counter[str] = Counter()
         self._took: list[float] = []
         self._front: list[tuple[int, tuple[float, ...], str]] = []
@@ -97,6 +104,7 @@ class Progress:
 
     def started(self, number: int, name: str) -> None:
         """Adds a trial that starts or resumes; its name shows its values."""
+        self._paused.discard(number)
         self._running[number] = _Running(name, self._clock())
 
     def epoch(self, number: int, epoch: int, epochs: int, value: float | None) -> None:
@@ -136,6 +144,26 @@ class Progress:
             is_best=is_best,
         )
 
+    def paused(self, number: int, value: float | None, seconds: float, reason: str) -> None:
+        """Removes a trial that waits to be promoted, and prints its line.
+
+        Args:
+            number: the trial.
+            value: its value there; `None` if it is unknown.
+            seconds: its duration so far.
+            reason: where it waits.
+        """
+        running = self._running.pop(number, None)
+        self._paused.add(number)
+        values = None if value is None else [value]
+        text = " · ".join(filter(None, (reason, running.name if running else "")))
+        self._print(number, "paused", values, seconds, text, is_best=False)
+
+    def pruned(self, number: int) -> None:
+        """Counts a paused trial that was not promoted until the end of the sweep."""
+        self._paused.discard(number)
+        self._ended["pruned"] += 1
+
     def left(self, number: int) -> None:
         """Removes a trial that stopped without ending, as when its worker died; it will resume."""
         self._running.pop(number, None)
@@ -169,6 +197,7 @@ class Progress:
             "" if left is None else f"about {_format_duration(left)} left",
         )
         summary = f"{states or 'none finished yet'}, {len(running)} running"
+        summary += f", {len(self._paused)} paused" if self._paused else ""
         parts: list[RenderableType] = [head, Text(summary, style="dim")]
         parts += [_line(line, "green") for line in self._best_lines()]
         if running:
@@ -184,7 +213,8 @@ class Progress:
             return None
         mean, now = sum(self._took) / len(self._took), self._clock()
         under_way = [max(0.0, mean - (now - one.began)) for one in list(self._running.values())]
-        to_start = max(0, self.n_trials - self._ended.total() - len(under_way))
+        others = self._ended.total() + len(under_way) + len(self._paused)
+        to_start = max(0, self.n_trials - others)
         longest = max(under_way, default=0.0)
         return max(longest, (to_start * mean + sum(under_way)) / max(1, self._workers))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from samerun import tags as tag
 from samerun.escaping import spreadsheet_cell
 from samerun.search.constraints import is_feasible
+from samerun.search.paused import is_paused
 
 if TYPE_CHECKING:
     import optuna
@@ -21,16 +22,20 @@ STATES = {
     "INFEASIBLE": "infeasible",
     "FAIL": "failed",
     "RUNNING": "running",
+    "PAUSED": "paused",
     "WAITING": "waiting",
 }
-"""Optuna's states and their names on the screen; `INFEASIBLE` violates a constraint."""
+"""Optuna's states and their names on the screen; `INFEASIBLE` violates a constraint, `PAUSED` is
+running for Optuna and waits to be promoted."""
 
 Commands = Callable[["FrozenTrial"], Sequence[tuple[str, str]]]
 """Returns what trains a trial again outside the sweep: a label and a line to type for each way."""
 
 
 def state_of(trial: "FrozenTrial") -> str:
-    """Returns Optuna's state of a trial, or `INFEASIBLE` if it violates a constraint."""
+    """Returns Optuna's state of a trial; `INFEASIBLE` or `PAUSED` where that says more."""
+    if is_paused(trial):
+        return "PAUSED"
     return trial.state.name if is_feasible(trial) else "INFEASIBLE"
 
 

@@ -4,6 +4,8 @@ from samerun.search.confirmation import check_confirmation
 from samerun.search.constraints import check_constraints, constraint_notes, parse_constraints
 from samerun.search.lease import Lease, acquire_lease
 from samerun.search.parse_space import first_choices, parse_space
+from samerun.search.paused import is_paused, paused_at
+from samerun.search.promotion import Promotion, build_promotion
 from samerun.search.pruners import build_pruner, check_options
 from samerun.search.samplers import (
     build_sampler,

@@ -159,6 +159,8 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
         raise UserError(
             f"sweep.objectives: received {listed(objectives)}, expected each only once."
         )
+    if sweep.promote:
+        _check_promotion(sweep, cfg)
     if sweep.pruner is not Pruner.none:
         _check_pruner(sweep, cfg, objectives, epoch_metrics(cfg, spec))
     for name, limit in (
@@ -200,6 +202,31 @@ def _check_pruner(
         raise UserError(
             f"sweep.hyperband.min_epochs: received {sweep.hyperband.min_epochs}, expected at most "
             f"training.epochs ({cfg.training.epochs})."
+        )
+
+
+def _check_promotion(sweep: Sweep, cfg: Config) -> None:
+    """Checks that trials can pause and continue, each as one training from its checkpoint."""
+    saves, kind = cfg.checkpoint, kind_of(cfg)
+    if sweep.pruner not in (Pruner.successive_halving, Pruner.hyperband):
+        raise UserError(
+            f"sweep.promote: received true with sweep.pruner={sweep.pruner}, which has no rungs to "
+            "promote from: use sweep.pruner=successive_halving or sweep.pruner=hyperband."
+        )
+    if kind is not None:
+        raise UserError(
+            f"sweep.promote: received true with {kind}, but a trial that pauses has to be one run: "
+            f"leave out {kind}, or use sweep.promote=false."
+        )
+    if not any((saves.every_epochs, saves.every_steps, saves.every_seconds)):
+        raise UserError(
+            "sweep.promote: received true without checkpoints, from which a paused trial "
+            "continues: give checkpoint.every_epochs=1."
+        )
+    if sweep.cluster is not None and saves.upload is False:
+        raise UserError(
+            "sweep.promote: received true with sweep.cluster and checkpoint.upload=false, but a "
+            "paused trial may continue on another machine: give checkpoint.upload=true."
         )
 
 

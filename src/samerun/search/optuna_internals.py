@@ -1,19 +1,28 @@
 """The only file that uses private names of Optuna; a test checks them against its version.
 
-There is no public way to reopen a trial of another process or to end one that waits, and Optuna's
-exhaustive samplers stop a study when nothing is left, which is allowed inside `optimize` only. This
-module imports Optuna, so it is itself imported only where it is needed.
+There is no public way to reopen a trial of another process, to end one that waits, to write several
+attributes in one transaction, to ask for Hyperband's bracket of a trial or to show a sampler other
+trials than those of the storage, and Optuna's exhaustive samplers stop a study when nothing is
+left, which is allowed inside `optimize` only. This module imports Optuna, so it is itself imported
+only where it is needed.
 """
 
-from collections.abc import Iterator, Sequence
+import copy
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, final
 
 from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
+from optuna.pruners import HyperbandPruner
 from optuna.samplers import BruteForceSampler, GridSampler
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 from samerun import tags as tag
+from samerun.search.paused import is_paused
 
 _UNKNOWN = object()  # equal to no value
 
@@ -21,6 +30,33 @@ _UNKNOWN = object()  # equal to no value
 def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
     """Returns a running trial, to suggest its values again and to write to it."""
     return Trial(study, frozen._trial_id)
+
+
+def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
+    """Sets user attributes of a trial: in a database all in one transaction, or none.
+
+    One at a time, each would take as long as all together. No other process may set the same ones.
+
+    Args:
+        trial: the trial, which is running.
+        values: by name, each as JSON can hold it.
+    """
+    database = getattr(trial.storage, "_backend", trial.storage)  # without Optuna's cache
+    if not isinstance(database, RDBStorage):
+        for key, value in values.items():
+            trial.set_user_attr(key, value)
+        return
+    number = trial._trial_id
+    with _create_scoped_session(database.scoped_session) as session:
+        model: Any = TrialModel.find_or_raise_by_id(number, session)
+        database.check_trial_is_updatable(number, model.state)
+        query = session.query(TrialUserAttributeModel).filter_by(trial_id=number)
+        there = {str(row.key): row for row in query}
+        for key, value in values.items():
+            row: Any = there.get(key) or TrialUserAttributeModel(trial_id=number, key=key)
+            row.value_json = json.dumps(value)
+            session.add(row)
+    trial._cached_frozen_trial.user_attrs.update(values)
 
 
 def end_without_run(study: Study, frozen: FrozenTrial, reason: str) -> None:
@@ -43,6 +79,57 @@ def end_without_run(study: Study, frozen: FrozenTrial, reason: str) -> None:
 def contains(distribution: BaseDistribution, before: BaseDistribution, value: Any) -> bool:
     """Whether a value that was drawn from one distribution belongs to another one."""
     return bool(distribution._contains(before.to_internal_repr(value)))
+
+
+def bracket_of(study: Study, trial: FrozenTrial) -> int:
+    """Returns Hyperband's bracket of a trial, from 0; 0 with any other pruner."""
+    pruner = study.pruner
+    if not isinstance(pruner, HyperbandPruner):
+        return 0
+    if not pruner._pruners:
+        pruner._try_initialization(study)
+    return pruner._get_bracket_id(study, trial)
+
+
+def with_paused_as_pruned(study: Study) -> Study:
+    """Returns the same study as a sampler should see it: paused trials are pruned ones.
+
+    A sampler learns from the values of pruned trials. Running ones it takes for bad, so that other
+    workers try something else.
+
+    Args:
+        study: the study, with its pruner.
+    """
+    storage: Any = _PausedAsPruned(study._storage)
+    return Study(study.study_name, storage, study.sampler, study.pruner)
+
+
+@final
+class _PausedAsPruned:
+    """A storage whose paused trials are pruned when all trials are read."""
+
+    def __init__(self, storage: Any) -> None:
+        self._inner = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Returns the trials of a study, or those in some states."""
+        trials = self._inner.get_all_trials(study_id, deepcopy=deepcopy)
+        shown = [_as_pruned(trial) if is_paused(trial) else trial for trial in trials]
+        return [trial for trial in shown if states is None or trial.state in states]
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """Returns a trial as if it had been told to be pruned: its value is the last one reported."""
+    shown = copy.copy(trial)
+    shown.state = TrialState.PRUNED
+    if trial.last_step is not None:
+        shown.values = [trial.intermediate_values[trial.last_step]]
+    return shown
 
 
 @final

@@ -20,6 +20,8 @@ class EndState(StrEnum):
 
     complete = "complete"
     pruned = "pruned"
+    paused = "paused"
+    """It waits at its rung, and may be promoted."""
     infeasible = "infeasible"
     """A constraint of the sweep is violated."""
     nan = "nan"
@@ -85,6 +87,7 @@ def read_outcome(folder: Path) -> TrialOutcome | None:
 
 _STATES = {
     Cause.pruned: EndState.pruned,
+    Cause.paused: EndState.paused,
     Cause.infeasible: EndState.infeasible,
     Cause.diverged: EndState.nan,
     Cause.out_of_memory: EndState.out_of_memory,

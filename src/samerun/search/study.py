@@ -14,7 +14,7 @@ from samerun.config import as_dict
 from samerun.config.checkpoint import Trial
 from samerun.config.composition import stored_sweep
 from samerun.config.sweep import Sweep
-from samerun.errors import UserError, listed
+from samerun.errors import UserError, listed, see
 from samerun.redaction import redact
 from samerun.search import storage
 
@@ -114,7 +114,9 @@ def open_study(
     # the next process takes it for a new one, unless its directions differ.
     newer = tag.newer_schema(study.user_attrs)
     if newer:
-        raise UserError(f"sweep.study: '{name}' was {newer}")
+        raise UserError(
+            f"sweep.study: '{name}' was {newer}{see('how-to/upgrade.md#recorded-runs')}"
+        )
     before = study_start(study)
     if before is None and study.get_trials(deepcopy=False):
         raise UserError(

@@ -12,10 +12,11 @@ from samerun.config.checkpoint import Trial
 from samerun.config.composition import stored_sweep
 from samerun.config.pruners import Pruner
 from samerun.config.sweep import ObjectiveFrom
-from samerun.errors import SweepStopped, TimeLimit, UserError
+from samerun.errors import SweepStopped, TimeLimit, TrialPaused, UserError
 from samerun.redaction import redact
 from samerun.search import constraints
 from samerun.search.objectives import Objectives
+from samerun.search.promotion import Promotion, build_promotion
 
 if TYPE_CHECKING:
     import optuna
@@ -48,11 +49,12 @@ class CurrentTrial(abc.ABC):
         """Reports the metric after epoch number `epoch`, from 1. Never raises."""
 
     @abc.abstractmethod
-    def should_stop(self, *, prunes: bool = True) -> bool:
+    def should_stop(self, *, prunes: bool = True, ends: bool = False) -> bool:
         """Whether to end training after this epoch. Never raises.
 
         Args:
             prunes: whether the pruner may say so.
+            ends: whether training ends after this epoch anyway: there is nothing to pause.
         """
 
     @abc.abstractmethod
@@ -61,6 +63,7 @@ class CurrentTrial(abc.ABC):
 
         Raises:
             optuna.TrialPruned: other trials were better at this epoch.
+            TrialPaused: the same, and it may be promoted later.
             TimeLimit: it took too long.
             SweepStopped: the sweep is to end, and may go on later.
         """
@@ -76,7 +79,7 @@ class NoTrial(CurrentTrial):
     def report(self, value: float, epoch: int) -> None:
         """Does nothing."""
 
-    def should_stop(self, *, prunes: bool = True) -> bool:
+    def should_stop(self, *, prunes: bool = True, ends: bool = False) -> bool:
         """Returns `False`."""
         return False
 
@@ -103,9 +106,11 @@ class StudyTrial(CurrentTrial):
         seconds: float | None,
         limits: Sequence[constraints.Constraint] = (),
         by_instance: Objectives | None = None,
+        promotion: Promotion | None = None,
     ) -> None:
         self.metric = metric
         self.by_instance = by_instance
+        self._promotion = promotion
         self._limits = limits
         self._study = study
         self._trial = trial
@@ -131,13 +136,13 @@ class StudyTrial(CurrentTrial):
         else:
             self._known.add(epoch)
 
-    def should_stop(self, *, prunes: bool = True) -> bool:
+    def should_stop(self, *, prunes: bool = True, ends: bool = False) -> bool:
         """Checks the time limit first, which needs no storage."""
         if self._reason is None:
-            self._reason = self._why(prunes=prunes)
+            self._reason = self._why(prunes=prunes, ends=ends)
         return self._reason is not None
 
-    def _why(self, *, prunes: bool) -> BaseException | None:
+    def _why(self, *, prunes: bool, ends: bool) -> BaseException | None:
         import optuna
 
         if self._seconds is not None and time.monotonic() - self._began > self._seconds:
@@ -145,12 +150,22 @@ class StudyTrial(CurrentTrial):
         try:
             if self._study.user_attrs.get(tag.STUDY_STOPPED):
                 return SweepStopped()
-            if prunes and self.metric is not None and self._known and self._trial.should_prune():
+            if not prunes or self.metric is None or not self._known:
+                return None
+            if self._promotion is not None:
+                return None if ends else self._pause(self._promotion)
+            if self._trial.should_prune():
                 where = "at epoch" if self.by_instance is None else "after run"
                 return optuna.TrialPruned(f"{where} {self._epoch}")
         except Exception as error:
             _log.warning("The study was not asked: %s", redact(str(error)))
         return None
+
+    def _pause(self, promotion: Promotion) -> TrialPaused | None:
+        trials = self._study.get_trials(deepcopy=False)
+        own = next(trial for trial in trials if trial.number == self._trial.number)
+        pauses = promotion.should_pause(own, self._epoch, trials)
+        return TrialPaused(f"at epoch {self._epoch}") if pauses else None
 
     def raise_if_stopped(self) -> None:
         """Raises why it stopped, if it did."""
@@ -184,9 +199,9 @@ class InstanceTrial(CurrentTrial):
         if self.metric is not None:
             self._trial.report(value, epoch)
 
-    def should_stop(self, *, prunes: bool = True) -> bool:
+    def should_stop(self, *, prunes: bool = True, ends: bool = False) -> bool:
         """Asks the trial."""
-        return self._trial.should_stop(prunes=prunes and self.metric is not None)
+        return self._trial.should_stop(prunes=prunes and self.metric is not None, ends=ends)
 
     def raise_if_stopped(self) -> None:
         """Raises why it stopped, if it did."""
@@ -227,4 +242,7 @@ def current_trial(cfg: Trial | None) -> CurrentTrial:
             directions=(study.direction.name.lower(),),
             from_best=sweep.objective_from is ObjectiveFrom.best,
         )
-    return StudyTrial(study, trial, epochs, metric, sweep.trial_seconds, limits, by_instance)
+    promotion = build_promotion(sweep, study, settings.max_epochs)
+    return StudyTrial(
+        study, trial, epochs, metric, sweep.trial_seconds, limits, by_instance, promotion
+    )

@@ -14,7 +14,7 @@ from typing import Any
 from samerun import tracking, user_code
 from samerun.archives import ERRORS_OF_ZIP
 from samerun.config import Config
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError, first_line, see
 from samerun.replay.recorded import clean
 from samerun.replay.trust import check_trusted
 from samerun.tracking import LoggedModel, StoredRun
@@ -119,7 +119,7 @@ def _refusal(run: StoredRun, error: Exception) -> str:
         f"Run {run.id[:8]}: its model cannot be loaded without running code that it holds "
         f"({reason}): register classes of your own with "
         "@keras.saving.register_keras_serializable() in the module that the config names, and give "
-        "--trust MODULE."
+        "--trust MODULE." + see("how-to/use-a-model.md#models-of-other-people")
     )
 
 

@@ -56,6 +56,7 @@ def plan_confirmation(plan: SweepPlan) -> SweepPlan | None:
             study=name,
             sampler=Sampler.random,  # it draws nothing: all values are given
             pruner=Pruner.none,
+            promote=False,
             enqueue=[],
             trial_seconds=seconds,
             budget=Budget(seconds=None, epochs=None, target=None, patience_trials=None),

@@ -83,7 +83,7 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
         study=plan.name,
         workers=workers,
     )
-    unfinished = ("running", "waiting")
+    unfinished = ("running", "paused", "waiting")
     states = study_report.counts(study)
     ended = {state: number for state, number in states.items() if state not in unfinished}
     num_best = None if len(plan.objectives.names) > 1 else 1

@@ -18,11 +18,16 @@ from typing import Any, final
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from samerun import search, tracking
+from samerun import retention, search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
-from samerun.search.optuna_internals import end_without_run, reopen_trial
+from samerun.search.optuna_internals import (
+    end_without_run,
+    reopen_trial,
+    set_attributes,
+    with_paused_as_pruned,
+)
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, read_outcome
 from samerun.sweeper.history import History
 from samerun.sweeper.plan import SweepPlan
@@ -60,6 +65,10 @@ class ActiveTrial:
         """The trial's number."""
         return self.trial.number
 
+    def seconds_before(self) -> float:
+        """Returns the seconds that it took until it paused the last time; 0 if it never did."""
+        return max(search.paused_at(self.trial).values(), default=0.0)
+
 
 @final
 class Ledger:
@@ -73,8 +82,13 @@ class Ledger:
 
     def __init__(self, plan: SweepPlan, study: optuna.Study, run: tracking.Run) -> None:
         self._plan, self._study, self._run, self._client = plan, study, run, plan.client
+        promotes = plan.settings.promote
+        self._asked = with_paused_as_pruned(study) if promotes else study
+        self._promotion = search.build_promotion(plan.settings, study, plan.configs.max_epochs())
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
+        self._seconds_stored = self._seconds_before
+        self._seen: list[FrozenTrial] = []
         # The trials of a confirmation are no part of the search's history.
         self._history = None if plan.confirms else History(study, run)
         self.log_history()
@@ -83,6 +97,13 @@ class Ledger:
         """Returns how long the sweep has run, earlier starts included."""
         return self._seconds_before + time.monotonic() - self._started
 
+    def _store_seconds(self) -> None:
+        """Stores how long the sweep has run, at most once a second: it is what a budget counts."""
+        seconds = self.seconds()
+        if seconds >= self._seconds_stored + 1:
+            self._study.set_user_attr(tag.STUDY_SECONDS, seconds)
+            self._seconds_stored = seconds
+
     def log_history(self) -> None:
         """Logs the trials that have ended on the sweep's own run."""
         if self._history is not None:
@@ -90,8 +111,8 @@ class Ledger:
 
     def num_started(self) -> int:
         """Returns the number of trials that have started; enqueued ones that wait have not."""
-        trials = self._study.get_trials(deepcopy=False)
-        return sum(trial.state != TrialState.WAITING for trial in trials)
+        self._seen = self._study.get_trials(deepcopy=False)
+        return sum(trial.state != TrialState.WAITING for trial in self._seen)
 
     def num_failed(self) -> int:
         """Returns the number of failed trials."""
@@ -108,21 +129,81 @@ class Ledger:
         self._study.set_user_attr(tag.STUDY_STOPPED, is_stopped)
 
     def ask(self) -> ActiveTrial:
-        """Starts a new trial, or the first enqueued one."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
-        self._seed_sampler(min(waiting, default=len(trials)))
-        return self._begin(self._study.ask(), is_new=True)
+        """Starts a new trial, or the first enqueued one, after a call of `num_started`."""
+        waiting = [trial.number for trial in self._seen if trial.state == TrialState.WAITING]
+        self._seed_sampler(min(waiting, default=len(self._seen)))
+        return self._begin(self._asked.ask(), is_new=True)
 
     def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
         """Resumes a trial that was running when the sweep's process ended."""
         self._seed_sampler(frozen.number)
         return self._begin(reopen_trial(self._study, frozen))
 
+    def interrupted(self, known: Collection[int] = ()) -> list[FrozenTrial]:
+        """Returns the trials that are to resume: those RUNNING, unless they wait at a rung."""
+        waits = search.is_paused if self._promotion is not None else lambda trial: False
+        return [trial for trial in self.running(known) if not waits(trial)]
+
+    def paused(self) -> list[FrozenTrial]:
+        """Returns the trials that wait at a rung, by number."""
+        return [trial for trial in self.running() if search.is_paused(trial)]
+
+    def end_at_rung(self, active: ActiveTrial) -> TrialOutcome | None:
+        """Returns the outcome of a trial that died at a rung, where nobody has let it pass yet.
+
+        `None` for any other: it resumes.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        frozen = next(trial for trial in trials if trial.number == active.number)
+        if self._promotion is None or frozen.last_step in (None, *search.paused_at(frozen)):
+            return None
+        if self._promotion.rung_of(frozen) != frozen.last_step:
+            return None
+        return TrialOutcome(state=EndState.paused, reason=f"paused at epoch {frozen.last_step}")
+
+    def pause(self, active: ActiveTrial, outcome: TrialOutcome) -> float | None:
+        """Records that a trial waits at a rung; for Optuna it is still running.
+
+        Returns:
+            Its value there; `None` if it was not reported.
+        """
+        self.tag(active, outcome)
+        trials = self._study.get_trials(deepcopy=False)
+        frozen = next(trial for trial in trials if trial.number == active.number)
+        epoch, took = frozen.last_step or 0, search.paused_at(frozen)
+        took.pop(epoch, None)  # this step may be repeated
+        took[epoch] = round(max(took.values(), default=0.0) + outcome.seconds, 3)
+        about = {tag.TRIAL_PAUSED: took, tag.REASON: outcome.reason, tag.STATE: outcome.state.value}
+        set_attributes(active.trial, about)
+        self._store_seconds()
+        return frozen.intermediate_values.get(epoch)
+
+    def promote(self, *, is_last: bool) -> ActiveTrial | None:
+        """Returns the paused trial that is to continue now; `None` if there is none.
+
+        Args:
+            is_last: whether nothing else is left to do, see `search.Promotion`.
+        """
+        if self._promotion is None:
+            return None
+        chosen = self._promotion.choose(self._study.get_trials(deepcopy=False), is_last=is_last)
+        if chosen is None:
+            return None
+        active = self.reopen(chosen)
+        (active.folder / OUTCOME_FILE).unlink(missing_ok=True)  # that of its pause
+        active.trial.set_user_attr(tag.STATE, "")
+        return active
+
+    def end_paused(self, frozen: FrozenTrial) -> None:
+        """Ends a trial that waits and will not be promoted: it was pruned where it paused."""
+        active, reason = self._known(frozen), f"pruned at epoch {frozen.last_step}"
+        self.record(active, TrialOutcome(state=EndState.pruned, reason=reason))
+        retention.after_success(self._plan.base, active.folder, ended=tracking.Status.killed)
+
     def _seed_sampler(self, number: int) -> None:
         """Gives the study a sampler for one trial, seeded by its number."""
         plan = self._plan
-        self._study.sampler = search.build_sampler(
+        self._study.sampler = self._asked.sampler = search.build_sampler(
             plan.settings, plan.space, plan.base.seed, len(plan.objectives.names), number
         )
 
@@ -145,10 +226,11 @@ class Ledger:
             tags=tags,
             is_new=is_new,
             client=self._client,
+            experiment_id=self._run.experiment_id,
         )
-        trial.set_user_attr(tag.TRIAL_RUN, run_id)
-        trial.set_user_attr(tag.TRIAL_NAME, name)
-        trial.set_user_attr(tag.TRIAL_OVERRIDES, self._plan.configs.overrides(values))
+        overrides = self._plan.configs.overrides(values)
+        about = {tag.TRIAL_RUN: run_id, tag.TRIAL_NAME: name, tag.TRIAL_OVERRIDES: overrides}
+        set_attributes(trial, about)
         return ActiveTrial(trial, values, run_id, name, self._plan.folder / str(trial.number))
 
     def leave_out(self, frozen: FrozenTrial, reason: str) -> None:
@@ -160,20 +242,24 @@ class Ledger:
             frozen: the trial, which waits or was running when the sweep's process ended.
             reason: why, in words.
         """
-        run_id = frozen.user_attrs.get(tag.TRIAL_RUN)
-        if run_id is None:
+        if tag.TRIAL_RUN not in frozen.user_attrs:
             end_without_run(self._study, frozen, reason)
             self.log_history()
             return
-        self._seed_sampler(frozen.number)
-        trial, folder = reopen_trial(self._study, frozen), self._plan.folder / str(frozen.number)
-        name = str(frozen.user_attrs.get(tag.TRIAL_NAME, ""))
-        active = ActiveTrial(trial, dict(frozen.params), str(run_id), name, folder)
-        outcome = read_outcome(folder)
+        active = self._known(frozen)
+        outcome = read_outcome(active.folder)
         if outcome is None or outcome.state not in ENDED:
             self.tag(active, TrialOutcome(state=EndState.stopped, reason=reason))  # ends its run
             outcome = TrialOutcome(state=EndState.pruned, reason=reason)
         self.record(active, outcome)
+
+    def _known(self, frozen: FrozenTrial) -> ActiveTrial:
+        """Returns a trial that has a run, to end it without suggesting its values again."""
+        self._seed_sampler(frozen.number)
+        attrs, folder = frozen.user_attrs, self._plan.folder / str(frozen.number)
+        name = str(attrs.get(tag.TRIAL_NAME, ""))
+        trial = reopen_trial(self._study, frozen)
+        return ActiveTrial(trial, dict(frozen.params), str(attrs[tag.TRIAL_RUN]), name, folder)
 
     def num_retries(self, active: ActiveTrial) -> int:
         """Returns how often a trial was retried after a fault of its own."""
@@ -198,29 +284,33 @@ class Ledger:
         """
         self.tag(active, outcome)
         before = active.trial.user_attrs
-        for key, value in (
-            (tag.STATE, outcome.state.value),
-            (tag.REASON, outcome.reason),
-            (tag.TRIAL_SECONDS, round(outcome.seconds, 3)),
-            (tag.TRIAL_EPOCHS, outcome.epochs),
-            (tag.TRIAL_MEMORY, outcome.memory_bytes),
-            (tag.PID, outcome.pid),
-            (tag.TRIAL_TEST, dict(outcome.test)),
-            (tag.TRIAL_INSTANCES, dict(outcome.by_instance)),
-        ):
-            if value not in (None, "", {}) or key in before:
-                active.trial.set_user_attr(key, value)
+        values = {
+            tag.STATE: outcome.state.value,
+            tag.REASON: outcome.reason,
+            tag.TRIAL_SECONDS: round(active.seconds_before() + outcome.seconds, 3),
+            tag.TRIAL_EPOCHS: outcome.epochs,
+            tag.TRIAL_MEMORY: outcome.memory_bytes,
+            tag.PID: outcome.pid,
+            tag.TRIAL_TEST: dict(outcome.test),
+            tag.TRIAL_INSTANCES: dict(outcome.by_instance),
+        }
+        known = {
+            key: value
+            for key, value in values.items()
+            if value not in (None, "", {}) or key in before
+        }
+        set_attributes(active.trial, known)
         self._set_constraints(active, outcome)
         state = _trial_state(outcome)
-        values = [
+        reached = [
             outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
         ]
-        reported = values if state is TrialState.COMPLETE else None
+        reported = reached if state is TrialState.COMPLETE else None
         self._study.tell(active.number, reported, state, skip_if_finished=True)
-        self._study.set_user_attr(tag.STUDY_SECONDS, self.seconds())
+        self._store_seconds()
         self.log_history()
         is_infeasible = outcome.state is EndState.infeasible
-        return "INFEASIBLE" if is_infeasible else state.name, values
+        return "INFEASIBLE" if is_infeasible else state.name, reached
 
     def _set_constraints(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Writes into the study which constraints a trial violates, once."""
@@ -236,7 +326,8 @@ class Ledger:
             ConnectionError: the tracking store is unavailable.
         """
         try:
-            if outcome.state in (EndState.worker_death, EndState.time_limit):
+            died_at_rung = outcome.state is EndState.paused and not outcome.pid
+            if died_at_rung or outcome.state in (EndState.worker_death, EndState.time_limit):
                 tracking.close_dead_runs(self._client, [self._run.experiment_id])
             tags = {tag.STATE: outcome.state.value}
             if outcome.reason:

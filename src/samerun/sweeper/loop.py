@@ -8,6 +8,8 @@
   `samerun.study` and `samerun.trial`, or created;
 - while it trains: it resumes from its checkpoint, in the same run;
 - after it ended, before `tell`: `outcome.json` in its folder says how it ended;
+- while it waits at a rung, with `sweep.promote`: it is RUNNING in the study, whose user attributes
+  say that it waits; a trial that reached its rung and could not be recorded waits there too;
 - after `tell`: it is not touched again.
 """
 
@@ -142,6 +144,8 @@ class Loop:
         self._reason = self._submit_all() or self._reason
         self._executor.begin()
         if not self._pending:
+            if not self._is_stopping():
+                self._end_paused()
             return False
         done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:
@@ -173,7 +177,7 @@ class Loop:
         """
         if self._interrupted is None and not self._is_stopping():
             known = {active.number for active in [*self._pending.values(), *self._retries]}
-            self._interrupted = deque(self._ledger.running(known))
+            self._interrupted = deque(self._ledger.interrupted(known))
         while self._executor.free() > 0 and not self._is_stopping():
             if any(future.done() for future in self._pending):
                 return ""
@@ -181,13 +185,31 @@ class Loop:
                 self._submit(self._retries.popleft())
             elif self._interrupted:
                 self._resume(self._interrupted.popleft())
-            elif self._ledger.num_started() >= self._plan.n_trials:
-                return ""
-            elif reason := self._used_up():
-                return reason
             else:
-                self._submit(self._ledger.ask())
+                active, reason = self._promoted_or_new()
+                if active is None:
+                    return reason
+                self._submit(active)
         return ""
+
+    def _promoted_or_new(self) -> tuple[ActiveTrial | None, str]:
+        """Returns a trial for a free worker; if there is none, why no other follows.
+
+        A sweep that ends with paused trials continues the best of them, so that it has a result:
+        in each bracket, or, when the budget is used up, only if no trial has completed.
+        """
+        is_full = self._ledger.num_started() >= self._plan.n_trials
+        promotes = self._plan.settings.promote
+        reason = "" if is_full and not promotes else self._used_up() or ""
+        active = None if reason else self._ledger.promote(is_last=False)
+        if active is None and not reason and not is_full:
+            active = self._ledger.ask()
+        if active is None and not self._pending and not (reason and self._has_result()):
+            active = self._ledger.promote(is_last=True)
+        return active, reason
+
+    def _has_result(self) -> bool:
+        return search.count_by_state(self._study).get("COMPLETE", 0) > 0
 
     def _used_up(self) -> str | None:
         return limits.reached(self._plan.settings.budget, self._study, self._ledger.seconds())
@@ -196,6 +218,10 @@ class Loop:
         """Resumes a trial, or only settles it if it ended before `tell`."""
         outcome = read_outcome(self._plan.folder / str(frozen.number))
         active = self._ledger.reopen(frozen)
+        if outcome is None:
+            outcome = self._ledger.end_at_rung(active)
+        elif outcome.state is EndState.paused and not self._plan.settings.promote:
+            outcome = None  # sweep.promote was given when it paused, and is not now
         if outcome is None:
             self._submit(active)
         else:
@@ -234,6 +260,11 @@ class Loop:
         if outcome.state is EndState.stopped and self._is_stopping():
             self._ledger.tag(active, outcome)
             self._progress.left(active.number)
+            return
+        if outcome.state is EndState.worker_death:
+            outcome = self._ledger.end_at_rung(active) or outcome
+        if outcome.state is EndState.paused:
+            self._pause(active, outcome)
             return
         if outcome.state in ledger.ENDED:
             self._record(active, outcome)
@@ -281,10 +312,22 @@ class Loop:
         self._progress.left(active.number)
         self._retries.append(active)
 
+    def _pause(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
+        value = self._ledger.pause(active, outcome)
+        seconds = active.seconds_before()
+        self._progress.paused(active.number, value, seconds, outcome.reason)
+
     def _record(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         state, values = self._ledger.record(active, outcome)
-        number, seconds, reason = active.number, outcome.seconds, outcome.reason
-        self._progress.ended(number, state, values or None, seconds, reason)
+        seconds = active.seconds_before() + outcome.seconds
+        self._progress.ended(active.number, state, values or None, seconds, outcome.reason)
+
+    def _end_paused(self) -> None:
+        """Ends the trials that still wait when no other follows; they are printed already."""
+        if self._plan.settings.promote:
+            for frozen in self._ledger.paused():
+                self._ledger.end_paused(frozen)
+                self._progress.pruned(frozen.number)
 
     # Limits
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from samerun.errors import raises_mistakes_shortly
 from samerun.launch import check_is_list, with_data
 from samerun.sweeper.composition import compose_sweep
-from samerun.sweeper.plan import build_plan
+from samerun.sweeper.plan import SweepPlan, build_plan
 
 if TYPE_CHECKING:
     from samerun.sweeper.executors.base import Executor
@@ -41,16 +41,16 @@ def sweep(
     """
     check_is_list("sweep", overrides)
     given, saved = with_data(overrides, data)
-    with compose_sweep(given) as (context, master, arguments), saved(master):
-        return run_sweep(context, master, arguments, executor=executor)
+    with compose_sweep(given) as (context, master, arguments):
+        with saved(master):
+            plan = build_plan(context, master, arguments)
+        return _run(plan, executor)
 
 
 def run_sweep(
     context: HydraContext,
     master: DictConfig,
     arguments: Sequence[str],
-    *,
-    executor: "Executor | None" = None,
 ) -> "SweepResult":
     """Runs a sweep from what Hydra composed.
 
@@ -58,13 +58,15 @@ def run_sweep(
         context: Hydra's loader and callbacks.
         master: what Hydra composed for the sweep itself.
         arguments: the overrides, without those of Hydra's own settings.
-        executor: where trials run; `None`: as the settings say.
 
     Raises:
         UserError: something is not understood or does not fit; nothing was started.
         SweepFailed: failed trials ended the sweep, as its settings say.
     """
-    plan = build_plan(context, master, arguments)
+    return _run(build_plan(context, master, arguments), None)
+
+
+def _run(plan: SweepPlan, executor: "Executor | None") -> "SweepResult":
     from samerun.sweeper.execution import run_plan  # importing it takes longer than the checks
 
     return run_plan(plan, executor)

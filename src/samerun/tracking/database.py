@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from samerun.errors import StoreUnavailable, UserError
+from samerun.errors import StoreUnavailable, UserError, see
 from samerun.files import replacing
 from samerun.privacy import restrict
 from samerun.tracking.delivery.faults import is_locked
@@ -176,7 +176,7 @@ def check_database(file: Path) -> None:
             f"tracking.uri: {file} was made by another version of MLflow (schema "
             f"{tables.get('') or 'unknown'}, expected {expected}): copy the file, then run "
             f"`mlflow db upgrade sqlite:///{file}`, or name another file; this is MLflow "
-            f"{mlflow.__version__}."
+            f"{mlflow.__version__}." + see("how-to/upgrade.md#before-you-update-a-shared-store")
         )
 
 

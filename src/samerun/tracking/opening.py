@@ -35,6 +35,7 @@ _KILLED = (
     Cause.interrupted,
     Cause.terminated,
     Cause.pruned,
+    Cause.paused,
     Cause.infeasible,
     Cause.time_limit,
     Cause.sweep_stopped,

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from samerun.errors import StoreUnavailable, UserError
+from samerun.errors import StoreUnavailable, UserError, see
 from samerun.redaction import HIDDEN, is_redacted_form, redact
 from samerun.tracking.database import connect_file, database_file
 from samerun.tracking.delivery.faults import is_unavailable
@@ -149,6 +149,7 @@ def _unreachable(uri: str, error: Exception) -> UserError:
     message = (
         f"tracking.uri: received '{redact(uri)}', but {reason}: start the server, correct the "
         "address, or leave tracking.uri out to use sqlite:///mlflow.db."
+        + see("how-to/troubleshooting.md#stores")
     )
     if is_unavailable(error):
         return StoreUnavailable(message, reason=f"{redact(uri)}: {reason}")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from samerun.command_line import line
-from samerun.errors import UserError
+from samerun.errors import UserError, listed
 from samerun.replay.recorded import clean
 from samerun.report import differences
 from samerun.report.compare import curves, examples, metrics, predictions, verdict
@@ -16,8 +16,8 @@ from samerun.report.compare.verdict import Verdict
 from samerun.report.differences import Difference, Differences
 from samerun.tracking import StoredRun
 
-MOST_RUNS = 10
-"""Runs of one comparison: more lines in one panel, or columns of one table, cannot be read."""
+MOST_RUNS = 20
+"""Runs of one comparison: more lines in one panel cannot be told apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +64,12 @@ class Compared:
         return best is not None and place in best.runs
 
     def value_sentence(self, row: Difference) -> str:
-        """Returns what a setting is in each run: `0.001 in A and C, 0.01 in B`."""
+        """Returns what a setting is in each run: `0.001 in A, C; 0.01 in B`."""
         by_value: dict[str, list[str]] = {}
         for label, value in zip(self.labels, row.values, strict=True):
             by_value.setdefault(value, []).append(label)
-        parts = (f"{value} in {' and '.join(labels)}" for value, labels in by_value.items())
-        return f"{row.what}: {', '.join(parts)}"
+        parts = (f"{value} in {listed(labels)}" for value, labels in by_value.items())
+        return f"{row.what}: {'; '.join(parts)}"
 
 
 def read(
@@ -81,7 +81,7 @@ def read(
     """Reads and compares runs.
 
     Args:
-        runs: two to ten.
+        runs: two to twenty.
         num_examples: of how many examples on which the runs disagree the data is read again, for
             pictures and texts; 0 reads no data.
         trusted: what of a recorded config may be imported and read here, as for `--trust`.
@@ -95,10 +95,10 @@ def read(
     labels = tuple(string.ascii_uppercase[: len(runs)])
     headline = metrics.headline_of(runs)
     compared = predictions.compare(runs)
-    listed = [one.index for one in compared.disagreements[:num_examples]]
+    chosen = [one.index for one in compared.disagreements[:num_examples]]
     shown: Mapping[int, Example] = {}
     if num_examples and compared.stored:
-        shown = examples.read(found.recorded, compared.stored, listed, trusted)
+        shown = examples.read(found.recorded, compared.stored, chosen, trusted)
     return Compared(
         found=found,
         labels=labels,

@@ -1,17 +1,16 @@
 """The comparison of several runs on a screen."""
 
-from collections.abc import Iterator
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from samerun.escaping import for_screen
 from samerun.replay.recorded import clean
-from samerun.report import differences
+from samerun.report import differences, side_by_side
 from samerun.report.compare import curves, metrics
 from samerun.report.compare.predictions import Disagreement, Prediction
 from samerun.report.compare.reading import Compared
+from samerun.report.side_by_side import SideRow
 
 _MOST_METRICS = 12
 _MOST_EXAMPLES = 20
@@ -44,10 +43,6 @@ def setting_sentence(made: Compared) -> str:
     return f"{number} settings differ." if number else "No setting differs."
 
 
-def _table(*headings: str) -> Table:
-    return Table(*map(escape, headings), box=None, pad_edge=False, header_style="dim")
-
-
 def _show_runs(made: Compared, out: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for place, (label, run) in enumerate(zip(made.labels, made.runs, strict=True)):
@@ -68,14 +63,14 @@ def _show_metrics(made: Compared, out: Console) -> None:
     out.print(differences.summary(made.found))
     if not rows:
         return
-    table = _table("", *made.labels)
+    shown = []
     for row in rows[:_MOST_METRICS]:
-        cells = [
+        cells = tuple(
             f"[bold]{escape(cell)}[/]" if row.is_headline and made.is_best(place) else escape(cell)
             for place, cell in enumerate(row.cells)
-        ]
-        table.add_row(escape(clean(row.name, 60)), *cells)
-    out.print(table)
+        )
+        shown.append(SideRow(lead=(escape(clean(row.name, 60)),), values=cells))
+    side_by_side.show(shown, made.labels, out)
     if len(rows) > _MOST_METRICS:
         out.print(f"[dim]and {len(rows) - _MOST_METRICS} more: --html or --json has all[/]")
 
@@ -103,11 +98,9 @@ def _show_predictions(made: Compared, out: Console) -> None:
     chosen = found.disagreements[:_MOST_EXAMPLES]
     if chosen:
         has_text = any(one.text for one in made.examples.values())
-        headings = ["example", "truth", *made.labels, *(["text"] if has_text else [])]
-        table = _table(*headings)
-        for one in chosen:
-            table.add_row(*_cells(made, one, has_text))
-        out.print(table)
+        rows = [_example(made, one, has_text) for one in chosen]
+        lead = ["example", "truth", *(["text"] if has_text else [])]
+        side_by_side.show(rows, made.labels, out, lead)
     for change in found.confusions:
         cells = change.cells()[:_MOST_CELLS]
         if cells:
@@ -128,16 +121,16 @@ def count_sentence(made: Compared) -> str:
     return f"{number} of {total} {split} examples: right in some of the runs, wrong in others."
 
 
-def _cells(made: Compared, one: Disagreement, has_text: bool) -> Iterator[str]:
-    yield str(one.index)
-    yield escape(one.truth)
+def _example(made: Compared, one: Disagreement, has_text: bool) -> SideRow:
+    lead, values = [str(one.index), escape(one.truth)], []
     for prediction in one.predictions:
         color = "red" if prediction.is_wrong else "green"
         text = escape(prediction_text(prediction))
-        yield text if prediction.confidence is None else f"[{color}]{text}[/]"
+        values.append(text if prediction.confidence is None else f"[{color}]{text}[/]")
     if has_text:
         example = made.examples.get(one.index)
-        yield escape(clean(example.text if example else "", _LONGEST_TEXT))
+        lead.append(escape(clean(example.text if example else "", _LONGEST_TEXT)))
+    return SideRow(lead=tuple(lead), values=tuple(values))
 
 
 def prediction_text(one: Prediction) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samerun import tags as tag
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError, first_line, see
 from samerun.redaction import redact, redact_value
 from samerun.tracking import store
 from samerun.tracking.delivery.spool import write_known
@@ -120,7 +120,7 @@ def _stored(client: Any, run_id: str, uri: str, folder: Path) -> Any:
         )
     newer = tag.newer_schema(found.data.tags)
     if newer:
-        raise UserError(f"Run {run_id} was {newer}")
+        raise UserError(f"Run {run_id} was {newer}{see('how-to/upgrade.md#recorded-runs')}")
     return found
 
 
@@ -166,6 +166,7 @@ def create_child(
     tags: Mapping[str, str],
     is_new: bool = False,
     client: Any = None,
+    experiment_id: str = "",
 ) -> str:
     """Creates a child run for a worker, which opens it later with `reopen_run`.
 
@@ -181,6 +182,7 @@ def create_child(
         is_new: there is no such run yet, and the store is not searched for it, which takes longer
             the more trials a study has.
         client: an `MlflowClient`, if the caller has one already.
+        experiment_id: the experiment of the run above it, if the caller knows it.
 
     Returns:
         The ID of the run.
@@ -196,7 +198,7 @@ def create_child(
     same = ("mlflow.parentRunId", tag.STUDY, tag.TRIAL)
     try:
         found = []
-        experiment = store.experiment_id(client, cfg.tracking.experiment)
+        experiment = experiment_id or store.experiment_id(client, cfg.tracking.experiment)
         if not is_new and all(key in safe for key in same):
             found = search(client, [experiment], {key: safe[key] for key in same})
         if not found:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from samerun.errors import UserError, first_line
+from samerun.errors import UserError, first_line, see
 from samerun.redaction import redact
 from samerun.tracking.database import check_database, database_file
 from samerun.tracking.store import DATABASES
@@ -250,6 +250,7 @@ def _check_port(server: Server) -> None:
         raise UserError(
             f"The server cannot listen on {server.host}:{server.port} ({reason}): choose another "
             "--port or --host, or end the program that uses it."
+            + see("how-to/troubleshooting.md#stores")
         ) from error
 
 
