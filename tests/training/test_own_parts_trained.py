@@ -18,6 +18,8 @@ def confidence(y_true, y_pred):
 
 def stripe(image, seed, width, table):
     first = tf.random.stateless_uniform([], seed, 0, image.shape[0], tf.int32)
+    if first > 4:  # which TensorFlow's AutoGraph turns into a part of the graph
+        first -= 4
     rows = tf.range(image.shape[0])
     masked = (rows >= first) & (rows < first + width)
     return tf.where(masked[:, None, None], 0.0, image)
