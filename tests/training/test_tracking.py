@@ -325,7 +325,9 @@ def test_a_killed_run_is_closed_by_the_next_one_and_loses_nothing(client):
     assert artifacts(client, run_id) == ["notes.txt"]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", "SIGINT", pytest.param("SIGKILL", marks=pytest.mark.slow)]
+)
 def test_a_run_that_ends_in_its_first_moment_is_killed_and_has_what_it_is_resumed_from(
     client, name
 ):
