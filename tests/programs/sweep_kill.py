@@ -9,6 +9,7 @@ MLflow run, one folder and one value a step; and no process may be left behind b
 """
 
 import argparse
+import contextlib
 import json
 import random
 import sqlite3
@@ -52,6 +53,10 @@ def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
     if not (folder / "optuna.db").exists():
         return []
     try:
+        # Optuna would create the tables too, at the same moment as the sweep, and one would fail.
+        with contextlib.closing(sqlite3.connect(folder / "optuna.db")) as database:
+            if not database.execute("select * from alembic_version").fetchall():
+                return []
         found = optuna.load_study(study_name=study, storage=f"sqlite:///{folder}/optuna.db")
         return found.get_trials()
     except Exception:  # its tables are just being made
