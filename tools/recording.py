@@ -4,11 +4,13 @@ The picture has no script and asks for nothing. It plays once, and stands still 
 person who prefers less motion.
 """
 
+import contextlib
 import fcntl
 import html
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -16,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyte
 
@@ -40,29 +42,57 @@ def record(command: Sequence[str], folder: Path) -> Iterator[tuple[float, list[L
         folder: where it runs.
 
     Raises:
-        RuntimeError: the command failed.
+        RuntimeError: the command failed, or could not be started.
     """
     screen = pyte.Screen(COLUMNS, ROWS)
     stream, started, shown = pyte.ByteStream(screen), time.monotonic(), 0.0
     pid, terminal = pty.fork()
     if pid == 0:
+        _become(command, folder)
+    code, held = None, b""
+    try:
+        while True:
+            if select.select([terminal], [], [], EVERY)[0]:
+                found = b""
+                with contextlib.suppress(OSError):  # on Linux, what a terminal ends with
+                    found = os.read(terminal, 65536)
+                text, held = _shortened(held + found, os.fsencode(folder))
+                stream.feed(text if found else text + held)
+                if not found:
+                    break
+            if time.monotonic() - started - shown >= EVERY:
+                shown = time.monotonic() - started
+                yield shown, [line_of(screen.buffer[row]) for row in range(ROWS)]
+        yield time.monotonic() - started, [line_of(screen.buffer[row]) for row in range(ROWS)]
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        os.close(terminal)
+        if code is None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    if code:
+        raise RuntimeError("\n".join(screen.display))
+
+
+def _become(command: Sequence[str], folder: Path) -> NoReturn:
+    """Makes a fork of this process the command; ends it where that fails."""
+    try:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         os.chdir(folder)
         programs = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ["PATH"]])
         look = {"TERM": "xterm-256color", "PATH": programs, "PWD": str(folder)}
-        os.execvpe(command[0], command, os.environ | look)
-    while True:
-        if select.select([terminal], [], [], EVERY)[0]:
-            try:
-                stream.feed(os.read(terminal, 65536).replace(os.fsencode(folder), b"."))
-            except OSError:  # on Linux, what a terminal ends with
-                break
-        if time.monotonic() - started - shown >= EVERY:
-            shown = time.monotonic() - started
-            yield shown, [line_of(screen.buffer[row]) for row in range(ROWS)]
-    yield time.monotonic() - started, [line_of(screen.buffer[row]) for row in range(ROWS)]
-    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
-        raise RuntimeError("\n".join(screen.display))
+        os.execvpe(command[0], [*command], os.environ | look)
+    except BaseException as error:  # the caller's code must not run twice
+        os.write(2, f"{command[0]}: {error}".encode())
+    finally:
+        os._exit(127)
+
+
+def _shortened(output: bytes, folder: bytes) -> tuple[bytes, bytes]:
+    """Returns output with `.` for a folder, and apart from it the end that may begin its path."""
+    output = output.replace(folder, b".")
+    num = next(num for num in range(len(folder) - 1, -1, -1) if output.endswith(folder[:num]))
+    return output[: len(output) - num], output[len(output) - num :]
 
 
 def line_of(row: Mapping[int, Any]) -> Line:
