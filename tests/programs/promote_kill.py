@@ -5,7 +5,8 @@
 A study with promotion is killed and started again: its own process or one of its workers, when at
 least one trial is paused. Then the same trials are trained without a pruner, so that none ever
 pauses. Each trial that was thawed has to have the same weights after every epoch, one MLflow run
-and one value a step. More studies follow until enough thawed trials were compared.
+and one value a step. More studies follow until enough thawed trials were compared and something
+was killed; the program fails if that takes too many of them.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import contextlib
 import random
 import sqlite3
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -43,7 +45,6 @@ PROMOTED = [
     "sweep.promote=true",
     "sweep.pruner=successive_halving",
     "sweep.successive_halving.min_epochs=1",
-    "sweep.successive_halving.reduction_factor=2",
 ]
 
 
@@ -68,12 +69,15 @@ def wait_for_pause(folder: Path, study: str, sweep: Warm) -> bool:
     return False
 
 
-def disturb(folder: Path, study: str, given: list[str], chance: random.Random) -> Counter:
-    """Runs a sweep to its end; kills it, and its workers, while trials are paused."""
+def disturb(folder: Path, study: str, promoted: list[str], chance: random.Random) -> Counter:
+    """Runs a sweep to its end; kills it, and its workers, while trials are paused.
+
+    The first is killed at once, so that none ends before it was disturbed; then moments are random.
+    """
     killed: Counter = Counter()
-    sweep = start(folder, study, *given, *PROMOTED)
+    sweep = start(folder, study, *promoted)
     while wait_for_pause(folder, study, sweep) and killed.total() < 2 * KILLS:
-        time.sleep(chance.uniform(0.0, 1.5))
+        time.sleep(chance.uniform(0.0, 1.5) if killed else 0)
         paused, left = num_paused(folder, study), workers(sweep)
         if not paused or sweep.poll() is not None:
             continue
@@ -87,7 +91,7 @@ def disturb(folder: Path, study: str, given: list[str], chance: random.Random) -
             _, alive = psutil.wait_procs(left, timeout=60)
             assert not alive, f"left behind by a killed sweep: {alive}"
             killed["sweeps"] += num_paused(folder, study) > 0  # or the last one was just thawed
-            sweep = start(folder, study, *given, *PROMOTED)
+            sweep = start(folder, study, *promoted)
     assert sweep.wait() == 0, (folder / f"{study}.log").read_text()[-3000:]
     return killed
 
@@ -142,17 +146,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("count", type=int, help="thawed trials to compare")
     parser.add_argument("--trials", type=int, default=8, help="of each study")
+    parser.add_argument("--factor", type=int, default=2, help="`reduction_factor` of the pruner")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path.cwd())
+    parser.add_argument("--folder", type=Path, help="of the runs; otherwise a temporary one")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if chosen.folder:
+        run(chosen.folder.absolute(), chosen)
+    else:
+        with tempfile.TemporaryDirectory(prefix="samerun-promotion-") as folder:
+            run(Path(folder), chosen)
+
+
+def run(folder: Path, chosen: argparse.Namespace) -> None:
+    """Runs studies until there are enough thawed trials, and kills."""
     began, chance = time.monotonic(), random.Random(chosen.seed)
-    folder, thawed, number = chosen.folder.absolute(), 0, 0
-    killed: Counter = Counter()
-    while thawed < chosen.count:
+    thawed, number, killed = 0, 0, Counter()
+    while thawed < chosen.count or not killed.total():
+        if number > 2 * chosen.count:
+            sys.exit(f"{number} studies: {thawed} thawed trials and {killed.total()} kills")
         study, number = f"promoted{number}", number + 1
         given = [f"seed={number}", f"sweep.n_trials={chosen.trials}"]
-        here = disturb(folder, study, given, chance)
+        factor = f"sweep.successive_halving.reduction_factor={chosen.factor}"
+        here = disturb(folder, study, [*given, *PROMOTED, factor], chance)
         found = compare(folder, study, given)
         killed, thawed = killed + here, thawed + found
         print(f"{study}: {found} thawed trials have equal weights; killed {dict(here)}", flush=True)
