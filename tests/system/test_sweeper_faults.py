@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -225,6 +226,18 @@ def killed(folder, *, parents, workers, trials):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert f"{parents} parents killed" in done.stdout
     assert f"{workers} workers killed; the contract held every time" in done.stdout
+
+
+@pytest.mark.slow(seconds=35)
+def test_trials_killed_while_they_are_paused_continue_with_the_same_bits(project):
+    # `python tests/programs/promote_kill.py 20 --trials 12` shows it for twenty trials.
+    # With a factor of 3 none of four trials completes without a pause: one study is enough.
+    arguments = ["1", "--trials", "4", "--factor", "3", "--folder", str(project)]
+    done = python(project, str(PROGRAMS / "promote_kill.py"), *arguments)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    thawed, same, sweeps, workers = map(int, re.findall(r"\d+", done.stdout.splitlines()[-1])[:4])
+    assert thawed == same >= 1
+    assert sweeps + workers >= 1
 
 
 @pytest.mark.slow(seconds=50)
