@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from samerun import tracking
 from samerun.config import hydra_internals
+from samerun.tracking.delivery import courier
 from support import warm
 from support.recorded import RecordedRuns, connected, run_maker, unpack_version_0_1_0
 from support.refusal import refused
@@ -223,6 +224,13 @@ def worker(project, prepared_study_database, monkeypatch):
 def client(project):
     """MLflow's own client on the project's store."""
     return connected()
+
+
+@pytest.fixture
+def soon_again(monkeypatch):
+    """Repeats failed requests after a short pause, where the pauses are not the question."""
+    monkeypatch.setattr(courier, "_FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
 
 
 @pytest.fixture

@@ -189,6 +189,8 @@ def serve(address, owner, prepared):
         __import__(name)
     if prepared == "all":
         sys.modules["samerun.provenance"].collect("")  # it keeps the versions of all packages
+    if "samerun.config" in sys.modules:
+        sys.modules["samerun.config"].compose([])  # the first time takes ten times as long
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all of the memory
     wakeup, woken = os.pipe()
@@ -379,7 +381,12 @@ def execute(arguments):
     is_module = arguments[0] == "-m"
     sys.argv = arguments[is_module:]
     file = Path(arguments[0]).absolute()
-    sys.path[:0] = [place for place in os.environ.get("PYTHONPATH", "").split(":") if place]
+    places = [place for place in os.environ.get("PYTHONPATH", "").split(":") if place]
+    sys.path[:0] = places
+    if places and "hydra.core.plugins" in sys.modules:  # there may be more plug-ins
+        from hydra.core.plugins import Plugins, Singleton
+
+        Singleton._instances.pop(Plugins, None)
     if not os.environ.get("PYTHONSAFEPATH"):
         sys.path.insert(0, str(file.parent if file.is_file() else Path.cwd()))
     if is_module:

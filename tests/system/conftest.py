@@ -2,7 +2,6 @@
 
 import pytest
 
-from samerun.tracking.delivery import courier
 from support.mlflow_server import Server
 
 
@@ -12,10 +11,3 @@ def server(tmp_path_factory, prepared_database):
     made = Server(tmp_path_factory.mktemp("server"), prepared_database)
     yield made
     made.stop()
-
-
-@pytest.fixture
-def soon_again(monkeypatch):
-    """Repeats failed requests after a short pause, where the pauses are not the question."""
-    monkeypatch.setattr(courier, "_FIRST_PAUSE_SECONDS", 0.1)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")

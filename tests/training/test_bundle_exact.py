@@ -49,6 +49,7 @@ def test_a_bundle_is_reproduced_exactly_without_network(elsewhere, capsys):
     assert {"checkpoints/a.npz"} <= set(tracking.list_artifacts(run, "checkpoints"))
 
 
+@pytest.mark.slow
 def test_verify_ends_with_a_table_and_the_exit_code_is_that_of_the_worst(elsewhere, capsys):
     assert cli.main(["verify", "run.zip"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]

@@ -263,7 +263,7 @@ def asks(step, folder, *, times=1):
     [
         pytest.param(10, (1, 3), id="inside_an_epoch"),
         pytest.param(14, (2, 0), id="after_the_last_step", marks=pytest.mark.slow),
-        pytest.param(21, (3, 0), id="at_the_very_end"),
+        pytest.param(21, (3, 0), id="at_the_very_end", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_is_asked_to_end_resumes_from_that_step(whole, tmp_path, step, place):

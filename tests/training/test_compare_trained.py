@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 import samerun as package
@@ -12,6 +13,7 @@ NUM_TEST = 300
 FIXED = ("model=mlp", "dataset=npz", "training.epochs=2", "tracking=lean")
 
 
+@pytest.mark.slow
 def test_twenty_relabeled_test_examples_are_exactly_the_list(project, capsys):
     """Two trainings: only real predictions show that nothing else is in the list."""
     digits = load_digits()

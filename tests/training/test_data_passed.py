@@ -39,6 +39,7 @@ def described(given, *overrides):
     return data.describe(saved(given, *overrides))
 
 
+@pytest.mark.slow
 def test_arrays_give_the_same_bits_as_a_file_with_them_and_are_reproduced(here):
     np.savez(here / "mine.npz", x=X, y=Y)
     of_file = samerun.train([*SMALL, "dataset=npz", "dataset.path=mine.npz"])

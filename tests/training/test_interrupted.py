@@ -29,7 +29,7 @@ from support.resuming import (
 # ---- the rest of an epoch
 
 
-@pytest.mark.parametrize("drop_remainder", ["false", "true"])
+@pytest.mark.parametrize("drop_remainder", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_the_rest_of_an_epoch_is_the_end_of_the_whole_one(drop_remainder):
     overrides = ["dataset.limit=100", "dataset.batch_size=30"]
     overrides += ["dataset/augmentation=rotate_shift_zoom"]

@@ -69,6 +69,7 @@ def test_the_folder_of_a_run_holds_what_hydra_writes(project):
     assert runtime["output_dir"] == str(result.folder)
 
 
+@pytest.mark.slow
 def test_hydra_writes_the_same_files_of_a_run_of_its_own_multirun_and_the_curves(
     project, monkeypatch
 ):

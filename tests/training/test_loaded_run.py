@@ -8,6 +8,7 @@ import samerun
 QUICK = ["model=mlp", "model.units=[4]", "dataset.limit=100", "training.epochs=1"]
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_loaded_resumed_and_reproduced_from_python(project):
     result = samerun.train([*QUICK, "tracking.tensorboard=false", "tracking.log_figures=false"])
     run = samerun.load_run("latest")

@@ -316,7 +316,9 @@ def test_names_without_glyphs_are_distinguished_by_number(no_other_fonts):
     "names",
     [
         pytest.param(CHINESE, id="chinese"),
-        pytest.param(["नमस्ते", "日本語", "한국어"], id="hindi-japanese-korean"),
+        pytest.param(
+            ["नमस्ते", "日本語", "한국어"], id="hindi-japanese-korean", marks=pytest.mark.slow
+        ),
         pytest.param(["🐈", "e\u0301", "tab\tand\nline"], id="emoji-marks-and-white-space"),
         pytest.param(["\ud800", "\x00", ""], id="no-letters-at-all"),
     ],

@@ -92,6 +92,7 @@ def stopped(client, stopped_at, recorded_runs):
 # Going on
 
 
+@pytest.mark.slow
 def test_a_stopped_run_prints_how_to_resume_and_ends_as_if_never_stopped(client, stopped, capsys):
     assert stopped.status == "KILLED"
     assert main(["resume", stopped.id]) == 0
@@ -241,7 +242,12 @@ def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, m
     ("overrides", "changes"),
     [
         pytest.param([], ["training.epochs=9"], id="constant"),
-        pytest.param(["schedule=exponential"], ["training.epochs=9"], id="exponential"),
+        pytest.param(
+            ["schedule=exponential"],
+            ["training.epochs=9"],
+            id="exponential",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["schedule=cosine", "schedule.decay_epochs=4"], ["training.epochs=9"], id="fixed-cosine"
         ),

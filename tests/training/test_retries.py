@@ -245,6 +245,7 @@ def test_a_plateau_keeps_its_own_factor(retried):
 # ---- on_memory
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_halves_the_batch_until_it_fits(halved, eight, client):
     first, _, _ = halved
     table = list(csv.DictReader(io.StringIO(tracking.read_artifact(first, "retries.csv").decode())))
@@ -257,6 +258,7 @@ def test_memory_that_runs_out_halves_the_batch_until_it_fits(halved, eight, clie
         assert [step for step, _ in values(client, first.id, name)] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_retry_is_the_same_with_and_without_the_policies(halved, eight):
     _, ready, _ = halved
     assert "samerun.retries" not in ready.tags
@@ -344,6 +346,7 @@ def test_a_run_with_retries_is_reproduced_exactly(retried, client):
     assert tracking.read_artifact(second, "retries.csv").decode() == table
 
 
+@pytest.mark.slow
 def test_a_run_with_a_halved_batch_is_reproduced_exactly(halved):
     first, second, screen = halved
     assert first.tags["samerun.effective.batch_size"] == "8"

@@ -81,8 +81,8 @@ def test_the_first_epoch_decides(monkeypatch, trace, step, in_python, left, chos
     ("extra", "steps"),
     [
         pytest.param([], 20, id="plain"),
-        pytest.param(["tracking.log_every_steps=3"], 3, id="logged-steps"),
-        pytest.param(["optimizer.use_ema=true"], 20, id="averaged-weights"),
+        pytest.param(["tracking.log_every_steps=3"], 3, id="logged-steps", marks=pytest.mark.slow),
+        pytest.param(["optimizer.use_ema=true"], 20, id="averaged-weights", marks=pytest.mark.slow),
     ],
 )
 def test_a_change_inside_the_run_does_not_change_the_result(project, monkeypatch, extra, steps):

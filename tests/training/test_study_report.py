@@ -428,6 +428,7 @@ def test_the_page_draws_in_a_browser_without_a_network(night, tmp_path, objectiv
         assert "main-svg" in section
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_a_row_for_each_trial(night, tmp_path):
     from tensorboard import context
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer

@@ -194,6 +194,7 @@ def compose(tmp_path, monkeypatch):
     sys.path[:] = before
 
 
+@pytest.mark.slow
 def test_sound_components_keep_every_contract(compose):
     own = ["training.loss=mine.own:loss", "training.callbacks=[mine.own:Remembering]"]
     cfg = compose(*own)

@@ -5,7 +5,6 @@ import logging
 import sqlite3
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -225,7 +224,7 @@ def test_a_store_that_fails_in_the_middle_costs_nothing(client, caplog):
     assert "does not take everything" in warnings[0]
 
 
-def test_what_waits_at_the_end_is_delivered_later_exactly_once(client, caplog):
+def test_what_waits_at_the_end_is_delivered_later_exactly_once(client, caplog, soon_again):
     with tracking.open_run(composed(), Path("1")) as run:
         run.log_metrics({"loss": 0.0}, step=0)
         run.flush()
@@ -260,7 +259,7 @@ def test_delivering_all_of_it_again_changes_nothing(client):
     assert len(values(client, run.id, "loss")) == len(values(client, run.id, "bad")) == 1
 
 
-def test_artifacts_that_cannot_be_uploaded_wait_and_do_not_hold_up_the_end(client):
+def test_artifacts_that_cannot_be_uploaded_wait_and_do_not_hold_up_the_end(client, soon_again):
     Path("mlruns").write_text("a file where the folder should be")
     with tracking.open_run(composed(), Path("1")) as run:
         run.log_text("x", "notes.txt")
@@ -326,7 +325,9 @@ def test_a_killed_run_is_closed_by_the_next_one_and_loses_nothing(client):
     assert artifacts(client, run_id) == ["notes.txt"]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", "SIGINT", pytest.param("SIGKILL", marks=pytest.mark.slow)]
+)
 def test_a_run_that_ends_in_its_first_moment_is_killed_and_has_what_it_is_resumed_from(
     client, name
 ):
@@ -348,10 +349,11 @@ def test_a_run_that_ends_in_its_first_moment_is_killed_and_has_what_it_is_resume
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
-def test_a_database_that_is_locked_at_the_start_is_waited_for(client, caplog):
+def test_a_database_that_is_locked_at_the_start_is_waited_for(client, caplog, monkeypatch):
     database = sqlite3.connect("mlflow.db", check_same_thread=False)
     database.execute("begin exclusive")
-    threading.Timer(3, database.rollback).start()
+    when_it_waits = [lambda record: not database.rollback()]
+    monkeypatch.setattr(logging.getLogger("samerun.tracking.database"), "filters", when_it_waits)
     with tracking.open_run(composed(), Path("1")) as run:
         run.log_metrics({"loss": 1.0}, step=0)
     assert client.get_run(run.id).info.status == "FINISHED"
@@ -402,7 +404,7 @@ def test_points_of_an_earlier_version_that_no_store_takes_do_not_block_the_rest(
     assert stored.data.tags["samerun.undelivered"] == "1 point"
 
 
-def test_a_run_that_was_deleted_while_it_ran_keeps_everything_in_its_folder(client):
+def test_a_run_that_was_deleted_while_it_ran_keeps_everything_in_its_folder(client, soon_again):
     with tracking.open_run(composed("tracking.patience_seconds=2"), Path("1")) as run:
         assert run.flush()
         client.delete_run(run.id)

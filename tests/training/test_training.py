@@ -253,11 +253,14 @@ def test_another_seed_is_another_run(plain):
     assert first.metrics["test/baseline_accuracy"] == second.metrics["test/baseline_accuracy"]
 
 
+@pytest.mark.slow
 def test_steps_per_execution_changes_the_speed_and_not_the_result(plain):
     assert same(plain(), plain("training.steps_per_execution=5"))
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"]
+)
 def test_mixed_precision_trains_and_logs_the_learning_rate(project, precision):
     result = package.train([*QUICK, *PLAIN, "training.epochs=1", f"training.precision={precision}"])
     assert all(0 < rate < 0.1 for rate in result.history["learning_rate"])
@@ -286,6 +289,7 @@ def test_plateau_cuts_the_learning_rate_after_the_warm_up(plain):
     assert rates[2:] == pytest.approx([0.0005, 0.00025, 0.000125])
 
 
+@pytest.mark.slow
 def test_the_average_of_weights_is_what_is_validated_and_kept(plain):
     usual, averaged = plain(), plain("optimizer.use_ema=true", "optimizer.ema_momentum=0.999")
     assert averaged.history["train/loss"] == usual.history["train/loss"]

@@ -1,18 +1,18 @@
 """Readers of files and command lines give a value or one sentence, whatever they are given."""
 
-import subprocess
 import sys
 
 import pytest
 
 from samerun import cli
+from support import warm
 from support.project import PROGRAMS
 
 
 @pytest.mark.parametrize("num", ["100", pytest.param("2000", marks=pytest.mark.slow)])
 def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path, num):
     arguments = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), num, "3"]
-    answer = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    answer = warm.run(arguments, cwd=tmp_path, kind=warm.Light, timeout=3600)
     assert answer.returncode == 0, answer.stderr
 
 

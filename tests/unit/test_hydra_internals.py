@@ -107,8 +107,9 @@ def test_no_other_file_uses_private_names_of_hydra():
     ]
     assert len(files) > 100
     for path in sorted(files):
-        if path.name != "hydra_internals.py":
-            assert [*private_names(path.read_text())] == [], path
+        text = path.read_text()
+        if "hydra" in text and path.name != "hydra_internals.py":  # else it has no such name
+            assert [*private_names(text)] == [], path
 
 
 def test_the_names_are_those_of_the_pinned_version():

@@ -268,7 +268,8 @@ def _standard_scaling(decode: Any, names: Array) -> Preprocessing:
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(names).batch(_BLOCK)
-    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    as_written = tf.autograph.experimental.do_not_convert(decode)  # as in `pipeline`
+    dataset = dataset.map(as_written, num_parallel_calls=tf.data.AUTOTUNE)
     num, total, squares = 0, np.zeros((), np.int64), np.zeros((), np.int64)
     for images in dataset.as_numpy_iterator():
         pixels = images.reshape(-1, images.shape[-1])
