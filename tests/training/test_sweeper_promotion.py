@@ -305,3 +305,20 @@ def test_paused_trials_are_left_to_the_sweep_that_has_taken_the_study_over(
     assert worker.sweep(*PROMOTED, n=2) == 2
     assert "was taken over by a sweep on elsewhere" in capsys.readouterr().err
     assert sorted(states()) == ["COMPLETE", "RUNNING"]
+
+
+@pytest.mark.parametrize(("policy", "sizes"), [("best", [0]), ("keep", [1])])
+def test_uploads_of_a_trial_that_paused_on_another_machine_and_is_not_promoted_are_emptied(
+    worker, reports, project, client, policy, sizes
+):
+    (project / "a.npz").write_bytes(b"1")
+
+    def upload(task, epoch):
+        if epoch == 1:
+            client.log_artifact(task.trial.run, str(project / "a.npz"), "checkpoints")
+
+    reports.before_epoch = upload
+    assert worker.sweep(*PROMOTED, f"checkpoint.after_success={policy}", n=2) == 0
+    ended = [run["id"] for run in children() if run["samerun.state"] == "pruned"]
+    found = [file.file_size for run in ended for file in client.list_artifacts(run, "checkpoints")]
+    assert found == sizes

@@ -250,7 +250,12 @@ class Ledger:
         epoch = max(search.paused_at(frozen), default=frozen.last_step)
         active, reason = self._known(frozen), reason or f"pruned at epoch {epoch}"
         self.record(active, TrialOutcome(state=EndState.pruned, reason=reason))
-        retention.after_success(self._plan.base, active.folder, ended=tracking.Status.killed)
+        base, folder = self._plan.base, active.folder
+        if folder.is_dir():
+            retention.after_success(base, folder, ended=tracking.Status.killed)
+        else:  # a machine of the cluster has it
+            uri = self._plan.tracking_uri()
+            retention.after_success_elsewhere(base, active.run_id, uri=uri)
 
     def _seed_sampler(self, number: int) -> None:
         """Gives the study a sampler for one trial, seeded by its number."""
