@@ -53,7 +53,7 @@ notebooks: $(READY) ## run docs/notebooks/*.md and store what they show as .ipyn
 pictures: $(READY) ## train what the pictures of README and docs/ show, and take them with Chromium
 	$(BIN)/python tools/pictures.py
 
-gallery-check: $(READY) ## before a release: every experiment to its score, every model on every data set, README's commands
+gallery-check: $(READY) ## before a release: every experiment to its score, every model on every data set, README's and the how-to pages' commands
 	$(BIN)/pytest tests -m gallery -n 2 --dist worksteal
 
 bench: $(READY) ## run the rows of goals in less than an hour, or ROWS="1 3"; write benchmarks/RESULTS.md and README's table

@@ -44,7 +44,7 @@ class Row:
         command: the program in this folder and its arguments.
         minutes: how long it may take on two cores.
         tiny: arguments that run it in a minute, for a look at whether it works.
-        why: where the time is spent and what was tried, which RESULTS.md says if a goal is missed.
+        why: where the time is spent and what was tried, which RESULTS.md has if a goal is missed.
     """
 
     number: int
@@ -88,11 +88,10 @@ ROWS: tuple[Row, ...] = (
         why=(
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
             "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
-            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks: what "
-            "exceeds the bare script is in the steps, which are deterministic and read from "
-            "`tf.data`. Tried and kept: up to 20 steps per execution after the first epoch "
-            "(decision 50). Not tried: whole epochs per execution, batches gathered inside the "
-            "compiled function."
+            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. "
+            "Tried and kept: up to 20 steps per execution after the first epoch (decision 50). "
+            "Not tried: whole epochs per execution, batches gathered inside the compiled "
+            "function."
         ),
     ),
     Row(
@@ -158,13 +157,13 @@ ROWS: tuple[Row, ...] = (
         minutes=3,
         tiny="--sizes 20",
         why=(
-            "A trial of a sweep is also an MLflow run, which `study.optimize` has not: the line "
-            "`with an MLflow run` is `study.optimize` with a bare run for each trial. In a profile "
-            "of 100 trials (2026-12-01) creating the run and tagging its end took 19 % of the time "
-            "between two trials, composing the trial's config 15 %, and Optuna's storage most of "
-            "the rest. Tried and kept: a trial's attributes in one transaction instead of eight "
-            "(2.4 instead of 9.9 ms for four of them), the experiment looked up once, one look at "
-            "the trials less, the sweep's seconds stored at most once a second."
+            "A trial of a sweep is also an MLflow run, which `study.optimize` does not have: the "
+            "line `with an MLflow run` is `study.optimize` with a bare run for each trial. In a "
+            "profile of 100 trials (2026-12-01) creating the run and tagging its end took 19 % of "
+            "the time between two trials, composing the trial's config 15 %, and Optuna's storage "
+            "most of the rest. Tried and kept: a trial's attributes in one transaction instead of "
+            "eight (2.4 instead of 9.9 ms for four of them), the experiment looked up once, the "
+            "trials read once less, the sweep's seconds stored at most once a second."
         ),
     ),
     Row(
@@ -175,9 +174,9 @@ ROWS: tuple[Row, ...] = (
         minutes=3.3,
         tiny="--images 1500 --epochs 3 --pairs 1",
         why=(
-            "A checkpoint took 0.06 s in each epoch of a row-LSTM, 1.2 % of it (2026-12-01, busy "
-            "machine), so writing it in the background could gain no more there, and was not "
-            "done."
+            "Profiled on a row-LSTM, not on the CNN of this row (2026-12-01, busy machine): a "
+            "checkpoint took 0.06 s in each epoch, 1.2 % of it, so writing it in the background "
+            "could gain no more there, and was not done."
         ),
     ),
     Row(
@@ -320,7 +319,8 @@ def page(entries: Sequence[Mapping[str, Any]]) -> str:
     sections = []
     for entry in entries:
         end = "stopped" if entry["code"] is None else f"exit code {entry['code']}"
-        why = f"Why a goal is missed: {entry['why']}\n\n" if entry.get("why") else ""
+        tried = "Where the time goes, and what was tried"
+        why = f"{tried}: {entry['why']}\n\n" if entry.get("why") else ""
         sections.append(
             f"## {entry['row']}. {entry['what']}\n\n`{entry['command']}`, {entry['date']}, "
             f"{entry['machine']}; {entry['minutes']} minutes, {end}\n\n"

@@ -227,7 +227,9 @@ def main() -> int:
     ]
     for name in SCRIPTS:
         for unit, values in (("seconds", seconds), ("epochs", epochs)):
-            its = max(1, statistics.median(values[name]))  # no epoch yet: it is in its first one
+            its = statistics.median(values[name])
+            if not its:  # stopped in its first epoch: there is nothing to compare with
+                continue
             ratio = statistics.median(values["samerun"]) / its
             short = sum(not one.has_reached for one in found[name])
             note = f", which did not reach it in {short} of {len(given.seeds)}" if short else ""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -225,6 +226,16 @@ def killed(folder, *, parents, workers, trials):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert f"{parents} parents killed" in done.stdout
     assert f"{workers} workers killed; the contract held every time" in done.stdout
+
+
+@pytest.mark.slow(seconds=60)
+def test_trials_killed_while_they_are_paused_continue_with_the_same_bits(project):
+    """As `python tests/programs/promote_kill.py 20 --trials 12` shows for twenty trials."""
+    program = PROGRAMS / "promote_kill.py"
+    done = python(project, str(program), "1", "--trials", "4", "--folder", str(project))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    thawed, same = re.findall(r"^(\d+) of (\d+) thawed trials equal", done.stdout, re.MULTILINE)[0]
+    assert int(thawed) == int(same) >= 1
 
 
 @pytest.mark.slow(seconds=50)

@@ -73,12 +73,12 @@ def test_a_row_that_misses_its_goal_is_reported_and_the_others_are_run(bench, tm
     assert "| 2 | share | a script | 0.9 | ≥ 0.8 | met |" in page
 
 
-def test_a_row_that_misses_a_goal_says_why(bench, run_all, tmp_path, monkeypatch):
+def test_a_row_that_misses_a_goal_says_what_was_tried(bench, run_all, tmp_path, monkeypatch):
     made = run_all.Row
     monkeypatch.setattr(run_all, "Row", lambda *given: made(*given, why=f"it is row {given[0]}."))
     bench({1: program(1.5), 2: program(3)})
     page = (tmp_path / "RESULTS.md").read_text()
-    assert "Why a goal is missed: it is row 1." in page
+    assert "Where the time goes, and what was tried: it is row 1." in page
     assert "it is row 2." not in page
 
 

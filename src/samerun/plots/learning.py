@@ -169,7 +169,7 @@ def _wrapped(label: str) -> str:
 
 
 def overlaid_curves(curves: Mapping[str, Mapping[int, float]], metric: str) -> Figure:
-    """Draws one metric of several runs in a panel that can be read on a telephone.
+    """Draws one metric of several runs in a panel that can be read on a phone.
 
     Args:
         curves: value by epoch of each run by its label, a letter; a run without values is left out.
