@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from samerun import checkpoints, search
+from samerun import checkpoints, identity, search
 from samerun import tags as tag
 from samerun.checkpoints import TrainingState
 from samerun.errors import TrialPaused
+from samerun.search import lease
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of
 from samerun.sweeper import ledger, outages
 from support.sweeps import SPACE, Killed, children, states, study
@@ -261,3 +263,45 @@ def test_an_infeasible_trial_is_no_result_for_which_the_others_need_not_be_train
     limits = ['sweep.constraints=["num_parameters<=5"]', "sweep.budget.epochs=2"]
     assert worker.sweep(*PROMOTED, *limits, n=3) == 0
     assert states() == ["COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("promote", ["true", "false"])
+def test_trials_that_paused_with_other_code_end_as_pruned(
+    worker, reports, project, monkeypatch, capsys, promote
+):
+    killed_at(reports, number=2, epoch=1)
+    until_killed(worker, n=3)
+    monkeypatch.setattr(identity, "code_files", lambda cfg: {"mine.py": "changed"})
+    again = ["sweep.extend=true", f"sweep.promote={promote}"]
+    assert worker.sweep(*PROMOTED, *again, n=3) == 0
+    assert states() == ["PRUNED", "PRUNED", "COMPLETE"]
+    assert [number for number, _, _ in reports.parts[2:] if number < 2] == []
+    reasons = {trial.user_attrs[tag.REASON] for trial in study().trials[:2]}
+    assert reasons == {"the code changed while it was paused"}
+    assert "2 paused trials cannot continue with it" in capsys.readouterr().out
+
+
+def test_trials_stay_paused_where_only_code_was_added(worker, reports, project, monkeypatch):
+    known = identity.code_files
+    killed_at(reports, number=2, epoch=1)
+    until_killed(worker, n=3)
+    monkeypatch.setattr(identity, "code_files", lambda cfg: {**known(cfg), "new.py": "1"})
+    assert worker.sweep(*PROMOTED, "sweep.extend=true", n=3) == 0
+    reasons = {trial.user_attrs.get(tag.REASON, "") for trial in study().trials}
+    assert not any("code" in reason for reason in reasons)
+
+
+def test_paused_trials_are_left_to_the_sweep_that_has_taken_the_study_over(
+    worker, reports, project, monkeypatch, capsys
+):
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 600)
+    other = {"host": "elsewhere", "pid": 7, "token": "theirs", "at": time.time()}
+
+    def overtake(task, epoch):
+        if epoch == EPOCHS:
+            study().set_user_attr(tag.STUDY_HOLDER, other)
+
+    reports.before_epoch = overtake
+    assert worker.sweep(*PROMOTED, n=2) == 2
+    assert "was taken over by a sweep on elsewhere" in capsys.readouterr().err
+    assert sorted(states()) == ["COMPLETE", "RUNNING"]

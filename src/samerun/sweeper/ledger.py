@@ -85,6 +85,8 @@ class Ledger:
         promotes = plan.settings.promote
         self._asked = with_paused_as_pruned(study) if promotes else study
         self._promotion = search.build_promotion(plan.settings, study, plan.configs.max_epochs())
+        start = search.study_start(study)
+        self._code = start.code if start is not None else {}
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
         self._seconds_stored = self._seconds_before
@@ -188,7 +190,12 @@ class Ledger:
         took = search.paused_at(frozen)
         took.pop(epoch, None)  # this step may be repeated
         took[epoch] = round(max(took.values(), default=0.0) + outcome.seconds, 3)
-        about = {tag.TRIAL_PAUSED: took, tag.REASON: outcome.reason, tag.STATE: outcome.state.value}
+        about = {
+            tag.TRIAL_PAUSED: took,
+            tag.TRIAL_PAUSED_CODE: self._code,
+            tag.REASON: outcome.reason,
+            tag.STATE: outcome.state.value,
+        }
         self._store_seconds()  # before the step that decides: an outage repeats all of it
         set_attributes(active.trial, about)
         return frozen.intermediate_values.get(epoch)
@@ -213,10 +220,35 @@ class Ledger:
         (active.folder / OUTCOME_FILE).unlink(missing_ok=True)  # that of its pause
         active.trial.set_user_attr(tag.STATE, "")
 
-    def end_paused(self, frozen: FrozenTrial) -> None:
-        """Ends a trial that waits and will not be promoted: it was pruned where it paused."""
+    def end_outdated(self) -> int:
+        """Ends the trials that have waited since before the code changed; returns their number.
+
+        With `sweep.extend` the sweep may continue with other code, but no run may.
+        """
+        outdated = [frozen for frozen in self.paused() if self._has_other_code(frozen)]
+        for frozen in outdated:
+            self.end_paused(frozen, "the code changed while it was paused")
+        return len(outdated)
+
+    def _has_other_code(self, frozen: FrozenTrial) -> bool:
+        """Whether a trial paused with other code, as far as files are concerned that still count.
+
+        Options of a group that were added or removed since bring their own files, or take them.
+        """
+        then = frozen.user_attrs.get(tag.TRIAL_PAUSED_CODE)
+        if then is None:
+            return True
+        return any(self._code.get(path, digest) != digest for path, digest in then.items())
+
+    def end_paused(self, frozen: FrozenTrial, reason: str = "") -> None:
+        """Ends a trial that waits and will not be promoted: it was pruned where it paused.
+
+        Args:
+            frozen: the trial.
+            reason: why, in words; by default only where.
+        """
         epoch = max(search.paused_at(frozen), default=frozen.last_step)
-        active, reason = self._known(frozen), f"pruned at epoch {epoch}"
+        active, reason = self._known(frozen), reason or f"pruned at epoch {epoch}"
         self.record(active, TrialOutcome(state=EndState.pruned, reason=reason))
         retention.after_success(self._plan.base, active.folder, ended=tracking.Status.killed)
 

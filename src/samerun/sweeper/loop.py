@@ -339,14 +339,22 @@ class Loop:
 
     def _end_paused(self) -> None:
         """Ends the trials that still wait when no other follows; they are printed already."""
-        if self._plan.settings.promote:
-            for frozen in self._ledger.paused():
-                self._ledger.end_paused(frozen)
-                self._progress.pruned(frozen.number)
+        paused = self._ledger.paused() if self._plan.settings.promote else []
+        if paused:  # in a study that was taken over, they wait for the other sweep
+            self._lease.look()
+            self._check_lease()
+        for frozen in paused:
+            self._ledger.end_paused(frozen)
+            self._progress.pruned(frozen.number)
 
     # Limits
 
-    def _check_limits(self) -> None:
+    def _check_lease(self) -> None:
+        """Ends this sweep if another one runs the study now.
+
+        Raises:
+            UserError: it does.
+        """
         if self._lease.taken_by:
             for future in self._pending:  # another sweep trains these trials now
                 self._executor.kill(future)
@@ -355,6 +363,9 @@ class Loop:
                 f"{self._lease.taken_by} while this one did not respond: its trials continue "
                 "there."
             )
+
+    def _check_limits(self) -> None:
+        self._check_lease()
         if self._is_stopping() and self._stopped_at is None:
             self._stopped_at = time.monotonic()
             self._executor.stop()
