@@ -59,6 +59,11 @@ class TrainingState:
     arrays: dict[str, Array]
     meta: dict[str, Any]
 
+    def has_stopped(self) -> bool:
+        """Whether training ended here before its last epoch, as by early stopping."""
+        early = self.meta.get("callbacks", {}).get("early_stopping", {})
+        return bool(early.get("stopped_epoch") or (not self.step and self.meta.get("stopped")))
+
 
 def write(folder: Path, state: TrainingState, *, is_best: bool) -> Path:
     """Writes the state as `last.npz`; the last one before becomes `previous.npz`.

@@ -110,7 +110,15 @@ class TimeLimit(Exception):
 
 
 class TrialPaused(Exception):
-    """A trial waits at its rung; it continues from its checkpoint if it is promoted."""
+    """A trial waits at its rung; it continues from its checkpoint if it is promoted.
+
+    Args:
+        epoch: its rung, from 1.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"at epoch {epoch}")
+        self.epoch = epoch
 
 
 class Infeasible(Exception):

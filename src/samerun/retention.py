@@ -62,6 +62,25 @@ def after_success(cfg: Config, folder: Path, *, ended: Status = Status.finished)
         )
 
 
+def after_success_elsewhere(cfg: Config, run_id: str, *, uri: str) -> None:
+    """Removes what a run whose folder is on another machine has uploaded; never raises.
+
+    Args:
+        cfg: its config.
+        run_id: the run, which has ended.
+        uri: the store.
+    """
+    if cfg.checkpoint.after_success is AfterSuccess.keep:
+        return
+    try:
+        (run,) = tracking.find_runs([run_id], uri=uri)
+        empty_uploads(run, None, uri=uri)
+    except Exception as error:
+        _log.warning(
+            "Not all checkpoints of run %s could be removed: %s", run_id, redact(str(error))[:200]
+        )
+
+
 def end_of(folder: Path) -> tuple[str | None, int]:
     """Returns how a run ended by its own folder, and when: a status, milliseconds since 1970.
 

@@ -337,8 +337,7 @@ def _parts(
     The first whole epoch is a call of its own where it decides how many steps an execution has.
     """
     first = state.epoch if state else 0
-    stopped = bool(state and state.meta["callbacks"]["early_stopping"]["stopped_epoch"])
-    stopped |= bool(state and not state.step and state.meta.get("stopped"))
+    stopped = state is not None and state.has_stopped()
     listed.first_step = state.step if state else 0
     if state and state.step:
         yield dataset.train_from(start=state.step), first, first + 1

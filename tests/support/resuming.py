@@ -97,7 +97,7 @@ class Watched(CurrentTrial):
     def check_model(self, num_parameters):
         pass
 
-    def should_stop(self):
+    def should_stop(self, *, prunes=True, ends=False):
         return max(self.reported) >= self.last
 
     def raise_if_stopped(self):

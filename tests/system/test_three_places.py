@@ -252,8 +252,8 @@ class ToyPruner:
 class PrunerSettings:''',
         ),
         (
-            "    pruner: Pruner\n    median",
-            "    pruner: Pruner\n    toy_pruner: ToyPruner\n    median",
+            "    promote: bool\n    median",
+            "    promote: bool\n    toy_pruner: ToyPruner\n    median",
         ),
     ],
     "src/samerun/search/pruners.py": [

@@ -530,14 +530,14 @@ def test_a_pipe_gets_one_whole_line_a_trial():
 def test_what_an_earlier_start_did_counts():
     out = Console(file=io.StringIO(), width=80)
     show = Progress(out, 10, ["loss"], ["minimize"])
-    show.counts({"COMPLETE": 3, "FAIL": 1}, [(2, [0.5], "a=1")])
+    show.counts({"COMPLETE": 3, "FAIL": 1}, [(2, [0.5], "a=1")], paused=[6, 7])
     show.started(4, "a=2")
     show.ended(4, "complete", [0.7], 1.0)
     show.started(5, "a=3")
     show.left(5)
     text = plain(show)
     assert "5/10 trials" in text
-    assert "4 complete, 1 failed, 0 running" in text
+    assert "4 complete, 1 failed, 0 running, 2 paused" in text
     assert "best 0.5  trial 2  a=1" in text
     assert " best " not in out.file.getvalue()
 

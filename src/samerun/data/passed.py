@@ -4,6 +4,7 @@ A run on it is thereby one of `dataset=npz` or `dataset=table_csv`: resuming, sw
 bundles and predictions need nothing else, and its config says that its data was passed in.
 """
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -88,14 +89,14 @@ def prepare(overrides: Sequence[str], data: Any) -> PassedIn:
     @contextmanager
     def saved(chosen: Mapping[str, Any]) -> Iterator[None]:
         content.check(chosen)
-        was_there = _save(content)  # then other runs were trained on it
-        written = path.stat()
+        was_there, written = _save(content)  # then other runs were trained on it
         try:
             yield
         except BaseException:
             # Each process that is given the same data writes the file anew: then it is another's.
-            if not was_there and path.exists() and os.path.samestat(path.stat(), written):
-                path.unlink()
+            with contextlib.suppress(OSError):
+                if not was_there and os.path.samestat(path.stat(), written):
+                    path.unlink()
             raise
 
     return PassedIn([*overrides, *added, f"dataset.path={path.as_posix()}"], saved)
@@ -163,8 +164,8 @@ def hint(path: str | Path) -> str:
     )
 
 
-def _save(content: _Content) -> bool:
-    """Writes the file, or writes it again; returns whether it was there."""
+def _save(content: _Content) -> tuple[bool, os.stat_result]:
+    """Writes the file, or writes it again; returns whether it was there, and which one this is."""
     path = PASSED_IN / content.name
     try:
         make_folder(PASSED_IN)
@@ -173,10 +174,11 @@ def _save(content: _Content) -> bool:
             ignored.write_text("*\n", encoding="utf-8")
         with replacing(path, durable=False) as temporary:
             content.write(temporary)
+            written = temporary.stat()  # a rename keeps the inode
             was_there = path.exists()  # only now: another process may have written it meanwhile
     except OSError as error:
         raise UserError(f"data: {path} cannot be written: {error.strerror}.") from error
-    return was_there
+    return was_there, written
 
 
 def _content(data: Any) -> _Content:

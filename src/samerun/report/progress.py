@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -91,13 +91,16 @@ class Progress:
         self,
         states: Mapping[str, int],
         best: Sequence[tuple[int, Sequence[float], str]] = (),
+        paused: Iterable[int] = (),
     ) -> None:
         """Sets what earlier starts of the sweep have done.
 
         Args:
             states: number of finished trials, by Optuna's state or its name on the screen.
             best: number, values and name of its best trial, or of each on the Pareto front.
+            paused: numbers of the trials that wait to be promoted.
         """
+        self._paused.update(paused)
         self._ended = Counter({_state_name(state): number for state, number in states.items()})
         for number, values, name in best:
             self._add(number, tuple(values), name)

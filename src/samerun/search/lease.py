@@ -28,11 +28,19 @@ class Lease:
     """The right to run a study.
 
     Args:
+        study: the study.
+        own: what is stored of the sweep that has the lease.
         taken_by: the machine whose sweep took the study over while this one did not respond, as
             when a laptop sleeps; empty while the lease is ours.
     """
 
+    study: "optuna.Study"
+    own: dict[str, Any]
     taken_by: str = ""
+
+    def look(self) -> None:
+        """Reads now whether another sweep has taken the study over."""
+        self.taken_by = _other(self.study, self.own) or ""
 
 
 @contextlib.contextmanager
@@ -51,8 +59,8 @@ def acquire_lease(study: "optuna.Study") -> Iterator[Lease]:
     own = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
     _refuse(study, own["host"])
     _say(study, own)
-    ended, lease = threading.Event(), Lease()
-    thread = threading.Thread(target=_renew, args=(study, own, ended, lease), daemon=True)
+    ended, lease = threading.Event(), Lease(study, own)
+    thread = threading.Thread(target=_renew, args=(lease, ended), daemon=True)
     thread.start()
     try:
         yield lease
@@ -98,12 +106,10 @@ def _other(study: "optuna.Study", own: dict[str, Any]) -> str | None:
     return str(found["host"]) if found and found.get("token") != own["token"] else None
 
 
-def _renew(
-    study: "optuna.Study", own: dict[str, Any], ended: threading.Event, lease: Lease
-) -> None:
+def _renew(lease: Lease, ended: threading.Event) -> None:
     while not ended.wait(RENEWED_SECONDS):
         with contextlib.suppress(Exception):  # the storage is unavailable for a while
-            lease.taken_by = _other(study, own) or ""
+            lease.look()
             if lease.taken_by:
                 return
-            _say(study, own)
+            _say(lease.study, lease.own)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from samerun.config.sweep import Faults, Policy
-from samerun.errors import Cause, Infeasible, classify
+from samerun.errors import Cause, Infeasible, TrialPaused, classify
 from samerun.files import write_atomic
 
 OUTCOME_FILE = "outcome.json"
@@ -106,7 +106,8 @@ def outcome_of(error: BaseException) -> TrialOutcome:
     reason = "the sweep was stopped" if state is EndState.stopped else ended.reason
     if isinstance(error, Infeasible):
         return TrialOutcome(state=state, reason=str(error), constraints=error.violations, epochs=0)
-    return TrialOutcome(state=state, reason=reason)
+    epochs = error.epoch if isinstance(error, TrialPaused) else None
+    return TrialOutcome(state=state, reason=reason, epochs=epochs)
 
 
 def policy_of(faults: Faults, state: EndState) -> Policy:

@@ -165,7 +165,7 @@ class StudyTrial(CurrentTrial):
         trials = self._study.get_trials(deepcopy=False)
         own = next(trial for trial in trials if trial.number == self._trial.number)
         pauses = promotion.should_pause(own, self._epoch, trials)
-        return TrialPaused(f"at epoch {self._epoch}") if pauses else None
+        return TrialPaused(self._epoch) if pauses else None
 
     def raise_if_stopped(self) -> None:
         """Raises why it stopped, if it did."""

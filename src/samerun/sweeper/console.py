@@ -54,6 +54,13 @@ def print_start(plan: SweepPlan, study: "optuna.Study | None", workers: int) -> 
         print_line(f"{finished} finished already: for more, give sweep.n_trials={more}.")
 
 
+def print_outdated(number: int) -> None:
+    """Prints how many paused trials were ended because the code changed, if any were."""
+    if number:
+        trials = _count(number, "paused trial")
+        print_line(f"The code changed: {trials} cannot continue with it and ended as pruned.")
+
+
 def print_confirmation(
     plan: SweepPlan, again: "optuna.Study", chosen: "Sequence[optuna.trial.FrozenTrial]"
 ) -> None:
@@ -91,7 +98,8 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
         (trial.number, trial.values, str(trial.user_attrs.get(tag.TRIAL_NAME, "")))
         for trial in study_report.best_trials(study)[:num_best]
     ]
-    table.counts(ended, best)
+    trials = study.get_trials(deepcopy=False) if plan.settings.promote else []
+    table.counts(ended, best, [trial.number for trial in trials if search.is_paused(trial)])
     return table
 
 

@@ -142,6 +142,7 @@ def _run_trials(
     with parent_run(plan, study) as run:
         study.set_user_attr(tag.STUDY_RUN, run.id)
         ledger = Ledger(plan, study, run)
+        console.print_outdated(ledger.end_outdated())
         progress = console.progress(plan, study, executor.num_workers())
         objective, confirmation = plan.objectives.names[0], None
         if again is not None:

@@ -18,7 +18,7 @@ from typing import Any, final
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from samerun import retention, search, tracking
+from samerun import checkpoints, retention, search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
@@ -85,6 +85,8 @@ class Ledger:
         promotes = plan.settings.promote
         self._asked = with_paused_as_pruned(study) if promotes else study
         self._promotion = search.build_promotion(plan.settings, study, plan.configs.max_epochs())
+        start = search.study_start(study)
+        self._code = start.code if start is not None else {}
         self._started = time.monotonic()
         self._seconds_before = float(study.user_attrs.get(tag.STUDY_SECONDS, 0.0))
         self._seconds_stored = self._seconds_before
@@ -137,7 +139,7 @@ class Ledger:
     def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
         """Resumes a trial that was running when the sweep's process ended."""
         self._seed_sampler(frozen.number)
-        return self._begin(reopen_trial(self._study, frozen))
+        return self._begin(reopen_trial(self._asked, frozen))
 
     def interrupted(self, known: Collection[int] = ()) -> list[FrozenTrial]:
         """Returns the trials that are to resume: those RUNNING, unless they wait at a rung."""
@@ -151,15 +153,28 @@ class Ledger:
     def end_at_rung(self, active: ActiveTrial) -> TrialOutcome | None:
         """Returns the outcome of a trial that died at a rung, where nobody has let it pass yet.
 
-        `None` for any other: it resumes.
+        `None` for any other, also one that has been trained to its end there: it resumes.
         """
+        frozen = self._now(active)
+        epoch = frozen.last_step
+        if self._promotion is None or epoch is None or epoch in search.paused_at(frozen):
+            return None
+        if self._promotion.rung_of(frozen) != epoch or self._is_trained(active, epoch):
+            return None
+        return TrialOutcome(state=EndState.paused, reason=f"paused at epoch {epoch}", epochs=epoch)
+
+    def _is_trained(self, active: ActiveTrial, epoch: int) -> bool:
+        """Whether a trial has no epoch left after this one, or was stopped early there."""
+        cfg = self._plan.configs.composition(active.values).config
+        if epoch >= cfg.training.epochs:
+            return True
+        state = checkpoints.latest(active.folder / retention.CHECKPOINTS)
+        return state is not None and state.has_stopped()
+
+    def _now(self, active: ActiveTrial) -> FrozenTrial:
+        """Returns a trial as it is in the study now."""
         trials = self._study.get_trials(deepcopy=False)
-        frozen = next(trial for trial in trials if trial.number == active.number)
-        if self._promotion is None or frozen.last_step in (None, *search.paused_at(frozen)):
-            return None
-        if self._promotion.rung_of(frozen) != frozen.last_step:
-            return None
-        return TrialOutcome(state=EndState.paused, reason=f"paused at epoch {frozen.last_step}")
+        return next(trial for trial in trials if trial.number == active.number)
 
     def pause(self, active: ActiveTrial, outcome: TrialOutcome) -> float | None:
         """Records that a trial waits at a rung; for Optuna it is still running.
@@ -168,14 +183,21 @@ class Ledger:
             Its value there; `None` if it was not reported.
         """
         self.tag(active, outcome)
-        trials = self._study.get_trials(deepcopy=False)
-        frozen = next(trial for trial in trials if trial.number == active.number)
-        epoch, took = frozen.last_step or 0, search.paused_at(frozen)
+        frozen = self._now(active)
+        epoch = (
+            outcome.epochs or frozen.last_step or 0
+        )  # that of its last value may be an earlier one
+        took = search.paused_at(frozen)
         took.pop(epoch, None)  # this step may be repeated
         took[epoch] = round(max(took.values(), default=0.0) + outcome.seconds, 3)
-        about = {tag.TRIAL_PAUSED: took, tag.REASON: outcome.reason, tag.STATE: outcome.state.value}
+        about = {
+            tag.TRIAL_PAUSED: took,
+            tag.TRIAL_PAUSED_CODE: self._code,
+            tag.REASON: outcome.reason,
+            tag.STATE: outcome.state.value,
+        }
+        self._store_seconds()  # before the step that decides: an outage repeats all of it
         set_attributes(active.trial, about)
-        self._store_seconds()
         return frozen.intermediate_values.get(epoch)
 
     def promote(self, *, is_last: bool) -> ActiveTrial | None:
@@ -190,15 +212,50 @@ class Ledger:
         if chosen is None:
             return None
         active = self.reopen(chosen)
-        (active.folder / OUTCOME_FILE).unlink(missing_ok=True)  # that of its pause
-        active.trial.set_user_attr(tag.STATE, "")
+        self.forget_pause(active)
         return active
 
-    def end_paused(self, frozen: FrozenTrial) -> None:
-        """Ends a trial that waits and will not be promoted: it was pruned where it paused."""
-        active, reason = self._known(frozen), f"pruned at epoch {frozen.last_step}"
+    def forget_pause(self, active: ActiveTrial) -> None:
+        """Records that a trial that waited at a rung is to be trained on."""
+        (active.folder / OUTCOME_FILE).unlink(missing_ok=True)  # that of its pause
+        active.trial.set_user_attr(tag.STATE, "")
+
+    def end_outdated(self) -> int:
+        """Ends the trials that have waited since before the code changed; returns their number.
+
+        With `sweep.extend` the sweep may continue with other code, but no run may.
+        """
+        outdated = [frozen for frozen in self.paused() if self._has_other_code(frozen)]
+        for frozen in outdated:
+            self.end_paused(frozen, "the code changed while it was paused")
+        return len(outdated)
+
+    def _has_other_code(self, frozen: FrozenTrial) -> bool:
+        """Whether a trial paused with other code, as far as files are concerned that still count.
+
+        Options of a group that were added or removed since bring their own files, or take them.
+        """
+        then = frozen.user_attrs.get(tag.TRIAL_PAUSED_CODE)
+        if then is None:
+            return True
+        return any(self._code.get(path, digest) != digest for path, digest in then.items())
+
+    def end_paused(self, frozen: FrozenTrial, reason: str = "") -> None:
+        """Ends a trial that waits and will not be promoted: it was pruned where it paused.
+
+        Args:
+            frozen: the trial.
+            reason: why, in words; by default only where.
+        """
+        epoch = max(search.paused_at(frozen), default=frozen.last_step)
+        active, reason = self._known(frozen), reason or f"pruned at epoch {epoch}"
         self.record(active, TrialOutcome(state=EndState.pruned, reason=reason))
-        retention.after_success(self._plan.base, active.folder, ended=tracking.Status.killed)
+        base, folder = self._plan.base, active.folder
+        if folder.is_dir():
+            retention.after_success(base, folder, ended=tracking.Status.killed)
+        else:  # a machine of the cluster has it
+            uri = self._plan.tracking_uri()
+            retention.after_success_elsewhere(base, active.run_id, uri=uri)
 
     def _seed_sampler(self, number: int) -> None:
         """Gives the study a sampler for one trial, seeded by its number."""
@@ -283,6 +340,21 @@ class Ledger:
             Optuna's name of the state, and the values of the objectives.
         """
         self.tag(active, outcome)
+        self._store_seconds()
+        state = _trial_state(outcome)
+        reached = [
+            outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
+        ]
+        if not self._now(active).state.is_finished():  # this step may be repeated
+            self._describe(active, outcome)
+            reported = reached if state is TrialState.COMPLETE else None
+            self._study.tell(active.number, reported, state, skip_if_finished=True)
+        self.log_history()
+        is_infeasible = outcome.state is EndState.infeasible
+        return "INFEASIBLE" if is_infeasible else state.name, reached
+
+    def _describe(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
+        """Writes into the study how a trial ended, which a finished trial no longer allows."""
         before = active.trial.user_attrs
         values = {
             tag.STATE: outcome.state.value,
@@ -301,16 +373,6 @@ class Ledger:
         }
         set_attributes(active.trial, known)
         self._set_constraints(active, outcome)
-        state = _trial_state(outcome)
-        reached = [
-            outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
-        ]
-        reported = reached if state is TrialState.COMPLETE else None
-        self._study.tell(active.number, reported, state, skip_if_finished=True)
-        self._store_seconds()
-        self.log_history()
-        is_infeasible = outcome.state is EndState.infeasible
-        return "INFEASIBLE" if is_infeasible else state.name, reached
 
     def _set_constraints(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Writes into the study which constraints a trial violates, once."""

@@ -27,6 +27,7 @@ from samerun.config.sweep import Policy
 from samerun.errors import SweepFailed, Terminated, UserError
 from samerun.redaction import redact
 from samerun.report.progress import Progress
+from samerun.search.constraints import is_feasible
 from samerun.search.outcome import EndState, TrialOutcome, policy_of, read_outcome
 from samerun.sweeper import ledger, limits, outages
 from samerun.sweeper.executors.base import Executor
@@ -199,8 +200,8 @@ class Loop:
         in each bracket, or, when the budget is used up, only if no trial has completed.
         """
         is_full = self._ledger.num_started() >= self._plan.n_trials
-        promotes = self._plan.settings.promote
-        reason = "" if is_full and not promotes else self._used_up() or ""
+        is_left = not is_full or (self._plan.settings.promote and self._ledger.paused())
+        reason = (self._used_up() or "") if is_left else ""
         active = None if reason else self._ledger.promote(is_last=False)
         if active is None and not reason and not is_full:
             active = self._ledger.ask()
@@ -209,7 +210,8 @@ class Loop:
         return active, reason
 
     def _has_result(self) -> bool:
-        return search.count_by_state(self._study).get("COMPLETE", 0) > 0
+        trials = self._study.get_trials(deepcopy=False)
+        return any(one.state.name == "COMPLETE" and is_feasible(one) for one in trials)
 
     def _used_up(self) -> str | None:
         return limits.reached(self._plan.settings.budget, self._study, self._ledger.seconds())
@@ -218,10 +220,13 @@ class Loop:
         """Resumes a trial, or only settles it if it ended before `tell`."""
         outcome = read_outcome(self._plan.folder / str(frozen.number))
         active = self._ledger.reopen(frozen)
+        is_paused = outcome is not None and outcome.state is EndState.paused
         if outcome is None:
             outcome = self._ledger.end_at_rung(active)
-        elif outcome.state is EndState.paused and not self._plan.settings.promote:
-            outcome = None  # sweep.promote was given when it paused, and is not now
+            is_paused = search.is_paused(frozen)
+        if is_paused and not self._plan.settings.promote:  # it was given when the trial paused
+            self._ledger.forget_pause(active)
+            outcome = None
         if outcome is None:
             self._submit(active)
         else:
@@ -261,8 +266,6 @@ class Loop:
             self._ledger.tag(active, outcome)
             self._progress.left(active.number)
             return
-        if outcome.state is EndState.worker_death:
-            outcome = self._ledger.end_at_rung(active) or outcome
         if outcome.state is EndState.paused:
             self._pause(active, outcome)
             return
@@ -276,11 +279,23 @@ class Loop:
             return
         policy = policy_of(faults, outcome.state)
         if policy is Policy.retry and self._ledger.num_retries(active) < faults.max_retries:
+            if self._paused_instead(active, outcome):
+                return
             self._ledger.count_retry(active, outcome)
             self._retry(active, outcome)
             return
         self._record(active, outcome)
         self._failure = self._too_many_failures(active, outcome, policy) or self._failure
+
+    def _paused_instead(self, active: ActiveTrial, outcome: TrialOutcome) -> bool:
+        """Pauses a trial whose worker died at a rung: trained on, it would pass the rung."""
+        is_dead = outcome.state is EndState.worker_death
+        at_rung = self._ledger.end_at_rung(active) if is_dead else None
+        if at_rung is None:
+            return False
+        _log.warning("Trial %d is %s: %s.", active.number, at_rung.reason, outcome.reason)
+        self._pause(active, at_rung)
+        return True
 
     def _too_many_failures(
         self, active: ActiveTrial, outcome: TrialOutcome, policy: Policy
@@ -324,14 +339,22 @@ class Loop:
 
     def _end_paused(self) -> None:
         """Ends the trials that still wait when no other follows; they are printed already."""
-        if self._plan.settings.promote:
-            for frozen in self._ledger.paused():
-                self._ledger.end_paused(frozen)
-                self._progress.pruned(frozen.number)
+        paused = self._ledger.paused() if self._plan.settings.promote else []
+        if paused:  # in a study that was taken over, they wait for the other sweep
+            self._lease.look()
+            self._check_lease()
+        for frozen in paused:
+            self._ledger.end_paused(frozen)
+            self._progress.pruned(frozen.number)
 
     # Limits
 
-    def _check_limits(self) -> None:
+    def _check_lease(self) -> None:
+        """Ends this sweep if another one runs the study now.
+
+        Raises:
+            UserError: it does.
+        """
         if self._lease.taken_by:
             for future in self._pending:  # another sweep trains these trials now
                 self._executor.kill(future)
@@ -340,6 +363,9 @@ class Loop:
                 f"{self._lease.taken_by} while this one did not respond: its trials continue "
                 "there."
             )
+
+    def _check_limits(self) -> None:
+        self._check_lease()
         if self._is_stopping() and self._stopped_at is None:
             self._stopped_at = time.monotonic()
             self._executor.stop()
