@@ -99,7 +99,8 @@ def disturb(folder: Path, study: str, promoted: list[str], chance: random.Random
 def digests(folder: Path, study: str, number: int) -> list[str]:
     """Returns the SHA-256 of a trial's weights after each of its epochs."""
     state = checkpoints.latest(folder / "multirun" / study / str(number) / "checkpoints")
-    assert state is not None
+    if state is None:
+        return []
     assert [epoch for epoch, _, _ in state.meta["digests"]] == list(range(1, state.epoch + 1))
     return [digest for _, _, digest in state.meta["digests"]]
 
@@ -132,7 +133,10 @@ def compare(folder: Path, study: str, given: list[str]) -> int:
     for trial, other in zip(now, never_paused, strict=True):
         assert trial.params == other.params
         own, whole_ones = (digests(folder, name, trial.number) for name in (study, whole))
-        assert len(own) == trial.last_step
+        # A worker that is killed between an epoch's report and its checkpoint leaves a trial that
+        # waits without the latter; promoted, it trains that epoch again.
+        most_missing = 0 if trial.state.name == "COMPLETE" else 1
+        assert len(own) in range((trial.last_step or 0) - most_missing, (trial.last_step or 0) + 1)
         assert len(whole_ones) == EPOCHS
         assert own == whole_ones[: len(own)], f"trial {trial.number}: other weights"
         reached = trial.last_step or 0
