@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from support import pages
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("sphinx") is None, reason="the extra `docs` is not installed"),
     pytest.mark.skipif(pages.CHROMIUM is None, reason="needs chromium: see .ci/run"),
 ]
 

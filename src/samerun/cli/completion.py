@@ -106,24 +106,24 @@ def _runs_of(catalog: "Catalog", current: str) -> Iterator[Candidate]:
         if run.id not in below and (run.id.startswith(current) or run.name.startswith(current))
     ][:_MOST]
 
-    def said(run: "StoredRun", what: str) -> str:
+    def described(run: "StoredRun", what: str) -> str:
         return f"{one_line(what, 60)}, {run.status.lower()[:12]} {age(run.start_time)} ago"
 
     for run in fitting:
         if run.id.startswith(current):
             is_short = len(current) <= len(short[run.id])
-            yield (short[run.id] if is_short else run.id), said(run, run.name)
+            yield (short[run.id] if is_short else run.id), described(run, run.name)
     for run in fitting:
         is_own = sum(other.name == run.name for other in fitting) == 1
         if is_own and _is_plain(run.name):
-            yield run.name, said(run, short[run.id])
-    yield from _trials(every, current, said)
+            yield run.name, described(run, short[run.id])
+    yield from _trials(every, current, described)
     yield "latest", "the newest run"
     yield "best:", "best:METRIC, the finished run with the best value"
 
 
 def _trials(
-    every: "Sequence[StoredRun]", current: str, said: "Callable[[StoredRun, str], str]"
+    every: "Sequence[StoredRun]", current: str, described: "Callable[[StoredRun, str], str]"
 ) -> Iterator[Candidate]:
     """Yields `STUDY/7` once the slash was typed."""
     from samerun import tags as tag
@@ -131,7 +131,7 @@ def _trials(
     study, slash, _ = current.rpartition("/")
     for run in every if slash and _is_plain(study) else ():
         if run.tags.get(tag.STUDY) == study and run.tags.get(tag.TRIAL, "").isdecimal():
-            yield f"{study}/{run.tags[tag.TRIAL]}", said(run, run.name)
+            yield f"{study}/{run.tags[tag.TRIAL]}", described(run, run.name)
 
 
 def _is_plain(text: str) -> bool:

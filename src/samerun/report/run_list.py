@@ -1,4 +1,4 @@
-"""A list of runs: which are in it, in which order, and what is said about them."""
+"""A list of runs: which are in it, in which order, and what is shown of them."""
 
 import math
 from collections.abc import Sequence

@@ -124,7 +124,7 @@ class _PausedAsPruned:
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
-    """Returns a trial as if it had been told to be pruned: its value is the last one reported."""
+    """Returns a trial as if it had ended as pruned: its value is the last one reported."""
     shown = copy.copy(trial)
     shown.state = TrialState.PRUNED
     if trial.last_step is not None:

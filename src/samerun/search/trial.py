@@ -65,7 +65,7 @@ class CurrentTrial(abc.ABC):
             optuna.TrialPruned: other trials were better at this epoch.
             TrialPaused: the same, and it may be promoted later.
             TimeLimit: it took too long.
-            SweepStopped: the sweep is to end, and may go on later.
+            SweepStopped: the sweep is to end, and may be resumed later.
         """
 
 

@@ -151,7 +151,7 @@ class Ledger:
         return [trial for trial in self.running() if search.is_paused(trial)]
 
     def end_at_rung(self, active: ActiveTrial) -> TrialOutcome | None:
-        """Returns the outcome of a trial that died at a rung, where nobody has let it pass yet.
+        """Returns the outcome of a trial that died at a rung from which it was not promoted yet.
 
         `None` for any other, also one that has been trained to its end there: it resumes.
         """
