@@ -9,13 +9,17 @@ sweep. An earlier study of as many trials has other seeds, and is of
 - the same runs: its trials are lent, as finished results with their curves;
 - other data, 300 digits instead of 600: the values of its best trials are tried first.
 
-The target of a seed is the worse of the two best values that both searches have after all trials,
-so that both reach it; only what a search has trained itself counts, not what was lent. The ratio is
-the number of epochs until then with the earlier study, divided by the number without it.
+Lent results are known before the first epoch, so the first kind has no ratio to a value. Printed
+are the epochs that a search alone takes until it is as good as the earlier study, the epochs of all
+trials with and without it, and which of the two searches knows the better trial in the end.
+
+For the second kind, the target of a seed is the worse of the two best values that both searches
+have after all trials, so that both reach it. The ratio is the number of epochs until then with the
+earlier study, divided by the number without it.
 """
 
 import functools
-import statistics
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from harness import Figure, arguments_of, finish
+from harness import Figure, arguments_of, finish, middle
 from sklearn.datasets import load_digits
 
 from samerun import search
@@ -62,11 +66,11 @@ def train(num: int, dropout: float, l2: float, report: Callable[[float, int], bo
     """
     x, y, x_validation, y_validation = data(num)
     random = np.random.default_rng(0)
-    weights = [random.normal(0, 0.1, shape) for shape in ((64, 128), (128,), (128, 10), (10,))]
+    weights = [random.normal(0, 0.1, shape) for shape in ((64, 64), (64,), (64, 10), (10,))]
     moments = [(np.zeros_like(one), np.zeros_like(one)) for one in weights]
     step = 0
     for epoch in range(1, EPOCHS + 1):
-        for chosen in np.array_split(random.permutation(num), num // 20):
+        for chosen in np.array_split(random.permutation(num), num // 50):
             step += 1
             hidden = np.maximum(x[chosen] @ weights[0] + weights[1], 0)
             mask = (random.random(hidden.shape) >= dropout) / (1 - dropout)
@@ -78,7 +82,7 @@ def train(num: int, dropout: float, l2: float, report: Callable[[float, int], bo
                 first, second = moments[place]
                 first += 0.1 * (slope - first)
                 second += 0.001 * (slope**2 - second)
-                rate = 0.003 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+                rate = 0.005 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
                 weights[place] -= rate * first / (np.sqrt(second) + 1e-7)
         hidden = np.maximum(x_validation @ weights[0] + weights[1], 0)
         likely = softmax(hidden @ weights[2] + weights[3])
@@ -164,21 +168,53 @@ def search_space() -> search.Space:
     return search.parse_space(SPACE, {}, compose=lambda some: compose(list(some)).config)
 
 
-def compared(seed: int, num_trials: int, *, same: bool) -> tuple[int, int]:
-    """Returns the epochs to the same value with an earlier study and without."""
-    earlier, _ = Search(600 if same else 300, 1000 + seed, num_trials).run()
+@dataclass(frozen=True)
+class Pair:
+    """A search after an earlier study, and the same search alone.
+
+    Args:
+        earlier: the best value of the earlier study.
+        learned: epochs and best value so far after each trial of the search that has learned.
+        alone: the same of the other one.
+    """
+
+    earlier: float
+    learned: list[tuple[int, float]]
+    alone: list[tuple[int, float]]
+
+    def ratio(self) -> float:
+        """Returns the ratio of the epochs until both are as good as the worse one in the end."""
+        target = max(self.alone[-1][1], self.learned[-1][1])
+        return until(self.learned, target) / until(self.alone, target)
+
+
+def until(bests: Sequence[tuple[int, float]], target: float) -> float:
+    """Returns the epochs until a trial that completed is as good as a value; infinite: never."""
+    return next((epochs for epochs, best in bests if best <= target), math.inf)
+
+
+def compared(seed: int, num_trials: int, *, same: bool) -> Pair:
+    """Runs both searches after an earlier study of the same runs, or of other data."""
+    earlier, before = Search(600 if same else 300, 1000 + seed, num_trials).run()
     settings = search.settings_json(sweep_settings())
     earlier.set_user_attr(tag.STUDY_SETTINGS, {"metric": "", "max_epochs": 1, "sweep": settings})
     trials, _ = lending.earlier_trials(earlier, search_space())
     alone = Search(600, seed, num_trials)
     taken = {"lent": tuple(trials)} if same else {"points": lending.points_to_try(trials, ())}
-    (_, without), (_, learned) = alone.run(), replace(alone, **taken).run()
-    target = max(without[-1][1], learned[-1][1])
+    return Pair(before[-1][1], replace(alone, **taken).run()[1], alone.run()[1])
 
-    def until(bests: Sequence[tuple[int, float]]) -> int:
-        return next(epochs for epochs, best in bests if best <= target)
 
-    return until(learned), until(without)
+def print_lent(pairs: Sequence[Pair]) -> Figure:
+    """Prints what lent trials change; returns the ratio of the epochs of all trials."""
+    alone = sorted(until(pair.alone, pair.earlier) for pair in pairs)
+    knows = [min(pair.earlier, pair.learned[-1][1]) - pair.alone[-1][1] for pair in pairs]
+    better, worse = sum(one < 0 for one in knows), sum(one > 0 for one in knows)
+    own = sum(pair.learned[-1][1] < pair.earlier for pair in pairs)
+    print(f"lent: epochs alone to the earlier best: {[f'{one:g}' for one in alone]}")
+    print(f"lent: it knows a better trial in the end in {better}, a worse one in {worse} searches")
+    print(f"lent: one of its own is better than the earlier best in {own} of {len(pairs)}")
+    ratios = [pair.learned[-1][0] / pair.alone[-1][0] for pair in pairs]
+    return middle("lent: epochs of all trials, ratio", ratios, LIMIT)
 
 
 def main() -> int:
@@ -188,15 +224,14 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    figures, detail = [], {}
-    for what, same in (("the same runs, lent", True), ("other data, values tried first", False)):
-        pairs = [compared(seed, given.trials, same=same) for seed in range(given.seeds)]
-        ratios = sorted(learned / without for learned, without in pairs)
-        print(f"{what}: epochs with and without {pairs}", flush=True)
-        median = statistics.median(ratios)
-        figures.append(Figure(f"{what}: epochs, ratio", median, LIMIT, ratios[0], ratios[-1]))
-        detail[what] = pairs
-    return finish(figures, given.json, detail)
+    seeds = range(given.seeds)
+    lent = [compared(seed, given.trials, same=True) for seed in seeds]
+    figures = [print_lent(lent)]
+    tried = [compared(seed, given.trials, same=False) for seed in seeds]
+    ratios = [pair.ratio() for pair in tried]
+    print(f"values tried first: {[f'{one:.2g}' for one in sorted(ratios)]}")
+    figures.append(middle("values tried first: epochs to the same value, ratio", ratios, LIMIT))
+    return finish(figures, given.json, {"seeds": given.seeds, "trials": given.trials})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Sweeps on an executor that answers at once, and what they leave in the stores."""
 
+import contextlib
 import copy
 import functools
+import shutil
 import sqlite3
 import sys
 from concurrent.futures import Future
@@ -93,6 +95,18 @@ def instant_executor(monkeypatch):
     """Returns an executor for sweeps without a report, whose figures take a second."""
     monkeypatch.setattr(console, "write_report", lambda *arguments: None)
     return InstantExecutor()
+
+
+def copy_store(source, target):
+    """Copies a project folder; its databases may be open in both places."""
+    shutil.rmtree(target / "multirun", ignore_errors=True)
+    shutil.copytree(source / "multirun", target / "multirun")
+    for name in ("mlflow.db", "optuna.db"):
+        with (
+            contextlib.closing(sqlite3.connect(source / name)) as found,
+            contextlib.closing(sqlite3.connect(target / name)) as copied,
+        ):
+            found.backup(copied)
 
 
 def plan_of(*overrides, space=SPACE, base=BASE):

@@ -9,7 +9,6 @@ import io
 import json
 import math
 import shutil
-import sqlite3
 from pathlib import Path
 
 import optuna
@@ -25,7 +24,7 @@ from samerun.report import study as study_report
 from samerun.search.optuna_internals import reopen_trial
 from samerun.search.outcome import EndState, TrialOutcome, write_outcome
 from samerun.sweeper import console
-from support.sweeps import Killed, children, instant_executor, runs, states, study
+from support.sweeps import Killed, children, copy_store, instant_executor, runs, states, study
 
 CONFIRM = ("sweep.confirm.top=2", "sweep.confirm.seeds=3")
 GRID = ("model.dropout=0.1,0.2,0.3,0.4",)
@@ -85,18 +84,6 @@ def searched(prepared_database, prepared_study_database, tmp_path_factory):
             assert worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4) == 0
     copy_store(folder, kept)
     return folder, kept, worker.tasks, screen.getvalue()
-
-
-def copy_store(source, target):
-    """Copies a project folder; its databases may be open in both places."""
-    shutil.rmtree(target / "multirun", ignore_errors=True)
-    shutil.copytree(source / "multirun", target / "multirun")
-    for name in ("mlflow.db", "optuna.db"):
-        with (
-            contextlib.closing(sqlite3.connect(source / name)) as found,
-            contextlib.closing(sqlite3.connect(target / name)) as copied,
-        ):
-            found.backup(copied)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 The workers answer at once, and record what a run that was trained would; the last tests train.
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
+import shutil
 
 import optuna
 import pytest
@@ -17,12 +19,22 @@ from samerun.cli import main
 from samerun.search import lending
 from samerun.search.outcome import EndState, TrialOutcome
 from support.recorded import connected
-from support.sweeps import Killed, children, runs, states, study
+from support.sweeps import (
+    Killed,
+    children,
+    copy_store,
+    instant_executor,
+    runs,
+    states,
+    study,
+)
 
 GRID = ("model.dropout=0.1,0.2,0.3,0.4",)
 EXHAUSTIVE = ("sweep.sampler=grid", "sweep.pruner=none")
 
 digests = functools.cache(lambda limit: data.digests(composed(f"dataset.limit={limit}").dataset))
+
+code = functools.cache(lambda: provenance.collect("").code.digest)
 
 
 def composed(*overrides):
@@ -35,7 +47,7 @@ def record(task, outcome):
     tags = {
         tag.FINGERPRINT: identity.of_run(cfg, digests(cfg.dataset.limit)),
         tag.FINGERPRINT_CONFIG: config.fingerprint(cfg),
-        tag.FINGERPRINT_CODE: provenance.collect("").code.digest,
+        tag.FINGERPRINT_CODE: code(),
     }
     for key, value in tags.items():
         client.set_tag(task.trial.run, key, value)
@@ -49,12 +61,30 @@ def worse(task, outcome):
     return record(task, dataclasses.replace(outcome, values=values))
 
 
+@pytest.fixture(scope="module")
+def swept(prepared_database, prepared_study_database, tmp_path_factory):
+    """A folder with a sweep of three trials in the study `night`, and a copy of all files in it."""
+    folder, kept = tmp_path_factory.mktemp("swept"), tmp_path_factory.mktemp("kept")
+    shutil.copy(prepared_database, folder / "mlflow.db")
+    shutil.copy(prepared_study_database, folder / "optuna.db")
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        worker = instant_executor(patch)
+        worker.answer = record
+        assert worker.sweep("sweep.study=night") == 0
+    copy_store(folder, kept)
+    return folder, kept
+
+
 @pytest.fixture
-def night(worker):
-    """The worker, after a sweep of three trials in the study `night`."""
+def night(swept, monkeypatch):
+    """A worker in the folder of that sweep, as it was left."""
+    folder, kept = swept
+    copy_store(kept, folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(folder)
+    worker = instant_executor(monkeypatch)
     worker.answer = record
-    assert worker.sweep("sweep.study=night") == 0
-    worker.tasks.clear()
     return worker
 
 
@@ -143,7 +173,14 @@ def test_the_same_command_again_lends_nothing_twice(night):
     assert len(lent("day")) == 3
 
 
-@pytest.mark.parametrize("when", ["while trials are lent", "before the study says so", "later"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "while trials are lent",
+        pytest.param("before the study says so", marks=pytest.mark.slow),
+        pytest.param("later", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_sweep_continues_as_if_it_had_not_been(night, monkeypatch, when):
     learn(night, name="whole", n=3)
     killed = iter([False, False, True])
@@ -197,6 +234,7 @@ def test_a_grid_trains_only_the_combinations_that_are_not_lent(worker, capsys):
     assert re.search(line, out, re.MULTILINE)  # `night`, which lent it to `day`
 
 
+@pytest.mark.slow
 def test_several_studies_are_read_and_equal_trials_are_lent_once(night):
     night.answer = record
     night.sweep("sweep.study=noon", "seed=1")
@@ -223,7 +261,13 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("case", OTHERS)
+QUICK_ONES = ("another objective", "another config")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [one if one in QUICK_ONES else pytest.param(one, marks=pytest.mark.slow) for one in OTHERS],
+)
 def test_where_something_differs_the_best_values_are_tried_first(night, capsys, case):
     override, reason = OTHERS[case]
     assert learn(night, override, n=4) == 0
@@ -240,25 +284,23 @@ def test_where_something_differs_the_best_values_are_tried_first(night, capsys, 
 @pytest.mark.parametrize(
     "change",
     [
-        {tag.FINGERPRINT: "0" * 64},
-        {tag.FINGERPRINT_CODE: "0" * 64},
-        {tag.FORKED_FROM: "0" * 32},
-        {tag.RESUME_DIFFERS: "train/loss at step 3"},
-        {tag.UNDELIVERED: "1 artifact"},
-        {tag.TRIAL: "7"},
+        (tag.FINGERPRINT, tag.FINGERPRINT_CODE),
+        pytest.param((tag.FORKED_FROM, tag.RESUME_DIFFERS), marks=pytest.mark.slow),
+        pytest.param((tag.UNDELIVERED, tag.TRIAL), marks=pytest.mark.slow),
     ],
-    ids=lambda change: next(iter(change)),
+    ids=" ".join,
 )
 def test_a_run_that_is_not_the_same_is_not_lent(night, change):
-    run = runs_of("night")["1"]
-    for key, value in change.items():
-        connected().set_tag(run, key, value)
-    assert learn(night, n=1) == 0
+    for number, key in enumerate(change):
+        connected().set_tag(runs_of("night")[str(number)], key, "7")
+    assert learn(night, n=2) == 0
     trials = study("night").trials
-    assert [trial.params for trial in lent("day")] == [trials[0].params, trials[2].params]
-    assert night.tasks[0].node.model.dropout == trials[1].params["model.dropout"]  # tried first
+    assert [trial.params for trial in lent("day")] == [trials[2].params]
+    tried = [task.node.model.dropout for task in night.tasks]
+    assert tried == sorted(trial.params["model.dropout"] for trial in trials[:2])  # best first
 
 
+@pytest.mark.slow
 def test_a_trial_whose_run_was_deleted_is_not_lent(night):
     connected().delete_run(runs_of("night")["1"])
     assert learn(night, n=1) == 0
