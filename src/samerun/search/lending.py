@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NUM_POINTS = 5
 """How many of the best trials of an earlier study are tried first where they cannot be lent."""
-MOST_TRIALS = 1000
+MOST_TRIALS = 500
 """How many completed trials of an earlier study are considered at most, the best ones."""
 
 _LEARNS = (Sampler.tpe, Sampler.gp)
