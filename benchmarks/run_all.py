@@ -1,12 +1,13 @@
 """Runs the rows of the table of goals and writes their page and figures: `make bench`.
 
-    python benchmarks/run_all.py [ROW …] [--tiny]
+    python benchmarks/run_all.py [ROW …] [--tiny | --pages]
 
 Without numbers all rows are run, in less than an hour on two cores; each has its own minutes, and
 a program that takes far more is stopped. Writes `results/DATE.json`, and from the newest entry
 of every row `RESULTS.md` and the block of goals in README.md. `--tiny` tries every program in
-minutes, with sizes that say nothing about speed, and writes nothing. Ends with 1 if a row misses a
-goal or fails.
+minutes, with sizes that say nothing about speed, and writes nothing; `--pages` only writes the
+pages again, as after a change of what is said about a row. Ends with 1 if a row misses a goal or
+fails.
 """
 
 import argparse
@@ -247,8 +248,13 @@ def run(row: Row, arguments: str, file: Path) -> dict[str, Any]:
         "printed": printed,
         "figures": found["figures"],
         "detail": found.get("detail"),
-        "why": "" if all(one["met"] for one in found["figures"]) else row.why,
     }
+
+
+def why_missed(entry: Mapping[str, Any]) -> str:
+    """Returns where the time goes in a row that misses a goal; empty for any other."""
+    known = {row.key: row.why for row in ROWS}
+    return "" if all(one["met"] for one in entry["figures"]) else known.get(entry["key"], "")
 
 
 def has_failed(entry: Mapping[str, Any]) -> bool:
@@ -320,7 +326,8 @@ def page(entries: Sequence[Mapping[str, Any]]) -> str:
     for entry in entries:
         end = "stopped" if entry["code"] is None else f"exit code {entry['code']}"
         tried = "Where the time goes, and what was tried"
-        why = f"{tried}: {entry['why']}\n\n" if entry.get("why") else ""
+        reason = why_missed(entry)
+        why = f"{tried}: {reason}\n\n" if reason else ""
         sections.append(
             f"## {entry['row']}. {entry['what']}\n\n`{entry['command']}`, {entry['date']}, "
             f"{entry['machine']}; {entry['minutes']} minutes, {end}\n\n"
@@ -351,7 +358,17 @@ def write(folder: Path, readme: Path, done: Sequence[dict[str, Any]]) -> None:
     rows = {entry["key"]: entry for entry in [*before, *done]}
     text = json.dumps({"rows": [rows[key] for key in sorted(rows)]}, indent=1, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
-    entries = newest(results)
+    write_pages(folder, readme)
+
+
+def write_pages(folder: Path, readme: Path) -> None:
+    """Writes RESULTS.md and the block of README.md from all files of results.
+
+    Args:
+        folder: of RESULTS.md.
+        readme: the page with the block of goals.
+    """
+    entries = newest(folder / "results")
     (folder / "RESULTS.md").write_text(page(entries), encoding="utf-8")
     readme.write_text(updated(readme.read_text(encoding="utf-8"), entries), encoding="utf-8")
 
@@ -370,7 +387,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rows", type=int, nargs="*", help="numbers of rows; none: all")
     parser.add_argument("--tiny", action="store_true", help="only try the programs")
+    parser.add_argument("--pages", action="store_true", help="only write the pages again")
     given = parser.parse_args()
+    if given.pages:
+        write_pages(FOLDER, README)
+        return 0
     done, began = [], time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="samerun-bench-") as name:
         for row in chosen_rows(given.rows):
