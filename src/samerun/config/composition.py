@@ -264,6 +264,7 @@ def _without(node: DictConfig, *parts: str) -> DictConfig:
     return OmegaConf.masked_copy(node, [str(key) for key in node if key not in parts])
 
 
+@functools.lru_cache(maxsize=1)  # a worker reads that of its sweep twice for each trial
 def stored_sweep(text: str) -> Sweep:
     """Reads the settings of a sweep from JSON."""
     return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))
