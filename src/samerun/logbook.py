@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from samerun import identity, optim, stopwatch
+from samerun import identity, optim, plots, stopwatch, tensorboard
 from samerun import tags as tag
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.config.datasets.series import Series
@@ -81,8 +81,6 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
         return
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs)
     with stopwatch.part("figures"):
-        from samerun import plots  # with Matplotlib, which a run without figures does without
-
         _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
 
 
@@ -126,8 +124,6 @@ def write_results(
     if dataset.spec.task is Task.language_model:
         run.log_text(_samples(cfg, dataset, result.model), "evaluation/samples.md")
     if cfg.tracking.tensorboard:
-        from samerun import tensorboard  # with protocol buffers, which others do without
-
         folder = run.folder / "tensorboard"
         tensorboard.write_hparams(folder, flatten(cfg), result.metrics)
         for path in images:
@@ -197,8 +193,6 @@ def _smaller(values: Any) -> Any:
 
 
 def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) -> list[Path]:
-    from samerun import plots
-
     split = "test" if dataset.spec.num_test else "validation"
     names = dataset.spec.feature_names
     kernel = feature_weights(result.model, len(names)) if names else None
@@ -253,8 +247,6 @@ def _texts(dataset: Data, split: str, report: Report) -> list[str]:
 
 
 def _log_figure(run: Run, figure: Any, path: str) -> Path:
-    from samerun import plots
-
     target = run.folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     plots.save(figure, target)

@@ -9,6 +9,7 @@ import keras
 from samerun.callbacks.checkpointing import Checkpoints, StopRequest
 from samerun.callbacks.custom import build_own, has_state
 from samerun.callbacks.epoch_key import EpochKey
+from samerun.callbacks.event_files import EventFiles
 from samerun.callbacks.naming import keras_name
 from samerun.callbacks.nan_guard import NanGuard
 from samerun.callbacks.plateau import Plateau
@@ -93,8 +94,6 @@ def _early_stopping(cfg: Config) -> keras.callbacks.EarlyStopping:
 
 
 def _tensorboard(cfg: Config, run: Run) -> keras.callbacks.TensorBoard:
-    from samerun.callbacks.event_files import EventFiles  # protocol buffers, often not needed
-
     profile = tuple(cfg.tracking.profile_steps)
     return EventFiles(
         log_dir=str(run.folder / "tensorboard"),
