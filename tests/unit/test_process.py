@@ -65,7 +65,8 @@ def test_only_an_own_process_hides_its_imports_from_the_collector_and_only_once(
     monkeypatch.setattr(process.gc, "freeze", lambda: frozen.append(1))
     monkeypatch.setattr(process.atexit, "register", at_exit.append)
     keep_imports()
-    assert not frozen and not at_exit
+    assert not frozen
+    assert not at_exit
     own_process()
     keep_imports()
     keep_imports()
