@@ -106,10 +106,14 @@ ROWS: tuple[Row, ...] = (
         why=(
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
             "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
-            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. "
-            "Tried and kept: up to 20 steps per execution after the first epoch (decision 50). "
-            "Not tried: whole epochs per execution, batches gathered inside the compiled "
-            "function."
+            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. With "
+            "`training.deterministic=false` an epoch took 0.92 of the script's processor time "
+            "(one pair, 150 steps, the same day) instead of 1.30: that leaves TensorFlow's "
+            "deterministic operations off and its meta optimizer on (`determinism.py`); which "
+            "of the two it is was not measured. Tried and kept: up to 20 steps per execution after "
+            "the first epoch (decision 50). Not tried: switching only the memory optimizer off, "
+            "for which TensorFlow has no setting and which would change the bits of recorded runs; "
+            "whole epochs per execution; batches gathered inside the compiled function."
         ),
     ),
     Row(
@@ -160,12 +164,12 @@ ROWS: tuple[Row, ...] = (
         minutes=1.2,
         tiny="--trials 3 --repeats 1",
         why=(
-            "Before the first trial (processor time, 2026-12-01, busy machine): 1.2 s until all "
+            "Before the first trial (processor time, 2026-12-01, busy machine): 0.8 s until all "
             "branches are checked; then 6.2 s in the worker until the models are built, of which "
             "4.3 s TensorFlow and Keras, which imports pandas, Matplotlib and scikit-learn (1.3 s) "
             "whether or not they are used, and 0.9 s MLflow; then 0.5 s for the study, the sweep's "
             "run and the trial. Tried and kept: the worker starts when the branches are checked, "
-            "no longer when the stores are open, after 4.1 s. A later trial took 0.89 instead of "
+            "no longer when the stores are open, after 3.9 s. A later trial took 0.89 instead of "
             "1.11 s of processor time in all, since it reuses the pipelines of data with the same "
             "content, builds the network once if nobody sees it, and leaves what the first trial "
             "imported out of garbage collection. Tried and not kept: other thresholds of the "
