@@ -32,8 +32,9 @@ from support.terminal import Terminal, answers, free_port, write_warm_programs
 ROOT = Path(__file__).parents[2]
 SHORT = " training.epochs=1 dataset.limit=100"
 SHORT_SWEEP = " training.epochs=4 dataset.limit=100 sweep.n_trials=2 sweep.workers=1"
-TINY = " tracking.log_figures=false evaluation.bootstrap_samples=100"
-"""What makes a run of `--quick` shorter still."""
+TINY = " tracking=lean tracking.log_model={keeps} evaluation.bootstrap_samples=100"
+"""What makes a run of `--quick` shorter still: a model is stored where a later command reads it."""
+IS_READ = re.compile(r"houses\.csv|study=width|train model=\w+ seed=")
 NIGHT = "experiment=digits_cnn sweep=regularisation "
 NOT_TYPED = {
     "make bench": "takes hours",
@@ -167,9 +168,12 @@ def tiny(command):
     command = re.sub(r"training\.epochs=\d+", "training.epochs=2", command)
     if not TRAINS.match(command) or "--schedule-plot" in command:
         return command
+    more = TINY.format(keeps="true" if IS_READ.search(command) else "false")
     if "debug=" in command or "dataset.path" in command:
-        return command + SHORT + TINY
-    return short(command) + TINY
+        return command + SHORT + more
+    if "sweep=" in command:
+        more += " sweep.executor=inline"
+    return short(command) + more
 
 
 def make_files(folder):
@@ -288,7 +292,7 @@ class Walk:
         of_runs = dict(zip(names, self.ids, strict=False))
         of_runs |= {"ID": next(iter(self.ids), "latest"), "RUN_ID": "latest"}
         if self.of_table and re.match("samerun (predict|evaluate|serve) ", command):
-            of_runs["ID"] = self.of_table
+            of_runs |= {"ID": self.of_table, "latest": self.of_table}
         others = {"PARENT": self.parent, "STUDY": "night", "TRIAL": "night/0", "NAME": "alice"}
         for name, value in (of_runs | others | {"night": self.study}).items():
             command = re.sub(rf"\b{name}\b", value, command)
@@ -308,7 +312,7 @@ class Walk:
 
     def run_python(self, name, code):
         """Runs the Python of a page, in one process, with arrays under the names that it uses."""
-        more = str([*SHORT.split(), *TINY.split()])[1:-1]
+        more = str([*SHORT.split(), *TINY.format(keeps="true").split()])[1:-1]
         inline = ', "sweep.executor=inline", "sweep.n_trials=2"'
         for function, also in (("train", ""), ("sweep", inline)):
             pattern = rf"(?s)(samerun\.{function}\(\s*\[.*?)\]"

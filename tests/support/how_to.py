@@ -30,8 +30,10 @@ NOT_TYPED_QUICKLY = {
     r"samerun serve\b": "tests/system/test_serve.py",
     r"samerun server\b": "tests/system/test_server.py",
     r"samerun export .*(onnx|openvino|tflite|saved_model)": "tests/training/test_export.py",
+    r"wilcoxon|sweep=grid .*folds|-m seed=0,1 folds|workers=[25]\b": "tests/training/test_instances.py",
+    r"sweep=pareto|sweep\.constraints|sweep\.budget": "tests/training/test_sweeper.py",
 }
-"""Those that `readme_walk.py --quick` leaves out too: servers, and what takes long."""
+"""Those that `readme_walk.py --quick` leaves out too: servers, and what takes longest."""
 READS = re.compile(
     r"samerun (runs|show|diff|compare|experiments|completion|gc --dry-run|train .*--(help|cfg)) ?"
 )
@@ -69,7 +71,7 @@ def page_commands(text):
 def files_of(text):
     """Yields the path and the content of each block of a page that begins with a path."""
     for block in re.findall(r"(?ms)^```(?:python|yaml|toml)\n(.*?)^```", text):
-        found = re.match(r"# ([\w./-]+\.(?:py|yaml))\b", block)
+        found = re.match(r"(?:# @package _global_\n)?# ([\w./-]+\.(?:py|yaml))\b", block)
         if found:
             yield found[1], block
         elif "def smooth(" in block:  # custom-components.md names the file in its text
