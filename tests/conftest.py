@@ -151,19 +151,36 @@ def shared_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def prepared_database(shared_folder):
+def made_once(shared_folder):
+    """Returns a folder that is filled once per session, whatever the number of test processes.
+
+    The function takes a name and what fills the folder. Tests that change it take a copy.
+    """
+
+    def make(name, fill):
+        folder, made = shared_folder / name, shared_folder / f"{name}.made"
+        with FileLock(shared_folder / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+                folder.mkdir()
+                fill(folder)
+                made.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prepared_database(made_once):
     """MLflow's tables, made once: the migrations take 2 s and more."""
-    file = shared_folder / "prepared" / "mlflow.db"
-    with FileLock(shared_folder / "prepared.lock"):
-        if not file.exists():
-            file.parent.mkdir()
-            fresh = file.with_suffix(".new")
-            tracking.connect(f"sqlite:///{fresh}")
-            with sqlite3.connect(fresh) as database:  # `connect` filled in where its files go
-                database.execute("delete from experiments")
-            database.close()
-            fresh.rename(file)
-    return file
+
+    def make(folder):
+        tracking.connect(f"sqlite:///{folder / 'mlflow.db'}")
+        with sqlite3.connect(folder / "mlflow.db") as database:
+            database.execute("delete from experiments")  # `connect` filled in where its files go
+        database.close()
+
+    return made_once("prepared", make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -184,14 +201,9 @@ def recorded_runs(prepared_database, shared_folder):
 
 
 @pytest.fixture(scope="session")
-def unpacked_0_1_0(shared_folder):
+def unpacked_0_1_0(made_once):
     """What version 0.1.0 recorded, unpacked once, to be copied."""
-    folder = shared_folder / "0.1.0"
-    with FileLock(shared_folder / "0.1.0.lock"):
-        if not folder.exists():
-            unpack_version_0_1_0(shared_folder / "0.1.0.new")
-            (shared_folder / "0.1.0.new").rename(folder)
-    return folder
+    return made_once("0.1.0", unpack_version_0_1_0)
 
 
 @pytest.fixture
@@ -206,11 +218,13 @@ def version_0_1_0(unpacked_0_1_0, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def prepared_study_database(tmp_path_factory):
+def prepared_study_database(made_once):
     """Optuna's tables, made once."""
-    file = tmp_path_factory.mktemp("prepared") / "optuna.db"
-    optuna.storages.RDBStorage(f"sqlite:///{file}").engine.dispose()
-    return file
+
+    def make(folder):
+        optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}").engine.dispose()
+
+    return made_once("prepared_studies", make) / "optuna.db"
 
 
 @pytest.fixture
