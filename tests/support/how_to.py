@@ -30,7 +30,8 @@ NOT_TYPED_QUICKLY = {
     r"samerun serve\b": "tests/system/test_serve.py",
     r"samerun server\b": "tests/system/test_server.py",
     r"samerun export .*(onnx|openvino|tflite|saved_model)": "tests/training/test_export.py",
-    r"wilcoxon|sweep=grid .*folds|-m seed=0,1 folds|workers=[25]\b": "tests/training/test_instances.py",
+    r"wilcoxon|sweep=grid .*folds|-m seed=0,1 folds": "tests/training/test_instances.py",
+    r"(?<!\.)\bworkers=[25]\b": "tests/training/test_instances.py",
     r"sweep=pareto|sweep\.constraints|sweep\.budget": "tests/training/test_sweeper.py",
 }
 """Those that `readme_walk.py --quick` leaves out too: servers, and what takes longest."""
