@@ -156,7 +156,8 @@ def short(command):
     if not TRAINS.match(command) or any(part in command for part in ALREADY_SHORT):
         return command
     if "sweep=" in command:
-        return command + SHORT_SWEEP  # a warm-up takes up to three epochs
+        of_two = " sweep.confirm.top=2" if "sweep.confirm.top=" in command else ""
+        return command + SHORT_SWEEP + of_two  # a warm-up takes up to three epochs
     return command + (" training.epochs=1" if "dataset.path" in command else SHORT)
 
 
