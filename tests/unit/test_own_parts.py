@@ -1,6 +1,7 @@
 """Losses, metrics, callbacks and augmentations of a package of one's own: typed like its models."""
 
 import re
+import shutil
 import sys
 
 import pytest
@@ -31,14 +32,29 @@ def stripe(image, seed, width, table):
 """
 
 
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """A project as `samerun init` writes it, with a metric and an augmentation more."""
-    folder = tmp_path / "mine"
+    folder = tmp_path_factory.mktemp("parts") / "mine"
     write_parts(folder, FUNCTIONS)
-    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def mine(written, monkeypatch):
+    """The project as the working folder; nothing is written into it."""
+    monkeypatch.chdir(written)
     with imports_undone("mine"):
-        yield folder
+        yield written
+
+
+@pytest.fixture
+def changing(written, tmp_path, monkeypatch):
+    """A copy of the project as the working folder, which the test changes."""
+    shutil.copytree(written, tmp_path / "mine", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path / "mine")
+    with imports_undone("mine"):
+        yield tmp_path / "mine"
 
 
 def test_they_are_typed_with_the_values_of_their_files(mine):
@@ -56,9 +72,9 @@ def test_they_are_typed_with_the_values_of_their_files(mine):
     }
 
 
-def test_an_experiment_names_them_with_options(mine):
+def test_an_experiment_names_them_with_options(changing):
     text = "# @package _global_\ntraining: {loss: focal, params: {focal: {gamma: 5}}}\n"
-    (mine / "experiments/experiment/five.yaml").write_text(text)
+    (changing / "experiments/experiment/five.yaml").write_text(text)
     assert compose(["experiment=five"]).config.training.params["focal"].gamma == 5.0
     given = ["experiment=five", "training.params.focal.gamma=6"]
     assert compose(given).config.training.params["focal"].gamma == 6.0
@@ -103,8 +119,8 @@ def test_a_mistake_is_one_sentence(mine, overrides, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_schema_before_the_option_it_starts_from_is_one_sentence(mine):
-    file = mine / "conf/dataset/augmentation/stripe.yaml"
+def test_a_schema_before_the_option_it_starts_from_is_one_sentence(changing):
+    file = changing / "conf/dataset/augmentation/stripe.yaml"
     first, *others = file.read_text().splitlines()
     swapped = re.sub(r"(none), (\S+),", r"\2, \1,", first)
     assert swapped != first
@@ -113,8 +129,8 @@ def test_a_schema_before_the_option_it_starts_from_is_one_sentence(mine):
         compose(["dataset/augmentation=stripe"])
 
 
-def test_three_kinds_have_different_names(mine):
-    place = mine / "src/mine/components.py"
+def test_three_kinds_have_different_names(changing):
+    place = changing / "src/mine/components.py"
     place.write_text(place.read_text().replace('kind: str = "confidence"', 'kind: str = "focal"'))
     with pytest.raises(UserError, match="there is another metric=focal"):
         compose(["training.loss=focal"])
@@ -181,11 +197,11 @@ def test_names_of_another_type_are_one_sentence(mine, override, message):
         assert "\n" not in str(caught.value)
 
 
-def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, capsys):
-    monkeypatch.chdir(mine)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mine.parent}/mlflow.db")
+def test_a_recorded_one_is_read_without_its_package(changing, store, monkeypatch, capsys):
+    monkeypatch.chdir(changing)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{changing.parent}/mlflow.db")
     text = config.to_yaml(compose(ALL).config)
-    (mine / "src/mine/components.py").write_text("open('imported', 'w').close()\n")
+    (changing / "src/mine/components.py").write_text("open('imported', 'w').close()\n")
     config.schema.forget_own()
     cfg = config.from_yaml(text)
     assert cfg.training.params["focal"].gamma == 2.0
@@ -199,7 +215,7 @@ def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, ca
     for command, code in ((["diff", "theirs", "plain"], 0), (["resume", "theirs"], 2)):
         assert cli.main(command) == code
     assert "training.params.focal.gamma" in capsys.readouterr().out
-    assert not (mine / "imported").exists()
+    assert not (changing / "imported").exists()
 
 
 def test_a_recorded_one_is_refused_elsewhere(mine, tmp_path_factory, monkeypatch):
@@ -316,8 +332,8 @@ def test_any_key_may_be_searched_with_one_loss_only(mine):
             with_both(params=params)
 
 
-def test_completion_offers_them_and_imports_nothing(mine):
-    (mine / "src/mine/components.py").write_text("raise SystemExit('imported')\n")
+def test_completion_offers_them_and_imports_nothing(changing):
+    (changing / "src/mine/components.py").write_text("raise SystemExit('imported')\n")
 
     def after(line):
         return [word for word, _ in candidates(f"samerun train {line}", {"train": ""}, str)]
@@ -336,8 +352,8 @@ def test_completion_offers_them_and_imports_nothing(mine):
     assert "mine.components" not in sys.modules
 
 
-def test_the_one_function_is_checked_before_tensorflow_is_imported(mine, capsys):
-    (mine / "src/mine/training.py").write_text("def focal(y_true, y_pred):\n    pass\n")
+def test_the_one_function_is_checked_before_tensorflow_is_imported(changing, capsys):
+    (changing / "src/mine/training.py").write_text("def focal(y_true, y_pred):\n    pass\n")
     assert cli.main(["train", "experiment=rings", "training.loss=focal"]) == 2
     printed = capsys.readouterr().err
     assert "training.params.focal: received 'gamma', but focal has no argument" in printed
