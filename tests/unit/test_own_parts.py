@@ -268,6 +268,70 @@ def test_a_loss_is_swept(mine):
         assert made.params.keys() == names
 
 
+def with_both(*swept, params=None):
+    """Returns a space of two losses, one with an option, and what its trials train with."""
+    space = parse_space(["training.loss=huber,focal", *swept], params or {})
+    configs = TrialConfigs(lambda given: config.composition.compose_with_hydra(given)[1], space, 1)
+    points = [point for branch in space.branches() for point in space.corners(branch)]
+    made = [configs.composition(point) for point in points]
+    assert [compose(one.overrides).config.training for one in made] == [
+        one.config.training for one in made
+    ]
+    return space, [one.config for one in made]
+
+
+def test_an_option_of_one_loss_is_searched_with_that_loss_only(mine):
+    space, made = with_both("training.params.focal.gamma=interval(0,3)")
+    assert space.notes == (
+        "training.params.focal.gamma is searched with training.loss=focal only: huber has no such "
+        "key.",
+    )
+    (gamma,) = [one for one in space.entries if one.when]
+    assert (gamma.key, gamma.when) == ("training.params.focal.gamma", {"training.loss": ("focal",)})
+    params = [cfg.training.params for cfg in made]
+    assert params[0] == {}
+    assert [one["focal"].gamma for one in params[1:]] == [1.5, 0.0, 3.0]
+    with pytest.raises(UserError, match="contains -1, expected a number at least 0"):
+        with_both("training.params.focal.gamma=-1,2")
+    with pytest.raises(UserError, match="`training.params.focal.gamma=1,2`"):
+        with_both("training.params.focal.gama=1,2")
+    assert with_both("training.params.focal.gamma=1,2")[0].num_points == 3
+
+
+def test_a_single_value_of_an_option_of_one_loss_counts_with_that_loss(mine):
+    _, made = with_both("training.params.focal.gamma=5")
+    assert [cfg.training.params.keys() for cfg in made] == [set(), {"focal"}]
+    assert made[1].training.params["focal"].gamma == 5.0
+
+
+def test_a_sweep_without_and_with_a_callback_searches_the_options_of_the_callback(mine):
+    callbacks = "training.callbacks=[],[shrink_bias]"
+    _, made = with_both(callbacks, "training.params.shrink_bias.start=0.1,0.2")
+    found = [(cfg.training.loss, cfg.training.params.get("shrink_bias")) for cfg in made]
+    starts = [(loss, part and part.start) for loss, part in found]
+    assert {at for _, at in starts} == {None, 0.1, 0.2}
+    assert starts[:2] == [("huber", None), ("focal", None)]
+
+
+def test_a_function_of_ones_own_is_searched_with_its_arguments(mine):
+    losses = "training.loss=huber,mine.training:focal"
+    space = parse_space([losses, "+training.params.focal.gamma=1,2"], {})
+    configs = TrialConfigs(lambda given: config.composition.compose_with_hydra(given)[1], space, 1)
+    points = [point for branch in space.branches() for point in space.corners(branch)]
+    made = [configs.composition(point).config.training.params for point in points]
+    assert made == [{}, {"focal": {"gamma": 1}}, {"focal": {"gamma": 2}}]
+
+
+def test_any_key_may_be_searched_with_one_loss_only(mine):
+    params = {"seed": {"when": {"training.loss": "focal"}, "space": "1,2"}}
+    assert [cfg.seed for cfg in with_both(params=params)[1]] == [0, 1, 2]
+    wrong = (("focl", "received 'focl'.*Did you mean 'focal'"), (3, "an option of"))
+    for name, part in wrong:
+        params["seed"]["when"] = {"training.loss": name}
+        with pytest.raises(UserError, match=part):
+            with_both(params=params)
+
+
 def test_completion_offers_them_and_imports_nothing(changing):
     (changing / "src/mine/components.py").write_text("raise SystemExit('imported')\n")
 
