@@ -23,7 +23,7 @@ from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
 from samerun.process import graphics_cards
 from samerun.redaction import redact
-from samerun.search.objectives import Objectives, direction_notes
+from samerun.search.objectives import Objectives, check_objective_names, direction_notes
 from samerun.sweeper import preflight
 from samerun.sweeper.trial_configs import (
     TrialConfigs,
@@ -127,6 +127,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         UserError: something is wrong, does not fit, or cannot be reached.
     """
     settings = parse_sweep(master)
+    check_objective_names(settings)
     compose = functools.cache(functools.partial(compose_branch, context, master))
     space = _space(context, settings, arguments, compose)
     workers = _num_workers(settings)
