@@ -134,10 +134,10 @@ ROWS: tuple[Row, ...] = (
         minutes=1,
         tiny="--orders 2",
         why=(
-            "On the set with 100 epochs a trial, the first one that stopping trains, whole, is often "
-            "as good as the target, and no rule completes a trial in fewer epochs: one that knows "
-            "the best trial in advance has a ratio of 0.7 or less in 60 % of the orders. 525 rules "
-            "were tried, see decision 51."
+            "On the set with 100 epochs a trial, the first trial, which stopping trains whole, is "
+            "often as good as the target, and no rule completes one in fewer epochs: a rule that "
+            "knows the best trial in advance has 0.7 or less in 60 % of the orders. 525 rules were "
+            "tried, see decision 51."
         ),
     ),
     Row(
