@@ -264,6 +264,7 @@ def _without(node: DictConfig, *parts: str) -> DictConfig:
     return hydra_internals.copy_without(node, parts)
 
 
+@functools.lru_cache(maxsize=1)  # a worker reads that of its sweep twice for each trial
 def stored_sweep(text: str) -> Sweep:
     """Reads the settings of a sweep from JSON."""
     return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))

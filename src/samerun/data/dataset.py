@@ -1,6 +1,8 @@
 """Builds the `tf.data` pipelines of a dataset from its config."""
 
+import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +20,9 @@ from samerun.config.datasets.base import (
     Scaled,
     ScaledTarget,
 )
+from samerun.config.datasets.images import CustomDataset
 from samerun.config.datasets.tables import TableCsv
+from samerun.config.own import is_component
 from samerun.data.catalog import load
 from samerun.data.fingerprint import fingerprint, num_leaked
 from samerun.data.groups import split_groups
@@ -337,10 +341,66 @@ def build(cfg: Dataset, seed: int) -> Data:
     splits = split_source(cfg, source)
     preprocessing = _preprocessing(cfg, source, splits["train"])
     target_scaling = _target_scaling(cfg, source.outline.task, splits["train"])
+    digests = {name: fingerprint(split) for name, split in splits.items()}
+    made = _pipelines(cfg, seed, source, splits, (preprocessing, target_scaling), digests)
+    return Data(
+        spec=source.outline.spec(cfg),
+        train=made.train,
+        validation=made.held_out.get("validation"),
+        test=made.held_out.get("test"),
+        fingerprint=digests,
+        steps_per_epoch=int(made.train.cardinality()),
+        preprocessing=preprocessing,
+        target_scaling=target_scaling,
+        unit=source.outline.unit,
+        largest=source.largest,
+        num_leaked=_num_leaked(cfg, splits, source.outline.layout),
+        splits=splits,
+        stream=source.stream,
+        epoch=made.epoch,
+        train_from=made.train_from,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pipelines:
+    """What `fit` and the evaluation read, as functions of (seed, epoch) without any other state."""
+
+    train: Any
+    held_out: Mapping[str, Any]
+    epoch: Any
+    train_from: Callable[..., Any]
+
+
+_MOST_KEPT_BYTES = 64_000_000
+_last: dict[str, _Pipelines] = {}
+"""The pipelines that were built last in this process, by all that they depend on."""
+
+
+def _pipelines(
+    cfg: Dataset,
+    seed: int,
+    source: Source,
+    splits: Mapping[str, Split],
+    fitted: tuple[Preprocessing, Scaling | None],
+    digests: Mapping[str, str],
+) -> _Pipelines:
+    """Returns the pipelines of these splits; those of the last run, if they are the same.
+
+    The trials of a sweep mostly have the same data, and tracing its functions takes longer than
+    reading them. The content of all splits was read and digested again, so that a file that has
+    changed makes others.
+    """
     from samerun.data import (
         pipeline,  # TensorFlow only after everything that a user may have to fix
     )
 
+    key = _key(cfg, seed, source, splits, fitted, digests)
+    if key is not None and key in _last:
+        _last[key].epoch.assign(0)
+        return _last[key]
+    _last.clear()
+    preprocessing, target_scaling = fitted
     readers = {
         name: _reader(source, split, preprocessing, target_scaling)
         for name, split in splits.items()
@@ -349,7 +409,6 @@ def build(cfg: Dataset, seed: int) -> Data:
     train_from = _training(
         cfg, readers["train"], len(splits["train"]), seed, epoch, preprocessing, source.outline
     )
-    train = train_from()
     held_out = {
         name: pipeline.evaluation(
             readers[name], len(split), batch_size=cfg.batch_size, preprocessing=preprocessing
@@ -357,20 +416,25 @@ def build(cfg: Dataset, seed: int) -> Data:
         for name, split in splits.items()
         if name != "train"
     }
-    return Data(
-        spec=source.outline.spec(cfg),
-        train=train,
-        validation=held_out.get("validation"),
-        test=held_out.get("test"),
-        fingerprint={name: fingerprint(split) for name, split in splits.items()},
-        steps_per_epoch=int(train.cardinality()),
-        preprocessing=preprocessing,
-        target_scaling=target_scaling,
-        unit=source.outline.unit,
-        largest=source.largest,
-        num_leaked=_num_leaked(cfg, splits, source.outline.layout),
-        splits=splits,
-        stream=source.stream,
-        epoch=epoch,
-        train_from=train_from,
-    )
+    made = _Pipelines(train=train_from(), held_out=held_out, epoch=epoch, train_from=train_from)
+    if key is not None:
+        _last[key] = made
+    return made
+
+
+def _key(
+    cfg: Dataset,
+    seed: int,
+    source: Source,
+    splits: Mapping[str, Split],
+    fitted: tuple[Preprocessing, Scaling | None],
+    digests: Mapping[str, str],
+) -> str | None:
+    """Returns all that pipelines depend on; `None` for large ones and those with a user's code."""
+    is_own = isinstance(cfg, CustomDataset) or is_component(cfg)
+    is_own |= is_component(getattr(cfg, "augmentation", None))
+    numbers = math.prod(source.outline.spec(cfg).input_shape) * sum(map(len, splits.values()))
+    if is_own or source.stream or 4 * numbers > _MOST_KEPT_BYTES:
+        return None
+    scaled = [None if one is None else one.as_dict() for one in fitted]
+    return json.dumps([repr(cfg), seed, dict(digests), scaled])
