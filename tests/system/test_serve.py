@@ -192,7 +192,7 @@ def check_table(port):
     return first
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_both_servers_answer_the_same_and_survive_bad_requests(stored):
     ours = ["samerun", "serve", stored.texts]
     answer = served(ours, check_texts, stored.folder)

@@ -266,7 +266,7 @@ def check_values_only(text: str) -> None:
     check_plain(text)
     strange = (yaml.AliasToken, yaml.AnchorToken, yaml.TagToken)
     try:
-        # They begin with these characters; to scan a config takes ten times as long as to read it.
+        # They begin with these characters; to scan a config takes longer than to read it.
         has_marks = any(mark in text for mark in "&*!")
         if has_marks and any(isinstance(token, strange) for token in yaml.scan(text)):
             raise UserError(
