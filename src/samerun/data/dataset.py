@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +39,6 @@ class Data:
 
     Args:
         spec: what a model needs to know; counted on the loaded arrays.
-        train: `tf.data.Dataset` of (x, y) batches, in the order of (seed, epoch). x is float32
-            `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices for
-            `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
-            next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, in
-            scaled units that `to_units` converts back. With mix-up, `multiclass` is float32
-            `(batch, num_classes)`, the share of each class, here and in no other split.
-        validation: the same without shuffling and augmentation; `None` for an empty split.
-        test: as `validation`.
         fingerprint: SHA-256 in hex of the complete content of each non-empty split.
         steps_per_epoch: training batches per epoch.
         preprocessing: the normalization or vocabulary, fitted to the training split.
@@ -60,12 +52,10 @@ class Data:
         epoch: the variable that `set_epoch` assigns.
         train_from: called as `train_from(start=n)`, returns `train` without the first n batches of
             every epoch; the rest are the same batches as in `train`.
+        in_order: called with the name of a split, returns what `validation` and `test` are.
     """
 
     spec: DataSpec
-    train: Any
-    validation: Any
-    test: Any
     fingerprint: Mapping[str, str]
     steps_per_epoch: int
     preprocessing: Preprocessing
@@ -77,6 +67,29 @@ class Data:
     stream: Stream | None
     epoch: Any
     train_from: Callable[..., Any]
+    in_order: Callable[[str], Any]
+
+    @cached_property
+    def train(self) -> Any:
+        """`tf.data.Dataset` of batches (x, y) in the order of (seed, epoch), built when first used.
+
+        x is float32 `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices
+        for `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
+        next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, in scaled units
+        that `to_units` converts back. With mix-up, `multiclass` is float32 `(batch, num_classes)`,
+        the share of each class, here and in no other split.
+        """
+        return self.train_from()
+
+    @cached_property
+    def validation(self) -> Any:
+        """The same without shuffling and augmentation; `None` for an empty split."""
+        return self.in_order("validation")
+
+    @cached_property
+    def test(self) -> Any:
+        """As `validation`."""
+        return self.in_order("test")
 
     def set_epoch(self, epoch: int) -> None:
         """Selects the order and the augmentation of the next pass over `train`.
@@ -299,19 +312,20 @@ def _reader(
 
 def _training(
     cfg: Dataset,
-    reader: "pipeline.Reader",
-    num_examples: int,
+    reader: "Callable[[str], pipeline.Reader]",
+    splits: Mapping[str, Split],
     seed: int,
     epoch: Any,
     preprocessing: Preprocessing,
     outline: Outline,
-) -> Callable[..., Any]:
+    *,
+    start: int = 0,
+) -> Any:
     from samerun.data import pipeline
 
-    return partial(
-        pipeline.training,
-        reader,
-        num_examples,
+    return pipeline.training(
+        reader("train"),
+        len(splits["train"]),
         seed=seed,
         epoch=epoch,
         batch_size=cfg.batch_size,
@@ -319,11 +333,31 @@ def _training(
         preprocessing=preprocessing,
         augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
         num_classes=outline.num_outputs if outline.task is Task.multiclass else None,
+        start=start,
+    )
+
+
+def _in_order(
+    cfg: Dataset,
+    reader: "Callable[[str], pipeline.Reader]",
+    splits: Mapping[str, Split],
+    preprocessing: Preprocessing,
+    name: str,
+) -> Any:
+    from samerun.data import pipeline
+
+    if name not in splits:
+        return None
+    return pipeline.evaluation(
+        reader(name),
+        len(splits[name]),
+        batch_size=cfg.batch_size,
+        preprocessing=preprocessing,
     )
 
 
 def build(cfg: Dataset, seed: int) -> Data:
-    """Loads, checks, splits and normalizes a dataset and builds its `tf.data` pipelines.
+    """Loads, checks, splits and normalizes a dataset, whose pipelines are built when first used.
 
     Args:
         cfg: which dataset, and how to split, scale and batch it.
@@ -341,29 +375,15 @@ def build(cfg: Dataset, seed: int) -> Data:
         pipeline,  # TensorFlow only after everything that a user may have to fix
     )
 
-    readers = {
-        name: _reader(source, split, preprocessing, target_scaling)
-        for name, split in splits.items()
-    }
-    epoch = pipeline.epoch_variable()
-    train_from = _training(
-        cfg, readers["train"], len(splits["train"]), seed, epoch, preprocessing, source.outline
-    )
-    train = train_from()
-    held_out = {
-        name: pipeline.evaluation(
-            readers[name], len(split), batch_size=cfg.batch_size, preprocessing=preprocessing
-        )
-        for name, split in splits.items()
-        if name != "train"
-    }
+    @cache
+    def reader(name: str) -> pipeline.Reader:
+        return _reader(source, splits[name], preprocessing, target_scaling)
+
+    epoch, num_train = pipeline.epoch_variable(), len(splits["train"])
     return Data(
         spec=source.outline.spec(cfg),
-        train=train,
-        validation=held_out.get("validation"),
-        test=held_out.get("test"),
         fingerprint={name: fingerprint(split) for name, split in splits.items()},
-        steps_per_epoch=int(train.cardinality()),
+        steps_per_epoch=pipeline.num_batches(num_train, cfg.batch_size, cfg.drop_remainder),
         preprocessing=preprocessing,
         target_scaling=target_scaling,
         unit=source.outline.unit,
@@ -372,5 +392,8 @@ def build(cfg: Dataset, seed: int) -> Data:
         splits=splits,
         stream=source.stream,
         epoch=epoch,
-        train_from=train_from,
+        train_from=partial(
+            _training, cfg, reader, splits, seed, epoch, preprocessing, source.outline
+        ),
+        in_order=partial(_in_order, cfg, reader, splits, preprocessing),
     )
