@@ -18,6 +18,7 @@ from samerun.errors import UserError
 from samerun.serving import logged, server, stored_model
 from support.own_files import write_own_files
 from support.stored_models import model_folder, store_model
+from support.tables import mostly_slow
 
 TABLE = ("dataset=table_csv", "dataset.path=table.csv", "model=mlp", "model.units=[3]")
 
@@ -262,7 +263,11 @@ def test_nothing_of_a_store_is_executed(tables, project, capsys):
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", "[]", "{}", '{"format": 1, "input": {"kind": "table"}}', "[" * 100_000]
+    "text",
+    mostly_slow(
+        ["no JSON", "[]", "{}", '{"format": 1, "input": {"kind": "table"}}', "[" * 100_000],
+        "no JSON",
+    ),
 )
 def test_a_description_of_another_kind_is_refused_in_a_sentence(tables, capsys, text):
     run_id = tables["price"]
@@ -280,12 +285,12 @@ def test_a_description_that_is_too_large_is_not_copied(tables, capsys, monkeypat
     assert (code, "raw_input.json' of its model has" in err) == (2, True)
 
 
-def test_a_run_of_an_earlier_version_is_described_from_what_it_recorded(files, capsys):
-    run_id, _, _ = store_model(*TABLE, "dataset.target=town")
+def test_a_run_of_an_earlier_version_is_described_from_what_it_recorded(tables, capsys):
+    run_id = tables["town"]
     code, expected, _ = run(capsys, "predict", run_id, "table.csv")
     (model_folder(run_id) / "raw_input.json").unlink()
     assert run(capsys, "predict", run_id, "table.csv") == (code, expected, "")
-    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
+    run_id = tables["price"]
     (model_folder(run_id) / "raw_input.json").unlink()
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert code == 2
