@@ -13,7 +13,7 @@ import optuna
 import pytest
 from alembic.script import ScriptDirectory
 from filelock import FileLock
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, event
 
 from samerun import tracking
 from samerun.config import hydra_internals
@@ -161,27 +161,6 @@ def nothing_waits_for_the_disk():
         patch.setattr(os, "fsync", lambda file: None)
         yield
     event.remove(Engine, "connect", write_only)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def statements_are_compiled_once():
-    """Has SQLAlchemy keep for all databases of tests what it compiled for one of them.
-
-    It compiles each statement anew for each engine, which a process of a user's has two of.
-    """
-    first = create_engine("sqlite://", query_cache_size=2_000)
-    first.connect().close()
-    real = Engine.__init__
-
-    def made(self, pool, dialect, url, **options):
-        real(self, pool, dialect, url, **options)
-        if type(dialect) is type(first.dialect):
-            self.dialect, self._compiled_cache = first.dialect, first._compiled_cache
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Engine, "__init__", made)
-        yield
-    first.dispose()
 
 
 @pytest.fixture(scope="session")

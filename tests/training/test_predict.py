@@ -285,12 +285,12 @@ def test_a_description_that_is_too_large_is_not_copied(tables, capsys, monkeypat
     assert (code, "raw_input.json' of its model has" in err) == (2, True)
 
 
-def test_a_run_of_an_earlier_version_is_described_from_what_it_recorded(tables, capsys):
-    run_id = tables["town"]
+def test_a_run_of_an_earlier_version_is_described_from_what_it_recorded(files, capsys):
+    run_id, _, _ = store_model(*TABLE, "dataset.target=town")
     code, expected, _ = run(capsys, "predict", run_id, "table.csv")
     (model_folder(run_id) / "raw_input.json").unlink()
     assert run(capsys, "predict", run_id, "table.csv") == (code, expected, "")
-    run_id = tables["price"]
+    run_id, _, _ = store_model(*TABLE, "dataset.target=price")
     (model_folder(run_id) / "raw_input.json").unlink()
     code, _, err = run(capsys, "predict", run_id, "table.csv")
     assert code == 2
