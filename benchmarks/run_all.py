@@ -1,12 +1,13 @@
 """Runs the rows of the table of goals and writes their page and figures: `make bench`.
 
-    python benchmarks/run_all.py [ROW …] [--tiny]
+    python benchmarks/run_all.py [ROW …] [--tiny | --pages]
 
 Without numbers all rows are run, in less than an hour on two cores; each has its own minutes, and
 a program that takes far more is stopped. Writes `results/DATE.json`, and from the newest entry
 of every row `RESULTS.md` and the block of goals in README.md. `--tiny` tries every program in
-minutes, with sizes that say nothing about speed, and writes nothing. Ends with 1 if a row misses a
-goal or fails.
+minutes, with sizes that say nothing about speed, and writes nothing; `--pages` only writes the
+pages again, as after a change of what is said about a row. Ends with 1 if a row misses a goal or
+fails.
 """
 
 import argparse
@@ -61,6 +62,21 @@ class Row:
         return f"{self.number:02} {self.command.partition('.')[0]}"
 
 
+ONCE_IN_A_RUN = (
+    "What samerun does once in a run: its epochs take less processor time than those of the "
+    "script, but in all it needed 9.1 s more with 6,000 images and 7.4 s more with 60,000 "
+    "(medians, 2026-12-01). Processor time of a run on 6,000 images by `tracking.log_seconds=true` "
+    "(the same day, busy machine): 17.6 s, of which 5.3 s composing the config and importing Keras "
+    "with TensorFlow for the user's model, which the script imports too, 3.7 s steps, 3.4 s "
+    "tracking (MLflow's import, the 60 migrations of a new database, delivery), 2.1 s figures, "
+    "0.6 s tracing, 0.6 s data, 0.6 s storing the model, 0.2 s evaluation. Tried and kept: "
+    "migrations that are not flushed one by one, a model that is stored without reading the files "
+    "of all packages, imports that are hidden from the garbage collector. Not tried: figures in a "
+    "process of their own; sparing Keras 3.15 the import of pandas, Matplotlib and scikit-learn, "
+    "1.3 s that the script pays too."
+)
+"""Where the time of a whole process goes that a bare script does not need."""
+
 ROWS: tuple[Row, ...] = (
     Row(
         number=1,
@@ -69,6 +85,7 @@ ROWS: tuple[Row, ...] = (
         command="whole_process.py",
         minutes=9,
         tiny="--images 1000 --epochs 1 --pairs 1",
+        why=ONCE_IN_A_RUN,
     ),
     Row(
         number=3,
@@ -77,6 +94,7 @@ ROWS: tuple[Row, ...] = (
         command="whole_process.py --images 6000 --goal extra",
         minutes=5,
         tiny="--images 1000 --epochs 1 --pairs 1",
+        why=ONCE_IN_A_RUN,
     ),
     Row(
         number=2,
@@ -88,10 +106,14 @@ ROWS: tuple[Row, ...] = (
         why=(
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
             "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
-            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. "
-            "Tried and kept: up to 20 steps per execution after the first epoch (decision 50). "
-            "Not tried: whole epochs per execution, batches gathered inside the compiled "
-            "function."
+            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. With "
+            "`training.deterministic=false` an epoch took 0.92 of the script's processor time "
+            "(one pair, 150 steps, the same day) instead of 1.30: that leaves TensorFlow's "
+            "deterministic operations off and its meta optimizer on (`determinism.py`); which "
+            "of the two it is was not measured. Tried and kept: up to 20 steps per execution after "
+            "the first epoch (decision 50). Not tried: switching only the memory optimizer off, "
+            "for which TensorFlow has no setting and which would change the bits of recorded runs; "
+            "whole epochs per execution; batches gathered inside the compiled function."
         ),
     ),
     Row(
@@ -142,11 +164,18 @@ ROWS: tuple[Row, ...] = (
         minutes=1.2,
         tiny="--trials 3 --repeats 1",
         why=(
-            "Before its first trial a sweep imports MLflow (1.3 s of processor time) and composes "
-            "and checks all branches; its worker, which is started after the checks, imports Keras "
-            "with TensorFlow (4.1 s; 2026-12-01, busy machine) and builds the models. Not tried: "
-            "starting the worker before MLflow is imported. The printed table has the parts of a "
-            "later trial."
+            "Before the first trial (processor time, 2026-12-01, busy machine): 0.8 s until all "
+            "branches are checked; then 6.2 s in the worker until the models are built, of which "
+            "4.3 s TensorFlow and Keras, which imports pandas, Matplotlib and scikit-learn (1.3 s) "
+            "whether or not they are used, and 0.9 s MLflow; then 0.5 s for the study, the sweep's "
+            "run and the trial. Tried and kept: the worker starts when the branches are checked, "
+            "no longer when the stores are open, after 3.9 s. A later trial took 0.89 instead of "
+            "1.11 s of processor time in all, since it reuses the pipelines of data with the same "
+            "content, builds the network once if nobody sees it, and leaves what the first trial "
+            "imported out of garbage collection. Tried and not kept: other thresholds of the "
+            "garbage collector (no difference), importing Matplotlib only for figures (Keras "
+            "imports it anyway). Not tried: starting the worker before the checks; sparing Keras "
+            "those three packages. The printed table has the parts of a later trial."
         ),
     ),
     Row(
@@ -247,8 +276,13 @@ def run(row: Row, arguments: str, file: Path) -> dict[str, Any]:
         "printed": printed,
         "figures": found["figures"],
         "detail": found.get("detail"),
-        "why": "" if all(one["met"] for one in found["figures"]) else row.why,
     }
+
+
+def why_missed(entry: Mapping[str, Any]) -> str:
+    """Returns where the time goes in a row that misses a goal; empty for any other."""
+    known = {row.key: row.why for row in ROWS}
+    return "" if all(one["met"] for one in entry["figures"]) else known.get(entry["key"], "")
 
 
 def has_failed(entry: Mapping[str, Any]) -> bool:
@@ -320,7 +354,8 @@ def page(entries: Sequence[Mapping[str, Any]]) -> str:
     for entry in entries:
         end = "stopped" if entry["code"] is None else f"exit code {entry['code']}"
         tried = "Where the time goes, and what was tried"
-        why = f"{tried}: {entry['why']}\n\n" if entry.get("why") else ""
+        reason = why_missed(entry)
+        why = f"{tried}: {reason}\n\n" if reason else ""
         sections.append(
             f"## {entry['row']}. {entry['what']}\n\n`{entry['command']}`, {entry['date']}, "
             f"{entry['machine']}; {entry['minutes']} minutes, {end}\n\n"
@@ -351,7 +386,17 @@ def write(folder: Path, readme: Path, done: Sequence[dict[str, Any]]) -> None:
     rows = {entry["key"]: entry for entry in [*before, *done]}
     text = json.dumps({"rows": [rows[key] for key in sorted(rows)]}, indent=1, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
-    entries = newest(results)
+    write_pages(folder, readme)
+
+
+def write_pages(folder: Path, readme: Path) -> None:
+    """Writes RESULTS.md and the block of README.md from all files of results.
+
+    Args:
+        folder: of RESULTS.md.
+        readme: the page with the block of goals.
+    """
+    entries = newest(folder / "results")
     (folder / "RESULTS.md").write_text(page(entries), encoding="utf-8")
     readme.write_text(updated(readme.read_text(encoding="utf-8"), entries), encoding="utf-8")
 
@@ -370,7 +415,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rows", type=int, nargs="*", help="numbers of rows; none: all")
     parser.add_argument("--tiny", action="store_true", help="only try the programs")
+    parser.add_argument("--pages", action="store_true", help="only write the pages again")
     given = parser.parse_args()
+    if given.pages:
+        write_pages(FOLDER, README)
+        return 0
     done, began = [], time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="samerun-bench-") as name:
         for row in chosen_rows(given.rows):

@@ -7,9 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import optuna
+import psutil
 import pytest
 from alembic.script import ScriptDirectory
 from filelock import FileLock
@@ -32,6 +34,36 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_addoption(parser):
     parser.addoption("--update-screens", action="store_true", help="write tests/screens/ again")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed")
+
+
+MEMORY = Path("/dev/shm")
+"""A folder in memory. A database there waits for no disk: 5 to 20 ms for each commit."""
+_ROOM_BYTES = 8_000_000_000
+"""Much more than the tests of a room write; where there is less, they write to the disk."""
+
+
+def pytest_configure(config):
+    """Has a room of quick tests write into memory, where there is enough of it."""
+    if "not slow" in config.option.markexpr and has_room(MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def has_room(folder):
+    try:
+        state = os.statvfs(folder)
+    except (OSError, AttributeError):
+        return False
+    free = min(state.f_bavail * state.f_frsize, psutil.virtual_memory().available)
+    return free > _ROOM_BYTES and os.access(folder, os.W_OK) and not state.f_flag & os.ST_NOEXEC
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Frees the memory, unless a test has failed."""
+    folder = session.config._tmp_path_factory._basetemp
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if folder is not None and MEMORY in folder.parents and not is_worker and exitstatus == 0:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -171,19 +203,36 @@ def shared_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def prepared_database(shared_folder):
+def made_once(shared_folder):
+    """Returns a folder that is filled once per session, whatever the number of test processes.
+
+    The function takes a name and what fills the folder. Tests that change it take a copy.
+    """
+
+    def make(name, fill):
+        folder, made = shared_folder / name, shared_folder / f"{name}.made"
+        with FileLock(shared_folder / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failed attempt left
+                folder.mkdir()
+                fill(folder)
+                made.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prepared_database(made_once):
     """MLflow's tables, made once: the migrations take 2 s and more."""
-    file = shared_folder / "prepared" / "mlflow.db"
-    with FileLock(shared_folder / "prepared.lock"):
-        if not file.exists():
-            file.parent.mkdir()
-            fresh = file.with_suffix(".new")
-            tracking.connect(f"sqlite:///{fresh}")
-            with sqlite3.connect(fresh) as database:  # `connect` filled in where its files go
-                database.execute("delete from experiments")
-            database.close()
-            fresh.rename(file)
-    return file
+
+    def make(folder):
+        tracking.connect(f"sqlite:///{folder / 'mlflow.db'}")
+        with sqlite3.connect(folder / "mlflow.db") as database:
+            database.execute("delete from experiments")  # `connect` filled in where its files go
+        database.close()
+
+    return made_once("prepared", make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -204,14 +253,9 @@ def recorded_runs(prepared_database, shared_folder):
 
 
 @pytest.fixture(scope="session")
-def unpacked_0_1_0(shared_folder):
+def unpacked_0_1_0(made_once):
     """What version 0.1.0 recorded, unpacked once, to be copied."""
-    folder = shared_folder / "0.1.0"
-    with FileLock(shared_folder / "0.1.0.lock"):
-        if not folder.exists():
-            unpack_version_0_1_0(shared_folder / "0.1.0.new")
-            (shared_folder / "0.1.0.new").rename(folder)
-    return folder
+    return made_once("0.1.0", unpack_version_0_1_0)
 
 
 @pytest.fixture
@@ -226,11 +270,13 @@ def version_0_1_0(unpacked_0_1_0, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def prepared_study_database(tmp_path_factory):
+def prepared_study_database(made_once):
     """Optuna's tables, made once."""
-    file = tmp_path_factory.mktemp("prepared") / "optuna.db"
-    optuna.storages.RDBStorage(f"sqlite:///{file}").engine.dispose()
-    return file
+
+    def make(folder):
+        optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}").engine.dispose()
+
+    return made_once("prepared_studies", make) / "optuna.db"
 
 
 @pytest.fixture

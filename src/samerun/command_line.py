@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def program() -> str:
-    """Returns what to type for `samerun`: its path where the environment is not activated."""
+def program(folder: str | os.PathLike[str] = ".") -> str:
+    """Returns what to type for `samerun`: its path where the environment is not activated.
+
+    Args:
+        folder: in which it is typed.
+    """
     if shutil.which("samerun"):
         return "samerun"
     here = Path(sys.orig_argv[1] if len(sys.orig_argv) > 1 else "")
-    return os.path.relpath(here) if here.name == "samerun" else "python -m samerun"
+    return os.path.relpath(here, folder) if here.name == "samerun" else "python -m samerun"
 
 
 def line(*words: str, trust: Sequence[str] = ()) -> str:

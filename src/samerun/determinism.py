@@ -6,6 +6,7 @@ import tensorflow as tf
 from samerun.config.schema import available_cores
 from samerun.config.training import Training
 from samerun.errors import UserError
+from samerun.process import keep_imports
 
 
 def reset_and_seed(seed: int) -> None:
@@ -15,6 +16,7 @@ def reset_and_seed(seed: int) -> None:
         seed: for Python's, NumPy's and Keras's generators.
     """
     _forget_gradients()
+    keep_imports()
     keras.utils.clear_session()  # also releases what refers to itself
     keras.utils.set_random_seed(seed)
 

@@ -274,7 +274,7 @@ def message(error: BaseException) -> str:
     """Returns what the command line prints for an exception that has an exit code."""
     messages = {
         Cause.interrupted: "interrupted.",
-        Cause.terminated: "terminated; the run is marked KILLED.",
+        Cause.terminated: "terminated; a run that had begun is marked KILLED.",
         Cause.diverged: f"{error}. The run is marked FAILED; a smaller optimizer.learning_rate or "
         "optimizer.clipnorm=1 often helps, or training.on_nan=restore_and_lower_lr."
         + see("how-to/preemption.md#retries-within-a-run"),

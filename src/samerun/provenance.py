@@ -104,12 +104,13 @@ def collect(command: str, folder: Path | None = None) -> Provenance:
         folder: where to search for the user's git checkout, the working folder by default.
     """
     names = {name for name in os.environ if name.startswith(_PREFIXES)} | set(_ENVIRONMENT)
+    installed = _installed()
     return Provenance(
         command=redact(command),
         code=_code(folder or Path.cwd()),
         python=platform.python_version(),
-        packages=packages(),
-        tensorflow_build=_tensorflow_build(_installed()),
+        packages=dict(_packages(installed)),
+        tensorflow_build=_tensorflow_build(installed),
         environment={
             name: redact(os.environ[name]) for name in sorted(names) if name in os.environ
         },

@@ -36,8 +36,8 @@ class Result:
         objective: the best value of `training.early_stopping.monitor`, by which a sweep chooses.
         epoch_seconds: median duration of an epoch; `None` if no whole epoch was measured.
         num_parameters: number of weights of the model; `None` if they were not counted.
-        model: the trained `keras.Model`, not compiled; `None` for one of several runs of a config,
-            whose models would fill the memory: the store has them.
+        model: the trained `keras.Model`, not compiled; `None` for a trial of a sweep and for one of
+            several runs of a config, whose models would fill the memory: the store has them.
         trust: what `--trust` names when the run is reproduced: modules of the user's own.
     """
 

@@ -26,7 +26,7 @@ from samerun import (
     stopwatch,
 )
 from samerun.checkpoints import TrainingState
-from samerun.config import Composition, Config, DataSpec, check
+from samerun.config import Composition, Config, DataSpec, Task, check
 from samerun.config import fingerprint as whole_fingerprint
 from samerun.config.training import OnNan
 from samerun.data import augmentation
@@ -156,7 +156,7 @@ def train(
         objective=float(made.early_stopping.best),
         epoch_seconds=made.recorder.median_epoch_seconds(),
         num_parameters=int(model.count_params()),
-        model=uncompiled(model, cfg, dataset.spec),
+        model=uncompiled(model, cfg, dataset.spec) if _is_used(cfg, dataset.spec, trial) else None,
         trust=trust_names(cfg),
     )
     with stopwatch.part("tracking"):
@@ -389,6 +389,12 @@ def request_stop(error: type[BaseException]) -> bool:
         Whether a training is running; if not, the caller has to raise.
     """
     return _STOP.ask(error)
+
+
+def _is_used(cfg: Config, spec: DataSpec, trial: CurrentTrial) -> bool:
+    """Whether the trained network is stored, shown or returned: that of a trial may be neither."""
+    shows = cfg.tracking.log_figures or spec.task is Task.language_model
+    return trial is NO_TRIAL or cfg.tracking.log_model or shows
 
 
 def uncompiled(model: keras.Model, cfg: Config, spec: DataSpec) -> keras.Model:

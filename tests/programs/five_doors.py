@@ -1,6 +1,6 @@
 """A project of one's own, and what its models answer to raw data through each of five doors.
 
-    python tests/programs/five_doors.py [own|image|table|text|series …]
+    python tests/programs/five_doors.py [--warm] [own|image|table|text|series …]
 
 `samerun init` writes a project into an empty folder. There, for each kind of data: a run is
 trained, a sweep of two trials is searched, one of its trials is reproduced (EXACT) and exported to
@@ -14,6 +14,9 @@ ONNX and TensorFlow Lite. Then new raw data is given to
 
 The first three run the same Keras model and have to agree bit for bit. Another runtime rounds
 otherwise: its numbers may differ by TOLERANCE, its labels, dates and steps not at all.
+
+With `--warm` every process is forked from one that has done the imports, as `support/warm.py` does
+it for tests; it needs a quarter of the time.
 """
 
 import argparse
@@ -30,11 +33,18 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support import warm
 
 TOLERANCE = 1e-5
 """Largest difference of an exported model: of probabilities, or relative to the largest number."""
@@ -64,7 +74,8 @@ write(mlflow.pyfunc.load_model(f"runs:/{run}/model").predict(read(source)))
 """
 EXPORTED = """
 folder, package, source, *blocked = sys.argv[1:]
-sys.modules.update(dict.fromkeys(blocked))  # importing one of them raises ImportError
+loaded = [name for name in sys.modules if name.partition(".")[0] in blocked]
+sys.modules.update(dict.fromkeys([*blocked, *loaded]))  # importing one of them raises ImportError
 sys.path.append(folder)
 import importlib
 write(importlib.import_module(package).load_export().predict(read(source)))
@@ -91,37 +102,85 @@ class Kind:
 KINDS = {
     "own": Kind(("experiment=rings",), "new_points.csv", trusted=("five",)),
     "image": Kind(
-        ("dataset=image_folder", "dataset.path=photos", "dataset.height=16", "dataset.width=16")
-        + ("model=cnn", "model.filters=[4]"),
+        ("dataset=image_folder", "dataset.path=photos", "dataset.height=8", "dataset.width=8")
+        + ("model=cnn", "model.filters=[4]", "model.dense_units=[]"),
         "new_photos",
         decodes=True,
     ),
     "table": Kind(
         ("dataset=table_csv", "dataset.path=houses.csv", "dataset.target=price", "model=mlp")
-        + ("dataset.target_type=numbers", "dataset.standardize_target=true"),
+        + ("model.units=[4]", "dataset.target_type=numbers", "dataset.standardize_target=true"),
         "new_houses.csv",
     ),
     "text": Kind(
-        ("dataset=text_csv", "dataset.path=reviews.csv", "dataset.max_length=12", "model=gru"),
+        ("dataset=text_csv", "dataset.path=reviews.csv", "dataset.max_length=12", "model=gru")
+        + ("dataset.vocabulary_size=50", "model.embedding_dim=4", "model.units=[4]"),
         "new_reviews.csv",
     ),
     "series": Kind(
         ("dataset=series_csv", "dataset.path=sales.csv", "dataset.target=amount", "model=lstm")
-        + ("dataset.date_column=day", "dataset.window=14", "dataset.horizon=3"),
+        + ("dataset.date_column=day", "dataset.window=14", "dataset.horizon=3", "model.units=[4]"),
         "new_sales.csv",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project, and how processes start in it.
+
+    Args:
+        folder: of the project.
+        process: `subprocess.Popen`, or `warm.Warm`.
+    """
+
+    folder: Path
+    process: type["subprocess.Popen[str]"]
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """Starts Python with these arguments."""
+        command = [sys.executable, *arguments]
+        return self.process(command, cwd=self.folder, env=environment(), **options)
+
+    def run(self, *arguments: str) -> str:
+        """Runs Python with these arguments; returns what it prints.
+
+        Raises:
+            SystemExit: it fails.
+        """
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with self.start(*arguments, text=True, **streams) as process:
+            printed, errors = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{' '.join(arguments)}\n{printed}\n{errors}")
+        return printed
+
+    def samerun(self, *arguments: str) -> str:
+        """Runs a command of samerun; returns what it prints."""
+        return self.run("-m", "samerun", *arguments)
+
+    def python(self, code: str, *arguments: str) -> list[dict]:
+        """Returns what a Python program answers."""
+        printed = self.run("-c", READ + code, *arguments)
+        (line,) = (line for line in printed.splitlines() if line.startswith("ANSWERS "))
+        return json.loads(line.removeprefix("ANSWERS "))
+
+
+class Ended(Exception):
+    """A server ended before it answered."""
 
 
 def main() -> int:
     """Opens the doors of the kinds that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", choices=[[], *KINDS], metavar="KIND")
-    chosen = parser.parse_args().kinds or [*KINDS]
+    parser.add_argument("--warm", action="store_true", help="fork the processes")
+    given = parser.parse_args()
+    chosen, process = given.kinds or [*KINDS], warm.Warm if given.warm else subprocess.Popen
     with tempfile.TemporaryDirectory(prefix="five-doors-") as place:
-        run(Path(place), "samerun", "init", "five")
-        project = Path(place, "five")
-        write_data(project)
+        Project(Path(place), process).samerun("init", "five")
+        project = Project(Path(place, "five"), process)
+        write_data(project.folder)
         num_failed = sum(not is_same(project, name) for name in chosen)
     print(f"{len(chosen)} kinds of data, {num_failed} with a door that answers differently")
     return 1 if num_failed else 0
@@ -132,9 +191,9 @@ def write_data(project: Path) -> None:
     from PIL import Image
 
     random = np.random.default_rng(0)
-    for number in range(84):
+    for number in range(44):
         name = ("dark", "light")[number % 2]
-        folder = project / ("new_photos" if number > 79 else f"photos/{name}")
+        folder = project / ("new_photos" if number > 39 else f"photos/{name}")
         folder.mkdir(parents=True, exist_ok=True)
         pixels = random.integers(0, 128, (20 + number % 5, 24, 3)) + 120 * (number % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.jpg", quality=90)
@@ -168,32 +227,24 @@ def write_csv(file: Path, header: list[str], rows: list[list[object]]) -> None:
         csv.writer(opened).writerows([header, *rows])
 
 
-def is_same(project: Path, name: str) -> bool:
+def is_same(project: Project, name: str) -> bool:
     """Trains, searches, reproduces, exports, and compares the doors; prints a line for each."""
     kind, began = KINDS[name], time.monotonic()
     trust = [part for module in kind.trusted for part in ("--trust", module)]
-    short = ("training.epochs=2", "tracking=lean", "tracking.log_model=true")
-    run(project, "samerun", "train", *kind.train, *short)
+    short = ("training.epochs=2", "evaluation.bootstrap_samples=100")
+    short += ("tracking=lean", "tracking.log_model=true")
+    project.samerun("train", *kind.train, *short)
     space = "model.dropout=choice(0.0,0.2)"
-    settings = ("sweep=optuna", f"sweep.study={name}", "sweep.n_trials=2", "sweep.workers=1")
-    run(project, "samerun", "train", "-m", *kind.train, *short, *settings, space)
-    shown = run(project, "samerun", "show", f"{name}/0", "--json")
+    settings = ("sweep=optuna", f"sweep.study={name}", "sweep.n_trials=2", "sweep.executor=inline")
+    project.samerun("train", "-m", *kind.train, *short, *settings, space)
+    shown = project.samerun("show", f"{name}/0", "--json")
     trial = re.findall(r'"id": "([0-9a-f]{32})"', shown)[0]
-    verdict = run(project, "samerun", "reproduce", trial, "--exact", *trust)
-    assert "EXACT: bit-for-bit identical" in verdict, verdict
-    answers = {
-        "python": python(project, PYTHON, trial, kind.source, *kind.trusted),
-        "predict": predicted(project, kind, trial, trust),
-        "serve": served(project, kind, trial, trust),
-    }
-    if not kind.trusted:  # MLflow loads no modules of the user's own
-        answers["mlflow"] = python(project, MLFLOW, trial, kind.source)
-    for form in ("onnx", "tflite"):
-        screen = run(project, "samerun", "export", trial, "--format", form, "-o", form, *trust)
-        (package,) = re.findall(r"^from (\w+) import load_export$", screen, flags=re.MULTILINE)
-        needed = ("tensorflow", "keras") if form == "tflite" or kind.decodes else ()
-        blocked = {"samerun", "tensorflow", "keras", "mlflow"} - {*needed}
-        answers[form] = python(project, EXPORTED, form, package, kind.source, *sorted(blocked))
+    doors = doors_of(project, kind, trial, trust)
+    with ThreadPoolExecutor(2) as pool:
+        verdict = pool.submit(project.samerun, "reproduce", trial, "--exact", *trust)
+        opened = {door: pool.submit(answer) for door, answer in doors.items()}
+        answers = {door: found.result() for door, found in opened.items()}
+        assert "EXACT: bit-for-bit identical" in verdict.result(), verdict.result()
     limits = {door: TOLERANCE if door in ("onnx", "tflite") else 0.0 for door in answers}
     gaps = {door: difference(answers["python"], found) for door, found in answers.items()}
     for door, gap in gaps.items():
@@ -201,6 +252,22 @@ def is_same(project: Path, name: str) -> bool:
         print(f"{mark}  {name:<7} {door:<8} {len(answers[door])} answers, difference {gap:.2g}")
     print(f"      {name:<7} reproduced EXACT; {time.monotonic() - began:.0f} s", flush=True)
     return all(gap <= limits[door] for door, gap in gaps.items())
+
+
+def doors_of(
+    project: Project, kind: Kind, trial: str, trust: list[str]
+) -> dict[str, Callable[[], list[dict]]]:
+    """Returns what each door answers to the new data, when it is called."""
+    doors = {
+        "serve": partial(served, project, kind, trial, trust),
+        "onnx": partial(exported, project, kind, trial, trust, "onnx"),
+        "tflite": partial(exported, project, kind, trial, trust, "tflite"),
+        "python": partial(project.python, PYTHON, trial, kind.source, *kind.trusted),
+        "predict": partial(predicted, project, kind, trial, trust),
+    }
+    if not kind.trusted:  # MLflow loads no modules of the user's own
+        doors["mlflow"] = partial(project.python, MLFLOW, trial, kind.source)
+    return doors
 
 
 def difference(expected: list[dict], found: list[dict]) -> float:
@@ -219,49 +286,61 @@ def difference(expected: list[dict], found: list[dict]) -> float:
     return largest
 
 
-def python(project: Path, code: str, *arguments: str) -> list[dict]:
-    """Returns what a Python program answers."""
-    printed = run(project, sys.executable, "-c", READ + code, *arguments)
-    (line,) = (line for line in printed.splitlines() if line.startswith("ANSWERS "))
-    return json.loads(line.removeprefix("ANSWERS "))
-
-
-def predicted(project: Path, kind: Kind, trial: str, trust: list[str]) -> list[dict]:
+def predicted(project: Project, kind: Kind, trial: str, trust: list[str]) -> list[dict]:
     """Returns what `samerun predict` writes, without the line or the file of each answer."""
-    run(project, "samerun", "predict", trial, kind.source, "-o", "out.jsonl", *trust)
-    rows = [json.loads(line) for line in Path(project, "out.jsonl").read_text().splitlines()]
+    project.samerun("predict", trial, kind.source, "-o", "out.jsonl", *trust)
+    rows = [json.loads(line) for line in (project.folder / "out.jsonl").read_text().splitlines()]
     return [dict([*row.items()][1:]) for row in rows]
 
 
-def served(project: Path, kind: Kind, trial: str, trust: list[str]) -> list[dict]:
+def exported(project: Project, kind: Kind, trial: str, trust: list[str], form: str) -> list[dict]:
+    """Returns what the exported model answers in a process without samerun."""
+    screen = project.samerun("export", trial, "--format", form, "-o", form, *trust)
+    (package,) = re.findall(r"^from (\w+) import load_export$", screen, flags=re.MULTILINE)
+    needed = ("tensorflow", "keras") if form == "tflite" or kind.decodes else ()
+    blocked = {"samerun", "tensorflow", "keras", "mlflow"} - {*needed}
+    return project.python(EXPORTED, form, package, kind.source, *sorted(blocked))
+
+
+def served(project: Project, kind: Kind, trial: str, trust: list[str]) -> list[dict]:
     """Returns what `samerun serve` answers over HTTP."""
-    source = project / kind.source
+    source = project.folder / kind.source
     if source.is_dir():
         files = sorted(source.iterdir())
         rows = [{"image": base64.b64encode(file.read_bytes()).decode()} for file in files]
     else:
         with source.open(newline="") as opened:
             rows = [{k: number(v) for k, v in row.items()} for row in csv.DictReader(opened)]
+    log = project.folder / "server.txt"
+    for _ in range(3):
+        with contextlib.suppress(Ended):  # another process was given the port in the meantime
+            return from_server(project, ["serve", trial, *trust], rows, log)
+    raise SystemExit(f"samerun serve ended three times\n{log.read_text()}")
+
+
+def from_server(project: Project, command: list[str], rows: list[dict], log: Path) -> list[dict]:
+    """Starts a server on a free port, asks it, and ends it.
+
+    Raises:
+        Ended: it ended by itself.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "samerun", "serve", trial, "--port", str(port), *trust]
-    with Path(project, "server.txt").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=project, env=environment(), stdout=log, stderr=log, start_new_session=True
-        )
+    arguments = ["-m", "samerun", *command, "--port", str(port)]
+    with log.open("wb") as written:
+        server = project.start(*arguments, stdout=written, stderr=written, start_new_session=True)
     try:
         return ask(f"http://127.0.0.1:{port}", rows, server)
-    except Exception:
-        print(Path(project, "server.txt").read_text(), file=sys.stderr)
-        raise
+    except OSError as error:
+        raise SystemExit(f"{error!r}\n{log.read_text()}") from error
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
         server.wait(60)
 
 
-def ask(address: str, rows: list[dict], server: "subprocess.Popen[bytes]") -> list[dict]:
+def ask(address: str, rows: list[dict], server: "subprocess.Popen[str]") -> list[dict]:
     """Returns the answers to rows, as soon as the server is ready."""
     until = time.monotonic() + 300
     while True:
@@ -269,7 +348,8 @@ def ask(address: str, rows: list[dict], server: "subprocess.Popen[bytes]") -> li
             urllib.request.urlopen(f"{address}/health", timeout=5).close()
             break
         except OSError:
-            assert server.poll() is None, "the server ended"
+            if server.poll() is not None:
+                raise Ended from None
             assert time.monotonic() < until, "the server does not answer"
             time.sleep(0.3)
     body = json.dumps({"dataframe_records": rows}).encode()
@@ -277,7 +357,10 @@ def ask(address: str, rows: list[dict], server: "subprocess.Popen[bytes]") -> li
         f"{address}/invocations", body, {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=300) as answer:
-        return json.load(answer)["predictions"]
+        found = json.load(answer)["predictions"]
+    if server.poll() is not None:  # it was another server that answered
+        raise Ended
+    return found
 
 
 def number(cell: str) -> float | int | str:
@@ -288,22 +371,8 @@ def number(cell: str) -> float | int | str:
     return cell
 
 
-def run(folder: Path, program: str, *arguments: str) -> str:
-    """Runs a command; returns what it prints.
-
-    Raises:
-        SystemExit: it fails.
-    """
-    start = [sys.executable, "-m", "samerun"] if program == "samerun" else [program]
-    done = subprocess.run(
-        [*start, *arguments], cwd=folder, env=environment(), capture_output=True, text=True
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join([program, *arguments])}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
-
-
 def environment() -> dict[str, str]:
+    """Returns the environment of the processes: without a store of the user's."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return {**kept, "PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -1,6 +1,6 @@
 """Walks through README in a fresh clone, in a terminal of 60 columns: every command works, pasted.
 
-    python tests/programs/readme_walk.py [PAGE …] [--only TEXT …]
+    python tests/programs/readme_walk.py [PAGE …] [--only TEXT …] [--quick]
 
 The commands are those of README's blocks and of its text, and those that the screens of these
 commands print, each once for every kind of run that it is printed for. `bash` receives each of them
@@ -9,59 +9,39 @@ short, its IDs become those of two runs of the walk, and a server gets a free po
 it has answered. What is not typed is named in NOT_TYPED, with the reason.
 
 With pages such as `docs/how-to/compare.md`, the commands of their blocks, tables and sentences are
-typed instead, each page in a folder of its own that has the files and the runs that it names.
+typed instead, each page in a folder of its own that has the files and the runs that it names, and
+then its blocks of Python are run. With `--quick`, all pages share a folder, `samerun` starts warm,
+and what another test types is left out: see `support/how_to.py`.
 """
 
 import argparse
-import fcntl
-import os
-import pty
 import re
-import select
-import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from samerun import cli
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support import how_to
+from support.terminal import Terminal, answers, free_port, write_warm_programs
+
 ROOT = Path(__file__).parents[2]
-COLUMNS = 60
 SHORT = " training.epochs=1 dataset.limit=100"
 SHORT_SWEEP = " training.epochs=4 dataset.limit=100 sweep.n_trials=2 sweep.workers=1"
-NIGHT = "experiment=digits_cnn sweep=regularisation sweep.study=night"
+TINY = " tracking=lean tracking.log_model={keeps} evaluation.bootstrap_samples=100"
+"""What makes a run of `--quick` shorter still: a model is stored where a later command reads it."""
+IS_READ = re.compile(r"houses\.csv|study=width|train model=\w+ seed=")
+NIGHT = "experiment=digits_cnn sweep=regularisation "
 NOT_TYPED = {
-    "make test": "runs this program",
     "make bench": "takes hours",
     "samerun export ID --format onnx": "needs samerun[export]: tests/training/test_export.py",
-    "samerun unbundle run.zip": "is for another store: tests/system/test_bundle_exact.py",
+    "samerun unbundle run.zip": "is for another store: tests/training/test_bundle_exact.py",
 }
 """Commands of README that the walk leaves out, as they stand there, also where they are printed."""
-NOT_TYPED_ON_PAGES = {
-    r"^export |^read -rs|^source |^cd ": "changes the reader's shell",
-    r"pip install|^python3? -m venv|^git pull|^make |^dashboard/": "installs packages",
-    r"sweep\.cluster|^dask |^openssl |^createdb|10\.0\.0\.1": "tests/system/test_cluster.py",
-    r"^chgrp|^chmod": "needs a group of the system",
-    r"…|\[-|\bFILE\b|=MORE\b": "has a part that the reader chooses",
-    r"sampler=gp": "needs samerun[gp]",
-    r"add-user|set-password": "asks for a password: tests/system/test_server.py",
-    r" /data/": "needs that folder",
-    r"--sign|--verify-key": "needs a key: tests/unit/test_bundle.py",
-    r"completion (zsh|fish)": "needs that shell: tests/system/test_completion.py",
-    r"--take-over": "needs a second machine: tests/training/test_resume.py",
-    r"--code": "needs a checkout with a commit: tests/system/test_reproduce_exact.py",
-    r"^curl": "needs the server: tests/programs/five_doors.py",
-    r"samerun generate": "needs a language model: tests/training/test_predict.py",
-}
-"""Commands of pages that the walk leaves out: a pattern, and the reason or what types it."""
 LISTS = ("samerun experiments", "samerun train --help")
 """Commands that print commands as examples: `make gallery-check` trains all experiments."""
 OF_A_TABLE = ("predict", "serve")
@@ -70,6 +50,7 @@ MISTAKES = ("samerun train model.dropot=0.3",)
 """Commands of README that end with exit code 2, and print what README shows."""
 ALREADY_SHORT = ("debug=", "--schedule-plot", "--help", *MISTAKES)
 SERVERS = {"ui", "tensorboard", "server", "serve"}
+TRAINS = re.compile(r"(?:\w+=\S+ )?samerun train ")
 CODE = """
 import keras
 
@@ -86,9 +67,33 @@ def loss(y_true, y_pred):
 class Mine(keras.callbacks.Callback):
     pass
 """
+PYTHON = """
+import numpy as np
+import pandas as pd
+
+random = np.random.default_rng(0)
+x, y = random.normal(size=(80, 5)), np.arange(80) % 2
+x2, y2, x3, y3 = random.normal(size=(20, 5)), y[:20], random.normal(size=(20, 5)), y[:20]
+frame = pd.DataFrame({"rooms": x[:, 0], "age": x[:, 1], "price": 5.5 * x[:, 0]})
+new_rows = random.integers(0, 17, size=(2, 8, 8)).astype("uint8")
+
+
+def make_dataset():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((x, y))
+
+
+def stored(name):
+    import samerun
+
+    return f"runs:/{samerun.load_run(name).id}/model"
+
+
+"""
+"""What the Python of the pages finds."""
 _NAMES = "|".join(cli.COMMANDS)
 _CALL = rf"(?:python -m |[^\s`]*/)?samerun\s(?:{_NAMES})\b"
-_CONTROL = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78]")
 
 
 @dataclass(frozen=True)
@@ -133,35 +138,6 @@ def readme_commands(text):
         yield Typed(" ".join(command.split()))
 
 
-def page_commands(text):
-    """Yields the commands of a page: those of its blocks, then those of its tables and sentences.
-
-    Args:
-        text: the page.
-    """
-    for language, block in re.findall(r"(?ms)^```(\w*)\n(.*?)^```", text):
-        if language not in ("", "bash", "console") or block.startswith("#!"):
-            continue
-        for line in block.replace("\\\n", " ").splitlines():
-            command = re.split(r"\s+# ", line.removeprefix("$ "))[0].strip()
-            if language == "bash" or re.match(r"(samerun|make|eval|export|curl|ch\w+) ", command):
-                yield " ".join(command.split())
-    # What is only the name of a command, as in "`samerun resume` refuses", is not typed.
-    outside = re.sub(r"(?ms)^```.*?^```", "", text)
-    for command in re.findall(r"(?<!`)`((?:samerun|make)\s[\w-]+\s[^`]+)`", outside):
-        yield " ".join(command.replace("\\|", "|").split())
-
-
-def files_of(text):
-    """Yields the path and the content of each block of a page that begins with a path."""
-    for block in re.findall(r"(?ms)^```(?:python|yaml|toml)\n(.*?)^```", text):
-        found = re.match(r"# ([\w./-]+\.(?:py|yaml))\b", block)
-        if found:
-            yield found[1], block
-        elif "def smooth(" in block:  # custom-components.md names the file in its text
-            yield "my_code.py", block
-
-
 def printed_commands(output):
     """Yields what a screen says to type: alone in its line, after a label, or in backticks.
 
@@ -177,11 +153,28 @@ def printed_commands(output):
 
 def short(command):
     """Returns a training command of README with settings that make it take seconds."""
-    if not command.startswith("samerun train ") or any(part in command for part in ALREADY_SHORT):
+    if not TRAINS.match(command) or any(part in command for part in ALREADY_SHORT):
         return command
     if "sweep=" in command:
-        return command + SHORT_SWEEP  # a warm-up takes up to three epochs
+        of_two = " sweep.confirm.top=2" if "sweep.confirm.top=" in command else ""
+        return command + SHORT_SWEEP + of_two  # a warm-up takes up to three epochs
     return command + (" training.epochs=1" if "dataset.path" in command else SHORT)
+
+
+def tiny(command):
+    """Returns a training command of a page with settings that make it take a second or two."""
+    few = 5 if "wilcoxon" in command else 2  # that pruner needs five
+    command = re.sub(r"\b(seeds|folds)=\d+", rf"\1={few}", command)
+    command = re.sub(r"(?<![.\w])workers=\d+", "workers=2", command)
+    command = re.sub(r"training\.epochs=\d+", "training.epochs=2", command)
+    if not TRAINS.match(command) or "--schedule-plot" in command:
+        return command
+    more = TINY.format(keeps="true" if IS_READ.search(command) else "false")
+    if "debug=" in command or "dataset.path" in command:
+        return command + SHORT + more
+    if "sweep=" in command:
+        more += " sweep.executor=inline"
+    return short(command) + more
 
 
 def make_files(folder):
@@ -233,104 +226,28 @@ def clone(folder):
     (environment / ".ready").touch()  # after pyproject.toml
 
 
-def path(*, is_activated):
-    """Returns the folders of programs, with those of this environment or without samerun."""
-    others = [one for one in os.get_exec_path() if not Path(one, "samerun").exists()]
-    return os.pathsep.join([str(Path(sys.prefix, "bin"))] * is_activated + others)
-
-
-class Terminal:
-    """Runs commands in a terminal of their own.
-
-    Args:
-        folder: where they run.
-    """
-
-    def __init__(self, folder):
-        self.folder = folder
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "COV_"))}
-        self.environment = {
-            **inherited,
-            "BROWSER": "true",
-            "HUB_TOKEN": "of-the-person-who-reads",  # secrets.md reads one
-            "PYTHONPATH": str(folder / "src"),
-            "TERM": "xterm-256color",
-        }
-        self.environment.pop("COLUMNS", None)
-
-    def run(self, command, *, seconds=900, when=None):
-        """Runs a command; returns its exit code and its screen without colors.
-
-        Args:
-            command: given to `bash`.
-            seconds: after which it is killed.
-            when: called with what was printed; Ctrl-C is typed when it returns true.
-        """
-        pid, terminal = pty.fork()
-        if pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
-            os.chdir(self.folder)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background
-            is_activated = not command.startswith("make ")
-            environment = {**self.environment, "PATH": path(is_activated=is_activated)}
-            os.execvpe("bash", ["bash", "-c", command], environment)
-        written, end = b"", time.monotonic() + seconds
-        try:
-            while True:
-                if time.monotonic() > end:
-                    os.killpg(pid, signal.SIGKILL)
-                    when = None
-                if select.select([terminal], [], [], 0.2)[0]:
-                    try:
-                        new = os.read(terminal, 65536)
-                    except OSError:  # on Linux, what a terminal ends with
-                        new = b""
-                    if not new:
-                        break
-                    written += new
-                if when is not None and when(screen(written)):
-                    when = None
-                    os.write(terminal, b"\x03")
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen(written)
-        finally:
-            os.close(terminal)
-
-
-def screen(written):
-    """Returns the text of a screen, in which a line ends where the program ended it."""
-    text = _CONTROL.sub("", written.decode(errors="replace")).replace("\r\n", "\n")
-    return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))
-
-
-def free_port():
-    """Returns a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(address):
-    """Returns whether a server answers, be it that it asks for a password or for another method."""
-    try:
-        with urllib.request.urlopen(address, timeout=5) as page:
-            return page.status == 200
-    except urllib.error.HTTPError as error:
-        return error.code in (401, 404, 405)
-    except OSError:
-        return False
-
-
 class Walk:
     """What was typed so far.
 
     Args:
-        folder: the clone.
+        folder: the clone, or the first folder of a page.
+        programs: a folder whose programs come first; `None`: none.
+        is_quick: training commands get settings that make them as short as they can be.
     """
 
-    def __init__(self, folder):
-        self.folder, self.terminal = folder, Terminal(folder)
+    def __init__(self, folder, programs=None, *, is_quick=False):
+        self.base, self.folder, self.is_quick = folder, folder, is_quick
+        self.terminal, self.study = Terminal(folder, programs), "night"
         self.failed, self.ids, self.of_table, self.parent = [], [], "", ""
         self.done = {STARTED}
+
+    def enter(self, folder):
+        """Changes to a folder."""
+        self.folder = self.terminal.folder = folder
+
+    def shortened(self, command):
+        """Returns a training command with settings that make it short."""
+        return tiny(command) if self.is_quick else short(command)
 
     def prepare(self):
         """Trains the runs that README's IDs stand for, and interrupts one with Ctrl-C."""
@@ -355,17 +272,20 @@ class Walk:
             named += "|latest"
         if re.search(named, command) and not self.ids:
             for place, model in enumerate(("mlp", "cnn", "cnn")):
-                output = self.type(
-                    Typed(f"samerun train model={model} seed={place}{SHORT}", "page")
-                )
-                self.ids += re.findall(r"reproduce ([0-9a-f]{8})\n", output)[:1]
+                self.ids.append(self.trained(f"samerun train model={model} seed={place}"))
         if "PARENT" in command and not self.parent:
-            output = self.type(Typed(f"samerun train model=mlp seeds=2{SHORT}", "page"))
-            self.parent = re.findall(r"reproduce ([0-9a-f]{8})\n", output)[-1]
+            self.parent = self.trained("samerun train model=mlp seeds=2")
         if re.search(r"\bnight\b|STUDY|TRIAL", command) and "sweep=" not in command:
-            self.type(Typed(f"samerun train -m {NIGHT}{SHORT_SWEEP}", "page"))
+            study = f"sweep.study={self.study} "
+            if not any(study in text for text, _ in self.done):
+                self.trained(f"samerun train -m {NIGHT}{study}")
         if "samerun verify" in command and not (self.folder / "run.zip").exists():
             self.type(Typed(f"samerun bundle {self.ids[0]} run.zip", "page"))
+
+    def trained(self, command):
+        """Types a short training command; returns the ID that it prints last."""
+        output = self.type(Typed(self.shortened(command), "page"))
+        return (re.findall(r"reproduce ([0-9a-f]{8})\n", output) or [""])[-1]
 
     def filled_in_page(self, command):
         """Returns a command of a page with IDs, a study and a name in place of its own."""
@@ -373,15 +293,35 @@ class Walk:
         of_runs = dict(zip(names, self.ids, strict=False))
         of_runs |= {"ID": next(iter(self.ids), "latest"), "RUN_ID": "latest"}
         if self.of_table and re.match("samerun (predict|evaluate|serve) ", command):
-            of_runs["ID"] = self.of_table
+            of_runs |= {"ID": self.of_table, "latest": self.of_table}
         others = {"PARENT": self.parent, "STUDY": "night", "TRIAL": "night/0", "NAME": "alice"}
-        for name, value in (of_runs | others).items():
+        for name, value in (of_runs | others | {"night": self.study}).items():
             command = re.sub(rf"\b{name}\b", value, command)
         if command.startswith("samerun unbundle"):  # on another machine, says the page
             command = (
                 f"mkdir elsewhere && cd elsewhere && {command.replace('run.zip', '../run.zip')}"
             )
         return command.replace("paper.tex", "results.tex")  # which an earlier command wrote
+
+    def write_files(self, text):
+        """Writes the files that a page shows; what it adds to a file of Python comes at its end."""
+        for path, content in how_to.files_of(text):
+            file = self.folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a" if file.suffix == ".py" else "w") as stream:
+                stream.write(content)
+
+    def run_python(self, name, code):
+        """Runs the Python of a page, in one process, with arrays under the names that it uses."""
+        more = str([*SHORT.split(), *TINY.format(keeps="true").split()])[1:-1]
+        inline = ', "sweep.executor=inline", "sweep.n_trials=2"'
+        for function, also in (("train", ""), ("sweep", inline)):
+            pattern = rf"(?s)(samerun\.{function}\(\s*\[.*?)\]"
+            code = re.sub(pattern, lambda found, also=also: f"{found[1]}, {more}{also}]", code)
+        code = code.replace("data=dataset)", "data=make_dataset())")
+        code = code.replace('"runs:/ID/model"', f"stored({(self.of_table or 'latest')!r})")
+        (self.folder / f"page_{name}.py").write_text(PYTHON + code.replace("night", self.study))
+        self.type(Typed(f"python page_{name}.py", f"{name}.md"))
 
     def last_checkpoints(self):
         """Returns the last checkpoint of each run of the walk."""
@@ -414,7 +354,8 @@ class Walk:
             self.failed.append(typed.text)
             print(output, flush=True)
         if "houses.csv" in command:
-            (self.of_table,) = re.findall(r"reproduce  samerun reproduce ([0-9a-f]{8})\n", output)
+            found = re.findall(r"reproduce  samerun reproduce ([0-9a-f]{8})\n", output)
+            self.of_table = next(iter(found), self.of_table)
         return output
 
     def follow(self, typed):
@@ -474,37 +415,64 @@ def walk(folder, only=()):
     return started.failed
 
 
-def walk_page(folder, page, only=()):
-    """Types the commands of a page in an empty folder; returns those that failed.
+def walk_page(walked, page, only=()):
+    """Types the commands of a page, and runs its Python.
+
+    Args:
+        walked: what was typed so far.
+        page: the file.
+        only: commands that contain one of these texts, and no Python; without them, all.
+    """
+    shown = page.read_text()
+    commands = dict.fromkeys(how_to.page_commands(shown))
+    walked.enter(walked.base)
+    is_own = walked.is_quick and "sweep.study=night" in shown  # each with another search space
+    walked.study = f"{page.stem}-night" if is_own else "night"
+    if not any(one.startswith("cd ") for one in commands):
+        walked.write_files(shown)
+    for command in commands:
+        if only and not any(part in command for part in only):
+            continue
+        why = how_to.why_not_typed(command, is_quick=walked.is_quick)
+        if why:
+            print(f"not typed           {command}  ({why})")
+        elif command.startswith("cd "):
+            walked.enter(walked.folder / command.removeprefix("cd "))
+            walked.write_files(shown)
+        else:
+            walked.prepare_for(command)
+            text = walked.shortened(walked.filled_in_page(command))
+            walked.type(Typed(text, "a page" if walked.is_quick else page.name))
+    blocks = [] if only else [*how_to.python_of(shown)]
+    if blocks:
+        code = "\n".join(blocks)
+        walked.prepare_for(re.sub("#.*", "", code))
+        walked.run_python(page.stem, code)
+
+
+def walk_pages(folder, pages, only=(), *, is_quick=False):
+    """Types the commands of pages, each page in an empty folder; returns those that failed.
 
     Args:
         folder: where to work.
-        page: the file.
-        only: commands that contain one of these texts; without them, all.
+        pages: the files.
+        only: as for `walk_page`.
+        is_quick: in one folder for all pages, with `samerun` started warm.
     """
-    text = page.read_text()
-    folder.mkdir()
-    make_files(folder)
-    for path, content in files_of(text):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(content)
-    walked = Walk(folder)
-    commands = [one for one in page_commands(text) if not only or any(x in one for x in only)]
-    reasons = {one: reason_not_to_type(one) for one in commands}
-    for command in dict.fromkeys(commands):
-        if command and reasons[command]:
-            print(f"not typed           {command}  ({reasons[command]})")
-        elif command:
-            walked.prepare_for(command)
-            walked.type(Typed(short(walked.filled_in_page(command)), page.name))
-    print(f"{page.name}: {len(walked.done)} commands, {len(walked.failed)} failed", flush=True)
-    return walked.failed
-
-
-def reason_not_to_type(command):
-    """Returns why a command of a page is not typed; empty if it is."""
-    found = (reason for part, reason in NOT_TYPED_ON_PAGES.items() if re.search(part, command))
-    return next(found, "")
+    programs, walked, failed = None, None, []
+    if is_quick:
+        programs = folder / "bin"
+        write_warm_programs(programs)
+    for page in pages:
+        if walked is None or not is_quick:
+            place = folder / ("all" if is_quick else page.stem)
+            place.mkdir()
+            make_files(place)
+            walked = Walk(place, programs, is_quick=is_quick)
+        walk_page(walked, page, only)
+        print(f"{page.name}: {len(walked.done)} commands, {len(walked.failed)} failed", flush=True)
+        failed += [one for one in walked.failed if one not in failed]
+    return failed
 
 
 def main():
@@ -512,13 +480,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="*", type=Path, help="pages instead of README")
     parser.add_argument("--only", nargs="+", default=(), help="only commands with one of these")
+    parser.add_argument("--quick", action="store_true", help="all how-to pages, with tiny settings")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="samerun-walk-") as folder:
-        if chosen.pages:
-            failed = [walk_page(Path(folder, p.stem), p, chosen.only) for p in chosen.pages]
+    with tempfile.TemporaryDirectory(prefix="samerun-walk-") as name:
+        folder = Path(name).resolve()
+        pages = [page.resolve() for page in chosen.pages] or (how_to.PAGES if chosen.quick else [])
+        if pages:
+            failed = walk_pages(folder, pages, chosen.only, is_quick=chosen.quick)
         else:
-            failed = walk(Path(folder, "samerun"), chosen.only)
-        return 1 if any(failed) else 0
+            failed = walk(folder / "samerun", chosen.only)
+        for command in failed:
+            print(f"FAILED   {command}")
+        return 1 if failed else 0
 
 
 if __name__ == "__main__":

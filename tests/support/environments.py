@@ -1,7 +1,10 @@
 """Environments of their own, in which other packages are installed than here."""
 
+import contextlib
+import os
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
@@ -38,5 +41,22 @@ def install(python, *arguments):
     if uv is not None and variables is not None:
         command = [uv, "pip", "install", "--quiet", "--python", str(python), *arguments]
         if not subprocess.run(command, env=variables).returncode:
+            take_bytecode(python)
             return
     subprocess.run([*pip, "install", "--quiet", "--no-compile", *arguments], check=True)
+
+
+def take_bytecode(python):
+    """Gives an environment the compiled modules of this one, for the files that both have.
+
+    To compile what TensorFlow imports takes half a minute. uv links the same files into each
+    environment; where one has another time or size, Python compiles it again.
+    """
+    here = Path(sysconfig.get_path("purelib"))
+    there = python.parents[1] / here.relative_to(sys.prefix)
+    for compiled in here.rglob("__pycache__/*.pyc"):
+        target = there / compiled.relative_to(here)
+        if target.parents[1].is_dir() and not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(OSError):  # a folder on another disk
+                os.link(compiled, target)

@@ -71,7 +71,8 @@ def violations_beside(file, **options):
         file: the page.
         options: of `browse`.
     """
-    return _violations(file.read_text(), file.with_name(f"axe_{file.name}"), **options)
+    copy = file.with_name(f"axe_{os.getpid()}_{file.name}")
+    return _violations(file.read_text(), copy, **options)
 
 
 def _violations(page, copy, **options):

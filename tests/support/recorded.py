@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
+import time
 from pathlib import Path
 
 from samerun import data, identity, tracking
@@ -104,25 +105,38 @@ def connected():
 
 
 def run_maker():
-    """Returns what makes runs of given artifacts and tags in the working folder's store."""
-    client, folder = connected(), Path.cwd()
+    """Returns what makes finished runs in the working folder's store.
+
+    A run is three transactions, and its artifacts are where MLflow would copy them to.
+    """
+    client = connected()
     experiment = tracking.experiment_id(client, "samerun")
 
-    def make(artifacts, name="foreign", **tags):
+    def make(artifacts, name="foreign", metrics=None, **tags):
         given = {"samerun.model": "mlp"} | {f"samerun.{key}": text for key, text in tags.items()}
-        run_id = client.create_run(experiment, run_name=name, tags=given).info.run_id
-        client.log_metric(run_id, "train/loss", 1.0, step=1)
+        run = client.create_run(experiment, run_name=name, tags=given).info
+        log_metrics(client, run.run_id, {"train/loss": [1.0]} | (metrics or {}))
         for path, content in artifacts.items():
-            if isinstance(content, bytes):
-                file = folder / path.rpartition("/")[2]
-                file.write_bytes(content)
-                client.log_artifact(run_id, str(file), path.rpartition("/")[0])
-            else:
-                client.log_text(run_id, content, path)
-        client.set_terminated(run_id)
-        return run_id
+            file = Path(run.artifact_uri, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        client.set_terminated(run.run_id)
+        return run.run_id
 
     return make
+
+
+def log_metrics(client, run_id, metrics):
+    """Logs metrics at once: by name, their values from step 1 on."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    points = [
+        Metric(key, value, now, step)
+        for key, values in metrics.items()
+        for step, value in enumerate(values, start=1)
+    ]
+    client.log_batch(run_id, metrics=points)
 
 
 def unpack_version_0_1_0(folder):

@@ -124,10 +124,10 @@ def sweep_in(folder, databases, *overrides, answer=None, **options):
     return worker, screen.getvalue()
 
 
-def plan_of(*overrides, space=SPACE, base=BASE):
-    """Returns the plan of a sweep that does not run."""
+def plan_of(*overrides, space=SPACE, base=BASE, checked=lambda _: None):
+    """Returns the plan of a sweep that does not run; calls `checked` as `build_plan` does."""
     with compose_sweep([*base, *space, *overrides]) as (context, master, arguments):
-        return build_plan(context, master, arguments)
+        return build_plan(context, master, arguments, checked)
 
 
 def study(name="s"):

@@ -146,17 +146,20 @@ def _owner():
     return int(os.environ.get(OWNER, own))
 
 
-def _address(prepared):
-    """Returns where orders go; starts the process that the others are forked from at first use.
+def prepare(prepared):
+    """Starts the process that the others are forked from, unless it has been; does not wait for it.
 
     Workers of pytest-xdist share one, and the programs that they start; it ends soon after them.
+
+    Returns:
+        Its folder, with a `socket` as soon as it takes orders.
     """
     owner = _owner()
     folder = Path(tempfile.gettempdir(), f"samerun-warm-{os.getuid()}-{owner}-{prepared}")
     folder.mkdir(mode=0o700, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "socket").exists():
+        if not (folder / "socket").exists() and not _is_running(folder):
             arguments = [sys.executable, __file__, str(folder / "socket"), str(owner), prepared]
             with (folder / "log").open("wb") as log:
                 started = subprocess.Popen(
@@ -164,14 +167,30 @@ def _address(prepared):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    cwd=folder,
                     env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
                     start_new_session=True,
                 )
-            while not (folder / "socket").exists():
-                assert started.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
+            (folder / "pid").write_text(str(started.pid))
             started.returncode = 0  # it keeps running
+    return folder
+
+
+def _address(prepared):
+    """Returns where orders go; waits until that process takes them."""
+    folder = prepare(prepared)
+    while not (folder / "socket").exists():
+        assert _is_running(folder), (folder / "log").read_text()
+        time.sleep(0.05)
     return str(folder / "socket")
+
+
+def _is_running(folder):
+    try:
+        stat = Path("/proc", (folder / "pid").read_text(), "stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 # In the process that the others are forked from.

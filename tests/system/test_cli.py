@@ -121,11 +121,17 @@ def test_schedule_plot_draws_a_picture_and_trains_nothing(samerun, tmp_path):
     "overrides",
     [
         pytest.param(["tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN], id="word"),
-        pytest.param(["++tracking.uri='http://bob:geheim@127.0.0.1:9/'", LEAN], id="quoted"),
         pytest.param(
-            ["-m", "seed=1,2", "tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN], id="multirun"
+            ["++tracking.uri='http://bob:geheim@127.0.0.1:9/'", LEAN],
+            id="quoted",
+            marks=pytest.mark.slow,
         ),
-        pytest.param(["--config-dir", "own", "experiment=mine"], id="file"),
+        pytest.param(
+            ["-m", "seed=1,2", "tracking.uri=http://bob:geheim@127.0.0.1:9/", LEAN],
+            id="multirun",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["--config-dir", "own", "experiment=mine"], id="file", marks=pytest.mark.slow),
         pytest.param(
             ["-m", "seed=1,2", "--config-dir", "own", "experiment=mine", LEAN], id="file-multirun"
         ),

@@ -31,8 +31,15 @@ def page(store, project):
 
 
 @needs_axe
-@pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("is_dark", "width"),
+    [
+        pytest.param(True, 400, id="dark-400"),
+        pytest.param(False, 1400, id="light-1400"),
+        pytest.param(True, 1400, id="dark-1400", marks=pytest.mark.slow),
+        pytest.param(False, 400, id="light-400", marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_no_violation(page, tmp_path, width, is_dark):
     found = pages.violations(page.read_text(), tmp_path, width=width, is_dark=is_dark)
     assert found == []

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -64,20 +65,22 @@ poll();
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
+@pytest.fixture(scope="session")
+def site(made_once):
     """The site, built as `make docs` does."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-q", "--fail-on-warning", str(ROOT / "docs")]
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return folder
+
+    def build(folder):
+        command = [sys.executable, "-m", "sphinx", "-q", "--fail-on-warning", str(ROOT / "docs")]
+        done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+
+    return made_once("site", build)
 
 
 @pytest.fixture(scope="module")
 def results(site):
     """The pages that the search finds for each question, the best first."""
-    page = site / "questions.html"
+    page = site / f"questions-{os.getpid()}.html"  # other test processes use the same site
     script = _ASK.replace("QUESTIONS", json.dumps([*QUESTIONS]))
     page.write_text(f"<!DOCTYPE html><body><script>{script}</script>")
     dom, _ = pages.browse(page, "--allow-file-access-from-files")
@@ -102,7 +105,7 @@ def test_links_to_other_sites_are_listed_with_their_pages(site):
 
 
 def test_search_works_in_a_folder_without_server_or_network(site, results):
-    page = site / "alone.html"
+    page = site / f"alone-{os.getpid()}.html"
     page.write_text('<script>location = "search.html?q=preemption"</script>')
     dom, asked = pages.browse(page)
     assert "how-to/preemption.html" in dom

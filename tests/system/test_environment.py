@@ -91,12 +91,14 @@ def wheels(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
+@pytest.fixture(scope="session")
+def empty(made_once):
     """An environment that holds pip only."""
-    folder = tmp_path_factory.mktemp("empty") / "environment"
-    assert environment._new(folder) is None
-    return folder
+
+    def make(folder):
+        assert environment._new(folder / "environment") is None
+
+    return made_once("empty_environment", make) / "environment"
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ from samerun.sweeper.executors.inline import InlineExecutor
 from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.worker import run_trial
 from support.project import PROGRAMS, until
-from support.warm import Warm
+from support.warm import Warm, is_worker
 
 sys.path.append(str(PROGRAMS))
 import worker_tasks
@@ -207,6 +208,55 @@ def test_warmed_up_workers_are_those_that_run():
         assert pids_of_both(slots) == started
     finally:
         slots.close()
+
+
+PLANNED = (
+    *("sweep=optuna", "model=mlp", "model.dropout=interval(0,0.6)", "dataset.limit=100"),
+    *("sweep.workers=2", "sweep.n_trials=5"),
+)
+
+
+def test_a_sweep_that_is_refused_after_its_workers_started_leaves_nothing(project, monkeypatch):
+    before, others, started = sorted(project.rglob("*")), children(), set()
+    warm_up = LocalExecutor.warm_up
+
+    def noted(slots, num):
+        warm_up(slots, num)
+        until(lambda: len(children() - others) == 2)
+        started.update(children() - others)
+
+    monkeypatch.setattr(LocalExecutor, "warm_up", noted)
+    wrong = ("sweep.pruner=threshold", "sweep.threshold.lower=2", "sweep.threshold.upper=1")
+    with pytest.raises(UserError, match="Optuna rejects these options"):
+        samerun.sweep([*PLANNED, *wrong])
+    assert len(started) == 2
+    until(lambda: not any(map(psutil.pid_exists, started)))
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_sweep_is_planned_leaves_no_process(project, number, code):
+    """Its store never answers; its workers have just started, and handle no signal yet."""
+    command = [sys.executable, "-m", "samerun", "train", "-m", *PLANNED]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tracking.uri=http://127.0.0.1:{silent.getsockname()[1]}"
+        sweep = subprocess.Popen(  # cold: a warm worker is forked from another process
+            [*command, address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        own = psutil.Process(sweep.pid)
+        until(lambda: len([one for one in own.children() if is_worker(one)]) == 2)
+        below = own.children(recursive=True)
+        for one in [own, *below]:  # as a terminal does: to every process
+            one.send_signal(number)
+        out, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == code, out
+    assert "Traceback" not in out
+    assert psutil.wait_procs(below, timeout=60)[1] == []
 
 
 def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkeypatch):

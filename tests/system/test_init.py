@@ -50,7 +50,7 @@ def test_its_files_are_valid_and_its_code_keeps_the_style(mine):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_its_tests_pass_and_its_sweep_is_searched(mine, samerun):
     environment = {**os.environ, "PYTHONPATH": "src"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -131,7 +131,7 @@ def test_a_parent_run_that_is_killed_is_resumed_exactly(project, whole, monkeypa
     assert len(found) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, TERMINATED)], ids=["kill", "term"]
 )
@@ -158,7 +158,7 @@ def test_workers_end_with_their_parent_run_which_is_resumed_exactly(
     assert len(found) == len(set(found.values())) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, TERMINATED)], ids=["kill", "term"]
 )
@@ -178,7 +178,7 @@ def test_workers_of_a_reproduction_end_with_it_and_it_is_exact_the_next_time(
     assert "epoch " not in printed  # it is in the file of each worker
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 @pytest.mark.parametrize("what", ["seeds=3", "folds=3"])
 def test_a_sweep_that_is_killed_inside_a_trial_is_resumed_exactly(
     project, whole, monkeypatch, what

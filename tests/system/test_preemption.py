@@ -1,14 +1,19 @@
 """A scheduler takes the machine: the same command again continues the same run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import samerun as package
 from samerun import tracking
 from samerun.errors import TERMINATED
+from support.how_to import ROOT
+from support.project import until
 from support.warm import Warm
 
 OVERRIDES = (
@@ -96,3 +101,57 @@ def test_the_same_command_again_ends_as_an_uninterrupted_run(project, samerun):
     expected, its_points = came_to(tracking.find_runs()[0])
     assert resumed.tags["samerun.weights"] == expected.tags["samerun.weights"]
     assert points == its_points
+
+
+STANDS_FOR_SAMERUN = """#!/bin/bash
+printf '%s\\n' "$@" > arguments
+trap 'exit 143' TERM
+touch started
+[ -n "$ENDS_WITH" ] && exit "$ENDS_WITH"
+for _ in {1..1200}; do sleep 0.1; done
+"""
+
+
+@pytest.fixture
+def batch_script(tmp_path, monkeypatch):
+    """The script of the page in a folder of its own, with programs that stand for SLURM's."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").write_text('PATH="$PWD/bin:$PATH"\n')
+    programs = {"samerun": STANDS_FOR_SAMERUN, "scontrol": '#!/bin/bash\necho "$@" > asked\n'}
+    for name, text in programs.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    page = (ROOT / "docs/how-to/preemption.md").read_text()
+    (script,) = re.findall(r"(?ms)^```bash\n(#!.*?)^```", page)
+    (tmp_path / "job.sh").write_text(script)
+    monkeypatch.setenv("SLURM_SUBMIT_DIR", str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    return tmp_path
+
+
+def catches_sigterm(pid):
+    """Whether a process has set its handler of SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = re.findall(r"SigCgt:\s*(\w+)", status)
+    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_the_script_for_slurm_passes_sigterm_on_and_is_queued_again(batch_script):
+    job = subprocess.Popen(["bash", "job.sh"], cwd=batch_script)
+    until((batch_script / "started").exists)
+    until(lambda: catches_sigterm(job.pid))
+    job.terminate()
+    assert job.wait(timeout=120) == TERMINATED
+    assert (batch_script / "asked").read_text() == "requeue 7\n"
+    train, *overrides = (batch_script / "arguments").read_text().splitlines()
+    assert train == "train"
+    assert package.compose(overrides).config.tracking.if_exists == "resume"
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_script_for_slurm_ends_as_the_run_and_is_not_queued_again(batch_script, code):
+    environment = {**os.environ, "ENDS_WITH": str(code)}
+    done = subprocess.run(["bash", "job.sh"], cwd=batch_script, env=environment, timeout=120)
+    assert done.returncode == code
+    assert not (batch_script / "asked").exists()

@@ -73,7 +73,7 @@ def test_a_run_killed_without_warning_is_closed_by_the_next_one(project, samerun
     assert "died" in dead.tags["samerun.reason"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_running_out_of_memory_is_a_failed_run_and_one_sentence(project):
     arguments = ["model=mlp", "model.units=[40000,40000]", "training.epochs=1"]
     done = subprocess.run(

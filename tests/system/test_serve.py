@@ -58,17 +58,21 @@ print(json.dumps({**runs, "folders": folders}))
 """
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory, prepared_database):
+@pytest.fixture(scope="session")
+def stored(made_once, prepared_database):
     """A `folder` with runs that have stored models: IDs by kind, and `folders` of the models."""
-    folder = tmp_path_factory.mktemp("stored")
-    shutil.copy(prepared_database, folder / "mlflow.db")
-    (folder / "own_net.py").write_text(OWN_NET)
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    done = warm.run([sys.executable, "-c", STORE], env=environment, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return SimpleNamespace(folder=folder, **json.loads(done.stdout.splitlines()[-1]))
+
+    def store(folder):
+        shutil.copy(prepared_database, folder / "mlflow.db")
+        (folder / "own_net.py").write_text(OWN_NET)
+        environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        done = warm.run([sys.executable, "-c", STORE], env=environment, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        (folder / "stored.json").write_text(done.stdout.splitlines()[-1])
+
+    folder = made_once("stored_models", store)
+    return SimpleNamespace(folder=folder, **json.loads((folder / "stored.json").read_text()))
 
 
 def free_port():
@@ -188,7 +192,7 @@ def check_table(port):
     return first
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_both_servers_answer_the_same_and_survive_bad_requests(stored):
     ours = ["samerun", "serve", stored.texts]
     answer = served(ours, check_texts, stored.folder)

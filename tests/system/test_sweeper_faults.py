@@ -78,7 +78,7 @@ def metrics(folder, run):
     return [row for row in rows if row[0].startswith(("train/", "validation/", "test/"))]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_a_sweep_trains_in_workers_and_its_own_process_stays_light(project):
     """And a trial's folder, run and command are those of a run by itself."""
     program = PROGRAMS / "sweep_light.py"

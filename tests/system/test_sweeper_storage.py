@@ -50,7 +50,7 @@ def test_a_study_whose_file_is_deleted_in_mid_sweep_ends_it_in_one_sentence(
 
 
 def test_a_study_that_is_locked_in_mid_sweep_loses_no_trial(worker, project, monkeypatch, caplog):
-    """`tests/programs/sweep_locked.py --seconds 75` does it with the real times."""
+    """`tests/programs/sweep_disturbed.py locked --seconds 75` does it with the real times."""
     monkeypatch.setattr(storage, "_BUSY_SECONDS", 0.2)
     monkeypatch.setattr(outages, "PAUSE_SECONDS", 0.1)
     locked, release = threading.Event(), threading.Event()

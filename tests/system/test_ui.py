@@ -24,15 +24,19 @@ pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.fixture(scope="module")
-def runs(prepared_database, tmp_path_factory):
-    """A folder with two runs."""
-    folder = tmp_path_factory.mktemp("ui")
-    shutil.copy(prepared_database, folder / "mlflow.db")
-    for model in ("mlp", "cnn"):
-        overrides = [f"model={model}", "training.epochs=2", "dataset.limit=300"]
+def train(folder, database, lines):
+    """Records in a folder what several command lines train."""
+    shutil.copy(database, folder / "mlflow.db")
+    for overrides in lines:
         done = warm.run([sys.executable, "-m", "samerun", "train", *overrides], cwd=folder)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def runs(prepared_database, made_once):
+    """A folder with two runs."""
+    lines = [[f"model={one}", "training.epochs=2", "dataset.limit=300"] for one in ("mlp", "cnn")]
+    folder = made_once("ui_runs", lambda folder: train(folder, prepared_database, lines))
     return folder, tracking.find_runs(uri=f"sqlite:///{folder}/mlflow.db")
 
 
@@ -65,21 +69,16 @@ def address(request, runs):
     process.wait(timeout=120)
 
 
-@pytest.fixture(scope="module")
-def compared(prepared_database, tmp_path_factory):
+@pytest.fixture(scope="session")
+def compared(prepared_database, made_once):
     """A folder with three runs, a multirun of two and a sweep of twelve trials."""
-    folder = tmp_path_factory.mktemp("compared")
-    shutil.copy(prepared_database, folder / "mlflow.db")
-    tiny = ["model.units=[4]", "training.epochs=1", "dataset.limit=100", "tracking=lean"]
-    tiny = ["model=mlp", *tiny]
+    tiny = ["model=mlp", "model.units=[4]", "training.epochs=1", "dataset.limit=100"]
+    tiny += ["tracking=lean"]
     sweep = ["-m", "sweep=optuna", "model.dropout=interval(0,0.6)", "sweep.workers=1"]
     sweep += ["optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", "sweep.n_trials=12"]
-    commands = [[*tiny, f"model.l2={value}"] for value in ("0.1", "0.01", "0.001")]
-    commands += [[*tiny, "-m", "schedule=constant,cosine"], [*tiny, *sweep, "sweep.study=night"]]
-    for overrides in commands:
-        done = warm.run([sys.executable, "-m", "samerun", "train", *overrides], cwd=folder)
-        assert done.returncode == 0, done.stderr
-    return folder
+    lines = [[*tiny, f"model.l2={value}"] for value in ("0.1", "0.01", "0.001")]
+    lines += [[*tiny, "-m", "schedule=constant,cosine"], [*tiny, *sweep, "sweep.study=night"]]
+    return made_once("ui_compared", lambda folder: train(folder, prepared_database, lines))
 
 
 def printed_address(folder, *arguments):

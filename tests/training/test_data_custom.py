@@ -53,6 +53,11 @@ def test_a_function_in_the_working_folder_is_called_with_its_params(write):
     assert sys.path == path
 
 
+def test_a_users_own_function_has_pipelines_of_its_own_in_each_run(write):
+    cfg = custom(f"{write(GOOD)}:load")
+    assert data.build(cfg, 0).train is not data.build(cfg, 0).train
+
+
 def test_a_test_split_of_its_own_is_used(write):
     name = write(
         """

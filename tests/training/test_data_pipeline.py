@@ -135,3 +135,34 @@ def test_keras_takes_exactly_the_steps_it_was_promised_and_new_orders(numbered):
     assert int(model.optimizer.iterations) == 3 * built.steps_per_epoch
     per_epoch = [sum(seen[i : i + 5], []) for i in range(0, 15, 5)]
     assert per_epoch == [order(built, epoch) for epoch in range(3)]
+
+
+def test_a_further_run_on_the_same_data_has_the_same_pipelines_from_the_start(numbered):
+    built = data.build(numbered, 3)
+    first = order(built, 0)
+    built.set_epoch(2)
+    again = data.build(numbered, 3)
+    assert again.train is built.train
+    assert [int(value) for x, _ in again.train for value in x[:, 0]] == first
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 6}, {"normalization": "standard"}, {"limit": 9}])
+def test_other_settings_have_other_pipelines(numbered, change):
+    built = data.build(numbered, 3)
+    assert data.build(replace(numbered, **change), 3).train is not built.train
+    assert data.build(numbered, 4).train is not built.train
+
+
+def test_a_file_that_has_changed_has_other_pipelines(numbered, tmp_path):
+    path = tmp_path / "numbered.npz"
+    cfg = replace(numbered, path=str(path))
+    x = np.arange(NUM, dtype=np.float32)[:, None]
+    for factor in (1, 2):
+        np.savez(path, x_train=x * factor, y_train=x, x_test=x, y_test=x)
+        built = data.build(cfg, 0)
+        assert sorted(order(built, 0)) == [factor * number for number in range(NUM)]
+
+
+def test_data_that_is_not_small_is_not_kept(numbered, monkeypatch):
+    monkeypatch.setattr(data.dataset, "_MOST_KEPT_BYTES", 4 * 2 * NUM - 1)
+    assert data.build(numbered, 3).train is not data.build(numbered, 3).train

@@ -32,7 +32,8 @@ from samerun.search import lease
 from samerun.search.constraints import check_model
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
 from samerun.sweeper import history, ledger, outages
-from samerun.sweeper.execution import open_executor
+from samerun.sweeper.executors.local import LocalExecutor
+from samerun.sweeper.run import Workers
 from samerun.sweeper.run import sweep as sweep_from_python
 from samerun.sweeper.worker import run_trial
 from support.project import until
@@ -299,9 +300,12 @@ def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
     assert [task.number for task in worker.tasks] == [0, 1]
 
 
-def test_a_worker_is_replaced_after_max_trials_per_worker(project):
-    executor = open_executor(plan_of("sweep.max_trials_per_worker=2", "sweep.workers=3"))
-    assert (executor.num_workers(), executor.max_trials) == (3, 2)
+def test_a_worker_is_replaced_after_max_trials_per_worker(project, monkeypatch):
+    monkeypatch.setattr(LocalExecutor, "warm_up", lambda self, num: None)
+    workers = Workers(None)
+    plan_of("sweep.max_trials_per_worker=2", "sweep.workers=3", checked=workers.start)
+    assert (workers.executor.num_workers(), workers.executor.max_trials) == (3, 2)
+    workers.close()
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):

@@ -82,6 +82,18 @@ def test_a_row_that_misses_a_goal_says_what_was_tried(bench, run_all, tmp_path, 
     assert "it is row 2." not in page
 
 
+def test_what_is_said_about_a_row_later_is_on_the_page_without_another_run(
+    bench, run_all, tmp_path, monkeypatch
+):
+    bench({1: program(1.5)})
+    assert bench({1: "raise SystemExit(1)"}, "--pages")[0] == 0
+    assert "seconds: 2 (1 to 4), goal ≤ 1.5: MISSED" in (tmp_path / "RESULTS.md").read_text()
+    made = run_all.Row
+    monkeypatch.setattr(run_all, "Row", lambda *given: made(*given, why="it was seen later."))
+    bench({1: program(1.5)}, "--pages")
+    assert "what was tried: it was seen later." in (tmp_path / "RESULTS.md").read_text()
+
+
 def test_a_program_that_fails_has_no_result(bench):
     code, readme, printed = bench({1: "raise SystemExit('no')", 2: program(3)})
     assert code == 1

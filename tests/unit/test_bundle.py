@@ -1,5 +1,6 @@
 """`samerun bundle` and `samerun unbundle`: one file, whole or refused."""
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -42,15 +43,23 @@ def bundle_a_run():
 
 
 @pytest.fixture
-def bundle(project, recorded_runs, prepared_database, tmp_path, monkeypatch):
-    """A bundle, in a folder of another machine."""
-    run_id = recorded_runs.copy("travels", bundle_a_run)
+def bundle(made_once, prepared_database, tmp_path, monkeypatch):
+    """A bundle, in a folder of another machine, and the data of its run in the folder above."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def make(folder):
+        shutil.copy(prepared_database, folder / "mlflow.db")
+        with contextlib.chdir(folder):
+            Path("run_id").write_text(bundle_a_run())
+
+    made = made_once("travels", make)
+    shutil.copy(made / "mine.npz", tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(prepared_database, other / "mlflow.db")
-    shutil.copy("run.zip", other)
+    shutil.copy(made / "run.zip", other)
     monkeypatch.chdir(other)
-    return run_id
+    return (made / "run_id").read_text()
 
 
 def rebuilt(change, *, file="run.zip", is_listed=True):

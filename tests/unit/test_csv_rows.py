@@ -76,8 +76,9 @@ def as_lines(path, text):
         return list(file)
 
 
-def test_both_ways_give_the_same_bits_lines_and_sentences_for_generated_files(tmp_path):
-    for seed in range(2000):
+@pytest.mark.parametrize("num", [300, pytest.param(2000, marks=pytest.mark.slow)])
+def test_both_ways_give_the_same_bits_lines_and_sentences_for_generated_files(tmp_path, num):
+    for seed in range(num):
         text, cut, names = generated(seed)
         lines = as_lines(tmp_path / "new.csv", text)
         quick, slow = read(lines, cut, names), slowly(lines, cut, names)

@@ -52,6 +52,7 @@ def images_cfg(path):
     ("content", "part"),
     [
         ("size,kind\n1,cats\n2,fish\n", "received the class 'fish', expected those of the run"),
+        ("size,kind\n1,cats\n2,\n", "new.csv: line 3: received the class '', expected those of"),
         ("length,kind\n1,cats\n", "expected a column of new.csv: length, kind"),
         ("size,sort\n1,cats\n", "dataset.target: received 'kind'"),
     ],
@@ -61,6 +62,39 @@ def test_a_table_is_refused_before_the_model_is_loaded(project, content, part):
     cfg = composed("dataset=table_csv", "dataset.path=new.csv", "dataset.target=kind")
     with pytest.raises(UserError, match=part):
         evaluate(model(TABLE), cfg)
+
+
+@pytest.mark.parametrize("dataset", ["image_folder", "text_folder", "text_csv"])
+def test_a_class_that_the_run_does_not_have_is_refused(project, dataset):
+    form, ending = (IMAGE, "png") if dataset == "image_folder" else (TEXT, "txt")
+    for name in ("cats", "dgos"):
+        (project / "new" / name).mkdir(parents=True)
+        (project / "new" / name / f"1.{ending}").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (project / "new.csv").write_text("text,label\na text,cats\na text,dgos\n")
+    path = "new.csv" if dataset == "text_csv" else "new"
+    place = "new.csv: line 3: " if dataset == "text_csv" else ""
+    with pytest.raises(UserError) as caught:
+        evaluate(model(form), composed(f"dataset={dataset}", f"dataset.path={path}"))
+    assert str(caught.value).startswith(f"{place}received the class 'dgos', expected those of")
+    assert "Did you mean 'dogs'?" in str(caught.value)
+
+
+def test_a_target_that_is_no_number_is_refused(project):
+    (project / "new.csv").write_text("size,price\n1,2\n2,cats\n")
+    cfg = composed("dataset=table_csv", "dataset.path=new.csv", "dataset.target=price")
+    with pytest.raises(UserError, match="line 3: column price holds 'cats', which is not a finite"):
+        evaluate(model(TABLE, "regression", []), cfg)
+
+
+def test_a_row_that_the_model_refuses_ends_the_evaluation_with_its_line(project):
+    (project / "new.csv").write_text("size,kind\n1,cats\n\nwide,dogs\n")
+    cfg = composed("dataset=table_csv", "dataset.path=new.csv", "dataset.target=kind")
+    with pytest.raises(UserError) as caught:
+        evaluate(model(TABLE), cfg)
+    assert str(caught.value) == (
+        "new.csv: line 4: column size holds 'wide', expected a finite number; all rows are needed "
+        "for an evaluation."
+    )
 
 
 def test_data_without_a_file_is_refused(project):
@@ -120,6 +154,12 @@ def test_every_window_of_a_series_is_evaluated_with_what_follows_it(project):
     assert network.x.tolist() == expected
     # the last value is repeated: the errors are 1 and 2
     assert report.metrics["mean_absolute_error"] == 1.5
+
+
+def test_a_series_that_is_too_short_for_a_window_is_refused(project):
+    (project / "new.csv").write_text("sales,visits\n1,1\n2,2\n3,3\n")
+    with pytest.raises(UserError, match="has 3 time steps, expected at least 4"):
+        evaluate(model(SERIES, "forecast", []), series_cfg())
 
 
 @pytest.mark.parametrize("cell", ["", "x", "nan", "inf"])

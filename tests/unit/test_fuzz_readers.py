@@ -9,7 +9,7 @@ from support import warm
 from support.project import PROGRAMS
 
 
-@pytest.mark.parametrize("num", ["100", pytest.param("2000", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num", ["30", pytest.param("2000", marks=pytest.mark.slow)])
 def test_no_file_and_no_command_line_ends_in_a_traceback(tmp_path, num):
     arguments = [sys.executable, str(PROGRAMS / "fuzz_readers.py"), num, "3"]
     answer = warm.run(arguments, cwd=tmp_path, kind=warm.Light, timeout=3600)

@@ -329,3 +329,9 @@ def test_a_name_cannot_speak_to_the_terminal(store, project, capsys):
 
 def test_a_patch_inside_the_tree_is_fine(tmp_path):
     worktree.check_patch(NEW_FILE.format("part/.gitignore"), tmp_path)
+
+
+def test_a_config_of_plain_values_is_checked_without_pyyamls_own_parser(monkeypatch):
+    for name in ("scan", "safe_load"):
+        monkeypatch.setattr(recorded.yaml, name, lambda *_: pytest.fail("the slow parser"))
+    recorded.check_values_only(resolved())

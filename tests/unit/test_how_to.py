@@ -1,23 +1,30 @@
-"""The commands of the how-to pages: those that only read are typed, and none is forgotten.
+"""The commands of the how-to pages: each has a test, and those that only read are typed here.
 
-`tests/programs/readme_walk.py docs/how-to/NAME.md` types the others too.
+`tests/programs/readme_walk.py --quick` types the others.
 """
 
-import importlib.util
 import re
 import shlex
-import sys
 
 import pytest
+import yaml
+from test_docs import assert_composes, assert_understood
 
 from samerun import cli
-from support.project import PROGRAMS
-
-ROOT = PROGRAMS.parents[1]
-PAGES = sorted(ROOT.glob("docs/how-to/*.md"))
-READS = re.compile(
-    r"samerun (runs|show|diff|compare|experiments|completion|gc --dry-run|train .*--(help|cfg)) ?"
+from support import screens
+from support.how_to import (
+    NOT_RUN,
+    NOT_TYPED,
+    NOT_TYPED_QUICKLY,
+    PAGES,
+    ROOT,
+    files_of,
+    is_typed_on_recorded_runs,
+    page_commands,
+    python_of,
+    reason,
 )
+
 OF_0_1_0 = {
     "6e75": "635218d3",
     "33f9": "d95ee3cc",
@@ -31,36 +38,22 @@ OF_0_1_0 = {
     "latest": "635218d3",
 }
 """What stands in the store of version 0.1.0 for what a page names."""
-WITHOUT = {
-    "--examples": "imports TensorFlow to read the data",
-    "model=wide": "is for a folder with that file",
+COMMANDS = {page: [*dict.fromkeys(page_commands(page.read_text("utf-8")))] for page in PAGES}
+ALL = [command for commands in COMMANDS.values() for command in commands]
+READING = {
+    page: found
+    for page, commands in COMMANDS.items()
+    if (found := [one for one in commands if is_typed_on_recorded_runs(one)])
 }
-"""Commands that are not typed here; the walk types them."""
+BLOCKS = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
 
 
-def load_walk():
-    spec = importlib.util.spec_from_file_location("readme_walk", PROGRAMS / "readme_walk.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-walk = load_walk()
-
-
-def reading_commands(page):
-    """The commands of a page that only read, each once."""
-    return [
-        command
-        for command in dict.fromkeys(walk.page_commands(page.read_text(encoding="utf-8")))
-        if READS.match(command)
-        and not walk.reason_not_to_type(command)
-        and not any(part in command for part in WITHOUT)
-    ]
-
-
-READING = {page: commands for page in PAGES if (commands := reading_commands(page))}
+def blocks(language):
+    """The blocks of a language on all pages, each with its page."""
+    for page in PAGES:
+        for found, block in BLOCKS.findall(page.read_text("utf-8")):
+            if found == language:
+                yield page, block
 
 
 def test_commands_are_found_in_blocks_tables_and_sentences():
@@ -81,7 +74,7 @@ samerun.train([])
 Type `samerun
 diff ID ID`; `samerun resume` is only a name, and `make docs` builds.
 """
-    assert [*walk.page_commands(text)] == [
+    assert [*page_commands(text)] == [
         "samerun runs --all",
         "samerun train model=mlp",
         "samerun show ID",
@@ -90,22 +83,77 @@ diff ID ID`; `samerun resume` is only a name, and `make docs` builds.
     ]
 
 
-def test_files_that_a_page_shows_are_found_with_their_path():
+def test_files_that_a_page_shows_are_found_with_their_path_and_all_other_python_is_run():
     text = (
-        "```yaml\n# conf/model/wide.yaml, of your own\nunits: [2]\n```\n```python\nimport a\n```\n"
+        "```yaml\n# conf/model/wide.yaml, of your own\nunits: [2]\n```\n"
+        "```python\n# my/code.py\nimport a\n```\n```python\nimport samerun\n```\n"
     )
-    assert [path for path, _ in walk.files_of(text)] == ["conf/model/wide.yaml"]
+    assert [path for path, _ in files_of(text)] == ["conf/model/wide.yaml", "my/code.py"]
+    assert [*python_of(text)] == ["import samerun\n"]
 
 
-def test_each_reason_not_to_type_a_command_is_used_and_names_a_test_that_exists():
-    commands = [one for page in PAGES for one in walk.page_commands(page.read_text())]
-    assert len(commands) > 200
-    for pattern, reason in walk.NOT_TYPED_ON_PAGES.items():
-        assert any(re.search(pattern, one) for one in commands), pattern
-        for test in re.findall(r"tests/[\w/]+\.py", reason):
-            assert (ROOT / test).is_file(), test
-    typed = [one for one in commands if one and not walk.reason_not_to_type(one)]
-    assert len(typed) > len(commands) / 2
+def test_commands_that_are_not_typed_are_those_on_the_screen_each_with_its_reason(request):
+    """A new command is typed by a test, or someone has read why it is not."""
+    text = ""
+    for page, commands in COMMANDS.items():
+        found = [
+            f"{command}\n    {why}\n"
+            for command in commands
+            if (why := reason(command, NOT_TYPED) or reason(command, NOT_TYPED_QUICKLY))
+            and not is_typed_on_recorded_runs(command)
+        ]
+        text += f"# {page.stem}\n{''.join(found)}\n" if found else ""
+    update = request.config.option.update_screens
+    screens.check("how_to_not_typed", text, ROOT, update=update)
+
+
+def test_each_reason_not_to_type_or_run_something_is_used_and_names_a_test_that_exists():
+    python = [block for _, block in blocks("python")]
+    for table, texts in ((NOT_TYPED, ALL), (NOT_TYPED_QUICKLY, ALL), (NOT_RUN, python)):
+        for pattern, why in table.items():
+            assert any(re.search(pattern, text) for text in texts), pattern
+            for test in re.findall(r"tests/[\w/]+\.py", why):
+                assert (ROOT / test).is_file(), test
+    assert len(ALL) > 200
+    typed = [one for one in ALL if not reason(one, NOT_TYPED)]
+    assert len(typed) > len(ALL) / 2
+
+
+@pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.stem)
+def test_what_is_not_typed_is_understood(page):
+    has_choice = re.compile(r"…|\[-|\bFILE\b|=MORE\b")
+    for command in COMMANDS[page]:
+        why = reason(command, NOT_TYPED) or reason(command, NOT_TYPED_QUICKLY)
+        if not why or has_choice.search(command):
+            continue
+        if command.startswith("samerun train "):
+            assert_composes(shlex.split(command)[2:])
+        elif command.startswith("samerun "):
+            assert_understood(command)
+
+
+def test_the_commands_of_dask_have_options_that_it_knows():
+    pytest.importorskip("distributed")
+    from distributed.cli import dask_scheduler, dask_worker
+
+    programs = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
+    found = [shlex.split(one) for one in ALL if one.startswith("dask ")]
+    units = re.findall(r"(?m)^ExecStart=\S+/(dask .*)$", "".join(b for _, b in blocks("ini")))
+    found += [shlex.split(one) for one in units]
+    assert len(found) >= 5
+    for _, name, *arguments in found:
+        assert not [one for one in arguments if one.startswith("-") and "=" in one]
+        programs[name].make_context(name, arguments, resilient_parsing=True)
+        known = {flag for one in programs[name].params for flag in one.opts + one.secondary_opts}
+        assert {one for one in arguments if one.startswith("-")} <= known
+
+
+def test_the_container_of_kubernetes_trains_what_composes():
+    jobs = [block for _, block in blocks("yaml") if "kind: Job" in block]
+    assert len(jobs) == 1
+    (container,) = yaml.safe_load(jobs[0])["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:2] == ["samerun", "train"]
+    assert_composes(container["command"][2:])
 
 
 def test_the_pages_have_commands_that_only_read():

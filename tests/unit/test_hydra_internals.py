@@ -233,6 +233,51 @@ def test_a_copied_config_has_all_that_omegaconf_keeps_beside_a_value_and_shares_
     assert OmegaConf.get_cache(node)["now"]["%Y"] == "2026"
 
 
+def nodes_of(node):
+    """Yields each node below a config with the node that it is in."""
+    content = node._content
+    for below in content.values() if isinstance(content, dict) else content:
+        yield below, node
+        if OmegaConf.is_config(below) and isinstance(below._content, dict | list):
+            yield from nodes_of(below)
+
+
+def every_kind_of_node():
+    given = {"a": {"b": [1, {"c": "x"}, None, []]}, "d": None, "e": "${a.b}", "f": "???"}
+    return OmegaConf.create({**given, "g": Path("x"), "h": {}, 1: {"i": True}})
+
+
+def test_a_copy_without_some_keys_is_the_one_that_omegaconf_makes():
+    for node in (compose_with_hydra(["sweep=optuna"])[1], every_kind_of_node()):
+        kept = [str(key) for key in node if key not in ("hydra", "a")]
+        expected = OmegaConf.masked_copy(node, kept)
+        copied = hydra_internals.copy_without(node, ("hydra", "a"))
+        assert OmegaConf.to_yaml(copied) == OmegaConf.to_yaml(expected)
+        assert vars(copied._metadata) == vars(expected._metadata)
+        pairs = [*zip(nodes_of(copied), nodes_of(expected), strict=True)]
+        assert len(pairs) >= 5
+        for (one, parent), (other, _) in pairs:
+            assert (type(one), vars(one._metadata)) == (type(other), vars(other._metadata))
+            assert one._get_parent() is parent
+            assert one._get_flag("struct") == other._get_flag("struct")
+        assert not {id(one) for one, _ in nodes_of(copied)} & {id(one) for one, _ in nodes_of(node)}
+
+
+def test_after_a_merge_every_node_knows_where_it_is_and_what_is_read_only():
+    node = every_kind_of_node()
+    OmegaConf.set_readonly(node, True)
+    assert all(OmegaConf.is_readonly(below) for below, _ in nodes_of(node) if below is not None)
+    OmegaConf.set_readonly(node, False)
+    OmegaConf.update(node, "a", {"b": [3, {"c": 4}], "z": {"y": 5}}, merge=True)
+    node.merge_with({"h": {"new": {"er": 1}}})
+    assert len([*nodes_of(node)]) >= 15
+    for below, parent in nodes_of(node):
+        assert below._get_parent() is parent
+        assert not below._get_flag("readonly")
+    assert node.h.new._get_full_key("er") == "h.new.er"
+    assert node.a.b[1]._get_full_key("c") == "a.b[1].c"
+
+
 def test_the_time_in_the_name_of_a_folder_is_not_remembered(remembered):
     folders = {compose_with_hydra(["model=mlp"])[1].hydra.run.dir for _ in range(4)}
     assert len(folders) == 4

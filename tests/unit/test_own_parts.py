@@ -1,6 +1,7 @@
 """Losses, metrics, callbacks and augmentations of a package of one's own: typed like its models."""
 
 import re
+import shutil
 import sys
 
 import pytest
@@ -31,14 +32,29 @@ def stripe(image, seed, width, table):
 """
 
 
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """A project as `samerun init` writes it, with a metric and an augmentation more."""
-    folder = tmp_path / "mine"
+    folder = tmp_path_factory.mktemp("parts") / "mine"
     write_parts(folder, FUNCTIONS)
-    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def mine(written, monkeypatch):
+    """The project as the working folder; nothing is written into it."""
+    monkeypatch.chdir(written)
     with imports_undone("mine"):
-        yield folder
+        yield written
+
+
+@pytest.fixture
+def changing(written, tmp_path, monkeypatch):
+    """A copy of the project as the working folder, which the test changes."""
+    shutil.copytree(written, tmp_path / "mine", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path / "mine")
+    with imports_undone("mine"):
+        yield tmp_path / "mine"
 
 
 def test_they_are_typed_with_the_values_of_their_files(mine):
@@ -56,9 +72,9 @@ def test_they_are_typed_with_the_values_of_their_files(mine):
     }
 
 
-def test_an_experiment_names_them_with_options(mine):
+def test_an_experiment_names_them_with_options(changing):
     text = "# @package _global_\ntraining: {loss: focal, params: {focal: {gamma: 5}}}\n"
-    (mine / "experiments/experiment/five.yaml").write_text(text)
+    (changing / "experiments/experiment/five.yaml").write_text(text)
     assert compose(["experiment=five"]).config.training.params["focal"].gamma == 5.0
     given = ["experiment=five", "training.params.focal.gamma=6"]
     assert compose(given).config.training.params["focal"].gamma == 6.0
@@ -103,8 +119,8 @@ def test_a_mistake_is_one_sentence(mine, overrides, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_schema_before_the_option_it_starts_from_is_one_sentence(mine):
-    file = mine / "conf/dataset/augmentation/stripe.yaml"
+def test_a_schema_before_the_option_it_starts_from_is_one_sentence(changing):
+    file = changing / "conf/dataset/augmentation/stripe.yaml"
     first, *others = file.read_text().splitlines()
     swapped = re.sub(r"(none), (\S+),", r"\2, \1,", first)
     assert swapped != first
@@ -113,8 +129,8 @@ def test_a_schema_before_the_option_it_starts_from_is_one_sentence(mine):
         compose(["dataset/augmentation=stripe"])
 
 
-def test_three_kinds_have_different_names(mine):
-    place = mine / "src/mine/components.py"
+def test_three_kinds_have_different_names(changing):
+    place = changing / "src/mine/components.py"
     place.write_text(place.read_text().replace('kind: str = "confidence"', 'kind: str = "focal"'))
     with pytest.raises(UserError, match="there is another metric=focal"):
         compose(["training.loss=focal"])
@@ -181,11 +197,11 @@ def test_names_of_another_type_are_one_sentence(mine, override, message):
         assert "\n" not in str(caught.value)
 
 
-def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, capsys):
-    monkeypatch.chdir(mine)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mine.parent}/mlflow.db")
+def test_a_recorded_one_is_read_without_its_package(changing, store, monkeypatch, capsys):
+    monkeypatch.chdir(changing)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{changing.parent}/mlflow.db")
     text = config.to_yaml(compose(ALL).config)
-    (mine / "src/mine/components.py").write_text("open('imported', 'w').close()\n")
+    (changing / "src/mine/components.py").write_text("open('imported', 'w').close()\n")
     config.schema.forget_own()
     cfg = config.from_yaml(text)
     assert cfg.training.params["focal"].gamma == 2.0
@@ -199,7 +215,7 @@ def test_a_recorded_one_is_read_without_its_package(mine, store, monkeypatch, ca
     for command, code in ((["diff", "theirs", "plain"], 0), (["resume", "theirs"], 2)):
         assert cli.main(command) == code
     assert "training.params.focal.gamma" in capsys.readouterr().out
-    assert not (mine / "imported").exists()
+    assert not (changing / "imported").exists()
 
 
 def test_a_recorded_one_is_refused_elsewhere(mine, tmp_path_factory, monkeypatch):
@@ -252,8 +268,72 @@ def test_a_loss_is_swept(mine):
         assert made.params.keys() == names
 
 
-def test_completion_offers_them_and_imports_nothing(mine):
-    (mine / "src/mine/components.py").write_text("raise SystemExit('imported')\n")
+def with_both(*swept, params=None):
+    """Returns a space of two losses, one with an option, and what its trials train with."""
+    space = parse_space(["training.loss=huber,focal", *swept], params or {})
+    configs = TrialConfigs(lambda given: config.composition.compose_with_hydra(given)[1], space, 1)
+    points = [point for branch in space.branches() for point in space.corners(branch)]
+    made = [configs.composition(point) for point in points]
+    assert [compose(one.overrides).config.training for one in made] == [
+        one.config.training for one in made
+    ]
+    return space, [one.config for one in made]
+
+
+def test_an_option_of_one_loss_is_searched_with_that_loss_only(mine):
+    space, made = with_both("training.params.focal.gamma=interval(0,3)")
+    assert space.notes == (
+        "training.params.focal.gamma is searched with training.loss=focal only: huber has no such "
+        "key.",
+    )
+    (gamma,) = [one for one in space.entries if one.when]
+    assert (gamma.key, gamma.when) == ("training.params.focal.gamma", {"training.loss": ("focal",)})
+    params = [cfg.training.params for cfg in made]
+    assert params[0] == {}
+    assert [one["focal"].gamma for one in params[1:]] == [1.5, 0.0, 3.0]
+    with pytest.raises(UserError, match="contains -1, expected a number at least 0"):
+        with_both("training.params.focal.gamma=-1,2")
+    with pytest.raises(UserError, match="`training.params.focal.gamma=1,2`"):
+        with_both("training.params.focal.gama=1,2")
+    assert with_both("training.params.focal.gamma=1,2")[0].num_points == 3
+
+
+def test_a_single_value_of_an_option_of_one_loss_counts_with_that_loss(mine):
+    _, made = with_both("training.params.focal.gamma=5")
+    assert [cfg.training.params.keys() for cfg in made] == [set(), {"focal"}]
+    assert made[1].training.params["focal"].gamma == 5.0
+
+
+def test_a_sweep_without_and_with_a_callback_searches_the_options_of_the_callback(mine):
+    callbacks = "training.callbacks=[],[shrink_bias]"
+    _, made = with_both(callbacks, "training.params.shrink_bias.start=0.1,0.2")
+    found = [(cfg.training.loss, cfg.training.params.get("shrink_bias")) for cfg in made]
+    starts = [(loss, part and part.start) for loss, part in found]
+    assert {at for _, at in starts} == {None, 0.1, 0.2}
+    assert starts[:2] == [("huber", None), ("focal", None)]
+
+
+def test_a_function_of_ones_own_is_searched_with_its_arguments(mine):
+    losses = "training.loss=huber,mine.training:focal"
+    space = parse_space([losses, "+training.params.focal.gamma=1,2"], {})
+    configs = TrialConfigs(lambda given: config.composition.compose_with_hydra(given)[1], space, 1)
+    points = [point for branch in space.branches() for point in space.corners(branch)]
+    made = [configs.composition(point).config.training.params for point in points]
+    assert made == [{}, {"focal": {"gamma": 1}}, {"focal": {"gamma": 2}}]
+
+
+def test_any_key_may_be_searched_with_one_loss_only(mine):
+    params = {"seed": {"when": {"training.loss": "focal"}, "space": "1,2"}}
+    assert [cfg.seed for cfg in with_both(params=params)[1]] == [0, 1, 2]
+    wrong = (("focl", "received 'focl'.*Did you mean 'focal'"), (3, "an option of"))
+    for name, part in wrong:
+        params["seed"]["when"] = {"training.loss": name}
+        with pytest.raises(UserError, match=part):
+            with_both(params=params)
+
+
+def test_completion_offers_them_and_imports_nothing(changing):
+    (changing / "src/mine/components.py").write_text("raise SystemExit('imported')\n")
 
     def after(line):
         return [word for word, _ in candidates(f"samerun train {line}", {"train": ""}, str)]
@@ -272,8 +352,8 @@ def test_completion_offers_them_and_imports_nothing(mine):
     assert "mine.components" not in sys.modules
 
 
-def test_the_one_function_is_checked_before_tensorflow_is_imported(mine, capsys):
-    (mine / "src/mine/training.py").write_text("def focal(y_true, y_pred):\n    pass\n")
+def test_the_one_function_is_checked_before_tensorflow_is_imported(changing, capsys):
+    (changing / "src/mine/training.py").write_text("def focal(y_true, y_pred):\n    pass\n")
     assert cli.main(["train", "experiment=rings", "training.loss=focal"]) == 2
     printed = capsys.readouterr().err
     assert "training.params.focal: received 'gamma', but focal has no argument" in printed

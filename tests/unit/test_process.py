@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from samerun import cli
+from samerun import cli, process
 from samerun.errors import Terminated
-from samerun.process import quiet
+from samerun.process import keep_imports, own_process, quiet
 
 
 def importing(error):
@@ -57,3 +57,18 @@ def test_garbage_is_collected_by_each_command_that_may_need_memory(monkeypatch, 
     finally:
         gc.enable()
     assert seen == [is_on]
+
+
+def test_only_an_own_process_hides_its_imports_from_the_collector_and_only_once(monkeypatch):
+    frozen, at_exit = [], []
+    monkeypatch.setattr(process, "_is_own", [False])
+    monkeypatch.setattr(process.gc, "freeze", lambda: frozen.append(1))
+    monkeypatch.setattr(process.atexit, "register", at_exit.append)
+    keep_imports()
+    assert not frozen
+    assert not at_exit
+    own_process()
+    keep_imports()
+    keep_imports()
+    assert len(frozen) == 1
+    assert at_exit == [process.gc.freeze]

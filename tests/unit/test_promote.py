@@ -120,20 +120,19 @@ def test_a_run_without_predictions_is_one_sentence(store, capsys):
     assert "did not reach its evaluation" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("alias", ["latest", "v3", "a b", "", "x" * 200, "a\nb"])
-def test_an_alias_that_mlflow_does_not_take_is_one_sentence(make, capsys, alias):
+def test_an_alias_that_mlflow_does_not_take_is_one_sentence(make, capsys):
     run_id = make("first", 0.9)
-    assert promote(run_id, "--as", alias) == 2
-    assert "--as: received" in capsys.readouterr().err
+    for alias in ("latest", "v3", "a b", "", "x" * 200, "a\nb"):
+        assert promote(run_id, "--as", alias) == 2
+        assert "--as: received" in capsys.readouterr().err, alias
 
 
-@pytest.mark.parametrize("name", ["a/b", "a:b", "it's", "", "a\x1b[31m"])
-def test_a_name_that_the_registry_does_not_take_is_one_sentence(make, capsys, name):
+def test_a_name_that_the_registry_does_not_take_is_one_sentence(make, capsys):
     run_id = make("first", 0.9)
-    assert promote(run_id, "--as", "champion", f"--model={name}") == 2 if name else True
-    if name:
+    for name in ("a/b", "a:b", "it's", "a\x1b[31m"):
+        assert promote(run_id, "--as", "champion", f"--model={name}") == 2
         error = capsys.readouterr().err
-        assert "--model: received" in error
+        assert "--model: received" in error, name
         assert "\x1b" not in error
 
 

@@ -7,10 +7,11 @@ import sys
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from samerun import tracking
+from samerun import cli, tracking
 from samerun.config.composition import compose
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
+from samerun.sweeper import plan
 from samerun.sweeper.composition import compose_sweep
 from samerun.tracking import local
 from samerun.tracking.recovery import sync
@@ -179,6 +180,19 @@ def test_a_search_that_hydra_composes_is_not_refused_before(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with compose_sweep(typed.split()) as (_, _, arguments):
         assert arguments
+
+
+def test_an_objective_that_is_no_logged_name_is_reported_before_a_trial_is_composed(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "compose_branch", lambda *_: pytest.fail("a trial was composed"))
+    given = ["train", "-m", "sweep=optuna", "seed=1,2"]
+    for name, meant in (("val_loss", "validation/loss"), ("accuracy", "train/accuracy")):
+        assert cli.main([*given, f"sweep.objectives=[{name}]"]) == 2
+        printed = capsys.readouterr().err
+        assert f"sweep.objectives: received '{name}', expected the logged name" in printed
+        assert f"`sweep.objectives=[{meant}]`" in printed
 
 
 def test_an_unknown_option_is_reported_before_the_keys_that_it_might_have(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ from samerun.command_line import line
 from samerun.errors import READER_LEFT, UserError, exit_code, listed, message
 from samerun.escaping import for_screen
 from samerun.privacy import keep_private
-from samerun.process import pause_garbage_collection
+from samerun.process import own_process, pause_garbage_collection
 from samerun.redaction import guard_output, redact
 
 
@@ -182,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # a process of its own, not a call from a program
         guard_output()
         keep_private()
+        own_process()
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = "".join(given[:1]), given[1:]
     try:

@@ -3,8 +3,10 @@
 import argparse
 import keyword
 import re
+import shlex
 from pathlib import Path
 
+from samerun.command_line import program
 from samerun.errors import UserError
 
 _SUFFIX = ".in"
@@ -20,8 +22,11 @@ def init_command(arguments: list[str]) -> int:
     parser.add_argument("path", metavar="PATH", help="a folder that is new or empty")
     path = Path(parser.parse_args(arguments).path)
     package = write_project(path)
-    print(f"The project {package} is in {path}. Next:")
-    print(f"  cd {path}\n  samerun train experiment=rings\n  python -m pytest")
+    samerun = program(path)
+    python = samerun.removesuffix("samerun") + "python" if "/" in samerun else "python"
+    print(f"The project {package} is in {path}. Next:\n  cd {shlex.quote(str(path))}")
+    print(f"  {samerun} train experiment=rings")
+    print(f"  {python} -m pip install pytest && {python} -m pytest")
     return 0
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import own, quick_yaml
+from samerun.config import hydra_internals, own, quick_yaml
 from samerun.config.checks import check_keys, check_names
 from samerun.config.direct import build_config, build_object
 from samerun.config.fields import check_ranges
@@ -261,9 +261,10 @@ def without_hydra(node: DictConfig) -> DictConfig:
 
 def _without(node: DictConfig, *parts: str) -> DictConfig:
     """Returns a copy without some parts; the settings of a sweep are not part of its trials."""
-    return OmegaConf.masked_copy(node, [str(key) for key in node if key not in parts])
+    return hydra_internals.copy_without(node, parts)
 
 
+@functools.lru_cache(maxsize=1)  # a worker reads that of its sweep twice for each trial
 def stored_sweep(text: str) -> Sweep:
     """Reads the settings of a sweep from JSON."""
     return parse_sweep(OmegaConf.create({"sweep": upgrade_sweep(json.loads(text))}))

@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,17 @@ from hydra.types import RunMode
 from omegaconf import (
     AnyNode,
     BooleanNode,
+    Container,
     DictConfig,
     FloatNode,
     IntegerNode,
+    ListConfig,
+    Node,
     OmegaConf,
     StringNode,
     ValueNode,
 )
-from omegaconf.base import Metadata
+from omegaconf.base import Box, Metadata
 
 from samerun.config import project
 
@@ -49,6 +52,7 @@ __all__ = [
     "BASIC_LAUNCHER",
     "MULTIRUN",
     "Callbacks",
+    "copy_without",
     "drop_schema",
     "get_args_parser",
     "install",
@@ -111,8 +115,11 @@ def install() -> None:
     ConfigRepository.__deepcopy__ = _copy_repository
     values = (AnyNode, BooleanNode, FloatNode, IntegerNode, StringNode)
     copies: dict[Any, Any] = {Metadata: _copy_metadata, **dict.fromkeys(values, _copy_value)}
+    copies |= dict.fromkeys((DictConfig, ListConfig), _copy_container)
     for kind, make_copy in copies.items():
         kind.__deepcopy__ = make_copy
+    merging: Any = Box
+    merging._re_parent = _set_parents
     hydra_defaults._create_defaults_list = _create_defaults_list
     if _map_choices is not None:
         hydra_defaults._create_interpolation_map = _create_interpolation_map
@@ -185,6 +192,77 @@ def _copy_value(self: ValueNode, memo: dict[int, Any]) -> ValueNode:
     own = {"_metadata": _copy_metadata(self._metadata, memo), "_flags_cache": None}
     vars(copied).update({**vars(self), **own})
     return copied
+
+
+def _copy_container(self: Container, memo: dict[int, Any]) -> Container:
+    """Copies a mapping or a list as OmegaConf does, which first makes one without content."""
+    copied: Container = object.__new__(type(self))
+    own = vars(self)
+    content, cache = own["_content"], own["_flags_cache"]
+    if isinstance(content, dict):
+        content = {key: _copy_below(copied, node, memo) for key, node in content.items()}
+    elif isinstance(content, list):
+        content = [_copy_below(copied, node, memo) for node in content]
+    own = {**own, "_content": content, "_flags_cache": None if cache is None else dict(cache)}
+    vars(copied).update({**own, "_metadata": _copy_metadata(self._metadata, memo)})
+    return copied
+
+
+def _copy_below(parent: Container, node: Node, memo: dict[int, Any]) -> Node:
+    """Copies a node of a container; other kinds than these copy their parent too."""
+    own = vars(node)
+    before, own["_parent"] = own["_parent"], None
+    try:
+        copied = copy.deepcopy(node, memo)
+    finally:
+        own["_parent"] = before
+    vars(copied)["_parent"] = parent
+    return copied
+
+
+def copy_without(node: DictConfig, parts: Collection[str]) -> DictConfig:
+    """Returns a copy without some keys, as `OmegaConf.masked_copy` does.
+
+    It checks each value against the type of a key that has none.
+
+    Args:
+        node: a config; keys that are no text are left out.
+        parts: the keys.
+    """
+    copied = DictConfig({})
+    for key, value in node.items_ex(resolve=False):
+        if not isinstance(key, str) or key in parts:
+            continue
+        if isinstance(value, Container):
+            vars(copied)["_content"][key] = _copy_below(copied, value, {})
+        else:
+            copied[key] = value
+    copied._re_parent()
+    return copied
+
+
+def _set_parents(self: Box) -> None:
+    """Sets the parent of every node below this one, as OmegaConf does after each merge.
+
+    It calls three functions for each of them; with forty merges into one config, this takes as long
+    as the merging itself.
+    """
+    waiting = [self]
+    while waiting:
+        box = waiting.pop()
+        content = vars(box)["_content"]
+        if isinstance(content, dict):
+            nodes: Iterable[Any] = content.values()
+        elif isinstance(content, list):
+            nodes = content
+        else:  # a node within another one, or no value
+            nodes = [content] if isinstance(content, Node) else ()
+        for node in nodes:
+            if node is not None:
+                own = vars(node)
+                own["_parent"], own["_flags_cache"] = box, None
+                if "_content" in own:
+                    waiting.append(node)
 
 
 def _get_mode(

@@ -1,10 +1,12 @@
 """Builds the `tf.data` pipelines of a dataset from its config."""
 
+import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,9 @@ from samerun.config.datasets.base import (
     Scaled,
     ScaledTarget,
 )
+from samerun.config.datasets.images import CustomDataset
 from samerun.config.datasets.tables import TableCsv
+from samerun.config.own import is_component
 from samerun.data.catalog import load
 from samerun.data.fingerprint import fingerprint, num_leaked
 from samerun.data.groups import split_groups
@@ -69,7 +73,7 @@ class Data:
     train_from: Callable[..., Any]
     in_order: Callable[[str], Any]
 
-    @cached_property
+    @property
     def train(self) -> Any:
         """`tf.data.Dataset` of batches (x, y) in the order of (seed, epoch), built when first used.
 
@@ -81,12 +85,12 @@ class Data:
         """
         return self.train_from()
 
-    @cached_property
+    @property
     def validation(self) -> Any:
         """The same without shuffling and augmentation; `None` for an empty split."""
         return self.in_order("validation")
 
-    @cached_property
+    @property
     def test(self) -> Any:
         """As `validation`."""
         return self.in_order("test")
@@ -371,19 +375,12 @@ def build(cfg: Dataset, seed: int) -> Data:
     splits = split_source(cfg, source)
     preprocessing = _preprocessing(cfg, source, splits["train"])
     target_scaling = _target_scaling(cfg, source.outline.task, splits["train"])
-    from samerun.data import (
-        pipeline,  # TensorFlow only after everything that a user may have to fix
-    )
-
-    @cache
-    def reader(name: str) -> pipeline.Reader:
-        return _reader(source, splits[name], preprocessing, target_scaling)
-
-    epoch, num_train = pipeline.epoch_variable(), len(splits["train"])
+    digests = {name: fingerprint(split) for name, split in splits.items()}
+    made = _pipelines(cfg, seed, source, splits, (preprocessing, target_scaling), digests)
     return Data(
         spec=source.outline.spec(cfg),
-        fingerprint={name: fingerprint(split) for name, split in splits.items()},
-        steps_per_epoch=pipeline.num_batches(num_train, cfg.batch_size, cfg.drop_remainder),
+        fingerprint=digests,
+        steps_per_epoch=made.steps_per_epoch,
         preprocessing=preprocessing,
         target_scaling=target_scaling,
         unit=source.outline.unit,
@@ -391,9 +388,82 @@ def build(cfg: Dataset, seed: int) -> Data:
         num_leaked=_num_leaked(cfg, splits, source.outline.layout),
         splits=splits,
         stream=source.stream,
-        epoch=epoch,
-        train_from=partial(
-            _training, cfg, reader, splits, seed, epoch, preprocessing, source.outline
-        ),
-        in_order=partial(_in_order, cfg, reader, splits, preprocessing),
+        epoch=made.epoch,
+        train_from=made.train_from,
+        in_order=made.in_order,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pipelines:
+    """What `fit` and the evaluation read, as functions of (seed, epoch) without any other state."""
+
+    steps_per_epoch: int
+    epoch: Any
+    train_from: Callable[..., Any]
+    in_order: Callable[[str], Any]
+
+
+_MOST_KEPT_BYTES = 64_000_000
+_last: dict[str, _Pipelines] = {}
+"""The pipelines that were built last in this process, by all that they depend on."""
+
+
+def _pipelines(
+    cfg: Dataset,
+    seed: int,
+    source: Source,
+    splits: Mapping[str, Split],
+    fitted: tuple[Preprocessing, Scaling | None],
+    digests: Mapping[str, str],
+) -> _Pipelines:
+    """Returns the pipelines of these splits; those of the last run, if they are the same.
+
+    The trials of a sweep mostly have the same data, and tracing its functions takes longer than
+    reading them. The content of all splits was read and digested again, so that a file that has
+    changed makes others.
+    """
+    from samerun.data import (
+        pipeline,  # TensorFlow only after everything that a user may have to fix
+    )
+
+    key = _key(cfg, seed, source, splits, fitted, digests)
+    if key is not None and key in _last:
+        _last[key].epoch.assign(0)
+        return _last[key]
+    _last.clear()
+    preprocessing, target_scaling = fitted
+
+    @cache
+    def reader(name: str) -> pipeline.Reader:
+        return _reader(source, splits[name], preprocessing, target_scaling)
+
+    epoch, num_train = pipeline.epoch_variable(), len(splits["train"])
+    training = partial(_training, cfg, reader, splits, seed, epoch, preprocessing, source.outline)
+    made = _Pipelines(
+        steps_per_epoch=pipeline.num_batches(num_train, cfg.batch_size, cfg.drop_remainder),
+        epoch=epoch,
+        train_from=cache(training),
+        in_order=cache(partial(_in_order, cfg, reader, splits, preprocessing)),
+    )
+    if key is not None:
+        _last[key] = made
+    return made
+
+
+def _key(
+    cfg: Dataset,
+    seed: int,
+    source: Source,
+    splits: Mapping[str, Split],
+    fitted: tuple[Preprocessing, Scaling | None],
+    digests: Mapping[str, str],
+) -> str | None:
+    """Returns all that pipelines depend on; `None` for large ones and those with a user's code."""
+    is_own = isinstance(cfg, CustomDataset) or is_component(cfg)
+    is_own |= is_component(getattr(cfg, "augmentation", None))
+    numbers = math.prod(source.outline.spec(cfg).input_shape) * sum(map(len, splits.values()))
+    if is_own or source.stream or 4 * numbers > _MOST_KEPT_BYTES:
+        return None
+    scaled = [None if one is None else one.as_dict() for one in fitted]
+    return json.dumps([repr(cfg), seed, dict(digests), scaled])

@@ -14,7 +14,7 @@ import yaml
 
 from samerun import archives, config, identity, provenance, tracking, uncommitted
 from samerun import tags as tag
-from samerun.config import Config
+from samerun.config import Config, quick_yaml
 from samerun.errors import ArchiveTooLarge, UserError
 from samerun.escaping import one_line
 from samerun.replay.trust import CONFIG, MOST_BYTES, check_plain, trusts_components
@@ -266,12 +266,15 @@ def check_values_only(text: str) -> None:
     check_plain(text)
     strange = (yaml.AliasToken, yaml.AnchorToken, yaml.TagToken)
     try:
-        if any(isinstance(token, strange) for token in yaml.scan(text)):
+        # They begin with these characters; to scan a config takes longer than to read it.
+        has_marks = any(mark in text for mark in "&*!")
+        if has_marks and any(isinstance(token, strange) for token in yaml.scan(text)):
             raise UserError(
                 "The stored config holds a tag, an anchor or an alias; only values are expected: "
                 "it was not written by samerun and is not used."
             )
-        for leaf in _leaves(yaml.safe_load(text)):
+        plain = quick_yaml.load(text)
+        for leaf in _leaves(yaml.safe_load(text) if plain is None else plain):
             check_plain(leaf)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError("The stored config is not YAML: it was not written by samerun.") from error

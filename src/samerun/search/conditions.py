@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from samerun.config.overrides import Override
+from samerun.config.own import NAMED
 from samerun.config.root import Config
 from samerun.config.schema import GROUPS
+from samerun.config.training import name_of
 from samerun.search.grammar import FieldType
 
 Compose = Callable[[Sequence[str]], Config]
@@ -20,7 +22,8 @@ class Branches:
     Args:
         compose: composes a config from overrides.
         fixed: the overrides that all branches share.
-        groups: the groups that vary, with the options of each.
+        groups: the groups that vary, with the options of each; `training.loss` and its like too, if
+            the options of what they name are searched.
     """
 
     def __init__(
@@ -42,11 +45,21 @@ class Branches:
         top = path_of(key)[0]
         if top in self.groups and key != top:
             return top
+        for named in NAMED.values():
+            if any(is_option_of(key, name) for name in self.groups.get(named, ())):
+                return named
         return "experiment" if "experiment" in self.groups and top != "experiment" else None
 
     def field_types(self, key: str) -> dict[str, FieldType | None]:
         """Returns a key's type under each option of its chooser; `None` where it does not exist."""
         chooser, path = self.chooser(key), path_of(key)
+        if chooser is not None and chooser in NAMED.values():
+            return {
+                name: _type_within(self.config(f"{chooser}={name}"), path)
+                if is_option_of(key, name)
+                else None
+                for name in self.groups[chooser]
+            }
         if path[:2] == ["training", "params"]:
             return {"": _type_within(self.config(), path)}
         if path[0] not in GROUPS or len(path) == 1:
@@ -66,8 +79,22 @@ class Branches:
         for override in reversed(self._fixed):
             if override.key == group:
                 return override.written
+        if group == NAMED["loss"]:
+            return self.config().training.loss
         node = getattr(self.config(), group, None)
         return getattr(node, "kind", None)
+
+
+def is_option_of(key: str, named: str) -> bool:
+    """Whether a key is an option of a loss, metric or callback, as `training.params.focal.gamma`.
+
+    Args:
+        key: as on the command line.
+        named: a value of `training.loss` and its like: a name, or several in brackets.
+    """
+    path = path_of(key)
+    names = [name_of(name.strip(" '\"")) for name in named.strip("[]").split(",")]
+    return path[:2] == ["training", "params"] and len(path) > 2 and path[2] in names
 
 
 def path_of(key: str) -> list[str]:

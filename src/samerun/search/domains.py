@@ -163,9 +163,10 @@ class Dimension:
     Args:
         key: as on the command line, without a prefix.
         space: its domain.
-        is_group: whether it selects an option of a config group.
+        is_group: whether it selects an option of a config group, or names a loss or its like whose
+            options are searched.
         prefix: `+`, `++` or nothing, as given.
-        when: options of groups under which it is searched; empty: always.
+        when: options of groups, or losses, under which it is searched; empty: always.
     """
 
     key: str

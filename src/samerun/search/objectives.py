@@ -1,6 +1,7 @@
 """Objectives and directions of a sweep, and their checks."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from samerun.config.root import Config
 from samerun.config.spec import DataSpec, Task
 from samerun.config.suggestions import as_hint, metric_name
 from samerun.config.sweep import Direction, ObjectiveFrom, Sweep
-from samerun.config.training import is_own, name_of, should_rise
+from samerun.config.training import Metric, is_own, name_of, should_rise
 from samerun.errors import UserError, listed, nearest
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
 }
 """The metrics that `samerun.evaluation` computes for the final weights."""
 
+_SPLITS = ("train/", "validation/", "test/")
 _MOST_INSTANCES = 100  # ends the search for a number at a threshold of 0
 
 
@@ -135,6 +137,26 @@ def objective_names(cfg: Config, spec: DataSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def check_objective_names(sweep: Sweep) -> None:
+    """Checks the form of the objectives, before anything else of the sweep is composed.
+
+    Raises:
+        UserError: one is not the name under which a metric is logged.
+    """
+    for name in sweep.objectives:
+        if name != NUM_PARAMETERS and not name.startswith(_SPLITS):
+            known = [f"{split}{metric}" for split in _SPLITS for metric in ("loss", *Metric)]
+            raise UserError(
+                f"sweep.objectives: received '{name}', expected the logged name of a metric, such "
+                f"as validation/loss or test/accuracy, or {NUM_PARAMETERS}.{_meant(name, known)}"
+            )
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    meant = metric_name(name, known)
+    return as_hint(f"sweep.objectives=[{meant}]" if meant else "")
+
+
 def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     """Checks the settings of a sweep against each other and against the config of a branch.
 
@@ -150,10 +172,9 @@ def check_sweep(sweep: Sweep, cfg: Config, spec: DataSpec) -> None:
     known = objective_names(cfg, spec)
     for name in objectives:
         if name not in known:
-            meant = metric_name(name, known)
             raise UserError(
                 f"sweep.objectives: received '{name}', expected one of {listed(known)}."
-                f"{as_hint(f'sweep.objectives=[{meant}]' if meant else '')}"
+                f"{_meant(name, known)}"
             )
     if len(set(objectives)) < len(objectives):
         raise UserError(

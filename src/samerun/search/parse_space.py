@@ -17,15 +17,19 @@ from samerun.config.overrides import (
     matching_options,
     parse_override,
 )
+from samerun.config.own import NAMED
+from samerun.config.project import own_options
 from samerun.config.suggestions import as_hint, correct, owners
+from samerun.config.training import Loss
 from samerun.errors import UserError, listed
-from samerun.search.conditions import Branches, Compose, merge_types, path_of
+from samerun.search.conditions import Branches, Compose, is_option_of, merge_types, path_of
 from samerun.search.domains import Categorical, Dimension
 from samerun.search.grammar import FieldType, check_option, parse_domain
 from samerun.search.space import Space
 
 Options = Callable[[str], Sequence[str]]
 _ORDERED = re.compile(r"(^|[(,\s])(shuffle|sort)\s*\(")
+_LOSS = NAMED["loss"]
 _OWN = ("sweep", "hydra", "trial")  # settings of the sweep itself
 
 
@@ -62,7 +66,7 @@ def parse_space(
     """
     options = options or schema.options
     compose = compose or (lambda given: compose_config(given).config)
-    given = _given(overrides, params, options)
+    given, named = _with_named(_given(overrides, params, options), options)
     fixed = [one.override for one in given if not one.override.is_sweep]
     swept = [one for one in given if one.override.is_sweep]
     if not swept:
@@ -77,6 +81,7 @@ def parse_space(
         for one in swept
         if one.override.is_group(options)
     }
+    groups |= named
     branches = Branches(compose, fixed, groups)
     entries = []
     for one in swept:
@@ -141,6 +146,39 @@ def _given(overrides: Sequence[str], params: Mapping[str, Any], options: Options
     return list(by_key.values())
 
 
+def _with_named(
+    given: Sequence[_Given], options: Options
+) -> tuple[list[_Given], dict[str, tuple[str, ...]]]:
+    """Finds the choices of `training.loss` and its like that other keys depend on.
+
+    Returns:
+        The keys, of which those that only one of these names has are searched, also with a single
+        value; and the choices of each of `training.loss` and its like that others depend on.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    dependent: set[str] = set()
+    for one in given:
+        if one.key not in NAMED.values() or not isinstance(one.override.value, ChoiceSweep):
+            continue
+        space = parse_domain(one.override, one.where, FieldType(kind="text"), options)
+        assert isinstance(space, Categorical)
+        names = tuple(map(str, space.values))
+        below = {other.key for other in given if any(is_option_of(other.key, n) for n in names)}
+        if below or any(one.key in other.when for other in given):
+            found[one.key] = names
+        dependent |= below
+    return [_searched(one) if one.key in dependent else one for one in given], found
+
+
+def _searched(one: _Given) -> _Given:
+    """Returns a key with its single value as the only choice, which has conditions."""
+    if one.override.is_sweep:
+        return one
+    override = one.override
+    text = f"{override.prefix}{override.key}=choice({override.written})"
+    return dataclasses.replace(one, override=parse_override(text, one.where))
+
+
 def _param(node: Any, where: str) -> tuple[str, Any]:
     """Splits an entry of `sweep.params` into its domain, as text, and its condition."""
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
@@ -163,19 +201,26 @@ def _when(when: Any, where: str, options: Options) -> dict[str, tuple[str, ...]]
         return {}
     if not isinstance(when, Mapping) or not when:
         raise UserError(f"{where}.when: received {when}, expected {{GROUP: OPTION}}.")
+
+    def known(group: str) -> Sequence[str]:
+        return [*Loss, *own_options("loss")] if group == _LOSS else options(group)
+
     conditions = {}
     for group, names in when.items():
-        if not options(group):
-            raise UserError(f"{where}.when: received '{group}', which is not a config group.")
+        if not known(group):
+            raise UserError(
+                f"{where}.when: received '{group}', which is not a config group or {_LOSS}."
+            )
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not names:
             raise UserError(
                 f"{where}.when.{group}: received {'null' if names is None else names}, expected an "
                 f"option of {group}, or several in brackets."
             )
-        conditions[str(group)] = tuple(
-            check_option(str(name), str(group), f"{where}.when.{group}", options) for name in names
-        )
+        for name in names:
+            if group != _LOSS or ":" not in str(name):  # a function of the user's own
+                check_option(str(name), str(group), f"{where}.when.{group}", known)
+        conditions[str(group)] = tuple(map(str, names))
     return conditions
 
 
@@ -236,6 +281,7 @@ def _entry(
     return Dimension(
         key=one.key,
         space=parse_domain(one.override, one.where, field_type, options),
+        is_group=one.key in branches.groups,
         prefix=one.override.prefix,
         when=when,
     )

@@ -103,7 +103,7 @@ class Space:
         return self.point(given)
 
     def branches(self) -> Iterator[dict[str, str]]:
-        """Yields every combination of the groups' options."""
+        """Yields every combination of the groups' options, and of losses that have options."""
         yield from self._branches({}, [entry for entry in self.entries if entry.is_group])
 
     def _branches(
@@ -117,8 +117,8 @@ class Space:
             yield from self._branches(chosen, rest)
             return
         assert isinstance(first.space, Categorical)
-        for option in first.space.texts:
-            yield from self._branches({**chosen, first.key: option}, rest)
+        for option in first.space.values:
+            yield from self._branches({**chosen, first.key: str(option)}, rest)
 
     def corners(self, branch: Mapping[str, str]) -> Iterator[Values]:
         """Yields complete trials of a branch: one in the middle, then each end of each range.

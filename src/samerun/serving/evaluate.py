@@ -44,11 +44,13 @@ class _Labeled:
     Args:
         chunks: the raw input.
         truth: what is true of each.
+        places: where the truth of each is written, if not in its path.
         windows: instead of chunks, windows of a series as the Keras model takes them.
     """
 
     chunks: Iterable[Chunk]
     truth: Sequence[str] | Any
+    places: Sequence[str | int] = ()
     windows: Any = None
 
 
@@ -80,7 +82,7 @@ def evaluate(model: RawModel, cfg: Config) -> Report:
         )
     task, output = Task(model.description["task"]), model.description["output"]
     found, names = _labeled(model, cfg), tuple(output["class_names"])
-    labels = _codes(found.truth, names) if names else np.asarray(found.truth, np.float64)
+    labels = _codes(found, names) if names else np.asarray(found.truth, np.float64)
     if found.windows is None:
         outputs = np.concatenate([_outputs(model, chunk) for chunk in found.chunks])
     else:
@@ -117,15 +119,16 @@ def _outputs(model: RawModel, chunk: Chunk) -> Any:
     return model.outputs(encoded.x)
 
 
-def _codes(truth: Sequence[str], names: tuple[str, ...]) -> Any:
-    places = {name: place for place, name in enumerate(names)}
-    for name in truth:
-        if name not in places:
+def _codes(labeled: _Labeled, names: tuple[str, ...]) -> Any:
+    codes = {name: code for code, name in enumerate(names)}
+    for row, name in enumerate(labeled.truth):
+        if name not in codes:
+            where = f"{labeled.places[row]}: " if labeled.places else ""
             raise UserError(
-                f"received the class '{name}', expected those of the run: {listed(names)}."
-                f"{nearest(name, names)}"
+                f"{where}received the class '{one_line(name, 100)}', expected those of the run: "
+                f"{listed(names)}.{nearest(name, names)}"
             )
-    return np.array([places[name] for name in truth])
+    return np.array([codes[name] for name in labeled.truth])
 
 
 def _labeled(model: RawModel, cfg: Config) -> _Labeled:
@@ -176,9 +179,9 @@ def _of_csv(model: RawModel, dataset: TableCsv | TextCsv | SeriesCsv) -> _Labele
     for name in needed_columns(form):
         values = table.column(name, "dataset.path")
         made[name] = numbers(values) if name in numeric else pd.Series(values, dtype=object)
-    chunk = Chunk(pd.DataFrame(made), [f"line {line}" for line in table.lines])
+    chunk = Chunk(pd.DataFrame(made), [f"{table.path}: line {line}" for line in table.lines])
     if model.description["output"]["class_names"]:
-        return _Labeled([chunk], [cell.strip() for cell in cells])
+        return _Labeled([chunk], [cell.strip() for cell in cells], chunk.names)
     return _Labeled([chunk], _finite(table, target, key).reshape(-1, 1))
 
 

@@ -1,7 +1,6 @@
 """Runs the plan of a sweep: executor, study, loop, report."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,17 +8,14 @@ from filelock import FileLock, Timeout
 
 from samerun import search, tracking
 from samerun import tags as tag
-from samerun.config.sweep import ExecutorKind
 from samerun.errors import Terminated, UserError
-from samerun.process import graphics_cards, resume_garbage_collection
-from samerun.redaction import redact
+from samerun.process import resume_garbage_collection
 from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.progress import console as screen
 from samerun.sweeper import confirm, console, preflight
 from samerun.sweeper.executors import hydra_launcher
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.executors.inline import InlineExecutor
-from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import SweepPlan
@@ -43,7 +39,7 @@ def run_plan(plan: SweepPlan, executor: Executor | None = None) -> SweepResult:
 
     Args:
         plan: what it is going to do.
-        executor: where trials run; `None`: as the settings say.
+        executor: where trials run; `None`: opened here, as the settings say.
 
     Raises:
         UserError: an executor cannot be opened, or another process runs the study.
@@ -53,8 +49,6 @@ def run_plan(plan: SweepPlan, executor: Executor | None = None) -> SweepResult:
     again = confirm.plan_confirmation(plan)
     for note in plan.notes:
         console.print_line(note)
-    if redact(plan.storage) != plan.storage:  # how workers get the password
-        os.environ[search.STORAGE_VARIABLE] = plan.storage
     with search.storage_errors(plan.storage), _exclusive(plan):
         study = search.find_study(plan.backend, plan.name)
         check_folder(plan, study)
@@ -74,21 +68,18 @@ def run_plan(plan: SweepPlan, executor: Executor | None = None) -> SweepResult:
 
 
 def open_executor(plan: SweepPlan) -> Executor:
-    """Returns where the trials of a sweep run, as its settings say.
+    """Returns where the trials of a sweep run that has no worker processes of its own.
 
     Raises:
         UserError: a cluster cannot be reached, or has no worker that may take part.
     """
-    settings = plan.settings
-    if settings.cluster is not None:
+    if plan.settings.cluster is not None:
         from samerun.sweeper.executors import dask
 
         return dask.open_executor(plan)
     if hydra_launcher.is_chosen(plan.master):
         return hydra_launcher.HydraLauncherExecutor(plan.context, plan.master, plan.workers)
-    if settings.executor is ExecutorKind.inline:
-        return InlineExecutor()
-    return LocalExecutor(plan.workers, settings.max_trials_per_worker, graphics_cards())
+    return InlineExecutor()
 
 
 @contextlib.contextmanager

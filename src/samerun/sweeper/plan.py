@@ -23,7 +23,7 @@ from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
 from samerun.process import graphics_cards
 from samerun.redaction import redact
-from samerun.search.objectives import Objectives, direction_notes
+from samerun.search.objectives import Objectives, check_objective_names, direction_notes
 from samerun.sweeper import preflight
 from samerun.sweeper.trial_configs import (
     TrialConfigs,
@@ -115,18 +115,44 @@ class SweepPlan:
         )
 
 
-def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[str]) -> SweepPlan:
+@dataclass(frozen=True)
+class CheckedSweep:
+    """What is known of a sweep whose branches are all checked, before a store is opened.
+
+    Args:
+        settings: the settings of the sweep.
+        master: what Hydra composed for the sweep itself.
+        storage: the study's address, password included.
+        n_trials: total number of trials.
+        workers: number of workers to start.
+    """
+
+    settings: Sweep
+    master: DictConfig
+    storage: str
+    n_trials: int
+    workers: int
+
+
+def build_plan(
+    context: HydraContext,
+    master: DictConfig,
+    arguments: Sequence[str],
+    checked: Callable[[CheckedSweep], None] = lambda _: None,
+) -> SweepPlan:
     """Checks everything that can be checked before the first trial, and decides the rest.
 
     Args:
         context: Hydra's loader and callbacks.
         master: what Hydra composed for the sweep itself.
         arguments: the overrides, without those of Hydra's own settings.
+        checked: called when every branch is checked; what follows takes seconds.
 
     Raises:
         UserError: something is wrong, does not fit, or cannot be reached.
     """
     settings = parse_sweep(master)
+    check_objective_names(settings)
     compose = functools.cache(functools.partial(compose_branch, context, master))
     space = _space(context, settings, arguments, compose)
     workers = _num_workers(settings)
@@ -138,6 +164,8 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
     tracking_uri = tracking.resolve_uri(base.tracking.uri)
     _check_addresses(settings, storage, tracking_uri)
     models = preflight.check_branches(settings, configs, space)
+    n_trials = search.num_trials(settings, space)
+    checked(CheckedSweep(settings, master, storage, n_trials, workers))
     search.check_options(settings, objectives.directions, configs.max_epochs())
     client = tracking.connect(tracking_uri)
     enqueued = preflight.enqueued_points(settings, space, base.tracking.uri)
@@ -160,7 +188,7 @@ def build_plan(context: HydraContext, master: DictConfig, arguments: Sequence[st
         storage=storage,
         backend=backend,
         client=client,
-        n_trials=search.num_trials(settings, space),
+        n_trials=n_trials,
         workers=workers,
         enqueued=enqueued,
         models=tuple(models),

@@ -55,6 +55,8 @@ def run_and_record(folder: Path, train: Callable[[], TrialOutcome]) -> TrialOutc
                 traceback.print_exc()
             del error
     _release_memory()
+    if is_worker():
+        _exempt_imports_of_a_trial()
     outcome = replace(
         outcome, seconds=time.monotonic() - began, pid=os.getpid(), memory_bytes=_memory()
     )
@@ -157,10 +159,21 @@ def warm_up() -> int:
         import mlflow  # noqa: F401
 
         from samerun import logbook, training  # noqa: F401
-    if is_worker():  # imports stay: collecting them took 0.3 s, three times per trial
-        gc.collect()
-        gc.freeze()
+    if is_worker():
+        _exempt_imports()
     return os.getpid()
+
+
+def _exempt_imports() -> None:
+    """Leaves what there is out of later collections: imports stay, and took 0.3 s of each."""
+    gc.collect()
+    gc.freeze()
+
+
+@functools.cache  # once in each process
+def _exempt_imports_of_a_trial() -> None:
+    """Does the same for what the first trial was the first to need."""
+    _exempt_imports()
 
 
 def _release_memory() -> None:

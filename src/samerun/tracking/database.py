@@ -196,14 +196,19 @@ def _expected_schema() -> str:
 def _make_tables(file: Path) -> None:
     """Creates a database under another name and renames it: a kill leaves no incomplete one.
 
-    The 60 migrations of MLflow 3.17 take 2 s.
+    The 60 migrations of MLflow 3.17 take 1 s, and 7 s on a busy disk if each of them is flushed to
+    it; the complete file is.
     """
     import sqlalchemy
     from mlflow.store.db.utils import _initialize_tables
 
+    def flush_nothing(connection: Any, _: Any) -> None:
+        connection.execute("pragma synchronous = off")
+
     try:
         with replacing(file) as fresh:
             engine = sqlalchemy.create_engine(f"sqlite:///{fresh}", poolclass=sqlalchemy.NullPool)
+            sqlalchemy.event.listen(engine, "connect", flush_nothing)
             _initialize_tables(engine)
             engine.dispose()
             restrict(fresh)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from samerun import config
-from samerun.process import start_worker
+from samerun.process import hold_signals, start_worker
 from samerun.sweeper.executors.base import Executor
 from samerun.sweeper.trial_configs import TrialTask
 from samerun.sweeper.worker import kind_of_process, run_trial, warm_up
@@ -60,7 +60,8 @@ class LocalExecutor(Executor):
             initializer=start_worker,
             initargs=(self._environments[index],),
         )
-        slot = _Slot(pool, pool.submit(warm_up))
+        with hold_signals():
+            slot = _Slot(pool, pool.submit(warm_up))
         slot.ready.add_done_callback(lambda _: setattr(slot, "ready_at", time.monotonic()))
         return slot
 

@@ -70,7 +70,7 @@ def reopen_run(
         check_at_rest(stored, uri=full, folder=folder, take_over=take_over)
         if facts is None:
             _deliver_from_before(stored, full)
-        points = points_of(client, stored_id)
+        points = points_of(client, stored_id, None if stored.is_started else ())
         name, experiment = stored.name, stored.experiment_id
         if facts is None:
             write_run_file(
