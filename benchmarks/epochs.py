@@ -45,7 +45,10 @@ WORKLOADS = {
     "conv_lstm": ["model=conv_lstm", "dataset=moving_digits", "dataset.batch_size=16"],
 }
 COMMON = ["schedule=constant", "dataset.validation_fraction=0.1"]
-STEPS = {"mlp": 1200, "simple_rnn_500": 40, "conv_lstm": 80, "language_model": 80}
+STEPS = {
+    **{"mlp": 1200, "row_lstm": 240, "stacked_gru": 120, "forecaster": 150},
+    **{"simple_rnn_500": 20, "conv_lstm": 50, "language_model": 40},
+}
 """Training steps per epoch, where they are not 300."""
 
 # Records when each epoch starts, and when training ends.

@@ -237,9 +237,10 @@ def test_a_sweep_that_is_refused_after_its_workers_started_leaves_nothing(projec
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_sweep_is_planned_leaves_no_process(project, number, code):
-    """Its store never answers; its workers have just started, and handle no signal yet."""
+    """Its workers are starting, and its store accepts connections and never answers."""
     command = [sys.executable, "-m", "samerun", "train", "-m", *PLANNED]
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as stack:
+        silent.settimeout(120)
         address = f"tracking.uri=http://127.0.0.1:{silent.getsockname()[1]}"
         sweep = subprocess.Popen(  # cold: a warm worker is forked from another process
             [*command, address],
@@ -248,9 +249,10 @@ def test_a_signal_while_a_sweep_is_planned_leaves_no_process(project, number, co
             text=True,
             start_new_session=True,
         )
+        stack.enter_context(silent.accept()[0])
         own = psutil.Process(sweep.pid)
-        until(lambda: len([one for one in own.children() if is_worker(one)]) == 2)
         below = own.children(recursive=True)
+        assert sum(map(is_worker, below)) == 2
         for one in [own, *below]:  # as a terminal does: to every process
             one.send_signal(number)
         out, _ = sweep.communicate(timeout=120)

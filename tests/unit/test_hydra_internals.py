@@ -21,6 +21,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
 from hydra.utils import get_class
 from omegaconf import OmegaConf
+from omegaconf.base import Box
+from omegaconf.basecontainer import BaseContainer
 
 import samerun
 from samerun.config import hydra_internals
@@ -130,7 +132,9 @@ def test_the_names_are_those_of_the_pinned_version():
     assert defaults_list._create_defaults_list is hydra_internals._create_defaults_list
     assert defaults_list._create_interpolation_map is hydra_internals._create_interpolation_map
     assert ConfigLoaderImpl._compose_config_from_defaults_list is hydra_internals._compose
+    assert Box._re_parent is hydra_internals._set_parents
     for function, used in (
+        (BaseContainer._merge_with, "self._re_parent()"),
         (defaults_list.create_defaults_list, "_create_defaults_list("),
         (defaults_list._create_defaults_tree_impl, "_create_interpolation_map("),
         (ConfigLoaderImpl._load_configuration_impl, "self._compose_config_from_defaults_list("),

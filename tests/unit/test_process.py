@@ -2,13 +2,15 @@
 
 import gc
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
 from samerun import cli, process
 from samerun.errors import Terminated
-from samerun.process import keep_imports, own_process, quiet
+from samerun.process import hold_signals, keep_imports, own_process, quiet
 
 
 def importing(error):
@@ -72,3 +74,15 @@ def test_only_an_own_process_hides_its_imports_from_the_collector_and_only_once(
     keep_imports()
     assert len(frozen) == 1
     assert at_exit == [process.gc.freeze]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_signals_are_held_back_from_a_process_until_it_handles_them():
+    held = "import signal; print(*sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))))"
+    command = [sys.executable, "-c", held]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with hold_signals():
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = {*before, signal.SIGINT, signal.SIGTERM}
+    assert done.stdout.split() == [str(int(number)) for number in sorted(expected)]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before

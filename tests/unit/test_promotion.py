@@ -73,18 +73,35 @@ def test_nothing_is_promoted_without_being_asked_for():
     assert started(promote=False)[1] is None
 
 
-def test_a_trial_pauses_at_its_rung_unless_it_is_among_the_best_there():
+def test_a_trial_pauses_at_its_first_rung_unless_it_is_the_best_of_twice_the_factor():
     study, promotion = started()
-    pause(study, 0.9, 0.5)
-    pause(study, 0.9, 0.6)
+    for _ in range(5):
+        pause(study, 0.9, 0.5)
     report(study, 0.9, 0.4)
-    assert not pauses(study, promotion, 2, 2)  # the best of three
+    assert not pauses(study, promotion, 5, 2)  # the best of six
     report(study, 0.9, 0.45)
-    assert pauses(study, promotion, 3, 2)  # the second of four
-    assert not pauses(study, promotion, 3, 1)  # at no rung
+    assert pauses(study, promotion, 6, 2)  # the second of seven
+    assert not pauses(study, promotion, 6, 1)  # at no rung
 
 
-def test_the_first_trials_of_a_rung_wait_for_others():
+def test_the_best_of_a_later_rung_does_not_wait_for_others():
+    study, promotion = started()
+    report(study, *[0.9] * 6)
+    assert not pauses(study, promotion, 0, 6)
+    report(study, *[0.95] * 6)
+    assert pauses(study, promotion, 1, 6)  # the second of two
+
+
+@pytest.mark.parametrize(("objective_from", "best"), [("best", 0), ("last", 1)])
+def test_trials_are_compared_by_the_value_that_would_be_their_result(objective_from, best):
+    study, promotion = started(objective_from=objective_from)
+    pause(study, 0.1, 0.6)
+    for _ in range(5):
+        pause(study, 0.9, 0.5)
+    assert chosen(study, promotion) == best
+
+
+def test_the_first_trials_of_the_first_rung_wait_for_others():
     study, promotion = started()
     report(study, 0.9, 0.1)
     assert pauses(study, promotion, 0, 2)
@@ -92,17 +109,17 @@ def test_the_first_trials_of_a_rung_wait_for_others():
 
 def test_equal_values_do_not_promote_more_trials_than_the_factor_says():
     study, promotion = started()
-    for _ in range(3):
+    for _ in range(6):
         pause(study, 0.9, 0.5)
     report(study, 0.9, 0.5)
-    assert pauses(study, promotion, 3, 2)
+    assert pauses(study, promotion, 6, 2)
     assert chosen(study, promotion) == 0
 
 
 @pytest.mark.parametrize(("direction", "best"), [("minimize", 1), ("maximize", 0)])
 def test_the_best_of_a_rung_is_promoted_in_either_direction(direction, best):
     study, promotion = started(direction=direction)
-    for value in (0.9, 0.1, 0.5):
+    for value in (0.9, 0.1, 0.5, 0.5, 0.5, 0.5):
         pause(study, 0.5, value)
     assert chosen(study, promotion) == best
 
@@ -130,14 +147,16 @@ def test_a_failed_or_infeasible_trial_takes_no_place_from_another():
     infeasible = report(study, 0.9, 0.1)
     infeasible.set_constraint("num_parameters<=5", 3.0)
     study.tell(infeasible, 0.1)
-    for value in (0.5, 0.4, 0.6):
+    for value in (0.5, 0.4, 0.6, 0.6, 0.6):
         pause(study, 0.9, value)
+    assert chosen(study, promotion) is None
+    pause(study, 0.9, 0.6)
     assert chosen(study, promotion) == 3
 
 
 def test_a_rung_with_few_trials_promotes_none_if_the_settings_say_so():
-    study, promotion = started(**{"successive_halving.bootstrap_trials": 3})
-    for value in (0.5, 0.4, 0.6):
+    study, promotion = started(**{"successive_halving.bootstrap_trials": 6})
+    for value in (0.5, 0.4, 0.6, 0.6, 0.6, 0.6):
         pause(study, 0.9, value)
     assert chosen(study, promotion) is None
     pause(study, 0.9, 0.7)
@@ -162,7 +181,7 @@ def test_a_trial_whose_rung_no_longer_exists_continues():
 
 def test_a_value_that_was_not_reported_is_that_of_the_last_epoch_before():
     study, promotion = started()
-    for value in (0.5, 0.4, 0.6):
+    for value in (0.5, 0.4, 0.6, 0.6, 0.6, 0.6):
         trial = report(study, value)
         trial.set_user_attr(tag.TRIAL_PAUSED, {"2": 1.0})
         trial.set_user_attr(tag.STATE, "paused")

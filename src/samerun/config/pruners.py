@@ -140,7 +140,8 @@ class PrunerSettings:
     Args:
         pruner: which trials are stopped early.
         promote: with `successive_halving` and `hyperband`: pause a trial that is not among the best
-            at its rung, and continue it from its checkpoint when it is, instead of pruning it.
+            at its rung, and continue it from its checkpoint when it is, instead of pruning it. At
+            the first rung one in 2 `reduction_factor` trials continues, to have a result sooner.
         median: options of the pruner `median`.
         percentile: options of the pruner `percentile`.
         successive_halving: options of the pruner `successive_halving`.

@@ -1,10 +1,12 @@
 """Promotion: a trial pauses at its rung, and the best of a rung continue from their checkpoints.
 
 The asynchronous successive halving of Li et al. (2018), https://arxiv.org/abs/1810.05934, algorithm
-2: a free worker continues the best trial that waits at the highest rung and belongs to the best
-1 / `reduction_factor` of all trials that have reached that rung; if there is none, it starts a new
-trial. Optuna's pruners cannot do that, since a pruned trial never continues: they have to let the
-first trials of each rung pass.
+2, with other shares: a free worker continues the best trial that waits at the highest rung and
+belongs to the best 1 / (2 `reduction_factor`) of all trials that have reached the first rung, or to
+the best 1 / `reduction_factor`, at least the best one, of those that have reached a later rung; if
+there is none, it starts a new trial. Optuna's pruners cannot do that, since a pruned trial never
+continues: they have to let the first trials of each rung pass. The shares were measured:
+docs/decisions/0051-a-promoted-trial-continues.md.
 
 What was decided is read from the study alone: from the values that trials reported, and from their
 user attributes `samerun.state` and `samerun.paused`.
@@ -16,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, final
 
 from samerun.config.pruners import Pruner
-from samerun.config.sweep import Sweep
+from samerun.config.sweep import ObjectiveFrom, Sweep
 from samerun.search.constraints import is_feasible
 from samerun.search.paused import is_paused, paused_at
 
@@ -35,9 +37,12 @@ class Promotion:
     Args:
         min_epochs: the first rung of the first bracket.
         max_epochs: epochs of the longest trial, where there is nothing left to promote to.
-        factor: one in n trials continues at each rung, and each rung is n times as long.
+        factor: one in n trials continues at each rung after the first, at which it is one in 2 n,
+            and each rung is n times as long.
         bootstrap: a rung with at most this number of trials promotes none of them.
         minimizes: whether lower values are better.
+        from_best: trials are compared by the best value until a rung, as their results are; or by
+            the value at the rung.
         bracket_of: the bracket of a trial; the first rung of bracket n is `factor` ** n times that
             of bracket 0.
     """
@@ -47,6 +52,7 @@ class Promotion:
     factor: int
     bootstrap: int
     minimizes: bool
+    from_best: bool
     bracket_of: "Callable[[FrozenTrial], int]"
 
     def rungs(self, bracket: int) -> list[int]:
@@ -75,7 +81,8 @@ class Promotion:
         if epoch not in self.rungs(bracket) or epoch in paused_at(trial):
             return False
         members = self._members(trials, bracket, epoch)
-        return all(one.number != trial.number for one in members[: self._quota(members)])
+        quota = self._quota(members, is_first=epoch == self.rungs(bracket)[0])
+        return all(one.number != trial.number for one in members[:quota])
 
     def choose(
         self, trials: "Sequence[FrozenTrial]", *, is_last: bool = False
@@ -85,8 +92,8 @@ class Promotion:
         Args:
             trials: all trials of the study.
             is_last: no trial is running and no new one will start. Then the best trial of the
-                highest rung continues even where there are fewer than `factor` of them, so that a
-                trial completes in each bracket.
+                highest rung continues even where there are too few of them, so that a trial
+                completes in each bracket.
         """
         waiting: dict[tuple[int, int], set[int]] = {}
         for trial in filter(is_paused, trials):
@@ -96,7 +103,7 @@ class Promotion:
             waiting.setdefault((rung, self.bracket_of(trial)), set()).add(trial.number)
         for (rung, bracket), numbers in sorted(waiting.items(), reverse=True):
             members = self._members(trials, bracket, rung)
-            num = self._quota(members)
+            num = self._quota(members, is_first=rung == self.rungs(bracket)[0])
             if is_last and not any(_has_left(one, rung) for one in members):
                 num = len(members)
             found = next((one for one in members[:num] if one.number in numbers), None)
@@ -104,9 +111,16 @@ class Promotion:
                 return found
         return None
 
-    def _quota(self, members: "Sequence[FrozenTrial]") -> int:
-        """Returns how many of the trials that have reached a rung may leave it."""
-        return len(members) // self.factor if len(members) > self.bootstrap else 0
+    def _quota(self, members: "Sequence[FrozenTrial]", *, is_first: bool) -> int:
+        """Returns how many of the trials that have reached a rung may leave it.
+
+        The first rung is strict, since a new trial costs little and its values say least. After it
+        the best one never waits: the trials there were chosen already, and a result is soon there.
+        """
+        if len(members) <= self.bootstrap:
+            return 0
+        num = len(members)
+        return num // (2 * self.factor) if is_first else max(1, num // self.factor)
 
     def _members(
         self, trials: "Iterable[FrozenTrial]", bracket: int, rung: int
@@ -123,8 +137,19 @@ class Promotion:
             and is_feasible(trial)
             and self.bracket_of(trial) == bracket
         ]
+        return sorted(found, key=lambda trial: (self._loss_at(trial, rung), trial.number))
+
+    def _loss_at(self, trial: "FrozenTrial", rung: int) -> float:
+        """Returns the value that a trial is compared by at a rung; lower is better.
+
+        A value that was not reported is that of the last epoch before.
+        """
         sign = 1.0 if self.minimizes else -1.0
-        return sorted(found, key=lambda trial: (sign * _value_at(trial, rung, sign), trial.number))
+        reported = sorted(trial.intermediate_values.items())
+        losses = [sign * value for epoch, value in reported if epoch <= rung]
+        if not losses:
+            return math.inf
+        return min(losses) if self.from_best else losses[-1]
 
 
 def build_promotion(cfg: Sweep, study: "optuna.Study", max_epochs: int) -> Promotion | None:
@@ -150,6 +175,7 @@ def build_promotion(cfg: Sweep, study: "optuna.Study", max_epochs: int) -> Promo
         factor=hyperband.reduction_factor if is_hyperband else halving.reduction_factor,
         bootstrap=hyperband.bootstrap_trials if is_hyperband else halving.bootstrap_trials,
         minimizes=study.direction.name == "MINIMIZE",
+        from_best=cfg.objective_from is ObjectiveFrom.best,
         bracket_of=partial(bracket_of, study),
     )
 
@@ -161,10 +187,3 @@ def _reached(trial: "FrozenTrial") -> int:
 
 def _has_left(trial: "FrozenTrial", rung: int) -> bool:
     return trial.state.name == "COMPLETE" or _reached(trial) > rung
-
-
-def _value_at(trial: "FrozenTrial", rung: int, sign: float) -> float:
-    """Returns the value of a trial at a rung, or that of the last epoch before it."""
-    values = trial.intermediate_values
-    epoch = max((epoch for epoch in values if epoch <= rung), default=None)
-    return sign * math.inf if epoch is None else values[epoch]
