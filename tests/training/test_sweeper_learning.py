@@ -3,11 +3,9 @@
 The workers answer at once, and record what a run that was trained would; the last tests train.
 """
 
-import contextlib
 import dataclasses
 import functools
 import re
-import shutil
 
 import optuna
 import pytest
@@ -27,6 +25,7 @@ from support.sweeps import (
     runs,
     states,
     study,
+    sweep_in,
 )
 
 GRID = ("model.dropout=0.1,0.2,0.3,0.4",)
@@ -65,13 +64,8 @@ def worse(task, outcome):
 def swept(prepared_database, prepared_study_database, tmp_path_factory):
     """A folder with a sweep of three trials in the study `night`, and a copy of all files in it."""
     folder, kept = tmp_path_factory.mktemp("swept"), tmp_path_factory.mktemp("kept")
-    shutil.copy(prepared_database, folder / "mlflow.db")
-    shutil.copy(prepared_study_database, folder / "optuna.db")
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        worker = instant_executor(patch)
-        worker.answer = record
-        assert worker.sweep("sweep.study=night") == 0
+    databases = prepared_database, prepared_study_database
+    sweep_in(folder, databases, "sweep.study=night", answer=record)
     copy_store(folder, kept)
     return folder, kept
 
