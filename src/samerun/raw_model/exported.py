@@ -61,10 +61,6 @@ class _Network:
         self._dtype = given["dtype"]
         self.input_shape = tuple(given["shape"])
 
-    def predict(self, x: Array, batch_size: int, verbose: int = 0) -> Array:
-        starts = range(0, len(x), batch_size)
-        return np.concatenate([self.predict_on_batch(x[at : at + batch_size]) for at in starts])
-
     def predict_on_batch(self, x: Array) -> Array:
         return np.asarray(self._run(np.asarray(x, self._dtype)))
 

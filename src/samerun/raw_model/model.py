@@ -87,11 +87,12 @@ class RawModel:
             x: `(n, *input_shape)`.
         """
         size = self.description["batch_size"]
-        with self._lock:
-            if len(x) > size:
-                made: Array = np.asarray(self.model.predict(x, batch_size=size, verbose=0))
-            else:
-                made = np.asarray(self.model.predict_on_batch(x))
+        with self._lock:  # `predict` would copy all of x, and keep threads and batches ahead
+            parts = [
+                np.asarray(self.model.predict_on_batch(x[at : at + size]))
+                for at in range(0, len(x), size)
+            ]
+        made: Array = np.concatenate(parts)
         return made.reshape(len(x), -1)
 
     def answer(self, frame: Any, params: Mapping[str, Any] | None = None) -> Answered:

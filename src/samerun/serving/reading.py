@@ -18,7 +18,7 @@ from samerun.errors import UserError, listed
 from samerun.raw_model.image_files import MOST_BYTES
 from samerun.serving.csv_rows import Rows
 
-ROWS = 32_768
+ROWS = 4096
 """Rows at a time; a multiple of every usual batch size, so that batches are those of one pass."""
 _MOST_NUMBERS = 1_000_000
 """Numbers of a chunk of a wide file; a prediction copies them four times."""
