@@ -15,6 +15,7 @@ import psutil
 import pytest
 from alembic.script import ScriptDirectory
 from filelock import FileLock
+from sqlalchemy import Engine, event
 
 from samerun import tracking
 from samerun.config import hydra_internals
@@ -173,6 +174,25 @@ def migrations_are_read_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "get_current_head", kept)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk():
+    """Has SQLite and `os.fsync` return before the disk has what was written.
+
+    A commit of SQLite waits for it three times, and a sweep commits twenty times for each trial.
+    What a process wrote survives its end; only a machine that loses its power needs more.
+    """
+
+    def write_only(connection, record):
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("pragma synchronous = off")
+
+    event.listen(Engine, "connect", write_only)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+    event.remove(Engine, "connect", write_only)
 
 
 @pytest.fixture(scope="session")

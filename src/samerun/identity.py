@@ -34,12 +34,14 @@ def own_packages(cfg: Config) -> list[str]:
     return provenance.distributions_of(imports_of([*targets(cfg).values()]))
 
 
-def of_run(cfg: Config, data: Mapping[str, str]) -> str:
+def of_run(cfg: Config, data: Mapping[str, str], code: Mapping[str, str] | None = None) -> str:
     """Returns the fingerprint of a run: SHA-256 over its config's meaning, its code and its data.
 
     Args:
         cfg: the run's config.
         data: SHA-256 of each split's full content, as `data.Data.fingerprint` or `data.digests`
             have them.
+        code: `code_files(cfg)`, if they have been read before.
     """
-    return provenance.identity(fingerprint(cfg), code_files(cfg), data)
+    files = code_files(cfg) if code is None else code
+    return provenance.identity(fingerprint(cfg), files, data)

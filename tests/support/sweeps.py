@@ -1,12 +1,16 @@
 """Sweeps on an executor that answers at once, and what they leave in the stores."""
 
+import contextlib
 import copy
 import functools
+import io
+import shutil
 import sqlite3
 import sys
 from concurrent.futures import Future
 
 import optuna
+import pytest
 from omegaconf import OmegaConf
 
 from samerun.config.composition import parse_sweep
@@ -93,6 +97,43 @@ def instant_executor(monkeypatch):
     """Returns an executor for sweeps without a report, whose figures take a second."""
     monkeypatch.setattr(console, "write_report", lambda *arguments: None)
     return InstantExecutor()
+
+
+def copy_store(source, target):
+    """Copies a project folder; its databases may be open in both places."""
+    shutil.rmtree(target / "multirun", ignore_errors=True)
+    shutil.copytree(source / "multirun", target / "multirun")
+    for name in ("mlflow.db", "optuna.db"):
+        with (
+            contextlib.closing(sqlite3.connect(source / name)) as found,
+            contextlib.closing(sqlite3.connect(target / name)) as copied,
+        ):
+            found.backup(copied)
+
+
+def sweep_in(folder, databases, *overrides, answer=None, **options):
+    """Runs a sweep in an empty folder, for tests that only read what it leaves there.
+
+    Args:
+        folder: an empty one.
+        databases: of runs and of studies, without any.
+        overrides: of the sweep.
+        answer: of the executor.
+        options: of `InstantExecutor.sweep`.
+
+    Returns:
+        The executor, and what was printed.
+    """
+    for database in databases:
+        shutil.copy(database, folder)
+    screen = io.StringIO()
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        worker = instant_executor(patch)
+        worker.answer = answer or worker.answer
+        with contextlib.redirect_stdout(screen):
+            assert worker.sweep(*overrides, **options) == 0
+    return worker, screen.getvalue()
 
 
 def plan_of(*overrides, space=SPACE, base=BASE, checked=lambda _: None):

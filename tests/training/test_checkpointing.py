@@ -22,6 +22,7 @@ from support.resuming import (
     state_in,
     train,
 )
+from support.tables import mostly_slow
 
 STOPPING = "training.early_stopping"
 
@@ -59,14 +60,13 @@ def float32_afterwards():
 
 
 @pytest.mark.usefixtures("float32_afterwards")
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("precision", mostly_slow(["float32", "mixed_float16"], "mixed_float16"))
 @pytest.mark.parametrize(
     "optimizer",
-    [
-        pytest.param(name, marks=[] if name == "nadam" else [pytest.mark.slow])
-        for name in options("optimizer")
-        if name != "custom"  # any of these
-    ],
+    mostly_slow(
+        [name for name in options("optimizer") if name != "custom"],
+        "nadam",  # custom: any of these
+    ),
 )
 def test_every_optimizer_has_the_same_variables_before_its_first_step(optimizer, precision):
     overrides = [*TINY, f"optimizer={optimizer}", f"training.precision={precision}"]
@@ -158,6 +158,7 @@ def test_a_state_is_written_after_every_epoch(whole):
     assert whole[1].places == [(1, 0), (2, 0), (3, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "places"),
     [
@@ -165,9 +166,8 @@ def test_a_state_is_written_after_every_epoch(whole):
             ["checkpoint.every_epochs=2"],
             [(2, 0), (3, 0)],
             id="and_the_last",
-            marks=pytest.mark.slow,
         ),
-        pytest.param([NEVER], [], id="never", marks=pytest.mark.slow),
+        pytest.param([NEVER], [], id="never"),
         pytest.param(
             [NEVER, "checkpoint.every_steps=4"], [(0, 4), (1, 4), (2, 4), (3, 0)], id="steps"
         ),
@@ -175,25 +175,21 @@ def test_a_state_is_written_after_every_epoch(whole):
             [NEVER, "checkpoint.every_steps=7"],
             [(1, 0), (2, 0), (3, 0)],
             id="end_of_epoch",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             ["checkpoint.every_steps=1", "training.steps_per_execution=5"],
             [(0, 5), (1, 0), (1, 5), (2, 0), (2, 5), (3, 0)],
             id="steps_at_once",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             [NEVER, "checkpoint.every_seconds=1e-9", "training.epochs=1"],
             [*((0, step) for step in range(1, 7)), (1, 0)],
             id="seconds",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             [NEVER, "checkpoint.every_seconds=1e9"],
             [(3, 0)],
             id="no_time_passed",
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -286,6 +282,7 @@ def test_a_second_request_ends_at_once(tmp_path):
     assert (state_in(tmp_path).epoch, state_in(tmp_path).step) == (1, 0)
 
 
+@pytest.mark.slow
 def test_without_checkpoints_a_request_ends_after_the_step(tmp_path):
     with pytest.raises(Ended):
         train([*BROKEN, NEVER], asks(10, tmp_path))
@@ -323,7 +320,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", mostly_slow(REFUSED, "missing_slot", "other_config"))
 def test_a_state_that_does_not_fit_is_refused_in_a_sentence(whole, tmp_path, name):
     change, sentence = REFUSED[name]
     _, _, folder = whole
@@ -338,6 +335,7 @@ def test_more_epochs_and_other_executions_are_the_same_config():
     assert training.fingerprint(one) != training.fingerprint(config.compose(["seed=1"]).config)
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_never_kept(tmp_path):
     overrides = [
         *BROKEN,

@@ -5,11 +5,8 @@ The workers answer at once; the last test trains.
 
 import contextlib
 import dataclasses
-import io
 import json
 import math
-import shutil
-import sqlite3
 from pathlib import Path
 
 import optuna
@@ -25,7 +22,17 @@ from samerun.report import study as study_report
 from samerun.search.optuna_internals import reopen_trial
 from samerun.search.outcome import EndState, TrialOutcome, write_outcome
 from samerun.sweeper import console
-from support.sweeps import Killed, children, instant_executor, runs, states, study
+from support.sweeps import (
+    Killed,
+    children,
+    copy_store,
+    instant_executor,
+    runs,
+    states,
+    study,
+    sweep_in,
+)
+from support.tables import mostly_slow
 
 CONFIRM = ("sweep.confirm.top=2", "sweep.confirm.seeds=3")
 GRID = ("model.dropout=0.1,0.2,0.3,0.4",)
@@ -74,29 +81,12 @@ def searched(prepared_database, prepared_study_database, tmp_path_factory):
         Its folder, a copy of all files in it, the trials that were trained, and the screen.
     """
     folder, kept = tmp_path_factory.mktemp("searched"), tmp_path_factory.mktemp("kept")
-    shutil.copy(prepared_database, folder / "mlflow.db")
-    shutil.copy(prepared_study_database, folder / "optuna.db")
-    screen = io.StringIO()
-    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        worker = instant_executor(patch)
-        worker.answer = answer(MEANS, noisy)
-        with contextlib.redirect_stdout(screen):
-            assert worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4) == 0
+    databases = prepared_database, prepared_study_database
+    worker, screen = sweep_in(
+        folder, databases, *FIXED, *CONFIRM, answer=answer(MEANS, noisy), space=GRID, n=4
+    )
     copy_store(folder, kept)
-    return folder, kept, worker.tasks, screen.getvalue()
-
-
-def copy_store(source, target):
-    """Copies a project folder; its databases may be open in both places."""
-    shutil.rmtree(target / "multirun", ignore_errors=True)
-    shutil.copytree(source / "multirun", target / "multirun")
-    for name in ("mlflow.db", "optuna.db"):
-        with (
-            contextlib.closing(sqlite3.connect(source / name)) as found,
-            contextlib.closing(sqlite3.connect(target / name)) as copied,
-        ):
-            found.backup(copied)
+    return folder, kept, worker.tasks, screen
 
 
 @pytest.fixture
@@ -241,6 +231,7 @@ def test_without_confirmation_the_same_command_takes_no_earlier_one_for_its_resu
     assert parent()[tag.BEST] == run["id"]
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_and_is_not_among_the_best_any_more_is_not_trained(worker, project):
     worker.answer = answer(MEANS, noisy)
 
@@ -310,9 +301,7 @@ def killed_in(monkeypatch, target, name, call):
             yield
 
 
-@pytest.mark.parametrize(
-    "gap", ["before it ends", pytest.param("before its run is created", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("gap", mostly_slow(["before it ends", "before its run is created"]))
 def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm, monkeypatch, gap):
     where = (optuna.Study, "tell") if gap == "before it ends" else (tracking, "create_child")
     with killed_in(monkeypatch, *where, call=6):
@@ -426,7 +415,7 @@ GAPS = {
 
 @pytest.mark.parametrize(
     "gap",
-    [pytest.param(gap, marks=[] if "two of" in gap else pytest.mark.slow) for gap in GAPS],
+    mostly_slow(GAPS, "between two of its trials"),
 )
 def test_a_confirmation_that_is_killed_is_continued(worker, project, monkeypatch, gap):
     name, at = GAPS[gap]

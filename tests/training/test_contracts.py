@@ -12,9 +12,11 @@ from samerun.config import DataSpec, Layout, Task
 from samerun.config.models import MODELS
 from samerun.config.models.base import Activation, Initializer
 from samerun.config.models.custom import CustomModel
+from samerun.config.models.images import Cnn
 from samerun.config.models.sequences import Forecaster, Gru, LanguageModel, Lstm, SimpleRnn
 from samerun.errors import UserError
 from support.kinds import check_fitting, small_model
+from support.tables import mostly_slow
 
 SIZES = {"num_train": 8, "num_validation": 0, "num_test": 0}
 SHAPES = {
@@ -48,14 +50,17 @@ SPECS = [
     and (task is not Task.forecast or layout is Layout.sequence)
 ]
 KINDS = [kind for kind in MODELS if kind is not CustomModel]
+QUICK = (Cnn, Gru)
+"""Models that the quick tests take; each costs about two seconds."""
+each_kind = pytest.mark.parametrize("kind", mostly_slow(KINDS, *QUICK), ids=lambda kind: kind.kind)
 
 
 def pairs():
-    """Every compatible pair; the first of each model in the quick tests, all of them in CI."""
+    """Every compatible pair; of the quick models the first one in the quick tests."""
     for kind in KINDS:
         fitting = [spec for spec in SPECS if kind.refusal(spec) is None]
         for spec in fitting:
-            marks = [] if spec is fitting[0] else [pytest.mark.slow]
+            marks = [] if kind in QUICK and spec is fitting[0] else [pytest.mark.slow]
             name = f"{kind.kind}-{spec.layout}-{spec.task}"
             yield pytest.param(kind, spec, id=name, marks=marks)
 
@@ -148,7 +153,7 @@ def dropping(kind):
     return tuple(network(kind, first_spec(kind), dropout=0.5) for _ in range(2))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@each_kind
 def test_names_do_not_depend_on_models_built_before(kind):
     first, second = dropping(kind)
     assert [w.path for w in first.weights] == [w.path for w in second.weights]
@@ -172,7 +177,7 @@ def first_spec(kind):
     return next(spec for spec in SPECS if kind.refusal(spec) is None)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@each_kind
 def test_shared_settings_have_their_effect(kind):
     spec = first_spec(kind)
     x, _ = batch(spec)
@@ -212,7 +217,7 @@ def penalties_of(kind, model, factors):
     [(0.1, 0.01, 0.0, 0.0), (0.0, 0.02, 0.2, 0.03)],
     ids=["without-recurrent", "all"],
 )
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@each_kind
 def test_every_hidden_kernel_has_the_penalty_that_the_config_asks_for(kind, factors):
     names = ("l1", "l2", "recurrent_l1", "recurrent_l2")
     settings = dict(zip(names, factors, strict=True))
@@ -235,7 +240,7 @@ def test_every_hidden_kernel_has_the_penalty_that_the_config_asks_for(kind, fact
     assert float(sum(model.losses)) == pytest.approx(total, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@each_kind
 def test_output_is_float32_under_mixed_precision(kind):
     spec = first_spec(kind)
     keras.config.set_dtype_policy("mixed_float16")
@@ -290,7 +295,9 @@ def test_sampling_is_a_function_of_its_seed_and_never_yields_unknown():
     assert greedy == models.sample(model, [2] * 7, seed=4, num_tokens=5, temperature=9.0, top_k=1)
 
 
-@pytest.mark.parametrize("kind", [SimpleRnn, Lstm, Gru], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize(
+    "kind", mostly_slow([SimpleRnn, Lstm, Gru], Gru), ids=lambda kind: kind.kind
+)
 def test_padding_is_left_out_of_the_recurrence_on_request(kind):
     """Padding in front, behind and in between then makes no difference; a text may be empty."""
     spec = spec_of(Layout.tokens, Task.multiclass)
@@ -444,12 +451,17 @@ def test_a_users_model_that_is_none_gets_one_sentence(name, sentence, tmp_path, 
 
 @pytest.mark.parametrize(
     ("name", "spec"),
-    [
-        pytest.param("good", spec_of(Layout.image, Task.multiclass), id="sequential"),
-        pytest.param("own", spec_of(Layout.image, Task.multiclass), id="subclassed"),
-        pytest.param("text", spec_of(Layout.tokens, Task.regression), id="tokens"),
-        pytest.param("next_token", spec_of(Layout.tokens, Task.language_model), id="next-token"),
-    ],
+    mostly_slow(
+        [
+            pytest.param("good", spec_of(Layout.image, Task.multiclass), id="sequential"),
+            pytest.param("own", spec_of(Layout.image, Task.multiclass), id="subclassed"),
+            pytest.param("text", spec_of(Layout.tokens, Task.regression), id="tokens"),
+            pytest.param(
+                "next_token", spec_of(Layout.tokens, Task.language_model), id="next-token"
+            ),
+        ],
+        "subclassed",
+    ),
 )
 def test_a_users_model_comes_built_and_trains(name, spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -17,6 +17,7 @@ from samerun.cli.train_command import take_flag
 from samerun.errors import UserError
 from samerun.launch.overrides import check_overrides
 from support.resuming import PLAIN, Killed, during_epoch, run_in, state_in, train
+from support.tables import mostly_slow
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "custom-components.md"
 SMALL = ("model=mlp", "model.units=[4]", "dataset.limit=60", "training.epochs=3")
@@ -164,7 +165,17 @@ def trained(parts, recorded_runs):
     return run_id
 
 
-@pytest.mark.parametrize(("overrides", "name", "sentence"), WRONG)
+@pytest.mark.parametrize(
+    ("overrides", "name", "sentence"),
+    mostly_slow(
+        WRONG,
+        (OPTIMIZER, "constant"),
+        (SCHEDULE, "nan"),
+        (LOSS, "best"),
+        (METRIC, "[Nan]"),
+        (CALLBACK, "[Late]"),
+    ),
+)
 def test_a_function_that_is_wrong_is_one_sentence(parts, overrides, name, sentence):
     target = name.replace("[", "[broken_parts:") if "[" in name else f"broken_parts:{name}"
     *others, last = overrides.split(" ")
@@ -186,7 +197,7 @@ SEVEN = {
 }
 
 
-@pytest.mark.parametrize("case", SEVEN)
+@pytest.mark.parametrize("case", mostly_slow(SEVEN, "raises"))
 def test_a_broken_file_leaves_no_run_behind(parts, capsys, case):
     (parts / "no_python.py").write_text("def plain(:")
     (parts / "broken_parts.py").write_text(f"{BROKEN}\ntable = 3\n")
@@ -305,6 +316,7 @@ def test_a_callback_that_keeps_nothing_is_not_named(parts):
     assert callbacks.note_on_resume(made) is None
 
 
+@pytest.mark.slow
 def test_the_page_is_true(trained, capsys):
     """Every command composes and its functions pass; the last one is trained and reproduced."""
     *commands, (last, arguments) = commands_of_the_page()

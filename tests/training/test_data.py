@@ -1,6 +1,5 @@
 """Describing, splitting, scaling and fingerprinting datasets."""
 
-import sys
 from dataclasses import replace
 from functools import cache
 
@@ -13,7 +12,7 @@ from samerun.config.datasets import DATASETS, Dataset
 from samerun.config.datasets.base import Normalization
 from samerun.data.splits import check_can_stratify, split_indices
 from samerun.errors import UserError
-from support import warm
+from support.tables import mostly_slow
 
 
 @cache
@@ -30,39 +29,21 @@ def npz(path, **changes) -> Dataset:
     return replace(default("npz"), path=str(path), **changes)
 
 
-def table(path, num=40, num_classes=2, **other):
-    """Writes a table of three features, `num_classes` classes in turn."""
-    x = np.random.default_rng(0).normal(5.0, 3.0, (num, 3)).astype(np.float32)
-    np.savez(path, **{"x": x, "y": np.arange(num) % num_classes, **other})
-    return path
-
-
 def test_every_data_set_of_the_config_can_be_described_and_loaded():
     assert set(data.SOURCES) == set(DATASETS)
 
 
-def test_describing_imports_neither_tensorflow_nor_sklearn_nor_keras(tmp_path):
-    program = """
-import sys
-from samerun import config, data
-for overrides in (["dataset=digits"], ["dataset=mnist"], ["dataset=fashion_mnist"],
-              ["dataset=npz", "dataset.path=" + sys.argv[1]]):
-    data.describe(config.compose(overrides).config.dataset)
-print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
-"""
-    path = table(tmp_path / "arrays.npz")
-    done = warm.run([sys.executable, "-c", program, path], kind=warm.Light)
-    assert done.stdout == "[]\n", done.stderr
-
-
 @pytest.mark.parametrize(
     "changes",
-    [
-        pytest.param({}, id="default"),
-        pytest.param({"limit": 50}, id="limit"),
-        pytest.param({"validation_fraction": 0.0}, id="no validation"),
-        pytest.param({"test_fraction": 0.0, "validation_fraction": 0.33}, id="no test"),
-    ],
+    mostly_slow(
+        [
+            pytest.param({}, id="default"),
+            pytest.param({"limit": 50}, id="limit"),
+            pytest.param({"validation_fraction": 0.0}, id="no validation"),
+            pytest.param({"test_fraction": 0.0, "validation_fraction": 0.33}, id="no test"),
+        ],
+        "no test",
+    ),
 )
 def test_the_description_is_what_is_loaded(changes):
     cfg = digits(**changes)
@@ -155,13 +136,17 @@ def test_standard_scaling_is_measured_on_the_training_split_for_each_channel(kin
 
 @pytest.mark.parametrize(
     ("x", "scale"),
-    [
-        pytest.param(np.full((20, 4, 4), 7, np.uint8), 255, id="uint8 images"),
-        pytest.param(np.full((20, 4, 4, 1), 7, np.uint16), 65535, id="uint16 images"),
-        pytest.param(np.full((20, 4, 4, 3), -7, np.float64), 7, id="float images"),
-        pytest.param(np.tile([4, -8, 0], (20, 1)), [4, 8, 1], id="table"),
-        pytest.param(np.full((20, 2, 4, 4, 3), 7, np.uint8), 255, id="videos"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(np.full((20, 4, 4), 7, np.uint8), 255, id="uint8 images"),
+            pytest.param(np.full((20, 4, 4, 1), 7, np.uint16), 65535, id="uint16 images"),
+            pytest.param(np.full((20, 4, 4, 3), -7, np.float64), 7, id="float images"),
+            pytest.param(np.tile([4, -8, 0], (20, 1)), [4, 8, 1], id="table"),
+            pytest.param(np.full((20, 2, 4, 4, 3), 7, np.uint8), 255, id="videos"),
+        ],
+        "table",
+        "videos",
+    ),
 )
 def test_unit_scaling_divides_by_the_largest_value(x, scale, tmp_path):
     np.savez(tmp_path / "a.npz", x=x, y=np.linspace(0, 1, 20))

@@ -13,6 +13,7 @@ from samerun import config, data, losses
 from samerun.config.datasets.base import Augmentation
 from samerun.config.training import Loss, Metric
 from samerun.data.augmentation import NUM_MOVES, NUM_VALUES, augment, draws, mix, partners
+from support.tables import mostly_slow
 
 NUM = 23
 NONE = config.compose(["dataset/augmentation=none"]).config.dataset.augmentation
@@ -39,6 +40,11 @@ AUGMENTATIONS = {
     "everything": EVERYTHING,
 }
 each = pytest.mark.parametrize("cfg", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+some = pytest.mark.parametrize(
+    "cfg",
+    mostly_slow(AUGMENTATIONS.values(), AUGMENTATIONS["flip_horizontal"], EVERYTHING),
+    ids=AUGMENTATIONS,
+)
 
 
 def test_the_table_has_every_augmentation():
@@ -89,7 +95,7 @@ def by_number(built, epoch, numbers):
 # ---- the contract of all
 
 
-@each
+@some
 def test_the_bits_of_training_images_alone_change_by_seed_epoch_and_example(cfg, pictures, order):
     built = build(pictures, cfg)
     first, second = (by_number(built, epoch, order(epoch)) for epoch in (0, 1))
@@ -140,7 +146,9 @@ def changed(cfg, images, key):
 
 @pytest.mark.parametrize(
     ("name", "drop_remainder"),
-    [("noise", False), ("cutout", True), ("mixup", False), ("everything", True)],
+    mostly_slow(
+        [("noise", False), ("cutout", True), ("mixup", False), ("everything", True)], "everything"
+    ),
 )
 def test_the_rest_of_an_epoch_is_the_end_of_the_whole_one(name, drop_remainder, pictures):
     built = build(pictures, AUGMENTATIONS[name], seed=3, drop_remainder=drop_remainder)
@@ -317,7 +325,7 @@ def test_two_examples_are_mixed_with_their_shares_and_so_are_their_targets(pictu
             np.testing.assert_allclose(whole, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("alpha", [0.001, 0.2, 1.0, 8.0])
+@pytest.mark.parametrize("alpha", mostly_slow([0.001, 0.2, 1.0, 8.0], 0.2))
 def test_shares_are_of_a_beta_distribution(alpha):
     _, shares = partners(alpha, 20_000, tf.constant([1, 2], tf.int64))
     shares = shares.numpy().astype(np.float64)

@@ -9,7 +9,6 @@ import pytest
 from samerun import data
 from samerun.config import compose, from_yaml, to_yaml
 from samerun.errors import UserError
-from support import warm
 
 GOOD = """
 import numpy as np
@@ -87,19 +86,6 @@ def test_only_the_function_that_the_config_names_is_imported(write, tmp_path):
     from_yaml(stored)
     data.describe(custom(f"{write(GOOD)}:load"))
     assert trap not in sys.modules
-
-
-def test_describing_calls_the_function_and_imports_no_tensorflow(write, tmp_path):
-    program = """
-import sys
-from samerun import config, data
-overrides = ["dataset=custom", "dataset.target=" + sys.argv[1]]
-print(data.describe(config.compose(overrides).config.dataset).num_outputs)
-print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
-"""
-    command = [sys.executable, "-c", program, f"{write(GOOD)}:load"]
-    done = warm.run(command, kind=warm.Light, cwd=tmp_path)
-    assert done.stdout == "4\n[]\n", done.stderr
 
 
 def test_other_arrays_have_another_fingerprint(write):

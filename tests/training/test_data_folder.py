@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import zlib
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from samerun.config import Layout, Task, compose
 from samerun.config.datasets.base import Normalization
 from samerun.errors import UserError
 from samerun.raw_model.image_files import damage
-from support import warm
+from support.tables import mostly_slow
 
 HEIGHT, WIDTH, NUM = 6, 5, 20
 CLASSES = ("cat", "dog", "owl")
@@ -230,18 +229,6 @@ def test_the_same_picture_in_training_and_test_is_counted(pictures):
     assert data.build(folder_of(pictures), 0).num_leaked == 1
 
 
-def test_describing_a_folder_imports_no_tensorflow(original):
-    program = """
-import sys
-from samerun import config, data
-overrides = ["dataset=image_folder", "dataset.path=" + sys.argv[1]]
-print(data.describe(config.compose(overrides).config.dataset).num_train)
-print([name for name in ("tensorflow", "sklearn", "keras", "scipy") if name in sys.modules])
-"""
-    done = warm.run([sys.executable, "-c", program, original], kind=warm.Light)
-    assert done.stdout == "43\n[]\n", done.stderr
-
-
 def cut(path):
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -289,7 +276,9 @@ def test_what_is_no_picture_by_its_first_bytes_is_refused_when_described(harm, m
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("harm", "message"), DAMAGED_INSIDE)
+@pytest.mark.parametrize(
+    ("harm", "message"), mostly_slow(DAMAGED_INSIDE, "one flipped bit", "cut JPEG")
+)
 def test_a_damaged_picture_is_named_before_training(harm, message, pictures):
     path = pictures / "dog" / "025.png"
     harm(path)
@@ -319,11 +308,14 @@ def undecodable(path):
 
 @pytest.mark.parametrize(
     ("harm", "message"),
-    [
-        pytest.param(undecodable, "cannot be decoded", id="no pixels"),
-        pytest.param(lambda path: path.unlink(), "cannot be read: No such file", id="gone"),
-        pytest.param(cut, "truncated", id="cut off"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(undecodable, "cannot be decoded", id="no pixels"),
+            pytest.param(lambda path: path.unlink(), "cannot be read: No such file", id="gone"),
+            pytest.param(cut, "truncated", id="cut off"),
+        ],
+        "no pixels",
+    ),
 )
 def test_a_picture_that_fails_in_the_midst_of_an_epoch_is_named(harm, message, pictures):
     built = data.build(folder_of(pictures), 0)
@@ -372,7 +364,7 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "message"), WRONG)
+@pytest.mark.parametrize(("change", "message"), mostly_slow(WRONG, "no folder", "folder link"))
 def test_a_wrong_folder_is_one_sentence(change, message, pictures):
     (pictures.parent / "o.png").write_bytes(png(0))
     change(pictures)

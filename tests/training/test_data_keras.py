@@ -31,6 +31,7 @@ from samerun.errors import UserError
 from support import warm
 from support.official_files import batch, write_cifar, write_idx
 from support.project import PROGRAMS
+from support.tables import mostly_slow
 
 NUM, NUM_TEST = 200, 30
 
@@ -88,10 +89,13 @@ def write_fashion_mnist(folder, monkeypatch=None):
 
 @pytest.mark.parametrize(
     ("kind", "write", "name"),
-    [
-        pytest.param("mnist", write_mnist, "9", id="mnist"),
-        pytest.param("fashion_mnist", write_fashion_mnist, "Ankle boot", id="fashion_mnist"),
-    ],
+    mostly_slow(
+        [
+            pytest.param("mnist", write_mnist, "9", id="mnist"),
+            pytest.param("fashion_mnist", write_fashion_mnist, "Ankle boot", id="fashion_mnist"),
+        ],
+        "fashion_mnist",
+    ),
 )
 def test_files_of_the_official_format_are_loaded(kind, write, name, cache_folder, monkeypatch):
     write(cache_folder, monkeypatch)
@@ -144,17 +148,22 @@ def proxied(monkeypatch, address):
 
 @pytest.mark.parametrize(
     ("overrides", "parts"),
-    [
-        pytest.param(["dataset=mnist"], ("mnist.npz", MNIST_SHA256), id="mnist"),
-        pytest.param(["dataset=fashion_mnist"], FASHION_FILES, id="fashion_mnist"),
-        pytest.param(["dataset=cifar10"], (CIFAR10_FILE, CIFAR10_SHA256), id="cifar10"),
-        pytest.param(["dataset=cifar100"], (CIFAR100_FILE, CIFAR100_SHA256), id="cifar100"),
-        pytest.param(["dataset=imdb", "model=gru"], ("imdb.npz", IMDB.checksum), id="imdb"),
-        pytest.param(
-            ["dataset=reuters", "model=gru"], ("reuters.npz", REUTERS.checksum), id="reuters"
-        ),
-        pytest.param(["-m", "dataset=digits,mnist"], ("mnist.npz", MNIST_SHA256), id="multirun"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(["dataset=mnist"], ("mnist.npz", MNIST_SHA256), id="mnist"),
+            pytest.param(["dataset=fashion_mnist"], FASHION_FILES, id="fashion_mnist"),
+            pytest.param(["dataset=cifar10"], (CIFAR10_FILE, CIFAR10_SHA256), id="cifar10"),
+            pytest.param(["dataset=cifar100"], (CIFAR100_FILE, CIFAR100_SHA256), id="cifar100"),
+            pytest.param(["dataset=imdb", "model=gru"], ("imdb.npz", IMDB.checksum), id="imdb"),
+            pytest.param(
+                ["dataset=reuters", "model=gru"], ("reuters.npz", REUTERS.checksum), id="reuters"
+            ),
+            pytest.param(
+                ["-m", "dataset=digits,mnist"], ("mnist.npz", MNIST_SHA256), id="multirun"
+            ),
+        ],
+        "multirun",
+    ),
 )
 def test_without_network_a_missing_file_is_noticed_before_a_run_begins(
     overrides, parts, tmp_path, monkeypatch
@@ -299,10 +308,13 @@ def test_cifar10_of_the_official_format_is_loaded(cache_folder, monkeypatch):
 
 @pytest.mark.parametrize(
     ("label", "num_classes", "last"),
-    [
-        pytest.param("fine", 100, "worm", id="fine"),
-        pytest.param("coarse", 20, "vehicles_2", id="coarse"),
-    ],
+    mostly_slow(
+        [
+            pytest.param("fine", 100, "worm", id="fine"),
+            pytest.param("coarse", 20, "vehicles_2", id="coarse"),
+        ],
+        "coarse",
+    ),
 )
 def test_cifar100_of_the_official_format_is_loaded(
     label, num_classes, last, cache_folder, monkeypatch

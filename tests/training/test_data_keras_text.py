@@ -17,6 +17,7 @@ from samerun.config import Task, compose
 from samerun.data import keras_text
 from samerun.data.vocabulary import Vocabulary
 from samerun.errors import UserError
+from support.tables import mostly_slow
 
 
 def dataset(kind, **changes):
@@ -81,7 +82,7 @@ def write_keras(kind, folder, monkeypatch, with_words=True):
     return x
 
 
-@pytest.mark.parametrize("kind", ["imdb", "reuters"])
+@pytest.mark.parametrize("kind", mostly_slow(["imdb", "reuters"], "imdb"))
 def test_files_of_the_official_format_are_loaded(kind, cache_folder, monkeypatch):
     x = write_keras(kind, cache_folder, monkeypatch)
     cfg = dataset(kind, vocabulary_size=20, max_length=12, validation_fraction=0.2)
@@ -105,7 +106,7 @@ def test_files_of_the_official_format_are_loaded(kind, cache_folder, monkeypatch
     assert replace(spec, **sizes) == known
 
 
-@pytest.mark.parametrize("kind", ["imdb", "reuters"])
+@pytest.mark.parametrize("kind", mostly_slow(["imdb", "reuters"], "imdb"))
 def test_ids_are_shown_as_words_only_where_the_word_index_is_cached(
     kind, cache_folder, monkeypatch
 ):
@@ -149,7 +150,7 @@ def test_a_file_with_a_wrong_checksum_is_refused_and_kept(kind, cache_folder):
     assert path.read_bytes() == b"half a file"
 
 
-@pytest.mark.parametrize("kind", ["imdb", "reuters"])
+@pytest.mark.parametrize("kind", mostly_slow(["imdb", "reuters"], "reuters"))
 def test_the_published_numbers_and_checksums_are_those_of_keras(kind):
     import keras
 

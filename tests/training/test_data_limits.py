@@ -16,6 +16,7 @@ from samerun.data import csv_file
 from samerun.errors import UserError
 from samerun.raw_model import image_files
 from support.project import composed
+from support.tables import mostly_slow
 
 
 def folder_of(path):
@@ -60,7 +61,7 @@ def classes(tmp_path):
     return tmp_path / "p"
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("kind", mostly_slow(["png", "jpg"], "jpg"))
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(classes, kind):
     content = (
         png(30_000, 30_000, packed_zeros(256 << 20)) if kind == "png" else jpeg(30_000, 30_000)
@@ -100,7 +101,7 @@ def csv(kind, path):
     return replace(cfg, path=str(path))
 
 
-@pytest.mark.parametrize("kind", ["table_csv", "text_csv", "series_csv"])
+@pytest.mark.parametrize("kind", mostly_slow(["table_csv", "text_csv", "series_csv"]))
 def test_too_many_columns_are_refused_at_once(tmp_path, kind):
     path = tmp_path / "wide.csv"
     line = ",".join(["1"] * 100_000) + "\n"

@@ -12,6 +12,7 @@ from samerun import data
 from samerun.config import Layout, Task, compose
 from samerun.config.datasets import Dataset
 from samerun.errors import UserError
+from support.tables import mostly_slow
 
 
 @cache
@@ -29,7 +30,7 @@ CLASSES = np.arange(40) % 4
 
 @pytest.mark.parametrize(
     ("x", "y", "layout", "input_shape", "task", "num_outputs"),
-    [
+    mostly_slow([
         pytest.param(X, CLASSES, Layout.table, (3,), Task.multiclass, 4, id="table multiclass"),
         pytest.param(X, CLASSES % 2, Layout.table, (3,), Task.binary, 1, id="table binary"),
         pytest.param(X, CLASSES % 2 == 1, Layout.table, (3,), Task.binary, 1, id="booleans"),
@@ -54,7 +55,7 @@ CLASSES = np.arange(40) % 4
             np.zeros((40, 2, 6, 5, 3), bool), CLASSES, Layout.video, (2, 6, 5, 3),
             Task.multiclass, 4, id="videos",
         ),
-    ],
+    ], "column of labels", "videos"),
 )  # fmt: skip
 def test_arrays_are_understood_by_rank_and_type(
     x, y, layout, input_shape, task, num_outputs, tmp_path

@@ -14,6 +14,7 @@ from samerun.config.composition import compose_with_hydra
 from samerun.data import passed
 from samerun.folders import PASSED_IN
 from samerun.launch import with_data
+from support.tables import mostly_slow
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 4)).astype(np.float32)
@@ -146,49 +147,56 @@ def failing_after_one():
 
 @pytest.mark.parametrize(
     ("make", "message"),
-    [
-        pytest.param(lambda: of_tensorflow(lambda d: d.repeat()), "never ends", id="infinite"),
-        pytest.param(
-            lambda: of_tensorflow(lambda d: d.shuffle(60)), "leave out shuffle", id="shuffled"
-        ),
-        pytest.param(
-            lambda: of_tensorflow(
-                lambda d: d.take(1).concatenate(d.skip(1).shuffle(60, seed=1)).concatenate(d)
+    mostly_slow(
+        [
+            pytest.param(lambda: of_tensorflow(lambda d: d.repeat()), "never ends", id="infinite"),
+            pytest.param(
+                lambda: of_tensorflow(lambda d: d.shuffle(60)), "leave out shuffle", id="shuffled"
             ),
-            "element [1-9][0-9]* of .* in a second pass",
-            id="shuffled later",
-        ),
-        pytest.param(
-            lambda: of_tensorflow(lambda d: d.map(lambda x, y: ({"a": x}, y))),
-            r"elements are .*expected \(x, y\) of one tensor each",
-            id="dicts",
-        ),
-        pytest.param(
-            lambda: of_tensorflow(lambda d: d.map(lambda x, y: ((x, x), y))),
-            "of one tensor each",
-            id="two inputs",
-        ),
-        pytest.param(failing_after_one, "fails at element 1: .*boom", id="generator"),
-        pytest.param(lambda: of_tensorflow(lambda d: d.take(0)), "has no elements", id="empty"),
-        pytest.param(
-            lambda: of_tensorflow(lambda d: d.map(lambda x, y: x)), "elements are", id="only x"
-        ),
-        pytest.param(
-            lambda: of_tensorflow(lambda d: d.batch(6, drop_remainder=True)),
-            "unbatch",
-            id="unclear",
-        ),
-        pytest.param(lambda: X, "received a ndarray, expected", id="no y"),
-        pytest.param(lambda: (X, Y, Y), "received a tuple of 3", id="three"),
-        pytest.param(lambda: {"training": (X, Y)}, "a dict of training", id="names of splits"),
-        pytest.param(lambda: (X, [[1], [1, 2]]), "y is no array", id="ragged"),
-        pytest.param(lambda: (X, np.array([{}] * 60)), "y holds Python objects", id="objects"),
-        pytest.param(lambda: (X, Y[:50]), "60 examples and y 50", id="lengths"),
-        pytest.param(lambda: pd.DataFrame({1: X[:, 0]}), "not all named by text", id="numbers"),
-        pytest.param(
-            lambda: pd.DataFrame({"a": [{"b": 1}]}), "column a holds a dict", id="objects in cells"
-        ),
-    ],
+            pytest.param(
+                lambda: of_tensorflow(
+                    lambda d: d.take(1).concatenate(d.skip(1).shuffle(60, seed=1)).concatenate(d)
+                ),
+                "element [1-9][0-9]* of .* in a second pass",
+                id="shuffled later",
+            ),
+            pytest.param(
+                lambda: of_tensorflow(lambda d: d.map(lambda x, y: ({"a": x}, y))),
+                r"elements are .*expected \(x, y\) of one tensor each",
+                id="dicts",
+            ),
+            pytest.param(
+                lambda: of_tensorflow(lambda d: d.map(lambda x, y: ((x, x), y))),
+                "of one tensor each",
+                id="two inputs",
+            ),
+            pytest.param(failing_after_one, "fails at element 1: .*boom", id="generator"),
+            pytest.param(lambda: of_tensorflow(lambda d: d.take(0)), "has no elements", id="empty"),
+            pytest.param(
+                lambda: of_tensorflow(lambda d: d.map(lambda x, y: x)), "elements are", id="only x"
+            ),
+            pytest.param(
+                lambda: of_tensorflow(lambda d: d.batch(6, drop_remainder=True)),
+                "unbatch",
+                id="unclear",
+            ),
+            pytest.param(lambda: X, "received a ndarray, expected", id="no y"),
+            pytest.param(lambda: (X, Y, Y), "received a tuple of 3", id="three"),
+            pytest.param(lambda: {"training": (X, Y)}, "a dict of training", id="names of splits"),
+            pytest.param(lambda: (X, [[1], [1, 2]]), "y is no array", id="ragged"),
+            pytest.param(lambda: (X, np.array([{}] * 60)), "y holds Python objects", id="objects"),
+            pytest.param(lambda: (X, Y[:50]), "60 examples and y 50", id="lengths"),
+            pytest.param(lambda: pd.DataFrame({1: X[:, 0]}), "not all named by text", id="numbers"),
+            pytest.param(
+                lambda: pd.DataFrame({"a": [{"b": 1}]}),
+                "column a holds a dict",
+                id="objects in cells",
+            ),
+        ],
+        "infinite",
+        "shuffled later",
+        "objects",
+    ),
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(make, message, here):
     with pytest.raises(errors.UserError, match=message) as caught:
@@ -222,11 +230,13 @@ def test_overrides_that_name_other_data_are_refused(given, overrides, message, h
 
 @pytest.mark.parametrize(
     ("given", "overrides"),
-    [
-        ((X, Y), ["dataset.batch_size=1000"]),
-        ((X[:2], Y[:2]), []),
-        ((X, Y), ["dataset.batch_size=1000", "sweep=grid", "optimizer=sgd,adam"]),
-    ],
+    mostly_slow(
+        [
+            ((X, Y), ["dataset.batch_size=1000"]),
+            ((X[:2], Y[:2]), []),
+            ((X, Y), ["dataset.batch_size=1000", "sweep=grid", "optimizer=sgd,adam"]),
+        ]
+    ),
     ids=["settings that do not fit", "too few examples", "sweep"],
 )
 def test_of_a_run_that_is_refused_no_data_stays(given, overrides, here):
@@ -236,7 +246,7 @@ def test_of_a_run_that_is_refused_no_data_stays(given, overrides, here):
     assert not list(PASSED_IN.glob("*.npz"))
 
 
-@pytest.mark.parametrize("written", ["before", "meanwhile"])
+@pytest.mark.parametrize("written", mostly_slow(["before", "meanwhile"], "meanwhile"))
 def test_data_that_another_run_was_given_stays_when_this_one_is_refused(written, here):
     texts, saved_for = with_data([], (X, Y))
     _, node = compose_with_hydra(texts)

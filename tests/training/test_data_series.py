@@ -11,6 +11,7 @@ from samerun.config.datasets.base import Normalization
 from samerun.data import series
 from samerun.data.splits import contiguous, window_starts
 from samerun.errors import UserError
+from support.tables import mostly_slow
 
 
 def stock(**changes):
@@ -65,12 +66,15 @@ def test_google_stock_is_the_known_series():
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        pytest.param({"limit": 20}, id="limit"),
-        pytest.param({"validation_fraction": 0.0}, id="no validation"),
-        pytest.param({"test_fraction": 0.0}, id="no test"),
-        pytest.param({"gap": 10, "horizon": 5, "features": ["open", "volume"]}, id="gap"),
-    ],
+    mostly_slow(
+        [
+            pytest.param({"limit": 20}, id="limit"),
+            pytest.param({"validation_fraction": 0.0}, id="no validation"),
+            pytest.param({"test_fraction": 0.0}, id="no test"),
+            pytest.param({"gap": 10, "horizon": 5, "features": ["open", "volume"]}, id="gap"),
+        ],
+        "gap",
+    ),
 )
 def test_the_description_is_what_is_loaded(changes):
     cfg = stock(**changes)

@@ -1,7 +1,6 @@
 """Tables: the diabetes patients, and a user's own CSV file."""
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from samerun.data.fingerprint import num_leaked
 from samerun.data.restore import from_dict
 from samerun.data.source import Split
 from samerun.errors import UserError
-from support import warm
+from support.tables import mostly_slow
 
 
 def diabetes(*overrides, **changes):
@@ -186,17 +185,21 @@ def test_the_encoding_can_be_written_down_and_read_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("target", "kind", "task", "names"),
-    [
-        pytest.param(TOWNS, "auto", Task.multiclass, ("Bonn", "Köln", "Ulm"), id="texts"),
-        pytest.param(["yes", "no"] * 30, "auto", Task.binary, ("no", "yes"), id="two texts"),
-        pytest.param([1, 0] * 30, "auto", Task.binary, ("0", "1"), id="0 and 1"),
-        pytest.param([1.5, 0] * 30, "auto", Task.regression, (), id="two fractions"),
-        pytest.param([1, 0] * 30, "numbers", Task.regression, (), id="0 and 1 as numbers"),
-        pytest.param([9, 10, 8] * 20, "auto", Task.regression, (), id="whole numbers"),
-        pytest.param(
-            [9, 10, 8] * 20, "classes", Task.multiclass, ("8", "9", "10"), id="numbered classes"
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param(TOWNS, "auto", Task.multiclass, ("Bonn", "Köln", "Ulm"), id="texts"),
+            pytest.param(["yes", "no"] * 30, "auto", Task.binary, ("no", "yes"), id="two texts"),
+            pytest.param([1, 0] * 30, "auto", Task.binary, ("0", "1"), id="0 and 1"),
+            pytest.param([1.5, 0] * 30, "auto", Task.regression, (), id="two fractions"),
+            pytest.param([1, 0] * 30, "numbers", Task.regression, (), id="0 and 1 as numbers"),
+            pytest.param([9, 10, 8] * 20, "auto", Task.regression, (), id="whole numbers"),
+            pytest.param(
+                [9, 10, 8] * 20, "classes", Task.multiclass, ("8", "9", "10"), id="numbered classes"
+            ),
+        ],
+        "two texts",
+        "numbered classes",
+    ),
 )
 def test_the_task_follows_from_the_target(target, kind, task, names, tmp_path):
     path = write(tmp_path / "a.csv", price=target)
@@ -327,18 +330,3 @@ def test_official_splits_are_compared_whatever_the_width_of_their_numbers():
     train = Split(x.astype(np.float64), y.astype(np.int64))
     test = Split(x[1:].astype(np.float32), np.array([1, 5], np.int32))
     assert num_leaked(train, test, Layout.table) == 1
-
-
-def test_describing_a_table_imports_no_tensorflow_sklearn_or_pandas(tmp_path):
-    program = """
-import sys
-from samerun import config, data
-for overrides in (["dataset=diabetes"],
-              ["dataset=table_csv", "dataset.path=" + sys.argv[1], "dataset.target=price"]):
-    data.describe(config.compose(overrides).config.dataset)
-names = ("tensorflow", "sklearn", "keras", "scipy", "pandas")
-print([name for name in names if name in sys.modules])
-"""
-    path = write(tmp_path / "a.csv")
-    done = warm.run([sys.executable, "-c", program, path], kind=warm.Light)
-    assert done.stdout == "[]\n", done.stderr

@@ -1,7 +1,6 @@
 """Texts: vocabularies learned from training text alone, corpora, docstrings and own files."""
 
 import json
-import sys
 import time
 from dataclasses import replace
 
@@ -18,7 +17,7 @@ from samerun.data.splits import split_indices
 from samerun.data.vocabulary import learn
 from samerun.errors import UserError
 from samerun.raw_model.texts import padded, tokenize
-from support import warm
+from support.tables import mostly_slow
 
 
 def dataset(kind, *overrides, **changes):
@@ -121,7 +120,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "changes"), KINDS)
+@pytest.mark.parametrize(("kind", "changes"), mostly_slow(KINDS, "characters", "docstrings binary"))
 def test_the_description_is_what_is_loaded(kind, changes):
     cfg = dataset(kind, **changes)
     built = data.build(cfg, 0)
@@ -143,24 +142,6 @@ def test_the_description_is_what_is_loaded(kind, changes):
         if name == "test":
             raw = built.examples(name, range(num))
             np.testing.assert_array_equal(built.preprocessing(raw), x)
-
-
-def test_describing_imports_nothing_heavy_and_is_quick(tmp_path):
-    program = """
-import sys, time
-from samerun import config, data
-for overrides in (["google_stock"], ["python_docs"], ["python_docstrings"], ["imdb"], ["reuters"],
-              ["text_csv", "dataset.path=" + sys.argv[1]]):
-    cfg = config.compose(["dataset=" + overrides[0], *overrides[1:]]).config.dataset
-    began = time.process_time()
-    data.describe(cfg)
-    assert time.process_time() - began < 5, overrides
-heavy = ("tensorflow", "sklearn", "keras", "scipy", "matplotlib", "pandas")
-print([name for name in heavy if name in sys.modules])
-"""
-    path = write_csv(tmp_path / "a.csv", *texts_of(40))
-    done = warm.run([sys.executable, "-c", program, path], kind=warm.Light)
-    assert done.stdout == "[]\n", done.stderr
 
 
 # Language models

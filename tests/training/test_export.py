@@ -18,6 +18,7 @@ from samerun import cli, config, tracking
 from samerun.errors import UserError
 from samerun.serving import export, formats, logged
 from samerun.serving.earlier import describe_earlier
+from support.tables import mostly_slow
 
 LEAN = ("training.epochs=1", "tracking=lean", "tracking.log_model=true")
 
@@ -51,7 +52,7 @@ def rows(project, recorded_runs):
     return recorded_runs.copy("exported_rows", train_rows)
 
 
-@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("name", mostly_slow(formats.FORMATS, "keras"))
 def test_every_format_predicts_what_the_run_predicted(name, table, capsys):
     for module in formats.FORMATS[name].modules:
         pytest.importorskip(module)
@@ -200,15 +201,17 @@ def test_an_earlier_export_is_replaced_and_nothing_else(table, capsys):
 
 @pytest.mark.parametrize(
     ("given", "reason"),
-    [
-        (("--format", "onnx", "--quantize"), "expected with --format tflite"),
-        (("--format", "keras", "-o", "model.keras"), "-o model"),
-        (("--format", "keras", "-o", "table.csv"), "no folder"),
-        (("--format", "keras", "--tolerance", "0"), "above 0"),
-        (("--format", "keras", "-o", "mlruns"), "no earlier export"),
-        (("--format", "keras", "-o", "objects"), "export.json, which no earlier export wrote"),
-        (("--format", "keras", "-o", "lists"), "export.json, which no earlier export wrote"),
-    ],
+    mostly_slow(
+        [
+            (("--format", "onnx", "--quantize"), "expected with --format tflite"),
+            (("--format", "keras", "-o", "model.keras"), "-o model"),
+            (("--format", "keras", "-o", "table.csv"), "no folder"),
+            (("--format", "keras", "--tolerance", "0"), "above 0"),
+            (("--format", "keras", "-o", "mlruns"), "no earlier export"),
+            (("--format", "keras", "-o", "objects"), "export.json, which no earlier export wrote"),
+            (("--format", "keras", "-o", "lists"), "export.json, which no earlier export wrote"),
+        ]
+    ),
 )
 def test_a_mistake_is_one_sentence(given, reason, table, capsys):
     if "onnx" in given:

@@ -3,6 +3,7 @@
 import pytest
 
 import samerun as package
+from support.tables import mostly_slow
 
 OVERRIDES = (
     "dataset.limit=160",
@@ -15,14 +16,17 @@ OVERRIDES = (
 
 @pytest.mark.parametrize(
     ("overrides", "losses"),
-    [
-        pytest.param(["model=mlp", "model.units=[16]"], [2.45171, 2.36039], id="mlp"),
-        pytest.param(
-            ["model.filters=[4]", "dataset/augmentation=rotate_shift_zoom"],
-            [2.34095, 2.32701],
-            id="cnn",
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param(["model=mlp", "model.units=[16]"], [2.45171, 2.36039], id="mlp"),
+            pytest.param(
+                ["model.filters=[4]", "dataset/augmentation=rotate_shift_zoom"],
+                [2.34095, 2.32701],
+                id="cnn",
+            ),
+        ],
+        "cnn",
+    ),
 )
 def test_losses_are_the_written_down_ones(project, overrides, losses):
     result = package.train([*OVERRIDES, *overrides])

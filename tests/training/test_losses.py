@@ -8,6 +8,7 @@ import pytest
 from samerun import losses
 from samerun.config import Config, DataSpec, Layout, Task, compose
 from samerun.config.training import LOSSES, METRICS, Loss, Metric, should_rise
+from support.tables import mostly_slow
 
 TASKS = [Task.multiclass, Task.binary, Task.regression, Task.forecast]
 
@@ -201,7 +202,7 @@ def test_example_weights_weigh_the_one_hot_loss():
     assert float(made(Y, P, sample_weight=weights)) == pytest.approx(2 * alone / 6, rel=1e-5)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", mostly_slow(TASKS, Task.binary))
 def test_every_metric_is_logged_under_its_own_name(task):
     spec = make_spec(task)
     cfg = config_of(metrics=list(METRICS[task]))

@@ -3,6 +3,7 @@
 import pytest
 
 from samerun.cli import main
+from support.tables import mostly_slow
 
 BASE = ("model=mlp", "dataset.limit=100", "sweep.workers=1")
 HEAD = "defaults: [optuna, _self_]\n"
@@ -36,7 +37,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", mostly_slow(BAD, "a tab", "an unknown key", "a list for all"))
 def test_a_mistake_is_one_sentence_with_its_place(project, capsys, case):
     text, message = BAD[case]
     (project / "own" / "sweep").mkdir(parents=True)

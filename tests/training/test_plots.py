@@ -13,6 +13,7 @@ from samerun import plots
 from samerun.config import Layout
 from samerun.evaluation.classification import report_classification
 from samerun.evaluation.regression import report_regression
+from support.tables import mostly_slow
 
 HISTORY = {
     "train/loss": [1.0, 0.5, 0.3, 0.2],
@@ -83,12 +84,17 @@ def test_the_best_epoch_is_marked(monitor, marks):
 
 @pytest.mark.parametrize(
     "history",
-    [
-        pytest.param({"train/loss": [0.5]}, id="one-epoch-no-validation"),
-        pytest.param({"train/loss": [np.nan, np.nan], "validation/loss": [1, np.inf]}, id="nan"),
-        pytest.param({"learning_rate": [0.0, 0.0]}, id="rate-of-zero"),
-        pytest.param({"train/loss": [1000.0, 0.001]}, id="many-decades"),
-    ],
+    mostly_slow(
+        [
+            pytest.param({"train/loss": [0.5]}, id="one-epoch-no-validation"),
+            pytest.param(
+                {"train/loss": [np.nan, np.nan], "validation/loss": [1, np.inf]}, id="nan"
+            ),
+            pytest.param({"learning_rate": [0.0, 0.0]}, id="rate-of-zero"),
+            pytest.param({"train/loss": [1000.0, 0.001]}, id="many-decades"),
+        ],
+        "nan",
+    ),
 )
 def test_odd_histories_are_drawn(history, tmp_path):
     assert drawn(plots.learning_curves(history), tmp_path).startswith(b"\x89PNG")
@@ -104,7 +110,7 @@ def test_a_schedule_is_drawn_over_epochs():
     assert panel.get_ylabel() == "learning rate"
 
 
-@pytest.mark.parametrize("num_classes", [2, 10, 25, 26, 100])
+@pytest.mark.parametrize("num_classes", mostly_slow([2, 10, 25, 26, 100], 26))
 def test_a_confusion_matrix_counts_where_numbers_fit(num_classes, tmp_path):
     report = classified(num_classes, 400)
     figure = plots.confusion_matrix(report)
@@ -182,13 +188,16 @@ def test_calibration_shows_bins_with_their_intervals_and_sizes():
 
 @pytest.mark.parametrize(
     ("shape", "dtype", "scale"),
-    [
-        pytest.param((8, 8), np.float64, 16, id="digits-without-channel"),
-        pytest.param((8, 8, 1), np.uint8, 255, id="gray-bytes"),
-        pytest.param((8, 8, 2), np.float32, 1, id="two-channels"),
-        pytest.param((8, 8, 3), np.uint8, 255, id="color-bytes"),
-        pytest.param((8, 8, 4), np.int32, 16, id="four-channels"),
-    ],
+    mostly_slow(
+        [
+            pytest.param((8, 8), np.float64, 16, id="digits-without-channel"),
+            pytest.param((8, 8, 1), np.uint8, 255, id="gray-bytes"),
+            pytest.param((8, 8, 2), np.float32, 1, id="two-channels"),
+            pytest.param((8, 8, 3), np.uint8, 255, id="color-bytes"),
+            pytest.param((8, 8, 4), np.int32, 16, id="four-channels"),
+        ],
+        "two-channels",
+    ),
 )
 def test_mistakes_are_pictures_with_captions(shape, dtype, scale):
     report = classified(3, 80, sharpness=0.5)
@@ -237,11 +246,14 @@ def test_predictions_are_drawn_against_the_truth_with_units():
 
 @pytest.mark.parametrize(
     ("num_outputs", "is_forecast", "numbers"),
-    [
-        pytest.param(3, False, [1, 2, 3], id="outputs"),
-        pytest.param(5, True, [1, 2, 3, 4, 5], id="steps"),
-        pytest.param(9, True, [1, 3, 4, 6, 7, 9], id="too-many"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(3, False, [1, 2, 3], id="outputs"),
+            pytest.param(5, True, [1, 2, 3, 4, 5], id="steps"),
+            pytest.param(9, True, [1, 3, 4, 6, 7, 9], id="too-many"),
+        ],
+        "too-many",
+    ),
 )
 def test_up_to_six_outputs_have_a_panel_each(num_outputs, is_forecast, numbers, tmp_path):
     report = regressed(num_outputs=num_outputs, is_forecast=is_forecast)
@@ -354,35 +366,41 @@ CLASSIFIED = {"confusion_matrix", "calibration", "roc", "precision_recall"}
 
 @pytest.mark.parametrize(
     ("report", "options", "names"),
-    [
-        pytest.param(None, {}, set(), id="nothing"),
-        pytest.param(classified(), {"layout": Layout.image}, CLASSIFIED, id="no-pictures"),
-        pytest.param(
-            classified(),
-            {"examples": lambda at: np.zeros((len(at), 4, 4, 1)), "layout": Layout.image},
-            CLASSIFIED | {"mistakes"},
-            id="images",
-        ),
-        pytest.param(
-            classified(),
-            {"examples": lambda at: np.zeros((len(at), 4)), "layout": Layout.table},
-            CLASSIFIED,
-            id="table",
-        ),
-        pytest.param(
-            report_classification([1, 1], np.eye(2), ["a", "b"], 0),
-            {},
-            {"confusion_matrix", "calibration"},
-            id="one-class-only",
-        ),
-        pytest.param(regressed(), {}, {"predicted_against_truth", "residuals"}, id="regression"),
-        pytest.param(
-            regressed(is_forecast=True),
-            {},
-            {"predicted_against_truth", "residuals", "forecast"},
-            id="forecast",
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param(None, {}, set(), id="nothing"),
+            pytest.param(classified(), {"layout": Layout.image}, CLASSIFIED, id="no-pictures"),
+            pytest.param(
+                classified(),
+                {"examples": lambda at: np.zeros((len(at), 4, 4, 1)), "layout": Layout.image},
+                CLASSIFIED | {"mistakes"},
+                id="images",
+            ),
+            pytest.param(
+                classified(),
+                {"examples": lambda at: np.zeros((len(at), 4)), "layout": Layout.table},
+                CLASSIFIED,
+                id="table",
+            ),
+            pytest.param(
+                report_classification([1, 1], np.eye(2), ["a", "b"], 0),
+                {},
+                {"confusion_matrix", "calibration"},
+                id="one-class-only",
+            ),
+            pytest.param(
+                regressed(), {}, {"predicted_against_truth", "residuals"}, id="regression"
+            ),
+            pytest.param(
+                regressed(is_forecast=True),
+                {},
+                {"predicted_against_truth", "residuals", "forecast"},
+                id="forecast",
+            ),
+        ],
+        "images",
+        "forecast",
+    ),
 )
 def test_all_that_fits_a_run_is_drawn(report, options, names, tmp_path):
     figures = plots.draw(report, plots.EvaluatedSplit(**options))

@@ -15,6 +15,7 @@ from samerun.evaluation.classification import report_classification
 from samerun.evaluation.language import report_language_model
 from samerun.evaluation.regression import report_regression
 from samerun.plots import fonts
+from support.tables import mostly_slow
 
 
 def classified(num_classes=2, num_examples=60, names=None, worst=4):
@@ -113,8 +114,8 @@ def test_the_least_expected_texts_of_a_language_model_are_shown():
     assert texts.index("one") < texts.index("two") < texts.index("three")
 
 
-@pytest.mark.parametrize("num_frames", [1, 3, 40])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("num_frames", mostly_slow([1, 3, 40], 40))
+@pytest.mark.parametrize("channels", mostly_slow([1, 3], 3))
 def test_films_are_strips_of_frames_in_the_order_of_time(num_frames, channels, tmp_path):
     report = classified()
     films = np.zeros((4, num_frames, 6, 20, channels), np.uint8)
@@ -156,12 +157,15 @@ def test_without_a_baseline_there_is_one_line_a_figure():
 
 @pytest.mark.parametrize(
     "errors",
-    [
-        pytest.param(np.zeros(9), id="all-zero"),
-        pytest.param(np.full(9, 3.0), id="all-equal"),
-        pytest.param(3 + 1e-15 * np.arange(9), id="equal-but-for-rounding"),
-        pytest.param(1e-30 * np.arange(9), id="tiny"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(np.zeros(9), id="all-zero"),
+            pytest.param(np.full(9, 3.0), id="all-equal"),
+            pytest.param(3 + 1e-15 * np.arange(9), id="equal-but-for-rounding"),
+            pytest.param(1e-30 * np.arange(9), id="tiny"),
+        ],
+        "tiny",
+    ),
 )
 def test_errors_that_hardly_differ_have_a_histogram(errors, tmp_path):
     report = report_regression(errors, np.zeros(9), 1)
@@ -183,27 +187,31 @@ def test_the_error_of_each_step_ahead_is_drawn_beside_the_baseline():
 
 @pytest.mark.parametrize(
     ("report", "options", "names"),
-    [
-        pytest.param(
-            forecast(3),
-            {"times": np.datetime64("2004-08-19") + np.arange(250), "unit": "$"},
-            {"predicted_against_truth", "residuals", "forecast", "error_by_step"},
-            id="forecast-of-three-steps",
-        ),
-        pytest.param(
-            forecast(1),
-            {"times": np.arange(250.0)},
-            {"predicted_against_truth", "residuals", "forecast"},
-            id="forecast-of-one-step",
-        ),
-        pytest.param(language(), {"layout": Layout.tokens}, {"token_losses"}, id="no-words"),
-        pytest.param(
-            language(),
-            {"layout": Layout.tokens, "texts": lambda at: ["words"] * len(at)},
-            {"token_losses", "mistakes"},
-            id="language-model",
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param(
+                forecast(3),
+                {"times": np.datetime64("2004-08-19") + np.arange(250), "unit": "$"},
+                {"predicted_against_truth", "residuals", "forecast", "error_by_step"},
+                id="forecast-of-three-steps",
+            ),
+            pytest.param(
+                forecast(1),
+                {"times": np.arange(250.0)},
+                {"predicted_against_truth", "residuals", "forecast"},
+                id="forecast-of-one-step",
+            ),
+            pytest.param(language(), {"layout": Layout.tokens}, {"token_losses"}, id="no-words"),
+            pytest.param(
+                language(),
+                {"layout": Layout.tokens, "texts": lambda at: ["words"] * len(at)},
+                {"token_losses", "mistakes"},
+                id="language-model",
+            ),
+        ],
+        "forecast-of-three-steps",
+        "language-model",
+    ),
 )
 def test_all_that_fits_the_task_is_drawn(report, options, names, tmp_path):
     figures = plots.draw(report, plots.EvaluatedSplit(**options))
@@ -257,7 +265,9 @@ def histories(number):
     }
 
 
-@pytest.mark.parametrize("metric", ["validation/loss", "validation/accuracy"])
+@pytest.mark.parametrize(
+    "metric", mostly_slow(["validation/loss", "validation/accuracy"], "validation/accuracy")
+)
 def test_runs_are_compared_with_the_best_first(metric, tmp_path):
     shuffled = dict(sorted(histories(4).items(), key=lambda item: hash(item[0])))
     figure = plots.compare_curves(shuffled, metric)
@@ -314,14 +324,15 @@ def test_names_without_glyphs_are_distinguished_by_number(no_other_fonts):
 
 @pytest.mark.parametrize(
     "names",
-    [
-        pytest.param(CHINESE, id="chinese"),
-        pytest.param(
-            ["नमस्ते", "日本語", "한국어"], id="hindi-japanese-korean", marks=pytest.mark.slow
-        ),
-        pytest.param(["🐈", "e\u0301", "tab\tand\nline"], id="emoji-marks-and-white-space"),
-        pytest.param(["\ud800", "\x00", ""], id="no-letters-at-all"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(CHINESE, id="chinese"),
+            pytest.param(["नमस्ते", "日本語", "한국어"], id="hindi-japanese-korean"),
+            pytest.param(["🐈", "e\u0301", "tab\tand\nline"], id="emoji-marks-and-white-space"),
+            pytest.param(["\ud800", "\x00", ""], id="no-letters-at-all"),
+        ],
+        "no-letters-at-all",
+    ),
 )
 def test_names_in_any_script_draw_without_a_warning(names, no_other_fonts, tmp_path):
     report = classified(3, names=names)

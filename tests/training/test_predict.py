@@ -18,6 +18,7 @@ from samerun.errors import UserError
 from samerun.serving import logged, server, stored_model
 from support.own_files import write_own_files
 from support.stored_models import model_folder, store_model
+from support.tables import mostly_slow
 
 TABLE = ("dataset=table_csv", "dataset.path=table.csv", "model=mlp", "model.units=[3]")
 
@@ -262,7 +263,11 @@ def test_nothing_of_a_store_is_executed(tables, project, capsys):
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", "[]", "{}", '{"format": 1, "input": {"kind": "table"}}', "[" * 100_000]
+    "text",
+    mostly_slow(
+        ["no JSON", "[]", "{}", '{"format": 1, "input": {"kind": "table"}}', "[" * 100_000],
+        "no JSON",
+    ),
 )
 def test_a_description_of_another_kind_is_refused_in_a_sentence(tables, capsys, text):
     run_id = tables["price"]

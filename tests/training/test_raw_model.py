@@ -10,6 +10,7 @@ from samerun.raw_model import RawModel, RefusedInput, answers, check, check_netw
 from support.kinds import EXAMPLES, fitting, small_model
 from support.official_files import WRITERS, prepare
 from support.own_files import write_rows
+from support.tables import mostly_slow
 
 DOWNLOADED = {"mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"}
 OWN = [name for name, example in EXAMPLES.items() if example.kind not in DOWNLOADED]
@@ -70,7 +71,9 @@ def answered(raw, frame, spec):
     return made[targets].to_numpy().reshape(-1, spec.num_outputs)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    "name", mostly_slow(OWN, "image_folder", "table_csv", "text_csv", "series_csv")
+)
 def test_raw_test_examples_give_the_predictions_of_the_evaluation(name, here, loaded):
     from support.kinds import dataset_of
 
@@ -123,7 +126,7 @@ def check_language_model(raw, model, dataset, frame):
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(k, marks=pytest.mark.slow if k == "cifar10" else ()) for k in WRITERS],
+    mostly_slow(WRITERS, "imdb"),
 )
 def test_a_published_dataset_too(kind, tmp_path, monkeypatch):
     prepare(kind, tmp_path, monkeypatch)

@@ -26,6 +26,7 @@ from support import warm
 from support.mlflow_server import Server
 from support.project import PROGRAMS
 from support.recorded import log_what_resume_reads
+from support.tables import mostly_slow
 from support.warm import Warm
 
 SMALL = (
@@ -127,6 +128,7 @@ def test_a_finished_run_takes_more_epochs_as_if_they_had_been_asked_for(client, 
     assert {step for _, step in tests_of_four} == {4, 6}
 
 
+@pytest.mark.slow
 def test_a_run_without_a_complete_checkpoint_restarts_in_the_same_run(client, stopped_at, capsys):
     let_it = stopped_at(2)
     with pytest.raises(Terminated) as stop:
@@ -217,17 +219,21 @@ def stored(client, tmp_path):
 
 @pytest.mark.parametrize(
     ("overrides", "changes", "message"),
-    [
-        pytest.param([], ["optimizer.learning_rate=0.1"], "optimizer.learning_rate", id="key"),
-        pytest.param([], ["schedule=cosine"], "schedule, schedule.decay_epochs", id="group"),
-        pytest.param([], ["training.epochs=3"], "it can only grow", id="fewer-epochs"),
-        pytest.param(
-            ["schedule=cosine"], ["training.epochs=9"], "takes its length from it", id="cosine"
-        ),
-        pytest.param(
-            ["schedule=one_cycle"], ["training.epochs=9"], "takes its length", id="one-cycle"
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param([], ["optimizer.learning_rate=0.1"], "optimizer.learning_rate", id="key"),
+            pytest.param([], ["schedule=cosine"], "schedule, schedule.decay_epochs", id="group"),
+            pytest.param([], ["training.epochs=3"], "it can only grow", id="fewer-epochs"),
+            pytest.param(
+                ["schedule=cosine"], ["training.epochs=9"], "takes its length from it", id="cosine"
+            ),
+            pytest.param(
+                ["schedule=one_cycle"], ["training.epochs=9"], "takes its length", id="one-cycle"
+            ),
+        ],
+        "group",
+        "cosine",
+    ),
 )
 def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, message):
     run = stored(*overrides)
@@ -240,20 +246,27 @@ def test_a_changed_config_is_refused_with_its_keys(stored, overrides, changes, m
 
 @pytest.mark.parametrize(
     ("overrides", "changes"),
-    [
-        pytest.param([], ["training.epochs=9"], id="constant"),
-        pytest.param(
-            ["schedule=exponential"],
-            ["training.epochs=9"],
-            id="exponential",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["schedule=cosine", "schedule.decay_epochs=4"], ["training.epochs=9"], id="fixed-cosine"
-        ),
-        pytest.param([], ["evaluation.worst_examples=3", "checkpoint.every_steps=5"], id="free"),
-        pytest.param([], ["+tracking.tags.course=dl1"], id="tag"),
-    ],
+    mostly_slow(
+        [
+            pytest.param([], ["training.epochs=9"], id="constant"),
+            pytest.param(
+                ["schedule=exponential"],
+                ["training.epochs=9"],
+                id="exponential",
+            ),
+            pytest.param(
+                ["schedule=cosine", "schedule.decay_epochs=4"],
+                ["training.epochs=9"],
+                id="fixed-cosine",
+            ),
+            pytest.param(
+                [], ["evaluation.worst_examples=3", "checkpoint.every_steps=5"], id="free"
+            ),
+            pytest.param([], ["+tracking.tags.course=dl1"], id="tag"),
+        ],
+        "fixed-cosine",
+        "free",
+    ),
 )
 def test_what_training_does_not_meet_may_change(stored, overrides, changes):
     plan = resume.plan_resume(stored(*overrides), changes)
@@ -324,11 +337,14 @@ def test_a_folder_that_is_not_the_runs_own_is_not_used(client, stored):
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        pytest.param(["resume", "nothing"], id="unknown-id"),
-        pytest.param(["resume", "x", "epochs"], id="no-change"),
-        pytest.param(["train", *SMALL, "tracking.if_exists=maybe"], id="if-exists"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(["resume", "nothing"], id="unknown-id"),
+            pytest.param(["resume", "x", "epochs"], id="no-change"),
+            pytest.param(["train", *SMALL, "tracking.if_exists=maybe"], id="if-exists"),
+        ],
+        "unknown-id",
+    ),
 )
 def test_mistakes_are_one_sentence_without_tensorflow(project, arguments):
     program = [sys.executable, PROGRAMS / "quick_answer.py", *arguments]

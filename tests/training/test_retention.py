@@ -22,6 +22,7 @@ from samerun.tracking.recovery.lock import try_lock_folder
 from support import warm
 from support.project import PROGRAMS, composed
 from support.recorded import log_what_resume_reads
+from support.tables import mostly_slow
 
 STATE = TrainingState(epoch=1, step=0, arrays={"a": np.zeros(1000)}, meta={})
 SMALL = (
@@ -82,7 +83,9 @@ ALL = ["best.npz", "last.npz", "previous.npz"]
 # ---- checkpoint.after_success
 
 
-@pytest.mark.parametrize(("policy", "left"), [("keep", ALL), ("best", ["best.npz"]), ("none", [])])
+@pytest.mark.parametrize(
+    ("policy", "left"), mostly_slow([("keep", ALL), ("best", ["best.npz"]), ("none", [])], "best")
+)
 def test_a_finished_run_keeps_the_checkpoints_of_the_policy(project, policy, left):
     recorded(project, "run")
     cfg = composed(f"checkpoint.after_success={policy}")
@@ -281,7 +284,7 @@ def test_only_old_runs_lose_their_checkpoints(project, capsys):
     assert names(project, "run") == []
 
 
-@pytest.mark.parametrize("moment", ["tag_run", "remove"])
+@pytest.mark.parametrize("moment", mostly_slow(["tag_run", "remove"], "tag_run"))
 def test_a_collection_that_is_killed_is_completed_by_the_next_one(project, monkeypatch, moment):
     proven(project, "run")
     module = tracking if moment == "tag_run" else retention
@@ -316,7 +319,9 @@ def test_an_age_is_a_number_with_a_unit(text, expected):
     assert seconds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["30", "d", "-1d", "30 d", "1y", "nand", "1e3d", ""])
+@pytest.mark.parametrize(
+    "text", mostly_slow(["30", "d", "-1d", "30 d", "1y", "nand", "1e3d", ""], "30")
+)
 def test_another_age_is_one_sentence(text, project, capsys):
     assert main(["gc", f"--older-than={text}"]) == 2
     message = capsys.readouterr().err

@@ -29,6 +29,7 @@ from support.resuming import (
     state_in,
     train,
 )
+from support.tables import mostly_slow
 
 SMALL = (
     "model=mlp",
@@ -161,9 +162,8 @@ def test_a_run_fails_when_its_retries_are_used_up(tmp_path):
     assert float(events(run)[1]["after"]) == pytest.approx(0.1 * 0.9**2)
 
 
-QUICK = "inside_the_epoch_before_and_after_the_retry"
 INTERRUPTED = {
-    QUICK: ((2, 4, 0), (2, 6, 1), []),
+    "inside_the_epoch_before_and_after_the_retry": ((2, 4, 0), (2, 6, 1), []),
     "between_epochs_and_after_the_retry": ((2, 0, 0), (2, 2, 1), []),
     "with_ema": ((2, 4, 0), (3, 2, 1), ["optimizer.use_ema=true", "optimizer.ema_momentum=0.9"]),
     "mixed_precision": ((2, 6, 0), (2, 6, 1), ["training.precision=mixed_bfloat16"]),
@@ -184,9 +184,8 @@ def dies_after(monkeypatch, epoch, step, retries):
     return lambda: monkeypatch.setattr(checkpoints, "write", write)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n == QUICK else [pytest.mark.slow]) for n in INTERRUPTED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INTERRUPTED)
 def test_an_interrupted_run_retries_as_one_that_was_not(tmp_path, monkeypatch, lowered, name):
     *moments, more = INTERRUPTED[name]
     overrides = [*SMALL, *LATE, *NAN, *more]
@@ -220,8 +219,8 @@ def config_of(word):
     return config.compose([word]).config
 
 
-@pytest.mark.parametrize("word", SCHEDULES)
-@pytest.mark.parametrize("warmup", [0.0, 1.5])
+@pytest.mark.parametrize("word", mostly_slow(SCHEDULES, "schedule=cosine"))
+@pytest.mark.parametrize("warmup", mostly_slow([0.0, 1.5], 1.5))
 def test_every_schedule_is_lowered_by_the_same_factor_at_every_step(word, warmup):
     cfg = config_of(word)
     schedule = dataclasses.replace(cfg.schedule, warmup_epochs=warmup)
@@ -269,11 +268,14 @@ def test_a_run_without_a_retry_is_the_same_with_and_without_the_policies(halved,
 
 @pytest.mark.parametrize(
     ("most", "more"),
-    [
-        pytest.param(0, ["dataset.batch_size=2"], id="a batch of one"),
-        pytest.param(9, ["training.max_retries=1"], id="retries used up", marks=pytest.mark.slow),
-        pytest.param(9, ["training.on_memory=fail"], id="policy off"),
-    ],
+    mostly_slow(
+        [
+            pytest.param(0, ["dataset.batch_size=2"], id="a batch of one"),
+            pytest.param(9, ["training.max_retries=1"], id="retries used up"),
+            pytest.param(9, ["training.on_memory=fail"], id="policy off"),
+        ],
+        "a batch of one",
+    ),
 )
 def test_memory_that_runs_out_ends_the_run_where_nothing_is_left_to_try(tmp_path, room, most, more):
     with pytest.raises(Exception, match="no room for the activations") as error:

@@ -24,6 +24,7 @@ from samerun.report import progress, study_figures, study_pages, study_trials
 from samerun.report import study as study_report
 from samerun.report.progress import Progress
 from samerun.report.study_axis import Scale
+from support.tables import mostly_slow
 
 CHROMIUM = shutil.which("chromium")
 SPACE = {
@@ -111,15 +112,28 @@ def drawn(study, objectives=(METRIC,)):
     return study_figures.draw(study, list(objectives), names)
 
 
-def page_of(study, objectives=(METRIC,)):
+def reported(study, objectives=(METRIC,)):
+    """Draws the figures and the page with them; the importances take a second each time."""
     figures, missing = drawn(study, objectives)
     names = study_trials.parameters(study)
-    return study_pages.page(study, list(objectives), names, list(figures), missing)
+    page = study_pages.page(study, list(objectives), names, list(figures), missing)
+    return figures, missing, page
 
 
 @pytest.fixture(scope="module")
 def night():
     return one_objective(16)
+
+
+@pytest.fixture(scope="module")
+def of_night(night):
+    return reported(night)
+
+
+@pytest.fixture(scope="module")
+def front():
+    study = two_objectives()
+    return study, *reported(study, [METRIC, "num_parameters"])
 
 
 def test_everything_arrives_in_the_store(project, night):
@@ -145,6 +159,7 @@ def test_everything_arrives_in_the_store(project, night):
     assert stored.tags["mlflow.note.content"].strip() == text.strip()
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported_before_it_is_needed():
     code = """
 import sys
@@ -185,7 +200,7 @@ def test_the_table_of_trials_holds_every_value_as_it_is(night):
     assert {"pruned", "complete", "failed"} == {row["state"] for row in rows}
 
 
-@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@pytest.mark.parametrize("direction", mostly_slow(["maximize", "minimize"], "minimize"))
 def test_the_page_names_the_best_trial_and_how_to_have_it_again(direction):
     study = one_objective(12, direction=direction)
     best = study.best_trial
@@ -202,16 +217,14 @@ def test_the_page_names_the_best_trial_and_how_to_have_it_again(direction):
     assert "- trial 2: validation/loss is nan at epoch 1" in text
 
 
-def test_a_study_of_two_objectives_shows_its_front(tmp_path):
-    study = two_objectives()
+def test_a_study_of_two_objectives_shows_its_front(front):
+    study, figures, missing, page = front
     objectives = [METRIC, "num_parameters"]
     text = described(study, objectives)
     shown = {int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     assert shown == {trial.number for trial in study.best_trials}
-    figures, missing = drawn(study, objectives)
     assert missing == {}
     assert set(figures) == set(study_figures.TITLES) - {"intermediate_values"}
-    page = page_of(study, objectives)
     assert re.findall("<h2>([^<]*Pareto front)<", page) == [
         "Trials on the Pareto front",
         "Pareto front",
@@ -234,7 +247,7 @@ def test_a_maximized_objective_is_judged_by_its_high_values():
     assert second(low) < second(high)
 
 
-@pytest.mark.parametrize("num_failed", [0, 3])
+@pytest.mark.parametrize("num_failed", mostly_slow([0, 3], 3))
 def test_a_study_without_a_result_has_a_page_that_states_it(num_failed):
     study = optuna.create_study(study_name="none")
     for _ in range(num_failed):
@@ -243,10 +256,10 @@ def test_a_study_without_a_result_has_a_page_that_states_it(num_failed):
         study.tell(trial, state=TrialState.FAIL)
     text = described(study)
     assert text.startswith("**3 failed; " if num_failed else "**no trial yet; ")
-    figures, missing = drawn(study)
+    figures, missing, page = reported(study)
     assert figures == {}
     assert len(missing) == 5
-    assert "Needs 1 completed trials; there are 0." in page_of(study)
+    assert "Needs 1 completed trials; there are 0." in page
     rows = study_report.last_lines(study, objectives=[METRIC])
     why = ("best", "none, since no trial completed: trials.csv holds the reasons")
     assert rows == ([("trials", "3 failed"), why] if num_failed else [("trials", "none")])
@@ -324,17 +337,17 @@ def test_awkward_values_are_drawn(tmp_path):
         trial.suggest_int("model.filters", 1, 4096, log=True)
         trial.report(math.nan, 1)
         study.tell(trial, value)
-    figures, missing = drawn(study)
+    figures, missing, page = reported(study)
     assert missing == {}
     for name, figure in figures.items():
         save(figure, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
-    headings = re.findall("<h2>(.*?)</h2>", page_of(study))
+    headings = re.findall("<h2>(.*?)</h2>", page)
     assert (headings[0], len(headings)) == ("Best trials", 6)
 
 
-def test_names_of_parameters_are_inside_the_figures(night):
-    figures, _ = drawn(night)
+def test_names_of_parameters_are_inside_the_figures(of_night):
+    figures, _, _ = of_night
     for name, figure in figures.items():
         figure.draw_without_rendering()
         drawn_on = figure.get_tightbbox()
@@ -402,18 +415,17 @@ def test_no_line_of_the_page_of_plots_is_white_on_white(night):
             assert min(int(color[at : at + 2], 16) for at in (1, 3, 5)) < 200, color
 
 
-def test_the_page_of_plots_needs_no_network(night):
-    page = page_of(night)
+def test_the_page_of_plots_needs_no_network(of_night):
+    _, _, page = of_night
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page)
     assert page.count("<script>/**") == 1
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
-@pytest.mark.parametrize("objectives", [[METRIC], [METRIC, "num_parameters"]])
-def test_the_page_draws_in_a_browser_without_a_network(night, tmp_path, objectives):
-    study = night if len(objectives) == 1 else two_objectives()
-    page = page_of(study, objectives)
+@pytest.mark.parametrize("of", ["night", "front"])
+def test_the_page_draws_in_a_browser_without_a_network(of_night, front, tmp_path, of):
+    *_, page = {"night": of_night, "front": front}[of]
     (tmp_path / "plots.html").write_text(page)
     with tempfile.TemporaryDirectory() as profile:
         arguments = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]

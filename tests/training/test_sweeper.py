@@ -48,11 +48,28 @@ from support.sweeps import (
     runs,
     states,
     study,
+    sweep_in,
 )
+from support.tables import mostly_slow
 
 
-def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, capsys):
-    assert worker.sweep() == 0
+@pytest.fixture(scope="module")
+def ended(prepared_database, prepared_study_database, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ended")
+    return folder, *sweep_in(folder, (prepared_database, prepared_study_database))
+
+
+@pytest.fixture
+def swept(ended, monkeypatch):
+    """Trials and screen of a sweep that ended, in its folder, which is only read."""
+    folder, worker, screen = ended
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(folder)
+    return worker.tasks, screen
+
+
+def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(swept):
+    _, out = swept
     assert states() == ["COMPLETE"] * 3
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
     assert parent["name"] == "s"
@@ -61,7 +78,6 @@ def test_a_sweep_makes_a_parent_and_a_child_run_for_each_trial(worker, project, 
     assert {run["mlflow.parentRunId"] for run in children()} == {parent["id"]}
     assert {run["samerun.state"] for run in children()} == {"complete"}
     assert all("dropout=" in run["name"] for run in children())
-    out = capsys.readouterr().out
     assert "samerun reproduce" in out
     assert "model.dropout=" in out
     first = out.splitlines()[0]
@@ -92,8 +108,7 @@ def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, p
     assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
 
 
-def test_counts_and_the_best_so_far_are_metrics_of_the_parent(worker, project):
-    worker.sweep()
+def test_counts_and_the_best_so_far_are_metrics_of_the_parent(swept):
     (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
     with sqlite3.connect("mlflow.db") as database:
         points = database.execute(
@@ -153,7 +168,7 @@ GAPS = {
 
 @pytest.mark.parametrize(
     "gap",
-    [pytest.param(gap, marks=[] if "asked" in gap else pytest.mark.slow) for gap in GAPS],
+    mostly_slow(GAPS, "after the study was asked"),
 )
 def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatch, gap):
     owner, name = GAPS[gap]
@@ -305,13 +320,16 @@ LOSSES = [0.9, 0.7, 0.8, 0.5, 0.6, 0.5, 0.4, 0.3]
 
 @pytest.mark.parametrize(
     ("word", "num_trials"),
-    [
-        ("sweep.budget.epochs=4", 2),  # a trial has two
-        pytest.param("sweep.budget.epochs=5", 3, marks=pytest.mark.slow),
-        pytest.param("sweep.budget.target=0.5", 4, marks=pytest.mark.slow),
-        ("sweep.budget.patience_trials=2", 6),  # 0.5 again is no better
-        ("sweep.budget.seconds=1e-9", 0),
-    ],
+    mostly_slow(
+        [
+            ("sweep.budget.epochs=4", 2),  # a trial has two
+            ("sweep.budget.epochs=5", 3),
+            ("sweep.budget.target=0.5", 4),
+            ("sweep.budget.patience_trials=2", 6),  # 0.5 again is no better
+            ("sweep.budget.seconds=1e-9", 0),
+        ],
+        "sweep.budget.patience_trials=2",
+    ),
 )
 def test_a_budget_ends_the_sweep_in_good_order(worker, project, capsys, word, num_trials):
     def answer(task, outcome):
@@ -359,7 +377,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(
     "change",
-    [pytest.param(one, marks=[] if one == "base" else pytest.mark.slow) for one in CHANGES],
+    mostly_slow(CHANGES, "base"),
 )
 def test_a_study_resumes_only_with_its_original_settings(worker, project, capsys, change):
     worker.sweep(n=2)
@@ -396,9 +414,8 @@ def test_a_config_edited_during_the_sweep_changes_no_trial(worker, project):
     assert set(mine) == {1.0}
 
 
-def test_a_trial_is_recorded_with_overrides_that_train_it_alone(worker, project):
-    worker.sweep(n=1)
-    (task,) = worker.tasks
+def test_a_trial_is_recorded_with_overrides_that_train_it_alone(swept):
+    (task, *_), _ = swept
     arguments = list(task.node.hydra.overrides.task)
     assert "model=mlp" in arguments
     assert not any(word.startswith(("sweep", "trial", "hydra")) for word in arguments)
@@ -446,7 +463,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize(
+    "case", mostly_slow(BAD, "a range end that the model refuses", "storage of another program")
+)
 def test_a_mistake_is_one_sentence_before_anything_is_written(worker, project, capsys, case):
     overrides, space, message = BAD[case]
     with sqlite3.connect("shop.db") as database:
@@ -636,10 +655,7 @@ OUTAGES = {
 
 @pytest.mark.parametrize(
     "outage",
-    [
-        pytest.param(one, marks=[] if "cannot be updated" in one else pytest.mark.slow)
-        for one in OUTAGES
-    ],
+    mostly_slow(OUTAGES, "the study cannot be updated"),
 )
 def test_a_store_that_is_unavailable_for_a_moment_costs_no_trial(
     outage, worker, project, monkeypatch, caplog
@@ -731,7 +747,7 @@ def test_a_trial_that_failed_while_the_store_was_unavailable_is_retried(
 
 @pytest.mark.parametrize(
     ("key", "address"),
-    [("tracking.uri", "http://127.0.0.1:1"), ("trial.storage", "grpc://127.0.0.1:1")],
+    mostly_slow([("trial.storage", "grpc://127.0.0.1:1"), ("tracking.uri", "http://127.0.0.1:1")]),
 )
 def test_a_trial_that_began_where_no_store_answers_is_tried_again(worker, project, key, address):
     """A machine that is cut off for a moment, while the sweep's own reaches the stores."""

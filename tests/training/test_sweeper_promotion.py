@@ -17,6 +17,7 @@ from samerun.search import lease
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of
 from samerun.sweeper import ledger, outages
 from support.sweeps import SPACE, Killed, children, states, study
+from support.tables import mostly_slow
 
 EPOCHS = 9
 PROMOTED = (
@@ -131,7 +132,9 @@ def until_killed(worker, *overrides, n):
         worker.sweep(*PROMOTED, *overrides, n=n)
 
 
-@pytest.mark.parametrize("ended_by", ["early stopping", "its own number of epochs"])
+@pytest.mark.parametrize(
+    "ended_by", mostly_slow(["early stopping", "its own number of epochs"], "early stopping")
+)
 def test_a_trial_that_was_trained_to_its_end_at_a_rung_does_not_pause_there(
     worker, project, ended_by
 ):
@@ -157,7 +160,9 @@ def test_a_trial_that_was_trained_to_its_end_at_a_rung_does_not_pause_there(
     assert len(worker.tasks) == 2
 
 
-@pytest.mark.parametrize(("policy", "state"), [("retry", "COMPLETE"), ("fail", "FAIL")])
+@pytest.mark.parametrize(
+    ("policy", "state"), mostly_slow([("retry", "COMPLETE"), ("fail", "FAIL")], "retry")
+)
 def test_a_worker_that_dies_at_a_rung_pauses_its_trial_only_where_it_would_be_retried(
     worker, project, caplog, policy, state
 ):
@@ -268,7 +273,7 @@ def test_an_infeasible_trial_is_no_result_for_which_the_others_need_not_be_train
     assert states() == ["COMPLETE", "COMPLETE"]
 
 
-@pytest.mark.parametrize("promote", ["true", "false"])
+@pytest.mark.parametrize("promote", mostly_slow(["true", "false"], "true"))
 def test_trials_that_paused_with_other_code_end_as_pruned(
     worker, reports, project, monkeypatch, capsys, promote
 ):
@@ -310,7 +315,7 @@ def test_paused_trials_are_left_to_the_sweep_that_has_taken_the_study_over(
     assert sorted(states()) == ["COMPLETE", "RUNNING"]
 
 
-@pytest.mark.parametrize(("policy", "sizes"), [("best", [0]), ("keep", [1])])
+@pytest.mark.parametrize(("policy", "sizes"), mostly_slow([("best", [0]), ("keep", [1])], "best"))
 def test_uploads_of_a_trial_that_paused_on_another_machine_and_is_not_promoted_are_emptied(
     worker, reports, project, client, policy, sizes
 ):

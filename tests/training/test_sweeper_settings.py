@@ -7,6 +7,7 @@ import pytest
 from samerun import search, tracking
 from samerun.errors import UserError
 from support.sweeps import Killed, runs, states, study
+from support.tables import mostly_slow
 
 SQUARE = ("model.dropout=0.1,0.2", "model.l2=0.0,0.1")
 
@@ -53,7 +54,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize(
+    "case", mostly_slow(BAD, "a point with a typo", "a server of runs that is not there")
+)
 def test_a_mistake_is_one_sentence_before_there_is_a_study(worker, project, capsys, case):
     (project / "optuna.db").unlink()
     overrides, space, message = BAD[case]

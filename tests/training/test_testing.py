@@ -7,6 +7,7 @@ import pytest
 import samerun
 from samerun import testing
 from samerun.cli.init_command import write_project
+from support.tables import mostly_slow
 
 SMALL = ["model=rings_net", "dataset=rings", "dataset.num_points=90", "training.epochs=2"]
 MODEL = """
@@ -209,12 +210,15 @@ def test_sound_components_keep_every_contract(compose):
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [
-        ("of_wrong_shape", r"its output has shape \(batch, 106\), expected \(batch, 3\)"),
-        ("unseeded", "answers differently in training with the same seed"),
-        ("without_penalty", r"ignores model\.l2"),
-        ("without_dropout", r"ignores model\.dropout"),
-    ],
+    mostly_slow(
+        [
+            ("of_wrong_shape", r"its output has shape \(batch, 106\), expected \(batch, 3\)"),
+            ("unseeded", "answers differently in training with the same seed"),
+            ("without_penalty", r"ignores model\.l2"),
+            ("without_dropout", r"ignores model\.dropout"),
+        ],
+        "unseeded",
+    ),
 )
 def test_the_fault_in_a_model_is_found(compose, model, message):
     with pytest.raises((AssertionError, samerun.UserError), match=message):
@@ -223,10 +227,13 @@ def test_the_fault_in_a_model_is_found(compose, model, message):
 
 @pytest.mark.parametrize(
     ("dataset", "message"),
-    [
-        ("leaking", "leaks: [1-9][0-9]* of its test examples"),
-        ("in_order_of_the_process", "another one in another process"),
-    ],
+    mostly_slow(
+        [
+            ("leaking", "leaks: [1-9][0-9]* of its test examples"),
+            ("in_order_of_the_process", "another one in another process"),
+        ],
+        "leaking",
+    ),
 )
 def test_the_fault_in_a_dataset_is_found(compose, dataset, message):
     with pytest.raises(AssertionError, match=message):
@@ -246,11 +253,14 @@ def test_a_loss_of_a_wrong_shape_is_found(compose):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [
-        ("NeverReset", "on the same batch after a reset"),
-        ("Backwards", "has a count below 0"),
-        ("Total", ""),
-    ],
+    mostly_slow(
+        [
+            ("NeverReset", "on the same batch after a reset"),
+            ("Backwards", "has a count below 0"),
+            ("Total", ""),
+        ],
+        "NeverReset",
+    ),
 )
 def test_the_fault_in_a_metric_is_found(compose, name, message):
     cfg = compose(f"training.metrics=[accuracy,mine.own:{name}]")
@@ -263,13 +273,17 @@ def test_the_fault_in_a_metric_is_found(compose, name, message):
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [
-        ("shift", ""),
-        ("unseeded", "differently with the same seed"),
-        ("of_numpy", "differently with the same seed"),
-        ("of_the_trace", "the same image with 16 seeds"),
-        ("cropped", r"returned float32 of shape \(7, 8, 1\)"),
-    ],
+    mostly_slow(
+        [
+            ("shift", ""),
+            ("unseeded", "differently with the same seed"),
+            ("of_numpy", "differently with the same seed"),
+            ("of_the_trace", "the same image with 16 seeds"),
+            ("cropped", r"returned float32 of shape \(7, 8, 1\)"),
+        ],
+        "shift",
+        "of_the_trace",
+    ),
 )
 def test_the_fault_in_an_augmentation_is_found(compose, tmp_path, function, message):
     place = tmp_path / "mine/conf/dataset/augmentation/shift_values.yaml"

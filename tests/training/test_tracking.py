@@ -14,6 +14,7 @@ from samerun.errors import Terminated, UserError
 from samerun.tracking import NullRun, Status
 from support import warm
 from support.project import PROGRAMS, composed, values
+from support.tables import mostly_slow
 from support.warm import Warm
 
 
@@ -173,26 +174,31 @@ class ResourceExhaustedError(Exception):
 
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
-    [
-        pytest.param(KeyboardInterrupt(), "KILLED", "interrupted (Ctrl-C)", id="ctrl-c"),
-        pytest.param(Terminated(), "KILLED", "terminated (SIGTERM)", id="sigterm"),
-        pytest.param(MemoryError(), "FAILED", "out of memory", id="memory"),
-        pytest.param(
-            ResourceExhaustedError("OOM when\nallocating"),
-            "FAILED",
-            "out of memory: OOM when",
-            id="tensorflow-memory",
-        ),
-        pytest.param(ValueError("bad\nmore"), "FAILED", "ValueError: bad", id="any"),
-        pytest.param(SystemExit(3), "FAILED", "SystemExit: 3", id="exit-3"),
-        pytest.param(SystemExit(0), "FINISHED", None, id="exit-0"),
-        pytest.param(
-            ValueError("no http://me:geheim@host/"),
-            "FAILED",
-            "ValueError: no http://me:***@host/",
-            id="password",
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param(KeyboardInterrupt(), "KILLED", "interrupted (Ctrl-C)", id="ctrl-c"),
+            pytest.param(Terminated(), "KILLED", "terminated (SIGTERM)", id="sigterm"),
+            pytest.param(MemoryError(), "FAILED", "out of memory", id="memory"),
+            pytest.param(
+                ResourceExhaustedError("OOM when\nallocating"),
+                "FAILED",
+                "out of memory: OOM when",
+                id="tensorflow-memory",
+            ),
+            pytest.param(ValueError("bad\nmore"), "FAILED", "ValueError: bad", id="any"),
+            pytest.param(SystemExit(3), "FAILED", "SystemExit: 3", id="exit-3"),
+            pytest.param(SystemExit(0), "FINISHED", None, id="exit-0"),
+            pytest.param(
+                ValueError("no http://me:geheim@host/"),
+                "FAILED",
+                "ValueError: no http://me:***@host/",
+                id="password",
+            ),
+        ],
+        "ctrl-c",
+        "tensorflow-memory",
+        "password",
+    ),
 )
 def test_the_end_of_a_run_states_how_and_why(client, error, status, reason):
     opened = tracking.open_run(composed(), Path("1"))
@@ -325,9 +331,7 @@ def test_a_killed_run_is_closed_by_the_next_one_and_loses_nothing(client):
     assert artifacts(client, run_id) == ["notes.txt"]
 
 
-@pytest.mark.parametrize(
-    "name", ["SIGTERM", "SIGINT", pytest.param("SIGKILL", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", mostly_slow(["SIGTERM", "SIGINT", "SIGKILL"]))
 def test_a_run_that_ends_in_its_first_moment_is_killed_and_has_what_it_is_resumed_from(
     client, name
 ):

@@ -23,6 +23,7 @@ from samerun.errors import Diverged
 from samerun.tensorboard import histogram
 from support.project import values
 from support.resuming import run_in, train
+from support.tables import mostly_slow
 
 QUICK = ("dataset.limit=200", "training.epochs=2", "model=mlp", "model.units=[16]")
 PLAIN = ("tracking=lean",)
@@ -131,6 +132,7 @@ def test_tags_describe_the_run(finished):
     tags = run.data.tags
     assert tags["samerun.task"] == "multiclass"
     assert tags["course"] == "dl1"
+    assert tags["samerun.folder"] == str(result.folder)
     assert tags["samerun.weights"] == result.weights_digest
     assert tags["samerun.command"].startswith("samerun train dataset.limit=200")
     digests = dict(part.split("=") for part in tags["samerun.digests"].split())
@@ -331,7 +333,7 @@ def test_balanced_classes_weigh_the_loss(plain):
     assert balanced.history["train/loss"] != pytest.approx(plain().history["train/loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize("option", options("debug"))
+@pytest.mark.parametrize("option", mostly_slow(options("debug"), "profile"))
 def test_debug_switches_run(project, option, capsys):
     overrides = ["model=mlp", "model.units=[8]", f"debug={option}", "training.epochs=1"]
     overrides += ["dataset.limit=32"] if option == "overfit" else ["dataset.limit=640"]

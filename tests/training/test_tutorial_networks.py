@@ -14,6 +14,7 @@ import pytest
 
 from samerun import config, data, experiments, losses, models, optim
 from samerun.config import Task
+from support.tables import mostly_slow
 
 layers = keras.layers
 NUM_STEPS, BATCH_SIZE = 3, 4
@@ -175,11 +176,7 @@ ASSUMED = {
 }
 """The networks whose kind a tutorial names; what it leaves open is our assumption."""
 
-SLOW = {"imdb_simple_rnn", "google_stacked_lstm", *ASSUMED}
-NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-    for name in (*TUTORIALS, *ASSUMED)
-]
+NAMES = mostly_slow((*TUTORIALS, *ASSUMED), "mnist_cnn_dense128", "language_model_rnn")
 
 
 def plain_network(tutorial, spec):

@@ -59,6 +59,7 @@ SWEEP_ADDED: dict[str, Any] = {
     "confirm": {"top": 0, "seeds": 5},
     "wilcoxon": {"p_threshold": 0.1, "startup_instances": 2},
     "promote": False,
+    "learn_from": None,
 }
 """Keys that the sweeps of version 0.1.0 did not have, with the values that keep its behavior."""
 

@@ -152,6 +152,9 @@ class Sweep(SamplerSettings, PrunerSettings):
         params: the search space: keys, each with a space as on the command line, such as
             `interval(0,0.6)`, or `{when: {GROUP: OPTION}, space: ...}`.
         enqueue: points to evaluate first: mappings of keys to values, or run IDs.
+        learn_from: name of an earlier study in the same storage, or a list of names. Its trials
+            that are the same runs as trials of this sweep count as results and are not trained;
+            the values of its best other trials are tried first. `null`: none.
         objectives: names of logged metrics; several: multi-objective optimization. Empty:
             `training.early_stopping.monitor`.
         objective_from: which epoch's value counts.
@@ -179,6 +182,7 @@ class Sweep(SamplerSettings, PrunerSettings):
     dask: Dask
     params: dict[str, Any]
     enqueue: list[Any]
+    learn_from: Any
     objectives: list[str]
     objective_from: ObjectiveFrom
     direction: Any

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,14 +43,6 @@ class Data:
 
     Args:
         spec: what a model needs to know; counted on the loaded arrays.
-        train: `tf.data.Dataset` of (x, y) batches, in the order of (seed, epoch). x is float32
-            `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices for
-            `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
-            next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, in
-            scaled units that `to_units` converts back. With mix-up, `multiclass` is float32
-            `(batch, num_classes)`, the share of each class, here and in no other split.
-        validation: the same without shuffling and augmentation; `None` for an empty split.
-        test: as `validation`.
         fingerprint: SHA-256 in hex of the complete content of each non-empty split.
         steps_per_epoch: training batches per epoch.
         preprocessing: the normalization or vocabulary, fitted to the training split.
@@ -64,12 +56,10 @@ class Data:
         epoch: the variable that `set_epoch` assigns.
         train_from: called as `train_from(start=n)`, returns `train` without the first n batches of
             every epoch; the rest are the same batches as in `train`.
+        in_order: called with the name of a split, returns what `validation` and `test` are.
     """
 
     spec: DataSpec
-    train: Any
-    validation: Any
-    test: Any
     fingerprint: Mapping[str, str]
     steps_per_epoch: int
     preprocessing: Preprocessing
@@ -81,6 +71,29 @@ class Data:
     stream: Stream | None
     epoch: Any
     train_from: Callable[..., Any]
+    in_order: Callable[[str], Any]
+
+    @property
+    def train(self) -> Any:
+        """`tf.data.Dataset` of batches (x, y) in the order of (seed, epoch), built when first used.
+
+        x is float32 `(batch, *input_shape)`, int32 for tokens; y is int32 `(batch,)` class indices
+        for `multiclass`, float32 `(batch, 1)` of 0 and 1 for `binary`, int32 `(batch, positions)`
+        next tokens for `language_model`, float32 `(batch, num_outputs)` otherwise, in scaled units
+        that `to_units` converts back. With mix-up, `multiclass` is float32 `(batch, num_classes)`,
+        the share of each class, here and in no other split.
+        """
+        return self.train_from()
+
+    @property
+    def validation(self) -> Any:
+        """The same without shuffling and augmentation; `None` for an empty split."""
+        return self.in_order("validation")
+
+    @property
+    def test(self) -> Any:
+        """As `validation`."""
+        return self.in_order("test")
 
     def set_epoch(self, epoch: int) -> None:
         """Selects the order and the augmentation of the next pass over `train`.
@@ -303,19 +316,20 @@ def _reader(
 
 def _training(
     cfg: Dataset,
-    reader: "pipeline.Reader",
-    num_examples: int,
+    reader: "Callable[[str], pipeline.Reader]",
+    splits: Mapping[str, Split],
     seed: int,
     epoch: Any,
     preprocessing: Preprocessing,
     outline: Outline,
-) -> Callable[..., Any]:
+    *,
+    start: int = 0,
+) -> Any:
     from samerun.data import pipeline
 
-    return partial(
-        pipeline.training,
-        reader,
-        num_examples,
+    return pipeline.training(
+        reader("train"),
+        len(splits["train"]),
         seed=seed,
         epoch=epoch,
         batch_size=cfg.batch_size,
@@ -323,11 +337,31 @@ def _training(
         preprocessing=preprocessing,
         augmentation=cfg.augmentation if isinstance(cfg, Pictures) else None,
         num_classes=outline.num_outputs if outline.task is Task.multiclass else None,
+        start=start,
+    )
+
+
+def _in_order(
+    cfg: Dataset,
+    reader: "Callable[[str], pipeline.Reader]",
+    splits: Mapping[str, Split],
+    preprocessing: Preprocessing,
+    name: str,
+) -> Any:
+    from samerun.data import pipeline
+
+    if name not in splits:
+        return None
+    return pipeline.evaluation(
+        reader(name),
+        len(splits[name]),
+        batch_size=cfg.batch_size,
+        preprocessing=preprocessing,
     )
 
 
 def build(cfg: Dataset, seed: int) -> Data:
-    """Loads, checks, splits and normalizes a dataset and builds its `tf.data` pipelines.
+    """Loads, checks, splits and normalizes a dataset, whose pipelines are built when first used.
 
     Args:
         cfg: which dataset, and how to split, scale and batch it.
@@ -345,11 +379,8 @@ def build(cfg: Dataset, seed: int) -> Data:
     made = _pipelines(cfg, seed, source, splits, (preprocessing, target_scaling), digests)
     return Data(
         spec=source.outline.spec(cfg),
-        train=made.train,
-        validation=made.held_out.get("validation"),
-        test=made.held_out.get("test"),
         fingerprint=digests,
-        steps_per_epoch=int(made.train.cardinality()),
+        steps_per_epoch=made.steps_per_epoch,
         preprocessing=preprocessing,
         target_scaling=target_scaling,
         unit=source.outline.unit,
@@ -359,6 +390,7 @@ def build(cfg: Dataset, seed: int) -> Data:
         stream=source.stream,
         epoch=made.epoch,
         train_from=made.train_from,
+        in_order=made.in_order,
     )
 
 
@@ -366,10 +398,10 @@ def build(cfg: Dataset, seed: int) -> Data:
 class _Pipelines:
     """What `fit` and the evaluation read, as functions of (seed, epoch) without any other state."""
 
-    train: Any
-    held_out: Mapping[str, Any]
+    steps_per_epoch: int
     epoch: Any
     train_from: Callable[..., Any]
+    in_order: Callable[[str], Any]
 
 
 _MOST_KEPT_BYTES = 64_000_000
@@ -401,22 +433,19 @@ def _pipelines(
         return _last[key]
     _last.clear()
     preprocessing, target_scaling = fitted
-    readers = {
-        name: _reader(source, split, preprocessing, target_scaling)
-        for name, split in splits.items()
-    }
-    epoch = pipeline.epoch_variable()
-    train_from = _training(
-        cfg, readers["train"], len(splits["train"]), seed, epoch, preprocessing, source.outline
+
+    @cache
+    def reader(name: str) -> pipeline.Reader:
+        return _reader(source, splits[name], preprocessing, target_scaling)
+
+    epoch, num_train = pipeline.epoch_variable(), len(splits["train"])
+    training = partial(_training, cfg, reader, splits, seed, epoch, preprocessing, source.outline)
+    made = _Pipelines(
+        steps_per_epoch=pipeline.num_batches(num_train, cfg.batch_size, cfg.drop_remainder),
+        epoch=epoch,
+        train_from=cache(training),
+        in_order=cache(partial(_in_order, cfg, reader, splits, preprocessing)),
     )
-    held_out = {
-        name: pipeline.evaluation(
-            readers[name], len(split), batch_size=cfg.batch_size, preprocessing=preprocessing
-        )
-        for name, split in splits.items()
-        if name != "train"
-    }
-    made = _Pipelines(train=train_from(), held_out=held_out, epoch=epoch, train_from=train_from)
     if key is not None:
         _last[key] = made
     return made

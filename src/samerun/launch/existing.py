@@ -9,8 +9,7 @@ from samerun.process import quiet
 def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
     """Returns the runs in the store of equal config, code and data, the latest first.
 
-    The data is read only if a run has the same config and code. A run that was forked from another
-    one, or that was not repeated exactly when it was resumed, is not what its config says.
+    The data is read only if a run has the same config and code.
 
     Args:
         cfg: the config of the requested run.
@@ -25,16 +24,21 @@ def same_runs(cfg: config.Config) -> list[tracking.StoredRun]:
         tag.FINGERPRINT_CONFIG: config.fingerprint(cfg),
         tag.FINGERPRINT_CODE: code,
     }
-    found = [
-        run
-        for run in tracking.find_by_tags(cfg, first_look)
-        if not {tag.FORKED_FROM, tag.RESUME_DIFFERS} & set(run.tags)
-    ]
+    found = [run for run in tracking.find_by_tags(cfg, first_look) if is_as_configured(run)]
     if not found:
         return []
     with quiet():
         fingerprint = identity.of_run(cfg, data.digests(cfg.dataset))
     return [run for run in found if run.tags.get(tag.FINGERPRINT) == fingerprint]
+
+
+def is_as_configured(run: tracking.StoredRun) -> bool:
+    """Whether a run is what its config says.
+
+    One that was forked from another run, or that was not repeated exactly when it was resumed, is
+    not.
+    """
+    return not {tag.FORKED_FROM, tag.RESUME_DIFFERS} & set(run.tags)
 
 
 def finished(runs: list[tracking.StoredRun]) -> tracking.StoredRun | None:

@@ -70,7 +70,7 @@ def list_runs(
         if run.id in above:
             below.setdefault(above[run.id], []).append(run)
     num_runs = len(top)
-    top = _sorted(top, sort, below)[:most]
+    top = _sorted(top, sort, _ranked(top, below, everything))[:most]
     entries: list[tuple[int, StoredRun]] = []
     for run in top:
         entries += _opened(run, below, sort) if opened and not filter else [(0, run)]
@@ -165,24 +165,27 @@ def _rows(
     everything: Sequence[StoredRun],
 ) -> list[ListedRun]:
     """Returns the rows; only of their runs and the runs of their groups is everything read."""
+    ranked = _ranked([run for _, run in entries], below, everything)
     wanted = [run.id for _, run in entries]
     for _, run in entries:
-        wanted += [child.id for child in _to_rank(run, below.get(run.id, ()))]
+        wanted += [one.id for one in _to_rank(run, ranked.get(run.id, ()))]
     complete = {run.id: run for run in catalog.complete(list(dict.fromkeys(wanted)))}
     short = short_ids([run.id for run in everything])
     verdicts = run_rows.verdicts_in(everything)
     rows = []
     for depth, entry in entries:
         run = complete.get(entry.id, entry)
-        children = [complete.get(child.id, child) for child in below.get(run.id, ())]
+        children = below.get(run.id, ())
+        candidates = [complete.get(one.id, one) for one in ranked.get(run.id, ())]
         score, notes = run_rows.score_of(run), []
-        if children:
-            best = run_rows.best_child(run, children)
+        if candidates:
+            best = run_rows.best_child(run, candidates)
             if run.is_group:
                 score = None if best is None else run_rows.score_of(best)
             notes += _numbers(run, children)
             if best is not None and tag.INSTANCES not in run.tags:  # no seed is better
-                notes += [f"best {short[best.id]}"]
+                lent = " (lent)" if len(candidates) > len(children) else ""
+                notes += [f"best {short[best.id]}{lent}"]
         rows.append(
             ListedRun(
                 run=run,
@@ -196,13 +199,29 @@ def _rows(
     return rows
 
 
+def _ranked(
+    runs: Sequence[StoredRun],
+    below: dict[str, list[StoredRun]],
+    everything: Sequence[StoredRun],
+) -> dict[str, list[StoredRun]]:
+    """Returns what the best run of each group is chosen from: its runs, and one lent to a sweep."""
+    ranked = dict(below)
+    for run in runs:
+        lent = run_rows.lent_best(run, everything)
+        if lent is not None:
+            ranked[run.id] = [*below.get(run.id, []), lent]
+    return ranked
+
+
 def _numbers(group: StoredRun, children: Sequence[StoredRun]) -> list[str]:
     """Returns how many runs a group has, by what they are called."""
     study = group.tags.get(tag.STUDY)
     if study is not None and tag.TRIAL not in group.tags:
         searched = sum(child.tags.get(tag.STUDY) == study for child in children)
         confirming = len(children) - searched  # of a study of its own: the best trials again
-        return [f"{searched} trials", *([f"{confirming} confirmed"] if confirming else [])]
+        found = [f"{searched} trials", *([f"{confirming} confirmed"] if confirming else [])]
+        earlier = one_line(group.tags.get(tag.LEARNED_FROM, ""), 60)
+        return [*found, *([f"learned from {earlier}"] if earlier else [])]
     kind = group.tags.get(tag.INSTANCES)
     return [f"{len(children)} {kind if kind in ('seeds', 'folds') else 'runs'}"]
 

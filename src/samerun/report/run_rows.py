@@ -8,7 +8,7 @@ from samerun import tags as tag
 from samerun.config.root import has_meaning
 from samerun.config.training import should_rise
 from samerun.escaping import one_line
-from samerun.tracking import StoredRun
+from samerun.tracking import PARENT, StoredRun
 
 HEADLINES = ("accuracy", "mean_absolute_error", "perplexity")
 """The main metrics of `samerun.evaluation`, one of each kind of task."""
@@ -88,6 +88,20 @@ def best_child(run: StoredRun, children: Sequence[StoredRun]) -> StoredRun | Non
     if named is not None or not ranked:
         return named
     return (max if should_rise(objective) else min)(ranked, key=lambda c: c.metrics[objective])
+
+
+def lent_best(group: StoredRun, runs: Sequence[StoredRun]) -> StoredRun | None:
+    """Returns the best run of a sweep that an earlier study lent: it is not among its children.
+
+    Args:
+        group: the sweep's own run.
+        runs: all runs of the store.
+    """
+    best = group.tags.get(tag.BEST, "")
+    if tag.LEARNED_FROM not in group.tags:
+        return None
+    found = next((run for run in runs if run.id == best), None)
+    return None if found is None or found.tags.get(PARENT) == group.id else found
 
 
 def status_of(run: StoredRun) -> str:

@@ -21,7 +21,12 @@ _MOST_ARTIFACTS = 8
 _PACKAGES = ("tensorflow", "keras", "numpy")
 _ENDS = ("_low", "_high")
 _SPLITS = ("train", "validation", "test")
-_SWEEP = {"sampler": tag.SAMPLER, "pruner": tag.PRUNER, "objective": tag.OBJECTIVES}
+_SWEEP = {
+    "sampler": tag.SAMPLER,
+    "pruner": tag.PRUNER,
+    "objective": tag.OBJECTIVES,
+    "learned from": tag.LEARNED_FROM,
+}
 
 
 def lines(found: Summary, *, width: int | None) -> Iterator[Text]:

@@ -178,7 +178,8 @@ def _commands(
     own = short.get(run.id, run.id)
     above = parents({one.id: one for one in catalog.runs})
     if run.is_group:
-        best = run_rows.best_child(run, [row.run for row in children.rows])
+        best = run_rows.lent_best(run, catalog.runs)
+        best = best or run_rows.best_child(run, [row.run for row in children.rows])
         if best is not None and is_complete(best.id):
             yield line("show", short[best.id]), "its best run"
             trust = given_here(best, uri=catalog.uri)

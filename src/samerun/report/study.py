@@ -19,6 +19,7 @@ from samerun.report.study_trials import (
     format_counts,
     format_number,
     format_params,
+    label_of,
     parameters,
     reason_of,
     seconds_of,
@@ -168,7 +169,7 @@ def to_markdown(
         lines += confirmation.section()
     elif best:
         which = "best by the first objective" if len(study.directions) > 1 else "best"
-        title = f"trial {best[0].number}, the {which}"
+        title = f"trial {markdown(label_of(best[0]))}, the {which}"
         lines += _commands(best[0], title, commands)
     lines += _table_of_trials(study, best, objectives, children)
     note = _optimism(study, objectives) if best and confirmation is None else ""
@@ -203,10 +204,10 @@ def last_lines(
     if confirmation is not None and best:
         rows.append(("confirmed", confirmation.sentence()))
     if len(objectives) > 1 and best:
-        rows.append(("front", ", ".join(f"trial {trial.number}" for trial in best)))
+        rows.append(("front", ", ".join(f"trial {label_of(trial)}" for trial in best)))
     for trial in best[:1]:
         values = _format_values(trial, objectives)
-        rows.append(("best", f"trial {trial.number}  {values}"))
+        rows.append(("best", f"trial {label_of(trial)}  {values}"))
         tested, note = test_of(trial), _optimism(study, objectives)
         if tested is not None and note:
             rows.append(("test", f"trial {trial.number}  {tested[0]} {format_number(tested[1])}"))
@@ -263,7 +264,8 @@ def _sentence(
     if len(objectives) > 1:
         return f"{found}; {len(best)} on the Pareto front of {' and '.join(objectives)}."
     trial = best[0]
-    return f"{objectives[0]} {format_number(trial.values[0])} in trial {trial.number}; {found}."
+    label, value = markdown(label_of(trial)), format_number(trial.values[0])
+    return f"{objectives[0]} {value} in trial {label}; {found}."
 
 
 def _confirmed(study: "optuna.Study", confirmation: Confirmation) -> str:
@@ -302,7 +304,7 @@ def _table_of_trials(
     lines.append("|---|" + "---|" * (len(titles) + 4))
     for trial in shown:
         seconds, run = seconds_of(trial), children.get(trial.number, ("", ""))
-        cells = [str(trial.number), *(format_number(value) for value in trial.values)]
+        cells = [markdown(label_of(trial)), *(format_number(value) for value in trial.values)]
         if tested:
             found = test_of(trial)
             cells.append(format_number(found[1]) if found else "")

@@ -115,11 +115,16 @@ def without_warnings() -> Iterator[None]:
 def _history(study: "optuna.Study", objectives: Sequence[str], names: Sequence[str]) -> Figure:
     rows = len(objectives)
     figure, grid = style.panels(rows, 1, 8, 1.2 + 3.3 * rows)
-    complete = [trial for trial in trials_of(study, "COMPLETE") if state_of(trial) == "COMPLETE"]
+    shown = ("COMPLETE", "LENT")
+    complete = [trial for trial in trials_of(study, "COMPLETE") if state_of(trial) in shown]
+    lent = [trial for trial in complete if state_of(trial) == "LENT"]
     numbers = [trial.number for trial in complete]
     for position, axes in enumerate(grid):
         values = [trial.values[position] for trial in complete]
         axes.plot(numbers, values, "o", color=style.BLUE, markersize=5, label="complete")
+        if lent:
+            xs, ys = [one.number for one in lent], [one.values[position] for one in lent]
+            axes.plot(xs, ys, "o", color=style.SKY, markersize=5, label="lent")
         is_low = study.directions[position].name == "MINIMIZE"
         best = (np.minimum if is_low else np.maximum).accumulate(values)
         ends = [*numbers, max(trial.number for trial in trials_of(study))]

@@ -18,6 +18,7 @@ from samerun.report.study_trials import (
     format_counts,
     format_number,
     format_params,
+    label_of,
     trials_of,
 )
 
@@ -100,7 +101,7 @@ def _best(
     lines = []
     for trial in best:
         repeats = [text for _, text in commands(trial)] if commands else []
-        cells = [str(trial.number), *map(format_number, trial.values), format_params(trial.params)]
+        cells = [label_of(trial), *map(format_number, trial.values), format_params(trial.params)]
         row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
         code = "<br>".join(f"<code>{html.escape(text)}</code>" for text in repeats)
         lines.append(f"<tr>{row}<td>{code}</td></tr>\n")

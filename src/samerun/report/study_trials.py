@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from samerun import tags as tag
 from samerun.escaping import spreadsheet_cell
 from samerun.search.constraints import is_feasible
+from samerun.search.lending import is_lent, origin_of
 from samerun.search.paused import is_paused
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 STATES = {
     "COMPLETE": "complete",
+    "LENT": "lent",
     "PRUNED": "pruned",
     "INFEASIBLE": "infeasible",
     "FAIL": "failed",
@@ -26,17 +28,25 @@ STATES = {
     "WAITING": "waiting",
 }
 """Optuna's states and their names on the screen; `INFEASIBLE` violates a constraint, `PAUSED` is
-running for Optuna and waits to be promoted."""
+running for Optuna and waits to be promoted, `LENT` is the result of an earlier study."""
 
 Commands = Callable[["FrozenTrial"], Sequence[tuple[str, str]]]
 """Returns what trains a trial again outside the sweep: a label and a line to type for each way."""
 
 
 def state_of(trial: "FrozenTrial") -> str:
-    """Returns Optuna's state of a trial; `INFEASIBLE` or `PAUSED` where that says more."""
+    """Returns Optuna's state of a trial; `INFEASIBLE`, `PAUSED` or `LENT` where that says more."""
     if is_paused(trial):
         return "PAUSED"
-    return trial.state.name if is_feasible(trial) else "INFEASIBLE"
+    if not is_feasible(trial):
+        return "INFEASIBLE"
+    return "LENT" if is_lent(trial) else trial.state.name
+
+
+def label_of(trial: "FrozenTrial") -> str:
+    """Returns the number of a trial for display; of a lent one, also the trial that trained it."""
+    origin = origin_of(trial)
+    return str(trial.number) if origin is None else f"{trial.number} (lent: {origin})"
 
 
 def trials_of(study: "optuna.Study", state: str | None = None) -> "list[FrozenTrial]":
@@ -106,7 +116,10 @@ def test_of(trial: "FrozenTrial") -> tuple[str, float] | None:
 
 
 def reason_of(trial: "FrozenTrial") -> str:
-    """Returns the recorded reason why a trial did not complete."""
+    """Returns the recorded reason why a trial did not complete, or who lent it."""
+    origin = origin_of(trial)
+    if origin is not None:
+        return f"lent: {origin}"
     return str(trial.user_attrs.get(tag.REASON, ""))
 
 

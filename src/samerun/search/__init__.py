@@ -33,6 +33,7 @@ from samerun.search.study import (
     count_by_state,
     differences,
     find_study,
+    is_study_name,
     open_study,
     refuse_changes,
     settings_json,

@@ -203,5 +203,5 @@ def _number(given: Any) -> float | None:
         return None
     try:
         return float(given) if math.isfinite(float(given)) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

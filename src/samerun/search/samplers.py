@@ -189,12 +189,18 @@ def sampler_notes(cfg: Sweep, space: "Space") -> list[str]:
     return [f"{cfg.sampler} samples {listed(at_random)} at random: it does not support {lacks}."]
 
 
-def num_trials(cfg: Sweep, space: "Space") -> int:
-    """Returns the number of trials: at most that of all combinations, for an exhaustive sampler."""
+def num_trials(cfg: Sweep, space: "Space", num_known: int = 0) -> int:
+    """Returns the number of trials: at most that of all combinations, for an exhaustive sampler.
+
+    Args:
+        cfg: the sweep.
+        space: the search space.
+        num_known: number of combinations that need no trial.
+    """
     points = space.num_points
     if points is None or cfg.sampler not in (Sampler.grid, Sampler.brute_force):
         return cfg.n_trials
-    return min(cfg.n_trials, points)
+    return min(cfg.n_trials, max(0, points - num_known))
 
 
 def _tpe(cfg: Sweep, space: "Space", seed: int, own: int) -> "optuna.samplers.BaseSampler":

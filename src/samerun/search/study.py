@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
@@ -138,6 +139,11 @@ def open_study(
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(start.objectives)
     return study
+
+
+def is_study_name(text: str) -> bool:
+    """Whether a sweep may call its study so: the name is that of its folder too."""
+    return bool(re.fullmatch(r"[\w.+-]+", text)) and not text.startswith(".")
 
 
 def token(study: "optuna.Study") -> str:

@@ -17,6 +17,7 @@ from samerun.report.study_trials import best_trials
 from samerun.search import confirmation
 from samerun.sweeper import console, stores
 from samerun.sweeper.executors.base import Executor
+from samerun.sweeper.learning import Learned
 from samerun.sweeper.ledger import Ledger
 from samerun.sweeper.loop import Loop
 from samerun.sweeper.plan import SweepPlan
@@ -40,7 +41,8 @@ def plan_confirmation(plan: SweepPlan) -> SweepPlan | None:
         UserError: this search cannot be confirmed.
     """
     settings, confirm, base = plan.settings, plan.settings.confirm, plan.base
-    search.check_confirmation(settings, base, plan.space, len(plan.objectives.names), plan.n_trials)
+    num_trials = plan.n_trials + plan.learned.num_lent
+    search.check_confirmation(settings, base, plan.space, len(plan.objectives.names), num_trials)
     if not confirm.top:
         return None
     seeds = confirmation.fresh_seeds(base, confirm)
@@ -66,6 +68,7 @@ def plan_confirmation(plan: SweepPlan) -> SweepPlan | None:
         name=name,
         folder=plan.folder / name.removeprefix(f"{plan.name}-"),
         enqueued=(),
+        learned=Learned(),
         notes=(),
         confirms=plan.name,
     )

@@ -13,6 +13,7 @@ from samerun.redaction import redact, redact_override
 from samerun.report import study as study_report
 from samerun.report.confirmation import Confirmation
 from samerun.report.progress import Progress, console
+from samerun.search import lending
 from samerun.sweeper.plan import SweepPlan
 from samerun.tracking.ids import is_complete
 from samerun.user_code import trust_names
@@ -36,10 +37,13 @@ def print_start(plan: SweepPlan, study: "optuna.Study | None", workers: int) -> 
     pairs = zip(plan.objectives.directions, plan.objectives.names, strict=True)
     objectives = " and ".join(f"{direction} {name}" for direction, name in pairs)
     states = search.count_by_state(study) if study is not None else {}
-    num_ended = sum(states.get(state, 0) for state in _ENDED)
+    num_before = 0 if study is None else len(lending.lent_keys(study))
+    num_ended = sum(states.get(state, 0) for state in _ENDED) - num_before
     trials = _count(plan.n_trials, "trial")
     if 0 < num_ended < plan.n_trials:
         trials += f" ({num_ended} finished)"
+    if plan.learned.num_lent:
+        trials += f" and {plan.learned.num_lent} lent"
     print_line(
         f"sweep {plan.name}: {objectives} · {trials} · {_count(workers, 'worker')} · "
         f"study in {redact(plan.storage)}"
@@ -47,7 +51,8 @@ def print_start(plan: SweepPlan, study: "optuna.Study | None", workers: int) -> 
     if num_ended < plan.n_trials or states.get("RUNNING"):
         return
     if plan.settings.n_trials > plan.n_trials:
-        print_line(f"All {num_ended} combinations are finished already.")
+        known = num_ended + plan.learned.num_lent
+        print_line(f"All {known} combinations are finished already.")
     else:
         finished = f"All {num_ended} trials are" if num_ended > 1 else "The only trial is"
         more = max(10, 2 * num_ended)
@@ -90,17 +95,23 @@ def progress(plan: SweepPlan, study: "optuna.Study", workers: int) -> Progress:
         study=plan.name,
         workers=workers,
     )
-    unfinished = ("running", "paused", "waiting")
+    others = ("running", "paused", "waiting", "lent")
     states = study_report.counts(study)
-    ended = {state: number for state, number in states.items() if state not in unfinished}
+    ended = {state: number for state, number in states.items() if state not in others}
     num_best = None if len(plan.objectives.names) > 1 else 1
     best = [
-        (trial.number, trial.values, str(trial.user_attrs.get(tag.TRIAL_NAME, "")))
+        (trial.number, trial.values, _name_of(trial))
         for trial in study_report.best_trials(study)[:num_best]
     ]
     trials = study.get_trials(deepcopy=False) if plan.settings.promote else []
     table.counts(ended, best, [trial.number for trial in trials if search.is_paused(trial)])
     return table
+
+
+def _name_of(trial: "optuna.trial.FrozenTrial") -> str:
+    """Returns the name of a trial's run; of a lent trial, also which one trained it."""
+    name, origin = str(trial.user_attrs.get(tag.TRIAL_NAME, "")), lending.origin_of(trial)
+    return name if origin is None else f"{name} (lent: {origin})"
 
 
 def commands(plan: SweepPlan, trial: "optuna.trial.FrozenTrial") -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, final
 
 from samerun import tracking
 from samerun.search.constraints import is_feasible
+from samerun.search.lending import is_lent
 
 if TYPE_CHECKING:
     import optuna
@@ -16,6 +17,7 @@ class History:
     """The number of trials by state and the best value so far, one step per trial.
 
     Each trial is counted once, so that a trial of a large study costs no more than one of a small.
+    Those that an earlier study has lent are not counted, but the best value may be theirs.
 
     Args:
         study: the study.
@@ -40,15 +42,18 @@ class History:
             self._counts.setdefault("infeasible", 0)
         for trial in ended:
             self._count(trial)
+            if is_lent(trial):
+                continue
             points = {f"sweep/{name}": float(count) for name, count in self._counts.items()}
             if self._best is not None:
                 points["sweep/best"] = self._best
-            self._run.log_metrics(points, step=len(self._counted))
+            self._run.log_metrics(points, step=sum(self._counts.values()))
 
     def _count(self, trial: "optuna.trial.FrozenTrial") -> None:
         self._counted.add(trial.number)
         is_within = is_feasible(trial)
-        self._counts[_NAMES[trial.state.name] if is_within else "infeasible"] += 1
+        if not is_lent(trial):
+            self._counts[_NAMES[trial.state.name] if is_within else "infeasible"] += 1
         if len(self._study.directions) > 1 or trial.state.name != "COMPLETE" or not is_within:
             return
         assert trial.value is not None

@@ -22,6 +22,7 @@ from samerun import checkpoints, retention, search, tracking
 from samerun import tags as tag
 from samerun.redaction import redact
 from samerun.replay import restart
+from samerun.search.lending import is_lent
 from samerun.search.optuna_internals import (
     end_without_run,
     reopen_trial,
@@ -112,9 +113,10 @@ class Ledger:
             self._history.log()
 
     def num_started(self) -> int:
-        """Returns the number of trials that have started; enqueued ones that wait have not."""
+        """Returns the number of trials that have started: not lent ones, nor those that wait."""
         self._seen = self._study.get_trials(deepcopy=False)
-        return sum(trial.state != TrialState.WAITING for trial in self._seen)
+        started = (trial for trial in self._seen if trial.state != TrialState.WAITING)
+        return sum(not is_lent(trial) for trial in started)
 
     def num_failed(self) -> int:
         """Returns the number of failed trials."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from samerun import tags as tag
 from samerun.config.sweep import Budget
 from samerun.search.constraints import is_feasible
+from samerun.search.lending import is_lent
 
 if TYPE_CHECKING:
     import optuna
@@ -40,7 +41,7 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
         return None
     trials = study.get_trials(deepcopy=False)
     if budget.epochs is not None:
-        epochs = sum(_epochs(trial) for trial in trials)
+        epochs = sum(_epochs(trial) for trial in trials if not is_lent(trial))
         if epochs >= budget.epochs:
             return f"sweep.budget.epochs ({budget.epochs}) reached"
     if budget.target is None and budget.patience_trials is None:
@@ -52,7 +53,8 @@ def reached(budget: Budget, study: "optuna.Study", seconds: float) -> str | None
     for trial in ended:
         is_complete = trial.state.name == "COMPLETE" and is_feasible(trial)
         value = sign * float(trial.value or 0.0) if is_complete else float("inf")
-        best, since = (value, 0) if value < best else (best, since + 1)
+        since = 0 if value < best or is_lent(trial) else since + 1
+        best = min(best, value)
     if budget.target is not None and best <= sign * budget.target:
         return f"sweep.budget.target ({budget.target:g}) reached"
     if budget.patience_trials is not None and since >= budget.patience_trials:

@@ -3,9 +3,8 @@
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,8 @@ from samerun.errors import UserError
 from samerun.process import graphics_cards
 from samerun.redaction import redact
 from samerun.search.objectives import Objectives, check_objective_names, direction_notes
-from samerun.sweeper import preflight
+from samerun.sweeper import learning, preflight
+from samerun.sweeper.learning import Learned
 from samerun.sweeper.trial_configs import (
     TrialConfigs,
     TrialTask,
@@ -59,6 +59,7 @@ class SweepPlan:
         enqueued: points to try before any other.
         models: a label and a config for each different model.
         notes: what was decided for the user, one sentence each.
+        learned: what it takes from earlier studies.
         confirms: name of the search whose best trials are trained again, below its own run; empty
             for a search.
     """
@@ -80,6 +81,7 @@ class SweepPlan:
     enqueued: tuple[dict[str, Any], ...]
     models: tuple[tuple[str, config.Config], ...]
     notes: tuple[str, ...]
+    learned: Learned = field(default_factory=Learned)
     confirms: str = ""
 
     def tracking_uri(self) -> str:
@@ -175,6 +177,7 @@ def build_plan(
         study = search.find_study(backend, name)
         if study is not None:
             configs, folder = _as_started(study, settings, space, objectives, configs, folder)
+        learned = _learned(settings, space, objectives, configs, backend, name, study)
     return SweepPlan(
         settings=settings,
         space=space,
@@ -188,11 +191,12 @@ def build_plan(
         storage=storage,
         backend=backend,
         client=client,
-        n_trials=n_trials,
+        n_trials=search.num_trials(settings, space, learned.num_lent),
         workers=workers,
-        enqueued=enqueued,
+        enqueued=(*enqueued, *learned.points),
         models=tuple(models),
-        notes=(*chosen, *_notes(settings, space, objectives)),
+        notes=(*chosen, *_notes(settings, space, objectives), *learned.notes),
+        learned=learned,
     )
 
 
@@ -237,7 +241,7 @@ def _name(settings: Sweep, master: DictConfig, base: config.Config) -> str:
     experiment = master.hydra.runtime.choices.get("experiment")
     what = str(experiment or f"{base.model.kind}-{base.dataset.kind}").replace("/", "-")
     name = settings.study or f"{what}-{datetime.now():%Y-%m-%d-%H-%M-%S}"
-    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+    if not search.is_study_name(name):
         raise UserError(
             f"sweep.study: received '{name}', expected letters, digits, '.', '_', '+' and '-': it "
             "also names a folder."
@@ -300,6 +304,24 @@ def _as_started(
     elif changes:
         search.refuse_changes(study.study_name, changes)
     return configs, known if known.is_dir() else folder
+
+
+def _learned(
+    settings: Sweep,
+    space: search.Space,
+    objectives: Objectives,
+    configs: TrialConfigs,
+    backend: "optuna.storages.BaseStorage",
+    name: str,
+    study: "optuna.Study | None",
+) -> Learned:
+    """Returns what a study takes from earlier ones.
+
+    Raises:
+        UserError: there is no such study, or nothing to learn from it.
+    """
+    start = _study_start(settings, space, objectives, configs)
+    return learning.learn(settings, start, configs, space, name=name, backend=backend, study=study)
 
 
 def _study_start(

@@ -9,6 +9,7 @@ from samerun.command_line import line
 from samerun.report import study as study_report
 from samerun.report.confirmation import Confirmation
 from samerun.result import html_table
+from samerun.search.lending import is_lent, origin_of
 
 if TYPE_CHECKING:
     import optuna
@@ -24,6 +25,7 @@ class TrialResult:
         params: the values that the sampler chose.
         values: its objectives, by their logged names.
         overrides: what `samerun.train` takes to train it outside the sweep.
+        lent: the trial of an earlier study that trained it; empty if this one did.
     """
 
     number: int
@@ -31,6 +33,7 @@ class TrialResult:
     params: Mapping[str, Any]
     values: Mapping[str, float]
     overrides: tuple[str, ...]
+    lent: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -41,7 +44,7 @@ class SweepResult:
         study: the name of the study; `sweep.study=NAME` resumes it.
         run_id: the sweep's own MLflow run, the parent of those of the trials.
         best: the best trial; of several objectives all trials on the Pareto front.
-        run_ids: the MLflow run of each trial, by the trial's number.
+        run_ids: the MLflow run of each trial, by the trial's number, without those that are lent.
         reason: why the sweep ended before all trials were there; empty if they are.
         confirmation: what `sweep.confirm` found; `None` without it. The first of `best` then is the
             trial with the best mean over fresh seeds; its `values` are those of the search.
@@ -81,7 +84,8 @@ def _described(trial: TrialResult) -> str:
         f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
         for key, value in trial.params.items()
     )
-    return f"trial {trial.number}, {values} with {params}"
+    lent = f" (lent: {trial.lent})" if trial.lent else ""
+    return f"trial {trial.number}{lent}, {values} with {params}"
 
 
 def result_of(
@@ -115,13 +119,14 @@ def result_of(
                 params=dict(trial.params),
                 values=dict(zip(objectives, trial.values, strict=True)),
                 overrides=tuple(trial.user_attrs.get(tag.TRIAL_OVERRIDES, ())),
+                lent=str(origin_of(trial) or ""),
             )
             for trial in best
         ),
         run_ids={
             trial.number: str(trial.user_attrs[tag.TRIAL_RUN])
             for trial in trials
-            if tag.TRIAL_RUN in trial.user_attrs
+            if tag.TRIAL_RUN in trial.user_attrs and not is_lent(trial)
         },
         reason=reason,
         confirmation=confirmation,

@@ -12,6 +12,7 @@ from samerun.config.secrets import safe_yaml
 from samerun.errors import UserError
 from samerun.files import write_atomic
 from samerun.redaction import redact
+from samerun.sweeper import learning
 from samerun.sweeper.plan import SweepPlan
 from samerun.tracking.recovery.folders import RUN_FILE
 
@@ -56,8 +57,10 @@ def store_settings(plan: SweepPlan, study: "optuna.Study") -> None:
     )
     search.store_for_workers(study, for_workers)
     study.pruner = search.build_pruner(settings, directions[0], epochs)
+    learning.add_lent(plan, study)
     for values in plan.enqueued:
         study.enqueue_trial(values, skip_if_exists=True)
+    learning.mark_as_learned(plan, study)
     study.set_user_attr(tag.STUDY_FOLDER, str(plan.folder))
     study.set_user_attr(tag.SAMPLER, settings.sampler.value)
     study.set_user_attr(tag.PRUNER, settings.pruner.value)
@@ -75,6 +78,7 @@ def parent_run(plan: SweepPlan, study: "optuna.Study") -> Iterator[tracking.Run]
         tag.PRUNER: settings.pruner.value,
         tag.N_TRIALS: str(plan.n_trials),
         tag.OBJECTIVES: ", ".join(plan.objectives.names),
+        **learning.learned_tags(study),
     }
     uri = plan.base.tracking.uri
     known = study.user_attrs.get(tag.STUDY_RUN)

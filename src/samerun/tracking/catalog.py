@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = (
-    *(*ids.READ_TAGS, tag.BEST, tag.OBJECTIVES, tag.INSTANCES),
+    *(*ids.READ_TAGS, tag.BEST, tag.OBJECTIVES, tag.INSTANCES, tag.LEARNED_FROM),
     *(tag.REPRODUCES, tag.VERDICT, tag.FORKED_FROM, tag.STATE, tag.DATASET),
 )
 """The tags of every run that a catalog reads: those by which runs are related and sorted."""
