@@ -103,7 +103,7 @@ KINDS = {
     "own": Kind(("experiment=rings",), "new_points.csv", trusted=("five",)),
     "image": Kind(
         ("dataset=image_folder", "dataset.path=photos", "dataset.height=8", "dataset.width=8")
-        + ("model=cnn", "model.filters=[4]", "model.dense_units=[]"),
+        + ("model=cnn", "model.filters=[4]", "model.dense_units=[]", "dataset.batch_size=8"),
         "new_photos",
         decodes=True,
     ),
