@@ -25,10 +25,12 @@ from support.recorded import RecordedRuns, connected, run_maker, unpack_version_
 from support.refusal import refused
 from support.sweeps import instant_executor
 
+# A shell starts background jobs (`&`, `nohup`) with SIGINT and SIGQUIT ignored, and so would be
+# those that tests send to processes started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs (`&`, `nohup`) with SIGINT ignored, and so would be the SIGINT
-    # that tests send to processes started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_addoption(parser):
@@ -40,6 +42,8 @@ MEMORY = Path("/dev/shm")
 """A folder in memory. A database there waits for no disk: 5 to 20 ms for each commit."""
 _ROOM_BYTES = 8_000_000_000
 """Much more than the tests of a room write; where there is less, they write to the disk."""
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Files with the memory that a container may use, in bytes."""
 
 
 def pytest_configure(config):
@@ -53,7 +57,12 @@ def has_room(folder):
         state = os.statvfs(folder)
     except (OSError, AttributeError):
         return False
-    free = min(state.f_bavail * state.f_frsize, psutil.virtual_memory().available)
+    limits = [Path(file).read_text().strip() for file in _LIMITS if Path(file).is_file()]
+    free = min(
+        state.f_bavail * state.f_frsize,
+        psutil.virtual_memory().available,
+        *(int(limit) for limit in limits if limit.isdecimal()),
+    )
     return free > _ROOM_BYTES and os.access(folder, os.W_OK) and not state.f_flag & os.ST_NOEXEC
 
 

@@ -1,7 +1,6 @@
 """What the how-to pages say to type, and which test types it."""
 
 import re
-import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -9,17 +8,19 @@ PAGES = sorted(ROOT.glob("docs/how-to/*.md"))
 NOT_TYPED = {
     r"^export |^read -rs|^source ": "changes the reader's shell",
     r"pip install|^python3? -m venv|^dashboard/": "installs packages",
-    r"^make train test$": "tests/system/test_init.py",
-    r"sweep\.cluster|^dask |^createdb|10\.0\.0\.1": "tests/system/test_cluster.py",
+    r"^make train test$": "installs packages",
+    r"sweep\.cluster=(slurm|tls)|tls://|--tls": "needs that cluster: tests/system/test_executors.py",
+    r"sweep\.cluster|^dask |10\.0\.0\.1": "needs two machines: tests/system/test_cluster.py",
+    r"^createdb": "changes a database server",
     r"^chgrp|^chmod g": "needs a group of the system",
     r"…|\[-|\bFILE\b|=MORE\b": "has a part that the reader chooses",
     r"sampler=gp": "needs samerun[gp]: tests/unit/test_search_samplers.py",
     r"add-user|set-password": "asks for a password: tests/system/test_server.py",
-    r" /data/": "needs that folder: tests/system/test_server.py",
+    r" /data/": "needs that folder: tests/system/test_cluster.py",
     r"--sign|--verify-key": "needs a key: tests/unit/test_bundle.py",
     r"completion (zsh|fish)": "needs that shell: tests/system/test_completion.py",
     r"--take-over": "needs a second machine: tests/training/test_resume.py",
-    r"--code": "needs a checkout with a commit: tests/system/test_reproduce_exact.py",
+    r"--code": "needs a checkout with a commit: tests/training/test_reproduce.py",
     r"^curl": "needs the server: tests/programs/five_doors.py",
     r"samerun generate": "needs a language model: tests/training/test_predict.py",
     r"samerun export .*new/place": "needs data that was moved: tests/training/test_export.py",
@@ -109,8 +110,6 @@ def why_not_typed(command, *, is_quick):
         is_quick: for the walk that leaves out what another test types.
     """
     why = reason(command, NOT_TYPED)
-    if not why and command.startswith("openssl ") and not shutil.which("openssl"):
-        return "openssl is not installed"
     if not why and is_quick:
         if is_typed_on_recorded_runs(command):
             return "tests/unit/test_how_to.py"

@@ -158,40 +158,42 @@ def test_a_state_is_written_after_every_epoch(whole):
     assert whole[1].places == [(1, 0), (2, 0), (3, 0)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "places"),
-    [
-        pytest.param(
-            ["checkpoint.every_epochs=2"],
-            [(2, 0), (3, 0)],
-            id="and_the_last",
-        ),
-        pytest.param([NEVER], [], id="never"),
-        pytest.param(
-            [NEVER, "checkpoint.every_steps=4"], [(0, 4), (1, 4), (2, 4), (3, 0)], id="steps"
-        ),
-        pytest.param(
-            [NEVER, "checkpoint.every_steps=7"],
-            [(1, 0), (2, 0), (3, 0)],
-            id="end_of_epoch",
-        ),
-        pytest.param(
-            ["checkpoint.every_steps=1", "training.steps_per_execution=5"],
-            [(0, 5), (1, 0), (1, 5), (2, 0), (2, 5), (3, 0)],
-            id="steps_at_once",
-        ),
-        pytest.param(
-            [NEVER, "checkpoint.every_seconds=1e-9", "training.epochs=1"],
-            [*((0, step) for step in range(1, 7)), (1, 0)],
-            id="seconds",
-        ),
-        pytest.param(
-            [NEVER, "checkpoint.every_seconds=1e9"],
-            [(3, 0)],
-            id="no_time_passed",
-        ),
-    ],
+    mostly_slow(
+        [
+            pytest.param(
+                ["checkpoint.every_epochs=2"],
+                [(2, 0), (3, 0)],
+                id="and_the_last",
+            ),
+            pytest.param([NEVER], [], id="never"),
+            pytest.param(
+                [NEVER, "checkpoint.every_steps=4"], [(0, 4), (1, 4), (2, 4), (3, 0)], id="steps"
+            ),
+            pytest.param(
+                [NEVER, "checkpoint.every_steps=7"],
+                [(1, 0), (2, 0), (3, 0)],
+                id="end_of_epoch",
+            ),
+            pytest.param(
+                ["checkpoint.every_steps=1", "training.steps_per_execution=5"],
+                [(0, 5), (1, 0), (1, 5), (2, 0), (2, 5), (3, 0)],
+                id="steps_at_once",
+            ),
+            pytest.param(
+                [NEVER, "checkpoint.every_seconds=1e-9", "training.epochs=1"],
+                [*((0, step) for step in range(1, 7)), (1, 0)],
+                id="seconds",
+            ),
+            pytest.param(
+                [NEVER, "checkpoint.every_seconds=1e9"],
+                [(3, 0)],
+                id="no_time_passed",
+            ),
+        ],
+        "steps",
+    ),
 )
 def test_a_state_is_written_when_it_was_asked_for(tmp_path, monkeypatch, overrides, places):
     assert written(overrides, tmp_path, monkeypatch) == places

@@ -21,7 +21,7 @@ NO_PATHS = {
     *("text_column", "label_column", "fold", "monitor", "steps_per_execution"),
     *("uri", "experiment", "run_name", "tags", "study", "storage", "run", "cluster"),
     *("memory", "walltime", "queue", "account", "extra", "setup", "params", "enqueue"),
-    *("objectives", "direction", "constraints", "loss", "metrics", "callbacks"),
+    *("objectives", "direction", "constraints", "loss", "metrics", "callbacks", "learn_from"),
 }
 """Keys that hold text and name no file; whoever adds a key to this list asserts it."""
 LINES = "text,label\n" + "".join(f"secret number {n},{'ab'[n % 2]}\n" for n in range(60))

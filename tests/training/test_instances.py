@@ -180,8 +180,13 @@ def work_here(tasks, num_workers, out, *, finished):
     return [answers[task.label] for task in tasks]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("more", [[], ["workers=2"]], ids=["one by one", "side by side"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param([], id="one by one"),
+        pytest.param(["workers=2"], id="side by side", marks=pytest.mark.slow),
+    ],
+)
 def test_reproducing_a_parent_run_compares_every_child_and_gives_one_verdict(
     seeds, elsewhere, monkeypatch, capsys, more
 ):

@@ -61,6 +61,8 @@ def test_the_folder_of_a_run_holds_what_hydra_writes(project, stacks):
     with pytest.raises(Reached):
         samerun.train([*QUICK, "hydra.run.dir=mine", "+tracking.tags.api_key=abcd1234efgh"])
     folder = Path("mine").absolute()
+    (run,) = tracking.find_runs()
+    assert run.tags["samerun.folder"] == str(folder)
     written = {path.name: path.read_text() for path in (folder / ".hydra").iterdir()}
     assert set(written) == {"config.yaml", "hydra.yaml", "overrides.yaml"}
     assert "abcd1234efgh" not in "".join(written.values())

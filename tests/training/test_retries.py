@@ -184,8 +184,7 @@ def dies_after(monkeypatch, epoch, step, retries):
     return lambda: monkeypatch.setattr(checkpoints, "write", write)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", INTERRUPTED)
+@pytest.mark.parametrize("name", mostly_slow(INTERRUPTED))
 def test_an_interrupted_run_retries_as_one_that_was_not(tmp_path, monkeypatch, lowered, name):
     *moments, more = INTERRUPTED[name]
     overrides = [*SMALL, *LATE, *NAN, *more]

@@ -218,6 +218,18 @@ def test_a_project_is_written_and_not_over_another(tmp_path, monkeypatch, capsys
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_the_lines_that_init_prints_can_be_typed_where_the_environment_has_a_space(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    module = sys.modules[write_project.__module__]
+    monkeypatch.setattr(module, "program", lambda folder: "../my env/bin/samerun")
+    assert cli.main(["init", "mine"]) == 0
+    printed = capsys.readouterr().out
+    assert "'../my env/bin/samerun' train experiment=rings" in printed
+    assert "'../my env/bin/python' -m pytest" in printed
+
+
 @pytest.mark.parametrize("name", ["123", "class", "samerun", "é-?".replace("é", "--")])
 def test_a_folder_whose_name_makes_no_package_is_refused(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -22,8 +22,10 @@ def init_command(arguments: list[str]) -> int:
     parser.add_argument("path", metavar="PATH", help="a folder that is new or empty")
     path = Path(parser.parse_args(arguments).path)
     package = write_project(path)
-    samerun = program(path)
-    python = samerun.removesuffix("samerun") + "python" if "/" in samerun else "python"
+    samerun, python = program(path), "python"
+    if "/" in samerun:
+        python = shlex.quote(samerun.removesuffix("samerun") + "python")
+        samerun = shlex.quote(samerun)
     print(f"The project {package} is in {path}. Next:\n  cd {shlex.quote(str(path))}")
     print(f"  {samerun} train experiment=rings")
     print(f"  {python} -m pip install pytest && {python} -m pytest")
