@@ -268,6 +268,10 @@ def test_several_studies_are_read_and_equal_trials_are_lent_once(night, capsys):
     out = capsys.readouterr().out
     assert "sweep.learn_from=between: 5 of its 5 completed trials are lent as results.\n" in out
     assert "sweep.learn_from=night: 3 of its 3 completed trials are already known.\n" in out
+    assert learn(night, "training.epochs=7", name="late", earlier="[night,between]", n=1) == 0
+    out = capsys.readouterr().out
+    assert "the values of 3 of its best trials are tried first" in out
+    assert "the values of 2 of its best trials are tried first" in out  # the others are known
 
 
 OTHERS = {
