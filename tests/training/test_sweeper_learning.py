@@ -3,6 +3,7 @@
 The workers answer at once, and record what a run that was trained would; the last tests train.
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -14,6 +15,7 @@ import samerun
 from samerun import config, data, identity, provenance
 from samerun import tags as tag
 from samerun.cli import main
+from samerun.config.schema import available_cores
 from samerun.search import lending
 from samerun.search.outcome import EndState, TrialOutcome
 from support.recorded import connected
@@ -30,6 +32,7 @@ from support.sweeps import (
 
 GRID = ("model.dropout=0.1,0.2,0.3,0.4",)
 EXHAUSTIVE = ("sweep.sampler=grid", "sweep.pruner=none")
+CORES = available_cores()
 
 digests = functools.cache(lambda limit: data.digests(composed(f"dataset.limit={limit}").dataset))
 
@@ -228,15 +231,47 @@ def test_a_grid_trains_only_the_combinations_that_are_not_lent(worker, capsys):
     assert re.search(line, out, re.MULTILINE)  # `night`, which lent it to `day`
 
 
+@pytest.mark.parametrize("end", ["pruned", "interrupted"])
+def test_what_a_study_has_begun_itself_is_not_lent_to_it_later(worker, capsys, end):
+    def answer(task, outcome):
+        if task.node.model.dropout == 0.1:
+            if end == "interrupted":
+                raise Killed
+            return TrialOutcome(state=EndState.pruned, epochs=1)
+        return record(task, outcome)
+
+    worker.answer = record
+    worker.sweep("sweep.study=night", *EXHAUSTIVE, space=("model.dropout=0.1,0.3",), n=9)
+    worker.answer = answer
+    begun = ("sweep.study=day", *EXHAUSTIVE, "sweep.enqueue=[{model.dropout:0.1}]")
+    with pytest.raises(Killed) if end == "interrupted" else contextlib.nullcontext():
+        worker.sweep(*begun, space=GRID, n=1)
+    worker.answer = record
+    capsys.readouterr()
+    assert learn(worker, *EXHAUSTIVE, space=GRID, n=9) == 0
+    assert [trial.params["model.dropout"] for trial in lent("day")] == [0.3]
+    assert sorted(t.params["model.dropout"] for t in study("day").trials) == [0.1, 0.2, 0.3, 0.4]
+    assert states("day")[0] == ("PRUNED" if end == "pruned" else "COMPLETE")
+    note = "1 of its 2 completed trials is lent as results; 1 is already known."
+    assert note in capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_several_studies_are_read_and_equal_trials_are_lent_once(night):
+def test_several_studies_are_read_and_equal_trials_are_lent_once(night, capsys):
     night.answer = record
     night.sweep("sweep.study=noon", "seed=1")
     learn(night, name="between")
     night.tasks.clear()
     assert learn(night, name="day", earlier="[between,night,noon]", n=1) == 0
     assert len(lent("day")) == 5  # three of `night`, which `between` lends too, and its own two
-    assert study("day").user_attrs[tag.STUDY_LEARNED_FROM] == {"between": 5, "night": 3, "noon": 0}
+    assert study("day").user_attrs[tag.STUDY_LEARNED_FROM] == {"between": 5, "night": 0, "noon": 0}
+    out = capsys.readouterr().out
+    assert "sweep.learn_from=between: 5 of its 5 completed trials are lent as results.\n" in out
+    assert "sweep.learn_from=night: 3 of its 3 completed trials are already known.\n" in out
+    assert learn(night, "training.epochs=7", name="late", earlier="[night,between]", n=1) == 0
+    out = capsys.readouterr().out
+    assert "the values of 3 of its best trials are tried first" in out
+    assert "the values of 2 of its best trials are tried first" in out  # the others are known
 
 
 OTHERS = {
@@ -252,6 +287,10 @@ OTHERS = {
     ),
     "another config": ("training.epochs=7", "(training.epochs 20 → 7)"),
     "other data": ("dataset.limit=90", "(dataset.limit 100 → 90)"),
+    "other threads": (
+        "training.intra_op_threads=97",
+        f"(threads {CORES} → 97 (sweep.workers; or give training.intra_op_threads={CORES}))",
+    ),
 }
 
 
@@ -273,6 +312,19 @@ def test_where_something_differs_the_best_values_are_tried_first(night, capsys, 
     out = capsys.readouterr().out
     start = "sweep.learn_from=night: none of its 3 completed trials is the same run here "
     assert f"{start}{reason}; the values of 3 of its best trials are tried first." in out
+
+
+def test_with_other_workers_the_threads_differ_and_the_note_says_what_to_give(
+    night, capsys, monkeypatch
+):
+    monkeypatch.setattr("samerun.sweeper.plan.available_cores", lambda: 2 * CORES + 2)
+    assert learn(night, "sweep.workers=2", n=1) == 0
+    assert lent("day") == []
+    given = (f"training.intra_op_threads={CORES}", f"training.inter_op_threads={CORES}")
+    reason = f"(threads {CORES} → {CORES + 1} (sweep.workers; or give {' '.join(given)}))"
+    assert reason in capsys.readouterr().out
+    assert learn(night, "sweep.workers=2", *given, name="late", n=1) == 0
+    assert len(lent("late")) == 3
 
 
 @pytest.mark.parametrize(

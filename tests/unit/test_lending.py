@@ -270,7 +270,20 @@ def test_lending_again_adds_nothing(kept):
         max_epochs=9,
     )
     assert len(study.trials) == len(lending.lent_keys(study)) == 3
-    assert lending.trained_keys(study) == set()
+    assert lending.own_keys(study) == set()
+
+
+def test_every_trial_of_a_study_that_is_not_lent_is_its_own(kept):
+    earlier = study_of(kept)
+    add(earlier, 0.7, dropout=0.5, l2=1e-3)
+    study = lend(kept, earlier)
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+    for number, state in enumerate(states):
+        add(study, state=state, dropout=number / 10, l2=1e-3)
+    study.enqueue_trial({"model.dropout": 0.4, "model.l2": 1e-3})
+    own = [{"model.dropout": number / 10, "model.l2": 1e-3} for number in range(5)]
+    assert lending.own_keys(study) == {lending.key_of(point) for point in own}
+    assert lending.lent_keys(study) == [lending.key_of({"model.dropout": 0.5, "model.l2": 1e-3})]
 
 
 def test_a_trial_that_is_lent_on_keeps_its_origin(kept):
@@ -288,7 +301,7 @@ def test_the_values_of_the_best_are_tried_first_where_they_are_not_lent(kept):
         add(study, number / 10, dropout=number / 20, l2=1e-3)
     add(study, 0.7, dropout=0.35, l2=1e-3)  # the best one's values again
     found, _ = lending.earlier_trials(study, parse(*SPACE))
-    tried = lending.points_to_try(found, found[2:3])
+    tried = lending.points_to_try(found, {found[2].key})
     assert [point["model.dropout"] for point in tried] == [0.35, 0.25, 0.2, 0.15]
 
 
@@ -442,3 +455,41 @@ def test_a_sampler_that_does_not_learn_says_so():
     assert note.startswith("random does not learn from lent trials")
     for sampler in (Sampler.tpe, Sampler.gp, Sampler.grid, Sampler.brute_force):
         assert lending.sampler_notes(sampler) == []
+
+
+UNAWARE = {
+    "successive_halving": "successive_halving compares no trial with a lent one at its rungs; ",
+    "hyperband": "hyperband compares no trial with a lent one at its rungs; ",
+    "wilcoxon": "wilcoxon prunes no trial while the best one is lent.",
+}
+
+
+@pytest.mark.parametrize("pruner", ["median", "percentile", *UNAWARE])
+def test_a_pruner_that_does_not_compare_with_lent_trials_says_so(kept, pruner):
+    earlier, settings = study_of(kept), sweep_settings(pruner=pruner)
+    for number in range(12):
+        add(earlier, 0.9, curve=[0.9] * 9, dropout=number / 20, l2=1e-3)
+    study = lend(kept, earlier, max_epochs=0 if pruner == "wilcoxon" else 9)
+    study.pruner = search.build_pruner(settings, "maximize", 9)
+    trial, pruned = study.ask(), []
+    for epoch in range(1, 10):
+        trial.report(0.1, epoch)
+        pruned.append(trial.should_prune())
+    notes = lending.pruner_notes(settings)
+    assert any(pruned) is not bool(notes)
+    assert all(note.startswith(UNAWARE[pruner]) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "others"),
+    [
+        ({"pruner": "successive_halving"}, "median, percentile, sweep.promote=true do."),
+        ({"pruner": "patient", "patient.pruner": "hyperband"}, "median, percentile do."),
+        ({"pruner": "hyperband", "promote": True}, ""),
+        ({"pruner": "threshold"}, ""),
+        ({"pruner": "none"}, ""),
+    ],
+)
+def test_a_note_names_the_pruners_that_compare_with_lent_trials(changes, others):
+    notes = lending.pruner_notes(sweep_settings(**changes))
+    assert [note.partition("; ")[2] for note in notes] == ([others] if others else [])

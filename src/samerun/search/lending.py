@@ -1,8 +1,9 @@
 """Lending: a study begins with what earlier studies in its storage have found.
 
 A trial of an earlier study that is the same run as one of this sweep would be is *lent*: added to
-the study as a finished trial, which samplers, pruners and reports see like any other. Of other
-trials, only the values are taken, as points to try first.
+the study as a finished trial, with its results and its curve. Some samplers and pruners need more
+of a trial and do not see it: `sampler_notes` and `pruner_notes` name them. Of other trials, only
+the values are taken, as points to try first.
 
 An earlier study may have been written by anybody. What is taken from it are finite numbers, values
 in the search space, and the IDs of runs, which the caller looks up.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 from samerun import tags as tag
 from samerun.config.pruners import Pruner
 from samerun.config.samplers import Sampler
+from samerun.config.sweep import Sweep
 from samerun.errors import UserError, listed, nearest
 from samerun.escaping import one_line
 from samerun.search.constraints import is_feasible
@@ -36,6 +38,8 @@ MOST_TRIALS = 500
 
 _LEARNS = (Sampler.tpe, Sampler.gp)
 _EXHAUSTS = (Sampler.grid, Sampler.brute_force)
+_COMPARES = (Pruner.median, Pruner.percentile)
+_HALVES = (Pruner.successive_halving, Pruner.hyperband)
 _MOST_NAMES = 10  # in one message
 _MOST_NUMBERS = 10**9  # of trials
 _LONGEST = 200  # letters of the name of a study
@@ -321,30 +325,32 @@ def _point(space: Space, given: Mapping[str, Any]) -> Values:
 
 
 def points_to_try(
-    trials: Sequence[EarlierTrial], lent: Collection[EarlierTrial]
+    trials: Sequence[EarlierTrial], known: Collection[Hashable]
 ) -> tuple[Values, ...]:
-    """Returns the values of the best trials, without those that are lent.
+    """Returns the values of the best trials, without known ones.
 
     Args:
         trials: those of an earlier study, the best first.
-        lent: those of them that are lent.
+        known: the keys of what is lent, or in this study already.
     """
-    known, best = {one.key for one in lent}, dict[Hashable, Values]()
+    best: dict[Hashable, Values] = {}
     for one in trials:
         if len(best) < NUM_POINTS:
             best.setdefault(one.key, one.point)
     return tuple(point for key, point in best.items() if key not in known)
 
 
-def trained_keys(study: "optuna.Study") -> set[Hashable]:
-    """Returns the keys of the trials that a study has trained to their end itself."""
+def own_keys(study: "optuna.Study") -> set[Hashable]:
+    """Returns the keys of the trials of a study that are not lent: ended, running or enqueued."""
+    from samerun.search.optuna_internals import given_values
+
     trials = study.get_trials(deepcopy=False)
-    return {key_of(t.params) for t in trials if t.state.name == "COMPLETE" and not is_lent(t)}
+    return {key_of(given_values(trial)) for trial in trials if not is_lent(trial)}
 
 
-def lent_keys(study: "optuna.Study") -> set[Hashable]:
-    """Returns the keys of the trials that were lent to a study."""
-    return {key_of(trial.params) for trial in study.get_trials(deepcopy=False) if is_lent(trial)}
+def lent_keys(study: "optuna.Study") -> list[Hashable]:
+    """Returns the keys of the trials that were lent to a study, in the order of their numbers."""
+    return [key_of(trial.params) for trial in study.get_trials(deepcopy=False) if is_lent(trial)]
 
 
 def learned_from(study: "optuna.Study") -> dict[str, int]:
@@ -373,7 +379,7 @@ def add_lent(
     """
     from optuna.trial import create_trial
 
-    known = lent_keys(study)
+    known = {*lent_keys(study)}
     for one in trials:
         if one.key in known:
             continue
@@ -425,3 +431,20 @@ def sampler_notes(sampler: Sampler) -> list[str]:
         f"{sampler} does not learn from lent trials: they only count as results; "
         f"{listed(_LEARNS)} learn from them."
     ]
+
+
+def pruner_notes(settings: Sweep) -> list[str]:
+    """Returns what a pruner does with lent trials that a user may not expect.
+
+    Optuna's pruners of successive halving compare the values that they kept at the rungs of a
+    trial, in its system attributes, which a lent one lacks. A lent trial has no values by
+    seed or fold, with which `wilcoxon` would compare.
+    """
+    is_patient = settings.pruner is Pruner.patient
+    pruner = settings.patient.pruner if is_patient else settings.pruner
+    if pruner in _HALVES and not settings.promote:
+        others = [*_COMPARES, *([] if is_patient else ["sweep.promote=true"])]
+        return [f"{pruner} compares no trial with a lent one at its rungs; {listed(others)} do."]
+    if pruner is Pruner.wilcoxon:
+        return [f"{pruner} prunes no trial while the best one is lent."]
+    return []

@@ -142,7 +142,7 @@ class Grid(GridSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Assigns a trial the first free position; a resumed trial keeps its own."""
-        given = _given(trial)
+        given = given_values(trial)
         if self._place(trial) is not None or set(self._param_names) <= set(given):
             return
         # From the storage, as in Optuna's own: with Hyperband, `study` shows only some trials.
@@ -163,7 +163,7 @@ class Grid(GridSampler):
 
     def _point(self, trial: FrozenTrial) -> tuple[Any, ...]:
         """Returns the values of a trial, or those that it will have."""
-        given, place = _given(trial), self._place(trial)
+        given, place = given_values(trial), self._place(trial)
         if place is not None and len(given) < len(self._param_names):
             return tuple(self._all_grids[place])
         return tuple(given.get(name, _UNKNOWN) for name in self._param_names)
@@ -187,7 +187,7 @@ class Grid(GridSampler):
         """Does nothing: the number of trials ends the sweep."""
 
 
-def _given(trial: FrozenTrial) -> dict[str, Any]:
+def given_values(trial: FrozenTrial) -> dict[str, Any]:
     """Returns the values of a trial, and those that were enqueued for it."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 

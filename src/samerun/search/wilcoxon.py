@@ -51,6 +51,8 @@ class Wilcoxon(BasePruner):
             best = study.best_trial.intermediate_values
         except ValueError:  # no trial is complete
             return False
+        if not best:  # a lent trial has no values by seed or fold
+            return False
         own = trial.intermediate_values
         sign = 1.0 if study.direction is StudyDirection.MINIMIZE else -1.0
         worse = sign * np.array([own[step] - best[step] for step in own if step in best])

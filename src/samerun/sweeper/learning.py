@@ -5,22 +5,24 @@ Two runs are the same if their fingerprints are equal: config, code and data
 trained with, and the earlier one's is what its run recorded.
 """
 
+import itertools
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from samerun import config, identity, search, tracking
 from samerun import tags as tag
 from samerun.config.pruners import Pruner
 from samerun.config.sweep import Sweep
-from samerun.errors import UserError
+from samerun.errors import UserError, listed
 from samerun.escaping import one_line
 from samerun.launch import existing
 from samerun.process import quiet
 from samerun.search import lending
 from samerun.search.lending import EarlierTrial
 from samerun.search.space import Space, Values
-from samerun.sweeper.trial_configs import TrialConfigs
+from samerun.sweeper.trial_configs import THREADS, TrialConfigs
 from samerun.tracking.ids import is_complete
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from samerun.sweeper.plan import SweepPlan
 
 _SHOWN = 2  # differences in one note
+_THREADS = re.compile(rf"({'|'.join(map(re.escape, THREADS))})=([0-9]{{1,4}})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,29 +81,76 @@ def learn(
     known = {} if study is None else lending.learned_from(study)
     if not (names or known):
         return Learned()
-    trained: set[Hashable] = set() if study is None else lending.trained_keys(study)
-    before: set[Hashable] = set() if study is None else lending.lent_keys(study)
-    found = Learned()
-    new = [one for one in names if one not in known]
-    for earlier in [lending.earlier_study(backend, one, name) for one in new]:
-        earlier_name = earlier.study_name
-        trials, num_complete = lending.earlier_trials(earlier, space)
-        obstacle = _obstacle(settings, now, earlier)
-        same = [] if obstacle else _same_runs(trials, configs, now)
-        taken = trained | {one.key for one in found.lent}
-        lent = [one for one in same if one.key not in taken]
-        points = lending.points_to_try(trials, same)
-        reason = obstacle or _difference(now, earlier, space)
-        note = _note(earlier_name, len(same), num_complete, len(points), reason)
-        found = Learned(
-            studies={**found.studies, earlier_name: len(same)},
-            lent=(*found.lent, *lent),
-            points=(*found.points, *points),
-            notes=(*found.notes, note),
-        )
-    extra = lending.sampler_notes(settings.sampler) if found.lent else []
-    number = len(before | {one.key for one in found.lent})
-    return replace(found, notes=(*found.notes, *extra), num_lent=number)
+    before = [] if study is None else lending.lent_keys(study)
+    # The last of them may be those of a start that was killed before it recorded their study.
+    taken: set[Hashable] = {*before[: sum(known.values())]}
+    taken |= set() if study is None else lending.own_keys(study)
+    new = [lending.earlier_study(backend, one, name) for one in names if one not in known]
+    read = [_read(settings, now, configs, space, one) for one in new]
+    lent: dict[str, list[EarlierTrial]] = {}
+    for one in read:
+        lent[one.name] = [trial for trial in one.same if trial.key not in taken]
+        taken |= {trial.key for trial in one.same}
+    taken |= {*before}
+    points: list[Values] = []
+    notes: list[str] = []
+    for one in read:
+        tried = lending.points_to_try(one.trials, taken)
+        taken |= {lending.key_of(point) for point in tried}
+        points += tried
+        notes.append(_note(one, len(lent[one.name]), len(tried)))
+    trials = tuple(itertools.chain.from_iterable(lent.values()))
+    if trials:
+        notes += [*lending.sampler_notes(settings.sampler), *lending.pruner_notes(settings)]
+    return Learned(
+        studies={earlier: len(found) for earlier, found in lent.items()},
+        lent=trials,
+        points=tuple(points),
+        notes=tuple(notes),
+        num_lent=len({*before, *(trial.key for trial in trials)}),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What was read of an earlier study.
+
+    Args:
+        name: its name.
+        trials: the trials to learn from, the best first.
+        num_complete: how many trials have completed.
+        same: those that are the same runs as trials of this sweep.
+        reason: what differs, as far as it is known.
+    """
+
+    name: str
+    trials: Sequence[EarlierTrial]
+    num_complete: int
+    same: Sequence[EarlierTrial]
+    reason: str
+
+
+def _read(
+    settings: Sweep,
+    now: search.StudyStart,
+    configs: TrialConfigs,
+    space: Space,
+    earlier: "optuna.Study",
+) -> _Read:
+    """Reads an earlier study.
+
+    Raises:
+        UserError: there is nothing to learn from it.
+    """
+    trials, num_complete = lending.earlier_trials(earlier, space)
+    obstacle = _obstacle(settings, now, earlier)
+    return _Read(
+        name=earlier.study_name,
+        trials=trials,
+        num_complete=num_complete,
+        same=[] if obstacle else _same_runs(trials, configs, now),
+        reason=obstacle or _difference(now, earlier, space, _threads(trials[0], configs)),
+    )
 
 
 def _obstacle(settings: Sweep, now: search.StudyStart, earlier: "optuna.Study") -> str:
@@ -116,15 +166,45 @@ def _obstacle(settings: Sweep, now: search.StudyStart, earlier: "optuna.Study") 
     return _shown(found)
 
 
-def _difference(now: search.StudyStart, earlier: "optuna.Study", space: Space) -> str:
-    """Returns what differs between two studies besides values that are searched."""
+def _difference(now: search.StudyStart, earlier: "optuna.Study", space: Space, threads: str) -> str:
+    """Returns what differs between two studies besides values that are searched.
+
+    Args:
+        now: what this one is started with.
+        earlier: the other one.
+        space: the search space of this one.
+        threads: how the threads of their trials differ; empty if they do not.
+    """
     before = lending.earlier_start(earlier)
     if before is None:
         return ""
     searched = {entry.key for entry in space.entries} | before.space.keys()
     shared = {key: value for key, value in now.base.items() if key in searched}
     found = search.differences(replace(before, base={**before.base, **shared}), now)
+    found += [threads] if threads else []
     return _shown(found) or "the data, or their runs are not in this tracking store"
+
+
+def _threads(earlier: EarlierTrial, configs: TrialConfigs) -> str:
+    """Returns how the threads of a trial differ from those that it would have here.
+
+    They are read from its recorded overrides: the workers of a sweep decide them, or its user does.
+    """
+    before = _threads_in(earlier.trial.user_attrs.get(tag.TRIAL_OVERRIDES))
+    now = _threads_in(configs.overrides(earlier.point))
+    changed = [key for key in THREADS if before.get(key, "") != now.get(key, "")]
+    if not changed or not all(key in before and key in now for key in changed):
+        return ""
+    old, new = (listed(dict.fromkeys(each[key] for key in changed)) for each in (before, now))
+    same = " ".join(f"{key}={before[key]}" for key in changed)
+    return f"threads {old} → {new} (sweep.workers; or give {same})"
+
+
+def _threads_in(overrides: Any) -> dict[str, str]:
+    """Returns the numbers of threads in the overrides of a trial, which may be anything."""
+    texts = overrides if isinstance(overrides, list) else []
+    found = [_THREADS.fullmatch(text) for text in texts if isinstance(text, str)]
+    return {one[1]: one[2] for one in found if one}
 
 
 def _shown(found: Sequence[str]) -> str:
@@ -132,17 +212,26 @@ def _shown(found: Sequence[str]) -> str:
     return f"{'; '.join(one_line(one, 120) for one in found[:_SHOWN])}{more}"
 
 
-def _note(name: str, num_lent: int, num_complete: int, num_points: int, reason: str) -> str:
+def _note(read: _Read, num_lent: int, num_points: int) -> str:
     """Returns what is taken from a study, and what else would be if nothing differed."""
-    trials = "trial" if num_complete == 1 else "trials"
-    lent = f"{num_lent} of its {num_complete} completed {trials}"
-    parts = [f"{lent} {'is' if num_lent == 1 else 'are'} lent as results"]
-    if not num_lent:
-        parts = [f"none of its {num_complete} completed {trials} is the same run here ({reason})"]
+    trials = "trial" if read.num_complete == 1 else "trials"
+    of_its, num_known = f"of its {read.num_complete} completed {trials}", len(read.same) - num_lent
+    parts = []
+    if not read.same:
+        parts.append(f"none {of_its} is the same run here ({read.reason})")
+    if num_lent:
+        parts.append(f"{num_lent} {of_its} {_are(num_lent)} lent as results")
+    if num_known:
+        which = str(num_known) if num_lent else f"{num_known} {of_its}"
+        parts.append(f"{which} {_are(num_known)} already known")
     if num_points:
         best = "of its best trial" if num_points == 1 else f"of {num_points} of its best trials"
         parts.append(f"the values {best} are tried first")
-    return f"sweep.learn_from={one_line(name)}: {'; '.join(parts)}."
+    return f"sweep.learn_from={one_line(read.name)}: {'; '.join(parts)}."
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _same_runs(
