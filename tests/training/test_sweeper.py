@@ -303,21 +303,23 @@ def test_a_worker_lost_after_its_trial_ended_keeps_the_trial(worker, project):
 
 
 def test_a_worker_is_replaced_after_max_trials_per_worker(project, monkeypatch):
+    monkeypatch.setattr(LocalExecutor, "warm_up", lambda self, num: None)
     workers = Workers(None)
     plan_of("sweep.max_trials_per_worker=2", "sweep.workers=3", checked=workers.start)
     assert (workers.executor.num_workers(), workers.executor.max_trials) == (3, 2)
     workers.close()
 
 
-@pytest.mark.parametrize(("study", "started"), [("null", [10]), ("s", [])])
-def test_workers_start_before_the_stores_are_opened_only_for_a_study_that_is_new(
-    project, monkeypatch, study, started
+def test_workers_start_before_the_stores_are_opened_unless_the_study_may_have_ended(
+    worker, project, monkeypatch
 ):
     found = []
     monkeypatch.setattr(LocalExecutor, "warm_up", lambda self, num: found.append(num))
-    with contextlib.closing(Workers(None)) as workers:
-        plan_of(f"sweep.study={study}", "sweep.n_trials=10", checked=workers.start)
-    assert found == started
+    for _ in ("new", "started before"):
+        with contextlib.closing(Workers(None)) as workers:
+            plan_of("sweep.n_trials=1", checked=workers.start)
+        assert found == [1]
+        worker.sweep(n=1)
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):

@@ -92,7 +92,7 @@ class Workers:
     """Where trials run; processes of this machine start while the sweep is still planned.
 
     They import TensorFlow, which takes longer than all else before the first trial. If the sweep is
-    refused after all, they are killed. A study that is given by name may have finished, so its
+    refused after all, they are killed. A study that was started before may have finished: its
     processes start after the plan, if any trial is left.
 
     Args:
@@ -120,7 +120,7 @@ class Workers:
         most = settings.max_trials_per_worker
         self._own = LocalExecutor(checked.workers, most, graphics_cards())
         self.executor = self._own
-        if not settings.study:
+        if not os.path.exists(checked.folder):  # `Path.exists` raises for a name that is too long
             self._own.warm_up(checked.n_trials)
 
     def close(self) -> None:
