@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -258,6 +260,39 @@ def test_a_signal_while_a_sweep_is_planned_leaves_no_process(project, number, co
     assert sweep.returncode == code, out
     assert "Traceback" not in out
     assert psutil.wait_procs(below, timeout=60)[1] == []
+
+
+class _Pool:
+    """A pool that starts no process."""
+
+    made: ClassVar[list["_Pool"]]
+
+    def __init__(self, **options):
+        self.is_closed, self._processes = False, {}
+        self.made.append(self)
+
+    def submit(self, function, *arguments):
+        return Future()
+
+    def shutdown(self, **options):
+        self.is_closed = True
+
+
+def test_ctrl_c_while_a_worker_is_replaced_leaves_neither_of_the_two(monkeypatch):
+    @contextlib.contextmanager
+    def interrupted():
+        yield
+        raise KeyboardInterrupt  # which was held back
+
+    monkeypatch.setattr(local, "ProcessPoolExecutor", _Pool)
+    monkeypatch.setattr(_Pool, "made", [], raising=False)
+    slots = LocalExecutor(1, max_trials=0)
+    slots.warm_up(1)
+    monkeypatch.setattr(local, "hold_signals", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        slots.submit(worker_tasks.pid)
+    slots.close()
+    assert [pool.is_closed for pool in _Pool.made] == [True, True]
 
 
 def test_each_slot_sees_its_own_graphics_card_also_after_its_process_died(monkeypatch):

@@ -1,7 +1,9 @@
 """The order of the training data: a function of (seed, epoch)."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +14,10 @@ import tensorflow as tf
 from samerun import data
 from samerun.config import compose
 from samerun.config.datasets import Dataset
+from samerun.data import pipeline
+from samerun.data.source import Windows
+from samerun.search.outcome import EndState, TrialOutcome
+from samerun.sweeper import worker
 
 NUM = 23
 
@@ -164,5 +170,67 @@ def test_a_file_that_has_changed_has_other_pipelines(numbered, tmp_path):
 
 
 def test_data_that_is_not_small_is_not_kept(numbered, monkeypatch):
-    monkeypatch.setattr(data.dataset, "_MOST_KEPT_BYTES", 4 * 2 * NUM - 1)
+    """Four bytes a number: both splits have `NUM` examples of one feature and one target."""
+    monkeypatch.setattr(data.dataset, "_MOST_KEPT_BYTES", 4 * 4 * NUM - 1)
     assert data.build(numbered, 3).train is not data.build(numbered, 3).train
+    monkeypatch.setattr(data.dataset, "_MOST_KEPT_BYTES", 4 * 4 * NUM)
+    assert data.build(numbered, 3).train is data.build(numbered, 3).train
+
+
+@pytest.mark.parametrize("most", [1_000_000, 0], ids=["kept", "not kept"])
+def test_pipelines_hold_neither_the_source_nor_the_splits_taken_from_it(
+    numbered, monkeypatch, most
+):
+    load, loaded = data.dataset.load, []
+
+    def noted(cfg):
+        source = load(cfg)
+        loaded.append(weakref.ref(source))
+        return source
+
+    monkeypatch.setattr(data.dataset, "load", noted)
+    monkeypatch.setattr(data.dataset, "_MOST_KEPT_BYTES", most)
+    monkeypatch.setattr(data.dataset, "_last", {})
+    built = data.build(replace(numbered, limit=9), 3)
+    assert len(data.dataset._last) == bool(most)
+    gc.collect()
+    assert loaded[0]() is None, "while it trains"
+    splits = [weakref.ref(split) for split in built.splits.values()]
+    train_from, in_order = built.train_from, built.in_order
+    del built
+    gc.collect()
+    assert not any(split() for split in splits), "after the run"
+    assert [len(list(one)) for one in (train_from(), in_order("test"))] == [2, 2]
+
+
+def test_a_reader_of_windows_holds_the_steps_once():
+    steps = np.arange(12, dtype=np.float32)[:, None]
+    held = weakref.ref(steps)
+    read = pipeline.window_reader(Windows(steps, 3, 2), np.arange(5, dtype=np.float32))
+    del steps
+    assert held() is None
+    x, y = read(tf.constant([1, 4], tf.int64))
+    np.testing.assert_array_equal(x[:, :, 0], [[2, 3, 4], [8, 9, 10]])
+    np.testing.assert_array_equal(y, [1, 4])
+
+
+def test_a_worker_does_not_keep_the_data_of_its_first_trial_forever(
+    numbered, monkeypatch, tmp_path
+):
+    """What is frozen and refers to itself, as the graphs of pipelines do, is never freed."""
+    held, was_freed = [], []
+
+    def trial():
+        built = data.build(numbered, 3)
+        order(built, 0)
+        held.append(weakref.ref(built.train))
+        return TrialOutcome(state=EndState.complete)
+
+    first = cache(worker._exempt_imports_of_a_trial.__wrapped__)
+    monkeypatch.setattr(worker, "_exempt_imports_of_a_trial", first)
+    monkeypatch.setattr(worker, "is_worker", lambda: True)
+    monkeypatch.setattr(gc, "freeze", lambda: was_freed.append(held[0]() is None))
+    for _ in range(3):
+        worker.run_and_record(tmp_path, trial)
+    assert was_freed == [True]
+    assert held[2]() is held[1]() is not None

@@ -3,6 +3,7 @@
 The real workers, processes that train, are in test_sweeper_faults.py.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -28,6 +29,7 @@ from samerun import tags as tag
 from samerun.cli import main
 from samerun.config.schema import available_cores
 from samerun.errors import Infeasible, UserError
+from samerun.redaction import redact
 from samerun.search import lease
 from samerun.search.constraints import check_model
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
@@ -306,6 +308,18 @@ def test_a_worker_is_replaced_after_max_trials_per_worker(project, monkeypatch):
     plan_of("sweep.max_trials_per_worker=2", "sweep.workers=3", checked=workers.start)
     assert (workers.executor.num_workers(), workers.executor.max_trials) == (3, 2)
     workers.close()
+
+
+def test_workers_start_before_the_stores_are_opened_unless_the_study_may_have_ended(
+    worker, project, monkeypatch
+):
+    found = []
+    monkeypatch.setattr(LocalExecutor, "warm_up", lambda self, num: found.append(num))
+    for _ in ("new", "started before"):
+        with contextlib.closing(Workers(None)) as workers:
+            plan_of("sweep.n_trials=1", checked=workers.start)
+        assert found == [1]
+        worker.sweep(n=1)
 
 
 def test_too_many_failures_end_the_sweep_with_exit_code_1(worker, project, capsys):
@@ -629,7 +643,21 @@ def test_workers_get_the_storages_password_before_they_start(worker, project, mo
     assert worker.sweep(f"sweep.storage={address}", n=1) == 0
     assert found == [address]
     assert worker.tasks[0].trial.storage == "postgresql://me:***@127.0.0.1:1/optuna"
-    monkeypatch.delenv("SAMERUN_STORAGE")
+    assert "SAMERUN_STORAGE" not in os.environ
+
+
+@pytest.mark.parametrize("before", [None, "sqlite:///mine.db"])
+def test_a_sweep_that_is_refused_leaves_its_storage_to_no_other(worker, project, before):
+    def refuse(url):
+        raise UserError(f"{redact(url)} cannot be opened")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "open_storage", refuse)
+        patch.delenv("SAMERUN_STORAGE", raising=False)
+        if before:
+            patch.setenv("SAMERUN_STORAGE", before)
+        assert worker.sweep("sweep.storage=postgresql://me:geheim@127.0.0.1:1/optuna") == 2
+        assert os.environ.get("SAMERUN_STORAGE") == before
 
 
 def times_out(times, error, function):

@@ -303,6 +303,7 @@ def _num_leaked(cfg: Dataset, splits: Mapping[str, Split], layout: Layout) -> in
 def _reader(
     source: Source, split: Split, preprocessing: Preprocessing, scaling: Scaling | None
 ) -> "pipeline.Reader":
+    """Returns a reader of a copy of the split, which holds neither the split nor its source."""
     from samerun.data import pipeline
 
     y = _targets(split.y, source.outline.task, scaling)
@@ -316,8 +317,8 @@ def _reader(
 
 def _training(
     cfg: Dataset,
-    reader: "Callable[[str], pipeline.Reader]",
-    splits: Mapping[str, Split],
+    reader: "pipeline.Reader",
+    num_examples: int,
     seed: int,
     epoch: Any,
     preprocessing: Preprocessing,
@@ -328,8 +329,8 @@ def _training(
     from samerun.data import pipeline
 
     return pipeline.training(
-        reader("train"),
-        len(splits["train"]),
+        reader,
+        num_examples,
         seed=seed,
         epoch=epoch,
         batch_size=cfg.batch_size,
@@ -343,18 +344,18 @@ def _training(
 
 def _in_order(
     cfg: Dataset,
-    reader: "Callable[[str], pipeline.Reader]",
-    splits: Mapping[str, Split],
+    readers: "Mapping[str, pipeline.Reader]",
+    sizes: Mapping[str, int],
     preprocessing: Preprocessing,
     name: str,
 ) -> Any:
     from samerun.data import pipeline
 
-    if name not in splits:
+    if name not in readers:
         return None
     return pipeline.evaluation(
-        reader(name),
-        len(splits[name]),
+        readers[name],
+        sizes[name],
         batch_size=cfg.batch_size,
         preprocessing=preprocessing,
     )
@@ -432,23 +433,25 @@ def _pipelines(
         _last[key].epoch.assign(0)
         return _last[key]
     _last.clear()
-    preprocessing, target_scaling = fitted
-
-    @cache
-    def reader(name: str) -> pipeline.Reader:
-        return _reader(source, splits[name], preprocessing, target_scaling)
-
-    epoch, num_train = pipeline.epoch_variable(), len(splits["train"])
-    training = partial(_training, cfg, reader, splits, seed, epoch, preprocessing, source.outline)
+    # What is kept holds only these copies: the source of a limited dataset may be much larger.
+    readers = {name: _reader(source, split, *fitted) for name, split in splits.items()}
+    sizes = {name: len(split) for name, split in splits.items()}
+    epoch, num_train, preprocessing = pipeline.epoch_variable(), sizes["train"], fitted[0]
+    of_train = (cfg, readers["train"], num_train, seed, epoch, preprocessing, source.outline)
     made = _Pipelines(
         steps_per_epoch=pipeline.num_batches(num_train, cfg.batch_size, cfg.drop_remainder),
         epoch=epoch,
-        train_from=cache(training),
-        in_order=cache(partial(_in_order, cfg, reader, splits, preprocessing)),
+        train_from=cache(partial(_training, *of_train)),
+        in_order=cache(partial(_in_order, cfg, readers, sizes, preprocessing)),
     )
     if key is not None:
         _last[key] = made
     return made
+
+
+def release_pipelines() -> None:
+    """Releases the pipelines that a further run on the same data would have again."""
+    _last.clear()
 
 
 def _key(
@@ -463,7 +466,9 @@ def _key(
     is_own = isinstance(cfg, CustomDataset) or is_component(cfg)
     is_own |= is_component(getattr(cfg, "augmentation", None))
     numbers = math.prod(source.outline.spec(cfg).input_shape) * sum(map(len, splits.values()))
-    if is_own or source.stream or 4 * numbers > _MOST_KEPT_BYTES:
+    width = 8 if splits["train"].x.itemsize == 8 else 4  # at most: pixels take one byte
+    num_bytes = width * numbers + 4 * sum(split.y.size for split in splits.values())
+    if is_own or source.stream or num_bytes > _MOST_KEPT_BYTES:
         return None
     scaled = [None if one is None else one.as_dict() for one in fitted]
     return json.dumps([repr(cfg), seed, dict(digests), scaled])

@@ -55,9 +55,10 @@ def window_reader(windows: Windows, y: Array) -> Reader:
     with tf.device("CPU:0"):
         offsets = tf.range(windows.length, dtype=tf.int64)
         steps, targets = tf.constant(windows.steps), tf.constant(y)
+    stride = windows.stride  # `read` would hold the steps a second time with it
 
     def read(indices: Any) -> tuple[Any, Any]:
-        places = (indices * windows.stride)[:, tf.newaxis] + offsets
+        places = (indices * stride)[:, tf.newaxis] + offsets
         return tf.gather(steps, places), tf.gather(targets, indices)
 
     return read

@@ -125,6 +125,7 @@ class CheckedSweep:
         settings: the settings of the sweep.
         master: what Hydra composed for the sweep itself.
         storage: the study's address, password included.
+        folder: of the study, made when it is first started.
         n_trials: total number of trials.
         workers: number of workers to start.
     """
@@ -132,6 +133,7 @@ class CheckedSweep:
     settings: Sweep
     master: DictConfig
     storage: str
+    folder: Path
     n_trials: int
     workers: int
 
@@ -167,11 +169,11 @@ def build_plan(
     _check_addresses(settings, storage, tracking_uri)
     models = preflight.check_branches(settings, configs, space)
     n_trials = search.num_trials(settings, space)
-    checked(CheckedSweep(settings, master, storage, n_trials, workers))
+    folder = _folder(master, name)
+    checked(CheckedSweep(settings, master, storage, folder, n_trials, workers))
     search.check_options(settings, objectives.directions, configs.max_epochs())
     client = tracking.connect(tracking_uri)
     enqueued = preflight.enqueued_points(settings, space, base.tracking.uri)
-    folder = _folder(master, name)
     with search.storage_errors(storage):
         backend = search.open_storage(storage)
         study = search.find_study(backend, name)

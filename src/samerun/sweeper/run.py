@@ -92,7 +92,8 @@ class Workers:
     """Where trials run; processes of this machine start while the sweep is still planned.
 
     They import TensorFlow, which takes longer than all else before the first trial. If the sweep is
-    refused after all, they are killed.
+    refused after all, they are killed. A study that was started before may have finished: its
+    processes start after the plan, if any trial is left.
 
     Args:
         given: the caller's executor; `None`: as the settings say.
@@ -101,6 +102,7 @@ class Workers:
     def __init__(self, given: "Executor | None") -> None:
         self.executor = given
         self._own: LocalExecutor | None = None
+        self._storage_before = os.environ.get(search.STORAGE_VARIABLE)
 
     def start(self, checked: CheckedSweep) -> None:
         """Starts the processes, unless trials run elsewhere, which the whole plan decides."""
@@ -118,9 +120,14 @@ class Workers:
         most = settings.max_trials_per_worker
         self._own = LocalExecutor(checked.workers, most, graphics_cards())
         self.executor = self._own
-        self._own.warm_up(checked.n_trials)
+        if not os.path.exists(checked.folder):  # `Path.exists` raises for a name that is too long
+            self._own.warm_up(checked.n_trials)
 
     def close(self) -> None:
-        """Ends them; those of a sweep that ran have ended already."""
+        """Ends them; those of a sweep that ran have ended already. Restores the environment."""
+        if self._storage_before is None:
+            os.environ.pop(search.STORAGE_VARIABLE, None)
+        else:
+            os.environ[search.STORAGE_VARIABLE] = self._storage_before
         if self._own is not None:
             self._own.close()

@@ -172,7 +172,13 @@ def _exempt_imports() -> None:
 
 @functools.cache  # once in each process
 def _exempt_imports_of_a_trial() -> None:
-    """Does the same for what the first trial was the first to need."""
+    """Does the same for what the first trial was the first to need, but not for its data.
+
+    The graphs of pipelines refer to themselves: only the collector frees them.
+    """
+    from samerun import data
+
+    data.release_pipelines()
     _exempt_imports()
 
 

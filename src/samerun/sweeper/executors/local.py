@@ -50,7 +50,8 @@ class LocalExecutor(Executor):
             [("CUDA_VISIBLE_DEVICES", gpus[index % len(gpus)])] if gpus else []
             for index in range(num)
         ]
-        # A process starts with its first function: a sweep that has finished needs none.
+        # A process starts in `warm_up` or with its first function: a sweep that has finished needs
+        # none.
         self._slots: list[_Slot | None] = [None] * num
 
     def _new(self, index: int) -> _Slot:
@@ -60,8 +61,7 @@ class LocalExecutor(Executor):
             initializer=start_worker,
             initargs=(self._environments[index],),
         )
-        with hold_signals():
-            slot = _Slot(pool, pool.submit(warm_up))
+        slot = _Slot(pool, pool.submit(warm_up))
         slot.ready.add_done_callback(lambda _: setattr(slot, "ready_at", time.monotonic()))
         return slot
 
@@ -101,10 +101,11 @@ class LocalExecutor(Executor):
         return slot.trials == self.max_trials or is_other
 
     def _replace(self, index: int) -> _Slot:
-        old, fresh = self._slots[index], self._new(index)
-        if old is not None:
-            old.pool.shutdown(wait=False)
-        self._slots[index] = fresh
+        old = self._slots[index]
+        with hold_signals():  # `close` would not know the worker of one that is interrupted
+            fresh = self._slots[index] = self._new(index)
+            if old is not None:
+                old.pool.shutdown(wait=False)
         return fresh
 
     def _begun(self) -> list[_Slot]:
