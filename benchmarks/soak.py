@@ -93,7 +93,7 @@ def main() -> int:
         slope = float(np.polyfit(np.arange(len(later)), later[:, index], 1)[0])
         print(f"| {name} | {later[0, index]:.1f} | {later[-1, index]:.1f} |")
         figures.append(Figure(f"{name}, slope per run over {len(rows)} runs", slope, limit))
-    growth = later[-1, 0] / later[0, 0] - 1
+    growth = float(later[-1, 0] / later[0, 0]) - 1
     figures.append(Figure(f"memory after {len(rows)} runs / after the tenth, - 1", growth, 0.03))
     print(f"\nsame overrides, different weights: {', '.join(sorted(differing)) or 'none'}")
     figures.append(Figure("kinds of runs with different weights", len(differing), 0))
