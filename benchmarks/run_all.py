@@ -170,18 +170,19 @@ ROWS: tuple[Row, ...] = (
         minutes=1.2,
         tiny="--trials 3 --repeats 1",
         why=(
-            "Before the first trial (processor time, 2026-12-01, busy machine): 0.8 s until all "
-            "branches are checked; then 6.2 s in the worker until the models are built, of which "
-            "4.3 s TensorFlow and Keras, which imports pandas, Matplotlib and scikit-learn (1.3 s) "
-            "whether or not they are used, and 0.9 s MLflow; then 0.5 s for the study, the sweep's "
-            "run and the trial. Tried and kept: the worker starts when the branches are checked, "
-            "no longer when the stores are open, after 3.9 s. A later trial took 0.89 instead of "
-            "1.11 s of processor time in all, since it reuses the pipelines of data with the same "
-            "content, builds the network once if nobody sees it, and leaves what the first trial "
-            "imported out of garbage collection. Tried and not kept: other thresholds of the "
-            "garbage collector (no difference), importing Matplotlib only for figures (Keras "
-            "imports it anyway). Not tried: starting the worker before the checks; sparing Keras "
-            "those three packages. The printed table has the parts of a later trial."
+            "Processor time before the first trial (2026-12-01, busy machine): checking all "
+            "branches takes 0.8 s; the worker then needs 6.2 s until the models are built, of "
+            "which 4.3 s TensorFlow and Keras, which imports pandas, Matplotlib and scikit-learn "
+            "(1.3 s) whether or not they are used, and 0.9 s MLflow; then 0.5 s for the study, "
+            "the sweep's run and the trial. Tried and kept: the worker starts when the branches "
+            "are checked, no longer when the stores are open, after 3.9 s. A later trial took "
+            "0.89 instead of 1.11 s of processor time in all, since it reuses the pipelines of "
+            "data with the same content, builds the network once if it is neither stored nor "
+            "drawn, and keeps what the first trial imported out of garbage collection. Tried and "
+            "not kept: other thresholds of the garbage collector (no difference), importing "
+            "Matplotlib only for figures (Keras imports it anyway). Not tried: starting the "
+            "worker before the checks; sparing Keras those three packages. The printed table has "
+            "the parts of a later trial."
         ),
     ),
     Row(

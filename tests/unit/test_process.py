@@ -76,7 +76,6 @@ def test_only_an_own_process_hides_its_imports_from_the_collector_and_only_once(
     assert at_exit == [process.gc.freeze]
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
 def test_signals_are_held_back_from_a_process_until_it_handles_them():
     held = "import signal; print(*sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))))"
     command = [sys.executable, "-c", held]
