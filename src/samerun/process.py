@@ -3,13 +3,14 @@
 import atexit
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from samerun.errors import Terminated
 
@@ -141,12 +142,44 @@ def redirect_output(path: Path) -> Iterator[None]:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         try:
-            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            with (
+                contextlib.nullcontext() if kept else _redirect_logs(file),
+                contextlib.redirect_stdout(file),
+                contextlib.redirect_stderr(file),
+            ):
                 yield
         finally:
             for number, descriptor in enumerate(kept, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _redirect_logs(file: TextIO) -> Iterator[None]:
+    """Redirects the handlers of logs on the screen, which keep the stream they were made with.
+
+    In a worker they follow the file descriptors; in the sweep's own process, Hydra's handler would
+    show what TensorFlow warns of in a trial. Dask, which runs functions in threads, keeps its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    screens = (sys.stdout, sys.stderr)
+    before = {one: one.stream for one in _stream_handlers() if one.stream in screens}
+    for handler in before:
+        handler.setStream(file)
+    try:
+        yield
+    finally:
+        for handler in _stream_handlers():
+            if handler.stream is file:  # also one made in the meantime: the file is closed
+                handler.setStream(before.get(handler, screens[1]))
+
+
+def _stream_handlers() -> "list[logging.StreamHandler[Any]]":
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    found = [handler for one in loggers for handler in getattr(one, "handlers", ())]
+    return [handler for handler in found if type(handler) is logging.StreamHandler]
 
 
 def is_worker() -> bool:

@@ -1,5 +1,6 @@
 """Sweeps with real workers: what they leave, what fails in them, and what continues."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 
 import optuna
 import psutil
@@ -207,6 +209,33 @@ def test_a_second_signal_ends_a_sweep_at_once(project, number):
     run = children(project)[0]
     assert (run["status"], run["samerun.state"]) == ("KILLED", "stopped")
     assert run["samerun.reason"] == "the sweep was stopped at once"
+
+
+@pytest.mark.slow
+def test_a_sweep_with_lent_trials_that_is_killed_lends_and_trains_each_once(project):
+    rates = "optimizer.learning_rate=0.001,0.01"
+    given = ["-m", "sweep=grid", "sweep.workers=1", "model=mlp", "training.epochs=1", *QUICK]
+    assert train(project, *given, rates, "sweep.study=night").returncode == 0
+    arguments = [*given, f"{rates},0.02,0.05", "sweep.learn_from=night"]
+    process = started(project, *arguments)
+    until(lambda: trial_files(project, "run.json"), timeout=120)  # the first of two trains
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    psutil.wait_procs(workers, timeout=60)
+    before = [trial for trial in study(project).trials if "samerun.lent" in trial.user_attrs]
+    done = train(project, *arguments)
+    assert done.returncode == 0, done.stderr
+    trials = study(project).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    lent = [trial for trial in trials if "samerun.lent" in trial.user_attrs]
+    assert lent == before
+    assert sorted(trial.params["optimizer.learning_rate"] for trial in lent) == [0.001, 0.01]
+    assert sorted(trial.params["optimizer.learning_rate"] for trial in trials[2:]) == [0.02, 0.05]
+    with contextlib.closing(sqlite3.connect(project / "mlflow.db")) as database:
+        query = "select value from tags where key = 'samerun.study'"
+        names = Counter(name for (name,) in database.execute(query))
+    assert names == {"night": 3, "s": 3}  # its own run and two trials each
 
 
 def trial_files(project, name):

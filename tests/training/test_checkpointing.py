@@ -1,6 +1,7 @@
 """When a training writes its state, which states it takes, and how it is asked to end."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from samerun import callbacks, checkpoints, config, data, training
 from samerun.checkpoints import latest
 from samerun.config.schema import options
-from samerun.errors import Diverged, UserError
+from samerun.errors import FAILED, Diverged, UserError, exit_code
 from support.resuming import (
     Ended,
     Killed,
     Watched,
     at_step,
+    during_epoch,
     end_of,
     result_of,
     resume,
@@ -337,18 +339,24 @@ def test_more_epochs_and_other_executions_are_the_same_config():
     assert training.fingerprint(one) != training.fingerprint(config.compose(["seed=1"]).config)
 
 
-@pytest.mark.slow
 def test_what_is_not_finite_is_never_kept(tmp_path):
-    overrides = [
-        *BROKEN,
-        "optimizer=sgd",
-        "optimizer.learning_rate=1e30",
-        "checkpoint.every_steps=1",
-    ]
-    with pytest.raises(Diverged):
+    overrides = [*TINY, "optimizer=sgd", "optimizer.learning_rate=1e30", "checkpoint.every_steps=1"]
+    with pytest.raises(Diverged, match=r"train/loss is (nan|inf).*epoch 1, step [2-9]") as error:
         train(overrides, run_in(tmp_path))
-    found = state_in(tmp_path)  # the step before the one whose loss was NaN, or an earlier one
-    assert found is None or all(np.isfinite(array).all() for array in found.arrays.values())
+    assert exit_code(error.value) == FAILED
+    found = state_in(tmp_path)
+    before = int(re.search(r"step (\d+)", str(error.value))[1]) - 1
+    assert (found.epoch, found.step) == (0, before)
+    assert all(np.isfinite(array).all() for array in found.arrays.values())
+
+
+def test_a_run_killed_before_its_first_checkpoint_trains_from_scratch_to_the_same_end(
+    whole, tmp_path
+):
+    with pytest.raises(Killed):
+        train(BROKEN, run_in(tmp_path, during_epoch(1)))
+    assert state_in(tmp_path) is None
+    assert result_of(resume(BROKEN, tmp_path)) == result_of(whole[0])
 
 
 # ---- the trial of a sweep

@@ -107,7 +107,11 @@ def test_a_sweep_without_a_best_trial_refers_to_the_list_of_its_trials(worker, p
     worker.answer = lambda task, outcome: TrialOutcome(state=EndState.pruned, epochs=1)
     worker.sweep()
     assert main(["reproduce", "s"]) == 2
-    assert "give one of its trials, which `samerun ui` lists; " in capsys.readouterr().err
+    (parent,) = [run for run in runs() if "mlflow.parentRunId" not in run]
+    line = f"samerun show {parent['id'][:8]}"
+    assert f"give one of its trials, see `{line}`; " in capsys.readouterr().err
+    assert main(line.split()[1:]) == 0
+    assert all(run["id"][:8] in capsys.readouterr().out for run in children()[:1])
 
 
 def test_counts_and_the_best_so_far_are_metrics_of_the_parent(swept):

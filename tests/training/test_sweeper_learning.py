@@ -231,6 +231,29 @@ def test_a_grid_trains_only_the_combinations_that_are_not_lent(worker, capsys):
     assert re.search(line, out, re.MULTILINE)  # `night`, which lent it to `day`
 
 
+def test_lent_trials_count_also_if_the_sweep_was_killed_and_learn_from_is_left_out(
+    worker, monkeypatch, capsys
+):
+    tell = optuna.Study.set_user_attr
+
+    def set_user_attr(self, key, value):
+        if key == tag.STUDY_LEARNED_FROM:
+            raise Killed
+        tell(self, key, value)
+
+    worker.answer = record
+    worker.sweep("sweep.study=night", *EXHAUSTIVE, space=("model.dropout=0.1,0.3",), n=9)
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "set_user_attr", set_user_attr)
+        with pytest.raises(Killed):
+            learn(worker, *EXHAUSTIVE, space=GRID, n=9)
+    worker.tasks.clear()
+    capsys.readouterr()
+    assert worker.sweep("sweep.study=day", *EXHAUSTIVE, space=GRID, n=9) == 0
+    assert sorted(task.node.model.dropout for task in worker.tasks) == [0.2, 0.4]
+    assert " · 2 trials and 2 lent · " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("end", ["pruned", "interrupted"])
 def test_what_a_study_has_begun_itself_is_not_lent_to_it_later(worker, capsys, end):
     def answer(task, outcome):

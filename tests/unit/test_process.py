@@ -1,6 +1,7 @@
 """A process: what libraries print while they are imported, and when garbage is collected."""
 
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from samerun import cli, process
 from samerun.errors import Terminated
-from samerun.process import hold_signals, keep_imports, own_process, quiet
+from samerun.process import hold_signals, keep_imports, own_process, quiet, redirect_output
 
 
 def importing(error):
@@ -85,3 +86,20 @@ def test_signals_are_held_back_from_a_process_until_it_handles_them():
     expected = {*before, signal.SIGINT, signal.SIGTERM}
     assert done.stdout.split() == [str(int(number)) for number in sorted(expected)]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_log_lines_of_a_trial_in_this_process_are_in_its_output_and_not_on_the_screen(
+    tmp_path, capsys
+):
+    log, early = logging.Logger("a library"), logging.StreamHandler(sys.stdout)
+    log.addHandler(early)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(logging.root.manager.loggerDict, log.name, log)
+        for trial in ("first", "second"):
+            with redirect_output(tmp_path / trial):
+                log.warning("%s retraces", trial)
+                log.addHandler(late := logging.StreamHandler())
+            log.warning("%s has ended", trial)
+            log.removeHandler(late)
+    assert capsys.readouterr() == ("first has ended\nsecond has ended\n",) * 2
+    assert (tmp_path / "second").read_text() == "second retraces\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from samerun import checkpoints, config, tracking
+from samerun import tags as tag
 from samerun.checkpoints import TrainingState
 from samerun.replay import restart, resume
 
@@ -53,3 +54,29 @@ def test_a_run_that_is_to_begin_again_does_not_continue_from_a_checkpoint(
     assert found() == 1
     shutil.rmtree("2" if is_elsewhere else folder)
     assert found() == 1
+
+
+@pytest.mark.parametrize("other", ["machine", "folder"])
+def test_a_run_that_continued_elsewhere_resumes_from_its_newest_checkpoint(
+    client, monkeypatch, other
+):
+    monkeypatch.setattr(resume, "_check_code", lambda *_: None)
+    cfg, folder = config.compose().config, Path("1")
+
+    def found():
+        return resume.find_state(by_id(run.id), cfg, uri=None).epoch
+
+    with tracking.open_run(cfg, folder) as run:
+        write(run, 1, 0)
+    shutil.copytree(folder, "here")
+    with tracking.reopen_run(folder, run_id=run.id) as again:
+        write(again, 2, 1)
+    shutil.rmtree(folder)
+    Path("here").rename(folder)  # as it is where the run began
+    key, value = (tag.HOST, "other") if other == "machine" else (tag.FOLDER, "/elsewhere/1")
+    client.set_tag(run.id, key, value)
+    assert found() == 2
+    checkpoints.write(
+        folder / "checkpoints", TrainingState(epoch=3, step=0, arrays={}, meta={}), is_best=False
+    )
+    assert found() == 3  # which was not uploaded

@@ -127,14 +127,13 @@ def check_trained(run: StoredRun) -> None:
     Raises:
         UserError: it is a sweep's own; one of its trials is named, the best if it is known.
     """
+    best, list_them = clean(run.tags.get(tag.BEST, "")[:8]), f"`samerun show {clean(run.id[:8])}`"
+    which = f"such as {best}, the best ({list_them})" if best else f"see {list_them}"
     if tag.MULTIRUN in run.tags:
-        best = clean(run.tags.get(tag.BEST, "")[:8])
-        which = f"such as {best}, the best" if best else "which `samerun ui` lists"
         raise UserError(f"'{clean(run.name)}' is a multirun: give one of its runs, {which}.")
     if tag.STUDY not in run.tags or tag.TRIAL in run.tags:
         return
-    best, study = run.tags.get(tag.BEST, "")[:8], clean(run.tags[tag.STUDY])
-    which = f"such as {clean(best)}, the best" if best else "which `samerun ui` lists"
+    study = clean(run.tags[tag.STUDY])
     raise UserError(
         f"'{clean(run.name)}' is a sweep: give one of its trials, {which}; resume the sweep "
         f"itself with its command and sweep.study={study}."

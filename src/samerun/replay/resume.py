@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import socket
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -311,14 +312,26 @@ def _find_state(
     run: tracking.StoredRun, own: Path | None, uri: str | None
 ) -> tuple[checkpoints.TrainingState | None, str]:
     """Returns the state to resume from, and where it was found."""
-    # 1. The checkpoint in the run's own folder: the newest there is.
-    if own is not None and (state := checkpoints.latest(own / CHECKPOINTS)):
-        return state, f"{_position(state)}, from {own / CHECKPOINTS}"
-    # 2. The one in the artifact store, if the machine or its disk is gone. Its SHA-256 is checked.
-    if state := _fetch(run, uri):
-        return state, f"{_position(state)}, from the artifact store"
+    # 1. The checkpoint in the run's own folder: the newest there is, if the run was last here.
+    here = None if own is None else checkpoints.latest(own / CHECKPOINTS)
+    # 2. The one in the artifact store, if the machine or its disk is gone, or if the run, like a
+    #    trial on a cluster, continued elsewhere since. Its SHA-256 is checked.
+    uploaded = _fetch(run, uri) if here is None or not _was_last_in(own, run) else None
+    if here is not None and (uploaded is None or _progress(uploaded) <= _progress(here)):
+        return here, f"{_position(here)}, from {Path(str(own), CHECKPOINTS)}"
+    if uploaded is not None:
+        return uploaded, f"{_position(uploaded)}, from the artifact store"
     # 3. None was written, or none is intact: from scratch.
     return None, "from scratch: there is no checkpoint"
+
+
+def _was_last_in(folder: Path | None, run: tracking.StoredRun) -> bool:
+    """Whether no other machine, and no other folder of this one, has continued a run since."""
+    return run.tags.get(tag.HOST) == socket.gethostname() and folder == run.folder
+
+
+def _progress(state: checkpoints.TrainingState) -> tuple[int, int]:
+    return state.epoch, state.step
 
 
 def _position(state: checkpoints.TrainingState) -> str:

@@ -79,9 +79,9 @@ def learn(
     """
     names = lending.names_of(settings.learn_from)
     known = {} if study is None else lending.learned_from(study)
-    if not (names or known):
-        return Learned()
     before = [] if study is None else lending.lent_keys(study)
+    if not (names or before):
+        return Learned()
     # The last of them may be those of a start that was killed before it recorded their study.
     taken: set[Hashable] = {*before[: sum(known.values())]}
     taken |= set() if study is None else lending.own_keys(study)
