@@ -150,10 +150,10 @@ def take(folder: Path, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
     ids = [table.splitlines()[-1].partition(",")[0] for table in tables]
     samerun("compare", *ids, "--html", "compare.html", folder=folder)
     page = (folder / "compare.html").resolve().as_uri()
-    with Browser((1400, 800)) as browser:
+    with Browser((1000, 740)) as browser:
         browser.photograph(page, DOCS / "compare.png")
-    of_the_ui(folder, "runs.png", height=640)
-    of_the_ui(folder, "sweep-in-mlflow.png", "night", height=860)
+    of_the_ui(folder, "runs.png", height=740)
+    of_the_ui(folder, "sweep-in-mlflow.png", "night", height=830)
     artifact(folder, "multirun/**/pruned/**/intermediate_values.png", "sweep.png")
     artifact(folder, "mlruns/**/plots/mistakes.png", "mistakes.png")
     artifact(folder, "mlruns/**/plots/forecast.png", "forecast.png")

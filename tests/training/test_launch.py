@@ -112,8 +112,10 @@ def test_a_multirun_has_a_run_of_its_own_with_the_results_best_first(project, ca
     assert out.count("activation=relu") == 1, "the config is shown once"
     assert "HYDRA" not in out
     assert out.index("1/3") < out.index("2/3") < out.index("3/3") < out.index("rank")
-    assert main(["reproduce", parent.id]) == 2
-    assert parent.tags[tag.BEST][:8] in capsys.readouterr().err
+    for name in (parent.id, "latest"):
+        assert main(["reproduce", name]) == 2
+        expected = f"{parent.tags[tag.BEST][:8]}, the best (`samerun show {parent.id[:8]}` lists them)"
+        assert expected in capsys.readouterr().err
 
 
 def test_python_refuses_a_sweep(project):
