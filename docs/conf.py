@@ -26,6 +26,7 @@ highlight_language = "text"
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+toc_object_entries = False  # each function has a heading already
 napoleon_numpy_docstring = False
 default_role = "literal"  # docstrings have `code` in single backticks
 
@@ -37,7 +38,8 @@ html_css_files = ["samerun.css"]
 html_js_files = [("samerun.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": []}
+# These have no pages beside them, so that their sidebar would be empty.
+html_sidebars = dict.fromkeys(("index", "faq", "coming-from", "numbers"), [])
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "header_links_before_dropdown": 4,
