@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -69,9 +70,15 @@ def show_config(cfg: Config, out: Console) -> None:
 
 
 def show_lines(rows: Sequence[tuple[str, str]], out: Console) -> None:
-    """Prints a label and a text on each line, unbroken: a command can be copied in one piece."""
+    """Prints a label and a text on each line, unbroken: a command can be copied in one piece.
+
+    A `note` is no command: a terminal shows its words whole.
+    """
     width = max((len(label) for label, _ in rows), default=0)
     for label, text in rows:
+        if label == "note" and out.is_terminal:
+            lines = textwrap.wrap(text, max(out.width - width - 2, 20), break_on_hyphens=False)
+            text = f"\n{' ' * (width + 2)}".join(lines)
         out.print(f"[bold]{label:<{width}}[/]  {escape(text)}", soft_wrap=True)
 
 

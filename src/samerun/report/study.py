@@ -237,7 +237,7 @@ def _how_to_confirm(study: "optuna.Study", number: int) -> str:
     if obstacle_of(study) is not None:
         return ""
     return (
-        "; whether the best trials differ, these values cannot say: add "
+        "; these values cannot say whether the best trials differ: add "
         f"sweep.study={study.study_name} sweep.confirm.top={min(_CONFIRMED, number)} "
         "sweep.confirm.seeds=5 to the same command"
     )
