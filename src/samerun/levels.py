@@ -46,6 +46,7 @@ MODULES = {
     "experiments": Module(4, computes=False),
     "checkpoints": Module(4, computes=True),
     "console": Module(4, computes=False),
+    "csv_header": Module(4, computes=True),
     "search": Module(4, computes=False),
     "tracking": Module(4, computes=False),
     "determinism": Module(5, computes=True),

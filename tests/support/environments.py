@@ -10,6 +10,8 @@ from pathlib import Path
 
 from samerun.replay import environment
 
+LOCK = Path(__file__).parents[2] / "requirements.lock"
+
 
 def new_environment(folder):
     """Creates an empty environment; returns its Python."""
@@ -31,6 +33,15 @@ def build_wheel(project, folder):
     if by_uv.returncode:
         subprocess.run(build, check=True, capture_output=True)
     (file,) = Path(folder).glob("*.whl")
+    return file
+
+
+def locked(folder):
+    """Writes the locked versions without their hashes, which pip does not allow for a wheel."""
+    lines = LOCK.read_text().splitlines()
+    pins = [line.rstrip("\\ ") for line in lines if "==" in line and not line.startswith(" ")]
+    file = folder / "constraints.txt"
+    file.write_text("\n".join(pins))
     return file
 
 

@@ -1,13 +1,15 @@
 """What a user installs: the wheel in an empty environment, used in an empty folder."""
 
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from support.environments import build_wheel, install, new_environment
+from support.environments import build_wheel, install, locked, new_environment
+from support.project import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +41,7 @@ def test_the_wheel_carries_every_config_file(wheel):
 @pytest.mark.slow(seconds=50)
 def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp_path):
     python = new_environment(tmp_path / "env")
-    install(python, str(wheel), "-c", str(constraints(tmp_path)))
+    install(python, str(wheel), "-c", str(locked(tmp_path)))
     work = tmp_path / "work"
     work.mkdir()
     arguments = [python.with_name("samerun"), "train", "debug=fast"]
@@ -49,10 +51,9 @@ def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp
     assert (work / "mlflow.db").exists()
 
 
-def constraints(folder):
-    """The locked versions without their hashes, which pip does not allow for a local wheel."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [line.rstrip("\\ ") for line in lines if "==" in line and not line.startswith(" ")]
-    file = folder / "constraints.txt"
-    file.write_text("\n".join(pins))
-    return file
+@pytest.mark.gallery  # five minutes
+def test_all_that_init_writes_works_with_the_wheel_outside_of_the_repository(wheel):
+    program = [sys.executable, PROGRAMS / "own_project_walk.py", "--wheel", wheel]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "0 failed"

@@ -8,6 +8,7 @@ import pytest
 
 import samerun as package
 from samerun import cli, tracking
+from support.bundles import with_another_weight
 
 
 def train_table():
@@ -61,3 +62,11 @@ def test_verify_ends_with_a_table_and_the_exit_code_is_that_of_the_worst(elsewhe
     *_, first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("ok    run.zip")
     assert second.startswith(f"FAIL  {'0' * 32}  refused  ")
+
+
+@pytest.mark.slow
+def test_verify_fails_where_one_bit_of_the_weights_is_another(elsewhere, capsys):
+    with_another_weight("run.zip")
+    assert cli.main(["verify", "run.zip"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("FAIL  run.zip  CLOSE  run ")

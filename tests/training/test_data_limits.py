@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from test_archives import bomb, peak
 
-from samerun import cli, data
-from samerun.data import csv_file
+from samerun import cli, csv_header, data
 from samerun.errors import UserError
 from samerun.raw_model import image_files
 from support.project import composed
@@ -113,7 +112,7 @@ def test_too_many_columns_are_refused_at_once(tmp_path, kind):
 
 
 def test_as_many_columns_as_there_may_be_are_read_in_a_moment(tmp_path):
-    path, num = tmp_path / "wide.csv", csv_file.MOST_COLUMNS
+    path, num = tmp_path / "wide.csv", csv_header.MOST_COLUMNS
     lines = [",".join(f"{(7 * n + 13 * row) % 89}.5" for n in range(num)) for row in range(20)]
     path.write_text("\n".join([",".join(f"c{n}" for n in range(num)), *lines]))
     began = time.monotonic()

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import io
 import json
 import os
@@ -20,6 +19,7 @@ from samerun import cli, tags, tracking
 from samerun.errors import UserError
 from samerun.replay import bundle_file, signature, unbundle
 from samerun.replay.bundle import bundle as write_bundle
+from support.bundles import rebuilt, replacing, signed, stating
 from support.compared import add, archive, classified, probabilities, resolved
 from support.recorded import run_maker
 
@@ -62,39 +62,6 @@ def bundle(made_once, prepared_database, tmp_path, monkeypatch):
     return (made / "run_id").read_text()
 
 
-def rebuilt(change, *, file="run.zip", is_listed=True):
-    """Writes a bundle again after a change of its members: a list of names and contents.
-
-    Args:
-        change: takes and returns a list of (`ZipInfo`, content).
-        file: the bundle.
-        is_listed: the manifest lists what the bundle then holds.
-    """
-    with zipfile.ZipFile(file) as before:
-        members = [(info, before.read(info)) for info in before.infolist()]
-    members = change(members)
-    manifest = json.loads({i.filename: c for i, c in members}[bundle_file.MANIFEST])
-    if is_listed:
-        manifest["files"] = {
-            info.orig_filename: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()}
-            for info, c in members
-            if info.filename != bundle_file.MANIFEST
-        }
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as after:
-        for info, content in members:
-            is_manifest = info.filename == bundle_file.MANIFEST
-            text = json.dumps(manifest).encode() if is_manifest else content
-            after.writestr(info, text, compress_type=info.compress_type)
-        after.comment = b"0" * 64
-    signed(out.getvalue(), file)
-
-
-def signed(content, file="run.zip"):
-    body = content[:-64]
-    Path(file).write_bytes(body + hashlib.sha256(body).hexdigest().encode())
-
-
 def adding(name, content=b"x", *, mode=0o100644, compress=zipfile.ZIP_STORED):
     def change(members):
         info = zipfile.ZipInfo(name)
@@ -103,10 +70,6 @@ def adding(name, content=b"x", *, mode=0o100644, compress=zipfile.ZIP_STORED):
         return [*members, (info, content)]
 
     return change
-
-
-def replacing(name, content):
-    return lambda members: [(i, content if i.filename == name else c) for i, c in members]
 
 
 def reading(place, *names):
@@ -120,16 +83,6 @@ def reading(place, *names):
                 members
             )
         return members
-
-    return change
-
-
-def stating(change_of_manifest):
-    def change(members):
-        (text,) = (c for i, c in members if i.filename == bundle_file.MANIFEST)
-        manifest = json.loads(text)
-        change_of_manifest(manifest)
-        return replacing(bundle_file.MANIFEST, json.dumps(manifest).encode())(members)
 
     return change
 

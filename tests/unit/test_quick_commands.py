@@ -217,3 +217,12 @@ def test_a_store_is_compared_with_and_without_mlflow_alike(version_0_1_0, monkey
         monkeypatch.setattr(local, name, lambda *_: None)
     assert rows() == quick
     assert any(f"{changed.name} differs" in text for row in quick[0] for text in row.differences)
+
+
+def test_predicting_imports_neither_hydra_nor_the_datasets_of_training():
+    program = (
+        "import sys, samerun.serving.predict\n"
+        "print({'hydra', 'omegaconf', 'samerun.data', 'tensorflow'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -2,7 +2,8 @@
 
 OmegaConf reads with PyYAML's parser, in Python: 15 ms for a run's config. libyaml's takes a tenth
 and agrees with it on what a program wrote; what a person writes is left to OmegaConf. To write, it
-first turns each value into a node, which takes longer than writing.
+first turns each value into a node, which takes longer than writing. It is imported when a text is
+read or written.
 """
 
 import functools
@@ -10,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from omegaconf import _utils as omegaconf_yaml
 
 from samerun.config import yaml_limits
 
@@ -46,6 +46,8 @@ def dump(plain: Mapping[str, Any]) -> str:
     Args:
         plain: mappings, lists and plain values, none of them twice.
     """
+    from omegaconf import _utils as omegaconf_yaml
+
     kind = omegaconf_yaml.get_omega_conf_dumper()
     text: str = yaml.dump(
         plain, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=kind
@@ -56,6 +58,8 @@ def dump(plain: Mapping[str, Any]) -> str:
 @functools.cache
 def _loader() -> Any:
     """Returns OmegaConf's loader with the events of libyaml; `None` where it is not installed."""
+    from omegaconf import _utils as omegaconf_yaml
+
     yaml_limits.install()
     make = getattr(omegaconf_yaml, "get_yaml_loader", None)
     if make is None or not yaml.__with_libyaml__:

@@ -8,7 +8,6 @@ import functools
 from typing import Any
 
 import yaml
-from omegaconf import _utils as omegaconf_yaml
 
 MOST_NODES = 10_000
 """Maximum number of keys and values of a file with aliases, after expansion."""
@@ -23,6 +22,8 @@ class TooLarge(yaml.composer.ComposerError):
 @functools.cache
 def install() -> None:
     """Applies the limits to all files that OmegaConf, and so Hydra, reads."""
+    from omegaconf import _utils as omegaconf_yaml
+
     make_loader = getattr(omegaconf_yaml, "get_yaml_loader", None)
     if make_loader is None:
         return  # OmegaConf 2.4, which has its own limit

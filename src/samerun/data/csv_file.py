@@ -2,22 +2,18 @@
 
 import csv
 import io
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from samerun.config.datasets.base import Separator
 from samerun.config.suggestions import as_hint
+from samerun.csv_header import SEPARATORS, check_columns
 from samerun.data import passed
 from samerun.errors import UserError, listed, nearest
 
 MOST_BYTES = 2_000_000_000
 """Maximum size of a text file; its cells take many times as much memory."""
-MOST_COLUMNS = 20_000
-"""Maximum number of columns of a CSV file."""
-SEPARATORS = [one for one in Separator if one is not Separator.auto]
-"""What may separate the cells, the comma first."""
 _NAMED_COLUMNS = 30  # in an error message
 
 
@@ -145,23 +141,3 @@ def _hint(columns: list[str]) -> str:
     if not others:
         return ""
     return f" Its cells look separated by a {others[0].name}.{as_hint('dataset.separator=auto')}"
-
-
-def check_columns(path: Path | str, columns: list[str]) -> None:
-    """Checks the names in the first line of a CSV file.
-
-    Args:
-        path: of the file, for the message.
-        columns: the names.
-
-    Raises:
-        UserError: there are too many, or two are equal.
-    """
-    if len(columns) > MOST_COLUMNS:
-        raise UserError(
-            f"{path}: has {len(columns)} columns, expected at most {MOST_COLUMNS}: remove some, "
-            "or save the numbers with numpy.savez and use dataset=npz."
-        )
-    doubled = sorted(name for name, number in Counter(columns).items() if number > 1)
-    if doubled:
-        raise UserError(f"{path}: two columns are named '{doubled[0]}', expected unique names.")

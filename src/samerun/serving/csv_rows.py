@@ -163,6 +163,7 @@ class Rows:
             arrow.ConvertOptions(
                 column_types=types, include_columns=names, null_values=_MISSING, check_utf8=False
             ),
+            pa.system_memory_pool(),  # Arrow's own takes 8 MB for the first block
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from samerun.data.csv_file import SEPARATORS, check_columns
+from samerun.csv_header import SEPARATORS, check_columns
 from samerun.errors import UserError, listed
 from samerun.raw_model.image_files import MOST_BYTES
 from samerun.serving.csv_rows import Rows

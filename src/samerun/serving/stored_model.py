@@ -13,7 +13,6 @@ from samerun.process import quiet
 from samerun.raw_model import DESCRIPTION, KERAS_FILE, RawModel, RefusedInput
 from samerun.replay import recorded
 from samerun.serving import logged
-from samerun.serving.earlier import describe_earlier
 from samerun.tracking import LoggedModel, StoredRun
 
 _MOST_BYTES = 200_000_000
@@ -48,7 +47,7 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
     description = _description(run, model, uri)
     if description is None:
         network = load()
-        described = describe_earlier(run, network, uri=uri)
+        described = _described_earlier(run, network, uri)
         return _made(run, described, _fitting(run, described, network))
     return _made(run, description, _Later(lambda: _fitting(run, description, load())))
 
@@ -96,7 +95,7 @@ def described(
     """
     description = _description(run, model, uri)
     if description is None:
-        description = describe_earlier(run, network, uri=uri)
+        description = _described_earlier(run, network, uri)
     return _made(run, description, _fitting(run, description, network)).description
 
 
@@ -153,6 +152,12 @@ def _fitting(run: StoredRun, description: Mapping[str, Any], network: Any) -> An
     except RefusedInput as error:
         raise UserError(f"Run {run.id}: {error}") from error
     return network
+
+
+def _described_earlier(run: StoredRun, network: Any, uri: str | None) -> dict[str, Any]:
+    from samerun.serving.earlier import describe_earlier  # with Hydra and the datasets
+
+    return describe_earlier(run, network, uri=uri)
 
 
 def _description(run: StoredRun, model: LoggedModel, uri: str | None) -> Mapping[str, Any] | None:
