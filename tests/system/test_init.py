@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from samerun.cli.init_command import write_project
+from support import warm
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_its_files_are_valid_and_its_code_keeps_the_style(mine):
 
 
 @pytest.mark.slow(seconds=20)
-def test_its_tests_pass_and_its_sweep_is_searched(mine, samerun):
+def test_its_tests_pass_its_sweep_is_searched_and_its_notebook_reproduces(mine, samerun):
     environment = {**os.environ, "PYTHONPATH": "src"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=mine, env=environment, capture_output=True, text=True)
@@ -59,4 +60,8 @@ def test_its_tests_pass_and_its_sweep_is_searched(mine, samerun):
     few = ["sweep=widths", "sweep.n_trials=2", "sweep.workers=1", "training.epochs=1"]
     swept = samerun("train", "-m", "experiment=rings", *few, cwd=mine)
     assert swept.returncode == 0, swept.stderr
-    assert "samerun reproduce" in swept.stdout
+    best = re.findall(r"samerun reproduce (\w+)", swept.stdout)[0]
+    last = "".join(json.loads((mine / "notebook.ipynb").read_text())["cells"][-1]["source"])
+    cell = f'import samerun\nrun = samerun.load_run("{best}")\n{last}'
+    done = warm.run([sys.executable, "-c", cell], cwd=mine, env=environment)
+    assert "EXACT: bit-for-bit identical" in done.stdout, done.stderr
