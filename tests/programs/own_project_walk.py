@@ -5,7 +5,7 @@
 In a new environment and a folder outside this repository: the targets of its Makefile, the steps
 of its workflow in a clone, its notebook, the entry points of its MLproject, and the gate of
 `samerun verify`, which passes, and fails where a bit of a weight or the code is another one.
-About five minutes on two cores.
+On a quiet machine it takes some minutes: mostly imports of TensorFlow, in about twenty processes.
 """
 
 import argparse

@@ -51,7 +51,7 @@ def test_the_wheel_trains_in_an_empty_environment_and_an_empty_folder(wheel, tmp
     assert (work / "mlflow.db").exists()
 
 
-@pytest.mark.gallery  # five minutes
+@pytest.mark.gallery  # some minutes: about twenty processes import TensorFlow
 def test_all_that_init_writes_works_with_the_wheel_outside_of_the_repository(wheel):
     program = [sys.executable, PROGRAMS / "own_project_walk.py", "--wheel", wheel]
     done = subprocess.run(program, capture_output=True, text=True)
