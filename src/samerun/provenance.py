@@ -24,6 +24,8 @@ _PREFIXES += ("TF_CUDNN_", "TF_DETERMINISTIC_", "TF_FORCE_", "TF_USE_", "ONEDNN_
 _INSTRUCTIONS = "sse4_2 avx avx2 fma avx_vnni avx512f avx512_vnni avx512_bf16 amx_tile asimd sve"
 # oneDNN and Eigen choose their kernels, and with them the order of sums, by these.
 
+_FIRST_LINES = re.compile(r"(?m)^(Name|Version):(.*)$")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
@@ -131,8 +133,7 @@ def distributions_of(modules: Collection[str]) -> list[str]:
     """
     if not modules:
         return []
-    known = _distributions(_installed())
-    return sorted({name for module in modules for name in known.get(module, ())} - {"samerun"})
+    return sorted(_with_modules(_installed(), frozenset(modules)) - {"samerun"})
 
 
 def normalized(name: str) -> str:
@@ -167,14 +168,37 @@ def _installed() -> tuple[tuple[str, int], ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _distributions(installed: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+def _with_modules(installed: tuple[tuple[str, int], ...], modules: frozenset[str]) -> set[str]:
+    """Returns the names of the distributions that have one of these top-level modules.
+
+    As `importlib.metadata.packages_distributions`, which takes 0.29 s instead of 0.02 s for 240
+    distributions: it makes a path of each of their files.
+    """
+    names = "|".join(map(re.escape, modules))
+    file_of_one = re.compile(rf"(?m)^(?:{names})(?:/[^,\n]*)?\.py,")
+    found = set()
+    for one in importlib.metadata.distributions():
+        declared = (one.read_text("top_level.txt") or "").split()
+        if modules.intersection(declared) or (
+            not declared and file_of_one.search(one.read_text("RECORD") or "")
+        ):
+            found.add(_name_and_version(one)[0])
+    return found
 
 
 @functools.lru_cache(maxsize=1)
 def _packages(installed: tuple[tuple[str, int], ...]) -> dict[str, str]:
-    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    found = dict(map(_name_and_version, importlib.metadata.distributions()))
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def _name_and_version(one: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Reads only these two lines: all metadata of 240 distributions, read twice, takes 0.2 s."""
+    text = one.read_text("METADATA") or ""
+    found = {key: value.strip() for key, value in _FIRST_LINES.findall(text.partition("\n\n")[0])}
+    if len(found) < 2:
+        return one.metadata["Name"], one.version
+    return found["Name"], found["Version"]
 
 
 def digest_of_files(files: Sequence[Path], root: Path) -> str:

@@ -105,6 +105,16 @@ def test_the_installed_packages_are_read_once_in_a_process(monkeypatch):
     assert found() == before
 
 
+def test_the_packages_are_those_that_their_complete_metadata_has():
+    every = [(one.metadata["Name"], one.version) for one in importlib.metadata.distributions()]
+    assert provenance.packages() == dict(every)
+    known = importlib.metadata.packages_distributions()
+    tops = ["keras", "numpy", "yaml", "google", "pytest", "typing_extensions", "not_installed"]
+    for top in tops:
+        assert provenance.distributions_of([top]) == sorted(set(known.get(top, ())))
+    assert known["typing_extensions"]  # a file, not a folder
+
+
 def test_the_identity_follows_config_code_and_data():
     identity = provenance.identity("c", {"a.py": "1"}, {"train": "2"})
     assert identity == provenance.identity("c", {"a.py": "1"}, {"train": "2"})

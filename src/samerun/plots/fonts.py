@@ -6,11 +6,13 @@ or Hindi. It warns and draws boxes; here another installed font is looked for fi
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from matplotlib import font_manager, get_data_path
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
@@ -97,9 +99,18 @@ def columns_of(text: str) -> int:
 
 def set_fonts(figure: Figure) -> None:
     """Gives the texts of a figure fonts that have all their characters."""
-    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    texts = list(_texts(figure))
     lacking = set().union(*(_lacks(text.get_text()) for text in texts))
     families = sorted({_elsewhere()[code] for code in lacking if code in _elsewhere()})
     if families:
         for text in texts:
             text.set_fontfamily([*text.get_fontfamily(), SANS, *families])
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """Yields every text, but for those of axes that are hidden: their ticks would be made first."""
+    if isinstance(artist, Text):
+        yield artist
+    for child in artist.get_children():
+        if not (isinstance(child, Axis) and not child.axes.axison):
+            yield from _texts(child)

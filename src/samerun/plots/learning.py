@@ -252,7 +252,7 @@ def weight_histograms(weights: Mapping[str, NDArray[np.floating]]) -> Figure:
         histogram(axes, finite, num_bins)
         num_bad = len(values) - len(finite)
         note = f" ({num_bad} not finite)" if num_bad else ""
-        axes.set_title(_ending(name) + note, fontsize=SMALL, loc="left")
+        axes.set_title(_ending(name) + note, fontsize=SMALL, loc="left", y=1.0)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))

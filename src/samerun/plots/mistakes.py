@@ -90,7 +90,7 @@ def _gallery(
     join = ", " if is_strip else "\n"
     for axes, above, below, picture in zip(grid, true, predicted, images, strict=False):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(above + join + below, fontsize=SMALL)
+        axes.set_title(above + join + below, fontsize=SMALL, y=1.0)
     figure.suptitle(_how_many(report), fontsize=TEXT)
     return figure
 

@@ -1,7 +1,6 @@
 """An MLflow database in a file: created once, checked before use, safe for many processes."""
 
 import contextlib
-import functools
 import logging
 import os
 import re
@@ -16,11 +15,12 @@ from filelock import FileLock, Timeout
 from samerun.errors import StoreUnavailable, UserError, see
 from samerun.files import replacing
 from samerun.privacy import restrict
+from samerun.tracking import schema
 from samerun.tracking.delivery.faults import is_locked
 
 _QUOTED = re.compile("%[0-9A-Fa-f]{2}")
 _log = logging.getLogger(__name__)
-_LOCK_SECONDS = 60.0  # a migration takes 2 s, 30 s on a very busy machine
+_LOCK_SECONDS = 60.0  # migrations of another MLflow take 2 s, 30 s on a very busy machine
 
 
 def database_file(uri: str) -> Path:
@@ -67,6 +67,7 @@ def connect_file(uri: str, *, patience: float = 30.0) -> Any:
             _follow_move(file)
         else:
             _make_tables(file)
+        schema.expected()  # MLflow asks for it when it opens a store
         try:
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
@@ -168,7 +169,7 @@ def check_database(file: Path) -> None:
             f"tracking.uri: {file} holds the tables of another program, expected MLflow's: name "
             "another file; a study of Optuna's needs one of its own too."
         )
-    expected = _expected_schema()
+    expected = schema.expected()
     if tables.get("") != expected:
         import mlflow
 
@@ -180,37 +181,11 @@ def check_database(file: Path) -> None:
         )
 
 
-@functools.cache
-def _expected_schema() -> str:
-    """Returns the schema of the installed MLflow, which reads 60 files for it: 0.2 s.
-
-    MLflow would read them again for each store that it opens; it gets the same answer.
-    """
-    from mlflow.store.db import utils
-
-    latest = str(utils._get_latest_schema_revision())
-    utils._get_latest_schema_revision = lambda: latest
-    return latest
-
-
 def _make_tables(file: Path) -> None:
-    """Creates a database under another name and renames it: a kill leaves no incomplete one.
-
-    The 60 migrations of MLflow 3.17 take 1 s, and 7 s on a busy disk if each of them is flushed to
-    it; the complete file is.
-    """
-    import sqlalchemy
-    from mlflow.store.db.utils import _initialize_tables
-
-    def flush_nothing(connection: Any, _: Any) -> None:
-        connection.execute("pragma synchronous = off")
-
+    """Creates a database under another name and renames it: a kill leaves no incomplete one."""
     try:
         with replacing(file) as fresh:
-            engine = sqlalchemy.create_engine(f"sqlite:///{fresh}", poolclass=sqlalchemy.NullPool)
-            sqlalchemy.event.listen(engine, "connect", flush_nothing)
-            _initialize_tables(engine)
-            engine.dispose()
+            schema.fill(fresh)
             restrict(fresh)
     except Exception as error:
         raise UserError(
