@@ -9,12 +9,14 @@ the tracing, does not.
     python benchmarks/costs.py [--pairs 3] [--images 20000] [--epochs 8] [--json FILE]
 
 A cost is the ratio of the fastest epochs, on / off, the median over the pairs; each has to be at
-most 1.03. About four minutes on two cores.
+most 1.03. What the processors did in an epoch is printed beside it: it depends less on what else
+the machine does, but leaves out waits for the disk. About four minutes on two cores.
 """
 
 import argparse
 import functools
 import json
+import resource
 import shutil
 import statistics
 import sys
@@ -38,7 +40,7 @@ RECORDED = "everything on"
 
 
 def train(overrides: list[str], is_recorded: bool) -> None:
-    """Trains a run and prints the seconds of its epochs after the first."""
+    """Trains a run; prints the seconds of its epochs after the first, of clock and processors."""
     import keras
     from rich.console import Console
 
@@ -51,7 +53,8 @@ def train(overrides: list[str], is_recorded: bool) -> None:
     def ticking(method: Any) -> Any:
         @functools.wraps(method)
         def called(*arguments: Any, **options: Any) -> Any:
-            ticks.append(time.perf_counter())
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            ticks.append((time.perf_counter(), used.ru_utime + used.ru_stime))
             return method(*arguments, **options)
 
         return called
@@ -63,7 +66,8 @@ def train(overrides: list[str], is_recorded: bool) -> None:
         samerun.train(overrides)
     else:
         training.train(samerun.compose(overrides).config, NullRun(), Console(file=sys.stderr))
-    print(json.dumps([end - start for start, end in zip(ticks[1:], ticks[2:], strict=False)]))
+    spans = list(zip(ticks[1:], ticks[2:], strict=False))
+    print(json.dumps([[end[at] - start[at] for start, end in spans] for at in range(2)]))
 
 
 def measured(name: str, data: Path, epochs: int, _: int) -> Ran:
@@ -79,6 +83,21 @@ def measured(name: str, data: Path, epochs: int, _: int) -> Ran:
     options += ["--unrecorded"] if name == "spool and delivery" else []
     variables = {"PYTHONPATH": str(place)}
     return run([sys.executable, __file__, *options], place, variables=variables)
+
+
+def show(times: dict[str, list[list[list[float]]]]) -> None:
+    """Prints a line for everything on and for each switch.
+
+    Args:
+        times: by name, of each run the seconds of its epochs, of the clock and of the processors.
+    """
+    print(f"{'seconds of an epoch':<32}{'minimum':>9}{'median':>9}{'processor':>11}{'median':>9}")
+    for name, runs in times.items():
+        off = "" if name == RECORDED else "without "
+        wall, processor = ([value for run_ in runs for value in run_[at]] for at in range(2))
+        cells = f"{min(wall):>9.3f}{statistics.median(wall):>9.3f}"
+        cells += f"{min(processor):>11.3f}{statistics.median(processor):>9.3f}"
+        print(f"{off + name:<32}{cells}")
 
 
 def main() -> int:
@@ -100,21 +119,18 @@ def main() -> int:
             for name in (RECORDED, *SWITCHES)
         }
         found = alternately(measures, given.pairs)
-    seconds = {
+    times = {
         name: [json.loads(ran.output.splitlines()[-1]) for ran in rans]
         for name, rans in found.items()
     }
-    print(f"{'seconds of an epoch':<28}{'minimum':>9}{'median':>9}")
-    for name, runs in seconds.items():
-        epochs = [value for run_ in runs for value in run_]
-        off = "" if name == RECORDED else "without "
-        print(f"{off + name:<28}{min(epochs):>9.3f}{statistics.median(epochs):>9.3f}")
+    show(times)
+    seconds = {name: [wall for wall, _ in runs] for name, runs in times.items()}
     figures = []
     for name in SWITCHES:
         pairs = zip(seconds[RECORDED], seconds[name], strict=True)
         ratios = [min(on) / min(off) for on, off in pairs]
         figures.append(middle(f"seconds of an epoch with / without {name}", ratios, LIMIT))
-    return finish(figures, given.json, seconds)
+    return finish(figures, given.json, times)
 
 
 if __name__ == "__main__":

@@ -106,13 +106,19 @@ ROWS: tuple[Row, ...] = (
         why=(
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
             "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
-            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. With "
-            "`training.deterministic=false` an epoch took 0.92 of the script's processor time "
-            "(one pair, 150 steps, the same day) instead of 1.30: that leaves TensorFlow's "
-            "deterministic operations off and its meta optimizer on (`determinism.py`); which "
-            "of the two it is was not measured. Tried and kept: up to 20 steps per execution after "
-            "the first epoch (decision 50). Not tried: switching only the memory optimizer off, "
-            "for which TensorFlow has no setting and which would change the bits of recorded runs; "
+            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. That "
+            "and the results of 2026-12-01 are from before decision 56, when deterministic runs "
+            "switched TensorFlow's graph optimizer off. With its exact passes, which drop, move or "
+            "share operations, the same traced step took 0.92 of the processor time (row-LSTM, 1 "
+            "and 20 steps per execution, medians), 0.81 (stacked GRU), 0.82 (CNN), 0.87 "
+            "(ConvLSTM), 0.90 (forecaster), 0.92 (SimpleRNN), 0.97 (language model) and 1.02 "
+            "(MLP), in turns on a very busy machine, and had the same bits. What "
+            "deterministic operations cost was not measured by itself. Tried and "
+            "kept: those passes in deterministic runs "
+            "(decision 56), and up to 20 steps per execution after the first epoch where they "
+            "repay their tracing (decision 50), which in three epochs of 240 steps they may not. "
+            "Tried and rejected: all passes but the memory optimizer, which change bits of the "
+            "ConvLSTM and were not clearly faster. Not tried: "
             "whole epochs per execution; batches gathered inside the compiled function."
         ),
     ),
@@ -212,7 +218,12 @@ ROWS: tuple[Row, ...] = (
         why=(
             "Profiled on a row-LSTM, not on the CNN of this row (2026-12-01, busy machine): a "
             "checkpoint took 0.06 s in each epoch, 1.2 % of it, so writing it in the background "
-            "could gain no more there, and was not done."
+            "could gain no more there, and was not done. The fastest epochs of the three runs with "
+            "everything on took 2.23, 2.55 and 2.25 s on 2026-12-01: they differ by 14 %, more "
+            "than any of the four costs, which all compare with them, so that none of the four is "
+            "known to be real. Since then the processor time is printed beside the clock's, and "
+            "deterministic runs keep the passes over the graph that change no bit (decision 56): "
+            "they took 0.83 of the processor time of a step of another CNN."
         ),
     ),
     Row(

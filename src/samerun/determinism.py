@@ -8,6 +8,15 @@ from samerun.config.training import Training
 from samerun.errors import UserError
 from samerun.process import keep_imports
 
+_EXACT = ("dependency_optimization", "function_optimization", "loop_optimization")
+"""Passes over the graph that drop, move or share operations; pruning and common subgraphs too."""
+
+_INEXACT = (
+    *("arithmetic_optimization", "constant_folding", "implementation_selector"),
+    *("layout_optimizer", "remapping", "shape_optimization"),
+)
+"""Passes that replace operations by others, which may round differently."""
+
 
 def reset_and_seed(seed: int) -> None:
     """Clears Keras's state, so that layers get the names of a new process, and seeds everything.
@@ -38,11 +47,6 @@ def _forget_gradients() -> None:
 def make_deterministic(training: Training) -> None:
     """Prepares this process for one run: precision, threads, determinism.
 
-    `enable_op_determinism()` alone is not enough on a CPU: Grappler's memory optimizer turns a
-    large gradient sum (`AddN`, above 204.8 MB of live tensors) into additions in order of arrival,
-    and a convolution with batch normalization on 64×64×3, batch 64, then differs from run to run.
-    Without the meta optimizer 4 of 4 runs were equal, at no measurable cost.
-
     Args:
         training: precision, threads, and whether to be deterministic at all.
 
@@ -54,13 +58,40 @@ def make_deterministic(training: Training) -> None:
     _set_threads(training)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
+        _keep_exact_passes()
     elif _is_deterministic():
         raise UserError(
             "training.deterministic: received false after a deterministic run in this process; "
             "TensorFlow cannot switch it off again: start a new process."
         )
-    grappler = {"disable_meta_optimizer": training.deterministic}
-    tf.config.optimizer.set_experimental_options(grappler)
+
+
+def _keep_exact_passes() -> None:
+    """Restricts TensorFlow's graph optimizer, Grappler, to passes that cannot change a bit.
+
+    `enable_op_determinism()` alone is not enough on a CPU: the memory optimizer turns a large
+    gradient sum (`AddN`, above 204.8 MB of live tensors) into additions in order of arrival, and a
+    convolution with batch normalization on 64×64×3, batch 64, then differs from run to run. Other
+    passes replace operations, and the same network then has other bits than without them, which
+    runs of version 0.1.0 were recorded with. See decision 56.
+    """
+    from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+    from tensorflow.python.eager import context as eager  # no public way to ask, TensorFlow #51991
+
+    context = eager.context()
+    base = config_pb2.ConfigProto()
+    base.CopyFrom(getattr(context, "_config", None) or base)
+    off = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
+    base.graph_options.rewrite_options.memory_optimization = off
+    context._config = base
+    has_memory_optimizer = context.config.graph_options.rewrite_options.memory_optimization != off
+    tf.config.optimizer.set_experimental_options(
+        {
+            "disable_meta_optimizer": has_memory_optimizer,  # as slow as before, and the same bits
+            **dict.fromkeys(_EXACT, True),
+            **dict.fromkeys(_INEXACT, False),
+        }
+    )
 
 
 def _is_deterministic() -> bool:
