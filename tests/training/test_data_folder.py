@@ -352,6 +352,11 @@ WRONG = [
         "outside the class folders", id="loose",
     ),
     pytest.param(
+        lambda p: [*(path.rename(p / path.name) for path in (p / "cat").iterdir()),
+                   *(shutil.rmtree(p / name) for name in CLASSES)],
+        "is in no class folder, .* dataset.path=/", id="one class folder",
+    ),
+    pytest.param(
         lambda p: [path.unlink() for path in sorted((p / "cat").iterdir())[1:]],
         "class cat has 1 example", id="class of one",
     ),

@@ -236,3 +236,29 @@ def test_a_folder_whose_name_makes_no_package_is_refused(name, tmp_path, monkeyp
     assert cli.main(["init", f"./{name}"]) == 2
     assert "expected a name for a Python package" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (
+            "defaults: [/schema/model/ring_net@_here_, _self_]",
+            "schema/model/ring_net: received 'ring_net', expected the kind of a class in "
+            r"mine.components that has a file model/KIND.yaml. Did you mean 'rings_net'\?",
+        ),
+        ("units: 3", r"with `defaults: \[/schema/model/thin@_here_, _self_\]`"),
+    ],
+)
+def test_a_file_with_the_start_of_no_class_names_what_is_missing(mine, start, message):
+    (mine / "conf" / "model" / "thin.yaml").write_text(f"{start}\n")
+    with pytest.raises(samerun.UserError, match=message):
+        compose(["model=thin"])
+
+
+def test_an_own_class_without_a_file_is_told_which_file_it_needs(mine):
+    with pytest.raises(samerun.UserError, match=r"needs the file conf/model/thin_layer\.yaml\."):
+        compose(["model=thin_layer"])
+    (mine / "pyproject.toml").unlink()
+    with pytest.raises(samerun.UserError) as caught:
+        compose(["model=thin_layer"])
+    assert "class of your own" not in str(caught.value)

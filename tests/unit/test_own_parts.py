@@ -98,6 +98,8 @@ def test_an_experiment_names_them_with_options(changing):
             "training.params.focal.gamma: received -1, expected a number at least 0",
         ),
         ("training.loss=focal training.params.focal=3", "training.params.focal: new keys"),
+        ("training.loss=focal training.params.gamma=3", "training.params.NAME.gamma=…"),
+        ("training.loss=soft", "A class of your own needs the file conf/loss/soft.yaml."),
         (
             "training.loss=focal training.metrics=[mine.other:focal]",
             "expected names that differ",

@@ -7,7 +7,7 @@ from typing import Any
 from samerun.config.checkpoint import AfterSuccess
 from samerun.config.datasets.base import Pictures
 from samerun.config.own import NAMED, is_component
-from samerun.config.project import own_options
+from samerun.config.project import needs_file, own_options
 from samerun.config.root import Config
 from samerun.config.schema import GROUPS
 from samerun.config.spec import DataSpec, Layout, Task
@@ -108,7 +108,7 @@ def _check_known(
         if ":" not in name and name not in known and not is_component(params.get(name)):
             given = f"{key}={'my_code:f' if group == 'loss' else '[my_code:f]'}"
             typed = names[0] if group == "loss" else f"[{','.join(names)}]"
-            hint = as_hint(correct(key, typed, {}))
+            hint = as_hint(correct(key, typed, {})) or needs_file(group, name)
             possible = [*known, *own_options(group)]
             some = f"one of {listed(possible)}, or " if possible else ""
             raise UserError(

@@ -12,7 +12,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from samerun.config import yaml_limits
+from samerun.config import project, yaml_limits
 from samerun.config.overrides import Override, parse_override
 from samerun.config.schema import GROUPS, PARTS, options
 from samerun.config.suggestions import as_hint, chosen_options, correct, needless, owners
@@ -53,10 +53,7 @@ def translate(error: Exception, overrides: Sequence[str] = ()) -> UserError:
             file = re.match(r"In '(.+?)'", str(error))
             return _not_in_defaults(file[1] if file else outer, inner, name)
         if outer == "schema":
-            return UserError(
-                f"{inner}={name}: there is no config class of this kind, expected its package in "
-                'pyproject.toml: [tool.samerun] with package = "my_project".'
-            )
+            return _no_schema(inner, name)
         known = list(error.options or options(group))
         if known:
             return unknown_option(group, name, known)
@@ -86,7 +83,23 @@ def unknown_option(group: str, name: str, known: Sequence[str]) -> UserError:
     hint = as_hint(correct(group, name, {"sweep": ""})) or nearest(name, known)
     # Both may be a part of what was typed, such as a store's address with its password.
     received = f"{redact(group)}: received '{redact(name)}'"
+    hint = hint or project.needs_file(group, redact(name))
     return UserError(f"{received}, expected one of {listed(known)}.{hint}")
+
+
+def _no_schema(group: str, name: str) -> UserError:
+    """Returns the error for an option whose schema is that of no class."""
+    package = project.settings().package
+    if not package:
+        return UserError(
+            f"{group}={name}: there is no config class of this kind, expected its package in "
+            'pyproject.toml: [tool.samerun] with package = "my_project".'
+        )
+    return UserError(
+        f"schema/{group}/{name}: received '{name}', expected the kind of a class in "
+        f"{package}.components that has a file {group}/KIND.yaml."
+        f"{nearest(name, project.own_options(group))}"
+    )
 
 
 def too_large(key: str) -> UserError:
@@ -206,9 +219,14 @@ def _of_file(name: str, error: OmegaConfBaseException) -> UserError:
         return _not_in_defaults(name, _group_of_class(not_a_group[1]), not_a_group[2])
     if group in GROUPS and not hasattr(error.object_type, "kind") and holder.lower() == group:
         having = owners(key) or options(group)
+        start = f"`defaults: [{having[0]}, _self_]`"
+        if project.settings().package:
+            start += (
+                f", or for a class of your own with `defaults: [/schema/{name}@_here_, _self_]`"
+            )
         return UserError(
             f"{name}.yaml: {key}: has no base that has this key, expected the file to start with "
-            f"`defaults: [{having[0]}, _self_]`."
+            f"{start}."
         )
     return UserError(f"{name}.yaml: {_of_omegaconf(error)}")
 
@@ -276,6 +294,13 @@ def sweep_missing(key: str, written: str = "") -> UserError:
     return UserError(f"{key}: there is no sweep: add sweep=optuna and -m.{hint}")
 
 
+def _lacks_function(key: str, overrides: Sequence[str]) -> bool:
+    """Whether a key is an argument of a loss, metric or callback without the name of it."""
+    first = key.removeprefix("training.params.")
+    named = {part for text in overrides for part in re.findall(r"\w+", text.partition("=")[2])}
+    return first != key and "." not in first and first not in named
+
+
 def _of_omegaconf(error: OmegaConfBaseException, overrides: Sequence[str] = ()) -> UserError:
     key = str(error.full_key or error.key or "config")
     message = str(error.msg).splitlines()[0]
@@ -286,6 +311,12 @@ def _of_omegaconf(error: OmegaConfBaseException, overrides: Sequence[str] = ()) 
             return UserError(f"{key}: expected {name}=… or +sweep.params={{{name}: …}}.")
         if holder == "dict" and key.startswith("sweep."):
             return sweep_missing(key)
+        if holder == "dict" and _lacks_function(key, overrides):
+            argument = key.removeprefix("training.params.")
+            return UserError(
+                f"{key}: expected the loss, metric or callback before its argument: "
+                f"training.params.NAME.{argument}=… ."
+            )
         if holder == "dict":
             return UserError(f"{key}: new keys of a mapping need a plus: +{key}=… .")
         return unknown_key(key, overrides, kind=getattr(error.object_type, "kind", ""))

@@ -227,6 +227,19 @@ def own_options(group: str) -> list[str]:
     return sorted(names)
 
 
+def needs_file(group: str, name: str) -> str:
+    """Returns a sentence about the file of an own component; empty without a package of them.
+
+    Args:
+        group: such as `model` or `loss`.
+        name: of the option that does not exist.
+    """
+    if not settings().package or not _GROUP.fullmatch(name):
+        return ""
+    folder = (settings().config_folders or FOLDERS)[:1]
+    return f" A class of your own needs the file {'/'.join([*folder, group, name])}.yaml."
+
+
 def split_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns arguments without `--config-dir FOLDER`, and these folders.
 

@@ -124,12 +124,20 @@ def images_in(folder: str, root: Path, expected: str) -> Iterator[str]:
 
 
 def _class_folders(folder: Path, root: Path, kind: Kind) -> list[os.DirEntry[str]]:
-    folders = []
+    folders, loose = [], []
     for entry in entries_of(folder, root):
         if entry.is_dir():
             folders.append(entry)
         elif entry.name.lower().endswith((*IMAGES, *kind.endings)):
-            raise error_at(entry.path, "is outside the class folders: move it into one.")
+            loose.append(entry.path)
+    if loose and not folders:
+        raise error_at(
+            loose[0],
+            "is in no class folder, expected one subfolder per class: if this folder is one class, "
+            f"give the folder above it: dataset.path={folder.parent}.",
+        )
+    if loose:
+        raise error_at(loose[0], "is outside the class folders: move it into one.")
     return folders
 
 

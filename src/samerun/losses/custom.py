@@ -101,7 +101,9 @@ def check_loss(own: OwnFunction, made: keras.losses.Loss, spec: DataSpec) -> Non
         return each, total, tape.gradient(total, outputs)
 
     try:
-        each, total, gradient = step(tf.constant(y_true), tf.constant(y_pred))
+        batch = (tf.constant(y_true), tf.constant(y_pred))
+        # Traced here: TensorFlow warns of a function that each call traces, as each loss does.
+        each, total, gradient = step.get_concrete_function(*batch)(*batch)
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{where}: raised {describe_cause(error)}, on targets of shape {y_true.shape} and "
@@ -133,7 +135,8 @@ def check_metric(own: OwnFunction, made: keras.metrics.Metric, spec: DataSpec) -
     y_true, y_pred = example_batch(spec)
     try:
         step = tf.function(lambda y, p: made.update_state(y, p), autograph=False)
-        step(tf.constant(y_true), tf.constant(y_pred))
+        batch = (tf.constant(y_true), tf.constant(y_pred))
+        step.get_concrete_function(*batch)(*batch)
         value = np.asarray(keras.ops.convert_to_numpy(made.result()))
         made.reset_state()
     except (Exception, SystemExit) as error:
