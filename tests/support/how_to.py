@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("docs/how-to/*.md"))
 NOT_TYPED = {
     r"^export |^read -rs|^source ": "changes the reader's shell",
-    r"pip install|^python3? -m venv|^dashboard/": "installs packages",
+    r"pip install|^python3? -m (venv|build)|^dashboard/": "installs packages",
     r"^make train test$": "installs packages",
     r"sweep\.cluster=(slurm|tls)|tls://|--tls": "needs a cluster: tests/system/test_executors.py",
     r"sweep\.cluster|^dask |10\.0\.0\.1": "needs two machines: tests/system/test_cluster.py",
