@@ -1,5 +1,6 @@
 """`samerun.testing` passes sound components and finds the fault planted in each other one."""
 
+import logging
 import sys
 
 import pytest
@@ -244,6 +245,18 @@ def test_a_loss_that_is_not_finite_is_found(compose):
     cfg = compose("training.loss=mine.own:infinite")
     with pytest.raises(AssertionError, match="The loss is inf for predictions"):
         testing.check_loss(cfg)
+
+
+def test_checks_of_a_loss_make_tensorflow_warn_of_no_retracing(compose, caplog):
+    cfg = compose("training.loss=mine.own:loss")
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(caplog.handler)
+    try:
+        for _ in range(8):
+            testing.check_loss(cfg)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text
 
 
 def test_a_loss_of_a_wrong_shape_is_found(compose):
