@@ -70,3 +70,4 @@ def test_verify_fails_where_one_bit_of_the_weights_is_another(elsewhere, capsys)
     assert cli.main(["verify", "run.zip"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("FAIL  run.zip  CLOSE  run ")
+    assert last.endswith("no difference in config, code, data, environment or machine")

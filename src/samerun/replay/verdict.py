@@ -139,7 +139,7 @@ class Verdict:
     def why(self) -> str:
         """Returns the most likely cause as text."""
         if self.cause is None:
-            return "unknown; nothing that was compared differs"
+            return "unknown; no difference in config, code, data, environment or machine"
         row = self.cause
         if row.detail:
             return f"{row.part}: {row.what} differ: {row.detail}"
