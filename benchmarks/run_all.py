@@ -157,6 +157,18 @@ ROWS: tuple[Row, ...] = (
         command="skewed_sweep.py",
         minutes=3,
         tiny="--trials 4",
+        why=(
+            "On 2026-12-01 about 4.5 s of the two workers' 65 s were outside trials. The "
+            "grid is drawn in the same order each time, and its last trial is one that sleeps "
+            "for 7 s: with trials of 0.6 to 1 s besides, a replay of that order without any time "
+            "between trials leaves one worker without a trial for 2.6 to 3.4 s and spends 95.1 "
+            "to 95.6 % inside. No sweeper can give that worker a trial, as there is none. The "
+            "rest, about 0.06 s for each of 22 trials, is what a sweep does between two trials: "
+            "recording the end of one in MLflow and the study, and drawing, composing and "
+            "recording the next, see row 8. Not tried: asking for the next trial before the last "
+            "one is recorded, which samplers that learn would not see. The benchmark prints the "
+            "seconds of each part."
+        ),
     ),
     Row(
         number=6,
@@ -165,6 +177,15 @@ ROWS: tuple[Row, ...] = (
         command="search.py --seeds 0 1 2 --limit 40",
         minutes=7,
         tiny="--seeds 0 --trials 3 --epochs 3 --limit 120",
+        why=(
+            "Each search ends after 40 s, so that the row takes minutes. On 2026-12-01 no search "
+            "of any program reached the loss in that time: samerun trained 57 to 64 epochs, "
+            "Optuna's plain script 71 to 105, KerasTuner 37 to 48 and Ray Tune 35 to 49, of the "
+            "240 that the goal of 0.3 allows. The seconds begin with the process, so they contain "
+            "its imports, and with samerun the checks, the stores and a recorded run for each "
+            "trial, see rows 7 and 8. Not tried here: a limit at which the programs reach the "
+            "loss, which says more about their epochs. Decision 51 compares epochs alone."
+        ),
     ),
     Row(
         number=6,

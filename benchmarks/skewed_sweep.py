@@ -80,11 +80,11 @@ def rate(folder: Path, experiment: str) -> float:
     return 3600e3 * len(trials) / (ended - began)
 
 
-def share_inside_trials(folder: Path, study: str) -> float:
-    """Returns which part of the workers' time was spent inside trials.
+def seconds_of_workers(folder: Path, study: str) -> dict[str, float]:
+    """Returns where the workers' time was spent, in seconds of all workers together.
 
     A worker's time begins with its first trial, when TensorFlow is imported, and ends with the last
-    trial of all.
+    trial of all, also if no trial was left for it to begin.
     """
     import optuna
 
@@ -93,9 +93,11 @@ def share_inside_trials(folder: Path, study: str) -> float:
     for trial in found.trials:
         end, seconds = trial.datetime_complete.timestamp(), trial.user_attrs["samerun.seconds"]
         busy.setdefault(trial.user_attrs["samerun.pid"], []).append((end - seconds, end))
-    end = max(end for spans in busy.values() for _, end in spans)
+    last = max(end for spans in busy.values() for _, end in spans)
+    whole = sum(last - min(spans)[0] for spans in busy.values())
     inside = sum(end - began for spans in busy.values() for began, end in spans)
-    return inside / sum(end - min(spans)[0] for spans in busy.values())
+    after = sum(last - max(end for _, end in spans) for spans in busy.values())
+    return {"in trials": inside, "between trials": whole - inside - after, "none left": after}
 
 
 def main() -> int:
@@ -118,7 +120,7 @@ def main() -> int:
             f"hydra.sweeper.n_trials={chosen.trials}",
         ]
         rates: dict[str, list[float]] = {"samerun": [], "official": []}
-        busy = []
+        spent = []
         for repeat in range(chosen.repeats):
             mine = [*ours, f"sweep.study=skewed-{repeat}", f"sweep.n_trials={chosen.trials}"]
             for who, arguments in (("samerun", mine), ("official", official)):
@@ -127,13 +129,16 @@ def main() -> int:
                 ran = run([python, "-m", "samerun", "train", "-m", *overrides], folder)
                 rates[who].append(rate(folder, name))
                 print(f"{who}: {rates[who][-1]:.0f} trials an hour; {ran.seconds:.1f} s in all")
-            busy.append(share_inside_trials(folder, f"skewed-{repeat}"))
+            spent.append(seconds_of_workers(folder, f"skewed-{repeat}"))
+            parts = ", ".join(f"{value:.1f} {part}" for part, value in spent[-1].items())
+            print(f"samerun: seconds of the workers: {parts}")
     ratios = [a / b for a, b in zip(rates["samerun"], rates["official"], strict=True)]
+    busy = [each["in trials"] / sum(each.values()) for each in spent]
     figures = [
         middle("trials an hour, samerun / official", ratios, ALLOWED_RATIO, is_floor=True),
         middle("workers' time inside trials", busy, ALLOWED_BUSY, is_floor=True),
     ]
-    return finish(figures, chosen.json, {"trials an hour": rates})
+    return finish(figures, chosen.json, {"trials an hour": rates, "seconds of the workers": spent})
 
 
 if __name__ == "__main__":

@@ -218,7 +218,7 @@ def test_a_sweep_with_lent_trials_that_is_killed_lends_and_trains_each_once(proj
     assert train(project, *given, rates, "sweep.study=night").returncode == 0
     arguments = [*given, f"{rates},0.02,0.05", "sweep.learn_from=night"]
     process = started(project, *arguments)
-    until(lambda: trial_files(project, "run.json"), timeout=120)  # the first of two trains
+    until(lambda: trial_files(project, "run.json"))  # the first of two trains
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
