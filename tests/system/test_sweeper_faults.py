@@ -221,7 +221,7 @@ def test_a_sweep_with_lent_trials_that_is_killed_lends_and_trains_each_once(proj
     until(lambda: trial_files(project, "run.json"))  # the first of two trains
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.wait()
+    process.communicate(timeout=60)  # its workers hold the pipe, and end with it
     psutil.wait_procs(workers, timeout=60)
     before = [trial for trial in study(project).trials if "samerun.lent" in trial.user_attrs]
     done = train(project, *arguments)
