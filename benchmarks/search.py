@@ -1,7 +1,7 @@
 """Measures how soon a search reaches what 40 unpruned trials reach: epochs and seconds.
 
 A network of two hidden layers on scikit-learn's digits with noise; learning rate, units and dropout
-are searched, at most 20 epochs a trial, one trial at a time, by
+are searched, at most 20 epochs a trial, one trial at a time, TensorFlow with one thread, by
 
 - `samerun train -m sweep=optuna sweep.pruner=successive_halving`, everything tracked,
 - KerasTuner's Hyperband, Ray Tune's ASHA, and a plain script with Optuna's successive halving,
@@ -9,15 +9,16 @@ are searched, at most 20 epochs a trial, one trial at a time, by
 
 The target is the validation loss that 40 unpruned trials of the plain script reach, the median over
 the seeds: the loss, because a few hundred examples cannot tell such settings apart by accuracy. It
-is measured once and kept in `benchmarks/targets.json`. A search ends when it has reached the target
-or when its seconds are over. Another tool that did not reach it counts with the epochs and seconds
-that it used until then, samerun as infinitely many.
+is measured once and kept in `benchmarks/targets.json`. A search tries as many trials as it needs
+and ends when it has reached the target or when its seconds are over. Two searches run side by side
+on two cores, and samerun's neighbor is another one with each seed.
 
-    python benchmarks/search.py [--seeds 0 1 2 3 4] [--limit 60] [--json FILE]
+    python benchmarks/search.py [--seeds 0 1 2 3 4] [--limit 75] [--json FILE]
 
-Fails if samerun needs more than 0.3 of the epochs of the unpruned trials, or more seconds or epochs
-than one of the others, by the medians over the seeds. With three seeds ten minutes on two cores,
-and once four more for the target.
+Fails if samerun needs more than 0.3 of the epochs of the unpruned trials, or has a worse loss than
+one of the others when the seconds are over, or, where both have reached the target, needs more
+epochs or seconds; by the medians over the seeds. With three seeds and 75 seconds eight minutes, and
+once four more for the target.
 """
 
 import json
@@ -28,6 +29,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -92,6 +95,7 @@ def samerun(data: Path, seed: int, trials: int, epochs: int) -> list[str]:
     return [
         *(sys.executable, "-m", "samerun", "train", "-m", "sweep=optuna"),
         *("sweep.pruner=successive_halving", "sweep.workers=1", f"sweep.n_trials={trials}"),
+        *("training.intra_op_threads=1", "training.inter_op_threads=1"),
         *("sweep.objectives=[validation/loss]", "model=custom", "model.target=tuned:build"),
         *("+model.params.units=range(16,257)", "+model.params.dropout=interval(0,0.6)"),
         *("optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", "schedule=constant"),
@@ -109,6 +113,7 @@ def watch(
     file = folder / "epochs.txt"
     environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     environment |= {**variables, "SEARCH_FILE": str(file), "PYTHONPATH": str(folder)}
     began = time.perf_counter()
     with (folder / "output.txt").open("wb") as output:
@@ -177,30 +182,63 @@ def target_of(folder: Path, variables: dict[str, str], seeds: list[int]) -> floa
 def searched(
     folder: Path, variables: dict[str, str], seeds: list[int], target: float, limit: float
 ) -> dict[str, list[Reached]]:
-    """Runs every search with every seed, in turns; returns how they ended."""
+    """Runs every search with every seed, two at a time; returns how they ended."""
     trials, epochs = int(variables["SEARCH_TRIALS"]), int(variables["SEARCH_EPOCHS"])
     found: dict[str, list[Reached]] = {name: [] for name in ("samerun", *SCRIPTS)}
-    for seed in seeds:
-        for name, ended in found.items():
-            command = samerun(Path(variables["SEARCH_DATA"]), seed, trials, epochs)
-            if name in SCRIPTS:
-                environment, script, *rest = SCRIPTS[name]
-                command = [str(peer(environment)), str(PEERS / script), *rest]
-            own = {**variables, "SEARCH_SEED": str(seed)}
-            ended.append(watch(command, folder / f"{name} {seed}", own, target, limit))
-            one = ended[-1]
-            line = f"{name:<28}seed {seed}: {one.epochs:>4} epochs, {one.seconds:5.1f} s, best "
-            print(f"{line}{one.best:.4f}{'' if one.has_reached else ', target not reached'}")
-            sys.stdout.flush()
+
+    def search(name: str, seed: int) -> None:
+        command = samerun(Path(variables["SEARCH_DATA"]), seed, trials, epochs)
+        if name in SCRIPTS:
+            environment, script, *rest = SCRIPTS[name]
+            command = [str(peer(environment)), str(PEERS / script), *rest]
+        own = {**variables, "SEARCH_SEED": str(seed)}
+        one = watch(command, folder / f"{name} {seed}", own, target, limit)
+        found[name].append(one)
+        line = f"{name:<28}seed {seed}: {one.epochs:>4} epochs, {one.seconds:5.1f} s, best "
+        print(f"{line}{one.best:.4f}{'' if one.has_reached else ', target not reached'}")
+        sys.stdout.flush()
+
+    for number, seed in enumerate(seeds):
+        neighbor, *others = [list(SCRIPTS)[(number + n) % len(SCRIPTS)] for n in range(3)]
+        for pair in (("samerun", neighbor), others):
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(search, pair, [seed, seed]))
     return found
+
+
+def compared(found: dict[str, list[Reached]], total: int, limit: float) -> Iterator[Figure]:
+    """Yields the figures of the searches.
+
+    Args:
+        found: how the searches ended, by name, a value for each seed.
+        total: epochs of the unpruned trials.
+        limit: seconds of a search.
+    """
+    ours = found["samerun"]
+    num_missed = sum(not one.has_reached for one in ours)
+    yield Figure("searches of samerun that did not reach the target", num_missed, 0)
+    if not num_missed:
+        what = "epochs to the best loss of 40 unpruned trials / their epochs"
+        yield middle(what, [one.epochs / total for one in ours], SHARE)
+    for name in SCRIPTS:
+        ratio = statistics.median(one.best for one in ours)
+        ratio /= statistics.median(one.best for one in found[name])
+        yield Figure(f"best loss after {limit:g} s, samerun / {name}", ratio, 1)
+        if num_missed or not all(one.has_reached and one.epochs for one in found[name]):
+            continue
+        for unit in ("seconds", "epochs"):
+            ratio = statistics.median(getattr(one, unit) for one in ours)
+            ratio /= statistics.median(getattr(one, unit) for one in found[name])
+            yield Figure(f"{unit} to the target, samerun / {name}", ratio, 1)
 
 
 def main() -> int:
     parser = arguments_of(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=40, help="unpruned ones, for the target")
+    parser.add_argument("--most", type=int, default=10_000, help="trials of a search")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--limit", type=float, default=60, help="seconds of a search")
+    parser.add_argument("--limit", type=float, default=75, help="seconds of a search")
     given = parser.parse_args()
     for environment, *_ in SCRIPTS.values():
         peer(environment)  # not while the clock runs
@@ -211,29 +249,9 @@ def main() -> int:
         variables["SEARCH_EPOCHS"] = str(given.epochs)
         target = target_of(folder, variables, given.seeds)
         print(f"target: validation loss {target:.4f}")
+        variables["SEARCH_TRIALS"] = str(given.most)
         found = searched(folder, variables, given.seeds, target, given.limit)
-    total = given.trials * given.epochs
-    epochs, seconds = {}, {}
-    for name, ended in found.items():
-        pairs = [(name == "samerun" and not one.has_reached, one) for one in ended]
-        epochs[name] = [inf if is_lost else one.epochs for is_lost, one in pairs]
-        seconds[name] = [inf if is_lost else one.seconds for is_lost, one in pairs]
-    shares = [number / total for number in epochs["samerun"]]
-    missed = sum(not one.has_reached for one in found["samerun"])
-    what = "epochs to the best loss of 40 unpruned trials / their epochs"
-    figures = [
-        middle(what, shares, SHARE),
-        Figure("searches of samerun that did not reach it", missed, 0),
-    ]
-    for name in SCRIPTS:
-        for unit, values in (("seconds", seconds), ("epochs", epochs)):
-            its = statistics.median(values[name])
-            if not its:  # stopped in its first epoch: there is nothing to compare with
-                continue
-            ratio = statistics.median(values["samerun"]) / its
-            short = sum(not one.has_reached for one in found[name])
-            note = f", which did not reach it in {short} of {len(given.seeds)}" if short else ""
-            figures.append(Figure(f"{unit} to that loss, samerun / {name}{note}", ratio, 1))
+    figures = list(compared(found, given.trials * given.epochs, given.limit))
     detail = {name: [vars(one) for one in ended] for name, ended in found.items()}
     return finish(figures, given.json, {"target": target, **detail})
 

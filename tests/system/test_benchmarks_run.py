@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
     "line",
     [
         "whole_process.py --images 1000 --epochs 1 --pairs 1 --goal extra",
-        "search.py --seeds 0 --trials 3 --epochs 2 --limit 60",
+        "search.py --seeds 0 --trials 3 --most 3 --epochs 2 --limit 60",
     ],
     ids=["whole_process", "search"],
 )
