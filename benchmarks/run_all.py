@@ -155,7 +155,7 @@ ROWS: tuple[Row, ...] = (
         what="a sweep of trials of very different lengths",
         against="official sweeper + joblib",
         command="skewed_sweep.py",
-        minutes=3,
+        minutes=2,
         tiny="--trials 4",
         why=(
             "On 2026-12-01 about 4.5 s of the two workers' 65 s were outside trials. The "
@@ -179,11 +179,11 @@ ROWS: tuple[Row, ...] = (
         tiny="--seeds 0 --trials 3 --most 3 --epochs 3 --limit 120",
         why=(
             "Each search ends after 75 s, so that the row takes minutes. On 2026-12-01 no search "
-            "of any program reached the loss in that time: samerun trained 57 to 64 epochs, "
+            "of any program reached the loss in 40 s: samerun trained 57 to 64 epochs, "
             "Optuna's plain script 71 to 105, KerasTuner 37 to 48 and Ray Tune 35 to 49, of the "
             "240 that the goal of 0.3 allows. The seconds begin with the process, so they contain "
             "its imports, and with samerun the checks, the stores and a recorded run for each "
-            "trial, see rows 7 and 8. Not tried here: a limit at which the programs reach the "
+            "trial, see rows 7 and 8. Not tried: a limit at which the programs reach the "
             "loss, which says more about their epochs. Decision 51 compares epochs alone."
         ),
     ),
@@ -282,7 +282,7 @@ ROWS: tuple[Row, ...] = (
         what="commands that look at runs on a store of 10,000 runs",
         against="100 runs",
         command="large_store.py --epochs 1 --repeats 3",
-        minutes=4,
+        minutes=1.5,
         tiny="--sizes 100 200 --epochs 1 --repeats 1",
     ),
 )

@@ -114,6 +114,13 @@ def test_a_sweep_over_two_hosts_outlives_a_killed_worker_and_a_cut_cable(stage):
         if state == "COMPLETE":
             assert len(run["steps"]) == EPOCHS
         assert {"checkpoints", "provenance"} <= set(run["artifacts"])
+    # Another sweep with the same storage learns from it: its trials are complete without training.
+    more = [*arguments, "sweep.study=day", "sweep.learn_from=night", "sweep.n_trials=1"]
+    out = stage.head.run(*more, **stage.environment)
+    complete = {number: run for number, state, run in found["trials"] if state == "COMPLETE"}
+    assert f"{len(complete)} of its {len(complete)} completed trials are lent as results." in out
+    learned = json.loads(stage.head.run(sys.executable, "-c", LOOK, "day", **stage.environment))
+    assert [run for _, _, run in learned["trials"][:-1]] == list(complete.values())
     # PostgreSQL's own folder is beside those of the hosts.
     written = [file for host in (stage.head, stage.other) for file in host.folder.rglob("*")]
     assert [f for f in written if f.is_file() and PASSWORD.encode() in f.read_bytes()] == []
