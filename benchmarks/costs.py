@@ -10,7 +10,7 @@ the tracing, does not.
 
 A cost is the ratio of the fastest epochs, on / off, the median over the pairs; each has to be at
 most 1.03. What the processors did in an epoch is printed beside it: it depends less on what else
-the machine does, but leaves out waits for the disk. About four minutes on two cores.
+the machine does, but leaves out waits for the disk. About eight minutes on two cores.
 """
 
 import argparse

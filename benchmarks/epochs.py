@@ -10,7 +10,7 @@ tracing, does not. Both train the first epochs of LENGTH: how many there would b
 samerun's `training.steps_per_execution=auto` traces several steps at once in the second epoch. Time
 is what the clock says (`wall`) and what the processors did (`cpu`).
 
-Prints the ratios samerun / bare; fails if a goal is missed. About 25 minutes on two idle cores.
+Prints the ratios samerun / bare; fails if a goal is missed. About 20 minutes on two idle cores.
 """
 
 import gzip

@@ -119,7 +119,7 @@ ROWS: tuple[Row, ...] = (
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
             "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
             "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. That "
-            "and the results of 2026-12-01 are from before decision 56, when deterministic runs "
+            "was measured before decision 56, when deterministic runs "
             "switched TensorFlow's graph optimizer off. With its exact passes, which drop, move or "
             "share operations, the same traced step took 0.92 of the processor time (row-LSTM, 1 "
             "and 20 steps per execution, medians), 0.81 (stacked GRU), 0.82 (CNN), 0.87 "
@@ -128,7 +128,7 @@ ROWS: tuple[Row, ...] = (
             "deterministic operations cost was not measured by itself. Tried and "
             "kept: those passes in deterministic runs "
             "(decision 56), and up to 20 steps per execution after the first epoch where they "
-            "repay their tracing (decision 50), which in three epochs of 240 steps they may not. "
+            "repay their tracing (decision 50). "
             "Tried and rejected: all passes but the memory optimizer, which change bits of the "
             "ConvLSTM and were not clearly faster. Not tried: "
             "whole epochs per execution; batches gathered inside the compiled function."
@@ -179,7 +179,7 @@ ROWS: tuple[Row, ...] = (
         tiny="--seeds 0 --trials 3 --most 3 --epochs 3 --limit 120",
         why=(
             "Each search ends after 75 s, so that the row takes minutes. On 2026-12-01 no search "
-            "of any program reached the loss in 40 s: samerun trained 57 to 64 epochs, "
+            "of any program reached the loss in 40 s, one search at a time: samerun trained 57 to 64 epochs, "
             "Optuna's plain script 71 to 105, KerasTuner 37 to 48 and Ray Tune 35 to 49, of the "
             "240 that the goal of 0.3 allows. The seconds begin with the process, so they contain "
             "its imports, and with samerun the checks, the stores and a recorded run for each "
@@ -254,11 +254,11 @@ ROWS: tuple[Row, ...] = (
             "Profiled on a row-LSTM, not on the CNN of this row (2026-12-01, busy machine): a "
             "checkpoint took 0.06 s in each epoch, 1.2 % of it, so writing it in the background "
             "could gain no more there, and was not done. The fastest epochs of the three runs with "
-            "everything on took 2.23, 2.55 and 2.25 s on 2026-12-01: they differ by 14 %, more "
+            "everything on took 2.23, 2.55 and 2.25 s in the first measurement: they differ by 14 %, more "
             "than any of the four costs, which all compare with them, so that none of the four is "
             "known to be real. Since then the processor time is printed beside the clock's, and "
             "deterministic runs keep the passes over the graph that change no bit (decision 56): "
-            "they took 0.83 of the processor time of a step of another CNN."
+            "they took 0.82 of the processor time of a step of another CNN."
         ),
     ),
     Row(

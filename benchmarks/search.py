@@ -15,9 +15,10 @@ on two cores, and samerun's neighbor is another one with each seed.
 
     python benchmarks/search.py [--seeds 0 1 2 3 4] [--limit 75] [--json FILE]
 
-Fails if samerun needs more than 0.3 of the epochs of the unpruned trials, or has a worse loss than
-one of the others when the seconds are over, or, where both have reached the target, needs more
-epochs or seconds; by the medians over the seeds. With three seeds and 75 seconds eight minutes, and
+Fails if a search of samerun does not reach the target, if it needs more than 0.3 of the epochs of
+the unpruned trials, and, compared with each of the others, if it needs more seconds or epochs, or
+has a worse loss unless both have reached the target with all seeds; by the medians over the seeds.
+A search has both cores once its neighbor has ended. With three seeds and 75 seconds eight minutes, and
 once four more for the target.
 """
 
@@ -141,7 +142,9 @@ def watch(
         text = (folder / "output.txt").read_text(errors="replace")
         ended = f"exit code {process.returncode}, {len(losses)} epochs"
         sys.exit(f"{' '.join(command)}: {ended}\n{text[-3000:]}")
-    best = min(losses, default=inf)
+    if not losses:
+        sys.exit(f"{' '.join(command)}: no epoch within {limit:g} s, give more with --limit.")
+    best = min(losses)
     return Reached(first or len(losses), seconds, best, bool(first))
 
 
@@ -221,10 +224,10 @@ def compared(found: dict[str, list[Reached]], total: int, limit: float) -> Itera
         what = "epochs to the best loss of 40 unpruned trials / their epochs"
         yield middle(what, [one.epochs / total for one in ours], SHARE)
     for name in SCRIPTS:
-        ratio = statistics.median(one.best for one in ours)
-        ratio /= statistics.median(one.best for one in found[name])
-        yield Figure(f"best loss after {limit:g} s, samerun / {name}", ratio, 1)
-        if num_missed or not all(one.has_reached and one.epochs for one in found[name]):
+        if num_missed or not all(one.has_reached for one in found[name]):
+            ratio = statistics.median(one.best for one in ours)
+            ratio /= statistics.median(one.best for one in found[name])
+            yield Figure(f"best loss within {limit:g} s, samerun / {name}", ratio, 1)
             continue
         for unit in ("seconds", "epochs"):
             ratio = statistics.median(getattr(one, unit) for one in ours)

@@ -13,7 +13,7 @@ in MLflow; the seconds of the entire command, with imports, checks and report, a
 
 Creates a virtual environment with the official plug-ins, which need a pre-release of Hydra. Fails
 if workers spend less than 95 % of their time in trials, or if fewer than 1.6 times as many trials
-per hour are run. About three minutes on two cores.
+per hour are run. About two minutes on two cores.
 """
 
 import sys

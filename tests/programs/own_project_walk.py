@@ -1,4 +1,4 @@
-"""A project of one's own with samerun's wheel: everything that `samerun init` writes is used.
+"""A user's project with samerun's wheel: everything that `samerun init` writes is used.
 
     python tests/programs/own_project_walk.py [--wheel FILE]
 
@@ -87,7 +87,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="own-project-") as place:
         base = Path(place)
-        wheel = chosen.wheel or build_wheel(ROOT, base / "wheel")
+        wheel = chosen.wheel.resolve() if chosen.wheel else build_wheel(ROOT, base / "wheel")
         pins = locked(base)
         python = new_environment(base / "env")
         more = ("pip", "nbclient", "ipykernel")

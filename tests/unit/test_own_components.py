@@ -255,7 +255,7 @@ def test_a_file_with_the_start_of_no_class_names_what_is_missing(mine, start, me
         compose(["model=thin"])
 
 
-def test_an_own_class_without_a_file_is_told_which_file_it_needs(mine):
+def test_the_message_for_an_own_class_without_a_file_names_the_file(mine):
     with pytest.raises(samerun.UserError, match=r"needs the file conf/model/thin_layer\.yaml\."):
         compose(["model=thin_layer"])
     (mine / "pyproject.toml").unlink()

@@ -219,7 +219,7 @@ def test_a_store_is_compared_with_and_without_mlflow_alike(version_0_1_0, monkey
     assert any(f"{changed.name} differs" in text for row in quick[0] for text in row.differences)
 
 
-def test_predicting_imports_neither_hydra_nor_the_datasets_of_training():
+def test_importing_predict_imports_neither_hydra_nor_the_datasets_of_training():
     program = (
         "import sys, samerun.serving.predict\n"
         "print({'hydra', 'omegaconf', 'samerun.data', 'tensorflow'} & set(sys.modules))"
