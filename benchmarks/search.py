@@ -18,8 +18,8 @@ on two cores, and samerun's neighbor is another one with each seed.
 Fails if a search of samerun does not reach the target, if it needs more than 0.3 of the epochs of
 the unpruned trials, and, compared with each of the others, if it needs more seconds or epochs, or
 has a worse loss unless both have reached the target with all seeds; by the medians over the seeds.
-A search has both cores once its neighbor has ended. With three seeds and 75 seconds eight minutes, and
-once four more for the target.
+A search has both cores once its neighbor has ended. With three seeds and 75 seconds eight minutes,
+and once four more for the target.
 """
 
 import json

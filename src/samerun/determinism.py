@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from samerun.config.schema import available_cores
-from samerun.config.training import Training
+from samerun.config.training import Precision, Training
 from samerun.errors import UserError
 from samerun.process import keep_imports
 
@@ -13,9 +13,12 @@ _EXACT = ("dependency_optimization", "function_optimization", "loop_optimization
 
 _INEXACT = (
     *("arithmetic_optimization", "constant_folding", "implementation_selector"),
-    *("layout_optimizer", "remapping", "shape_optimization"),
+    *("layout_optimizer", "remapping", "shape_optimization", "use_plugin_optimizers"),
+    *("auto_mixed_precision", "auto_mixed_precision_mkl"),
+    *("auto_mixed_precision_onednn_bfloat16", "scoped_allocator_optimization"),
+    *("pin_to_host_optimization", "debug_stripper"),
 )
-"""Passes that replace operations by others, which may round differently."""
+"""Passes that replace or place operations otherwise, which may round differently."""
 
 
 def reset_and_seed(seed: int) -> None:
@@ -58,7 +61,7 @@ def make_deterministic(training: Training) -> None:
     _set_threads(training)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
-        _keep_exact_passes()
+        _keep_exact_passes(training.precision)
     elif _is_deterministic():
         raise UserError(
             "training.deterministic: received false after a deterministic run in this process; "
@@ -66,8 +69,10 @@ def make_deterministic(training: Training) -> None:
         )
 
 
-def _keep_exact_passes() -> None:
+def _keep_exact_passes(precision: Precision) -> None:
     """Restricts TensorFlow's graph optimizer, Grappler, to passes that cannot change a bit.
+
+    That was compared in float32 on CPUs; with a GPU or another precision it is off as a whole.
 
     `enable_op_determinism()` alone is not enough on a CPU: the memory optimizer turns a large
     gradient sum (`AddN`, above 204.8 MB of live tensors) into additions in order of arrival, and a
@@ -85,9 +90,11 @@ def _keep_exact_passes() -> None:
     base.graph_options.rewrite_options.memory_optimization = off
     context._config = base
     has_memory_optimizer = context.config.graph_options.rewrite_options.memory_optimization != off
+    is_compared = precision is Precision.float32 and not tf.config.list_physical_devices("GPU")
     tf.config.optimizer.set_experimental_options(
         {
-            "disable_meta_optimizer": has_memory_optimizer,  # as slow as before, and the same bits
+            # As slow as before, and the same bits.
+            "disable_meta_optimizer": has_memory_optimizer or not is_compared,
             **dict.fromkeys(_EXACT, True),
             **dict.fromkeys(_INEXACT, False),
         }

@@ -15,6 +15,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         durable: flush the content and the name to the disk, so that a power failure loses neither.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)  # of a killed process that had the same number
     try:
         yield temporary
         if durable:

@@ -171,8 +171,8 @@ def _installed() -> tuple[tuple[str, int], ...]:
 def _with_modules(installed: tuple[tuple[str, int], ...], modules: frozenset[str]) -> set[str]:
     """Returns the names of the distributions that have one of these top-level modules.
 
-    As `importlib.metadata.packages_distributions`, which takes 0.29 s instead of 0.02 s for 240
-    distributions: it makes a path of each of their files.
+    As `importlib.metadata.packages_distributions` of Python 3.11, which takes 0.29 s instead of
+    0.02 s for 240 distributions: it makes a path of each of their files.
     """
     names = "|".join(map(re.escape, modules))
     file_of_one = re.compile(rf"(?m)^(?:{names})(?:/[^,\n]*)?\.py,")
@@ -195,7 +195,8 @@ def _packages(installed: tuple[tuple[str, int], ...]) -> dict[str, str]:
 def _name_and_version(one: importlib.metadata.Distribution) -> tuple[str, str]:
     """Reads only these two lines: all metadata of 240 distributions, read twice, takes 0.2 s."""
     text = one.read_text("METADATA") or ""
-    found = {key: value.strip() for key, value in _FIRST_LINES.findall(text.partition("\n\n")[0])}
+    lines = _FIRST_LINES.findall(text.partition("\n\n")[0])
+    found = {key: value.strip() for key, value in reversed(lines)}  # the first of each counts
     if len(found) < 2:
         return one.metadata["Name"], one.version
     return found["Name"], found["Version"]

@@ -17,7 +17,7 @@ def rewriting():
     return eager.context().config.graph_options.rewrite_options
 
 
-def leave_the_graph_as_it_is():
+def leave_the_graph_as_it_is(_):
     """Does what version 0.1.0 did."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
@@ -53,6 +53,13 @@ def test_sums_in_order_of_arrival_and_other_operations_are_not_allowed():
     assert not options.disable_meta_optimizer
     for name in ("arithmetic_optimization", "constant_folding", "remapping", "layout_optimizer"):
         assert getattr(options, name) == RewriterConfig.OFF
+
+
+def test_the_graph_stays_as_it_is_where_bits_were_not_compared():
+    for precision, stays in (("mixed_bfloat16", True), ("float32", False)):
+        cfg = config.compose([f"training.precision={precision}"]).config
+        determinism.make_deterministic(cfg.training)
+        assert rewriting().disable_meta_optimizer is stays
 
 
 def test_without_a_way_to_the_memory_optimizer_the_graph_stays_as_it_is(monkeypatch):

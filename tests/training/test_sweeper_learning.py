@@ -181,7 +181,7 @@ def test_the_same_command_again_lends_nothing_twice(night):
 def test_a_killed_sweep_continues_as_if_it_had_not_been(night, monkeypatch, when):
     learn(night, name="whole", n=3)
     killed = iter([False, False, True])
-    add, tell = optuna.Study.add_trial, optuna.Study.set_user_attr
+    add, original = optuna.Study.add_trial, optuna.Study.set_user_attr
 
     def add_trial(self, trial):
         if next(killed, False):
@@ -191,7 +191,7 @@ def test_a_killed_sweep_continues_as_if_it_had_not_been(night, monkeypatch, when
     def set_user_attr(self, key, value):
         if key == tag.STUDY_LEARNED_FROM:
             raise Killed
-        tell(self, key, value)
+        original(self, key, value)
 
     def dies(task, outcome):
         if task.number == 4:
@@ -234,12 +234,12 @@ def test_a_grid_trains_only_the_combinations_that_are_not_lent(worker, capsys):
 def test_lent_trials_count_also_if_the_sweep_was_killed_and_learn_from_is_left_out(
     worker, monkeypatch, capsys
 ):
-    tell = optuna.Study.set_user_attr
+    original = optuna.Study.set_user_attr
 
     def set_user_attr(self, key, value):
         if key == tag.STUDY_LEARNED_FROM:
             raise Killed
-        tell(self, key, value)
+        original(self, key, value)
 
     worker.answer = record
     worker.sweep("sweep.study=night", *EXHAUSTIVE, space=("model.dropout=0.1,0.3",), n=9)

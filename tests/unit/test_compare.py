@@ -304,7 +304,7 @@ def test_curves_are_on_one_scale_and_a_value_that_is_not_finite_is_marked():
         ("635218d34c8f45fb9d7204b6b6b2010f", False),
     ],
 )
-def test_a_filter_is_told_from_an_id_and_a_name(text, expected):
+def test_a_filter_is_not_an_id_or_a_name(text, expected):
     assert is_filter(text) is expected
 
 

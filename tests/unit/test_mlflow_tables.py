@@ -1,6 +1,7 @@
 """The tables of a new database are those that MLflow's migrations make."""
 
 import contextlib
+import os
 import re
 import sqlite3
 import warnings
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from samerun.files import replacing
 from samerun.tracking import schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +59,15 @@ def migrated(tmp_path_factory):
 def test_a_new_database_is_the_one_that_all_migrations_make(tmp_path, migrated):
     schema.fill(tmp_path / "mlflow.db")
     assert len(migrated["all"]) > 50
+    assert described(tmp_path / "mlflow.db") == migrated
+
+
+def test_what_a_killed_process_with_the_same_number_left_is_replaced(tmp_path, migrated):
+    with replacing(tmp_path / "left") as file:
+        schema.fill(file)
+    (tmp_path / "left").rename(tmp_path / f"mlflow.db.{os.getpid()}.tmp")
+    with replacing(tmp_path / "mlflow.db") as file:
+        schema.fill(file)
     assert described(tmp_path / "mlflow.db") == migrated
 
 

@@ -8,6 +8,7 @@ import pytest
 from samerun import checkpoints, config, tracking
 from samerun import tags as tag
 from samerun.checkpoints import TrainingState
+from samerun.errors import UserError
 from samerun.replay import restart, resume
 
 
@@ -58,7 +59,7 @@ def test_a_run_that_is_to_begin_again_does_not_continue_from_a_checkpoint(
 
 @pytest.mark.parametrize("other", ["machine", "folder"])
 def test_a_run_that_continued_elsewhere_resumes_from_its_newest_checkpoint(
-    client, monkeypatch, other
+    client, monkeypatch, caplog, other
 ):
     monkeypatch.setattr(resume, "_check_code", lambda *_: None)
     cfg, folder = config.compose().config, Path("1")
@@ -80,3 +81,13 @@ def test_a_run_that_continued_elsewhere_resumes_from_its_newest_checkpoint(
         folder / "checkpoints", TrainingState(epoch=3, step=0, arrays={}, meta={}), is_best=False
     )
     assert found() == 3  # which was not uploaded
+
+    def unavailable(*_, **__):
+        raise UserError("The file cannot be read.")
+
+    monkeypatch.setattr(tracking, "download_artifact", unavailable)
+    assert found() == 3
+    assert "The file cannot be read" in caplog.text
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="cannot be read"):
+        found()

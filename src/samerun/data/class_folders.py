@@ -131,10 +131,11 @@ def _class_folders(folder: Path, root: Path, kind: Kind) -> list[os.DirEntry[str
         elif entry.name.lower().endswith((*IMAGES, *kind.endings)):
             loose.append(entry.path)
     if loose and not folders:
+        above = f": if {root} is one class, give the folder above it: dataset.path={root.parent}."
         raise error_at(
             loose[0],
-            "is in no class folder, expected one subfolder per class: if this folder is one class, "
-            f"give the folder above it: dataset.path={folder.parent}.",
+            "is in no class folder, expected one subfolder per class"
+            f"{above if folder == root else '.'}",
         )
     if loose:
         raise error_at(loose[0], "is outside the class folders: move it into one.")

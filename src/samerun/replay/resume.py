@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import shlex
 import socket
 import tempfile
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from samerun.result import Result
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,14 +319,33 @@ def _find_state(
     # 1. The checkpoint in the run's own folder: the newest there is, if the run was last here.
     here = None if own is None else checkpoints.latest(own / CHECKPOINTS)
     # 2. The one in the artifact store, if the machine or its disk is gone, or if the run, like a
-    #    trial on a cluster, continued elsewhere since. Its SHA-256 is checked.
-    uploaded = _fetch(run, uri) if here is None or not _was_last_in(own, run) else None
+    #    trial on a cluster, continued elsewhere since. Its SHA-256 shows damage, not who wrote it.
+    uploaded = None
+    if here is None:
+        uploaded = _fetch(run, uri)
+    elif not _was_last_in(own, run):
+        uploaded = _fetch_if_possible(run, uri)
     if here is not None and (uploaded is None or _progress(uploaded) <= _progress(here)):
         return here, f"{_position(here)}, from {Path(str(own), CHECKPOINTS)}"
     if uploaded is not None:
         return uploaded, f"{_position(uploaded)}, from the artifact store"
     # 3. None was written, or none is intact: from scratch.
     return None, "from scratch: there is no checkpoint"
+
+
+def _fetch_if_possible(
+    run: tracking.StoredRun, uri: str | None
+) -> checkpoints.TrainingState | None:
+    """Fetches the uploaded checkpoints for a run that has one on this machine, too."""
+    try:
+        return _fetch(run, uri)
+    except UserError as error:
+        _log.warning(
+            "The uploaded checkpoint cannot be read (%s): the one on this machine is used, "
+            "although the run may have continued elsewhere since.",
+            error,
+        )
+        return None
 
 
 def _was_last_in(folder: Path | None, run: tracking.StoredRun) -> bool:

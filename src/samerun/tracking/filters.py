@@ -162,5 +162,5 @@ def _is_there(table: str, key: str, *, is_there: bool) -> Condition | None:
 
 
 def _compared(column: str, sign: str) -> str:
-    """Returns a comparison; SQLite is told to distinguish capitals where MLflow's `LIKE` does."""
+    """Returns a comparison; SQLite distinguishes capitals where MLflow's `LIKE` does."""
     return f"lower({column}) like lower(?)" if sign == "ILIKE" else f"{column} {sign} ?"

@@ -41,11 +41,11 @@ def fill(file: Path) -> None:
     Args:
         file: to create; nothing of it is flushed to the disk.
     """
-    from mlflow.store.db.utils import _check_sqlite_version
-
     if known() is None:
         migrate(file)
         return
+    from mlflow.store.db.utils import _check_sqlite_version
+
     _check_sqlite_version("sqlite:")
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("pragma synchronous = off")
