@@ -184,7 +184,8 @@ ROWS: tuple[Row, ...] = (
             "49, of the 240 that the goal of 0.3 allows. The seconds begin with the process, so "
             "they contain its imports, and with samerun the checks, the stores and a recorded run "
             "for each trial, see rows 7 and 8. With 240 s, one seed, on a very busy machine, "
-            "neither Optuna's script (87 epochs) nor samerun (40) reached it. Decision 51 compares epochs alone."
+            "neither Optuna's script (87 epochs) nor samerun (40) reached it. Decision 51 compares "
+            "epochs alone."
         ),
     ),
     Row(
