@@ -134,7 +134,8 @@ def of_optuna(
 
 def of_optuna_with_runs(size: int, sampler: str, storage: str) -> list[float]:
     """Returns the same where each trial is a bare MLflow run, in a database file of its own."""
-    client = tracking.connect("sqlite:///runs.db")
+    # Absolute: MLflow opens each address once, and each size has a folder of its own.
+    client = tracking.connect(f"sqlite:///{Path('runs.db').absolute()}")
     experiment = tracking.experiment_id(client, "bare")
 
     def record(number: int) -> None:
