@@ -317,7 +317,8 @@ def _find_state(
 ) -> tuple[checkpoints.TrainingState | None, str]:
     """Returns the state to resume from, and where it was found."""
     # 1. The checkpoint in the run's own folder: the newest there is, if the run was last here.
-    here = None if own is None else checkpoints.latest(own / CHECKPOINTS)
+    place = None if own is None else own / CHECKPOINTS
+    here = None if place is None else checkpoints.latest(place)
     # 2. The one in the artifact store, if the machine or its disk is gone, or if the run, like a
     #    trial on a cluster, continued elsewhere since. Its SHA-256 shows damage, not who wrote it.
     uploaded = None
@@ -326,7 +327,7 @@ def _find_state(
     elif not _was_last_in(own, run):
         uploaded = _fetch_if_possible(run, uri)
     if here is not None and (uploaded is None or _progress(uploaded) <= _progress(here)):
-        return here, f"{_position(here)}, from {Path(str(own), CHECKPOINTS)}"
+        return here, f"{_position(here)}, from {place}"
     if uploaded is not None:
         return uploaded, f"{_position(uploaded)}, from the artifact store"
     # 3. None was written, or none is intact: from scratch.
