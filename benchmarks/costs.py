@@ -1,34 +1,35 @@
 """Measures what determinism, checkpoints, TensorBoard and the recording cost, each switched off.
 
-The network of Keras's introduction to images on images of 28×28, in fresh processes in turns: with
-samerun's defaults, with `training.deterministic=false`, without checkpoints, without TensorBoard,
-and recorded nowhere (a run without spool and delivery). An epoch lasts from its start to that of
-the next one, so everything that happens between two epochs counts; the first one, which includes
-the tracing, does not.
+The network of Keras's introduction to images on images of 28×28: with samerun's defaults, with
+`training.deterministic=false`, without checkpoints, without TensorBoard, and recorded nowhere (a
+run without spool and delivery). Each is a process, and they train in turns, an epoch at a time,
+while the others are stopped. An epoch lasts from its start to that of the next one, so everything
+that happens between two epochs counts; the first one, which includes the tracing, does not, and the
+second neither, where several steps an execution may be traced.
 
-    python benchmarks/costs.py [--pairs 3] [--images 20000] [--epochs 8] [--json FILE]
+    python benchmarks/costs.py [--rounds 8] [--images 20000] [--json FILE]
 
-A cost is the ratio of the fastest epochs, on / off, the median over the pairs; each has to be at
-most 1.03. What the processors did in an epoch is printed beside it: it depends less on what else
-the machine does, but leaves out waits for the disk. About eight minutes on two cores.
+A cost is the ratio on / off of what the processors did in an epoch, the median over the rounds;
+each has to be at most 1.03. The processors decide because the seconds of equal epochs differ by
+more than 3 % on a virtual machine; these leave out waits for the disk, so the ratios of the clock
+are printed beside them. Four minutes on two cores, and five times the memory of a run.
 """
 
 import argparse
-import functools
 import json
-import resource
 import shutil
 import statistics
 import sys
-import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from harness import PEERS, Ran, alternately, arguments_of, finish, middle, run, workspace
+from harness import PEERS, Figure, arguments_of, finish, middle, workspace
+from turns import Epochs, epochs_in_turns, wait_for_turns
 from whole_process import write_images
 
 LIMIT = 1.03
+LENGTH = 60
+"""Epochs of the run of which the first are trained."""
 SWITCHES = {
     "determinism": ("training.deterministic=false",),
     "a checkpoint per epoch": ("checkpoint.every_epochs=null",),
@@ -40,71 +41,57 @@ RECORDED = "everything on"
 
 
 def train(overrides: list[str], is_recorded: bool) -> None:
-    """Trains a run; prints the seconds of its epochs after the first, of clock and processors."""
-    import keras
+    """Trains a run, each epoch when it is its turn."""
     from rich.console import Console
 
     import samerun
     from samerun import training
     from samerun.tracking import NullRun
 
-    ticks = []
-
-    def ticking(method: Any) -> Any:
-        @functools.wraps(method)
-        def called(*arguments: Any, **options: Any) -> Any:
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            ticks.append((time.perf_counter(), used.ru_utime + used.ru_stime))
-            return method(*arguments, **options)
-
-        return called
-
-    for name in ("on_epoch_begin", "on_train_end"):
-        method = getattr(keras.callbacks.CallbackList, name)
-        setattr(keras.callbacks.CallbackList, name, ticking(method))
+    wait_for_turns()
     if is_recorded:
         samerun.train(overrides)
     else:
         training.train(samerun.compose(overrides).config, NullRun(), Console(file=sys.stderr))
-    spans = list(zip(ticks[1:], ticks[2:], strict=False))
-    print(json.dumps([[end[at] - start[at] for start, end in spans] for at in range(2)]))
 
 
-def measured(name: str, data: Path, epochs: int, _: int) -> Ran:
-    """Trains in a process of its own, in a new folder."""
+def command(name: str, data: Path) -> tuple[list[str], Path]:
+    """Returns what trains without one of the switches, and its new folder."""
     overrides = [
         *("model=custom", "model.target=tutorial:build", "dataset=npz", f"dataset.path={data}"),
-        *("dataset.batch_size=128", f"training.epochs={epochs}", *SWITCHES.get(name, ())),
-        *("tracking.log_figures=false", "tracking.log_model=false"),
+        *("dataset.batch_size=128", f"training.epochs={LENGTH}", *SWITCHES.get(name, ())),
     ]
-    place = Path(tempfile.mkdtemp(dir=data.parent))
+    place = data.parent / name
+    place.mkdir()
     shutil.copyfile(PEERS / "tutorial.py", place / "tutorial.py")
     options = ["--train", json.dumps(overrides)]
     options += ["--unrecorded"] if name == "spool and delivery" else []
-    variables = {"PYTHONPATH": str(place)}
-    return run([sys.executable, __file__, *options], place, variables=variables)
+    return [sys.executable, __file__, *options], place
 
 
-def show(times: dict[str, list[list[list[float]]]]) -> None:
-    """Prints a line for everything on and for each switch.
+def ratios(on: Sequence[float], off: Sequence[float]) -> list[float]:
+    """Returns the ratios of a round each."""
+    return [one / other for one, other in zip(on, off, strict=True)]
 
-    Args:
-        times: by name, of each run the seconds of its epochs, of the clock and of the processors.
-    """
-    print(f"{'seconds of an epoch':<32}{'minimum':>9}{'median':>9}{'processor':>11}{'median':>9}")
-    for name, runs in times.items():
+
+def show(found: dict[str, Epochs]) -> None:
+    """Prints a line for everything on and for each switch."""
+    print(f"{'an epoch':<32}{'minimum s':>10}{'median':>8}{'processors':>12}{'median':>8}")
+    for name, one in found.items():
         off = "" if name == RECORDED else "without "
-        wall, processor = ([value for run_ in runs for value in run_[at]] for at in range(2))
-        cells = f"{min(wall):>9.3f}{statistics.median(wall):>9.3f}"
-        cells += f"{min(processor):>11.3f}{statistics.median(processor):>9.3f}"
+        cells = f"{min(one.wall):>10.3f}{statistics.median(one.wall):>8.3f}"
+        cells += f"{min(one.cpu):>12.3f}{statistics.median(one.cpu):>8.3f}"
         print(f"{off + name:<32}{cells}")
+    for name in SWITCHES:
+        clock = ratios(found[RECORDED].wall, found[name].wall)
+        spread = f"{statistics.median(clock):.3g} ({min(clock):.3g} to {max(clock):.3g})"
+        print(f"seconds of the clock with / without {name}: {spread}")
 
 
 def main() -> int:
     parser = arguments_of(__doc__)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=8, help="at least 3")
     parser.add_argument("--train", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--unrecorded", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -114,22 +101,15 @@ def main() -> int:
     with workspace() as folder:
         data = folder / "images.npz"
         write_images(data, given.images)
-        measures = {
-            name: functools.partial(measured, name, data, given.epochs)
-            for name in (RECORDED, *SWITCHES)
-        }
-        found = alternately(measures, given.pairs)
-    times = {
-        name: [json.loads(ran.output.splitlines()[-1]) for ran in rans]
-        for name, rans in found.items()
-    }
-    show(times)
-    seconds = {name: [wall for wall, _ in runs] for name, runs in times.items()}
-    figures = []
+        commands = {name: command(name, data) for name in (RECORDED, *SWITCHES)}
+        found = epochs_in_turns(commands, given.rounds, traced=2)
+    show(found)
+    figures: list[Figure] = []
     for name in SWITCHES:
-        pairs = zip(seconds[RECORDED], seconds[name], strict=True)
-        ratios = [min(on) / min(off) for on, off in pairs]
-        figures.append(middle(f"seconds of an epoch with / without {name}", ratios, LIMIT))
+        values = ratios(found[RECORDED].cpu, found[name].cpu)
+        what = f"processor time of an epoch with / without {name}"
+        figures.append(middle(what, values, LIMIT))
+    times = {name: {"wall": one.wall, "cpu": one.cpu} for name, one in found.items()}
     return finish(figures, given.json, times)
 
 

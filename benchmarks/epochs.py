@@ -1,24 +1,28 @@
 """Measures an epoch of `samerun train` against a bare Keras script: same network, data, batches.
 
-    python benchmarks/epochs.py [NAME …] [--pairs 5] [--epochs 4] [--steps N] [--json FILE]
+    python benchmarks/epochs.py [NAME …] [--pairs 6] [--steps N] [--json FILE]
 
 The bare script is what a course would write: `model.fit` on arrays, not deterministic, nothing
 recorded. samerun runs with its defaults: deterministic, tracked, with checkpoints and TensorBoard.
-Both sides run in processes of their own, in turns. An epoch lasts from its start to that of the
-next one, so everything that happens between two epochs counts; the first one, which includes the
-tracing, does not. Both train the first epochs of LENGTH: how many there would be decides whether
-samerun's `training.steps_per_execution=auto` traces several steps at once in the second epoch. Time
-is what the clock says (`wall`) and what the processors did (`cpu`).
+Each side is a process, and they train in turns, an epoch at a time, while the other one is stopped:
+a pair is an epoch of each. An epoch lasts from its start to that of the next one, so everything
+that happens between two epochs counts; the first one, which includes the tracing, does not. Both
+train the first epochs of LENGTH: how many there would be decides whether samerun's
+`training.steps_per_execution=auto` traces several steps at once in the second epoch, which counts.
+Time is what the clock says (`wall`) and what the processors did (`cpu`).
 
-Prints the ratios samerun / bare; fails if a goal is missed. About 20 minutes on two idle cores.
+Prints the ratios samerun / bare, of the fastest and of the median epochs; fails if a goal is missed
+by the fastest. Seven minutes on two idle cores.
 """
 
 import gzip
 import json
 import statistics
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import Figure, arguments_of, finish, run, workspace
+from turns import epochs_in_turns
 
 WORST, MEDIAN = 1.0, 0.75
 """The goals: no ratio above the first, the median of all networks not above the second."""
@@ -56,43 +60,11 @@ STEPS = {
 LENGTH = 60
 """Epochs of the run of which the first are trained."""
 
-# Records when each epoch starts, and when training ends, which is after some epochs.
-CLOCK = """
-import json, resource, sys, time
-import keras
-
-ticks = []
-
-def ticking(method):
-    def called(self, *args, **kwargs):
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        ticks.append((time.perf_counter(), used.ru_utime + used.ru_stime))
-        return method(self, *args, **kwargs)
-    return called
-
-def stopping(method):
-    def called(self, epoch, *args, **kwargs):
-        method(self, epoch, *args, **kwargs)
-        if epoch + 1 == int(sys.argv[3]):
-            self._model.stop_training = True
-    return called
-
-callbacks = keras.callbacks.CallbackList
-for name in ("on_epoch_begin", "on_train_end"):
-    setattr(callbacks, name, ticking(getattr(callbacks, name)))
-callbacks.on_epoch_end = stopping(callbacks.on_epoch_end)
-"""
-REPORT = """
-spans = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(ticks[1:], ticks[2:])]
-with open(sys.argv[1], "w") as file:
-    json.dump({"wall": [one[0] for one in spans], "cpu": [one[1] for one in spans],
-               "num_parameters": model.count_params()}, file)
-"""
-SAMERUN = f"""
-{CLOCK}
-import samerun
-model = samerun.train(json.loads(sys.argv[2])).model
-{REPORT}
+SAMERUN = """
+import json, sys
+import samerun, turns
+turns.wait_for_turns()
+samerun.train(json.loads(sys.argv[1]))
 """
 # Writes what the network receives, so that the bare script needs nothing but arrays.
 ARRAYS = """
@@ -112,7 +84,9 @@ with open(sys.argv[1], "wb") as file:
     np.savez(file, **found)
 """
 BARE = """
+import keras
 import numpy as np
+import turns
 from keras import Input, Model, Sequential, layers
 
 with np.load("arrays.npz") as arrays:
@@ -122,9 +96,10 @@ with np.load("arrays.npz") as arrays:
 shape = x.shape[1:]
 loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
 """
-FIT = """
+FIT = f"""
 model.compile("adam", loss, metrics=metrics)
-model.fit(x, y, batch_size=batch_size, epochs=int(sys.argv[2]), verbose=2,
+turns.wait_for_turns()
+model.fit(x, y, batch_size=batch_size, epochs={LENGTH}, verbose=2,
           validation_data=(x_validation, y_validation))
 """
 ERRORS = "loss, metrics = 'mse', ['mae', keras.metrics.RootMeanSquaredError()]"
@@ -221,7 +196,7 @@ def series(folder, num_train):
     (folder / "series.csv").write_text("value\n" + "\n".join(map("{:.3f}".format, steps)) + "\n")
 
 
-def prepared(name, folder, steps):
+def written(name, folder, steps):
     """Writes the data of a workload; returns its overrides."""
     overrides = [*WORKLOADS[name], *COMMON]
     sizes = [text for text in overrides if text.startswith("dataset.batch_size=")]
@@ -232,93 +207,98 @@ def prepared(name, folder, steps):
     return [*overrides, f"dataset.limit={num_train}"]
 
 
-def child(folder, program, *arguments):
-    """Runs a program in a process of its own; returns the file that it has written."""
-    out = folder / "out"
-    variables = {"KERAS_HOME": str(folder)}
-    run([sys.executable, "-c", program, out, *arguments], folder, variables=variables)
-    return out
+def prepared(name, folder, steps):
+    """Writes the data of a workload, and the arrays that the network receives; returns overrides.
+
+    The bare script then needs nothing but arrays.
+    """
+    overrides = written(name, folder, steps)
+    command = [sys.executable, "-c", ARRAYS, folder / "arrays.npz", json.dumps(overrides)]
+    run(command, folder, variables={"KERAS_HOME": str(folder)})
+    return overrides
 
 
-def measured(name, *, pairs, epochs, steps, extra=()):
-    """Runs both sides in turns; returns the seconds of all epochs but the first of each run."""
-    with workspace() as folder:
-        overrides = prepared(name, folder, steps)
-        child(folder, ARRAYS, json.dumps(overrides)).rename(folder / "arrays.npz")
-        ours = json.dumps([*overrides, f"training.epochs={LENGTH}", *extra])
-        sides = {
-            "bare": (f"{CLOCK}{BARE}{SCRIPTS[name]}{FIT}{REPORT}", str(LENGTH)),
-            "samerun": (SAMERUN, ours),
-        }
-        found = {side: {"wall": [], "cpu": []} for side in sides}
-        sizes = set()
-        for number in range(pairs):
-            for side, (program, argument) in sorted(sides.items(), reverse=number % 2 == 1):
-                one = json.loads(child(folder, program, argument, str(epochs)).read_text())
-                sizes.add(one.pop("num_parameters"))
-                for kind, values in one.items():
-                    found[side][kind].append(values)
-    if len(sizes) > 1:
+def measured(name, folder, overrides, pairs):
+    """Trains both sides in turns; returns the seconds of all epochs but the first of each."""
+    python = [sys.executable, "-c"]
+    ours = json.dumps([*overrides, f"training.epochs={LENGTH}"])
+    commands = {
+        "bare": ([*python, f"{BARE}{SCRIPTS[name]}{FIT}"], folder),
+        "samerun": ([*python, SAMERUN, ours], folder),
+    }
+    found = epochs_in_turns(commands, pairs, {"KERAS_HOME": str(folder)})
+    sizes = {side: one.num_parameters for side, one in found.items()}
+    if len(set(sizes.values())) > 1:
         sys.exit(f"{name}: the networks differ: {sizes} parameters")
-    return found
+    return {side: {"wall": one.wall, "cpu": one.cpu} for side, one in found.items()}
 
 
 def ratios(found):
-    """Returns the ratios samerun / bare of the fastest and of the median epochs."""
+    """Returns the ratios samerun / bare of the fastest and of the median epochs, and their spread.
+
+    The spread is that of the pairs, an epoch of each side.
+    """
     answer = {}
     for kind in ("wall", "cpu"):
-        sides = [[v for run in found[side][kind] for v in run] for side in ("samerun", "bare")]
-        answer[f"{kind}_min"] = min(sides[0]) / min(sides[1])
-        answer[f"{kind}_median"] = statistics.median(sides[0]) / statistics.median(sides[1])
-        answer[f"{kind}_seconds"] = [min(side) for side in sides]
+        ours, bare = found["samerun"][kind], found["bare"][kind]
+        answer[f"{kind}_min"] = min(ours) / min(bare)
+        answer[f"{kind}_median"] = statistics.median(ours) / statistics.median(bare)
+        answer[f"{kind}_seconds"] = [min(ours), min(bare)]
+        pairs = [one / other for one, other in zip(ours, bare, strict=True)]
+        answer[f"{kind}_pairs"] = [min(pairs), max(pairs)]
     return answer
 
 
 def line(name, row):
     ours, bare = row["wall_seconds"]
+    low, high = row["wall_pairs"]
     return (
         f"{name:<16}{bare:9.3f} s{ours:9.3f} s{row['wall_min']:8.2f}{row['wall_median']:8.2f}"
-        f"{row['cpu_min']:8.2f}{row['cpu_median']:8.2f}"
+        f"{f'{low:.2f} to {high:.2f}':>16}{row['cpu_min']:8.2f}{row['cpu_median']:8.2f}"
     )
+
+
+def figures_of(rows):
+    """Returns the figures: the ratio of the slowest network, and the median of all."""
+    values = [row["wall_min"] for row in rows.values()]
+    worst = max(rows, key=lambda name: rows[name]["wall_min"])
+    slowest = f"an epoch, samerun / bare, the slowest ({worst})"
+    middle = "an epoch, samerun / bare, median of the networks"
+    return [
+        Figure(slowest, max(values), WORST, *rows[worst]["wall_pairs"]),
+        Figure(middle, statistics.median(values), MEDIAN, min(values), max(values)),
+    ]
 
 
 def main() -> int:
     """Measures the chosen networks; returns 1 if a goal is missed."""
     parser = arguments_of(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(WORKLOADS))
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=4, help="at least 2")
+    parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--steps", type=int, help="training steps per epoch")
     parser.add_argument("--overrides", nargs="*", default=[], help="further settings of samerun")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(WORKLOADS):
         parser.error(f"received {min(unknown)}, expected one of {', '.join(WORKLOADS)}")
+    names = chosen.names or list(WORKLOADS)
     rows, times = {}, {}
-    head = f"{'fastest epoch':<16}{'bare':>11}{'samerun':>11}"
-    print(f"{head}{'wall':>8}{'median':>8}{'cpu':>8}{'median':>8}")
-    for name in chosen.names or WORKLOADS:
-        times[name] = measured(
-            name,
-            pairs=chosen.pairs,
-            epochs=chosen.epochs,
-            steps=chosen.steps or STEPS[name],
-            extra=chosen.overrides,
-        )
-        rows[name] = ratios(times[name])
-        print(line(name, rows[name]), flush=True)
-    values = [row["wall_min"] for row in rows.values()]
-    worst = max(rows, key=lambda name: rows[name]["wall_min"])
-    figures = [
-        Figure(f"an epoch, samerun / bare, the slowest ({worst})", max(values), WORST),
-        Figure(
-            "an epoch, samerun / bare, median of the networks",
-            statistics.median(values),
-            MEDIAN,
-            min(values),
-            max(values),
-        ),
-    ]
-    return finish(figures, chosen.json, {"ratios": rows, "seconds": times})
+    with workspace() as place:
+        folders = {name: place / name for name in names}
+        for folder in folders.values():
+            folder.mkdir()
+        with ThreadPoolExecutor(2) as pool:  # nothing is measured yet
+            steps = [chosen.steps or STEPS[name] for name in names]
+            settings = dict(
+                zip(names, pool.map(prepared, names, folders.values(), steps), strict=True)
+            )
+        head = f"{'fastest epoch':<16}{'bare':>11}{'samerun':>11}{'wall':>8}{'median':>8}"
+        print(f"{head}{'pairs':>16}{'cpu':>8}{'median':>8}", flush=True)
+        for name in names:
+            overrides = [*settings[name], *chosen.overrides]
+            times[name] = measured(name, folders[name], overrides, chosen.pairs)
+            rows[name] = ratios(times[name])
+            print(line(name, rows[name]), flush=True)
+    return finish(figures_of(rows), chosen.json, {"ratios": rows, "seconds": times})
 
 
 if __name__ == "__main__":

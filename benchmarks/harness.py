@@ -143,6 +143,17 @@ class Ran:
     output: str
 
 
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Returns the environment of a program that is measured: no other store, no GPU.
+
+    Args:
+        variables: added to it.
+    """
+    kept = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
+    kept |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    return kept | dict(variables or {})
+
+
 def run(
     command: Sequence[object],
     folder: Path,
@@ -158,15 +169,12 @@ def run(
         code: the exit code to expect; another one ends this program.
         variables: added to the environment.
     """
-    environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    environment |= variables or {}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         before, began = os.times(), time.perf_counter()
         done = subprocess.run(
             [str(part) for part in command],
             cwd=folder,
-            env=environment,
+            env=environment(variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

@@ -114,7 +114,7 @@ ROWS: tuple[Row, ...] = (
         against="bare Keras script",
         command="epochs.py",
         minutes=18,
-        tiny="mlp --pairs 1 --epochs 3 --steps 4",
+        tiny="mlp --pairs 1 --steps 4",
         why=(
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
             "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
@@ -248,9 +248,9 @@ ROWS: tuple[Row, ...] = (
         number=9,
         what="determinism, checkpoints, TensorBoard, recording",
         against="each switched off",
-        command="costs.py --epochs 5",
+        command="costs.py",
         minutes=5,
-        tiny="--images 1500 --epochs 3 --pairs 1",
+        tiny="--images 1500 --rounds 1",
         why=(
             "Profiled on a row-LSTM, not on the CNN of this row (2026-12-01, busy machine): a "
             "checkpoint took 0.06 s in each epoch, 1.2 % of it, so writing it in the background "

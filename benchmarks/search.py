@@ -41,6 +41,7 @@ from harness import (
     ROOT,
     Figure,
     arguments_of,
+    environment,
     finish,
     machine,
     middle,
@@ -112,16 +113,14 @@ def watch(
     folder.mkdir()
     shutil.copyfile(PEERS / "tuned.py", folder / "tuned.py")
     file = folder / "epochs.txt"
-    environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    environment |= {**variables, "SEARCH_FILE": str(file), "PYTHONPATH": str(folder)}
+    own = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    own |= {**variables, "SEARCH_FILE": str(file), "PYTHONPATH": str(folder)}
     began = time.perf_counter()
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment,
+            env=environment(own),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -192,8 +191,8 @@ def searched(
     def search(name: str, seed: int) -> None:
         command = samerun(Path(variables["SEARCH_DATA"]), seed, trials, epochs)
         if name in SCRIPTS:
-            environment, script, *rest = SCRIPTS[name]
-            command = [str(peer(environment)), str(PEERS / script), *rest]
+            which, script, *rest = SCRIPTS[name]
+            command = [str(peer(which)), str(PEERS / script), *rest]
         own = {**variables, "SEARCH_SEED": str(seed)}
         one = watch(command, folder / f"{name} {seed}", own, target, limit)
         found[name].append(one)
@@ -243,8 +242,8 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--limit", type=float, default=75, help="seconds of a search")
     given = parser.parse_args()
-    for environment, *_ in SCRIPTS.values():
-        peer(environment)  # not while the clock runs
+    for which, *_ in SCRIPTS.values():
+        peer(which)  # not while the clock runs
     with workspace() as folder:
         data = folder / "digits.npz"
         write_data(data)
