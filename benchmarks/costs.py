@@ -7,7 +7,7 @@ while the others are stopped. An epoch lasts from its start to that of the next 
 that happens between two epochs counts; the first one, which includes the tracing, does not, and the
 second neither, where several steps an execution may be traced.
 
-    python benchmarks/costs.py [--rounds 8] [--images 20000] [--json FILE]
+    python benchmarks/costs.py [--rounds 7] [--images 20000] [--json FILE]
 
 A cost is the ratio on / off of what the processors did in an epoch, the median over the rounds;
 each has to be at most 1.03. The processors decide because the seconds of equal epochs differ by
@@ -90,7 +90,7 @@ def show(found: dict[str, Epochs]) -> None:
 
 def main() -> int:
     parser = arguments_of(__doc__)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--train", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--unrecorded", action="store_true", help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """Measures an epoch of `samerun train` against a bare Keras script: same network, data, batches.
 
-    python benchmarks/epochs.py [NAME …] [--pairs 6] [--steps N] [--json FILE]
+    python benchmarks/epochs.py [NAME …] [--pairs 5] [--steps N] [--json FILE]
 
 The bare script is what a course would write: `model.fit` on arrays, not deterministic, nothing
 recorded. samerun runs with its defaults: deterministic, tracked, with checkpoints and TensorBoard.
@@ -274,7 +274,7 @@ def main() -> int:
     """Measures the chosen networks; returns 1 if a goal is missed."""
     parser = arguments_of(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(WORKLOADS))
-    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, help="training steps per epoch")
     parser.add_argument("--overrides", nargs="*", default=[], help="further settings of samerun")
     chosen = parser.parse_args()

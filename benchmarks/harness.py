@@ -247,6 +247,11 @@ def peer(name: str) -> Path:
             here = next(path for path in sys.path if path.endswith("site-packages"))
             site = next((folder / "lib").glob("python*/site-packages"))
             (site / "parent.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+        else:  # compiles what the first measured process would compile
+            names = [
+                name.replace("-", "_").replace("[", ".").rstrip("]") for name in PACKAGES[name]
+            ]
+            run([python, "-c", f"import {', '.join(names)}"], folder)
         shutil.copyfile(pinned, stamp)
     return python
 

@@ -95,7 +95,7 @@ ROWS: tuple[Row, ...] = (
         what="whole process, fully tracked, deterministic",
         against="bare Keras script",
         command="whole_process.py",
-        minutes=8,
+        minutes=8.5,
         tiny="--images 1000 --epochs 1 --pairs 1",
         why=ONCE_IN_A_RUN,
     ),
@@ -104,7 +104,7 @@ ROWS: tuple[Row, ...] = (
         what="extra seconds of a tracked run of 10 s",
         against="bare Keras script",
         command="whole_process.py --images 6000 --goal extra",
-        minutes=4.5,
+        minutes=4.8,
         tiny="--images 1000 --epochs 1 --pairs 1",
         why=ONCE_IN_A_RUN,
     ),
@@ -113,25 +113,28 @@ ROWS: tuple[Row, ...] = (
         what="an epoch after the first, eight networks",
         against="bare Keras script",
         command="epochs.py",
-        minutes=18,
+        minutes=7,
         tiny="mlp --pairs 1 --steps 4",
         why=(
             "In five epochs of the row-LSTM with `tracking.log_seconds=true` (2026-12-01, busy "
-            "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % in "
-            "the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks. That "
-            "was measured before decision 56, when deterministic runs "
-            "switched TensorFlow's graph optimizer off. With its exact passes, which drop, move or "
-            "share operations, the same traced step took 0.92 of the processor time (row-LSTM, 1 "
-            "and 20 steps per execution, medians), 0.81 (stacked GRU), 0.82 (CNN), 0.87 "
-            "(ConvLSTM), 0.90 (forecaster), 0.92 (SimpleRNN), 0.97 (language model) and 1.02 "
-            "(MLP), in turns on a very busy machine, and had the same bits. What "
-            "deterministic operations cost was not measured by itself. Tried and "
-            "kept: those passes in deterministic runs "
-            "(decision 56), and up to 20 steps per execution after the first epoch where they "
-            "repay their tracing (decision 50). "
-            "Tried and rejected: all passes but the memory optimizer, which change bits of the "
-            "ConvLSTM and were not clearly faster. Not tried: "
-            "whole epochs per execution; batches gathered inside the compiled function."
+            "machine) 90 % of the time was in the compiled steps, 8 % in the validation, 1.2 % "
+            "in the checkpoints, 0.8 % in TensorBoard's files and 0.3 % in all other callbacks, "
+            "so the step decides. Tried and kept: up to 20 steps per execution after the first "
+            "epoch where they repay their tracing (decision 50), and in deterministic runs "
+            "those passes of TensorFlow's graph optimizer that change no bit (decision 56): a "
+            "traced step then took 0.92 of the processor time (row-LSTM), 0.81 (stacked GRU), "
+            "0.82 (CNN), 0.87 (ConvLSTM), 0.90 (forecaster), 0.92 (SimpleRNN), 0.97 (language "
+            "model) and 1.02 (MLP). Tried and rejected, since none is faster without other bits "
+            "(2026-12-01, busy machine, one traced training step, the fastest of 40 to 60, ms): "
+            "all passes but the memory optimizer, which change bits of the ConvLSTM and were "
+            "not clearly faster; the inputs of a recurrent layer projected in one product "
+            "before its loop, 5.6 to 7.8 (LSTM of 50 units over 28 steps, batch 64) and 33 to "
+            "37 (LSTM of 128 over 64, batch 32); these two unrolled as well, 5.6 to 5.5 and 33 "
+            "to 20, but tracing takes 1.2 to 2.4 s and 1.4 to 4.7 s, and gradients are added in "
+            "another order; XLA, 8.0 to 6.3 (row-LSTM), 30 to 47 (LSTM of 128), 27 to 14 (GRU "
+            "of 50 over 60) and 101 to 144 (SimpleRNN over 500); TensorFlow's kernel "
+            "BlockLSTMV2, 25 to 49. Not tried: whole epochs per execution; batches gathered "
+            "inside the compiled function."
         ),
     ),
     Row(
@@ -139,7 +142,7 @@ ROWS: tuple[Row, ...] = (
         what="quick answers: help, completion, a mistake, runs, show, a wrong ID",
         against="–",
         command="quick_answers.py",
-        minutes=0.7,
+        minutes=0.6,
         tiny="--repeats 1",
     ),
     Row(
@@ -147,7 +150,7 @@ ROWS: tuple[Row, ...] = (
         what="a sentence for every mistake",
         against="–",
         command="mistakes.py",
-        minutes=0.8,
+        minutes=1.4,
         tiny="--lines 3",
     ),
     Row(
@@ -155,37 +158,40 @@ ROWS: tuple[Row, ...] = (
         what="a sweep of trials of very different lengths",
         against="official sweeper + joblib",
         command="skewed_sweep.py",
-        minutes=2,
+        minutes=2.8,
         tiny="--trials 4",
         why=(
-            "On 2026-12-01 about 4.5 s of the two workers' 65 s were outside trials. The "
-            "grid is drawn in the same order each time, and its last trial is one that sleeps "
-            "for 7 s: with trials of 0.6 to 1 s besides, a replay of that order without any time "
-            "between trials leaves one worker without a trial for 2.6 to 3.4 s and spends 95.1 "
-            "to 95.6 % inside. No sweeper can give that worker a trial, as there is none. The "
-            "rest, about 0.06 s for each of 22 trials, is what a sweep does between two trials: "
-            "recording the end of one in MLflow and the study, and drawing, composing and "
-            "recording the next, see row 8. Not tried: asking for the next trial before the last "
-            "one is recorded, which samplers that learn would not see. The benchmark prints the "
-            "seconds of each part."
+            "On 2026-12-01 about 4.5 s of the two workers' 65 s were outside trials. The grid "
+            "is drawn in the same order each time, and its last trial is one that sleeps for 7 "
+            "s: a replay of that order without any time between trials leaves the other worker "
+            "idle for 2.6 to 3.4 s at the end and spends 95.1 to 95.6 % inside, which is the "
+            "most that this grid allows. The rest, about 0.06 s for each of 22 trials, is what "
+            "a sweep does between two trials: recording the end of one in MLflow and the study, "
+            "and drawing, composing and recording the next, see row 8. Not tried: asking for "
+            "the next trial before the last one is recorded, which samplers that learn would "
+            "not see. The printed lines have the seconds of each part."
         ),
     ),
     Row(
         number=6,
         what="search: to the loss that 40 unpruned trials reach",
         against="KerasTuner, Ray Tune, Optuna",
-        command="search.py --seeds 0 1 2 --limit 75",
-        minutes=8,
+        command="search.py --seeds 0 1 2",
+        minutes=6.6,
         tiny="--seeds 0 --trials 3 --most 3 --epochs 3 --limit 120",
         why=(
-            "Each search ends after 75 s, so that the row takes minutes. On 2026-12-01 no search "
-            "of any program reached the loss in 40 s, one search at a time: samerun trained 57 to "
-            "64 epochs, Optuna's plain script 71 to 105, KerasTuner 37 to 48 and Ray Tune 35 to "
-            "49, of the 240 that the goal of 0.3 allows. The seconds begin with the process, so "
-            "they contain its imports, and with samerun the checks, the stores and a recorded run "
-            "for each trial, see rows 7 and 8. With 240 s, one seed, on a very busy machine, "
-            "neither Optuna's script (87 epochs) nor samerun (40) reached it. Decision 51 compares "
-            "epochs alone."
+            "A search ends after its seconds, so that the row takes minutes; they begin with "
+            "the process, and contain its imports, and with samerun the checks, the stores and "
+            "a recorded run for each trial, see rows 7 and 8. Most of a pruned trial's time is "
+            "the tracing of its network, with every program. In 40 s on 2026-12-01, one search "
+            "at a time, samerun with figures and stored models trained 57 to 64 epochs, "
+            "Optuna's plain script 71 to 105, KerasTuner 37 to 48 and Ray Tune 35 to 49, of the "
+            "240 that the goal of 0.3 allows, and none reached the loss. So the losses within "
+            "the same seconds and after the same number of epochs are compared where it was "
+            "missed; the second does not depend on the machine. With successive halving, "
+            "samerun and Optuna's script differ in little but the draws of the sampler. The "
+            "issue's three experiments and five seeds do not fit into an hour: this is one "
+            "experiment with three seeds. Decision 51 compares pausing with stopping."
         ),
     ),
     Row(
@@ -193,7 +199,7 @@ ROWS: tuple[Row, ...] = (
         what="promotion: epochs to the same best, sets of stored learning curves",
         against="Optuna's SuccessiveHalvingPruner",
         command="promotion.py",
-        minutes=1,
+        minutes=0.7,
         tiny="--orders 2",
         why=(
             "On the set with 100 epochs a trial, the first trial, which stopping trains whole, is "
@@ -207,7 +213,7 @@ ROWS: tuple[Row, ...] = (
         what="a trial in a warm worker, and the first one",
         against="–",
         command="warm_trials.py",
-        minutes=1.2,
+        minutes=1.8,
         tiny="--trials 3 --repeats 1",
         why=(
             "Processor time before the first trial (2026-12-01, busy machine): checking all "
@@ -232,7 +238,7 @@ ROWS: tuple[Row, ...] = (
         what="what a trial costs besides its training, in small and large studies",
         against="`study.optimize`, SQLite",
         command="bookkeeping.py",
-        minutes=3,
+        minutes=2.7,
         tiny="--sizes 20",
         why=(
             "A trial of a sweep is also an MLflow run, which `study.optimize` does not have: the "
@@ -249,25 +255,26 @@ ROWS: tuple[Row, ...] = (
         what="determinism, checkpoints, TensorBoard, recording",
         against="each switched off",
         command="costs.py",
-        minutes=5,
+        minutes=3.8,
         tiny="--images 1500 --rounds 1",
         why=(
-            "Profiled on a row-LSTM, not on the CNN of this row (2026-12-01, busy machine): a "
-            "checkpoint took 0.06 s in each epoch, 1.2 % of it, so writing it in the background "
-            "could gain no more there, and was not done. The fastest epochs of the three runs with "
-            "everything on took 2.23, 2.55 and 2.25 s in the first measurement: they differ by "
-            "14 %, more than any of the four costs, which all compare with them, so that none of "
-            "the four is known to be real. Since then the processor time is printed beside the "
-            "clock's, and deterministic runs keep the passes over the graph that change no bit "
-            "(decision 56): they took 0.82 of the processor time of a step of another CNN."
+            "What is switched off costs little by itself: a checkpoint of a row-LSTM took 0.06 "
+            "s, 1.2 % of an epoch (profile of 2026-12-01, busy machine), so writing it in the "
+            "background could gain no more there, and was not done. Deterministic operations "
+            "are other kernels, whose cost depends on the network; since decision 56 "
+            "deterministic runs keep the passes over the graph that change no bit, which took "
+            "0.82 of the processor time of a step of another CNN. In the first form of this "
+            "row, a process for each measurement, the fastest epochs of equal runs differed by "
+            "14 %, more than any of the costs, so that processes now take turns epoch by epoch, "
+            "and the time of the processors decides."
         ),
     ),
     Row(
         number=10,
         what="memory of a worker that trains up to 300 runs",
         against="tenth run",
-        command="soak.py --minutes 3.5 --runs 300",
-        minutes=3.5,
+        command="soak.py --minutes 3 --runs 300",
+        minutes=3.2,
         tiny="--runs 12",
     ),
     Row(
@@ -275,7 +282,7 @@ ROWS: tuple[Row, ...] = (
         what="memory to stream images",
         against="their decoded size",
         command="streaming.py",
-        minutes=1,
+        minutes=1.3,
         tiny="--num 200 --side 64",
     ),
     Row(
@@ -283,7 +290,7 @@ ROWS: tuple[Row, ...] = (
         what="commands that look at runs on a store of 10,000 runs",
         against="100 runs",
         command="large_store.py --epochs 1 --repeats 3",
-        minutes=1.5,
+        minutes=1.8,
         tiny="--sizes 100 200 --epochs 1 --repeats 1",
     ),
 )
@@ -374,6 +381,16 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "", measured_at(entries), ""])
 
 
+def durations(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a table of the minutes that each row took, and their sum."""
+    lines = ["| # | program | minutes |", "|---|---|---|"]
+    for entry in entries:
+        program = entry["command"].removeprefix("python benchmarks/")
+        lines.append(f"| {entry['row']} | `{program}` | {entry['minutes']:.1f} |")
+    lines.append(f"| | all | {sum(entry['minutes'] for entry in entries):.1f} |")
+    return "\n".join([*lines, ""])
+
+
 def overview(entries: Sequence[Mapping[str, Any]]) -> str:
     """Returns the table of README.md, a line for each program, and where it was measured."""
     if not entries:
@@ -416,7 +433,7 @@ def page(entries: Sequence[Mapping[str, Any]]) -> str:
             f"{why}```\n{entry['printed']}\n```\n"
         )
     head = "# Benchmark results\n\nWritten by `make bench` from `results/`; do not edit.\n"
-    return "\n".join([head, table(entries), *sections])
+    return "\n".join([head, table(entries), durations(entries), *sections])
 
 
 def updated(text: str, entries: Sequence[Mapping[str, Any]]) -> str:
@@ -474,20 +491,35 @@ def main() -> int:
     if given.pages:
         write_pages(FOLDER, README)
         return 0
-    done, began = [], time.perf_counter()
+    done: list[dict[str, Any]] = []
+    is_interrupted = False
     with tempfile.TemporaryDirectory(prefix="samerun-bench-") as name:
-        for row in chosen_rows(given.rows):
-            print(f"\n{row.number}. {row.what} ({row.minutes:g} minutes)", flush=True)
-            entry = run(row, row.tiny if given.tiny else "", Path(name) / f"{row.key}.json")
-            print(entry["printed"], flush=True)
-            done.append(entry)
-            if not given.tiny:
-                write(FOLDER, README, done)  # now: whoever interrupts keeps what was measured
-    print()
-    print(table(done), end="")
-    print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
+        try:
+            for row in chosen_rows(given.rows):
+                print(f"\n{row.number}. {row.what} ({row.minutes:g} minutes)", flush=True)
+                entry = run(row, row.tiny if given.tiny else "", Path(name) / f"{row.key}.json")
+                print(entry["printed"], flush=True)
+                done.append(entry)
+                if not given.tiny:
+                    write(FOLDER, README, done)  # now: whoever interrupts keeps what was measured
+        except KeyboardInterrupt:
+            is_interrupted = True
+    return report(done, is_interrupted=is_interrupted)
+
+
+def report(done: Sequence[Mapping[str, Any]], *, is_interrupted: bool) -> int:
+    """Prints the goals and the minutes of the rows that were run; returns the exit code.
+
+    Args:
+        done: their entries.
+        is_interrupted: the user has stopped the rest.
+    """
+    print(f"\n{table(done)}\n{durations(done)}", end="")
     if failed := [str(entry["row"]) for entry in done if has_failed(entry)]:
         print(f"rows without a result: {', '.join(failed)}")
+    if is_interrupted:
+        print("interrupted")
+        return 130
     return 1 if any(entry["code"] for entry in done) or failed else 0
 
 
