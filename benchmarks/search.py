@@ -3,8 +3,9 @@
 A network of two hidden layers on scikit-learn's digits with noise; learning rate, units and dropout
 are searched, at most 20 epochs a trial, one trial at a time, TensorFlow with one thread, by
 
-- `samerun train -m sweep=optuna sweep.pruner=successive_halving tracking=lean`: a recorded run and
-  checkpoints of each trial, no figures and stored models, which the others do not have either,
+- `samerun train -m sweep=optuna sweep.pruner=successive_halving sweep.promote=true tracking=lean`:
+  trials pause at a rung, and the best continue; each has a recorded run and checkpoints, but no
+  figures and no stored model, as with the others,
 - KerasTuner's Hyperband, Ray Tune's ASHA, and a plain script with Optuna's successive halving,
   each in an environment of its own, nothing tracked.
 
@@ -107,7 +108,7 @@ def samerun(data: Path, seed: int, trials: int, epochs: int) -> list[str]:
     return [
         *(sys.executable, "-m", "samerun", "train", "-m", "sweep=optuna"),
         *("sweep.pruner=successive_halving", "sweep.workers=1", f"sweep.n_trials={trials}"),
-        "tracking=lean",
+        *("sweep.promote=true", "tracking=lean"),
         *("training.intra_op_threads=1", "training.inter_op_threads=1"),
         *("sweep.objectives=[validation/loss]", "model=custom", "model.target=tuned:build"),
         *("+model.params.units=range(16,257)", "+model.params.dropout=interval(0,0.6)"),

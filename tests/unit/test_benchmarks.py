@@ -2,9 +2,12 @@
 
 import json
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +129,20 @@ def test_an_interruption_keeps_and_prints_the_rows_that_have_ended(
     assert "| 1 | of 1 |" in readme
     (file,) = tmp_path.glob("results/*.json")
     assert [entry["row"] for entry in json.loads(file.read_text())["rows"]] == [1]
+
+
+def test_a_program_that_is_stopped_leaves_no_process_behind(run_all):
+    text = """import subprocess, sys, time
+command = [sys.executable, "-c", "import time; time.sleep(60)"]
+print(subprocess.Popen(command, start_new_session=True).pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE) as program:
+        started = psutil.Process(int(program.stdout.readline()))
+        run_all.kill(program.pid)
+        assert program.wait(timeout=30) == -signal.SIGKILL
+    _, alive = psutil.wait_procs([started], timeout=30)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_all_goals_met_ends_with_0(bench):
