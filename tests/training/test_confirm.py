@@ -21,7 +21,7 @@ from samerun.replay.results import read_result
 from samerun.report import study as study_report
 from samerun.search.optuna_internals import reopen_trial
 from samerun.search.outcome import EndState, TrialOutcome, write_outcome
-from samerun.sweeper import console
+from samerun.sweeper import console, ledger
 from support.sweeps import (
     Killed,
     children,
@@ -303,7 +303,7 @@ def killed_in(monkeypatch, target, name, call):
 
 @pytest.mark.parametrize("gap", mostly_slow(["before it ends", "before its run is created"]))
 def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm, monkeypatch, gap):
-    where = (optuna.Study, "tell") if gap == "before it ends" else (tracking, "create_child")
+    where = (ledger, "tell") if gap == "before it ends" else (tracking, "create_child")
     with killed_in(monkeypatch, *where, call=6):
         confirm(3)
     assert states(NAME) == ["COMPLETE", "COMPLETE", "RUNNING"]
@@ -317,7 +317,7 @@ def test_an_interrupted_trial_whose_value_the_range_has_lost_is_left_out(confirm
 def test_an_interrupted_trial_that_had_ended_keeps_its_result_where_others_are_best(
     confirm, monkeypatch
 ):
-    with killed_in(monkeypatch, optuna.Study, "tell", call=6):
+    with killed_in(monkeypatch, ledger, "tell", call=6):
         confirm(3)
     values = {"validation/loss": 0.6}
     ended = TrialOutcome(state=EndState.complete, values=values)
@@ -331,7 +331,7 @@ def test_an_interrupted_trial_that_had_ended_keeps_its_result_where_others_are_b
 
 @pytest.mark.slow
 def test_a_trial_that_was_almost_left_out_is_confirmed_once(confirm, monkeypatch):
-    with killed_in(monkeypatch, optuna.Study, "tell", call=4):
+    with killed_in(monkeypatch, ledger, "tell", call=4):
         confirm(3)
     assert states(NAME) == ["RUNNING", "WAITING", "WAITING"]
 

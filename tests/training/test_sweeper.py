@@ -6,6 +6,7 @@ The real workers, processes that train, are in test_sweeper_faults.py.
 import contextlib
 import dataclasses
 import importlib
+import logging
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ import sqlite3
 import sys
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -33,7 +36,8 @@ from samerun.redaction import redact
 from samerun.search import lease
 from samerun.search.constraints import check_model
 from samerun.search.outcome import EndState, TrialOutcome, outcome_of, write_outcome
-from samerun.sweeper import history, ledger, outages
+from samerun.sweeper import execution, history, ledger, outages
+from samerun.sweeper.executors.inline import InlineExecutor
 from samerun.sweeper.executors.local import LocalExecutor
 from samerun.sweeper.run import Workers
 from samerun.sweeper.run import sweep as sweep_from_python
@@ -152,6 +156,34 @@ def test_notes_and_the_size_of_each_different_model_come_first(worker, project, 
     assert "All 2 combinations" in capsys.readouterr().out
 
 
+def test_a_search_of_the_loss_itself_is_warned_of_before_it_starts(worker, project, capsys):
+    assert worker.sweep(space=("training.label_smoothing=interval(0,0.2)",), n=1) == 0
+    note, first, *_ = capsys.readouterr().out.splitlines()
+    assert "training.label_smoothing" in note
+    assert "sweep.objectives=[validation/accuracy]" in note
+    assert first.startswith("sweep s: minimize validation/loss")
+
+
+def test_log_lines_of_the_model_checks_of_an_inline_sweep_are_not_on_the_screen(
+    project, monkeypatch, capsys
+):
+    def build(configs):
+        logging.getLogger("tensorflow").warning("retraces")
+        return [(10, 1000) for _ in configs]
+
+    monkeypatch.setattr(execution, "build_models", build)
+    hydras = logging.StreamHandler(sys.stdout)
+    hydras.setFormatter(logging.Formatter("[HYDRA] %(message)s"))
+    logging.root.addHandler(hydras)
+    plan = SimpleNamespace(folder=project, models=[("mlp", None)])
+    try:
+        execution._build(plan, InlineExecutor())
+    finally:
+        logging.root.removeHandler(hydras)
+    assert capsys.readouterr().out == "mlp: 10 parameters, under 1 MB in training\n"
+    assert (project / "output.log").read_text() == "[HYDRA] retraces\n"
+
+
 def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or_not(
     worker, project
 ):
@@ -167,7 +199,7 @@ def test_one_worker_and_a_seed_give_the_same_trials_again_whether_interrupted_or
 GAPS = {
     "after the study was asked": (tracking, "create_child"),
     "before the trial is handed over": (InstantExecutor, "before_submit"),
-    "before the study is updated": (optuna.Study, "tell"),
+    "before the study is updated": (ledger, "tell"),
     "after the study was updated": (InstantExecutor, "when_free"),
 }
 
@@ -197,7 +229,9 @@ def test_a_kill_in_any_gap_loses_and_doubles_nothing(worker, project, monkeypatc
     after = {trial.number: trial.params for trial in study().trials}
     assert all(interrupted[n].items() <= after[n].items() for n in interrupted)
     assert sorted(run["samerun.trial"] for run in children()) == ["0", "1", "2", "3"]
-    assert len([run for run in runs() if run["name"] == "s"]) == 1
+    (parent,) = [run for run in runs() if run["name"] == "s"]
+    points = MlflowClient().get_metric_history(parent["id"], "sweep/complete")
+    assert [point.value for point in points] == [1, 2, 3, 4]
 
 
 def write_into_folder(project, task, outcome):
@@ -678,8 +712,8 @@ def times_out(times, error, function):
 
 OUTAGES = {
     "the run of a trial cannot be made": (tracking, "create_child", ConnectionError("gone")),
-    "the study cannot be asked": (optuna.Study, "ask", StorageInternalError("gone")),
-    "the study cannot be updated": (optuna.Study, "tell", StorageInternalError("gone")),
+    "the study cannot be asked": (ledger, "ask", StorageInternalError("gone")),
+    "the study cannot be updated": (ledger, "tell", StorageInternalError("gone")),
     "a run cannot be tagged": (ledger.Ledger, "tag", ConnectionError("gone")),
     "a value cannot be chosen": (optuna.Trial, "suggest_float", StorageInternalError("gone")),
 }
@@ -736,11 +770,12 @@ def test_a_trial_of_a_larger_study_reads_no_more(worker, project, monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "search_runs", search)
     monkeypatch.setattr(history, "is_feasible", count)
-    worker.before_submit = lambda task: per_trial.append((len(searched), len(counted)))
+    worker.before_submit = lambda task: per_trial.append(len(searched))
     assert worker.sweep(n=6) == 0
-    first, last = per_trial[1], per_trial[-1]
-    assert last[0] == first[0]  # no run of the study is searched for
-    assert last[1] - first[1] == (len(per_trial) - 2) * first[1]  # each trial is counted once
+    assert len(set(per_trial[1:])) == 1  # no run of the study is searched for
+    times = Counter(counted)
+    assert len(times) == 6
+    assert len(set(times.values())) == 1  # each trial is counted once
 
 
 def test_a_store_that_stays_unavailable_ends_the_sweep_which_can_resume(
@@ -750,7 +785,7 @@ def test_a_store_that_stays_unavailable_ends_the_sweep_which_can_resume(
     monkeypatch.setattr(outages, "PATIENCE_SECONDS", 0.1)
     with monkeypatch.context() as patch:
         unavailable = times_out(10**6, StorageInternalError("gone"), None)
-        patch.setattr(optuna.Study, "tell", unavailable)
+        patch.setattr(ledger, "tell", unavailable)
         assert worker.sweep() == 2
     assert "sweep.study=s" in capsys.readouterr().err
     assert states() == ["RUNNING"]

@@ -1,5 +1,6 @@
 """Search spaces: the overrides that define them, what Optuna and Hydra receive, bad input."""
 
+import copy
 import dataclasses
 import functools
 import json
@@ -24,6 +25,8 @@ from samerun.search.objectives import (
     default_direction,
     direction_notes,
     directions_of,
+    loss_keys,
+    loss_notes,
     objectives_of,
 )
 from support.sweeps import sweep_settings
@@ -483,6 +486,40 @@ def test_a_given_direction_is_used_and_shown_if_the_name_implies_the_other(
     assert found.directions == directions
     others = sum(default_direction(name) != one for name, one in zip(*as_rows(found), strict=True))
     assert len(direction_notes(found)) == others > 0
+
+
+@pytest.mark.parametrize(
+    ("experiment", "key", "objectives", "instead"),
+    [
+        ("digits_cnn", "training.label_smoothing", [], "validation/accuracy"),
+        ("digits_cnn", "training.params.focal.gamma", [], "validation/accuracy"),
+        ("digits_cnn", "training.params.other.gamma", [], None),
+        ("digits_cnn", "training.class_weights", [], None),  # they weigh the training split only
+        ("digits_cnn", "training.loss", ["validation/accuracy"], None),
+        (
+            *("digits_cnn", "training.loss", ["num_parameters", "test/loss"]),
+            "num_parameters,test/accuracy",
+        ),
+        ("regression_mlp", "training.loss", [], "validation/mean_absolute_error"),
+    ],
+)
+def test_a_search_of_the_loss_itself_is_warned_of_comparing_losses(
+    experiment, key, objectives, instead
+):
+    from samerun import data
+
+    cfg = copy.deepcopy(compose((f"experiment={experiment}",)))
+    if "params" in key:
+        object.__setattr__(cfg.training, "loss", "package.losses:focal")
+    made = sweep(objectives=objectives or ["validation/loss"])
+    searched = loss_keys(["model.dropout", key], [cfg])
+    found = loss_notes(searched, Objectives.of(made, cfg), cfg, data.describe(cfg.dataset))
+    if instead is None:
+        assert found == []
+    else:
+        (sentence,) = found
+        assert sentence.startswith(f"{key} changes the loss itself")
+        assert sentence.endswith(f": give sweep.objectives=[{instead}].")
 
 
 def as_rows(objectives):

@@ -241,6 +241,22 @@ def copy_without(node: DictConfig, parts: Collection[str]) -> DictConfig:
     return copied
 
 
+def without_type(node: DictConfig) -> DictConfig:
+    """Returns the content of a config as one that has no type itself, as `copy_without` does.
+
+    Args:
+        node: a config that is not used any more: its content is moved, not copied.
+    """
+    moved = DictConfig({})
+    for key, value in node.items_ex(resolve=False):
+        if isinstance(value, Container):
+            vars(moved)["_content"][key] = value
+        else:
+            moved[key] = value
+    moved._re_parent()
+    return moved
+
+
 def _set_parents(self: Box) -> None:
     """Sets the parent of every node below this one, as OmegaConf does after each merge.
 

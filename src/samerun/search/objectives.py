@@ -1,11 +1,11 @@
 """Objectives and directions of a sweep, and their checks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samerun.config.checks import epoch_metrics
+from samerun.config.checks import epoch_metrics, metrics_of
 from samerun.config.instances import instances_of, kind_of
 from samerun.config.pruners import Pruner
 from samerun.config.root import Config
@@ -34,6 +34,7 @@ _MEASURED: dict[Task, tuple[str, ...]] = {
 """The metrics that `samerun.evaluation` computes for the final weights."""
 
 _SPLITS = ("train/", "validation/", "test/")
+_OF_LOSS = ("training.loss", "training.label_smoothing")
 _MOST_INSTANCES = 100  # ends the search for a number at a threshold of 0
 
 
@@ -120,6 +121,45 @@ def direction_notes(objectives: Objectives) -> list[str]:
         f"{default_direction(name)}d."
         for name, direction in pairs
         if direction != default_direction(name)
+    ]
+
+
+def loss_keys(keys: Iterable[str], configs: Iterable[Config]) -> list[str]:
+    """Returns the keys that change the loss itself, of a validation or test split too.
+
+    Weights of classes are left out: they weigh the training split only.
+
+    Args:
+        keys: those of a search space.
+        configs: the config of each branch, which names the loss.
+    """
+    own = tuple({f"training.params.{name_of(cfg.training.loss)}." for cfg in configs})
+    return [key for key in keys if key in _OF_LOSS or key.startswith(own)]
+
+
+def loss_notes(
+    searched: Sequence[str], objectives: Objectives, cfg: Config, spec: DataSpec
+) -> list[str]:
+    """Returns a sentence if trials are compared by the loss that they change.
+
+    Args:
+        searched: what `loss_keys` returned.
+        objectives: what the trials are compared by.
+        cfg: the config of a branch, whose first metric is named instead.
+        spec: its data.
+    """
+    losses = [name for name in objectives.names if name.rpartition("/")[2] == "loss"]
+    if not searched or not losses:
+        return []
+    metric = name_of(metrics_of(cfg, spec.task)[0])
+    instead = dict.fromkeys(
+        f"{name.rpartition('/')[0]}/{metric}" if name in losses else name
+        for name in objectives.names
+    )
+    return [
+        f"{listed(searched)} {'change' if len(searched) > 1 else 'changes'} the loss itself, so "
+        f"values of {listed(losses)} cannot be compared between trials: give "
+        f"sweep.objectives=[{','.join(instead)}]."
     ]
 
 

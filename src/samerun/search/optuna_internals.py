@@ -1,10 +1,10 @@
 """The only file that uses private names of Optuna; a test checks them against its version.
 
-There is no public way to reopen a trial of another process, to end one that waits, to write several
-attributes in one transaction, to ask for Hyperband's bracket of a trial or to show a sampler other
-trials than those of the storage, and Optuna's exhaustive samplers stop a study when nothing is
-left, which is allowed inside `optimize` only. This module imports Optuna, so it is itself imported
-only where it is needed.
+There is no public way to reopen a trial of another process, to end one that waits, to ask or tell
+without reading trials that are known, to write several attributes in one transaction, to ask for
+Hyperband's bracket of a trial or to show a sampler other trials than those of the storage, and
+Optuna's exhaustive samplers stop a study when nothing is left, which is allowed inside `optimize`
+only. This module imports Optuna, so it is itself imported only where it is needed.
 """
 
 import copy
@@ -19,7 +19,9 @@ from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import insert
 
 from samerun import tags as tag
 from samerun.search.paused import is_paused
@@ -30,6 +32,24 @@ _UNKNOWN = object()  # equal to no value
 def reopen_trial(study: Study, frozen: FrozenTrial) -> Trial:
     """Returns a running trial, to suggest its values again and to write to it."""
     return Trial(study, frozen._trial_id)
+
+
+def ask(study: Study, *, any_waits: bool) -> Trial:
+    """Returns a new trial, or the first that waits.
+
+    Args:
+        study: the study.
+        any_waits: whether a trial waited a moment ago; if none did, the trials are not read again.
+    """
+    if any_waits:
+        return study.ask()
+    study._thread_local.cached_all_trials = None  # as `Study.ask` begins
+    return Trial(study, study._storage.create_new_trial(study._study_id))
+
+
+def tell(study: Study, number: int, values: Sequence[float] | None, state: TrialState) -> None:
+    """Reports how a trial ended, unless it has; `Study.tell` reads the trial again to return it."""
+    _tell_with_warning(study, number, values, state, skip_if_finished=True)
 
 
 def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
@@ -52,10 +72,16 @@ def set_attributes(trial: Trial, values: Mapping[str, Any]) -> None:
         database.check_trial_is_updatable(number, model.state)
         query = session.query(TrialUserAttributeModel).filter_by(trial_id=number)
         there = {str(row.key): row for row in query}
-        for key, value in values.items():
-            row: Any = there.get(key) or TrialUserAttributeModel(trial_id=number, key=key)
-            row.value_json = json.dumps(value)
-            session.add(row)
+        texts = {key: json.dumps(value) for key, value in values.items()}
+        for key in texts.keys() & there.keys():
+            there[key].value_json = texts[key]
+        fresh = [
+            {"trial_id": number, "key": key, "value_json": text}
+            for key, text in texts.items()
+            if key not in there
+        ]
+        if fresh:  # in one statement
+            session.execute(insert(TrialUserAttributeModel), fresh)
     trial._cached_frozen_trial.user_attrs.update(values)
 
 

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from samerun import search, tracking
 from samerun import tags as tag
 from samerun.errors import Terminated, UserError
-from samerun.process import resume_garbage_collection
+from samerun.process import OUTPUT_FILE, redirect_output, resume_garbage_collection
 from samerun.report.confirmation import Confirmation, read_confirmation
 from samerun.report.progress import console as screen
 from samerun.sweeper import confirm, console, preflight
@@ -107,7 +107,10 @@ def _exclusive(plan: SweepPlan) -> Iterator[None]:
 
 def _build(plan: SweepPlan, executor: Executor) -> None:
     """Builds every model once, in a worker, and reports its size."""
-    future = executor.submit(build_models, [cfg for _, cfg in plan.models])
+    is_here = isinstance(executor, InlineExecutor)
+    output = redirect_output(plan.folder / OUTPUT_FILE) if is_here else contextlib.nullcontext()
+    with output:  # as in a trial, whose log lines Hydra's handler would show
+        future = executor.submit(build_models, [cfg for _, cfg in plan.models])
     try:
         built = future.result()
     except Exception as error:

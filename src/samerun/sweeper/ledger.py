@@ -8,6 +8,7 @@ Only this module writes trials, and each of its steps can be interrupted and rep
   reporting it twice changes nothing.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Collection
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, final
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from samerun import checkpoints, retention, search, tracking
@@ -24,9 +26,11 @@ from samerun.redaction import redact
 from samerun.replay import restart
 from samerun.search.lending import is_lent
 from samerun.search.optuna_internals import (
+    ask,
     end_without_run,
     reopen_trial,
     set_attributes,
+    tell,
     with_paused_as_pruned,
 )
 from samerun.search.outcome import OUTCOME_FILE, EndState, TrialOutcome, read_outcome
@@ -111,6 +115,23 @@ class Ledger:
         """Logs the trials that have ended on the sweep's own run."""
         if self._history is not None:
             self._history.log()
+        self._logged, self._has_news = time.monotonic(), False
+
+    def log_recent(self) -> None:
+        """Does the same if a trial has ended since, at most once a second.
+
+        Trials that are not logged when this process is killed are logged when the sweep resumes.
+        """
+        if self._has_news and time.monotonic() >= self._logged + 1:
+            self.log_history()
+
+    def log_last(self) -> None:
+        """Does the same when the sweep ends, if the storage is available."""
+        if self._has_news:
+            try:
+                self.log_history()
+            except Exception as error:
+                _log.warning("The last trials are not counted yet: %s", redact(str(error)))
 
     def num_started(self) -> int:
         """Returns the number of trials that have started: not lent ones, nor those that wait."""
@@ -136,7 +157,7 @@ class Ledger:
         """Starts a new trial, or the first enqueued one, after a call of `num_started`."""
         waiting = [trial.number for trial in self._seen if trial.state == TrialState.WAITING]
         self._seed_sampler(min(waiting, default=len(self._seen)))
-        return self._begin(self._asked.ask(), is_new=True)
+        return self._begin(ask(self._asked, any_waits=bool(waiting)), is_new=True)
 
     def reopen(self, frozen: FrozenTrial) -> ActiveTrial:
         """Resumes a trial that was running when the sweep's process ended."""
@@ -347,11 +368,11 @@ class Ledger:
         reached = [
             outcome.values[name] for name in self._plan.objectives.names if name in outcome.values
         ]
-        if not self._now(active).state.is_finished():  # this step may be repeated
+        with contextlib.suppress(UpdateFinishedTrialError):  # this step may be repeated
             self._describe(active, outcome)
             reported = reached if state is TrialState.COMPLETE else None
-            self._study.tell(active.number, reported, state, skip_if_finished=True)
-        self.log_history()
+            tell(self._study, active.number, reported, state)
+        self._has_news = True
         is_infeasible = outcome.state is EndState.infeasible
         return "INFEASIBLE" if is_infeasible else state.name, reached
 
@@ -378,7 +399,7 @@ class Ledger:
 
     def _set_constraints(self, active: ActiveTrial, outcome: TrialOutcome) -> None:
         """Writes into the study which constraints a trial violates, once."""
-        known = active.trial.constraints
+        known = active.trial.constraints if outcome.constraints else {}
         for text, value in outcome.constraints.items():
             if text not in known:
                 active.trial.set_constraint(text, value)

@@ -101,6 +101,7 @@ class Loop:
         except (KeyboardInterrupt, Terminated):
             self._abandon()
             raise
+        self._ledger.log_last()
         self._signals.raise_if_received()
         if self._failure is not None:
             raise self._failure
@@ -147,12 +148,14 @@ class Loop:
         if not self._pending:
             if not self._is_stopping():
                 self._end_paused()
+                self._ledger.log_history()
             return False
         done, _ = wait(self._pending, LOOK_SECONDS, FIRST_COMPLETED)
         for future in done:
             active = self._pending[future]
             self._settle(active, self._outcome(active, future))
             del self._pending[future]  # only now: an outage repeats the step
+        self._ledger.log_recent()
         self._check_limits()
         return True
 
@@ -387,6 +390,7 @@ class Loop:
             outcome = TrialOutcome(state=EndState.stopped, reason="the sweep was stopped at once")
             with contextlib.suppress(ConnectionError):
                 self._ledger.tag(active, outcome)
+        self._ledger.log_last()
 
     def _show_epochs(self) -> None:
         epochs = self._plan.base.training.epochs

@@ -22,7 +22,13 @@ from samerun.config.sweep import ExecutorKind, Sweep
 from samerun.errors import UserError
 from samerun.process import graphics_cards
 from samerun.redaction import redact
-from samerun.search.objectives import Objectives, check_objective_names, direction_notes
+from samerun.search.objectives import (
+    Objectives,
+    check_objective_names,
+    direction_notes,
+    loss_keys,
+    loss_notes,
+)
 from samerun.sweeper import learning, preflight
 from samerun.sweeper.learning import Learned
 from samerun.sweeper.trial_configs import (
@@ -197,7 +203,7 @@ def build_plan(
         workers=workers,
         enqueued=(*enqueued, *learned.points),
         models=tuple(models),
-        notes=(*chosen, *_notes(settings, space, objectives), *learned.notes),
+        notes=(*chosen, *_notes(settings, space, objectives, configs), *learned.notes),
         learned=learned,
     )
 
@@ -218,13 +224,24 @@ def _space(
     )
 
 
-def _notes(settings: Sweep, space: search.Space, objectives: Objectives) -> tuple[str, ...]:
+def _notes(
+    settings: Sweep, space: search.Space, objectives: Objectives, configs: TrialConfigs
+) -> tuple[str, ...]:
     return (
         *space.notes,
         *search.sampler_notes(settings, space),
         *search.constraint_notes(settings),
         *direction_notes(objectives),
+        *_loss_notes(space, objectives, configs),
     )
+
+
+def _loss_notes(space: search.Space, objectives: Objectives, configs: TrialConfigs) -> list[str]:
+    from samerun import data  # importing NumPy takes longer than the checks before
+
+    searched = loss_keys([entry.key for entry in space.entries], configs.configs())
+    cfg = configs.base()
+    return loss_notes(searched, objectives, cfg, data.describe(cfg.dataset)) if searched else []
 
 
 def _num_workers(settings: Sweep) -> int:

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from samerun import config, search
 from samerun.config.checkpoint import Trial
 from samerun.config.composition import parse_complete
-from samerun.config.hydra_internals import copy_without
+from samerun.config.hydra_internals import without_type
 from samerun.config.messages import translate
 from samerun.config.overrides import parse_override
 from samerun.config.parts import fill
@@ -223,7 +223,7 @@ class TrialConfigs:
                 node.hydra.job.chdir = False
         # Without its type, which is created at run time and cannot be pickled; `parse` checks
         # everything again in the worker.
-        plain = copy_without(node, ())
+        plain = without_type(node)
         OmegaConf.set_struct(plain, True)
         return plain
 
