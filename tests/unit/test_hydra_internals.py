@@ -267,6 +267,19 @@ def test_a_copy_without_some_keys_is_the_one_that_omegaconf_makes():
         assert not {id(one) for one, _ in nodes_of(copied)} & {id(one) for one, _ in nodes_of(node)}
 
 
+def test_content_that_is_moved_is_what_a_copy_would_have():
+    other = every_kind_of_node()
+    del other[1]  # a key that is no text
+    for node in (compose_with_hydra(["sweep=optuna"])[1], other):
+        expected = hydra_internals.copy_without(node, ())
+        moved = hydra_internals.without_type(node)
+        assert OmegaConf.to_yaml(moved) == OmegaConf.to_yaml(expected)
+        assert vars(moved._metadata) == vars(expected._metadata)
+        for (one, parent), (copied, _) in zip(nodes_of(moved), nodes_of(expected), strict=True):
+            assert (type(one), vars(one._metadata)) == (type(copied), vars(copied._metadata))
+            assert one._get_parent() is parent
+
+
 def test_after_a_merge_every_node_knows_where_it_is_and_what_is_read_only():
     node = every_kind_of_node()
     OmegaConf.set_readonly(node, True)

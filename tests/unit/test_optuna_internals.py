@@ -6,15 +6,18 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 
 import samerun
 from samerun.search.optuna_internals import (
     Grid,
+    ask,
     bracket_of,
     contains,
     end_without_run,
     reopen_trial,
     set_attributes,
+    tell,
 )
 from samerun.search.storage import open_storage
 
@@ -64,6 +67,26 @@ def test_the_names_mean_what_they_meant_in_the_pinned_version():
     assert sorted(grid._all_grids) == [(1, 3), (2, 3)]
     assert grid._param_names == ["a", "b"]
     assert grid._same_search_space(grid._search_space)
+
+
+def test_asking_and_telling_read_no_more_than_they_have_to(tmp_path, monkeypatch):
+    storage, reads = open_storage(f"sqlite:///{tmp_path / 'study.db'}"), []
+    study = optuna.create_study(storage=storage)
+    every = type(storage).get_all_trials
+
+    def count(self, *arguments, **options):
+        reads.append(arguments)
+        return every(self, *arguments, **options)
+
+    monkeypatch.setattr(type(storage), "get_all_trials", count)
+    trial = ask(study, any_waits=False)
+    tell(study, trial.number, [0.5], TrialState.COMPLETE)
+    tell(study, trial.number, [0.7], TrialState.COMPLETE)  # this step may be repeated
+    assert reads == []
+    study.enqueue_trial({"x": 0.25})
+    waiting = ask(study, any_waits=True)
+    assert waiting.suggest_float("x", 0, 1) == 0.25
+    assert [(one.number, one.values) for one in study.trials] == [(0, [0.5]), (1, None)]
 
 
 def test_brackets_are_those_in_which_hyperband_prunes():

@@ -57,6 +57,7 @@ __all__ = [
     "get_args_parser",
     "install",
     "store_schema",
+    "without_type",
 ]
 
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
