@@ -1,7 +1,7 @@
 """Measures how long `samerun train` takes to answer a mistake, each in a process of its own.
 
 Runs every line of the table of mistakes that the tests check (tests/support/mistakes.py), and each
-key that takes a function of one's own with a file that is missing, broken, or lacks the function.
+key that takes a function of your own with a file that is missing, broken, or lacks the function.
 
     python benchmarks/mistakes.py [--limit 0.5] [--lines NUMBER] [--json FILE]
 

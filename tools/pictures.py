@@ -29,6 +29,8 @@ PORT = 5095
 CLOSED = ("mlflow.experiment_page.shared_view.dismiss", "mlflow.assistant.chat_panel.close")
 """What MLflow opens beside the runs when a browser is new, and a person closes."""
 DROPOUTS = ("0.1", "0.3", "0.5")
+MISTAKES_OF = "experiment=digits_cnn"
+"""The run whose mistakes are shown, also where a trial of a sweep has drawn newer ones."""
 SPACE = [
     "model.dropout=interval(0,0.6)",
     "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))",
@@ -42,7 +44,7 @@ COMMANDS = [
     ["train", "-m", "model=cnn", "schedule=constant,cosine,one_cycle", "training.epochs=8"],
     ["train", "-m", "model=mlp", "sweep=optuna", "sweep.study=night", "training.epochs=6"]
     + ["sweep.n_trials=12", *SPACE],
-    ["train", "experiment=digits_cnn"],
+    ["train", MISTAKES_OF],
     ["train", "experiment=google_lstm"],
 ]
 RECORDED = (
@@ -129,6 +131,11 @@ def of_the_ui(folder: Path, picture: str, *arguments: str, height: int) -> None:
             server.terminate()
 
 
+def run_id(selection: str, folder: Path) -> str:
+    """Returns the ID of the run that a filter finds; of several, the oldest."""
+    return samerun("runs", selection, "--csv", folder=folder).splitlines()[-1].partition(",")[0]
+
+
 def artifact(folder: Path, pattern: str, picture: str) -> None:
     """Copies the newest figure that matches a pattern."""
     newest = max(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
@@ -146,8 +153,7 @@ def take(folder: Path, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
         drawn = recording.draw(f"$ {RECORDED}", frames, speed=8)
         (DOCS / "sweep-in-terminal.svg").write_text(drawn, encoding="utf-8")
     filters = [f'params.model = "mlp" and params.model.dropout = "{one}"' for one in DROPOUTS]
-    tables = [samerun("runs", one, "--csv", folder=folder) for one in filters]
-    ids = [table.splitlines()[-1].partition(",")[0] for table in tables]
+    ids = [run_id(one, folder) for one in filters]
     samerun("compare", *ids, "--html", "compare.html", folder=folder)
     page = (folder / "compare.html").resolve().as_uri()
     with Browser((1000, 740)) as browser:
@@ -155,7 +161,8 @@ def take(folder: Path, commands: Sequence[Sequence[str]] = COMMANDS) -> None:
     of_the_ui(folder, "runs.png", height=740)
     of_the_ui(folder, "sweep-in-mlflow.png", "night", height=830)
     artifact(folder, "multirun/**/pruned/**/intermediate_values.png", "sweep.png")
-    artifact(folder, "mlruns/**/plots/mistakes.png", "mistakes.png")
+    shown = run_id(f"tags.`samerun.command` LIKE '%train {MISTAKES_OF}'", folder)
+    artifact(folder, f"mlruns/**/{shown}/artifacts/plots/mistakes.png", "mistakes.png")
     artifact(folder, "mlruns/**/plots/forecast.png", "forecast.png")
     artifact(folder, "multirun/**/curves.png", "curves.png")
 

@@ -58,6 +58,8 @@ UNITS = {
     "cores": "cores",
 }
 _KEY = re.compile(r"^(\s*)(\w+):(?:\s+(.*?))??\s*(?:\s#\s*(.*))?$")
+_FLAG = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
+"""A flag in a sentence; a narrow table would break it behind its hyphens."""
 _SOURCE = re.compile(r"\(([A-Z][^()]*?\b(?:19|20)\d\d)\)")
 
 
@@ -196,8 +198,12 @@ def source_of(kind: type[Any], name: str) -> str:
 def cell(text: str) -> str:
     """Returns text, which may have `code` in it, for a cell of a Markdown table."""
     parts = re.split(r"(`[^`]*`)", text.strip().replace("|", r"\|"))
-    plain = [one if one.startswith("`") else re.sub(r"([<*_\[])", r"\\\1", one) for one in parts]
-    return "".join(plain) or "–"
+    return "".join(one if one.startswith("`") else _prose(one) for one in parts) or "–"
+
+
+def _prose(text: str) -> str:
+    escaped = re.sub(r"([<*_\[])", r"\\\1", text)
+    return _FLAG.sub(r'<code class="flag">\g<0></code>', escaped)
 
 
 def code(text: str) -> str:

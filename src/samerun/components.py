@@ -1,4 +1,4 @@
-"""What a package of one's own imports to declare components; see docs/how-to/own-project.md.
+"""What a package of your own imports to declare components; see docs/how-to/own-project.md.
 
 It imports neither TensorFlow nor Keras, and neither should the module with the declarations: the
 functions that build are imported when they are needed.

@@ -54,8 +54,8 @@ def runs(filter: str = "", *, sort: str = "age", opened: bool = False) -> "pd.Da
     """Returns the recorded runs, as `samerun runs` lists them.
 
     Args:
-        filter: in MLflow's filter language, such as `params.model = "cnn"`; every run that fits is
-            then a row, trials of sweeps too.
+        filter: in MLflow's filter language, such as `params.model = "cnn"`; every run that
+            matches is then a row, trials of sweeps too.
         sort: `age` (the newest first), `name`, `status`, a metric (the best first) or a parameter.
         opened: also the runs of each sweep and multirun, after it.
 
@@ -91,9 +91,9 @@ def runs(filter: str = "", *, sort: str = "age", opened: bool = False) -> "pd.Da
 
 @final
 class LoadedRun:
-    """A recorded run, read from the store when something of it is asked for.
+    """A recorded run, whose parts are read from the store when they are first used.
 
-    Nothing that is read is run or unpickled. `load_run` returns one.
+    Nothing that is read is executed or unpickled. `load_run` returns one.
     """
 
     def __init__(self, run: "StoredRun", trust: Sequence[str] = ()) -> None:
@@ -246,7 +246,7 @@ class LoadedRun:
             values; `step`, the date and the target for a forecast; text for a language model.
 
         Raises:
-            UserError: a row is not as the training data, or there is no model.
+            UserError: a row does not match the training data, or there is no model.
         """
         from samerun.raw_model import RefusedInput
 
@@ -262,7 +262,7 @@ def load_run(run_id: str, *, trust: Sequence[str] = ()) -> LoadedRun:
     """Returns a recorded run: config, metrics, history, predictions, figures and the model.
 
     Args:
-        run_id: an ID or its beginning, a run's name, `latest`, `latest~1`, `best:METRIC` or
+        run_id: an ID or its first characters, a run's name, `latest`, `latest~1`, `best:METRIC` or
             `STUDY/TRIAL`.
         trust: modules with code of your own that its model may import.
 

@@ -1,4 +1,4 @@
-"""Contract checks that the tests of a project of one's own import.
+"""Contract checks that the tests of a project of your own import.
 
 Each takes the config of a run, as `samerun.compose([...]).config` returns it, and raises an
 `AssertionError` of one sentence for the first broken promise. They train nothing.

@@ -1,4 +1,4 @@
-"""A project of one's own, and what its models answer to raw data through each of five doors.
+"""A project of your own, and what its models answer to raw data through each of five doors.
 
     python tests/programs/five_doors.py [--warm] [own|image|table|text|series …]
 

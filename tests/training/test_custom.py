@@ -1,4 +1,4 @@
-"""Functions of one's own as optimizer, schedule, loss, metric and callback."""
+"""Functions of your own as optimizer, schedule, loss, metric and callback."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Typed losses, metrics, callbacks and augmentations of a package of one's own, in training."""
+"""Typed losses, metrics, callbacks and augmentations of a package of your own, in training."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A sweep in a file of one's own, found by `--config-dir`: mistakes in it, in one sentence."""
+"""A sweep in a file of your own, found by `--config-dir`: mistakes in it, in one sentence."""
 
 import pytest
 

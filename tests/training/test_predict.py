@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -157,6 +158,19 @@ def test_texts_and_images_get_their_labels(files, capsys):
     code, out, err = run(capsys, "predict", images, "new.npy")
     assert (code, err) == (0, "")
     assert [row["file"] for row in rows_of(out)] == ["new.npy[0]", "new.npy[1]"]
+
+
+@pytest.mark.slow
+def test_an_image_is_answered_without_the_messages_of_tensorflow(files, monkeypatch):
+    """It is decoded with TensorFlow before the network is loaded, in a process of its own."""
+    sizes = ("dataset.height=8", "dataset.width=8", "dataset.path=pictures")
+    run_id, _, _ = store_model("dataset=image_folder", *sizes, "model=mlp")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    image = next((files / "pictures" / "cats").iterdir())
+    command = [sys.executable, "-m", "samerun", "predict", run_id, str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row["file"] for row in rows_of(done.stdout)] == [image.name]
 
 
 def test_the_next_values_of_a_series_come_with_their_dates(files, capsys):

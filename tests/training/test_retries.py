@@ -101,7 +101,7 @@ STORED = ("tracking=lean", "evaluation.bootstrap_samples=100")
 
 @pytest.fixture
 def room(tmp_path, monkeypatch):
-    """A model of one's own that has room for a limited number of examples at once."""
+    """A model of your own that has room for a limited number of examples at once."""
 
     def make(most):
         (tmp_path / f"room_{most}.py").write_text(MEMORY.format(most=most))

@@ -134,7 +134,7 @@ KEYS = {
     "training.metrics[0]": [],
     "training.callbacks[0]": [],
 }
-"""Every key that takes a function of one's own, and the overrides that it needs."""
+"""Every key that takes a function of your own, and the overrides that it needs."""
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -1,4 +1,4 @@
-"""Components of a package of one's own: typed, checked, completed and trusted like samerun's."""
+"""Components of a package of your own: typed, checked, completed and trusted like samerun's."""
 
 import sys
 

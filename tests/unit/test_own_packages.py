@@ -1,4 +1,4 @@
-"""Packages of one's own: each working folder has its own, and Python's modules stay Python's."""
+"""Packages of your own: each working folder has its own, and Python's modules stay Python's."""
 
 import importlib
 import sys

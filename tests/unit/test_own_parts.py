@@ -1,4 +1,4 @@
-"""Losses, metrics, callbacks and augmentations of a package of one's own: typed like its models."""
+"""Losses, metrics, callbacks and augmentations of a package of your own: typed like its models."""
 
 import re
 import shutil

@@ -78,7 +78,7 @@ COMMANDS = {
         opens_store=True,
     ),
     "bundle": Command(
-        help="write a run into one file, for another machine",
+        help="write a run to one file, for another machine",
         load=lambda: bundle_command,
         opens_store=True,
     ),

@@ -11,14 +11,14 @@ def bundle_command(arguments: list[str]) -> int:
     """Writes a run into a bundle."""
     parser = argparse.ArgumentParser(
         prog="samerun bundle",
-        description="Writes a recorded run into one file: config, code with its uncommitted "
+        description="Writes a recorded run to one file: config, code with its uncommitted "
         "changes, list of packages, digests of the data, metrics, predictions, checkpoints and "
         "verdicts, with RO-Crate metadata and a SHA-256 of every file.",
     )
     parser.add_argument("id", metavar="ID", help=ID_HELP)
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to write, as in run.zip")
     parser.add_argument(
-        "--data", action="store_true", help="put the data into it too, not only its digests"
+        "--data", action="store_true", help="include the data, not only its digests"
     )
     parser.add_argument(
         "--sign",

@@ -132,12 +132,10 @@ def _parser() -> argparse.ArgumentParser:
         "runs",
         nargs="+",
         metavar="ID|FILTER",
-        help=f"two to twenty runs, each by {ID_HELP}; or one filter in MLflow's language, as in "
-        "\"params.model = 'cnn'\"",
+        help=f"two to twenty runs, each by {ID_HELP}; or one filter in MLflow's filter "
+        "language, as in \"params.model = 'cnn'\"",
     )
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page, complete in itself"
-    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a self-contained page")
     parser.add_argument(
         "--artifact", action="store_true", help="store the page among the first run's artifacts"
     )

@@ -12,7 +12,7 @@ def evaluate_command(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="samerun evaluate",
         description="Evaluates the model of a run on new labeled data, in the form of the data "
-        "that it was trained on, with the report of a run.",
+        "that it was trained on, and prints the same report as a run.",
     )
     parser.add_argument("id", metavar="ID", help=ID_HELP)
     parser.add_argument(

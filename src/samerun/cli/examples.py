@@ -60,7 +60,7 @@ EXAMPLES = {
         f"{_HOW_TO}/share-a-run.md",
         (
             ("reproduce 6e75", "train it again"),
-            ("reproduce 6e75 --check", "can it be, here?"),
+            ("reproduce 6e75 --check", "can it be reproduced here?"),
         ),
     ),
     "bundle": Examples(

@@ -1,4 +1,4 @@
-"""`samerun init`: a project of one's own, with components, an experiment, a sweep and tests."""
+"""`samerun init`: a project of your own, with components, an experiment, a sweep and tests."""
 
 import argparse
 import keyword

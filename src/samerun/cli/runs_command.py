@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="FILTER",
         help="in MLflow's filter language: 'metrics.\"test/accuracy\" > 0.9 and params.model = "
-        '"cnn"\'; every run that fits is a row, trials too',
+        '"cnn"\'; every run that matches is a row, trials too',
     )
     add = parser.add_argument
     add(
@@ -89,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         help="parameters, metrics or tags to show instead of the parameters that differ",
     )
     add("--all", action="store_true", help="also list the runs of each sweep and multirun")
-    add("-n", type=int, metavar="N", help="most rows (20; all with --csv and --json; 0: all)")
+    number = "maximum number of rows (20; all with --csv and --json; 0: all)"
+    add("-n", type=int, metavar="N", help=number)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV")
     form.add_argument("--json", action="store_true", help="print JSON, with all values")

@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="KEYS",
         help="refuse a bundle unless BUNDLE.sig was made with one of these public SSH keys "
-        "(default: verify_key in pyproject.toml; without it, no signature is asked for)",
+        "(default: verify_key in pyproject.toml; without it, no signature is required)",
     )
     add_trust(parser)
     return parser

@@ -49,12 +49,12 @@ RESERVED = ("target", "params")
 
 @config
 class ArrayDataset(Dataset, RandomSplit, HeldOut, Scaled, Pictures):
-    """What a dataset of one's own has: arrays that a function returns, split by samerun."""
+    """What a dataset of your own has: arrays that a function returns, split by samerun."""
 
 
 @config
 class ImageAugmentation(Augmentation):
-    """What an augmentation of one's own has: samerun's own changes, which come before it.
+    """What an augmentation of your own has: samerun's own changes, which come before it.
 
     Args:
         kind: name of the option; fixed by the class.
@@ -70,7 +70,7 @@ class ImageAugmentation(Augmentation):
 
 @config
 class Loss:
-    """What a loss of one's own has.
+    """What a loss of your own has.
 
     Args:
         kind: what `training.loss` names it by; fixed by the class.
@@ -81,7 +81,7 @@ class Loss:
 
 @config
 class Metric:
-    """What a metric of one's own has.
+    """What a metric of your own has.
 
     Args:
         kind: what `training.metrics` names it by, and its name where it is logged.
@@ -92,7 +92,7 @@ class Metric:
 
 @config
 class Callback:
-    """What a callback of one's own has.
+    """What a callback of your own has.
 
     Args:
         kind: what `training.callbacks` names it by; fixed by the class.
@@ -333,7 +333,7 @@ def _classes(module: ModuleType, builtin: dict[str, set[str]]) -> dict[str, tupl
 def working_folder_first() -> Iterator[None]:
     """Makes Python search the working folder first for modules, as it does for a script.
 
-    With a package of one's own, its source folder comes next.
+    With a package of your own, its source folder comes next.
     """
     with _first(list(dict.fromkeys([os.getcwd(), str(project.source_folder())]))):
         yield

@@ -59,7 +59,7 @@ class CurrentTrial(abc.ABC):
 
     @abc.abstractmethod
     def raise_if_stopped(self) -> None:
-        """Raises why `should_stop` said so; called after `fit`, when every callback has closed.
+        """Raises the reason of `should_stop`; called after `fit`, when every callback has closed.
 
         Raises:
             optuna.TrialPruned: other trials were better at this epoch.

@@ -23,7 +23,8 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
 
     The description and the Keras file are read with samerun's own code, never with what the store
     has in the model's `code/`. The Keras file is loaded, and TensorFlow imported, when the model
-    predicts for the first time: input that is refused needs neither.
+    predicts for the first time: input that is refused needs neither. Only a model of images imports
+    TensorFlow here, which decodes them.
 
     Args:
         run: the stored run.
@@ -49,7 +50,10 @@ def open_model(run: StoredRun, *, trusted: Sequence[str] = (), uri: str | None =
         network = load()
         described = _described_earlier(run, network, uri)
         return _made(run, described, _fitting(run, described, network))
-    return _made(run, description, _Later(lambda: _fitting(run, description, load())))
+    made = _made(run, description, _Later(lambda: _fitting(run, description, load())))
+    if "tensorflow" in raw_model.packages_of(description):
+        _import_keras()
+    return made
 
 
 def fetch_model(
@@ -132,9 +136,14 @@ def _download(run: StoredRun, model: LoggedModel, file: Path, uri: str | None) -
     tracking.download_model_file(run, model, logged.keras_file(run, model), file, uri=uri)
 
 
-def _loaded(run: StoredRun, file: Path) -> Any:
+def _import_keras() -> None:
+    """Imports Keras with TensorFlow, without their messages."""
     with quiet():
         import keras  # noqa: F401
+
+
+def _loaded(run: StoredRun, file: Path) -> Any:
+    _import_keras()
     return logged.load_file(run, file)
 
 

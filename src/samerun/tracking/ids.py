@@ -24,7 +24,8 @@ _BEST = "best:"
 _TRIAL = re.compile(r"(.+)/(\d+)", re.DOTALL)
 _MOST_CANDIDATES = 10
 _EXPECTED = (
-    "expected an ID or its beginning, a run's name, latest, latest~1, best:METRIC or STUDY/TRIAL"
+    "expected an ID or its first characters, a run's name, latest, latest~1, best:METRIC or "
+    "STUDY/TRIAL"
 )
 
 

@@ -74,7 +74,7 @@ class Model:
         """Returns why this kind of model does not fit such data, or `None` if it does."""
         if spec.layout not in cls.layouts:
             reads = " or ".join(cls.layouts)
-            return f"it reads {reads} data, not {spec.layout} of shape {spec.input_shape}"
+            return f"it reads {reads} data, not {spec.layout} data of shape {spec.input_shape}"
         if spec.task not in cls.tasks:
             return f"it does {listed(cls.tasks)}, not {spec.task}"
         return None
