@@ -203,7 +203,7 @@ def cell(text: str) -> str:
 
 def _prose(text: str) -> str:
     escaped = re.sub(r"([<*_\[])", r"\\\1", text)
-    return _FLAG.sub(r'<code class="flag">\g<0></code>', escaped)
+    return _FLAG.sub(r'<code class="literal flag">\g<0></code>', escaped)
 
 
 def code(text: str) -> str:

@@ -29,7 +29,7 @@ class Result:
         folder: the run's own folder.
         metrics: final values by logged name, such as `test/accuracy`, from the weights that were
             kept.
-        history: one value an epoch for each logged name.
+        history: one value per epoch for each logged name.
         best_epoch: number, from 1, of the epoch whose weights were kept.
         weights_digest: SHA-256 of the final weights.
         sentence: the headline in words.

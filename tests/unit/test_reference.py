@@ -221,6 +221,11 @@ def test_every_part_is_on_one_page():
     assert sorted(found) == sorted([*reference["PARTS"], *GROUPS, *reference["ROOTS"]])
 
 
+def test_a_flag_in_a_sentence_of_a_table_is_code_that_does_not_break():
+    made = reference["cell"]("an 8-bit model, or several with -m, `--x-y`")
+    assert made == 'an 8-bit model, or several with <code class="literal flag">-m</code>, `--x-y`'
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_command_has_two_examples_that_it_takes_and_a_page(name):
     shown = EXAMPLES[name]
