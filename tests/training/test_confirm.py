@@ -406,10 +406,10 @@ def test_trials_of_equal_values_are_confirmed_once(worker, project):
 
 
 GAPS = {
-    "before the study of the confirmation has a trial": ("enqueue_trial", 1),
-    "between two of its trials": ("enqueue_trial", 2),
-    "before the first ends": ("tell", 5),
-    "before the second ends": ("tell", 6),
+    "before the study of the confirmation has a trial": (optuna.Study, "enqueue_trial", 1),
+    "between two of its trials": (optuna.Study, "enqueue_trial", 2),
+    "before the first ends": (ledger, "tell", 5),
+    "before the second ends": (ledger, "tell", 6),
 }
 
 
@@ -418,8 +418,8 @@ GAPS = {
     mostly_slow(GAPS, "between two of its trials"),
 )
 def test_a_confirmation_that_is_killed_is_continued(worker, project, monkeypatch, gap):
-    name, at = GAPS[gap]
-    real, calls = getattr(optuna.Study, name), []
+    owner, name, at = GAPS[gap]
+    real, calls = getattr(owner, name), []
 
     def killed(*arguments, **options):
         calls.append(1)
@@ -429,7 +429,7 @@ def test_a_confirmation_that_is_killed_is_continued(worker, project, monkeypatch
 
     worker.answer = answer(MEANS, noisy)
     with monkeypatch.context() as patched:
-        patched.setattr(optuna.Study, name, killed)
+        patched.setattr(owner, name, killed)
         with pytest.raises(Killed):
             worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4)
     assert worker.sweep(*FIXED, *CONFIRM, space=GRID, n=4) == 0
