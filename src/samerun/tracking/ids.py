@@ -1,4 +1,4 @@
-"""Which run a text names: an ID, its beginning, a name, `latest~2`, `best:METRIC` or `STUDY/7`."""
+"""Which run a text names: an ID or its start, a name, `latest~2`, `best:METRIC` or `STUDY/7`."""
 
 import logging
 import math
@@ -36,7 +36,7 @@ def choose(name: str, runs: Sequence[StoredRun], store: str) -> StoredRun:
     name is the same text; a warning names that run's ID.
 
     Args:
-        name: an ID, its beginning, or a run's name; the ID that a run had before the store created
+        name: an ID or its start, or a run's name; the ID that a run had before the store created
             it (its tag `samerun.uid`) or in the store that it was bundled from is one too. Or
             `latest`, the newest run that belongs to no sweep or other group; `latest~2`, the second
             one before it; `best:METRIC`, the finished run whose last value is the best, by the

@@ -27,7 +27,7 @@ def find_runs(names: Sequence[str] = (), *, uri: str | None = None) -> list[Stor
     A database file is read without MLflow, which takes 3 s to import.
 
     Args:
-        names: each as in `samerun.tracking.ids.choose`: an ID, its beginning, a name, `latest~2`,
+        names: each as in `samerun.tracking.ids.choose`: an ID or its start, a name, `latest~2`,
             `best:METRIC` or `STUDY/7`.
         uri: the store, by default that of this folder.
 
