@@ -75,7 +75,7 @@ from samerun import data
 
 dataset = samerun.compose(json.loads(sys.argv[2])).config.dataset
 made = data.build(dataset, 0)
-found = {"batch_size": dataset.batch_size}
+found = {"batch_size": dataset.batch_size, "num_outputs": made.spec.num_outputs}
 for name, batches in (("train", made.train), ("validation", made.validation)):
     pairs = list(batches.as_numpy_iterator())
     for number, letter in enumerate("xy"):
@@ -92,7 +92,7 @@ from keras import Input, Model, Sequential, layers
 with np.load("arrays.npz") as arrays:
     x, y = arrays["x_train"], arrays["y_train"]
     x_validation, y_validation = arrays["x_validation"], arrays["y_validation"]
-    batch_size = int(arrays["batch_size"])
+    batch_size, size = int(arrays["batch_size"]), int(arrays["num_outputs"])
 shape = x.shape[1:]
 loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
 """
@@ -136,7 +136,6 @@ model = Sequential([
 ])
 """,
     "language_model": """
-size = int(max(x.max(), y.max())) + 1
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
 model = Sequential([
     Input(shape, dtype="int32"), layers.Embedding(size, 64),
