@@ -15,7 +15,8 @@ import psutil
 import pytest
 from alembic.script import ScriptDirectory
 from filelock import FileLock
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, util
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from samerun import tracking
 from samerun.config import hydra_internals
@@ -202,6 +203,27 @@ def nothing_waits_for_the_disk():
         patch.setattr(os, "fsync", lambda file: None)
         yield
     event.remove(Engine, "connect", write_only)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_are_compiled_once():
+    """Has all SQLite databases of a process share the statements that SQLAlchemy compiled.
+
+    It keeps them for each engine and dialect, and every test opens engines of its own: a tenth of
+    the time of a sweep. Dialects of one class count as equal here, since they compile alike.
+    """
+    real, compiled = Engine.__init__, util.LRUCache(5_000)
+
+    def init(self, pool, dialect, *arguments, **options):
+        real(self, pool, dialect, *arguments, **options)
+        if isinstance(dialect, SQLiteDialect):
+            self._compiled_cache = compiled
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "__init__", init)
+        patch.setattr(SQLiteDialect, "__eq__", lambda self, other: type(self) is type(other))
+        patch.setattr(SQLiteDialect, "__hash__", lambda self: hash(type(self)))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 import contextlib
 import csv
-import functools
+import dataclasses
+import hashlib
 import json
 import math
-import os
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -43,35 +44,65 @@ NO_PARAMETERS = {"tracking", "checkpoint", "evaluation"}
 """Groups that cannot change what is trained."""
 
 
-@contextlib.contextmanager
-def working_in(folder, database):
-    shutil.copy(database, folder / "mlflow.db")
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+@pytest.fixture(scope="session")
+def trained_once(made_once):
+    """Trains once per session, whatever the number of test processes, and in a folder of its own.
+
+    The function takes a name, what trains, and what it asks of the trained model; it returns the
+    result without the model, and the answer.
+    """
+
+    def once(name, train, ask=lambda model: None):
+        def fill(folder):
+            with contextlib.chdir(folder):
+                result = train(folder)
+                kept = dataclasses.replace(result, model=None), ask(result.model)
+            (folder / "kept.pickle").write_bytes(pickle.dumps(kept))
+
+        return pickle.loads((made_once(name, fill) / "kept.pickle").read_bytes())
+
+    return once
 
 
-@pytest.fixture(scope="module")
-def finished(prepared_database, tmp_path_factory):
-    """One run with everything on, looked at by many tests."""
-    with working_in(tmp_path_factory.mktemp("finished"), prepared_database):
+def probabilities_of(model):
+    """What a model of digits makes of random images, and these images."""
+    x = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1), dtype=np.uint8)
+    return x, model.predict(x.astype(np.float32) / 16, verbose=0)
+
+
+@pytest.fixture
+def trained(prepared_database, trained_once, shared_folder, monkeypatch):
+    """One run with everything on, looked at by many tests; some probabilities of its model."""
+
+    def train_all(folder):
+        shutil.copy(prepared_database, folder / "mlflow.db")
         overrides = [*QUICK, "model=cnn", "model.filters=[4]", "tracking.log_every_steps=5"]
         overrides.remove("model.units=[16]")
-        result = package.train([*overrides, "+tracking.tags.course=dl1"])
-        client = tracking.connect(tracking.resolve_uri(None))
-        yield result, client, client.get_run(result.run_id)
+        return package.train([*overrides, "+tracking.tags.course=dl1"])
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    result, probabilities = trained_once("finished", train_all, probabilities_of)
+    monkeypatch.chdir(shared_folder / "finished")
+    return result, probabilities
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+@pytest.fixture
+def finished(trained):
+    """That run: its result, MLflow's client on its store, and what that says of it."""
+    result, _ = trained
+    client = tracking.connect(tracking.resolve_uri(None))
+    return result, client, client.get_run(result.run_id)
+
+
+@pytest.fixture
+def plain(trained_once):
     """Trains with some overrides, once for all tests; what is not recorded takes less time."""
 
-    @functools.cache
     def once(*overrides):
-        return train([*QUICK, *DROPPED, *overrides], run_in(tmp_path_factory.mktemp("plain")))
+        return trained_once(
+            f"plain-{hashlib.sha256(repr(overrides).encode()).hexdigest()}",
+            lambda folder: train([*QUICK, *DROPPED, *overrides], run_in(folder)),
+        )[0]
 
     return once
 
@@ -205,16 +236,13 @@ def test_provenance_names_packages_machine_and_code(finished):
     assert len(found["code"]["digest"]) == 64
 
 
-def test_the_stored_model_predicts_as_the_trained_one(finished):
-    result, _, _ = finished
+def test_the_stored_model_predicts_as_the_trained_one(trained):
+    result, (x, expected) = trained
     mlflow.set_tracking_uri(tracking.resolve_uri(None))
     stored = mlflow.pyfunc.load_model(f"runs:/{result.run_id}/model")
-    x = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1), dtype=np.uint8)
     images = pd.DataFrame({"image": [tf.io.encode_png(image).numpy() for image in x]})
     found = stored.predict(images)[[f"probability_{digit}" for digit in range(10)]]
-    np.testing.assert_allclose(
-        found, result.model.predict(x.astype(np.float32) / 16, verbose=0), rtol=1e-6, atol=1e-7
-    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
 def test_tensorboard_files_hold_scalars_histograms_hparams_and_pictures(finished):
@@ -245,8 +273,9 @@ def same(first, second):
     return first.weights_digest == second.weights_digest and first.history == second.history
 
 
-def test_the_same_run_twice_in_a_process_is_equal_bit_for_bit(project, plain):
-    assert same(package.train([*QUICK, *PLAIN, *DROPPED]), plain())
+def test_the_same_run_twice_in_a_process_is_equal_bit_for_bit(project):
+    recorded = package.train([*QUICK, *PLAIN, *DROPPED])
+    assert same(train([*QUICK, *DROPPED], run_in(project / "again")), recorded)
 
 
 def test_another_seed_is_another_run(plain):
@@ -292,8 +321,9 @@ def test_plateau_cuts_the_learning_rate_after_the_warm_up(plain):
 
 
 @pytest.mark.slow
-def test_the_average_of_weights_is_what_is_validated_and_kept(plain):
-    usual, averaged = plain(), plain("optimizer.use_ema=true", "optimizer.ema_momentum=0.999")
+def test_the_average_of_weights_is_what_is_validated_and_kept(plain, tmp_path):
+    average = ("optimizer.use_ema=true", "optimizer.ema_momentum=0.999")
+    usual, averaged = plain(), train([*QUICK, *DROPPED, *average], run_in(tmp_path))
     assert averaged.history["train/loss"] == usual.history["train/loss"]
     # An average that hardly moves leaves the model near where it began.
     assert averaged.history["validation/loss"][-1] > usual.history["validation/loss"][-1]
