@@ -17,7 +17,7 @@ _VOLATILE = (
     (r"python -m samerun\b|(?<=[\s`])\.[^\s'`]*/samerun(?=[ `])", "samerun"),
     (r"\b\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d(-\d+)?", "TIME"),
     (r"\b[0-9a-f]{32}\b", "ID"),
-    (r"\b(?=[a-f]*\d)[0-9a-f]{8}\b", "ID"),
+    (r"\b[0-9a-f]{8}\b", "ID"),
     (r"(?m)[ \t]+$", ""),
 )
 _MEASURED = (
