@@ -23,6 +23,7 @@ class Module:
 MODULES = {
     "amounts": Module(0, computes=False),
     "command_line": Module(0, computes=False),
+    "deferred": Module(0, computes=False),
     "levels": Module(0, computes=False),
     "tags": Module(0, computes=False),
     "escaping": Module(0, computes=False),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from samerun.deferred import defer_modules
 from samerun.errors import Terminated
 
 OUTPUT_FILE = "output.log"
@@ -32,8 +33,10 @@ def own_process() -> None:
     """Marks this process as samerun's own, in which imported modules stay until it ends.
 
     Python would collect garbage among them as it exits, which takes 2 s where TensorFlow is loaded.
+    Nothing has imported Keras yet, so modules of it that hardly any run uses can be deferred.
     """
     _is_own[0] = True
+    defer_modules()
     atexit.register(gc.freeze)
 
 
@@ -229,6 +232,7 @@ def start_worker(environment: Sequence[tuple[str, str]], *, is_busy: bool = Fals
     """
     import multiprocessing
 
+    defer_modules()
     os.environ.update(environment)
     os.environ[_WORKER] = str(os.getpid())
     # Ctrl-C reaches the entire process group; the parent decides, and sends SIGTERM.

@@ -117,9 +117,33 @@ def test_many_classes_match_scikit_learn(digits):
         "expected_calibration_error",
     }
     assert (report.confusion == reference.confusion_matrix(labels, predicted)).all()
-    false, true, _ = reference.roc_curve(labels == 8, probabilities[:, 8])
-    assert np.allclose(report.roc[8].x, false)
-    assert np.allclose(report.roc[8].y, true)
+
+
+@pytest.mark.parametrize("levels", [2, 5, 10_000])  # equal scores are one threshold
+@pytest.mark.parametrize("num_examples", [2, 3, 200])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_curves_have_the_bits_of_scikit_learn(levels, num_examples, dtype):
+    random = np.random.default_rng(0)
+    scores = random.integers(1, levels, (num_examples, 3), endpoint=True)
+    probabilities = (scores / scores.sum(1, keepdims=True)).astype(dtype)
+    labels = np.arange(num_examples) % 3
+    report = report_classification(labels, probabilities, ("a", "b", "c"), 0)
+    assert set(report.roc) == set(report.precision_recall) == set(labels.tolist())
+    for label, curve in report.roc.items():
+        false, true, _ = reference.roc_curve(labels == label, probabilities[:, label])
+        assert (curve.x.tobytes(), curve.y.tobytes()) == (false.tobytes(), true.tobytes())
+        assert curve.area == reference.auc(false, true)
+        precision, recall, _ = reference.precision_recall_curve(
+            labels == label, probabilities[:, label], drop_intermediate=True
+        )
+        other = report.precision_recall[label]
+        assert (other.x.tobytes(), other.y.tobytes()) == (recall.tobytes(), precision.tobytes())
+
+
+def test_outputs_that_are_not_finite_are_no_probabilities():
+    outputs = np.array([[0.5, 0.5], [np.nan, 0.5]])
+    with pytest.raises(UserError, match="expected probabilities"):
+        report_classification([0, 1], outputs, ("no", "yes"), 0)
 
 
 def test_two_classes_match_scikit_learn(digits):

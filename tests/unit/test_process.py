@@ -63,18 +63,19 @@ def test_garbage_is_collected_by_each_command_that_may_need_memory(monkeypatch, 
 
 
 def test_only_an_own_process_hides_its_imports_from_the_collector_and_only_once(monkeypatch):
-    frozen, at_exit = [], []
+    frozen, at_exit, deferred = [], [], []
     monkeypatch.setattr(process, "_is_own", [False])
+    monkeypatch.setattr(process, "defer_modules", lambda: deferred.append(1))
     monkeypatch.setattr(process.gc, "freeze", lambda: frozen.append(1))
     monkeypatch.setattr(process.atexit, "register", at_exit.append)
     keep_imports()
-    assert not frozen
-    assert not at_exit
+    assert not [*frozen, *at_exit, *deferred]
     own_process()
     keep_imports()
     keep_imports()
     assert len(frozen) == 1
     assert at_exit == [process.gc.freeze]
+    assert len(deferred) == 1
 
 
 def test_signals_are_held_back_from_a_process_until_it_handles_them():

@@ -128,21 +128,44 @@ def label_agreement(first: Integers, second: Integers) -> float:
 
 
 def _curves(labels: Integers, probabilities: Floats) -> tuple[dict[int, Curve], dict[int, Curve]]:
-    from sklearn.metrics import auc, precision_recall_curve, roc_curve
-
     roc, precision_recall = {}, {}
     for label in range(probabilities.shape[1]):
         is_this = labels == label
         if is_this.all() or not is_this.any():
             continue
-        false, true, _ = roc_curve(is_this, probabilities[:, label])
-        roc[label] = Curve(x=false, y=true, area=float(auc(false, true)))
-        precision, recall, _ = precision_recall_curve(
-            is_this, probabilities[:, label], drop_intermediate=True
-        )
-        area = float(-np.sum(np.diff(recall) * precision[:-1]))
-        precision_recall[label] = Curve(x=recall, y=precision, area=area)
+        false, true = _counts(is_this, probabilities[:, label])
+        roc[label] = _roc(false, true)
+        precision_recall[label] = _precision_recall(false, true)
     return roc, precision_recall
+
+
+def _counts(is_this: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """Returns the false and the true positives at each threshold, from the highest score down."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true = np.cumsum(is_this[order], dtype=np.float64)[ends]
+    return 1.0 + ends - true, true
+
+
+def _roc(false: Floats, true: Floats) -> Curve:
+    """The bits of scikit-learn's `roc_curve` and `auc`, whose import takes a second."""
+    if len(false) > 2:  # points on a line between two others change nothing
+        is_corner = (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0)
+        kept = np.concatenate([[True], is_corner, [True]])
+        false, true = false[kept], true[kept]
+    x, y = np.append(0.0, false) / false[-1], np.append(0.0, true) / true[-1]
+    return Curve(x=x, y=y, area=float(np.trapezoid(y, x)))
+
+
+def _precision_recall(false: Floats, true: Floats) -> Curve:
+    """The bits of scikit-learn's `precision_recall_curve` without the points in between."""
+    if len(false) > 2:  # of points with the same recall, the first and the last
+        is_end = (np.diff(true[:-1]) != 0) | (np.diff(true[1:]) != 0)
+        kept = np.concatenate([[True], is_end, [True]])
+        false, true = false[kept], true[kept]
+    precision = np.append((true / (true + false))[::-1], 1.0)
+    recall = np.append((true / true[-1])[::-1], 0.0)
+    return Curve(x=recall, y=precision, area=float(-np.sum(np.diff(recall) * precision[:-1])))
 
 
 def _ratio(part: float, whole: float, otherwise: float) -> float:
@@ -218,7 +241,8 @@ def _as_probabilities(outputs: Floats, num_classes: int) -> Floats:
             "one probability per class."
         )
     sums = outputs.sum(axis=1)
-    if outputs.min() < -1e-6 or np.abs(sums - 1).max() > 0.01:  # float16 sums are off by 0.001
+    # NaN is no probability either; sums of float16 are off by 0.001.
+    if not (outputs.min() >= -1e-6 and np.abs(sums - 1).max() <= 0.01):
         raise UserError(
             f"The model's outputs lie between {outputs.min():.3g} and {outputs.max():.3g} and sum "
             f"to between {sums.min():.3g} and {sums.max():.3g}, expected probabilities: let it end "
