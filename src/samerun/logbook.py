@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from samerun import identity, optim, plots, stopwatch, tensorboard
+from samerun import identity, optim, stopwatch, tensorboard
 from samerun import tags as tag
 from samerun.config import Config, Layout, Task, as_dict, flatten
 from samerun.config.datasets.series import Series
@@ -35,6 +35,7 @@ from samerun.models import sample
 from samerun.origin import (
     describe_origin as describe_origin,  # callers of version 0.1.0 find it here
 )
+from samerun.process import quiet
 from samerun.redaction import redact_mapping
 from samerun.result import Result
 from samerun.tracking import RawInput, Run
@@ -81,6 +82,8 @@ def describe_model(run: Run, cfg: Config, model: Any, steps_per_epoch: int) -> N
         return
     rates = optim.curve(cfg.optimizer, cfg.schedule, steps_per_epoch, cfg.training.epochs)
     with stopwatch.part("figures"):
+        with quiet():  # Matplotlib may report that it lists the fonts
+            from samerun import plots  # a run without figures is spared it, 0.6 s
         _log_figure(run, plots.schedule_curve(rates, steps_per_epoch), "plots/schedule.png")
 
 
@@ -193,6 +196,8 @@ def _smaller(values: Any) -> Any:
 
 
 def _draw(run: Run, cfg: Config, dataset: Data, report: Report, result: Result) -> list[Path]:
+    from samerun import plots
+
     split = "test" if dataset.spec.num_test else "validation"
     names = dataset.spec.feature_names
     kernel = feature_weights(result.model, len(names)) if names else None
@@ -247,6 +252,8 @@ def _texts(dataset: Data, split: str, report: Report) -> list[str]:
 
 
 def _log_figure(run: Run, figure: Any, path: str) -> Path:
+    from samerun import plots
+
     target = run.folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     plots.save(figure, target)

@@ -1,5 +1,7 @@
 """One way into a run: the command line and Python do the same, by few functions."""
 
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 
@@ -121,3 +123,25 @@ def test_a_multirun_has_a_run_of_its_own_with_the_results_best_first(project, ca
 def test_python_refuses_a_sweep(project):
     with pytest.raises(UserError, match=r"samerun\.sweep"):
         samerun.train(["sweep=optuna"])
+
+
+@pytest.mark.slow
+def test_a_process_of_samerun_imports_what_a_run_does_not_use_only_when_asked_for_it():
+    code = """
+import sys
+from samerun.process import own_process
+own_process()
+from samerun import tracking, training
+import keras, mlflow
+heavy = ("sklearn", "scipy.stats", "matplotlib", "matplotlib.pyplot", "fastapi")
+print([name for name in heavy if name in sys.modules])
+used = (keras.wrappers.SKLearnClassifier, keras.visualization.plot_image_gallery)
+print(*(one.__name__ for one in (*used, mlflow.gateway.get_gateway_uri)))
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "[]",
+        "SKLearnClassifier plot_image_gallery get_gateway_uri",
+        "['sklearn', 'scipy.stats', 'matplotlib', 'matplotlib.pyplot', 'fastapi']",
+    ]
