@@ -75,7 +75,7 @@ ONCE_IN_A_RUN = (
     "user's code imports (0.29 to 0.02 s); figures whose hidden axes make no ticks. These took "
     "21.6 to 17.8 s. Keras without scikit-learn and pyplot, which the script's environment does "
     "not have (5.5 to 3.6 s), MLflow without FastAPI (3.4 to 3.1 s with a new database), curves "
-    "without scikit-learn (decision 57): 1.1 s less for the complete process, the median of five "
+    "without scikit-learn (decision 57): 1.2 s less for the complete process, the median of six "
     "alternating pairs on a very busy machine (3.5 s less to 0.7 s more). "
     "Tried and not kept: PNG files compressed at level 1 (0.3 instead of 0.4 s for eight figures, "
     "16 % larger); creating the tables from MLflow's models, which fails on SQLite; MLflow without "
