@@ -52,7 +52,9 @@ def train(overrides: list[str], is_recorded: bool) -> None:
     if is_recorded:
         samerun.train(overrides)
     else:
-        training.train(samerun.compose(overrides).config, NullRun(), Console(file=sys.stderr))
+        folder = Path("run")  # a temporary one would outlive this process, which is killed
+        folder.mkdir()
+        training.train(samerun.compose(overrides).config, NullRun(folder), Console(file=sys.stderr))
 
 
 def command(name: str, data: Path) -> tuple[list[str], Path]:
@@ -76,11 +78,13 @@ def ratios(on: Sequence[float], off: Sequence[float]) -> list[float]:
 
 def show(found: dict[str, Epochs]) -> None:
     """Prints a line for everything on and for each switch."""
-    print(f"{'an epoch':<32}{'minimum s':>10}{'median':>8}{'processors':>12}{'median':>8}")
+    head = f"{'an epoch':<32}{'minimum s':>10}{'median':>8}{'processors':>12}{'median':>8}"
+    print(f"{head}{'steps per execution':>21}")
     for name, one in found.items():
         off = "" if name == RECORDED else "without "
         cells = f"{min(one.wall):>10.3f}{statistics.median(one.wall):>8.3f}"
         cells += f"{min(one.cpu):>12.3f}{statistics.median(one.cpu):>8.3f}"
+        cells += f"{one.steps_per_execution:>21}"
         print(f"{off + name:<32}{cells}")
     for name in SWITCHES:
         clock = ratios(found[RECORDED].wall, found[name].wall)

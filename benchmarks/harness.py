@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -256,9 +257,21 @@ def peer(name: str) -> Path:
     return python
 
 
+def end_in_order() -> None:
+    """Lets SIGTERM and a closed terminal end this program like Ctrl-C, with what it has started."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), end)
+
+
 @contextlib.contextmanager
 def workspace() -> Iterator[Path]:
-    """Makes a temporary folder for the runs of a program."""
+    """Makes a temporary folder for the runs of a program, which ends in order if it is stopped."""
+    end_in_order()
     with tempfile.TemporaryDirectory(prefix="samerun-bench-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 

@@ -6,8 +6,8 @@ Without numbers all rows are run, in less than an hour on two cores; each has it
 a program that takes far more is stopped. Writes `results/DATE.json`, and from the newest entry
 of every row `RESULTS.md` and the block of goals in README.md. `--tiny` tries every program in
 minutes, with sizes that say nothing about speed, and writes nothing; `--pages` only writes the
-pages again, as after a change of what is said about a row. Ends with 1 if a row misses a goal or
-fails.
+pages again, as after a change of a row's text. Ends with 1 if a row misses a goal or fails, with
+130 if it is interrupted; the rows that have ended are kept.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from harness import machine, today
+from harness import end_in_order, machine, today
 
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER.parent / "README.md"
@@ -45,6 +45,7 @@ class Row:
         minutes: how long it may take on two cores.
         tiny: arguments that run it in a minute, for a look at whether it works.
         why: where the time is spent and what was tried, which RESULTS.md has if a goal is missed.
+        left_out: what the goal asks for and the program does not measure, which RESULTS.md has.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Row:
     minutes: float
     tiny: str = ""
     why: str = ""
+    left_out: str = ""
 
     @property
     def key(self) -> str:
@@ -129,9 +131,11 @@ ROWS: tuple[Row, ...] = (
             "to 20, but tracing takes 1.2 to 2.4 s and 1.4 to 4.7 s, and gradients are added in "
             "another order; XLA, 8.0 to 6.3 (row-LSTM), 30 to 47 (LSTM of 128), 27 to 14 (GRU "
             "of 50 over 60) and 101 to 144 (SimpleRNN over 500); TensorFlow's kernel "
-            "BlockLSTMV2, 25 to 49. Not tried: whole epochs per execution; batches gathered "
-            "inside the compiled function."
+            "BlockLSTMV2 for the LSTM of 128, 25 to 49. Each pair was measured by itself, hence "
+            "two values for the same step of Keras. Not tried: whole epochs per execution; batches "
+            "gathered inside the compiled function."
         ),
+        left_out="runs of 6 epochs, and the epoch in which several steps are traced.",
     ),
     Row(
         number=4,
@@ -185,10 +189,13 @@ ROWS: tuple[Row, ...] = (
             "to 49, of the 240 that the goal of 0.3 allows, and none reached the loss. So where "
             "it is missed, the losses within the same seconds and after the same number of "
             "epochs are compared; the second does not depend on the machine. samerun now pauses "
-            "trials and continues the best (decision 51): with one seed and without a limit of "
-            "60 s it reached the loss after 129 epochs, 0.16 of the unpruned ones, and by "
-            "stopping after 359. Three experiments and five seeds, as the goal asks, do not fit "
-            "into an hour: this is one experiment with three seeds."
+            "trials and continues the best (decision 51): with one seed and without a "
+            "limit it reached the loss after 129 epochs, 0.16 of the unpruned ones, and by "
+            "stopping after 359."
+        ),
+        left_out=(
+            "three experiments and five seeds, which do not fit into an hour: this is one "
+            "experiment with three seeds."
         ),
     ),
     Row(
@@ -238,9 +245,9 @@ ROWS: tuple[Row, ...] = (
         tiny="--sizes 20",
         why=(
             "A trial of a sweep is also an MLflow run, which `study.optimize` does not have: the "
-            "line `with an MLflow run` is `study.optimize` with a bare run for each trial, and "
-            "alone takes 2.0 to 2.3 times as long. Processor time between two trials (profile of "
-            "69 trials, 2026-12-01, busy machine): creating the MLflow run 18 %, composing the "
+            "line `with an MLflow run` is `study.optimize` with a bare run for each trial. Time of "
+            "the processors between two trials, after the changes below (profile of 69 trials, "
+            "2026-12-01, busy machine): creating the MLflow run 18 %, composing the "
             "trial's config 18 %, reporting the end to the study 12 %, reading its trials 11 %, "
             "attributes of the trial 9 %, drawing and storing its values 7 %, tagging the end of "
             "its run 7 %, adding the trial 7 % and reading it again 6 %, the sweep's own metrics "
@@ -258,6 +265,7 @@ ROWS: tuple[Row, ...] = (
             "saves no processor time and would report to the study before the run is tagged, or "
             "wait for it. MLflow's client has no call that creates several runs at once."
         ),
+        left_out="5,000 trials, which take six minutes more, and PostgreSQL.",
     ),
     Row(
         number=9,
@@ -271,12 +279,13 @@ ROWS: tuple[Row, ...] = (
             "s, 1.2 % of an epoch (profile of 2026-12-01, busy machine), so writing it in the "
             "background could gain no more there, and was not done. Deterministic operations "
             "are other kernels, whose cost depends on the network; since decision 56 "
-            "deterministic runs keep the passes over the graph that change no bit, which took "
-            "0.82 of the processor time of a step of another CNN. In the first form of this "
+            "deterministic runs keep the passes over the graph that change no bit, with which a "
+            "step of another CNN took 0.82 of the processor time. In the first form of this "
             "row, a process for each measurement, the fastest epochs of equal runs differed by "
             "14 %, more than any of the costs, so that processes now take turns epoch by epoch, "
             "and the time of the processors decides."
         ),
+        left_out="waits for the disk: the ratios of the clock are printed without a verdict.",
     ),
     Row(
         number=10,
@@ -285,6 +294,7 @@ ROWS: tuple[Row, ...] = (
         command="soak.py --minutes 3 --runs 300",
         minutes=3.2,
         tiny="--runs 12",
+        left_out="the runs up to 300 that three minutes do not hold.",
     ),
     Row(
         number=10,
@@ -293,6 +303,7 @@ ROWS: tuple[Row, ...] = (
         command="streaming.py",
         minutes=1.3,
         tiny="--num 200 --side 64",
+        left_out="CSV files: `benchmarks/predict.py` measures `samerun predict` on them.",
     ),
     Row(
         number=11,
@@ -301,6 +312,7 @@ ROWS: tuple[Row, ...] = (
         command="large_store.py --epochs 1 --repeats 3",
         minutes=1.8,
         tiny="--sizes 100 200 --epochs 1 --repeats 1",
+        left_out="`samerun ui`, whose pages are MLflow's.",
     ),
 )
 
@@ -361,6 +373,11 @@ def why_missed(entry: Mapping[str, Any]) -> str:
     """Returns where the time goes in a row that misses a goal; empty for any other."""
     known = {row.key: row.why for row in ROWS}
     return "" if all(one["met"] for one in entry["figures"]) else known.get(entry["key"], "")
+
+
+def left_out(entry: Mapping[str, Any]) -> str:
+    """Returns what the goal of a row asks for and its program does not measure."""
+    return {row.key: row.left_out for row in ROWS}.get(entry["key"], "")
 
 
 def has_failed(entry: Mapping[str, Any]) -> bool:
@@ -441,13 +458,13 @@ def page(entries: Sequence[Mapping[str, Any]]) -> str:
     sections = []
     for entry in entries:
         end = "stopped" if entry["code"] is None else f"exit code {entry['code']}"
-        tried = "Where the time goes, and what was tried"
-        reason = why_missed(entry)
-        why = f"{tried}: {reason}\n\n" if reason else ""
+        texts = {"Where the time goes, and what was tried": why_missed(entry)}
+        texts["Not measured here"] = left_out(entry)
+        more = "".join(f"{head}: {text}\n\n" for head, text in texts.items() if text)
         sections.append(
             f"## {entry['row']}. {entry['what']}\n\n`{entry['command']}`, {entry['date']}, "
             f"{entry['machine']}; {entry['minutes']} minutes, {end}\n\n"
-            f"{why}```\n{entry['printed']}\n```\n"
+            f"{more}```\n{entry['printed']}\n```\n"
         )
     head = "# Benchmark results\n\nWritten by `make bench` from `results/`; do not edit.\n"
     return "\n".join([head, table(entries), durations(entries), *sections])
@@ -508,18 +525,19 @@ def main() -> int:
     if given.pages:
         write_pages(FOLDER, README)
         return 0
+    rows = chosen_rows(given.rows)
     done: list[dict[str, Any]] = []
     is_interrupted = False
     with tempfile.TemporaryDirectory(prefix="samerun-bench-") as name:
         try:
-            for row in chosen_rows(given.rows):
+            for row in rows:
                 print(f"\n{row.number}. {row.what} ({row.minutes:g} minutes)", flush=True)
                 entry = run(row, row.tiny if given.tiny else "", Path(name) / f"{row.key}.json")
                 print(entry["printed"], flush=True)
                 done.append(entry)
                 if not given.tiny:
                     write(FOLDER, README, done)  # now: whoever interrupts keeps what was measured
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, and what `end_in_order` makes of others
             is_interrupted = True
     return report(done, is_interrupted=is_interrupted)
 
@@ -541,4 +559,5 @@ def report(done: Sequence[Mapping[str, Any]], *, is_interrupted: bool) -> int:
 
 
 if __name__ == "__main__":
+    end_in_order()
     sys.exit(main())

@@ -26,6 +26,8 @@ from harness import environment
 
 CHANNEL = "SAMERUN_BENCH_CHANNEL"
 """The environment variable with the number of the socket to the program that compares."""
+PATIENCE_SECONDS = 300
+"""How long a process may take to start, or to train an epoch."""
 
 
 def wait_for_turns() -> None:
@@ -44,6 +46,7 @@ def wait_for_turns() -> None:
     def waiting(self: Any, *arguments: Any, **options: Any) -> Any:
         spent = [now - start for now, start in zip(_clocks(), began, strict=False)]
         line = {"spent": spent, "num_parameters": self._model.count_params()}
+        line["steps_per_execution"] = int(self._model.steps_per_execution)
         channel.sendall(json.dumps(line).encode() + b"\n")
         if not channel.recv(1):  # nothing waits for another epoch
             os._exit(0)
@@ -77,7 +80,10 @@ class Side:
         """Waits until it is about to begin an epoch, and stops it; returns what it reports."""
         line = bytearray()
         while not line.endswith(b"\n"):
-            part = self.channel.recv(4096)
+            try:
+                part = self.channel.recv(4096)
+            except OSError:  # it was killed, or nothing came in time
+                part = b""
             if not part:
                 self.fail()
             line += part
@@ -87,12 +93,17 @@ class Side:
     def epoch(self) -> dict[str, Any]:
         """Lets it train an epoch; returns what it reports."""
         os.kill(self.process.pid, signal.SIGCONT)
-        self.channel.sendall(b".")
+        with contextlib.suppress(OSError):  # it was killed, which the next line reports
+            self.channel.sendall(b".")
         return self.arrived()
 
     def fail(self) -> None:
-        """Ends this program: the process has ended too early."""
-        code = self.process.wait()
+        """Ends this program: the process has ended too early, or takes far too long."""
+        try:
+            code = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
         self.output.seek(0)
         text = self.output.read().decode(errors="replace")
         sys.exit(f"a process that trains: exit code {code}\n{text[-4000:]}")
@@ -108,6 +119,7 @@ def started(command: Sequence[str], folder: Path, variables: Mapping[str, str]) 
         variables: added to the environment.
     """
     ours, theirs = socket.socketpair()
+    ours.settimeout(PATIENCE_SECONDS)
     paths = os.pathsep.join([str(folder), str(Path(__file__).resolve().parent)])
     own = {**variables, "PYTHONPATH": paths, CHANNEL: str(theirs.fileno())}
     with ours, tempfile.TemporaryFile() as output:
@@ -136,11 +148,13 @@ class Epochs:
         wall: seconds of the clock of each epoch that counts.
         cpu: seconds of the processors.
         num_parameters: of its network.
+        steps_per_execution: of the last epoch.
     """
 
     wall: list[float]
     cpu: list[float]
     num_parameters: int
+    steps_per_execution: int
 
 
 def epochs_in_turns(
@@ -168,13 +182,20 @@ def epochs_in_turns(
         }
         sizes = {name: side.arrived()["num_parameters"] for name, side in sides.items()}
         found: dict[str, list[list[float]]] = {name: [] for name in names}
+        steps = dict.fromkeys(names, 1)
         for number in range(traced + rounds):
             for at in range(len(names)):
                 name = names[(number + at) % len(names)]
-                spent = sides[name].epoch()["spent"]
+                report = sides[name].epoch()
+                steps[name] = report["steps_per_execution"]
                 if number >= traced:
-                    found[name].append(spent)
+                    found[name].append(report["spent"])
     return {
-        name: Epochs([wall for wall, _ in spent], [cpu for _, cpu in spent], sizes[name])
+        name: Epochs(
+            wall=[wall for wall, _ in spent],
+            cpu=[cpu for _, cpu in spent],
+            num_parameters=sizes[name],
+            steps_per_execution=steps[name],
+        )
         for name, spent in found.items()
     }

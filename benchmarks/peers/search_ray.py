@@ -1,5 +1,7 @@
 """A search with Ray Tune's ASHA, as its documentation has it; one trial at a time."""
 
+from pathlib import Path
+
 import keras
 import tuned
 from ray import tune
@@ -27,4 +29,9 @@ settings = tune.TuneConfig(
     num_samples=tuned.TRIALS,
     max_concurrent_trials=1,
 )
-tune.Tuner(tune.with_resources(train, {"cpu": 1}), param_space=space, tune_config=settings).fit()
+tune.Tuner(
+    tune.with_resources(train, {"cpu": 1}),
+    param_space=space,
+    tune_config=settings,
+    run_config=tune.RunConfig(storage_path=str(Path.cwd())),  # not the home folder
+).fit()

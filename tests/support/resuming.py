@@ -22,7 +22,7 @@ class Killed(BaseException):
 
 
 class Ended(BaseException):
-    """Somebody wanted the run to end."""
+    """The run was asked to end."""
 
 
 def run_in(folder, killed=None):

@@ -770,12 +770,30 @@ def test_a_trial_of_a_larger_study_reads_no_more(worker, project, monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "search_runs", search)
     monkeypatch.setattr(history, "is_feasible", count)
+    monkeypatch.setattr(ledger.Ledger, "log_recent", ledger.Ledger.log_history)  # after each trial
     worker.before_submit = lambda task: per_trial.append(len(searched))
     assert worker.sweep(n=6) == 0
     assert len(set(per_trial[1:])) == 1  # no run of the study is searched for
     times = Counter(counted)
     assert len(times) == 6
     assert len(set(times.values())) == 1  # each trial is counted once
+
+
+def test_the_sweep_logs_its_own_metrics_at_most_once_a_second(worker, project, monkeypatch):
+    now, logged, log = [0.0], [], history.History.log
+
+    def logging_now(self):
+        logged.append(now[0])
+        log(self)
+
+    def later(task):
+        now[0] += 0.4
+
+    monkeypatch.setattr(ledger, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(history.History, "log", logging_now)
+    worker.before_submit = later
+    assert worker.sweep(n=6) == 0
+    assert [*dict.fromkeys(round(seconds, 1) for seconds in logged)] == [0, 1.2, 2.4]
 
 
 def test_a_store_that_stays_unavailable_ends_the_sweep_which_can_resume(

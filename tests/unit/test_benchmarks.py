@@ -1,6 +1,7 @@
 """`make bench`: the programs of the table of goals, its results, and README's numbers."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -85,7 +86,18 @@ def test_a_row_that_misses_a_goal_says_what_was_tried(bench, run_all, tmp_path, 
     assert "it is row 2." not in page
 
 
-def test_what_is_said_about_a_row_later_is_on_the_page_without_another_run(
+def test_what_a_row_leaves_out_is_on_the_page_whether_its_goal_is_met_or_not(
+    bench, run_all, tmp_path, monkeypatch
+):
+    made = run_all.Row
+    monkeypatch.setattr(run_all, "Row", lambda *given: made(*given, left_out=f"{given[0]} tables."))
+    bench({1: program(1.5), 2: program(3)})
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "Not measured here: 1 tables." in page
+    assert "Not measured here: 2 tables." in page
+
+
+def test_a_later_text_of_a_row_is_on_the_page_without_another_run(
     bench, run_all, tmp_path, monkeypatch
 ):
     bench({1: program(1.5)})
@@ -143,6 +155,108 @@ time.sleep(60)
         assert program.wait(timeout=30) == -signal.SIGKILL
     _, alive = psutil.wait_procs([started], timeout=30)
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_sigterm_removes_the_folder_of_a_program(tmp_path):
+    text = f"""import sys, time
+sys.path.insert(0, {str(BENCHMARKS)!r})
+from harness import workspace
+with workspace() as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", text]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as program:
+        folder = Path(program.stdout.readline().strip())
+        assert folder.is_dir()
+        program.terminate()
+        assert program.wait(timeout=30) == 128 + signal.SIGTERM
+    assert folder.parent == tmp_path
+    assert not folder.exists()
+
+
+@pytest.fixture
+def sides(tmp_path, monkeypatch):
+    """Trains sides in turns, without Keras; returns their epochs and what they wrote."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from turns import epochs_in_turns
+
+    tmp_path.joinpath("keras.py").write_text(KERAS)
+
+    def run(programs, rounds, **options):
+        commands = {
+            name: ([sys.executable, "-c", TRAINS.format(name=name, body=body)], tmp_path)
+            for name, body in programs.items()
+        }
+        found = epochs_in_turns(commands, rounds, **options)
+        return found, (tmp_path / "trained").read_text()
+
+    return run
+
+
+KERAS = """class callbacks:
+    class CallbackList:
+        def on_epoch_begin(self, epoch):
+            pass
+"""
+TRAINS = """import sys, time, types
+import keras, turns
+turns.wait_for_turns()
+model = types.SimpleNamespace(steps_per_execution=20, count_params=lambda: 7)
+callbacks = keras.callbacks.CallbackList()
+callbacks._model = model
+for epoch in range(60):
+    callbacks.on_epoch_begin(epoch)
+    with open("trained", "a") as file:
+        file.write("{name}")
+    {body}
+"""
+
+
+def test_sides_train_in_turns_and_the_traced_epoch_does_not_count(sides):
+    found, trained = sides({"A": "time.sleep(0.2)", "B": "pass"}, 2, traced=1)
+    assert trained == "ABBAAB"  # nothing trains while it is not its turn
+    assert [(len(one.wall), len(one.cpu)) for one in found.values()] == [(2, 2), (2, 2)]
+    assert min(found["A"].wall) > 0.2
+    assert max(found["A"].cpu) < 0.2
+    assert found["B"].num_parameters == 7
+    assert found["B"].steps_per_execution == 20
+    assert not [one for one in psutil.Process().children() if "turns" in " ".join(one.cmdline())]
+
+
+def test_a_side_that_ends_too_early_is_no_result(sides):
+    with pytest.raises(SystemExit, match="exit code 3\nno memory"):
+        sides({"A": "pass", "B": "print('no memory'); sys.exit(3)"}, 2)
+    assert not [one for one in psutil.Process().children() if "turns" in " ".join(one.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "value", "what"),
+    [
+        ([20, 30, 40], [40, 60, 80], 0.5, "seconds to the target, samerun"),
+        ([20, 30, None], [40, 60, 80], 0.5, "seconds to the target, samerun"),
+        ([45, 45, 45], [20, None, None], 0.5, "seconds to the target, 90 where it is missed"),
+        ([None, None, None], [45, 45, 45], 2, "seconds to the target, 90 where it is missed"),
+        ([None, None, 10], [None, None, None], 0.5, "best loss within 90 s"),
+    ],
+)
+def test_searches_are_compared_by_time_unless_both_miss_the_target(
+    monkeypatch, ours, theirs, value, what
+):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import search
+
+    def ended(all_seconds, loss):
+        return [search.Reached([loss, loss], one or 90, one is not None) for one in all_seconds]
+
+    found = {"samerun": ended(ours, 0.2)}
+    found |= dict.fromkeys(search.SCRIPTS, ended(theirs, 0.4))
+    figures = [
+        one for one in search.compared(found, 800, 90) if one.what.endswith("/ Ray Tune, ASHA")
+    ]
+    assert figures[0].what.startswith(what)
+    assert figures[0].value == pytest.approx(value)
 
 
 def test_all_goals_met_ends_with_0(bench):

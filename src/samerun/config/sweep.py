@@ -160,7 +160,7 @@ class Sweep(SamplerSettings, PrunerSettings):
         objective_from: which epoch's value counts.
         direction: direction of optimization, one of `Direction` for all objectives, or a list of
             one for each. `auto`: by the objective's name.
-        constraints: limits that the best trial has to keep, such as `num_parameters<=50000`: an
+        constraints: limits that the best trial has to satisfy, such as `num_parameters<=50000`: an
             objective's name or `system/epoch_seconds`, `<=` or `>=`, and a number. A model with too
             many parameters is not trained.
         trial_seconds: time limit of each trial; `null`: none.

@@ -100,7 +100,7 @@ def _changed_by_own(cfg: Any, images: Any, seeds: Any) -> Any:
 def traced(cfg: Augmentation, images: Any) -> Callable[[int, int], Any]:
     """Returns a function of seed and epoch that returns the changed images, as an array.
 
-    It is traced anew, as in another process.
+    It is traced again, as in another process.
 
     Args:
         cfg: the augmentation.

@@ -1,6 +1,6 @@
 """Data passed in from Python, saved as a file that is named after the digest of its content.
 
-A run on it is thereby one of `dataset=npz` or `dataset=table_csv`: resuming, sweeps, reproducing,
+A run on it is therefore one of `dataset=npz` or `dataset=table_csv`: resuming, sweeps, reproducing,
 bundles and predictions need nothing else, and its config says that its data was passed in.
 """
 
@@ -93,7 +93,7 @@ def prepare(overrides: Sequence[str], data: Any) -> PassedIn:
         try:
             yield
         except BaseException:
-            # Each process that is given the same data writes the file anew: then it is another's.
+            # Each process that is given the same data writes the file again: then it is another's.
             with contextlib.suppress(OSError):
                 if not was_there and os.path.samestat(path.stat(), written):
                     path.unlink()

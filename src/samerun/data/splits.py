@@ -149,10 +149,10 @@ def check_can_stratify(labels: Array, num_held_out: int, split: str) -> None:
 
 def _divide(indices: Array, labels: Array | None, num_held_out: int, seed: int) -> list[Array]:
     """Splits indices at random and stratified: [kept, held out], both ascending."""
-    from sklearn.model_selection import train_test_split
-
     if not num_held_out:
         return [indices, indices[:0]]
+    from sklearn.model_selection import train_test_split
+
     parts = train_test_split(
         indices,
         train_size=len(indices) - num_held_out,

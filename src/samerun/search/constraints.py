@@ -1,4 +1,4 @@
-"""Constraints of a sweep: limits on logged values that its best trial has to keep.
+"""Constraints of a sweep: limits on logged values that its best trial has to satisfy.
 
 Optuna's samplers `tpe`, `gp`, `nsga2` and `nsga3` read them from the study and prefer trials that
 keep them.

@@ -127,7 +127,8 @@ def direction_notes(objectives: Objectives) -> list[str]:
 def loss_keys(keys: Iterable[str], configs: Iterable[Config]) -> list[str]:
     """Returns the keys that change the loss itself, of a validation or test split too.
 
-    Weights of classes are left out: they weigh the training split only.
+    Weights of classes are left out: they weigh the training split only. So are `model.l1` and the
+    other penalties of weights, which Keras adds to the loss: most sweeps of them compare it anyway.
 
     Args:
         keys: those of a search space.

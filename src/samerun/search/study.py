@@ -48,7 +48,7 @@ class StudyStart:
         space: the search space, as plain values.
         objectives: logged names of the objectives.
         directions: `minimize` or `maximize`, for each objective.
-        constraints: the limits that the best trial has to keep.
+        constraints: the limits that the best trial has to satisfy.
         base: the config that all trials share, flattened.
         branches: SHA-256 of the configs of all branches.
         threads: threads of each trial, which are part of its identity.

@@ -19,7 +19,7 @@ _MOST_PERMUTED = 8
 """Pairs up to which every change of signs is evaluated: 256 of them."""
 
 _MOST_PERMUTED_BY_SCIPY = 13
-"""With more pairs SciPy takes the normal approximation of its own accord."""
+"""With more pairs SciPy uses the normal approximation by default."""
 
 
 @final

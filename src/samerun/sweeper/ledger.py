@@ -120,6 +120,7 @@ class Ledger:
     def log_recent(self) -> None:
         """Does the same if a trial has ended since, at most once a second.
 
+        An executor that trains in this process is waited for, so its next trial may come before.
         Trials that are not logged when this process is killed are logged when the sweep resumes.
         """
         if self._has_news and time.monotonic() >= self._logged + 1:

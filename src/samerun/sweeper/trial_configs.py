@@ -48,7 +48,7 @@ class TrialTask:
         trial: which trial it is.
         overrides: the overrides that train it outside the sweep.
         objectives: the objectives that trials are compared by.
-        constraints: the limits that the best trial has to keep.
+        constraints: the limits that the best trial has to satisfy.
     """
 
     number: int
