@@ -64,28 +64,35 @@ class Row:
 
 
 ONCE_IN_A_RUN = (
-    "What samerun does once in a run; its epochs take less processor time than those of the "
-    "script. Processor time of a run on 6,000 images by `tracking.log_seconds=true` (2026-12-01, "
-    "busy machine), before most of the changes below: 17.6 s, of which 5.3 s composing "
-    "the config and importing Keras with TensorFlow for the user's model, 3.7 s steps, 3.4 s "
-    "tracking (MLflow's import, the migrations of a new database, "
-    "delivery), 2.1 s figures, 0.6 s tracing, 0.6 s data, 0.6 s storing the model, 0.2 s "
-    "evaluation. Tried and kept: a model that is stored without reading the files of all packages; "
-    "imports that are hidden from the garbage collector; the tables of a new database from a file "
-    "(1.10 to 0.01 s, decision 55); names and versions of the installed packages from the first "
-    "lines of their metadata (0.20 to 0.02 s), and from their lists of files which of them the "
-    "user's code imports (0.29 to 0.02 s); figures whose hidden axes make no ticks. These took "
-    "21.6 to 17.8 s. Keras without scikit-learn and pyplot, which the script's environment does "
-    "not have (5.5 to 3.6 s), MLflow without FastAPI (3.4 to 3.1 s with a new database), curves "
-    "without scikit-learn (decision 57): 1.2 s less for the complete process, the median of six "
-    "alternating pairs on a very busy machine (3.5 s less to 0.7 s more). "
-    "Tried and not kept: PNG files compressed at level 1 (0.3 instead of 0.4 s for eight figures, "
-    "16 % larger); creating the tables from MLflow's models, which fails on SQLite; MLflow without "
-    "`mlflow.genai`, which its SQL store imports. Not tried: constrained layout in one pass (about "
-    "29 % of the figures' time), all wrong images in one panel (13 %), labels without "
-    "formulas (9 %); figures in another process; TensorFlow's import of its old Keras."
+    "What samerun does once in a run; its epochs take no longer than those of the script (row 2). "
+    "Processor time of a run on 6,000 images by `tracking.log_seconds=true` (2026-12-01, the "
+    "machine of this row, idle): 16.5 s, of which 4.7 s steps, 3.6 s composing the config and "
+    "importing Keras with TensorFlow, which the script imports too, 3.5 s figures with "
+    "Matplotlib's import, 2.3 s tracking (MLflow's import, a new database, delivery), 1.0 s "
+    "tracing, 0.3 s building the network, 0.2 s evaluation, 0.2 s storing the model. Tried and "
+    "kept, each measured by itself: Keras without scikit-learn and pyplot, a third less, MLflow "
+    "without FastAPI, a sixth less (decision 57), 1.2 s less for the complete process; the tables "
+    "of a new database from a file, 1.1 s less (decision 55); names and versions of the installed "
+    "packages from the first lines of their metadata, 0.2 s, and which of them the user's code "
+    "imports from their lists of files, 0.3 s; imports that are hidden from the garbage collector; "
+    "a model that is stored without reading the files of all packages; figures whose hidden axes "
+    "make no ticks. Tried and not kept: PNG files compressed at level 1 (0.3 instead of 0.4 s for "
+    "eight figures, 16 % larger); creating the tables from MLflow's models, which fails on SQLite; "
+    "MLflow without `mlflow.genai`, which its SQL store imports. Not tried: constrained layout in "
+    "one pass (about 29 % of the figures' time), all wrong images in one panel (13 %), labels "
+    "without formulas (9 %); figures in another process beside the delivery."
 )
 """Where the time of a whole process goes that a bare script does not need."""
+
+SLOW_ANSWERS = (
+    "The Intel machine takes 1.5 to 1.9 times as long as the AMD EPYC on which the same commands "
+    "met the goal on the same day: completion of a key 0.37 s, `show latest` 0.38 s, the slowest "
+    "mistake 0.46 s. A mistake that takes 0.64 s on the idle Intel machine spends most of them on "
+    "imports (`-X importtime`): Hydra with OmegaConf 0.18 s, NumPy 0.09 s, samerun's own modules "
+    "most of the rest. Tried and kept: answers that need neither are given without them (decision "
+    "45). Not tried: composing without Hydra's main modules."
+)
+"""Where the time of a quick answer goes."""
 
 ROWS: tuple[Row, ...] = (
     Row(
@@ -104,7 +111,7 @@ ROWS: tuple[Row, ...] = (
         command="whole_process.py --images 6000 --goal extra",
         minutes=4.8,
         tiny="--images 1000 --epochs 1 --pairs 1",
-        why=ONCE_IN_A_RUN,
+        why="see row 1.",
     ),
     Row(
         number=2,
@@ -144,6 +151,7 @@ ROWS: tuple[Row, ...] = (
         command="quick_answers.py",
         minutes=0.6,
         tiny="--repeats 1",
+        why=SLOW_ANSWERS,
     ),
     Row(
         number=4,
@@ -152,6 +160,7 @@ ROWS: tuple[Row, ...] = (
         command="mistakes.py",
         minutes=1.4,
         tiny="--lines 3",
+        why=SLOW_ANSWERS,
     ),
     Row(
         number=5,
@@ -161,15 +170,13 @@ ROWS: tuple[Row, ...] = (
         minutes=2.8,
         tiny="--trials 4",
         why=(
-            "On 2026-12-01 about 4.5 s of the two workers' 65 s were outside trials. The grid "
-            "is drawn in the same order each time, and its last trial is one that sleeps for 7 "
-            "s: a replay of that order without any time between trials leaves the other worker "
-            "idle for 2.6 to 3.4 s at the end and spends 95.1 to 95.6 % inside, which is the "
-            "most that this grid allows. The rest, about 0.06 s for each of 22 trials, is what "
-            "a sweep does between two trials: recording the end of one in MLflow and the study, "
-            "and drawing, composing and recording the next, see row 8. Not tried: asking for "
-            "the next trial before the last one is recorded, which samplers that learn would "
-            "not see. The printed lines have the seconds of each part."
+            "The printed line has the seconds of the two workers. Where none are left, a worker "
+            "has no trial: the grid is drawn in the same order each time, and its last trial "
+            "sleeps for 7 s. The seconds between two trials, about 0.06 for each, are what a sweep "
+            "does there: recording the end of one in MLflow and the study, and drawing, composing "
+            "and recording the next, see row 8. Tried and kept: what row 8 has. Not tried: asking "
+            "for the next trial before the last one is recorded, which samplers that learn would "
+            "not see."
         ),
     ),
     Row(
@@ -180,18 +187,18 @@ ROWS: tuple[Row, ...] = (
         minutes=9.6,
         tiny="--seeds 0 --trials 3 --most 3 --epochs 3 --limit 120",
         why=(
-            "A search ends after its seconds, so that the row takes minutes; they begin with "
-            "the process, and contain its imports, and with samerun the checks, the stores and "
-            "a recorded run for each trial, see rows 7 and 8. Most of a pruned trial's time is "
-            "the tracing of its network, with every program. In 40 s on 2026-12-01, one search "
-            "at a time, samerun with figures, stored models and pruning by stopping trained 57 "
-            "to 64 epochs, Optuna's plain script 71 to 105, KerasTuner 37 to 48 and Ray Tune 35 "
-            "to 49, of the 240 that the goal of 0.3 allows, and none reached the loss. So where "
-            "it is missed, the losses within the same seconds and after the same number of "
-            "epochs are compared; the second does not depend on the machine. samerun now pauses "
-            "trials and continues the best (decision 51): with one seed and without a "
-            "limit it reached the loss after 129 epochs, 0.16 of the unpruned ones, and by "
-            "stopping after 359."
+            "A search ends after 90 s, so that the row takes minutes; they begin with the process, "
+            "and contain its imports, and with samerun the checks, the stores and a recorded run "
+            "for each trial (rows 7 and 8). Most of a pruned trial's time is the tracing of its "
+            "network, with every program; besides, a trial of samerun takes the seconds outside "
+            "`fit` of row 7, which the others do not have. So it trains fewer epochs in the same "
+            "time. In as many epochs its losses are a few percent larger than those of Optuna's "
+            "script and of Ray Tune; three seeds do not tell whether that is more than chance. "
+            "KerasTuner's Hyperband, whose first trials are as short, reached the loss with two of "
+            "three seeds. Tried and kept: trials pause and the best continue (decision 51); with "
+            "one seed and without a limit it reached the loss after 129 epochs, 0.16 of the "
+            "unpruned ones, and by stopping after 359. Not tried: `sweep.pruner=hyperband`; random "
+            "first trials."
         ),
         left_out=(
             "three experiments and five seeds, which do not fit into an hour: this is one "
@@ -220,20 +227,17 @@ ROWS: tuple[Row, ...] = (
         minutes=1.8,
         tiny="--trials 3 --repeats 1",
         why=(
-            "Processor time before the first trial (2026-12-01, busy machine), before the last two "
-            "changes below: checking all branches took 0.8 s; the worker then 6.2 s until the "
-            "models are built, of which 4.3 s TensorFlow and Keras and 0.9 s MLflow; then 0.5 s "
-            "for the study, the sweep's run and the trial. Tried and kept: the worker starts when "
-            "the branches are checked, no longer when the stores are open, after 3.9 s; the tables "
-            "of a new MLflow database from a file, 0.01 instead of 1.10 s; Keras without "
-            "scikit-learn and pyplot, 3.6 instead of 5.5 s, and MLflow without FastAPI (decision "
-            "57); Matplotlib only where figures are drawn, 0.6 s. A later trial took "
-            "0.89 instead of 1.11 s of processor time in all, since it reuses the pipelines of "
-            "data with the same content, builds the network once if it is neither stored nor "
-            "drawn, and keeps what the first trial imported out of garbage collection. Tried and "
-            "not kept: other thresholds of the garbage collector (no difference). Not tried: "
-            "starting the worker before the checks. The printed table has the parts of a later "
-            "trial."
+            "Before the first trial, the branches are checked (0.8 s of processor time) and the "
+            "worker imports TensorFlow, Keras and MLflow and builds the models, which takes most "
+            "of the seconds (row 1 has the imports). Tried and kept: the worker starts when the "
+            "branches are checked, no longer when the stores are open; the tables of a new MLflow "
+            "database from a file; the imports of decision 57; Matplotlib only where figures are "
+            "drawn. A later trial took 0.89 instead of 1.11 s of processor time in all, since it "
+            "reuses the pipelines of data with the same content, builds the network once if it is "
+            "neither stored nor drawn, and keeps what the first trial imported out of garbage "
+            "collection. Tried and not kept: other thresholds of the garbage collector (no "
+            "difference). Not tried: starting the worker before the checks. The printed table has "
+            "the parts of a later trial."
         ),
     ),
     Row(
